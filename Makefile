@@ -1,0 +1,43 @@
+# Everything a person or a machine does with this project; `make` alone lists it.
+BIN := .venv/bin
+SOURCES := gateway tests
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check lint lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: setup ## the gateway in front of a simulated upstream, at once; Ctrl-C ends it
+	@$(BIN)/gateway demo
+
+setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock pins it
+
+test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
+	.ci/second-python
+	$(BIN)/python -m pytest --cov
+
+check: lint ## the quick part: format, lint, types, floors, fast tests
+	$(BIN)/python -m pytest tests/house tests/unit
+
+lint: setup ## format, lint and types alone
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+
+lock: setup ## renew both lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
+	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)
+
+clean: ## remove the environments and all that tools left behind
+	rm -rf .venv .venv-second .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
+	  .coverage htmlcov build dist
+	find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.packages: requirements-dev.lock .ci/make-venv
+	@.ci/make-venv
+	@touch $@
+
+.venv/.project: .venv/.packages pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Second floor, the other wing: one driver each; no sibling imports another."""

@@ -1,0 +1,108 @@
+"""The budget and the gate in memory, for a process alone or one that lost its Redis.
+
+Lives here: one window and one gate a scope. The arithmetic is core's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.pacing import Gate, WindowLog
+from gateway.core.status import Purpose
+from gateway.ports import BudgetView, Clock
+
+
+@dataclass(slots=True)
+class _Account:
+    """One scope's budget; `log` None is unlimited, `charged` the time of the last charge."""
+
+    log: WindowLog | None
+    gate: Gate
+    charged: float | None = None
+
+
+class LocalBudget:
+    """Budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
+
+    `start_paced` is for a past that is not known: a tenth of the limit may go at once, the
+    rest at the mean rate until one window has passed. So a process that takes over from one
+    that spent evenly sends at most that tenth too much; only where the other spent its whole
+    limit in its last moment can one window hold nearly two limits, and then evenly enough for
+    the first 429 to close the gate. This process alone never exceeds the limit.
+
+    `probe_patience` (seconds): how long the probe of a gate due to reopen keeps others away.
+    Scopes beyond `max_scopes` are forgotten, least recently used first, and start anew.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        limit: int | None,
+        window: float,
+        *,
+        start_paced: bool = True,
+        probe_patience: float = 15.0,
+        max_scopes: int = 10_000,
+    ) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._window = window
+        self._start_paced = start_paced
+        self._probe_patience = probe_patience
+        self._accounts: LRUCache[str, _Account] = LRUCache(max_scopes)
+
+    async def take(self, scope: str, purpose: Purpose) -> None:
+        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed."""
+        account, now = self._account(scope), self._clock.monotonic()
+        wait = account.gate.wait(now)
+        if wait > 0.0:
+            raise GateClosed("upstream asked to wait", retry_after=wait)
+        if account.log is not None:
+            wait = account.log.try_take(now)
+            if wait > 0.0:
+                raise BudgetExhausted(f"all {self._limit} calls are spent", retry_after=wait)
+            account.charged = now
+        if not account.gate.is_open:
+            account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
+
+    async def give_back(self, scope: str) -> None:
+        """Return the call charged last: it provably never left."""
+        account = self._account(scope)
+        if account.log is not None and account.charged is not None:
+            account.log.give_back(account.charged)
+            account.charged = None
+
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        """The upstream said 429: close the gate; seconds until it may reopen."""
+        account, now = self._account(scope), self._clock.monotonic()
+        account.gate = account.gate.close(now, retry_after, self._clock.jitter())
+        return account.gate.wait(now)
+
+    async def reopen(self, scope: str) -> None:
+        """An answer other than 429 came: if it was the probe's, the gate is open."""
+        account = self._account(scope)
+        account.gate = account.gate.reopen()
+
+    def view(self, scope: str) -> BudgetView:
+        """The budget as it is, without charging."""
+        account, now = self._account(scope), self._clock.monotonic()
+        available = None if account.log is None else account.log.available(now)
+        return BudgetView(self._limit, self._window, available, account.gate.wait(now))
+
+    def _account(self, scope: str) -> _Account:
+        account = self._accounts.get(scope)
+        if account is None:
+            account = _Account(self._new_log(), Gate())
+            self._accounts[scope] = account
+        return account
+
+    def _new_log(self) -> WindowLog | None:
+        if self._limit is None:
+            return None
+        if not self._start_paced:
+            return WindowLog(self._limit, self._window)
+        free = max(1, self._limit // 10)
+        return WindowLog.paced(self._limit, self._window, self._clock.monotonic(), free)

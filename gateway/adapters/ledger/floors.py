@@ -1,0 +1,178 @@
+"""Version floors in memory, for a process alone: what RedisStore is for replicas.
+
+Follows the rules of adapters/redis/lua one for one; bodies live in L1 only. Nothing here
+waits; it is async because the port is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from cachetools import LRUCache
+
+from gateway.core.entry import Entry, Floor, Key, Ticket
+from gateway.core.instant import Instant
+from gateway.core.status import StoreVerdict
+from gateway.ports import Clock, Found, Stored
+
+_REFUSALS = (StoreVerdict.INVALIDATED, StoreVerdict.OLDER)
+
+
+class _Last(Enum):
+    """What the last answer taken under a floor was."""
+
+    NONE = "-"
+    VERSION = "v"
+    NEGATIVE = "n"
+
+
+@dataclass(slots=True)
+class _Record:
+    """A floor, and what scripts know beside it."""
+
+    epoch: str
+    generation: int = 0
+    updated_at: Instant | None = None
+    last: _Last = _Last.NONE
+    digest: str = ""
+    started: float = 0.0
+
+    def seen(self) -> Floor:
+        """The floor as others see it."""
+        return Floor(self.epoch, self.generation, self.updated_at, self.digest, self.started)
+
+    def judge(self, entry: Entry) -> StoreVerdict:
+        """What store.lua says to it.
+
+        A negative entry has no version: it and what follows it are ordered by their fetches.
+        """
+        if (entry.epoch, entry.generation) != (self.epoch, self.generation):
+            return StoreVerdict.INVALIDATED
+        is_later = entry.confirmed_at >= self.started
+        if entry.updated_at is None:
+            return self._judge_negative(is_later)
+        if _before(entry.updated_at, self.updated_at):
+            return StoreVerdict.OLDER
+        if self.last is _Last.NEGATIVE and not is_later:
+            return StoreVerdict.OLDER
+        if self.last is _Last.VERSION and entry.updated_at == self.updated_at:
+            if entry.digest == self.digest:
+                return StoreVerdict.UNCHANGED
+            return StoreVerdict.CHANGED if is_later else StoreVerdict.OLDER
+        return self._news()
+
+    def _judge_negative(self, is_later: bool) -> StoreVerdict:
+        if not is_later:
+            return StoreVerdict.OLDER
+        return StoreVerdict.UNCHANGED if self.last is _Last.NEGATIVE else self._news()
+
+    def _news(self) -> StoreVerdict:
+        known_nothing = self.last is _Last.NONE and self.updated_at is None
+        return StoreVerdict.FIRST if known_nothing else StoreVerdict.CHANGED
+
+    def take(self, entry: Entry) -> None:
+        """Know this answer from now on."""
+        self.last = _Last.NEGATIVE if entry.updated_at is None else _Last.VERSION
+        if _before(self.updated_at, entry.updated_at):
+            self.updated_at = entry.updated_at
+        self.digest = entry.digest
+        self.started = max(self.started, entry.confirmed_at)
+
+    def forget(self) -> None:
+        """Rule out all there is, and know no version any more."""
+        self.generation += 1
+        self.updated_at, self.last, self.digest, self.started = None, _Last.NONE, "", 0.0
+
+    def raise_to(self, bound: Instant, now: float) -> None:
+        """Rule out what is older than the bound, and negative answers to earlier calls."""
+        if _before(self.updated_at, bound):
+            self.updated_at, self.last, self.digest = bound, _Last.NONE, ""
+            self.started = max(self.started, now)
+
+
+def _before(one: Instant | None, other: Instant | None) -> bool:
+    """Whether a version precedes another; None precedes all of them."""
+    return other is not None and (one is None or one < other)
+
+
+class Ledger:
+    """SharedStore without bodies; `entropy` makes the epoch of each floor.
+
+    At most `max_floors` floors, the least recently used forgotten first: such a key is
+    "unknown" again, and a fetch that began under its floor is refused.
+    """
+
+    def __init__(self, clock: Clock, entropy: Callable[[], str], max_floors: int = 100_000) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._floors: LRUCache[Key, _Record] = LRUCache(max_floors)
+        self._bounds: LRUCache[str, Instant] = LRUCache(max_floors)
+
+    @property
+    def is_up(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def holds_bodies(self) -> bool:
+        """It does not: L1 does."""
+        return False
+
+    async def lookup(self, key: Key) -> Found:
+        """The floor alone."""
+        record = self._floors.get(key)
+        return Found(None, None if record is None else record.seen())
+
+    async def begin(self, key: Key) -> Ticket:
+        """Take the generation before a fetch; makes the floor where there is none."""
+        record = self._floors.get(key)
+        if record is None:
+            record = _Record(self._entropy(), updated_at=self._bounds.get(key.training_id))
+            self._floors[key] = record
+        return Ticket(record.epoch, record.generation, self._clock.now())
+
+    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+        """Judge an entry and know its version; `keep` is of no use without a body."""
+        record = self._floors.get(key)
+        if record is None:
+            return Stored(StoreVerdict.INVALIDATED, None)
+        verdict = record.judge(entry)
+        if verdict not in _REFUSALS:
+            record.take(entry)
+        return Stored(verdict, record.seen())
+
+    async def drop(self, key: Key) -> None:
+        """Raise the generation and forget the version of one key."""
+        record = self._floors.get(key)
+        if record is not None:
+            record.forget()
+
+    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+        """Make what is older than `updated_at` (all, for None) unusable in every partition.
+
+        A partition without a floor has neither an entry nor a fetch in flight; what it may
+        fetch later is bound as well, as long as the event is remembered.
+        """
+        records = self._records(lambda key: key.training_id == training_id)
+        if updated_at is None:
+            for record in records:
+                record.generation += 1
+            return
+        bound = Instant(max(updated_at, self._bounds.get(training_id, updated_at)))
+        self._bounds[training_id] = bound
+        now = self._clock.now()
+        for record in records:
+            record.raise_to(bound, now)
+
+    async def purge(self, partition: str | None, *, soft: bool) -> int:
+        """Drop every key (of a partition); how many. There are no bodies to remove."""
+        records = self._records(lambda key: partition in (None, key.partition))
+        for record in records:
+            record.forget()
+        return len(records)
+
+    def _records(self, wanted: Callable[[Key], bool]) -> list[_Record]:
+        """Those of the wanted keys; the order of the others stays."""
+        return [self._floors[key] for key in list(self._floors) if wanted(key)]

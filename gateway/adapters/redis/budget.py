@@ -1,0 +1,155 @@
+"""Budget on Redis: one window and one gate for all replicas, on Redis' clock.
+
+Lives here: keys, arguments, and what was last seen. The decisions are in take.lua, close.lua
+and reopen.lua, which follow core/pacing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import redis.asyncio as driver
+from cachetools import LRUCache
+
+from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.wire import Names
+from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
+from gateway.core.status import Purpose, RedisOperation
+from gateway.ports import BudgetView, Clock
+
+# How long an idle budget is remembered. One that is forgotten starts paced.
+_KEEP = 24 * 3600 * 1000
+_SCOPES_SEEN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a reply said: `closed_until` on the monotonic clock."""
+
+    word: str
+    wait: float
+    available: int
+    closed_until: float
+
+
+class RedisBudget:
+    """At most `limit` calls (None: any number) of all replicas in any `window` seconds.
+
+    A call counts for the window and a margin for its way to the upstream, which may differ
+    from call to call: a second, or a tenth of a short window. After a flush or a loss the past
+    is unknown: a tenth of the limit may go at once, the rest at the mean rate until a window
+    has passed; `start_paced` False trusts that nothing was sent. `probe_patience` (seconds):
+    how long the probe of a gate due to reopen keeps others away.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        prefix: str,
+        clock: Clock,
+        limit: int | None,
+        window: float,
+        *,
+        start_paced: bool = True,
+        probe_patience: float = 15.0,
+        margin: float | None = None,
+    ) -> None:
+        self._connection = connection
+        self._prefix = Names(prefix).prefix
+        self._clock = clock
+        self._limit = limit
+        self._window = window
+        span = window + (min(1.0, window / 10) if margin is None else margin)
+        most = limit or 0
+        free = max(1, most // 10) if start_paced else most
+        self._rule = (most, _micros(span), free, _micros(probe_patience), _KEEP)
+        self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
+        self._take = Script.load("pace", "take")
+        self._close = Script.load("pace", "close")
+        self._reopen = Script.load("pace", "reopen")
+
+    async def take(self, scope: str, purpose: Purpose) -> None:
+        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed."""
+        seen = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._take,
+            (self._log(scope), self._gate(scope)),
+            self._rule,
+            self._read,
+        )
+        self._seen[scope] = seen
+        if seen.word == "closed":
+            raise GateClosed("upstream asked to wait", retry_after=seen.wait)
+        if seen.word == "exhausted":
+            raise BudgetExhausted(f"all {self._limit} calls are spent", retry_after=seen.wait)
+
+    async def give_back(self, scope: str) -> None:
+        """Return the call charged last: it provably never left."""
+
+        async def command(client: driver.Redis) -> None:
+            await client.zpopmax(self._log(scope))
+
+        if self._limit is not None:
+            await self._connection.execute(RedisOperation.BUDGET, command)
+
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        """The upstream said 429: close the gate; seconds until it may reopen."""
+        named = "" if retry_after is None else f"{retry_after:.6f}"
+        holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
+        closed_for = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._close,
+            (self._gate(scope),),
+            (named, f"{self._clock.jitter():.6f}", *holds, _KEEP),
+            lambda reply: _seconds(reply[0]),
+        )
+        self._note_gate(scope, closed_for)
+        return closed_for
+
+    async def reopen(self, scope: str) -> None:
+        """An answer other than 429 came: if a probe is out, the gate is open."""
+        closed_for = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._reopen,
+            (self._gate(scope),),
+            (),
+            lambda reply: _seconds(reply[0]),
+        )
+        self._note_gate(scope, closed_for)
+
+    def view(self, scope: str) -> BudgetView:
+        """The budget as the last reply had it; full where there was none."""
+        seen = self._last(scope)
+        available = None if self._limit is None else seen.available
+        closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
+        return BudgetView(self._limit, self._window, available, closed_for)
+
+    def _read(self, reply: Sequence[Any]) -> _Seen:
+        word, wait, available, closed_for = reply
+        closed_until = self._clock.monotonic() + _seconds(closed_for)
+        return _Seen(word.decode(), _seconds(wait), int(available), closed_until)
+
+    def _last(self, scope: str) -> _Seen:
+        return self._seen.get(scope) or _Seen("", 0.0, self._limit or 0, 0.0)
+
+    def _note_gate(self, scope: str, closed_for: float) -> None:
+        until = self._clock.monotonic() + closed_for
+        self._seen[scope] = _Seen("", 0.0, self._last(scope).available, until)
+
+    def _log(self, scope: str) -> str:
+        return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
+
+    def _gate(self, scope: str) -> str:
+        return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _seconds(micros: bytes) -> float:
+    return int(micros) / 1_000_000

@@ -1,0 +1,17 @@
+-- Promise: from now on no replica is granted a call until the time has passed that upstream named, or, where it named none, one that doubles with each refused probe; 429s of calls that were in flight only put it off.
+-- KEYS gate; ARGV seconds that upstream named (empty: none), jitter, first and last hold without a name, shortest and longest hold (seconds), keep (ms). The same rule as core/pacing.Gate.close.
+
+local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
+local time, at = now()
+local gate = read_gate(KEYS[1])
+local is_straggler = gate and not gate.probing
+local refusals = gate and gate.refusals or 0
+if not is_straggler then refusals = refusals + 1 end
+
+local hold = tonumber(named) or math.min(last, first * 2 ^ math.min(refusals - 1, 60))
+hold = math.min(longest, math.max(shortest, hold) * (1 + jitter / 10))
+local closed_until = math.ceil(at + hold * 1000000)
+if is_straggler then closed_until = math.max(closed_until, gate.closed_until) end
+
+write_gate(KEYS[1], { closed_until = closed_until, probing = false, refusals = refusals }, ARGV[7])
+return { time[1], time[2], text(closed_until - at) }

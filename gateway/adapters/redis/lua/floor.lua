@@ -1,0 +1,67 @@
+-- Prelude of the scripts on floors: reads and writes the records of wire.py, and applies to a floor the events that it has not seen.
+-- Times are 16 digits (microseconds), versions 21: compared as text, never as numbers.
+
+local NO_VERSION = string.rep('0', 21)
+local NO_DIGEST = string.rep('-', 32)
+local NEVER = string.rep('0', 16)
+
+local function now()
+  local time = redis.call('TIME')
+  return time, string.format('%010d%06d', time[1], time[2])
+end
+
+local function later(a, b)
+  if a > b then return a end
+  return b
+end
+
+-- nil where there is none that we can read: the floor is unknown then.
+local function read_floor(key)
+  local raw = redis.call('GET', key)
+  if not raw or #raw ~= 128 then return nil end
+  local epoch, generation, updated_at, kind, digest, started, seen =
+    string.match(raw, '^(%x+) (%d+) (%d+) ([vn-]) ([%x-]+) (%d+) (%d+)$')
+  if not epoch then return nil end
+  return {
+    epoch = epoch, generation = tonumber(generation), updated_at = updated_at, kind = kind,
+    digest = digest, started = started, seen = seen,
+  }
+end
+
+local function new_floor(epoch)
+  return {
+    epoch = epoch, generation = 0, updated_at = NO_VERSION, kind = '-',
+    digest = NO_DIGEST, started = NEVER, seen = NEVER,
+  }
+end
+
+local function write_floor(key, floor, keep)
+  local raw = string.format('%s %020.0f %s %s %s %s %s', floor.epoch, floor.generation,
+    floor.updated_at, floor.kind, floor.digest, floor.started, floor.seen)
+  redis.call('SET', key, raw, 'PX', keep)
+  return raw
+end
+
+-- serial: the last event; all: the last one without a bound; at: the last one with a bound;
+-- bound: the latest version that any asked for. Serials are the time of the event.
+local function read_event(key)
+  local raw = redis.call('GET', key)
+  if not raw or #raw ~= 72 then return nil end
+  local serial, all, bound, at = string.match(raw, '^(%d+) (%d+) (%d+) (%d+)$')
+  if not serial then return nil end
+  return { serial = serial, all = all, bound = bound, at = at }
+end
+
+-- One step of the generation stands for any number of events: no fetch began between them, or
+-- its begin would have applied the earlier ones. A serial that went back means that the record
+-- was lost and the clock stepped: the safe side is to take every event for a new one.
+local function absorb(floor, event)
+  if not event or event.serial == floor.seen then return end
+  local went_back = floor.seen > event.serial
+  if went_back or event.all > floor.seen then floor.generation = floor.generation + 1 end
+  if (went_back or event.at > floor.seen) and event.bound > floor.updated_at then
+    floor.updated_at, floor.kind, floor.digest = event.bound, '-', NO_DIGEST
+    floor.started = later(floor.started, event.at)
+  end
+  floor.seen = event.serial
+end

@@ -1,0 +1,20 @@
+-- Promise: what is older than the bound (everything, without one) is invalid in every partition of this training, known here or not, fetches in flight included; survives as long as any body can.
+-- KEYS event; ARGV version of the bound (zeros: none), keep (ms).
+
+local time, serial = now()
+local event = read_event(KEYS[1]) or { serial = NEVER, all = NEVER, bound = NO_VERSION, at = NEVER }
+
+-- Two events within a microsecond, or a clock set back, must still differ and ascend.
+if serial <= event.serial then
+  serial = string.format('%016.0f', tonumber(event.serial) + 1)
+end
+event.serial = serial
+if ARGV[1] == NO_VERSION then
+  event.all = serial
+else
+  event.bound = later(event.bound, ARGV[1])
+  event.at = serial
+end
+local record = table.concat({ event.serial, event.all, event.bound, event.at }, ' ')
+redis.call('SET', KEYS[1], record, 'PX', ARGV[2])
+return { time[1], time[2] }

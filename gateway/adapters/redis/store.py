@@ -1,0 +1,208 @@
+"""SharedStore on Redis: bodies and version floors that all replicas see.
+
+Lives here: which keys a step touches and what it is handed. The rules of each step are in
+its script; a floor that is only read is computed by wire.read_floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import redis.asyncio as driver
+
+from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.gathering import Gathering
+from gateway.adapters.redis.wire import (
+    EnvelopeRefused,
+    Names,
+    decode,
+    encode,
+    micros,
+    read_floor,
+    version,
+)
+from gateway.core.entry import Entry, Floor, Key, Ticket
+from gateway.core.errors import RedisUnavailable
+from gateway.core.instant import Instant
+from gateway.core.status import RedisOperation, StoreVerdict
+from gateway.ports import Found, Observer, Stored
+
+_PURGED_AT_ONCE = 100
+_SCANNED_AT_ONCE = 500
+
+
+class RedisStore:
+    """Bodies and floors in Redis, both with an expiry.
+
+    `longest_keep` (seconds) bounds what a body may be kept; floors and events outlive it twice,
+    so that neither goes while something that it ruled out is still there. Under memory
+    pressure that holds with `noeviction` and, bodies going first, with `volatile-ttl`.
+    `entropy` makes the 16 hex digits that tell one life of a floor from the next.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        prefix: str,
+        observer: Observer,
+        *,
+        longest_keep: float,
+        entropy: Callable[[], str],
+    ) -> None:
+        self._connection = connection
+        self._names = Names(prefix)
+        self._observer = observer
+        self._longest_keep = longest_keep
+        self._floor_keep = _milliseconds(2 * longest_keep)
+        self._entropy = entropy
+        self._lookups = Gathering(self._ask)
+        self._begin = Script.load("floor", "begin")
+        self._store = Script.load("floor", "store")
+        self._drop = Script.load("floor", "drop")
+        self._invalidate = Script.load("floor", "invalidate")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answered last; False means calls fail at once."""
+        return self._connection.is_up
+
+    @property
+    def holds_bodies(self) -> bool:
+        """It does."""
+        return True
+
+    async def lookup(self, key: Key) -> Found:
+        """Body and floor in one round trip, shared by look-ups of the same loop turn."""
+        if not self.is_up:
+            raise RedisUnavailable(RedisOperation.LOOKUP, "it is away")
+        return await self._lookups.ask(key)
+
+    async def begin(self, key: Key) -> Ticket:
+        """Take the generation before a fetch; makes the floor where there is none."""
+
+        def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
+            return read_floor(reply[0], None), int(reply[1]) / 1_000_000
+
+        floor, started = await self._connection.run_script(
+            RedisOperation.BEGIN,
+            self._begin,
+            (self._names.floor(key), self._names.event(key.training_id)),
+            (self._entropy(), self._floor_keep),
+            read,
+        )
+        if floor is None:
+            raise RedisUnavailable(RedisOperation.BEGIN, "nonsense")
+        return Ticket(floor.epoch, floor.generation, started)
+
+    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+        """Offer an entry; see store.lua for what is taken. Kept `keep` seconds (> 0)."""
+        return await self._connection.run_script(
+            RedisOperation.STORE,
+            self._store,
+            self._touched(key),
+            (
+                entry.epoch,
+                entry.generation,
+                version(entry.updated_at),
+                "n" if entry.is_negative else "v",
+                entry.digest,
+                micros(entry.confirmed_at),
+                encode(key, entry),
+                _milliseconds(min(keep, self._longest_keep)),
+                self._floor_keep,
+            ),
+            lambda reply: Stored(StoreVerdict(reply[0].decode()), read_floor(reply[1], None)),
+        )
+
+    async def drop(self, key: Key) -> None:
+        """Raise the generation, forget the version and remove the body of one key."""
+        await self._connection.run_script(
+            RedisOperation.INVALIDATE,
+            self._drop,
+            self._touched(key),
+            (self._floor_keep, 0),
+            lambda _: None,
+        )
+
+    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+        """Make what is older than `updated_at` (all, for None) unusable in every partition."""
+        bound = None if updated_at is None else Instant(updated_at)
+        await self._connection.run_script(
+            RedisOperation.INVALIDATE,
+            self._invalidate,
+            (self._names.event(training_id),),
+            (version(bound), self._floor_keep),
+            lambda _: None,
+        )
+
+    async def purge(self, partition: str | None, *, soft: bool) -> int:
+        """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many.
+
+        Keys without a floor have nothing to drop: a fetch makes the floor before it starts.
+        """
+        keys: set[Key] = set()
+        cursor = 0
+        while True:
+            cursor, found = await self._scan(cursor, partition)
+            new = found - keys
+            keys |= new
+            await self._drop_all(new, soft=soft)
+            if cursor == 0:
+                return len(keys)
+
+    async def close(self) -> None:
+        """Give up look-ups under way; the connection is closed by its owner."""
+        await self._lookups.close()
+
+    async def _ask(self, keys: list[Key]) -> dict[Key, Found]:
+        return await self._connection.execute(
+            RedisOperation.LOOKUP, lambda client: self._read(client, keys)
+        )
+
+    async def _read(self, client: driver.Redis, keys: list[Key]) -> dict[Key, Found]:
+        names = [name for key in keys for name in self._touched(key)]
+        reply: Sequence[Any] = await client.mget(names)
+        records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+        return {key: self._found(key, *each) for key, each in zip(keys, records, strict=True)}
+
+    def _found(
+        self, key: Key, floor: bytes | None, event: bytes | None, body: bytes | None
+    ) -> Found:
+        known = read_floor(floor, event)
+        # A body that lost its floor cannot be told from one that was invalidated.
+        if known is None or body is None:
+            return Found(None, known)
+        try:
+            entry = decode(key, body)
+        except EnvelopeRefused as refused:
+            self._observer.envelope_refused(refused.why)
+            return Found(None, known)
+        # An event with a bound has no version of a negative entry to compare with.
+        is_passed = entry.is_negative and entry.confirmed_at < known.started
+        return Found(None if is_passed else entry, known)
+
+    def _touched(self, key: Key) -> tuple[str, str, str]:
+        names = self._names
+        return names.floor(key), names.event(key.training_id), names.body(key)
+
+    async def _scan(self, cursor: int, partition: str | None) -> tuple[int, set[Key]]:
+        pattern = self._names.floors(partition)
+
+        async def command(client: driver.Redis) -> tuple[int, set[Key]]:
+            after, found = await client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
+            return int(after), {key for name in found if (key := self._names.key_of(name))}
+
+        return await self._connection.execute(RedisOperation.INVALIDATE, command)
+
+    async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
+        rest = iter(keys)
+        while some := list(islice(rest, _PURGED_AT_ONCE)):
+            calls = [(self._touched(key), (self._floor_keep, int(soft))) for key in some]
+            await self._connection.run_many(RedisOperation.INVALIDATE, self._drop, calls)
+
+
+def _milliseconds(seconds: float) -> int:
+    """An expiry as Redis takes it: never zero, which would be an error."""
+    return max(1, int(seconds * 1000))

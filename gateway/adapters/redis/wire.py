@@ -1,0 +1,239 @@
+"""What stands in Redis: names of keys, the envelope of an entry, records of floors and events.
+
+Bytes in and out, no I/O. A record's fields have fixed widths, since Lua compares them as
+text: its numbers are doubles, in which two versions a nanosecond apart would be one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from gateway.core.entry import Entry, Floor, Headers, Key
+from gateway.core.instant import WIRE_LENGTH, Instant, from_wire, to_wire
+
+# Goes up when the envelope changes. It is part of the body's name: during a rollout each
+# release writes beside the other, and neither reads what it does not understand.
+SCHEMA = 1
+
+NO_VERSION = "0" * WIRE_LENGTH  # no instant is written so; sorts before all of them
+NO_DIGEST = "-" * 32
+NEVER = "0" * 16
+
+_SUM = 16
+_HEAD_AT = 1 + _SUM + 4
+_FIELD = re.compile(rb"[^\x00\r\n]*")
+
+_FLOOR = re.compile(
+    rb"([0-9a-f]{16}) (\d{20}) (\d{21}) [vn-] ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
+)
+_EVENT = re.compile(rb"(\d{16}) (\d{16}) (\d{21}) (\d{16})")
+_FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
+_GLOB = re.compile(r"([*?\[\]\\^-])")
+
+
+class EnvelopeRefused(Exception):
+    """These bytes are no entry of that key; `why` is one word."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"not an entry: {why}")
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The keys of one gateway in Redis.
+
+    The part in braces decides the node of a cluster: all that one script touches shares it,
+    and the trainings of a tenant spread.
+    """
+
+    prefix: str
+
+    def __post_init__(self) -> None:
+        if not self.prefix or set(self.prefix) & set("{}"):
+            raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
+
+    def body(self, key: Key) -> str:
+        """Where the envelope stands that this release reads and writes."""
+        return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
+
+    def floor(self, key: Key) -> str:
+        """Where the version floor stands, for all releases."""
+        return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
+
+    def event(self, training_id: str) -> str:
+        """Where the last invalidations in every partition stand."""
+        return f"{self.prefix}:{{{training_id}}}:i"
+
+    def floors(self, partition: str | None) -> str:
+        """The glob of all floors, or of a partition's."""
+        tail = "*" if partition is None else _escaped(partition)
+        return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
+
+    def key_of(self, floor: bytes | str) -> Key | None:
+        """The key whose floor has that name; None if it is no such name."""
+        name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
+        match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
+        return None if match is None else Key(match[2], match[1])
+
+
+def _escaped(text: str) -> str:
+    return _GLOB.sub(r"\\\1", text)
+
+
+class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """What the envelope says about its body; the order of the fields is the format."""
+
+    partition: str
+    training_id: str
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    updated_at: str | None
+    updated_at_text: str
+    digest: str
+    date: str
+    confirmed_at: float
+    initial_age: float
+    freshness_lifetime: float
+    generation: int
+    epoch: str
+    length: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Head)
+
+
+def encode(key: Key, entry: Entry) -> bytes:
+    """The envelope: schema (1 byte), checksum (16), length of the head (4), head, body."""
+    head = _encoder.encode(
+        _Head(
+            *key,
+            entry.status,
+            entry.headers,
+            None if entry.updated_at is None else to_wire(entry.updated_at),
+            entry.updated_at_text,
+            entry.digest,
+            entry.date,
+            entry.confirmed_at,
+            entry.initial_age,
+            entry.freshness_lifetime,
+            entry.generation,
+            entry.epoch,
+            len(entry.body),
+        )
+    )
+    rest = len(head).to_bytes(4, "big") + head + entry.body
+    return bytes((SCHEMA,)) + _checksum(rest) + rest
+
+
+def decode(key: Key, data: bytes) -> Entry:
+    """The entry of that key in the envelope; raises EnvelopeRefused and nothing else.
+
+    The body is copied out, so that the entry does not keep the whole envelope alive.
+    """
+    if data[:1] != bytes((SCHEMA,)):
+        raise EnvelopeRefused("schema")
+    if len(data) < _HEAD_AT or _checksum(memoryview(data)[1 + _SUM :]) != data[1 : 1 + _SUM]:
+        raise EnvelopeRefused("checksum")
+    body_at = _HEAD_AT + int.from_bytes(data[_HEAD_AT - 4 : _HEAD_AT], "big")
+    try:
+        head = _decoder.decode(memoryview(data)[_HEAD_AT:body_at])
+        updated_at = None if head.updated_at is None else from_wire(head.updated_at)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
+        raise EnvelopeRefused("head") from fault
+    if (head.partition, head.training_id) != key:
+        raise EnvelopeRefused("key")
+    body = data[body_at:]
+    if len(body) != head.length or not _is_sound(head):
+        raise EnvelopeRefused("values")
+    return _entry(head, updated_at, body)
+
+
+def _checksum(rest: bytes | memoryview) -> bytes:
+    return blake2b(rest, digest_size=_SUM).digest()
+
+
+def _is_sound(head: _Head) -> bool:
+    """Whether it can be served: who wrote it may not have been us."""
+    times = (head.confirmed_at, head.initial_age, head.freshness_lifetime)
+    return (
+        100 <= head.status <= 599
+        and all(map(math.isfinite, times))
+        and min(times) >= 0.0
+        and 0 <= head.generation < 10**15
+        and _are_fields(head.headers)
+    )
+
+
+def _are_fields(headers: Headers) -> bool:
+    """No line break that would make one header two."""
+    return all(_FIELD.fullmatch(part) for pair in headers for part in pair)
+
+
+def _entry(head: _Head, updated_at: Instant | None, body: bytes) -> Entry:
+    return Entry(
+        status=head.status,
+        headers=head.headers,
+        body=body,
+        updated_at=updated_at,
+        updated_at_text=head.updated_at_text,
+        digest=head.digest,
+        date=head.date,
+        confirmed_at=head.confirmed_at,
+        initial_age=head.initial_age,
+        freshness_lifetime=head.freshness_lifetime,
+        generation=head.generation,
+        epoch=head.epoch,
+    )
+
+
+def micros(seconds: float) -> str:
+    """A time on the shared clock as 16 digits, microseconds."""
+    return f"{min(max(round(seconds * 1_000_000), 0), 10**16 - 1):016d}"
+
+
+def version(updated_at: Instant | None) -> str:
+    """A version as 21 digits; None is before all of them."""
+    return NO_VERSION if updated_at is None else to_wire(updated_at)
+
+
+def read_floor(record: bytes | None, event: bytes | None) -> Floor | None:
+    """The floor of that record once `event` is applied; None, "unknown", for no such record.
+
+    The same rule as `absorb` in floor.lua, which writes down what is only read here.
+    """
+    match = None if record is None else _FLOOR.fullmatch(record)
+    if match is None:
+        return None
+    epoch, generation, updated_at, digest, started, seen = (
+        part.decode() for part in match.groups()
+    )
+    happened = None if event is None else _EVENT.fullmatch(event)
+    raised = False
+    if happened is not None:
+        serial, everything, bound, at = (part.decode() for part in happened.groups())
+        went_back = seen > serial
+        raised = went_back or everything > seen
+        if (went_back or at > seen) and bound > updated_at:
+            updated_at, digest, started = bound, NO_DIGEST, max(started, at)
+    return Floor(
+        epoch=epoch,
+        generation=int(generation) + raised,
+        updated_at=_version(updated_at),
+        digest="" if digest == NO_DIGEST else digest,
+        started=int(started) / 1_000_000,
+    )
+
+
+def _version(text: str) -> Instant | None:
+    """The version that the digits mean; None also for digits that mean none."""
+    try:
+        return None if text == NO_VERSION else from_wire(text)
+    except ValueError:
+        return None

@@ -1,0 +1,98 @@
+"""The access line: one answered request, written past structlog, which would cost several times.
+
+Which answers deserve a line, and of what weight, is decided here.
+"""
+
+from __future__ import annotations
+
+import logging
+from logging import DEBUG, ERROR, INFO, WARNING
+from typing import Protocol
+
+from gateway.adapters.telemetry.lines import Lines, scrub
+from gateway.core.status import Outcome, Tier
+
+# Answers that are all right, or the caller's own affair, and come by the thousand.
+_ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED})
+_RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
+_NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
+
+
+class Answered(Protocol):
+    """An answered request, as the web tells of it."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def training_id(self) -> str | None: ...
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def tier(self) -> Tier: ...
+    @property
+    def detail(self) -> str | None: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def age(self) -> float | None: ...
+    @property
+    def client(self) -> str | None: ...
+    @property
+    def trace_id(self) -> str | None: ...
+
+
+class AccessLog:
+    """Logs every error, slow or stale answer and all that went upstream; samples the rest.
+
+    level   from which weight on lines are written, a word such as `info`; `debug` for all
+    every   one in so many hits and refusals weighs `info`, the others `debug`
+    slow    seconds beyond which an answer is slow
+    """
+
+    def __init__(
+        self, lines: Lines, level: str = "info", *, every: int = 1_000, slow: float = 1.0
+    ) -> None:
+        self._lines = lines
+        self._least = logging.getLevelNamesMapping()[level.upper()]
+        self._every = every
+        self._slow = slow
+        self._passed_over = 0
+
+    def write(self, line: Answered) -> None:
+        """Write the line if it is due; never raises. A field that is None is left out."""
+        weight = self._weight(line.outcome, line.status, line.seconds)
+        if weight < self._least:
+            return
+        record: dict[str, object] = {
+            "level": _NAMES[weight],
+            "event": "request.answered",
+            "request_id": line.request_id,
+            "method": line.method,
+            "id": scrub(line.training_id),
+            "outcome": line.outcome,
+            "tier": line.tier,
+            "status": line.status,
+            "duration_ms": round(line.seconds * 1_000, 3),
+            "age": None if line.age is None else round(line.age, 3),
+            "client": line.client,
+            "trace_id": line.trace_id,
+            "detail": line.detail,
+        }
+        self._lines.write({name: value for name, value in record.items() if value is not None})
+
+    def _weight(self, outcome: Outcome, status: int, seconds: float) -> int:
+        if status >= 500:
+            return ERROR
+        if seconds > self._slow or outcome in _RESCUED:
+            return WARNING
+        if outcome not in _ROUTINE:
+            return INFO
+        self._passed_over += 1
+        if self._passed_over < self._every:
+            return DEBUG
+        self._passed_over = 0
+        return INFO

@@ -1,0 +1,148 @@
+"""What is counted, as plain numbers of this process. No metric has a name here.
+
+Whatever can occur is there from the start, at 0; the keys are the label values. An increment
+is a dictionary entry or a list item, for a hit counts on every request.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gateway.adapters.telemetry.combinations import POSSIBLE, STATUS_CLASSES, can_end
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    Outcome,
+    Purpose,
+    RedisOperation,
+    Tier,
+)
+
+NO_ANSWER = "none"
+CLIENT_RESULTS = ("served", "limited", "refused")
+# Clients come from a file of the operator's; this only keeps a mistake from filling memory.
+_MOST_CLIENTS = 10_000
+OTHER_CLIENTS = "other"
+
+# Upper bounds in seconds, inclusive. 10 ms and 1 s are the objectives for hits and for all.
+REQUEST_SECONDS = (
+    *(50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+WAIT_SECONDS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0)
+REDIS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+AGE_SECONDS = (
+    *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0),
+    *(21_600.0, 86_400.0),
+)
+LAG_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3_600.0)
+
+_CLASS_OF = {status: f"{status // 100}xx" for status in range(200, 600)}.get
+
+K = TypeVar("K")
+Tally = defaultdict[K, int]
+
+
+class Histogram:
+    """How often a value was at most each bound; the last bucket takes what exceeds them all."""
+
+    __slots__ = ("bounds", "buckets", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value; below 0, or not a number, it counts as 0 so that sums only grow."""
+        if not value > 0.0:
+            value = 0.0
+        self.buckets[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+def status_class(status: int | None) -> str:
+    """The class of a call's status as its label: `2xx` to `5xx`, or `none`."""
+    return _CLASS_OF(status or 0, NO_ANSWER)
+
+
+def _zeros(keys: Iterable[K]) -> Tally[K]:
+    """Zero for all that can occur; what cannot is counted as well, should it occur."""
+    return defaultdict(int, dict.fromkeys(keys, 0))
+
+
+def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
+    return {purpose: Histogram(bounds) for purpose in Purpose}
+
+
+@dataclass(slots=True)
+class Counters:
+    """Every number that only grows, and the calls in flight."""
+
+    requests: Tally[tuple[Outcome, Tier, str]] = field(default_factory=lambda: _zeros(POSSIBLE))
+    request_seconds: dict[Outcome, Histogram] = field(
+        default_factory=lambda: {outcome: Histogram(REQUEST_SECONDS) for outcome in Outcome}
+    )
+    age: Histogram = field(default_factory=lambda: Histogram(AGE_SECONDS))
+    clients: dict[tuple[str, str], int] = field(default_factory=dict)
+    calls: Tally[tuple[Purpose, str]] = field(
+        default_factory=lambda: _zeros(
+            (purpose, status) for purpose in Purpose for status in (*STATUS_CLASSES, NO_ANSWER)
+        )
+    )
+    call_seconds: dict[Purpose, Histogram] = field(
+        default_factory=lambda: _per_purpose(CALL_SECONDS)
+    )
+    calls_inflight: int = 0
+    last_success: float | None = None
+    failures: Tally[FailureReason] = field(default_factory=lambda: _zeros(FailureReason))
+    denied: Tally[Purpose] = field(default_factory=lambda: _zeros(Purpose))
+    wait_seconds: dict[Purpose, Histogram] = field(
+        default_factory=lambda: _per_purpose(WAIT_SECONDS)
+    )
+    invalidations: Tally[Cause] = field(default_factory=lambda: _zeros(Cause))
+    freshness_lag: Histogram = field(default_factory=lambda: Histogram(LAG_SECONDS))
+    rejected: Tally[InvalidReason] = field(default_factory=lambda: _zeros(InvalidReason))
+    drift: Tally[DriftKind] = field(default_factory=lambda: _zeros(DriftKind))
+    regressions: int = 0
+    # What Redis evicts it does not tell; only an L2 inside the process can report it.
+    evictions: Tally[Tier] = field(default_factory=lambda: _zeros((Tier.L1,)))
+    redis_seconds: dict[RedisOperation, Histogram] = field(
+        default_factory=lambda: {each: Histogram(REDIS_SECONDS) for each in RedisOperation}
+    )
+    redis_errors: Tally[RedisOperation] = field(default_factory=lambda: _zeros(RedisOperation))
+    refusals: Tally[AccessRefusal] = field(default_factory=lambda: _zeros(AccessRefusal))
+
+    def count_request(
+        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+    ) -> None:
+        """Count one answer; `status` outside 200–599 is no answer and counts as `5xx`."""
+        self.requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
+        self.request_seconds[outcome].observe(seconds)
+        if age is not None:
+            self.age.observe(age)
+
+    def count_client(self, client: str, result: str) -> None:
+        """Count a client's request; the first one brings all results of that client at 0."""
+        try:
+            self.clients[client, result] += 1
+        except KeyError:
+            self._meet(client, result)
+
+    def _meet(self, client: str, result: str) -> None:
+        name = client if len(self.clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS
+        for each in CLIENT_RESULTS:
+            self.clients.setdefault((name, each), 0)
+        self.clients[name, result] = self.clients.get((name, result), 0) + 1
+
+    def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
+        """The combinations counted that `combinations` says cannot occur."""
+        return [key for key in list(self.requests) if not can_end(*key)]

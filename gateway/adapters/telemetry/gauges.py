@@ -1,0 +1,118 @@
+"""Gauges: names, help texts and labels as the contract has them, and where each one's number
+comes from. Data, as in `families`: nothing is read or rendered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.families import Labels, Row
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.core.status import Circuit, Tier
+
+T = TypeVar("T", bound=tuple[str, ...])
+
+# A gauge whose reading is None has no series here.
+GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...] = (
+    (
+        "gateway_upstream_circuit_state",
+        "State of the upstream's breaker, 1 for the one it is in.",
+        ("state",),
+        lambda now: [((state,), state is now.circuit) for state in Circuit],
+    ),
+    (
+        "gateway_budget_limit",
+        "Calls that the tenant may make in its window; no series where unlimited.",
+        ("tenant",),
+        lambda now: _known({(name,): view.limit for name, view in now.budgets.items()}),
+    ),
+    (
+        "gateway_budget_available",
+        "Calls that the tenant may still make now; no series where unlimited.",
+        ("tenant",),
+        lambda now: _known({(name,): view.available for name, view in now.budgets.items()}),
+    ),
+    (
+        "gateway_gate_closed",
+        "Whether a 429 of the upstream holds the tenant's calls back.",
+        ("tenant",),
+        lambda now: [((name,), view.gate_closed_for > 0) for name, view in now.budgets.items()],
+    ),
+    (
+        "gateway_cache_entries",
+        "Entries held.",
+        ("tier",),
+        lambda now: _known({(Tier.L1,): now.l1_entries, (Tier.L2,): now.l2_entries}),
+    ),
+    (
+        "gateway_cache_bytes",
+        "Bytes that the entries held take.",
+        ("tier",),
+        lambda now: _known({(Tier.L1,): now.l1_bytes, (Tier.L2,): now.l2_bytes}),
+    ),
+    (
+        "gateway_collapsed_waiters",
+        "Requests that wait for a fetch that another one began.",
+        (),
+        lambda now: [((), now.collapsed_waiters)],
+    ),
+    (
+        "gateway_redis_up",
+        "Whether Redis answered last; no series without a Redis.",
+        (),
+        lambda now: _known({(): now.redis_up}),
+    ),
+    (
+        "gateway_bus_connected",
+        "Whether this replica hears the others; no series without a bus.",
+        (),
+        lambda now: _known({(): now.bus_connected}),
+    ),
+    ("gateway_ready", "Whether /readyz says yes.", (), lambda now: [((), now.ready)]),
+    (
+        "gateway_draining",
+        "Whether the replica is going away.",
+        (),
+        lambda now: [((), now.draining)],
+    ),
+    (
+        "gateway_event_loop_lag_seconds",
+        "How late the event loop woke a sleeper at worst, lately.",
+        (),
+        lambda now: _known({(): now.loop_lag}),
+    ),
+    (
+        "gateway_sweep_confirmed_seconds",
+        "Age of the oldest confirmation among the entries under sweep.",
+        (),
+        lambda now: _known({(): now.sweep_confirmed}),
+    ),
+    (
+        "gateway_clients_last_reload_successful",
+        "Whether the clients file was taken when it last changed.",
+        (),
+        lambda now: _known({(): now.clients_reloaded}),
+    ),
+)
+
+# Gauges that the counters know themselves.
+OWN_GAUGES: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
+    (
+        "gateway_upstream_inflight",
+        "Calls to the upstream under way.",
+        (),
+        lambda counters: [((), counters.calls_inflight)],
+    ),
+    (
+        "gateway_upstream_last_success_timestamp_seconds",
+        "When the API last answered well; no series before it did.",
+        (),
+        lambda counters: _known({(): counters.last_success}),
+    ),
+)
+
+
+def _known(readings: Mapping[T, float | None]) -> list[Row]:
+    return [(labels, value) for labels, value in readings.items() if value is not None]

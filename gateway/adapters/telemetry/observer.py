@@ -1,0 +1,196 @@
+"""The Observer: each verb counts, and those that somebody should read become an event.
+
+What is counted has its name in `families` and `gauges`; here are the events' names and weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from gateway.adapters.telemetry.collector import CountersCollector, encode, registry_of
+from gateway.adapters.telemetry.counters import Counters, status_class
+from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Happening, Log
+from gateway.adapters.telemetry.figures import figures
+from gateway.adapters.telemetry.log import logger
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.core.entry import Key
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    Circuit,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    NotStoredReason,
+    Outcome,
+    Purpose,
+    RedisOperation,
+    StoreVerdict,
+    Tier,
+)
+from gateway.ports import Clock
+
+# Lines a second for events that name a training each.
+_BURST = 20
+# Fields that a revision of the schema may bring before we stop telling them one by one.
+_MOST_DRIFTS = 100
+_MISSING = (404, 410)
+
+
+class Telemetry:
+    """Counts in `counters`, logs through `log`, answers scrapes; never raises.
+
+    `gauges` is read at every scrape, and may be set once there is something to read.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        clock: Clock,
+        gauges: Callable[[], GaugeReadings] | None = None,
+        log: Log = logger,
+    ) -> None:
+        self.gauges = gauges
+        self.counters = Counters()
+        self._clock = clock
+        self._events = Events(clock, log)
+        self._drifts: set[tuple[DriftKind, str]] = set()
+        self._registry = registry_of(CountersCollector(self.counters, version, self._read))
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """A scrape's body and content type, as the `Accept` field asks; milliseconds of CPU."""
+        return encode(self._registry, accept)
+
+    def snapshot(self) -> dict[str, float | int]:
+        """The first numbers since the start, see `figures`."""
+        return figures(self.counters)
+
+    def recent(self) -> list[Happening]:
+        """The last 50 events that were logged, the newest first."""
+        return self._events.recent()
+
+    # ---- the data plane
+
+    def requested(
+        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+    ) -> None:
+        self.counters.count_request(outcome, tier, status, seconds, age)
+
+    def client_result(self, client: str, result: str) -> None:
+        self.counters.count_client(client, result)
+
+    def access_refused(self, reason: AccessRefusal) -> None:
+        self.counters.refusals[reason] += 1
+        self._events.emit(INFO, "access.refused", reason=reason)
+
+    # ---- the upstream
+
+    def call_started(self, purpose: Purpose) -> None:
+        self.counters.calls_inflight += 1
+
+    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
+        counters = self.counters
+        counters.calls_inflight -= 1
+        counters.calls[purpose, status_class(status)] += 1
+        counters.call_seconds[purpose].observe(seconds)
+        if status is not None and (status < 400 or status in _MISSING):
+            counters.last_success = self._clock.now()
+
+    def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
+        self.counters.failures[reason] += 1
+        self._events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
+
+    def circuit_moved(self, state: Circuit) -> None:
+        level = WARNING if state is Circuit.OPEN else INFO
+        self._events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
+
+    def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
+        self.counters.denied[purpose] += 1
+        self._events.emit(
+            WARNING, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
+        )
+
+    def budget_waited(self, purpose: Purpose, seconds: float) -> None:
+        self.counters.wait_seconds[purpose].observe(seconds)
+
+    def gate_closed(self, scope: str, seconds: float) -> None:
+        self._events.emit(WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=seconds)
+
+    def gate_opened(self, scope: str) -> None:
+        self._events.emit(INFO, "upstream.gate-opened", key=scope, scope=scope)
+
+    # ---- what was answered, and what is stored
+
+    def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
+        self.counters.rejected[reason] += 1
+        self._events.emit(WARNING, "payload.rejected", reason=reason, id=training_id, what=what)
+
+    def drifted(self, kind: DriftKind, field_name: str) -> None:
+        self.counters.drift[kind] += 1
+        drift = (kind, field_name)
+        if drift in self._drifts or len(self._drifts) >= _MOST_DRIFTS:
+            return
+        self._drifts.add(drift)
+        self._events.emit(
+            INFO, "payload.drifted", per_second=_MOST_DRIFTS, kind=kind, field=field_name
+        )
+
+    def regressed(self, training_id: str) -> None:
+        self.counters.regressions += 1
+        self._events.emit(WARNING, "entry.regressed", per_second=_BURST, id=training_id)
+
+    def stored(self, key: Key, verdict: StoreVerdict) -> None:
+        if verdict is StoreVerdict.CHANGED:
+            self._events.emit(INFO, "entry.changed", per_second=_BURST, id=key.training_id)
+
+    def not_stored(self, key: Key, reason: NotStoredReason) -> None:
+        self._events.emit(
+            DEBUG, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
+        )
+
+    def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:
+        self.counters.invalidations[cause] += count
+        self._events.emit(
+            INFO,
+            "entry.invalidated",
+            key=cause,
+            per_second=_BURST,
+            cause=cause,
+            id=training_id,
+            count=count,
+        )
+
+    def lagged(self, seconds: float) -> None:
+        self.counters.freshness_lag.observe(seconds)
+
+    def evicted(self, tier: Tier) -> None:
+        self.counters.evictions[tier] += 1
+
+    def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
+        self._events.emit(WARNING, "refresh.failed", id=key.training_id, why=why, again_in=again_in)
+
+    # ---- Redis
+
+    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
+        self.counters.redis_seconds[operation].observe(seconds)
+
+    def redis_failed(self, operation: RedisOperation, why: str) -> None:
+        self.counters.redis_errors[operation] += 1
+        self._events.emit(WARNING, "redis.failed", key=operation, operation=operation, why=why)
+
+    def redis_moved(self, up: bool) -> None:
+        level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
+        self._events.emit(level, event, per_second=_BURST)
+
+    def envelope_refused(self, why: str) -> None:
+        self._events.emit(WARNING, "redis.envelope-refused", why=why)
+
+    def _read(self) -> GaugeReadings | None:
+        """A scrape without gauges beats no scrape."""
+        if self.gauges is None:
+            return None
+        with suppress(Exception):
+            return self.gauges()
+        self._events.emit(ERROR, "telemetry.gauges-unread")
+        return None

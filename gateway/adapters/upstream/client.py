@@ -1,0 +1,175 @@
+"""The upstream over HTTP/1.1: one request out, one whole answer back.
+
+Lives here: connections, the deadline, and what is read before it. Must not: judge an answer,
+try twice, ask the budget (all flow's).
+
+httpx's transport is used without its client, which keeps cookies and replays them, reads the
+environment, and raises on a redirect whose `Location` it cannot parse. The transport does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+
+import httpx
+
+from gateway.adapters.upstream.exchange import Exchange, HungUpError, Phase, told
+from gateway.adapters.upstream.message import bounded, decoded, end_to_end, request_fields
+from gateway.core.errors import InvalidPayload, UpstreamUnreachable
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, InvalidReason
+from gateway.ports import Call, Clock, Observer
+
+_CONNECTIONS = 64
+_KEPT_IDLE = 16
+_KEPT_SECONDS = 30.0
+
+
+class HttpxUpstream:
+    """The API at `base_url`. Timeouts are in seconds; `max_body` is in bytes, also once decoded.
+
+    `timeout` caps what a call's own deadline allows; `connect_timeout` holds for TCP and again
+    for TLS. `tls` replaces the default trust (public authorities, names checked).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float,
+        connect_timeout: float,
+        max_body: int,
+        clock: Clock,
+        observer: Observer,
+        user_agent: str,
+        connections: int = _CONNECTIONS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._base = httpx.URL(base_url).copy_with(userinfo=b"", query=None, fragment=None)
+        self._path = self._base.raw_path.rstrip(b"/") + b"/training/"
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._max_body = max_body
+        self._clock = clock
+        self._observer = observer
+        self._fields = [
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", user_agent.encode()),
+        ]
+        # One slot a connection, so that httpcore never queues: see Exchange.
+        self._slots = asyncio.Semaphore(connections)
+        self._tasks: set[asyncio.Task[Reply]] = set()
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=tls or httpx.create_ssl_context(trust_env=False),
+            trust_env=False,
+            limits=httpx.Limits(
+                max_connections=connections,
+                max_keepalive_connections=min(connections, _KEPT_IDLE),
+                keepalive_expiry=_KEPT_SECONDS,
+            ),
+        )
+
+    async def call(self, call: Call) -> Reply:
+        """Send it once and read the whole answer, whatever its status.
+
+        Raises UpstreamUnreachable, UpstreamTimeout or InvalidPayload.
+        """
+        started = self._clock.monotonic()
+        seconds = min(self._timeout, call.deadline - started)
+        status = None
+        self._observer.call_started(call.purpose)
+        try:
+            reply = await self._within(
+                seconds, self._exchange(self._url(call), request_fields(call))
+            )
+            status = reply.status
+            return reply
+        finally:
+            self._observer.call_ended(call.purpose, status, self._clock.monotonic() - started)
+
+    async def reachable(self) -> None:
+        """Open a connection, TLS included, and hang up: no call is spent.
+
+        Raises UpstreamUnreachable or UpstreamTimeout.
+        """
+        exchange = self._exchange(self._base, [])
+        exchange.given_up = True
+        with contextlib.suppress(HungUpError):
+            await self._within(self._connect_timeout, exchange)
+
+    async def close(self) -> None:
+        """Close all connections, those of calls still under way last."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._connect_timeout)
+        await self._transport.aclose()
+
+    def _url(self, call: Call) -> httpx.URL:
+        return self._base.copy_with(raw_path=self._path + call.training_id.encode())
+
+    def _exchange(self, url: httpx.URL, fields: list[tuple[bytes, bytes]]) -> Exchange:
+        # Reads are bounded one by one only; the deadline of the whole is kept by _within.
+        patience = httpx.Timeout(self._timeout, connect=self._connect_timeout)
+        extensions = {"timeout": patience.as_dict()}
+        headers = [*self._fields, *fields]
+        return Exchange(httpx.Request("GET", url, headers=headers, extensions=extensions))
+
+    async def _within(self, seconds: float, exchange: Exchange) -> Reply:
+        """The exchange's outcome, or its failure once the time is over or the caller leaves."""
+        if seconds <= 0:
+            raise exchange.late()
+        task = asyncio.create_task(self._perform(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+        finally:
+            if not task.done():
+                exchange.give_up(task)
+        if not task.done():
+            raise exchange.late()
+        return task.result()
+
+    def _ended(self, task: asyncio.Task[Reply]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # an exchange given up has nobody else to look at its outcome
+
+    async def _perform(self, exchange: Exchange) -> Reply:
+        async with self._slots:
+            exchange.phase = Phase.CONNECTING
+            response = await self._head(exchange)
+            try:
+                body = await self._body(response)
+            except httpx.TimeoutException as error:
+                raise exchange.late() from error
+            except (httpx.TransportError, OSError) as error:
+                what = f"{exchange.what}: the body was cut short: {told(error)}"
+                raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
+            finally:
+                await response.aclose()
+        coding = response.headers.get("content-encoding", "identity")
+        plain = decoded(body, coding.strip().lower(), self._max_body)
+        return Reply(response.status_code, end_to_end(response.headers.raw), plain)
+
+    async def _head(self, exchange: Exchange) -> httpx.Response:
+        try:
+            return await self._transport.handle_async_request(exchange.request)
+        except httpx.LocalProtocolError:
+            # Raised before a byte is written; its text repeats the value at fault: a credential.
+            what = f"{exchange.what}: a request field is no HTTP"
+            raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
+        except (httpx.TransportError, OSError) as error:
+            raise exchange.failure(error) from error
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
+        if response.status_code not in (204, 304):
+            bounded(int(response.headers.get("content-length", "0")), self._max_body)
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            bounded(len(body), self._max_body)
+        return bytes(body)

@@ -1,0 +1,68 @@
+"""What of an HTTP message is passed on: request fields up, response fields and body down.
+
+Functions of their arguments alone; no connection, no meaning of what is passed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+from gateway.core.entry import Headers
+from gateway.core.errors import InvalidPayload
+from gateway.core.status import InvalidReason
+from gateway.ports import Call
+
+# RFC 9110, 7.6.1: what concerns one connection. `Proxy-Status` (RFC 9209) is not among them.
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+    | {b"proxy-authenticate", b"proxy-authentication-info", b"proxy-authorization"}
+    | {b"proxy-connection"}
+)
+# The framing is ours once the body is read and decoded; a cookie is some other caller's.
+_NOT_PASSED_DOWN = _HOP_BY_HOP | {b"content-length", b"content-encoding", b"set-cookie"}
+_NOT_PASSED_UP = _HOP_BY_HOP | {
+    *(b"accept", b"accept-encoding", b"authorization", b"content-length", b"cookie", b"expect"),
+    *(b"host", b"if-modified-since", b"if-none-match", b"range", b"user-agent"),
+}
+
+
+def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
+    """The request fields of this call alone; what is ours to say, `extra` cannot say."""
+    fields = [(b"Authorization", b"Bearer " + call.token.encode())]
+    if call.etag is not None:
+        fields.append((b"If-None-Match", call.etag))
+    if call.last_modified is not None:
+        fields.append((b"If-Modified-Since", call.last_modified))
+    return fields + [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
+
+
+def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The fields that are the message's own, names lower-case, values and order untouched."""
+    fields = [(name.lower(), value) for name, value in raw]
+    listed = b",".join(value for name, value in fields if name == b"connection")
+    dropped = _NOT_PASSED_DOWN | {name.strip().lower() for name in listed.split(b",")}
+    return tuple(field for field in fields if field[0] not in dropped)
+
+
+def bounded(size: int, most: int) -> None:
+    """Raise InvalidPayload for a body of more bytes than allowed."""
+    if size > most:
+        raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")
+
+
+def decoded(body: bytes, coding: str, most: int) -> bytes:
+    """The body without its content coding, which we did not ask for; at most so many bytes."""
+    if not body or coding == "identity":
+        return body
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise InvalidPayload(InvalidReason.NOT_UTF8, f"a body in the content coding {coding!r}")
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the header tells zlib from gzip
+    try:
+        plain = inflater.decompress(body, most + 1)
+    except zlib.error as error:
+        raise InvalidPayload(InvalidReason.NOT_UTF8, f"a body that is no {coding}") from error
+    bounded(len(plain), most)
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidPayload(InvalidReason.TRUNCATED, f"a body that is not one whole {coding}")
+    return plain

@@ -1,0 +1,45 @@
+"""Are the connections that the settings name there? Spends no call of the upstream's limit."""
+
+from __future__ import annotations
+
+from gateway.app.compose import compose
+from gateway.app.listen import StartFault, listen, server_of
+from gateway.core.errors import UpstreamFailure
+from gateway.settings import Settings
+
+
+async def check(settings: Settings) -> tuple[str, ...]:
+    """One line a fault, none when all is well: ports, TLS files, upstream, Redis."""
+    faults: list[str] = []
+    _check_listening(settings, faults)
+    try:
+        house = compose(settings)
+    except StartFault as fault:
+        return (*faults, *fault.faults)
+    try:
+        await house.upstream.reachable()
+    except UpstreamFailure as failure:
+        faults.append(f"upstream.base_url: {failure.what}")
+    finally:
+        await house.upstream.close()
+    if house.redis is not None:
+        if not await house.redis.check():
+            faults.append(f"redis.url: no answer within {settings.redis.timeout} s")
+        await house.redis.close()
+    return tuple(faults)
+
+
+def _check_listening(settings: Settings, faults: list[str]) -> None:
+    for plane, section in (("server", settings.server), ("admin", settings.admin)):
+        try:
+            listen(section.host, section.port, setting=f"{plane}.port").close()
+        except StartFault as fault:
+            faults.extend(fault.faults)
+    try:
+        server_of(_nothing, tls=settings.server, drain_timeout=1.0)
+    except StartFault as fault:
+        faults.extend(fault.faults)
+
+
+async def _nothing(scope: object, receive: object, send: object) -> None:
+    """An application for a server that is never started."""

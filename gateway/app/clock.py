@@ -1,0 +1,44 @@
+"""The real clock and the real chance; nobody else names them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+
+class SystemClock:
+    """The clock of this process, set by Redis' where there is one.
+
+    `now` runs with the monotonic clock from an anchor, so that a step of the machine's clock
+    makes no entry younger or older; each sample of Redis' clock may move the anchor.
+    """
+
+    def __init__(self) -> None:
+        self._anchor = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch on the shared clock."""
+        return time.monotonic() + self._anchor
+
+    def monotonic(self) -> float:
+        """Seconds for durations."""
+        return time.monotonic()
+
+    def jitter(self) -> float:
+        """A number in [0, 1)."""
+        return random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await asyncio.sleep(seconds)
+
+    def learn(self, redis_seconds: float, round_trip: float) -> None:
+        """Take Redis' time, read somewhere within the last `round_trip` seconds.
+
+        A sample that agrees with the anchor within its own error changes nothing: the anchor
+        would only jump to and fro by the length of round trips.
+        """
+        sample = redis_seconds + round_trip / 2.0 - time.monotonic()
+        if abs(sample - self._anchor) > round_trip:
+            self._anchor = sample

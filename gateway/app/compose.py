@@ -1,0 +1,203 @@
+"""The house built from settings: which adapter stands behind which port."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import gateway
+from gateway.adapters.ledger import Ledger, LocalBudget
+from gateway.adapters.memory import MemoryStore
+from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.store import RedisStore
+from gateway.adapters.telemetry.lag import LoopLag
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.adapters.upstream import HttpxUpstream
+from gateway.app.clock import SystemClock
+from gateway.app.listen import StartFault
+from gateway.core.access import Access, Open, Passthrough
+from gateway.core.policy import Windows
+from gateway.core.status import Tier
+from gateway.flow.explain import Explainer
+from gateway.flow.fetch import Fetcher
+from gateway.flow.outbound import Outbound
+from gateway.flow.serve import Serving
+from gateway.flow.tiers import Tiers
+from gateway.ports import Budget, LocalStore, SharedStore
+from gateway.settings import (
+    AccessMode,
+    FreshnessSource,
+    NoStore,
+    RateScope,
+    Secret,
+    Settings,
+    WritesMode,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that has a life: what `run` starts and stops, and operations look into."""
+
+    clock: SystemClock
+    telemetry: Telemetry
+    lag: LoopLag
+    local: LocalStore
+    shared: SharedStore
+    budget: Budget
+    redis: Connection | None
+    upstream: HttpxUpstream
+    outbound: Outbound
+    serving: Serving
+    explainer: Explainer
+    access: Access
+
+
+def compose(settings: Settings) -> House:
+    """Wire the house; raises StartFault for what this release cannot do yet."""
+    _refuse_what_is_not_there_yet(settings)
+    clock = SystemClock()
+    telemetry = Telemetry(gateway.__version__, clock)
+    windows = windows_of(settings)
+    local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
+    local_budget = _local_budget(settings, clock)
+    redis = _redis(settings, clock, telemetry)
+    shared = _shared(settings, clock, telemetry, redis)
+    budget = local_budget if redis is None else _redis_budget(settings, clock, redis)
+    access = access_of(settings)
+    upstream = _upstream(settings, clock, telemetry)
+    tiers = Tiers(
+        local,
+        shared,
+        clock,
+        windows,
+        l1_lifetime=settings.l1.lifetime,
+        vary=isinstance(access, Passthrough),
+    )
+    timeout = settings.upstream.timeout
+    outbound = Outbound(upstream, budget, local_budget, clock, telemetry, timeout=timeout)
+    fetcher = Fetcher(tiers, outbound, clock, telemetry, windows, timeout=timeout)
+    return House(
+        clock=clock,
+        telemetry=telemetry,
+        lag=LoopLag(clock),
+        local=local,
+        shared=shared,
+        budget=budget,
+        redis=redis,
+        upstream=upstream,
+        outbound=outbound,
+        serving=Serving(tiers, fetcher, clock, telemetry, windows),
+        explainer=Explainer(local, shared, clock, windows),
+        access=access,
+    )
+
+
+def windows_of(settings: Settings) -> Windows:
+    """The freshness section as the core wants it."""
+    freshness = settings.freshness
+    return Windows(
+        lifetime=freshness.lifetime,
+        stale_while_revalidate=freshness.stale_while_revalidate,
+        stale_if_error=freshness.stale_if_error,
+        soft_wait=freshness.soft_wait,
+        negative_lifetime=freshness.negative_lifetime,
+        respect_no_store=freshness.no_store is NoStore.RESPECT,
+    )
+
+
+def access_of(settings: Settings) -> Access:
+    """How callers are let in."""
+    base_url, secret = settings.upstream.base_url, _text(settings.access.secret)
+    if settings.access.mode is AccessMode.OPEN and settings.upstream.token is not None:
+        return Open(base_url, secret, settings.upstream.token.reveal())
+    per_credential = settings.upstream.rate_scope is RateScope.CREDENTIAL
+    return Passthrough(base_url, secret, per_credential)
+
+
+def _refuse_what_is_not_there_yet(settings: Settings) -> None:
+    wanted = (
+        (settings.access.mode is AccessMode.CLIENTS, 'access.mode = "clients"'),
+        (settings.server.writes is WritesMode.FORWARD, 'server.writes = "forward"'),
+        (settings.freshness.source is FreshnessSource.ORIGIN, 'freshness.source = "origin"'),
+    )
+    faults = [f"{what} is not supported by this release" for asked, what in wanted if asked]
+    if faults:
+        raise StartFault(*faults)
+
+
+def _local_budget(settings: Settings, clock: SystemClock) -> LocalBudget:
+    limit, window = _rate(settings)
+    return LocalBudget(clock, limit, window, probe_patience=_probe_patience(settings))
+
+
+def _redis_budget(settings: Settings, clock: SystemClock, redis: Connection) -> RedisBudget:
+    limit, window = _rate(settings)
+    return RedisBudget(
+        redis,
+        settings.redis.prefix,
+        clock,
+        limit,
+        window,
+        probe_patience=_probe_patience(settings),
+    )
+
+
+def _rate(settings: Settings) -> tuple[int | None, float]:
+    rate = settings.upstream.rate_limit
+    return (None, 60.0) if rate is None else (rate.limit, rate.window)
+
+
+def _probe_patience(settings: Settings) -> float:
+    """Longer than any call, so that no second probe leaves while the first one flies."""
+    return settings.upstream.timeout * 2.0
+
+
+def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Connection | None:
+    if settings.redis.url is None:
+        return None
+    try:
+        return Connection(
+            settings.redis.url.reveal(),
+            clock,
+            telemetry,
+            timeout=settings.redis.timeout,
+            on_time=clock.learn,
+        )
+    except ValueError as fault:
+        raise StartFault(f"redis.url: {fault}") from fault
+
+
+def _shared(
+    settings: Settings, clock: SystemClock, telemetry: Telemetry, redis: Connection | None
+) -> SharedStore:
+    if redis is None:
+        return Ledger(clock, _new_epoch)
+    return RedisStore(
+        redis,
+        settings.redis.prefix,
+        telemetry,
+        longest_keep=windows_of(settings).keep,
+        entropy=_new_epoch,
+    )
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(8)
+
+
+def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> HttpxUpstream:
+    return HttpxUpstream(
+        settings.upstream.base_url,
+        timeout=settings.upstream.timeout,
+        connect_timeout=settings.upstream.connect_timeout,
+        max_body=settings.upstream.max_body,
+        clock=clock,
+        observer=telemetry,
+        user_agent=f"training-gateway/{gateway.__version__}",
+    )
+
+
+def _text(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()

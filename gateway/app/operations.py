@@ -1,0 +1,123 @@
+"""What the admin plane shows, gathered from the whole house."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import gateway
+from gateway.adapters.telemetry.figures import by_outcome, hit_rate
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.app.compose import House
+from gateway.core.access import DEFAULT_TENANT
+from gateway.core.entry import Key
+from gateway.core.errors import BadRequest
+from gateway.ports import BudgetView
+from gateway.settings import Printable, Settings, effective
+
+Words = dict[str, object]
+
+
+@dataclass(slots=True)
+class Life:
+    """Where the process stands between start and stop."""
+
+    started: float
+    ready: bool = False
+    draining: bool = False
+
+
+class Operations:
+    """Answers operators; changes nothing."""
+
+    def __init__(self, house: House, settings: Settings, life: Life) -> None:
+        self._house = house
+        self._settings = settings
+        self._life = life
+        house.telemetry.gauges = self.readings
+
+    def is_ready(self) -> bool:
+        """Whether load balancers should send traffic; waits for nobody."""
+        return self._life.ready and not self._life.draining
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """A scrape's body and content type."""
+        return self._house.telemetry.render(accept)
+
+    def readings(self) -> GaugeReadings:
+        """The gauges of this moment."""
+        house = self._house
+        return GaugeReadings(
+            ready=self.is_ready(),
+            draining=self._life.draining,
+            l1_entries=house.local.entries,
+            l1_bytes=house.local.size,
+            collapsed_waiters=house.serving.fills.waiters,
+            circuit=house.outbound.circuit,
+            budgets=self._budgets(),
+            redis_up=None if house.redis is None else house.shared.is_up,
+            loop_lag=house.lag.worst,
+        )
+
+    def status(self) -> Words:
+        """The first numbers, for the page and for scripts."""
+        house, life = self._house, self._life
+        outcomes = by_outcome(house.telemetry.counters)
+        figures = house.telemetry.snapshot()
+        redis = house.redis
+        return {
+            "version": gateway.__version__,
+            "ready": self.is_ready(),
+            "draining": life.draining,
+            "uptime_seconds": round(house.clock.monotonic() - life.started, 1),
+            "requests": {str(outcome): count for outcome, count in outcomes.items()},
+            "hit_rate": hit_rate(outcomes),
+            "upstream": {
+                "calls": _split(figures, "upstream_calls"),
+                "inflight": figures["upstream_inflight"],
+                "circuit": str(house.outbound.circuit),
+            },
+            "figures": figures,
+            "budgets": {tenant: asdict(view) for tenant, view in self._budgets().items()},
+            "redis": {
+                "configured": redis is not None,
+                "up": None if redis is None else house.shared.is_up,
+            },
+            "l1": {
+                "entries": house.local.entries,
+                "bytes": house.local.size,
+                "max_bytes": self._settings.l1.max_bytes,
+            },
+            "events": [asdict(happening) for happening in house.telemetry.recent()],
+            "settings": self.settings(),
+        }
+
+    def settings(self) -> Mapping[str, Printable]:
+        """The effective settings, secrets masked."""
+        return effective(self._settings)
+
+    async def explain(self, training_id: str, partition: str | None) -> Words:
+        """What each tier holds of a training; raises BadRequest where the partition is open."""
+        held_in = self._house.explainer.partitions(training_id)
+        if partition is None and len(held_in) > 1:
+            raise BadRequest(f"several partitions hold it, add ?partition= with one of {held_in}")
+        chosen = partition or (held_in[0] if held_in else self._only_partition())
+        if chosen is None:
+            raise BadRequest("this replica holds it in no partition: add ?partition=")
+        words = await self._house.explainer.explain(Key(chosen, training_id))
+        budgets = {tenant: asdict(view) for tenant, view in self._budgets().items()}
+        return words | {"budgets": budgets}
+
+    def _only_partition(self) -> str | None:
+        """The partition of everybody, where there is one."""
+        access = self._house.access
+        return None if access.owns_tokens else access.admit(()).partition
+
+    def _budgets(self) -> dict[str, BudgetView]:
+        return {DEFAULT_TENANT: self._house.budget.view(DEFAULT_TENANT)}
+
+
+def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:
+    """The parts into which a figure is split."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): n for key, n in figures.items() if key.startswith(prefix)}

@@ -1,0 +1,170 @@
+"""From start to drained stop: sockets, tasks, signals, and the order in which they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass
+from socket import socket
+
+import gateway
+from gateway.adapters.telemetry.access import AccessLog
+from gateway.adapters.telemetry.log import configure, logger
+from gateway.app.compose import House, compose
+from gateway.app.listen import Addresses, Server, listen, server_of, url_of
+from gateway.app.operations import Life, Operations
+from gateway.settings import LogFormat, Settings
+from gateway.web.admin import AdminPlane
+from gateway.web.data import DataPlane
+
+_LAST_SECONDS = 1.0
+
+
+async def serve(
+    settings: Settings,
+    *,
+    started: Callable[[Addresses], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT (or `stop`), then drain; raises StartFault.
+
+    `started` is told the addresses once both planes listen.
+    """
+    house = compose(settings)
+    life = Life(started=house.clock.monotonic())
+    access_log = _logging(settings, house)
+    operations = Operations(house, settings, life)
+    data, admin = _planes(settings, house, operations, access_log)
+    addresses = Addresses(data.url, admin.url)
+    with _stopping(stop) as stopping:
+        async with _living(house), _serving(data, admin) as ends:
+            life.ready = True
+            logger.info("gateway.started", version=gateway.__version__, **asdict(addresses))
+            logger.info("gateway.settings", **operations.settings())
+            if started is not None:
+                started(addresses)
+            await asyncio.wait([stopping, *ends], return_when=asyncio.FIRST_COMPLETED)
+            life.draining = True
+            logger.info("gateway.draining", delay=settings.server.drain_delay)
+            await house.clock.sleep(settings.server.drain_delay)
+            await data.end(ends[0])
+            await house.serving.land(_LAST_SECONDS)
+            await admin.end(ends[1])
+    logger.info("gateway.stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One application on one socket."""
+
+    server: Server
+    listener: socket
+    url: str
+
+    async def serve(self) -> None:
+        """Answer until `end`."""
+        await self.server.serve(sockets=[self.listener])
+
+    async def end(self, served: asyncio.Task[None]) -> None:
+        """Accept nothing more and finish what is in flight, within the drain timeout."""
+        self.server.should_exit = True
+        await served
+
+
+def _planes(
+    settings: Settings, house: House, operations: Operations, access_log: AccessLog
+) -> tuple[Plane, Plane]:
+    server, admin = settings.server, settings.admin
+    data_app = DataPlane(
+        house.serving,
+        house.access,
+        house.clock,
+        house.telemetry,
+        access_log,
+        forward_headers=frozenset(
+            name.lower().encode("ascii") for name in settings.upstream.forward_headers
+        ),
+        new_id=_new_id,
+        ready=operations.is_ready,
+    ).application()
+    admin_app = AdminPlane(
+        operations,
+        house.clock,
+        host=admin.host,
+        token=None if admin.token is None else admin.token.reveal(),
+        new_id=_new_id,
+    ).application()
+    data_server = server_of(data_app, tls=server, drain_timeout=server.drain_timeout)
+    admin_server = server_of(admin_app, tls=None, drain_timeout=_LAST_SECONDS)
+    data_socket = listen(
+        server.host, server.port, setting="server.port", reuse_port=server.reuse_port
+    )
+    admin_socket = listen(admin.host, admin.port, setting="admin.port")
+    data_url = url_of(data_socket, tls=server.tls_cert is not None)
+    return (
+        Plane(data_server, data_socket, data_url),
+        Plane(admin_server, admin_socket, url_of(admin_socket)),
+    )
+
+
+def _logging(settings: Settings, house: House) -> AccessLog:
+    form = settings.log.format or (LogFormat.CONSOLE if sys.stdout.isatty() else LogFormat.JSON)
+    lines = configure(form, settings.log.level, now=house.clock.now)
+    return AccessLog(lines, settings.log.level)
+
+
+@contextlib.contextmanager
+def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
+    """A task that ends when the process is told to, by signal or by `stop`."""
+    told = asyncio.Event() if stop is None else stop
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
+    for number in signals:
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.ensure_future(told.wait())
+    try:
+        yield waiting
+    finally:
+        waiting.cancel()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _living(house: House) -> AsyncIterator[None]:
+    """The house's own tasks and connections, from first to last."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(house.lag.watch())]
+        if house.redis is not None:
+            await house.redis.check()  # once before the first request, at most redis.timeout
+            tasks.append(group.create_task(house.redis.run()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await house.upstream.close()
+            if house.redis is not None:
+                await house.redis.close()
+
+
+@contextlib.asynccontextmanager
+async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Both planes answering; whatever happens, neither outlives the block."""
+    async with asyncio.TaskGroup() as group:
+        ends = [group.create_task(plane.serve()) for plane in planes]
+        try:
+            for plane in planes:
+                await plane.server.answering.wait()
+            yield ends
+        finally:
+            for plane in planes:
+                plane.server.should_exit = True
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)

@@ -1,0 +1,28 @@
+"""The `gateway` command. Lives here: options, exit codes, what is printed; no work is done here.
+
+Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong. Everything
+heavy is imported inside the commands, so that `--help` and `--version` answer at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from gateway import __version__
+from gateway.cli.demo import demo
+from gateway.cli.explain import explain
+from gateway.cli.serve import check, serve
+from gateway.cli.simulate import simulate
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try it: gateway demo. Each command has --help with an example.",
+)
+@click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
+def main() -> None:
+    """A gateway in front of one training API: fresh answers from a cache, within its rate limit."""
+
+
+for command in (serve, check, explain, demo, simulate):
+    main.add_command(command)

@@ -1,0 +1,104 @@
+"""`gateway serve` and `gateway check`: what starts from an operator's settings."""
+
+# ruff: noqa: PLC0415 -- heavy imports wait until a command runs
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+T = TypeVar("T")
+
+FAILED = 1
+WRONG_SETTINGS = 2
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The TOML file of settings; without it the one that GATEWAY_CONFIG names, if any. "
+    "Environment variables such as GATEWAY_SERVER__PORT come over it.",
+)
+
+
+@click.command(
+    short_help="Serve until told to end: the real thing.",
+    epilog="""\b
+Examples:
+  gateway serve --config config/gateway.toml
+  GATEWAY_UPSTREAM__BASE_URL=https://api.open.cx GATEWAY_SERVER__PORT=9000 gateway serve""",
+)
+@config_option
+def serve(config: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and exit with 0.
+
+    Faulty settings are named on standard error, one line a fault, with exit code 2; what cannot
+    be started, such as a port in use, with exit code 1.
+    """
+    from gateway.app import StartFault
+    from gateway.app import serve as serve_house
+
+    try:
+        run(serve_house(settings_or_exit(config)))
+    except StartFault as fault:
+        complain(fault.faults, FAILED)
+
+
+@click.command(
+    short_help="Check settings and connections.",
+    epilog="""\b
+Example:
+  gateway check --config config/gateway.toml && gateway serve --config config/gateway.toml""",
+)
+@config_option
+def check(config: Path | None) -> None:
+    """Check the settings, and whether all that they name can be reached.
+
+    Spends no call of the upstream's limit. Exit code 2 with one line a fault for settings, 1 with
+    one line a fault for ports, files, upstream and Redis.
+    """
+    import io
+    import time
+
+    from gateway.adapters.telemetry.log import configure
+    from gateway.app import check as check_connections
+
+    settings = settings_or_exit(config)
+    click.echo("settings: ok")
+    # The faults say it all; events on the way to them would be lines of another kind.
+    configure("json", "error", now=time.time, sink=io.BytesIO())
+    if faults := run(check_connections(settings)):
+        complain(faults, FAILED)
+    click.echo("connections: ok")
+
+
+def settings_or_exit(config: Path | None) -> Settings:
+    """The settings of this process; exits with 2 and a line for each fault."""
+    from gateway.settings import SettingsFault, load_from_process
+
+    try:
+        return load_from_process(config)
+    except SettingsFault as fault:
+        complain(map(str, fault.faults), WRONG_SETTINGS)
+
+
+def run(work: Coroutine[object, object, T]) -> T:
+    """Run on the fastest event loop there is."""
+    from uvicorn.loops.auto import auto_loop_factory
+
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
+    """One line a fault on standard error, then exit."""
+    for fault in faults:
+        click.echo(fault, err=True)
+    raise click.exceptions.Exit(exit_code)

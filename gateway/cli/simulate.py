@@ -1,0 +1,153 @@
+"""`gateway simulate`: the stand-in for the upstream, alone."""
+
+# ruff: noqa: PLC0415 -- heavy imports wait until the command runs
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from functools import partial
+
+import click
+
+from gateway.cli.serve import FAILED, complain, run
+
+# As the simulator's own enums have them, which would be slow to import for a help text.
+REVISIONS = (
+    *("question-answer", "early", "current", "metadata", "typeless", "new-channel", "odd-form"),
+)
+ETAGS = ("none", "strong", "weak")
+
+
+def _keys(
+    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """`TOKEN=ORGANISATION` or `TOKEN` alone, which is the organisation `demo`."""
+    pairs = (each.partition("=") for each in given)
+    return {token: organisation or "demo" for token, _, organisation in pairs}
+
+
+_PORT = click.IntRange(0, 65535)
+_COUNT = click.IntRange(0)
+_option = partial(click.option, show_default=True)
+_seconds = partial(_option, type=click.FloatRange(0), metavar="SECONDS", default=0.0)
+
+
+@click.command(
+    short_help="A stand-in for the training API, alone.",
+    epilog="""\b
+Example:
+  gateway simulate --port 8090 --limit 100 --edit-every 5
+  curl -H 'Authorization: Bearer demo-token' http://127.0.0.1:8090/training/trn_000001
+  curl http://127.0.0.1:8090/_control/stats""",
+)
+@_option("--host", default="127.0.0.1", help="Where to listen.")
+@_option("--port", type=_PORT, metavar="PORT", default=8090, help="0: any port.")
+@_option(
+    "--trainings",
+    type=_COUNT,
+    metavar="N",
+    default=1000,
+    help="How many each organisation starts with.",
+)
+@_option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="TOKEN[=ORG]",
+    default=["demo-token"],
+    callback=_keys,
+    help="A bearer token and its organisation; may be given several times.",
+)
+@_option(
+    "--limit",
+    type=_COUNT,
+    metavar="N",
+    default=100,
+    help="Calls per key and window; 0 never refuses.",
+)
+@_option(
+    "--window",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    default=60.0,
+    help="What the limit is about.",
+)
+@_seconds("--latency", help="Before each answer.")
+@_seconds("--jitter", help="Added to it at most, at random.")
+@_seconds("--edit-every", help="Between edits of random trainings; 0 edits none.")
+@_option(
+    "--revision",
+    type=click.Choice(REVISIONS),
+    metavar="NAME",
+    default="current",
+    help=f"Of the API's schema: {', '.join(REVISIONS)}.",
+)
+@_option(
+    "--etag",
+    type=click.Choice(ETAGS),
+    default="none",
+    help="The entity tag that answers carry.",
+)
+@click.option("--last-modified", is_flag=True, help="Answers carry Last-Modified.")
+@click.option("--cache-control", metavar="TEXT", help="The Cache-Control that answers carry.")
+@_option("--seed", type=int, default=1, help="The same seed, the same trainings.")
+@click.option("--until-stdin-closes", is_flag=True, help="End also when standard input is closed.")
+def simulate(
+    *,
+    host: str,
+    port: int,
+    trainings: int,
+    keys: dict[str, str],
+    limit: int,
+    window: float,
+    latency: float,
+    jitter: float,
+    edit_every: float,
+    revision: str,
+    etag: str,
+    last_modified: bool,
+    cache_control: str | None,
+    seed: int,
+    until_stdin_closes: bool,
+) -> None:
+    """Run a faithful stand-in for the training API, until SIGTERM or SIGINT.
+
+    It limits calls as the real one does, and misbehaves on request: POST /_control/fault with
+    {"mode": "hang"}; GET /_control/stats tells what it was asked.
+    """
+    from gateway.simulator import SimulatorConfig, serve
+    from gateway.simulator.conditional import ETagForm
+    from gateway.simulator.revisions import Revision
+
+    config = SimulatorConfig(
+        host=host,
+        port=port,
+        trainings=trainings,
+        keys=keys,
+        limit=limit or None,
+        window=window,
+        latency=latency,
+        jitter=jitter,
+        edit_every=edit_every,
+        revision=Revision(revision),
+        etag=ETagForm(etag),
+        last_modified=last_modified,
+        cache_control=cache_control,
+        seed=seed,
+    )
+    if until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    try:
+        run(serve(config, lambda url: click.echo(f"simulator: {url}")))
+    except OSError as error:
+        complain([f"cannot listen on {host}:{port}: {error.strerror}"], FAILED)
+
+
+def _end_with_stdin() -> None:
+    """Whoever started us holds the other end; it closes however they end."""
+    while os.read(sys.stdin.fileno(), 1024):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,117 @@
+"""A stored response: what it is, its times, and which of two is the later one.
+
+Times are seconds on the clock that the replicas share (Redis', or the process's own where
+there is no Redis). An entry never changes: to renew is to make another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway.core.instant import Instant
+
+# Two replicas read the shared clock through offsets that each measured for itself; an entry
+# may so seem to come from the near future. What comes from further ahead has no known age.
+CLOCK_TOLERANCE = 1.0
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Key(NamedTuple):
+    """Identity in the cache: one credential's or tenant's share, and the training's id."""
+
+    partition: str
+    training_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a fetch takes before it calls upstream, and shows when it wants to store.
+
+    `epoch` and `generation` are the floor's at that moment; `started` is the shared clock.
+    """
+
+    epoch: str
+    generation: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What is known of a key's versions, whether or not a body is held.
+
+    `updated_at` None: no version was seen yet. An absent floor is "unknown", never zero.
+    `started` is when the fetch began that last confirmed this version, 0.0 if none did.
+    """
+
+    epoch: str
+    generation: int
+    updated_at: Instant | None
+    digest: str
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer of the upstream that passed its checks, as it will be served.
+
+    headers     end-to-end fields, names lower-case, validators included where upstream sent any
+    body        the bytes received, verbatim
+    updated_at  None for a negative entry (404 or 410)
+    confirmed_at  when the call that last confirmed it was sent
+    initial_age   seconds of `Age` that the upstream reported with it
+    generation  the floor's when the fetch began; below the floor's it is never fresh
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    updated_at: Instant | None
+    updated_at_text: str
+    digest: str
+    date: str
+    confirmed_at: float
+    initial_age: float
+    freshness_lifetime: float
+    generation: int
+    epoch: str
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether it remembers that the training does not exist."""
+        return self.updated_at is None
+
+    def is_from_the_future(self, now: float) -> bool:
+        """Whether a clock was set back since, so that its age cannot be told."""
+        return now - self.confirmed_at < -CLOCK_TOLERANCE
+
+    def age(self, now: float) -> float:
+        """Seconds since the upstream vouched for it, never negative (RFC 9111, 4.2.3)."""
+        return max(0.0, now - self.confirmed_at) + self.initial_age
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it is younger than its freshness lifetime."""
+        return not self.is_from_the_future(now) and self.age(now) < self.freshness_lifetime
+
+    def supersedes(self, other: Entry) -> bool:
+        """Whether this one may replace `other`: the later version, then the later fetch.
+
+        A negative entry has no version and is ordered by its fetch alone.
+        """
+        if self.updated_at is None or other.updated_at is None:
+            return self.confirmed_at >= other.confirmed_at
+        if self.updated_at != other.updated_at:
+            return self.updated_at > other.updated_at
+        return self.confirmed_at >= other.confirmed_at
+
+    def is_below(self, floor: Floor) -> bool:
+        """Whether the floor rules it out: another epoch, a generation or version passed.
+
+        A negative entry has no version: what was learnt since its fetch rules it out.
+        """
+        if self.epoch != floor.epoch or self.generation < floor.generation:
+            return True
+        if self.updated_at is None:
+            return self.confirmed_at < floor.started
+        return floor.updated_at is not None and self.updated_at < floor.updated_at

@@ -1,0 +1,174 @@
+"""Every exception of the house; each says whose fault it is and what follows.
+
+GatewayError
+├── AccessRefused           the caller's: who it is cannot be told
+├── BadRequest              the caller's: what was asked makes no sense
+│   └── BadId
+├── OnlyIfCached            the caller's wish: nothing usable is stored
+├── VersionNotReached       the caller's wish: that version is not there yet
+├── UpstreamFailure         theirs: no answer of the API came back (rescued by what is stored)
+│   ├── UpstreamUnreachable
+│   ├── UpstreamTimeout
+│   ├── UpstreamError
+│   ├── UpstreamRateLimited
+│   ├── UpstreamRefused     theirs in word, ours in cause: the gateway's own token
+│   └── InvalidPayload
+├── CallWithheld            ours: the call was not made (rescued likewise)
+│   ├── BudgetExhausted
+│   ├── CircuitOpen
+│   └── GateClosed
+├── ShuttingDown            ours
+└── RedisUnavailable        ours: a state, not an accident
+
+Only `flow.serve` rescues; only `web.problems` turns one into a response.
+"""
+
+from __future__ import annotations
+
+from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
+
+
+class GatewayError(Exception):
+    """Anything the gateway says in its own name."""
+
+
+class AccessRefused(GatewayError):
+    """The caller presented no credential, or one that cannot be."""
+
+    def __init__(self, reason: AccessRefusal) -> None:
+        super().__init__(f"the caller was refused: {reason}")
+        self.reason = reason
+
+
+class BadRequest(GatewayError):
+    """The request makes no sense; `what` may be shown to the caller."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class BadId(BadRequest):
+    """The path names no possible training id."""
+
+
+class OnlyIfCached(GatewayError):
+    """`Cache-Control: only-if-cached`, and nothing usable is stored."""
+
+
+class VersionNotReached(GatewayError):
+    """The upstream was asked and has no version as late as the caller wants."""
+
+    def __init__(self, wanted: str, reached: str | None) -> None:
+        has = reached or "none"
+        super().__init__(f"wanted a version of {wanted} or later, upstream has {has}")
+        self.wanted = wanted
+        self.reached = reached
+
+
+class UpstreamFailure(GatewayError):
+    """A call was made and brought no answer of the API.
+
+    `retry_after` is in seconds from the moment of the failure, None where nothing is known.
+    """
+
+    reason: FailureReason
+
+    def __init__(
+        self, what: str, reason: FailureReason, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class UpstreamUnreachable(UpstreamFailure):
+    """No connection, or it broke before a whole answer came.
+
+    `sent` tells whether the request may have left: False only where it provably did not.
+    """
+
+    def __init__(self, what: str, reason: FailureReason, *, sent: bool) -> None:
+        super().__init__(what, reason)
+        self.sent = sent
+
+
+class UpstreamTimeout(UpstreamFailure):
+    """The deadline came before the whole answer."""
+
+    def __init__(self, what: str, reason: FailureReason, *, sent: bool) -> None:
+        super().__init__(what, reason)
+        self.sent = sent
+
+
+class UpstreamError(UpstreamFailure):
+    """A status that is no answer to the question: 5xx, 3xx, another 2xx, the CDN's page."""
+
+    def __init__(
+        self,
+        what: str,
+        reason: FailureReason,
+        *,
+        status: int,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, reason, retry_after=retry_after)
+        self.status = status
+
+
+class UpstreamRateLimited(UpstreamFailure):
+    """429: the upstream says when to come back."""
+
+    def __init__(self, what: str, *, retry_after: float | None) -> None:
+        super().__init__(what, FailureReason.RATE_LIMITED, retry_after=retry_after)
+
+
+class UpstreamRefused(UpstreamFailure):
+    """The gateway's own token was refused: the operator's to mend, not the caller's."""
+
+    def __init__(self, what: str, *, status: int) -> None:
+        super().__init__(what, FailureReason.REFUSED)
+        self.status = status
+
+
+class InvalidPayload(UpstreamFailure):
+    """A body that is no training: never stored, never served as a success."""
+
+    def __init__(self, invalid: InvalidReason, what: str) -> None:
+        too_large = invalid is InvalidReason.TOO_LARGE
+        super().__init__(what, FailureReason.TOO_LARGE if too_large else FailureReason.INVALID)
+        self.invalid = invalid
+
+
+class CallWithheld(GatewayError):
+    """We did not call; `retry_after` (seconds, > 0) says when asking again may help."""
+
+    def __init__(self, what: str, *, retry_after: float) -> None:
+        super().__init__(what)
+        self.what = what
+        self.retry_after = retry_after
+
+
+class BudgetExhausted(CallWithheld):
+    """Our own share of the limit is spent."""
+
+
+class GateClosed(CallWithheld):
+    """The upstream said 429 and the time it gave has not come."""
+
+
+class CircuitOpen(CallWithheld):
+    """The breaker is open: the upstream failed too often just now."""
+
+
+class ShuttingDown(GatewayError):
+    """The replica is going away and takes no new work."""
+
+
+class RedisUnavailable(GatewayError):
+    """Redis did not answer in time, or is known to be away."""
+
+    def __init__(self, operation: str, why: str) -> None:
+        super().__init__(f"Redis did not answer {operation}: {why}")
+        self.operation = operation

@@ -1,0 +1,159 @@
+"""Instants: when a version was written, exact to the nanosecond and totally ordered.
+
+Lives here: reading and writing date-times as text. No clock, and no rule on which version wins.
+An `Instant` is a plain int, nanoseconds since 1970-01-01T00:00:00Z without leap seconds, from
+year 0001 to year 9999 in UTC. A `datetime` would not do: it stops at microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, NewType
+
+Instant = NewType("Instant", int)
+
+NANOSECONDS: Final = 1_000_000_000
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY: Final = _EPOCH.toordinal()
+_DAY: Final = 86_400
+_EARLIEST: Final = (1 - _EPOCH_DAY) * _DAY * NANOSECONDS
+_LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 1
+
+# Year 9999 needs 21 digits; the shift keeps year 0001 from being negative. So the wire form is
+# always as long, and its order as text (Lua, Redis) is the order in time.
+WIRE_LENGTH: Final = 21
+_WIRE_SHIFT: Final = 10**20
+_WIRE: Final = re.compile(r"[0-9]{21}")
+
+_RFC3339: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]"
+    r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]{1,9})[0-9]{0,15})?"
+    r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
+)
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+_MONTH: Final = f"(?P<month>{'|'.join(_MONTHS)})"
+_CLOCK: Final = r"(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-9]|60)"
+_HTTP_DATES: Final = (
+    re.compile(
+        rf"(?:{'|'.join(_DAYS)}), (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_CLOCK} GMT"
+    ),
+    re.compile(
+        r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, "
+        rf"(?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_CLOCK} GMT"
+    ),
+    re.compile(
+        rf"(?:{'|'.join(_DAYS)}) {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_CLOCK} (?P<year>[0-9]{{4}})"
+    ),
+)
+
+
+def parse_instant(text: str) -> Instant:
+    """Read an RFC 3339 date-time; ValueError where it is none, has no offset or no such day.
+
+    Digits of the fraction beyond the ninth are cut off (up to 24 are read): refusing them would
+    refuse the training, and two versions within one nanosecond are told apart by their fetches.
+    A leap second, any part of it, is the midnight (UTC) that follows.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError("not an RFC 3339 date-time with an offset")
+    year, month, day, hour, minute, second, fraction, sign, off_hour, off_minute = match.groups()
+    seconds = _epoch_seconds(date(int(year), int(month), int(day)), hour, minute, second)
+    if sign is not None:
+        ahead = int(off_hour) * 3600 + int(off_minute) * 60
+        seconds += ahead if sign == "-" else -ahead
+    if second != "60":
+        return _within_range(seconds * NANOSECONDS + int((fraction or "").ljust(9, "0")))
+    if seconds % _DAY:
+        raise ValueError("a leap second comes only before midnight UTC")
+    return _within_range(seconds * NANOSECONDS)
+
+
+def to_rfc3339(instant: Instant) -> str:
+    """Write it in UTC with as many digits of the fraction as it needs."""
+    seconds, nanoseconds = divmod(instant, NANOSECONDS)
+    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
+    return f"{_utc(seconds).replace(tzinfo=None).isoformat()}{fraction}Z"
+
+
+def to_wire(instant: Instant) -> str:
+    """Write it as 21 ASCII digits whose order as text is the order in time."""
+    return f"{instant + _WIRE_SHIFT:021d}"
+
+
+def from_wire(text: str) -> Instant:
+    """Read what `to_wire` wrote; ValueError for anything else."""
+    if _WIRE.fullmatch(text) is None:
+        raise ValueError(f"not the wire form of an instant: {text[:40]!r}")
+    return _within_range(int(text) - _WIRE_SHIFT)
+
+
+def from_seconds(seconds: float) -> Instant:
+    """The instant so many seconds after the epoch; ValueError beyond the years 0001 to 9999."""
+    if not math.isfinite(seconds):
+        raise ValueError("no instant is infinitely far away")
+    whole = math.floor(seconds)
+    return _within_range(whole * NANOSECONDS + round((seconds - whole) * NANOSECONDS))
+
+
+def to_seconds(instant: Instant) -> float:
+    """Seconds since the epoch, as exact as a float can be."""
+    return instant / NANOSECONDS
+
+
+def to_http_date(instant: Instant) -> str:
+    """Write it as IMF-fixdate (RFC 9110, 5.6.7), cut down to whole seconds."""
+    moment = _utc(instant // NANOSECONDS)
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02d} {month} {moment.year:04d} {moment:%H:%M:%S} GMT"
+
+
+def parse_http_date(text: str) -> float | None:
+    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), else None.
+
+    Years of two digits: 69 to 99 are 19xx, as POSIX has it. The RFC's "most recent past" would
+    need a clock, and would make `01-Jan-70`, the classic "long ago", a day to come.
+    """
+    for form in _HTTP_DATES:
+        match = form.fullmatch(text.strip(" \t"))
+        if match is not None:
+            return _http_seconds(match)
+    return None
+
+
+def _http_seconds(match: re.Match[str]) -> float | None:
+    """The seconds that the matched parts mean; None for a day that does not exist."""
+    year, month = int(match["year"]), _MONTHS.index(match["month"]) + 1
+    if len(match["year"]) == 2:
+        year += 1900 if year >= 69 else 2000
+    try:
+        day = date(year, month, int(match["day"]))
+    except ValueError:
+        return None
+    return float(_epoch_seconds(day, match["hour"], match["minute"], match["second"]))
+
+
+def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
+    """Seconds from the epoch to that time of that day in UTC."""
+    in_day = int(hour) * 3600 + int(minute) * 60 + int(second)
+    return (day.toordinal() - _EPOCH_DAY) * _DAY + in_day
+
+
+def _utc(seconds: int) -> datetime:
+    """The date-time of whole seconds; `fromtimestamp` fails before 1970 on some systems."""
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def _within_range(nanoseconds: int) -> Instant:
+    """The same as an Instant; an offset may have moved it out of the years there are."""
+    if not _EARLIEST <= nanoseconds <= _LATEST:
+        raise ValueError("beyond the years 0001 to 9999 in UTC")
+    return Instant(nanoseconds)

@@ -1,0 +1,249 @@
+"""May it be reused, may it be stored, may it rescue: judgements on entries and replies.
+
+Everything that decides what a caller gets stands here, as functions of values and `now`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import reduce
+
+import msgspec
+
+from gateway.core.entry import Entry, Floor, Headers, Ticket
+from gateway.core.errors import (
+    InvalidPayload,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
+from gateway.core.headers import as_text, delta_seconds, directives, end_to_end
+from gateway.core.hints import retry_hint
+from gateway.core.instant import from_seconds, parse_http_date, to_http_date
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, InvalidReason, NotStoredReason
+from gateway.core.training import Training, digest, parse
+
+# A 304 brings no body: should it be wrong, its validators beside ours would make that last.
+_TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
+_MARGIN_OF_EXPIRY = 60.0
+_JITTER = 0.1
+
+
+class Plan(Enum):
+    """What to do with what is stored."""
+
+    SERVE = "serve"
+    SERVE_AND_REFRESH = "serve-and-refresh"
+    WAIT_SOFTLY = "wait-softly"
+    FETCH = "fetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How long what may be used, in seconds: the section `freshness` of the settings.
+
+    Both stale windows count from the end of the freshness lifetime (RFC 5861).
+    """
+
+    lifetime: float = 30.0
+    stale_while_revalidate: float = 300.0
+    stale_if_error: float = 86_400.0
+    soft_wait: float = 1.0
+    negative_lifetime: float = 10.0
+    respect_no_store: bool = True
+
+    @property
+    def keep(self) -> float:
+        """Physical expiry: longer than all logical windows together."""
+        longest = max(self.stale_while_revalidate, self.stale_if_error)
+        return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
+
+
+def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
+    """May it be reused? Below the floor it is never served unasked, only rescued by."""
+    if below_floor or entry.is_from_the_future(now):
+        return Plan.FETCH
+    if entry.is_fresh(now):
+        return Plan.SERVE
+    if entry.is_negative:
+        return Plan.FETCH
+    staleness = entry.age(now) - entry.freshness_lifetime
+    if staleness < windows.stale_while_revalidate:
+        return Plan.SERVE_AND_REFRESH
+    return Plan.WAIT_SOFTLY if staleness < windows.stale_if_error else Plan.FETCH
+
+
+def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
+    """May it be served although upstream could not be asked, or failed? (RFC 5861, 4)"""
+    if entry.is_negative or entry.is_from_the_future(now):
+        return False
+    window = max(windows.stale_while_revalidate, windows.stale_if_error)
+    return entry.age(now) - entry.freshness_lifetime < window
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The best that is stored: `below_floor` where it may only rescue."""
+
+    entry: Entry
+    below_floor: bool
+
+
+def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
+    """The later of what L1 and L2 hold, among those that the floor lets be fresh if it does one.
+
+    An unknown floor rules nothing out: the entry's own freshness is then the bound.
+    """
+    held = [entry for entry in (local, found) if entry is not None]
+    allowed = [entry for entry in held if floor is None or not entry.is_below(floor)]
+    if not held:
+        return None
+    later = reduce(lambda one, other: other if other.supersedes(one) else one, allowed or held)
+    return Candidate(later, below_floor=not allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """304: what the call asked about still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """404 or 410 in the API's own words: there is no such training."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForCaller:
+    """Another 4xx in the API's own words: it concerns the caller and passes as it is."""
+
+
+Judged = Training | Confirmed | Gone | ForCaller
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a reply answers.
+
+    `conditional`: whether validators were sent; `owns_token`: whether the token was the
+    caller's own, so that a 401 concerns the caller and not us.
+    """
+
+    training_id: str
+    conditional: bool
+    owns_token: bool
+
+
+def judge(reply: Reply, question: Question, now: float) -> Judged:
+    """What a complete reply means; `now` in epoch seconds, for `Retry-After` as a date.
+
+    Raises UpstreamRateLimited, UpstreamRefused, UpstreamError, InvalidPayload.
+    """
+    training_id = question.training_id
+    if reply.status == 429:
+        raise UpstreamRateLimited(
+            f"upstream answered 429 to training {training_id}",
+            retry_after=retry_hint(as_text(reply.headers), now),
+        )
+    if reply.is_html:
+        raise UpstreamError(
+            f"an HTML page with status {reply.status} came for training {training_id}",
+            FailureReason.CHALLENGE,
+            status=reply.status,
+        )
+    if reply.status == 200:
+        return parse(reply.body, training_id)
+    if reply.status == 304 and question.conditional:
+        return Confirmed()
+    if not 400 <= reply.status < 500 or not _is_api_error(reply.body):
+        raise _unusable(reply, training_id, now)
+    if reply.status == 401 and not question.owns_token:
+        raise UpstreamRefused("upstream refused the gateway's own token", status=reply.status)
+    return Gone() if reply.status in (404, 410) else ForCaller()
+
+
+def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
+    failed = reply.status >= 500
+    return UpstreamError(
+        f"status {reply.status} is no answer of the API to training {training_id}",
+        FailureReason.STATUS_5XX if failed else FailureReason.PROTOCOL,
+        status=reply.status,
+        retry_after=retry_hint(as_text(reply.headers), now) if failed else None,
+    )
+
+
+def _is_api_error(body: bytes) -> bool:
+    try:
+        error = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(error, dict) and not error.keys().isdisjoint({"statusCode", "message"})
+
+
+def admit(
+    reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
+) -> Entry:
+    """The entry of a reply that passed `judge`; `training` None for a negative one.
+
+    Freshness counts from the moment the call was sent, the earliest at which the answer can
+    have been made; `jitter` in [0, 1) shortens the lifetime by a tenth at most.
+    """
+    lifetime = windows.lifetime if training is not None else windows.negative_lifetime
+    return Entry(
+        status=reply.status,
+        headers=end_to_end(reply.headers),
+        body=reply.body,
+        updated_at=None if training is None else training.updated_at,
+        updated_at_text="" if training is None else training.updated_at_text,
+        digest=digest(reply.body),
+        date=_date(reply, ticket),
+        confirmed_at=ticket.started,
+        initial_age=delta_seconds(reply.header(b"age")),
+        freshness_lifetime=lifetime * (1.0 - _JITTER * jitter),
+        generation=ticket.generation,
+        epoch=ticket.epoch,
+    )
+
+
+def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
+    """The entry after a 304: its body, version and validators, else the headers of both
+    (RFC 9111, 3.2)."""
+    fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
+    updated = {key for key, _ in fresh}
+    return replace(
+        entry,
+        headers=tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh,
+        date=_date(reply, ticket),
+        confirmed_at=ticket.started,
+        initial_age=delta_seconds(reply.header(b"age")),
+        freshness_lifetime=windows.lifetime * (1.0 - _JITTER * jitter),
+        generation=ticket.generation,
+        epoch=ticket.epoch,
+    )
+
+
+def _date(reply: Reply, ticket: Ticket) -> str:
+    """The upstream's Date if it is one, else when the call was sent."""
+    text = (reply.header(b"date") or b"").decode("latin-1")
+    if parse_http_date(text) is not None:
+        return text
+    return to_http_date(from_seconds(ticket.started))
+
+
+def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:
+    """Whether the upstream forbids to store it (`no-store`, under `freshness.no_store`)."""
+    if not windows.respect_no_store:
+        return None
+    for key, value in headers:
+        if key == b"cache-control" and b"no-store" in directives(value):
+            return NotStoredReason.NO_STORE
+    return None
+
+
+def rejection(failure: InvalidPayload | UpstreamError) -> InvalidReason | None:
+    """The word under which a refused body is counted, None where it was no such thing."""
+    if isinstance(failure, InvalidPayload):
+        return failure.invalid
+    challenged = failure.status == 200 and failure.reason is FailureReason.CHALLENGE
+    return InvalidReason.CHALLENGE if challenged else None

@@ -1,0 +1,1 @@
+"""Second floor: in which order. Awaits, and touches no driver."""

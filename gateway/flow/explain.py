@@ -1,0 +1,91 @@
+"""What each tier holds of a training, and what comes next: words for an operator.
+
+No body and no credential passes here.
+"""
+
+from __future__ import annotations
+
+from gateway.core.entry import Entry, Floor, Key
+from gateway.core.errors import RedisUnavailable
+from gateway.core.instant import to_rfc3339
+from gateway.core.policy import Candidate, Windows, plan, reconcile
+from gateway.ports import Clock, LocalStore, SharedStore
+
+Words = dict[str, object]
+
+
+class Explainer:
+    """Looks into both tiers without touching what it finds."""
+
+    def __init__(
+        self, local: LocalStore, shared: SharedStore, clock: Clock, windows: Windows
+    ) -> None:
+        self._local = local
+        self._shared = shared
+        self._clock = clock
+        self._windows = windows
+
+    def partitions(self, training_id: str) -> list[str]:
+        """The partitions in which this replica holds the training."""
+        return sorted(key.partition for key in self._local.keys(training_id=training_id))
+
+    async def explain(self, key: Key) -> Words:
+        """Tiers, floor and the next refresh of one key."""
+        held = self._local.peek(key)
+        local = None if held is None else held.entry
+        try:
+            found = await self._shared.lookup(key)
+        except RedisUnavailable as away:
+            return self._words(key, local, None, None) | {"redis": str(away)}
+        return self._words(key, local, found.entry, found.floor)
+
+    def _words(
+        self, key: Key, local: Entry | None, shared: Entry | None, floor: Floor | None
+    ) -> Words:
+        return {
+            "id": key.training_id,
+            "partition": key.partition,
+            "l1": self._entry(local, floor),
+            "l2": self._entry(shared, floor) if self._shared.holds_bodies else None,
+            "floor": None if floor is None else _floor(floor),
+            "next_refresh": self._next_refresh(reconcile(local, shared, floor)),
+        }
+
+    def _entry(self, entry: Entry | None, floor: Floor | None) -> Words | None:
+        if entry is None:
+            return None
+        now = self._clock.now()
+        below = floor is not None and entry.is_below(floor)
+        return {
+            "status": entry.status,
+            "updated_at": entry.updated_at_text or None,
+            "digest": entry.digest,
+            "bytes": len(entry.body),
+            "age": round(entry.age(now), 3),
+            "freshness_lifetime": round(entry.freshness_lifetime, 3),
+            "generation": entry.generation,
+            "below_floor": below,
+            "plan": plan(entry, now, self._windows, below_floor=below).value,
+        }
+
+    def _next_refresh(self, candidate: Candidate | None) -> str:
+        if candidate is None:
+            return "on the first request: nothing is stored"
+        if candidate.below_floor:
+            return "on the next request: it is below the floor"
+        entry = candidate.entry
+        left = entry.freshness_lifetime - entry.age(self._clock.now())
+        if left > 0:
+            return f"on the first request in {left:.1f} s or later, when it is stale"
+        return "on the next request: it is stale"
+
+
+def _floor(floor: Floor) -> Words:
+    updated_at = None if floor.updated_at is None else to_rfc3339(floor.updated_at)
+    return {
+        "epoch": floor.epoch,
+        "generation": floor.generation,
+        "updated_at": updated_at,
+        "digest": floor.digest or None,
+        "confirmed_at": floor.started or None,
+    }

@@ -1,0 +1,218 @@
+"""fill(key): ticket, call, judge, store. Who waits for it is serve's business.
+
+Raises what went wrong; rescues nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.core.access import Caller
+from gateway.core.entry import Entry, Floor, Headers, Key, Ticket
+from gateway.core.errors import InvalidPayload, UpstreamError, UpstreamFailure
+from gateway.core.headers import first
+from gateway.core.instant import to_seconds
+from gateway.core.policy import (
+    Confirmed,
+    ForCaller,
+    Gone,
+    Judged,
+    Question,
+    Windows,
+    admit,
+    judge,
+    rejection,
+    renew,
+    why_not_stored,
+)
+from gateway.core.reply import Reply
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    FailureReason,
+    NotStoredReason,
+    Purpose,
+    StoreVerdict,
+)
+from gateway.core.training import Training
+from gateway.flow.outbound import Outbound
+from gateway.flow.singleflight import Course
+from gateway.flow.tiers import Tiers
+from gateway.ports import Call, Clock, Held, Observer, Stored
+
+_REFUSED = {
+    StoreVerdict.OLDER: NotStoredReason.OLDER_VERSION,
+    StoreVerdict.INVALIDATED: NotStoredReason.INVALIDATED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What is to be fetched, for whom and why; `held` is what is stored of it already."""
+
+    key: Key
+    caller: Caller
+    purpose: Purpose
+    held: Held | None = None
+    extra: Headers = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """An answer that can be given; `verdict` None where it was not offered to the store."""
+
+    held: Held
+    forward_status: int
+    verdict: StoreVerdict | None
+    not_stored: NotStoredReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The upstream's own 4xx to this caller; nothing is stored."""
+
+    reply: Reply
+
+
+class Fetcher:
+    """Loads a key from upstream and stores what passes its checks."""
+
+    def __init__(
+        self,
+        tiers: Tiers,
+        outbound: Outbound,
+        clock: Clock,
+        observer: Observer,
+        windows: Windows,
+        *,
+        timeout: float,
+    ) -> None:
+        self._tiers = tiers
+        self._outbound = outbound
+        self._clock = clock
+        self._observer = observer
+        self._windows = windows
+        self._timeout = timeout
+
+    async def fill(self, want: Want, flight: Course) -> Filled | Passed:
+        """Ask the upstream and keep what it says; raises UpstreamFailure, CallWithheld."""
+        ticket = await self._tiers.begin(want.key)
+        try:
+            call = self._call(want)
+            reply = await self._outbound.ask(want.caller.scope, call)
+            judged = self._judge(want, call, reply)
+        except UpstreamFailure as failure:
+            await self._failed(want, failure)
+            raise
+        await self._outbound.answered(want.caller.scope)
+        entry = self._entry(want, reply, judged, ticket)
+        if entry is None:
+            await self._turned_away(want, reply.status)
+            return Passed(reply)
+        return await self._keep(want, entry, reply, flight)
+
+    def _call(self, want: Want) -> Call:
+        held = () if want.held is None or want.held.entry.is_negative else want.held.entry.headers
+        return Call(
+            training_id=want.key.training_id,
+            token=want.caller.token,
+            purpose=want.purpose,
+            deadline=self._clock.monotonic() + self._timeout,
+            etag=first(held, b"etag"),
+            last_modified=first(held, b"last-modified"),
+            extra=want.extra,
+        )
+
+    def _judge(self, want: Want, call: Call, reply: Reply) -> Judged:
+        conditional = call.etag is not None or call.last_modified is not None
+        question = Question(want.key.training_id, conditional, want.caller.owns_token)
+        return judge(reply, question, self._clock.now())
+
+    async def _failed(self, want: Want, failure: UpstreamFailure) -> None:
+        if isinstance(failure, InvalidPayload | UpstreamError):
+            reason = rejection(failure)
+            if reason is not None:
+                self._observer.payload_rejected(reason, want.key.training_id, failure.what)
+        await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
+
+    def _entry(self, want: Want, reply: Reply, judged: Judged, ticket: Ticket) -> Entry | None:
+        jitter = self._clock.jitter()
+        match judged:
+            case Training():
+                for drift in judged.drift:
+                    self._observer.drifted(drift.kind, drift.field)
+                return admit(reply, judged, ticket, self._windows, jitter)
+            case Gone():
+                return admit(reply, None, ticket, self._windows, jitter)
+            case Confirmed() if want.held is not None:
+                return renew(want.held.entry, reply, ticket, self._windows, jitter)
+            case Confirmed() | ForCaller():
+                return None
+
+    async def _turned_away(self, want: Want, status: int) -> None:
+        """401 concerns the credential and all it stored, 403 that one training."""
+        if status == 401:
+            self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
+            await self._tiers.drop_partition(want.key.partition)
+        elif status == 403:
+            self._observer.access_refused(AccessRefusal.UPSTREAM_FORBIDDEN)
+            await self._tiers.drop(want.key)
+
+    async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
+        held = self._tiers.render(entry, self._clock.monotonic())
+        forbidden = why_not_stored(reply.headers, self._windows)
+        if forbidden is not None:
+            self._observer.not_stored(want.key, forbidden)
+            await self._outdate(want, entry)
+            return Filled(held, reply.status, None, forbidden)
+        stored = await self._tiers.store(want.key, held, flight)
+        refused = _REFUSED.get(stored.verdict)
+        if refused is None:
+            self._observer.stored(want.key, stored.verdict)
+        else:
+            self._refused(want.key, entry, refused, stored)
+        if stored.verdict is StoreVerdict.CHANGED:
+            self._changed(want.key, entry)
+        return Filled(held, reply.status, stored.verdict, refused)
+
+    async def _outdate(self, want: Want, entry: Entry) -> None:
+        """What must not be stored still ends what is."""
+        known = None if want.held is None else want.held.entry
+        if known is None or not entry.supersedes(known):
+            return
+        await self._tiers.drop(want.key)
+        if entry.digest != known.digest:
+            self._changed(want.key, entry)
+
+    def _refused(self, key: Key, entry: Entry, reason: NotStoredReason, stored: Stored) -> None:
+        self._observer.not_stored(key, reason)
+        if reason is NotStoredReason.OLDER_VERSION and _went_back(entry, stored.floor):
+            self._observer.regressed(key.training_id)
+
+    def _changed(self, key: Key, entry: Entry) -> None:
+        if entry.updated_at is None:
+            self._observer.invalidated(Cause.NOT_FOUND, key.training_id)
+            return
+        self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
+        self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))
+
+
+def _went_back(entry: Entry, floor: Floor | None) -> bool:
+    """Whether it is an older version, and not the one known, fetched earlier."""
+    if entry.updated_at is None or floor is None or floor.updated_at is None:
+        return False
+    return entry.updated_at < floor.updated_at
+
+
+def fruitless(landed: Filled | Passed) -> UpstreamError | None:
+    """Why what was stored is still there and no younger; None where it was dealt with."""
+    if isinstance(landed, Filled):
+        if landed.verdict is not StoreVerdict.OLDER:
+            return None
+        what, status = "an older version came than the one known", landed.forward_status
+    elif landed.reply.status in (401, 403):
+        return None
+    else:
+        status = landed.reply.status
+        what = f"status {status} came, which neither renews nor replaces"
+    return UpstreamError(what, FailureReason.PROTOCOL, status=status)

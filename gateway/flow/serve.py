@@ -1,0 +1,250 @@
+"""What happens to a request: the whole way of an answer, from top to bottom.
+
+peek  is synchronous: what L1 may answer with at once, and nothing else
+get   may wait: L1, then both tiers, then upstream; the only place that rescues
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gateway.core.access import Caller
+from gateway.core.entry import Headers, Key
+from gateway.core.errors import (
+    CallWithheld,
+    GatewayError,
+    OnlyIfCached,
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
+from gateway.core.headers import Handling
+from gateway.core.policy import Plan, Windows, may_rescue, plan
+from gateway.core.reply import Reply
+from gateway.core.status import (
+    Detail,
+    Forward,
+    NotStoredReason,
+    Outcome,
+    Purpose,
+    StoreVerdict,
+    Tier,
+)
+from gateway.flow.backoff import Backoffs, stale_word
+from gateway.flow.fetch import Fetcher, Filled, Passed, Want, fruitless
+from gateway.flow.singleflight import Flight, Flights
+from gateway.flow.tiers import Seen, Tiers
+from gateway.ports import Clock, Held, Observer
+
+_DETAIL = {StoreVerdict.CHANGED: Detail.CHANGED, StoreVerdict.UNCHANGED: Detail.UNCHANGED}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request for a training, its caller let in and its id found good."""
+
+    key: Key
+    caller: Caller
+    only_if_cached: bool = False
+    extra: Headers = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send and how it came about; a Reply is the upstream's own word to the caller."""
+
+    content: Held | Reply
+    outcome: Outcome
+    tier: Tier
+    handling: Handling
+
+
+class Serving:
+    """Answers requests from the tiers and from upstream."""
+
+    def __init__(
+        self, tiers: Tiers, fetcher: Fetcher, clock: Clock, observer: Observer, windows: Windows
+    ) -> None:
+        self._tiers = tiers
+        self._fetcher = fetcher
+        self._clock = clock
+        self._observer = observer
+        self._windows = windows
+        self._backoffs = Backoffs(clock)
+        self.lookups: Flights[Key, Seen | None] = Flights()
+        self.fills: Flights[Key, Filled | Passed] = Flights()
+
+    def peek(self, ask: Ask) -> Answer | None:
+        """The answer that L1 may give at once; a stale one starts its refresh."""
+        held = self._tiers.peek(ask.key)
+        if held is None:
+            return None
+        return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
+
+    async def get(self, ask: Ask) -> Answer:
+        """The answer, waiting as long as it takes; raises what cannot be rescued."""
+        answer = self.peek(ask)
+        if answer is not None:
+            return answer
+        seen = await self._look_up(ask.key)
+        answer = self.peek(ask) if seen is None else self._at_once(ask, seen)
+        if answer is not None:
+            return answer
+        if ask.only_if_cached:
+            raise OnlyIfCached
+        return await self._from_upstream(ask, seen)
+
+    def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
+        detail = Detail.L2 if seen.tier is Tier.L2 else Detail.L1
+        match self._plan(seen):
+            case Plan.SERVE if seen.held.entry.is_negative:
+                return _stored(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+            case Plan.SERVE:
+                return _stored(seen, Outcome.FRESH, detail)
+            case Plan.SERVE_AND_REFRESH:
+                return self._stale_refreshing(ask, seen)
+            case Plan.WAIT_SOFTLY | Plan.FETCH:
+                return None
+
+    def _stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
+        failure = self._backoffs.standing(ask.key)
+        if failure is not None:
+            return _stored(seen, failure.outcome, failure.detail)
+        if not ask.only_if_cached and self.fills.under_way(ask.key) is None:
+            self._start(ask, seen, Purpose.REFRESH)
+        return _stored(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+
+    async def _look_up(self, key: Key) -> Seen | None:
+        """Both tiers asked once for all who ask in the meantime."""
+        flight = self.lookups.under_way(key) or self.lookups.start(
+            key, lambda flight: self._tiers.lookup(key, flight)
+        )
+        return await flight.join()
+
+    async def _from_upstream(self, ask: Ask, seen: Seen | None) -> Answer:
+        failure = self._backoffs.standing(ask.key)
+        if failure is not None and seen is not None and self._may_rescue(seen):
+            return _stored(seen, failure.outcome, failure.detail)
+        flight = self.fills.under_way(ask.key)
+        collapsed = flight is not None
+        if flight is None:
+            purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
+            flight = self._start(ask, seen, purpose)
+        try:
+            landed = await self._follow(flight, seen, collapsed=collapsed)
+        except (UpstreamFailure, CallWithheld) as error:
+            return self._rescued(seen, error)
+        except TimeoutError:
+            assert seen is not None, "only a stale answer limits the patience"
+            return _stored(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+        return await self._landed(ask, seen, landed, collapsed=collapsed)
+
+    def _start(self, ask: Ask, seen: Seen | None, purpose: Purpose) -> Flight[Filled | Passed]:
+        held = None if seen is None else seen.held
+        want = Want(ask.key, ask.caller, purpose, held, ask.extra)
+        return self.fills.start(ask.key, lambda flight: self._fill(want, flight))
+
+    async def _fill(self, want: Want, flight: Flight[Filled | Passed]) -> Filled | Passed:
+        try:
+            filled = await self._fetcher.fill(want, flight)
+        except Exception as error:
+            self._failed(want, error)
+            raise
+        self.lookups.forget(want.key)  # what one under way brings is older than this
+        if isinstance(filled, Passed) and filled.reply.status == 401:
+            self.forget_partition(want.key.partition)
+        vain = fruitless(filled) if want.purpose is Purpose.REFRESH else None
+        if vain is None:
+            self._backoffs.succeeded(want.key)
+        else:
+            self._failed(want, vain)
+        return filled
+
+    def _failed(self, want: Want, error: Exception) -> None:
+        again_in = self._backoffs.failed(want.key, error)
+        if want.purpose is Purpose.REFRESH:
+            self._observer.refresh_failed(want.key, str(error) or repr(error), again_in)
+
+    def forget_partition(self, partition: str) -> None:
+        """Let no fetch under way for a partition be kept or joined."""
+        for flights in (self.lookups, self.fills):
+            flights.forget_where(lambda key: key.partition == partition)
+
+    async def land(self, patience: float) -> None:
+        """Let what is under way end, so many seconds at most."""
+        await self.fills.land(patience)
+        await self.lookups.land(patience)
+
+    async def _follow(
+        self, flight: Flight[Filled | Passed], seen: Seen | None, *, collapsed: bool
+    ) -> Filled | Passed:
+        """Wait for it, but no longer than until the stale answer is the better one."""
+        softly = seen is not None and self._plan(seen) is Plan.WAIT_SOFTLY
+        patience = self._windows.soft_wait if softly else None
+        if collapsed:
+            return await self.fills.follow(flight, patience)
+        return await flight.join(patience)
+
+    def _plan(self, seen: Seen) -> Plan:
+        now = self._clock.now()
+        return plan(seen.held.entry, now, self._windows, below_floor=seen.below_floor)
+
+    def _may_rescue(self, seen: Seen) -> bool:
+        return may_rescue(seen.held.entry, self._clock.now(), self._windows)
+
+    def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
+        if seen is None or not self._may_rescue(seen):
+            raise error
+        outcome, detail = stale_word(error)
+        forward = None if isinstance(error, CallWithheld) else Forward.STALE
+        return Answer(seen.held, outcome, seen.tier, Handling(detail, forward, _status_of(error)))
+
+    async def _landed(
+        self, ask: Ask, seen: Seen | None, landed: Filled | Passed, *, collapsed: bool
+    ) -> Answer:
+        forward = Forward.URI_MISS if seen is None else Forward.STALE
+        if isinstance(landed, Passed):
+            handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
+            return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
+        handling = Handling(
+            detail=None if seen is None or landed.verdict is None else _DETAIL.get(landed.verdict),
+            forward=forward,
+            forward_status=landed.forward_status,
+            stored=landed.not_stored is None,
+            not_stored=landed.not_stored,
+            collapsed=collapsed,
+        )
+        if landed.not_stored is NotStoredReason.OLDER_VERSION:
+            later = await self._later_one(ask, seen, landed, handling)
+            if later is not None:
+                return later
+        return Answer(landed.held, _outcome(handling), Tier.UPSTREAM, handling)
+
+    async def _later_one(
+        self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
+    ) -> Answer | None:
+        """Upstream went back behind a version seen before: what is stored of that one."""
+        stored = await self._look_up(ask.key) or seen
+        if stored is None or not self._may_rescue(stored):
+            return None
+        if landed.held.entry.supersedes(stored.held.entry):
+            return None
+        outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
+        return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
+
+
+def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
+    return Answer(seen.held, outcome, seen.tier, Handling(detail))
+
+
+def _status_of(error: GatewayError) -> int | None:
+    if isinstance(error, UpstreamRateLimited):
+        return 429
+    return error.status if isinstance(error, UpstreamError | UpstreamRefused) else None
+
+
+def _outcome(handling: Handling) -> Outcome:
+    if handling.collapsed:
+        return Outcome.COLLAPSED
+    return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED

@@ -1,0 +1,108 @@
+"""One flight a key: the first caller starts it, the others join, nobody can take it down.
+
+The only owner of background tasks. What a flight does is its maker's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """Whether a flight still leads where it set out for.
+
+    `is_current` turns False when the key is invalidated while it flies: its result may still
+    answer those who wait for it, but must not be kept, and nobody joins it any more.
+    """
+
+    is_current: bool = field(default=True, init=False)
+
+
+@dataclass(slots=True, eq=False)
+class Flight(Course, Generic[Result]):
+    """Shared work in progress."""
+
+    _task: asyncio.Task[Result] = field(init=False)
+
+    async def join(self, patience: float | None = None) -> Result:
+        """The flight's result or error; TimeoutError after `patience` seconds.
+
+        Leaving early, by cancellation or for lack of patience, leaves the flight alone.
+        """
+        async with asyncio.timeout(patience):
+            return await asyncio.shield(self._task)
+
+
+class Flights(Generic[Name, Result]):
+    """The flights under way, at most one for a name."""
+
+    def __init__(self) -> None:
+        self._current: dict[Name, Flight[Result]] = {}
+        self._owned: set[asyncio.Task[Result]] = set()
+        self.waiters = 0
+
+    def under_way(self, name: Name) -> Flight[Result] | None:
+        """The flight to join, if there is one."""
+        return self._current.get(name)
+
+    def start(
+        self, name: Name, make: Callable[[Flight[Result]], Awaitable[Result]]
+    ) -> Flight[Result]:
+        """Start the work in a task of its own; the name must have no flight."""
+        flight: Flight[Result] = Flight()
+        self._current[name] = flight
+        flight._task = asyncio.create_task(self._fly(name, flight, make))
+        self._owned.add(flight._task)
+        flight._task.add_done_callback(self._landed)
+        return flight
+
+    async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
+        """Join as one of several, counted while waiting."""
+        self.waiters += 1
+        try:
+            return await flight.join(patience)
+        finally:
+            self.waiters -= 1
+
+    def forget(self, name: Name) -> None:
+        """What the flight brings is outdated already: let nobody join, nothing be kept."""
+        flight = self._current.pop(name, None)
+        if flight is not None:
+            flight.is_current = False
+
+    def forget_where(self, matches: Callable[[Name], bool]) -> None:
+        """Forget each flight whose name matches."""
+        for name in [name for name in self._current if matches(name)]:
+            self.forget(name)
+
+    async def land(self, patience: float) -> None:
+        """Wait so many seconds for all flights, then cancel those left."""
+        if self._owned:
+            _, late = await asyncio.wait(self._owned, timeout=patience)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _fly(
+        self,
+        name: Name,
+        flight: Flight[Result],
+        make: Callable[[Flight[Result]], Awaitable[Result]],
+    ) -> Result:
+        try:
+            return await make(flight)
+        finally:
+            if self._current.get(name) is flight:
+                del self._current[name]
+
+    def _landed(self, task: asyncio.Task[Result]) -> None:
+        self._owned.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even when everyone who waited has left

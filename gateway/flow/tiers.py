@@ -1,0 +1,165 @@
+"""L1 over L2: look up and promote, store, drop. An absent Redis is an absent L2.
+
+Rules are core's; this is their order. Redis failing is caught here and nowhere above.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.entry import Entry, Floor, Key, Ticket
+from gateway.core.errors import RedisUnavailable
+from gateway.core.headers import etag_of, stored_fields
+from gateway.core.policy import Candidate, Windows, reconcile
+from gateway.core.status import StoreVerdict, Tier
+from gateway.flow.singleflight import Course
+from gateway.ports import Clock, Found, Held, LocalStore, SharedStore, Stored
+
+# When Redis agreed with what it was not asked about, or does not agree with.
+_NEVER: Final = -math.inf
+_REFUSALS: Final = (StoreVerdict.OLDER, StoreVerdict.INVALIDATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look-up in both tiers brought: `held` may not be in L1 any more."""
+
+    held: Held
+    tier: Tier
+    below_floor: bool
+
+
+class Tiers:
+    """The two stores as one."""
+
+    def __init__(
+        self,
+        local: LocalStore,
+        shared: SharedStore,
+        clock: Clock,
+        windows: Windows,
+        *,
+        l1_lifetime: float,
+        vary: bool,
+    ) -> None:
+        self._local = local
+        self._shared = shared
+        self._clock = clock
+        self._windows = windows
+        self._l1_lifetime = l1_lifetime
+        self._vary = vary
+
+    def peek(self, key: Key) -> Held | None:
+        """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away."""
+        held = self._local.get(key)
+        if held is None or self._is_confirmed(held):
+            return held
+        return None
+
+    def _is_confirmed(self, held: Held) -> bool:
+        if not self._shared.holds_bodies or not self._shared.is_up:
+            return True
+        return self._clock.monotonic() - held.checked_at < self._l1_lifetime
+
+    async def lookup(self, key: Key, flight: Course) -> Seen | None:
+        """The best of both tiers, promoted to L1 unless the flight is outdated by then."""
+        asked_at = self._clock.monotonic()
+        try:
+            found = await self._shared.lookup(key)
+        except RedisUnavailable:
+            asked_at, found = _NEVER, Found(None, None)
+        held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
+        local, theirs = None if held is None else held.entry, found.entry
+        if local is not None and theirs is not None and _overrules(local, theirs):
+            theirs = None
+        candidate = reconcile(local, theirs, found.floor)
+        if candidate is None:
+            return None
+        seen = self._as_seen(candidate, held, asked_at)
+        if flight.is_current and not candidate.below_floor:
+            seen.held.checked_at = max(seen.held.checked_at, asked_at)
+            self._local.put(key, seen.held)
+        return seen
+
+    def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
+        if held is not None and held.entry is candidate.entry:
+            return Seen(held, Tier.L1, candidate.below_floor)
+        return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
+
+    async def begin(self, key: Key) -> Ticket:
+        """Take the generation before a fetch; without Redis a ticket of no generation."""
+        try:
+            return await self._shared.begin(key)
+        except RedisUnavailable:
+            return Ticket(epoch="", generation=0, started=self._clock.now())
+
+    async def store(self, key: Key, held: Held, flight: Course) -> Stored:
+        """Offer the entry to L2, and hold it in L1 where it was taken."""
+        if not flight.is_current:
+            return Stored(StoreVerdict.INVALIDATED, None)
+        stored = await self._offer(key, held)
+        if stored.verdict in _REFUSALS:
+            self._doubt(key)
+        elif flight.is_current:
+            self._local.put(key, held)
+        return stored
+
+    async def _offer(self, key: Key, held: Held) -> Stored:
+        known = self._local.peek(key)
+        if known is not None and _overrules(known.entry, held.entry):
+            return Stored(StoreVerdict.OLDER, _as_floor(known.entry))
+        try:
+            return await self._shared.store(key, held.entry, self._windows.keep)
+        except RedisUnavailable:
+            held.checked_at = _NEVER
+            return self._judge_alone(key, held.entry)
+
+    def _judge_alone(self, key: Key, entry: Entry) -> Stored:
+        held = self._local.peek(key)
+        if held is None:
+            return Stored(StoreVerdict.FIRST, None)
+        known = held.entry
+        if not entry.supersedes(known):
+            return Stored(StoreVerdict.OLDER, _as_floor(known))
+        # The words of a 404 may differ from one to the next; what they say does not.
+        same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
+        return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
+
+    def _doubt(self, key: Key) -> None:
+        """Redis knows better than what L1 holds: let the next request ask it."""
+        held = self._local.peek(key)
+        if held is not None:
+            held.checked_at = _NEVER
+
+    async def drop(self, key: Key) -> bool:
+        """Forget one key in both tiers; whether this replica held anything."""
+        with suppress(RedisUnavailable):
+            await self._shared.drop(key)
+        return self._local.drop(key)  # last: a look-up may have promoted it meanwhile
+
+    async def drop_partition(self, partition: str) -> int:
+        """Forget a whole partition in both tiers; how many entries this replica held."""
+        held = self._local.drop_partition(partition)
+        with suppress(RedisUnavailable):
+            await self._shared.purge(partition, soft=False)
+        return held + self._local.drop_partition(partition)  # promoted meanwhile
+
+    def render(self, entry: Entry, checked_at: float) -> Held:
+        """The entry with its head made, once for all answers that it will give."""
+        return Held(entry, stored_fields(entry, vary=self._vary), etag_of(entry), checked_at)
+
+
+def _overrules(local: Entry, other: Entry) -> bool:
+    """Whether L1's is the later one, and the floor of the other cannot know of it: it was
+    fetched without Redis, or before Redis lost all it had."""
+    if local.epoch == other.epoch or local.digest == other.digest:
+        return False
+    return not other.supersedes(local)
+
+
+def _as_floor(entry: Entry) -> Floor:
+    """What is known of a key's versions where only this entry is."""
+    return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)

@@ -1,0 +1,344 @@
+"""First floor: what the flow needs of the world, as Protocols, and the values that cross.
+
+Each Protocol has a contract suite in tests/contract that every implementation passes.
+Nothing here decides; nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.core.entry import Entry, Floor, Headers, Key, Ticket
+from gateway.core.reply import Reply
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    Circuit,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    NotStoredReason,
+    Outcome,
+    Purpose,
+    RedisOperation,
+    StoreVerdict,
+    Tier,
+)
+
+
+class Clock(Protocol):
+    """The only source of time and of chance; a fake one in tests."""
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch on the clock that the replicas share."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds for durations inside this process."""
+        ...
+
+    def jitter(self) -> float:
+        """A number in [0, 1), evenly spread."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        ...
+
+
+@dataclass(slots=True)
+class Held:
+    """An entry as L1 holds it, with its head rendered.
+
+    `checked_at` is the monotonic time when Redis was last known to agree with it.
+    """
+
+    entry: Entry
+    head: tuple[tuple[bytes, bytes], ...]
+    etag: bytes
+    checked_at: float
+
+
+class LocalStore(Protocol):
+    """L1: bounded in bytes, least recently used goes first; never awaits."""
+
+    def get(self, key: Key) -> Held | None:
+        """What is held under the key, which becomes the most recently used."""
+        ...
+
+    def peek(self, key: Key) -> Held | None:
+        """What is held under the key, its place in the order untouched."""
+        ...
+
+    def put(self, key: Key, held: Held) -> None:
+        """Hold it; what exceeds the bound alone is not held."""
+        ...
+
+    def drop(self, key: Key) -> bool:
+        """Forget the key; whether anything was held."""
+        ...
+
+    def drop_partition(self, partition: str) -> int:
+        """Forget all keys of a partition; how many were held."""
+        ...
+
+    def drop_training(self, training_id: str) -> int:
+        """Forget a training in every partition; how many were held."""
+        ...
+
+    def clear(self) -> int:
+        """Forget everything; how many were held."""
+        ...
+
+    def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
+        """The keys held, narrowed down to a partition or a training."""
+        ...
+
+    @property
+    def entries(self) -> int:
+        """How many are held."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes they take, keys, headers and object overhead counted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the shared store holds: `floor` None is "unknown", `entry` None is "no body"."""
+
+    entry: Entry | None
+    floor: Floor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How an offered entry was received, and the floor after that (None: unknown)."""
+
+    verdict: StoreVerdict
+    floor: Floor | None
+
+
+class SharedStore(Protocol):
+    """L2: bodies and version floors that all replicas see.
+
+    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    """
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answered last; False means calls fail at once."""
+        ...
+
+    @property
+    def holds_bodies(self) -> bool:
+        """False for the ledger of a process alone: its bodies live in L1 only."""
+        ...
+
+    async def lookup(self, key: Key) -> Found:
+        """Body and floor in one round trip, shared by look-ups of the same loop turn."""
+        ...
+
+    async def begin(self, key: Key) -> Ticket:
+        """Take the generation before a fetch; makes the floor where there is none."""
+        ...
+
+    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+        """Offer an entry; written only with the floor's generation and epoch of the
+        entry's ticket, and never over a later version. Kept `keep` seconds (> 0)."""
+        ...
+
+    async def drop(self, key: Key) -> None:
+        """Raise the generation and remove the body of one key."""
+        ...
+
+    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+        """Make what is older than `updated_at` (all, for None) unusable in every partition,
+        held now or not, fetches in flight included."""
+        ...
+
+    async def purge(self, partition: str | None, *, soft: bool) -> int:
+        """Raise the generation of every key (of a partition) and remove the bodies, which
+        `soft` keeps for rescue; how many keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """A tenant's budget as last seen: None for `limit` and `available` means unlimited.
+
+    `gate_closed_for` is in seconds, 0.0 while the gate is open.
+    """
+
+    limit: int | None
+    window: float
+    available: int | None
+    gate_closed_for: float
+
+
+class Budget(Protocol):
+    """Our share of the upstream's limit, and the gate that a 429 closes.
+
+    `scope` names whose: a tenant, or a partition where each credential has its own.
+    """
+
+    async def take(self, scope: str, purpose: Purpose) -> None:
+        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
+
+        While the gate is due to reopen, one taker is let through as the probe.
+        """
+        ...
+
+    async def give_back(self, scope: str) -> None:
+        """Return the call charged last: it provably never left."""
+        ...
+
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        """The upstream said 429: close the gate; seconds until it may reopen."""
+        ...
+
+    async def reopen(self, scope: str) -> None:
+        """An answer other than 429 came: the gate is open."""
+        ...
+
+    def view(self, scope: str) -> BudgetView:
+        """The budget as last seen, without asking."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the upstream.
+
+    `deadline` is on the monotonic clock and holds for the whole call; `extra` are request
+    fields to pass on; validators are sent where given.
+    """
+
+    training_id: str
+    token: str = field(repr=False)
+    purpose: Purpose
+    deadline: float
+    etag: bytes | None = None
+    last_modified: bytes | None = None
+    extra: Headers = ()
+
+
+class Upstream(Protocol):
+    """The API that we protect."""
+
+    async def call(self, call: Call) -> Reply:
+        """Send it once and read the whole answer, whatever its status.
+
+        Raises UpstreamUnreachable, UpstreamTimeout, or InvalidPayload for a body over the
+        bound or cut short.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+class Observer(Protocol):
+    """Where events become metrics and log lines. No verb raises, none awaits."""
+
+    def requested(
+        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+    ) -> None:
+        """A request to the data plane was answered."""
+        ...
+
+    def client_result(self, client: str, result: str) -> None:
+        """`served`, `limited` or `refused`."""
+        ...
+
+    def call_started(self, purpose: Purpose) -> None:
+        """A call goes upstream."""
+        ...
+
+    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
+        """A call ended, with a status or without an answer."""
+        ...
+
+    def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
+        """A call brought no answer of the API."""
+        ...
+
+    def circuit_moved(self, state: Circuit) -> None:
+        """The upstream's breaker changed its state."""
+        ...
+
+    def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
+        """A call was not made for lack of budget."""
+        ...
+
+    def budget_waited(self, purpose: Purpose, seconds: float) -> None:
+        """A call waited so long for its turn."""
+        ...
+
+    def gate_closed(self, scope: str, seconds: float) -> None:
+        """The upstream said 429."""
+        ...
+
+    def gate_opened(self, scope: str) -> None:
+        """The upstream answers again."""
+        ...
+
+    def stored(self, key: Key, verdict: StoreVerdict) -> None:
+        """An entry was stored, for the first time, changed or renewed."""
+        ...
+
+    def not_stored(self, key: Key, reason: NotStoredReason) -> None:
+        """An answer was not stored."""
+        ...
+
+    def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:
+        """Entries became invalid."""
+        ...
+
+    def lagged(self, seconds: float) -> None:
+        """A new version is served so long after its `updated_at`."""
+        ...
+
+    def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
+        """A body is no training."""
+        ...
+
+    def drifted(self, kind: DriftKind, field_name: str) -> None:
+        """A body differs from its documentation and was taken all the same."""
+        ...
+
+    def regressed(self, training_id: str) -> None:
+        """An older version than the floor's came from upstream."""
+        ...
+
+    def evicted(self, tier: Tier) -> None:
+        """An entry was removed for space."""
+        ...
+
+    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
+        """Redis answered."""
+        ...
+
+    def redis_failed(self, operation: RedisOperation, why: str) -> None:
+        """Redis did not answer, or nonsense."""
+        ...
+
+    def redis_moved(self, up: bool) -> None:
+        """Redis went away or came back."""
+        ...
+
+    def envelope_refused(self, why: str) -> None:
+        """What Redis held under a key of ours is no entry that we can read."""
+        ...
+
+    def access_refused(self, reason: AccessRefusal) -> None:
+        """A caller was turned away."""
+        ...
+
+    def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
+        """A background refresh failed and backs off so many seconds."""
+        ...

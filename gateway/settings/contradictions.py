@@ -1,0 +1,146 @@
+"""Settings that are sound one by one and make no sense together, or name files that are not there.
+
+Called with what the operator gave, so that "unset" and "set to the default" stay different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.settings.faults import Fault
+from gateway.settings.schema import Settings
+from gateway.settings.words import AccessMode
+
+Names = Collection[str]
+
+_CHOICE = (
+    '"clients" (callers present gateway keys), "open" (no caller check) '
+    'or "passthrough" (without upstream.token)'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    about: tuple[str, ...]
+    broken: Callable[[Settings, Names], bool]
+    fault: Fault
+
+
+def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
+    """The rules that these settings break; none about a setting that is known to be faulty."""
+    for rule in _RULES:
+        if not set(rule.about) & set(faulty) and rule.broken(settings, given):
+            yield rule.fault
+    for name, path in _files(settings):
+        if path is not None and not _is_readable(path):
+            yield Fault(name, "names no readable file", "the path of a readable file")
+
+
+def _share_a_port(settings: Settings, _given: Names) -> bool:
+    data, admin = settings.server, settings.admin
+    return data.port == admin.port != 0 and _meet(data.host, admin.host)
+
+
+def _meet(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    # An address that stands for all takes the port of each address of its family.
+    if "0.0.0.0" in (one, other):
+        return ":" not in one + other
+    return "::" in (one, other) and ":" in one and ":" in other
+
+
+def _asks_for_a_mode(settings: Settings, given: Names) -> bool:
+    return "access.mode" not in given and settings.upstream.token is not None
+
+
+def _lacks_a_token(settings: Settings, _given: Names) -> bool:
+    return settings.access.mode is AccessMode.OPEN and settings.upstream.token is None
+
+
+def _has_an_idle_token(settings: Settings, given: Names) -> bool:
+    passthrough = settings.access.mode is AccessMode.PASSTHROUGH and "access.mode" in given
+    return passthrough and settings.upstream.token is not None
+
+
+def _lacks_clients(settings: Settings, _given: Names) -> bool:
+    access = settings.access
+    return access.mode is AccessMode.CLIENTS and access.clients_file is None
+
+
+def _has_idle_clients(settings: Settings, given: Names) -> bool:
+    access = settings.access
+    idle = access.mode is not AccessMode.CLIENTS and access.clients_file is not None
+    return idle and not _asks_for_a_mode(settings, given)
+
+
+def _files(settings: Settings) -> Iterator[tuple[str, Path | None]]:
+    yield "server.tls_cert", settings.server.tls_cert
+    yield "server.tls_key", settings.server.tls_key
+    yield "access.clients_file", settings.access.clients_file
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except OSError:
+        return False
+
+
+_RULES = (
+    _Rule(
+        ("server.host", "server.port", "admin.host", "admin.port"),
+        _share_a_port,
+        Fault("admin.port", "is the port of server.port", "another port, or 0 for any"),
+    ),
+    _Rule(
+        ("server.tls_cert", "server.tls_key"),
+        lambda settings, _: (
+            settings.server.tls_cert is None and settings.server.tls_key is not None
+        ),
+        Fault("server.tls_cert", "is unset, and server.tls_key is set", "both or none"),
+    ),
+    _Rule(
+        ("server.tls_cert", "server.tls_key"),
+        lambda settings, _: (
+            settings.server.tls_key is None and settings.server.tls_cert is not None
+        ),
+        Fault("server.tls_key", "is unset, and server.tls_cert is set", "both or none"),
+    ),
+    _Rule(
+        ("access.mode", "upstream.token"),
+        _asks_for_a_mode,
+        Fault("access.mode", "is unset, and upstream.token is set: who may use it?", _CHOICE),
+    ),
+    _Rule(
+        ("access.mode", "upstream.token"),
+        _lacks_a_token,
+        Fault("upstream.token", 'is unset, and access.mode is "open"', "the token to ask with"),
+    ),
+    _Rule(
+        ("access.mode", "upstream.token"),
+        _has_an_idle_token,
+        Fault(
+            "upstream.token",
+            'would never be used, since access.mode is "passthrough"',
+            'no token, or access.mode "clients" or "open"',
+        ),
+    ),
+    _Rule(
+        ("access.mode", "access.clients_file"),
+        _lacks_clients,
+        Fault("access.clients_file", 'is unset, and access.mode is "clients"', "a path"),
+    ),
+    _Rule(
+        ("access.mode", "access.clients_file", "upstream.token"),
+        _has_idle_clients,
+        Fault(
+            "access.clients_file",
+            'would never be used, since access.mode is not "clients"',
+            'no file, or access.mode "clients"',
+        ),
+    ),
+)

@@ -1,0 +1,176 @@
+"""Where settings are given: the file, the environment over it, and the files of secrets.
+
+What comes out is flat, "section.name" to whatever was written there, with the faults met on the
+way. Whether a value is sound is judged by the schema, not here.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.settings.declared import DECLARED, SECRETS, SECTIONS, setting_of
+from gateway.settings.faults import Fault
+
+PREFIX = "GATEWAY_"
+FILE_VARIABLE = "GATEWAY_CONFIG"
+_READABLE = "a readable TOML file"
+_LARGEST_SECRET = 64 * 1024
+
+
+@dataclass(slots=True)
+class Given:
+    """What was given so far, and what was wrong with it."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    # False where a part could not be read: then nothing can be said to be missing.
+    complete: bool = True
+
+    def refuse(self, name: str, problem: str, wanted: str) -> None:
+        """Note a fault; names come from outside and are kept on one line."""
+        safe = name if name.isprintable() else json.dumps(name)
+        self.faults.append(Fault(safe, problem, wanted))
+
+
+def gather(config: Path | None, environ: Mapping[str, str]) -> Given:
+    """All that the operator gave: the environment over the file, secrets read from their files."""
+    given = Given()
+    file = _from_file(config or _named_file(environ), given)
+    environment = _from_environment(environ, given)
+    for level in (file, environment):
+        _refuse_twice_given(level, given)
+    for key in SECRETS:
+        if {key, f"{key}_file"} & environment.keys():
+            file.pop(key, None)
+            file.pop(f"{key}_file", None)
+    given.values = {**file, **environment}
+    for key in SECRETS:
+        _read_secret(key, given)
+    return given
+
+
+def _named_file(environ: Mapping[str, str]) -> Path | None:
+    path = environ.get(FILE_VARIABLE)
+    return Path(path) if path else None
+
+
+def _from_file(path: Path | None, given: Given) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for section, table in _tables(path, given).items():
+        if section not in SECTIONS:
+            given.refuse(section, "is no section", _choice(SECTIONS))
+        elif not isinstance(table, dict):
+            given.refuse(section, "is not a table", f"settings under [{section}]")
+            given.complete = False
+        else:
+            values.update({f"{section}.{name}": value for name, value in table.items()})
+    for key in [key for key in values if not _is_known(key)]:
+        given.refuse(key, "is no setting", _choice(_names(key.partition(".")[0])))
+        del values[key]
+    return values
+
+
+def _tables(path: Path | None, given: Given) -> dict[str, object]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not TOML: {error}"
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read: {_reason(error)}"
+    given.refuse(str(path), problem, _READABLE)
+    given.complete = False
+    return {}
+
+
+def _from_environment(environ: Mapping[str, str], given: Given) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for variable, text in environ.items():
+        key = _key_of(variable)
+        if key is None:
+            continue
+        if not _is_known(key):
+            section = key.partition(".")[0]
+            given.refuse(variable, "is no setting", _choice(_names(section) or SECTIONS))
+        elif key in values:
+            given.refuse(variable, "is given twice, in another spelling", "one of them")
+        else:
+            values[key] = _from_text(key, text)
+    return values
+
+
+def _key_of(variable: str) -> str | None:
+    name = variable.upper()
+    section, separator, setting = name.removeprefix(PREFIX).partition("__")
+    if not name.startswith(PREFIX) or not separator:
+        return None
+    return f"{section}.{setting}".lower()
+
+
+def _from_text(key: str, text: str) -> object:
+    if key not in DECLARED or not DECLARED[key].kind.json:
+        return text
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # not JSON, so the schema refuses it and the message shows what was written
+    return value
+
+
+def _refuse_twice_given(level: dict[str, object], given: Given) -> None:
+    for key in SECRETS:
+        if key in level and f"{key}_file" in level:
+            given.refuse(key, f"is given together with {key}_file", "one of them")
+            del level[key], level[f"{key}_file"]
+
+
+def _read_secret(key: str, given: Given) -> None:
+    source = f"{key}_file"
+    if source not in given.values:
+        return
+    path = given.values.pop(source)
+    wanted = "the path of a readable file that holds the secret"
+    # The path is not shown: somebody may have put the secret itself there.
+    if not isinstance(path, str) or not path:
+        given.refuse(source, "is not a path", wanted)
+        return
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            text = file.read(_LARGEST_SECRET + 1)
+    except UnicodeDecodeError:
+        given.refuse(source, "names a file that is not UTF-8", wanted)
+    except (OSError, ValueError) as error:
+        given.refuse(source, f"names a file that cannot be read: {_reason(error)}", wanted)
+    else:
+        _keep_secret(key, text.removesuffix("\n").removesuffix("\r"), given)
+
+
+def _keep_secret(key: str, text: str, given: Given) -> None:
+    if 0 < len(text) <= _LARGEST_SECRET:
+        given.values[key] = text
+    else:
+        problem = "names a file that is too large" if text else "names an empty file"
+        given.refuse(f"{key}_file", problem, "a file that holds the secret alone")
+
+
+def _is_known(key: str) -> bool:
+    return key in DECLARED or setting_of(key) in SECRETS
+
+
+def _names(section: str) -> list[str]:
+    return [each.name for each in DECLARED.values() if each.section == section]
+
+
+def _choice(names: Iterable[str]) -> str:
+    return f"one of {', '.join(names)}"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "not a possible path"

@@ -1,0 +1,123 @@
+"""The upstream's own rate limit: a sliding log of accepted calls per key.
+
+Lives here: who may call, how long to wait, and how the refusal says so. Independent of the
+gateway's budget on purpose: it is the referee of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from enum import StrEnum
+
+
+class RetryAfter(StrEnum):
+    """How a 429 tells when to come back."""
+
+    SECONDS = "seconds"
+    HTTP_DATE = "http-date"
+    RATELIMIT_FIELD = "ratelimit-field"
+    RATELIMIT_HEADERS = "ratelimit-headers"
+    X_RATELIMIT = "x-ratelimit"
+    NONE = "none"
+
+
+class Limiter:
+    """At most `limit` accepted calls per key in any `window` seconds; refused ones are free."""
+
+    def __init__(self, limit: int | None, window: float) -> None:
+        self.limit = limit
+        self.window = window
+        self._accepted: dict[str, _Log] = {}
+        self._asked: dict[str, _Log] = {}
+
+    def take(self, key: str, now: float) -> float | None:
+        """Accept the call (`None`), or the seconds until the next one can be; `now` monotonic."""
+        asked = self._asked.setdefault(key, _Log())
+        accepted = self._accepted.setdefault(key, _Log())
+        asked.forget(now - self.window)
+        accepted.forget(now - self.window)
+        asked.add(now)
+        if self.limit is not None and len(accepted.times) >= self.limit:
+            return _wait(accepted, self.window, now)
+        accepted.add(now)
+        return None
+
+    def change(self, limit: int | None, window: float) -> None:
+        """Another limit from now on, with nothing spent of it yet."""
+        self.limit = limit
+        self.window = window
+        self._accepted.clear()
+        self._asked.clear()
+
+    def fullest_accepted(self) -> dict[str, int]:
+        """Per key, the most calls accepted in any window since the last reset."""
+        return {key: log.fullest for key, log in self._accepted.items()}
+
+    def fullest_asked(self) -> dict[str, int]:
+        """Per key, the most calls that arrived in any window, refused ones included."""
+        return {key: log.fullest for key, log in self._asked.items()}
+
+    def reset_fullest(self) -> None:
+        """Measure anew; calls already in the window still count in it."""
+        for log in (*self._accepted.values(), *self._asked.values()):
+            log.fullest = 0
+
+
+def refusal_headers(
+    mode: RetryAfter, *, limit: int, window: float, wait: float, now: float
+) -> dict[str, str]:
+    """What a 429 carries; `wait` and `window` in seconds, `now` in seconds since the epoch."""
+    seconds = max(1, math.ceil(wait))
+    return _HEADERS[mode](limit, math.ceil(window), seconds, now)
+
+
+class _Log:
+    __slots__ = ("fullest", "times")
+
+    def __init__(self) -> None:
+        self.times: deque[float] = deque()
+        self.fullest = 0
+
+    def add(self, now: float) -> None:
+        self.times.append(now)
+        self.fullest = max(self.fullest, len(self.times))
+
+    def forget(self, until: float) -> None:
+        while self.times and self.times[0] <= until:
+            self.times.popleft()
+
+
+def _wait(log: _Log, window: float, now: float) -> float:
+    return log.times[0] + window - now if log.times else window
+
+
+def _legacy(prefix: str, limit: int, seconds: int) -> dict[str, str]:
+    return {
+        f"{prefix}-Limit": str(limit),
+        f"{prefix}-Remaining": "0",
+        f"{prefix}-Reset": str(seconds),
+    }
+
+
+def _field(limit: int, window: int, seconds: int) -> dict[str, str]:
+    return {
+        "RateLimit": f'"default";r=0;t={seconds}',
+        "RateLimit-Policy": f'"default";q={limit};w={window}',
+    }
+
+
+_HEADERS: dict[RetryAfter, Callable[[int, int, int, float], dict[str, str]]] = {
+    RetryAfter.SECONDS: lambda _l, _w, seconds, _now: {"Retry-After": str(seconds)},
+    RetryAfter.HTTP_DATE: lambda _l, _w, seconds, now: {
+        "Retry-After": formatdate(math.ceil(now) + seconds, usegmt=True)
+    },
+    RetryAfter.RATELIMIT_FIELD: lambda limit, window, seconds, _now: _field(limit, window, seconds),
+    RetryAfter.RATELIMIT_HEADERS: lambda limit, _w, seconds, _now: _legacy(
+        "RateLimit", limit, seconds
+    ),
+    RetryAfter.X_RATELIMIT: lambda limit, _w, seconds, _now: _legacy("X-RateLimit", limit, seconds),
+    RetryAfter.NONE: lambda _l, _w, _s, _now: {},
+}

@@ -1,0 +1,175 @@
+"""How an answer reaches the socket, well or badly. Knows HTTP/1.1 and the transport, no trainings.
+
+uvicorn refuses what breaks HTTP, rightly; so its protocol hands us the transport for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.simulator.faults import Fault, FaultMode
+
+_EXTENSION = "simulator.transport"
+_LINGER_OFF = struct.pack("ii", 1, 0)
+
+
+class Answer(Protocol):
+    """Something that writes itself to the client; `status_code` is `None` when it says nothing."""
+
+    @property
+    def status_code(self) -> int | None: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class TransportProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which also shows its transport to the application."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {_EXTENSION: {"transport": self.transport}}
+
+
+async def pause(seconds: float | None, receive: Receive) -> bool:
+    """Wait so long (`None`: for ever); `False` as soon as the client has left."""
+    if seconds == 0:
+        return True
+    try:
+        async with asyncio.timeout(seconds):
+            await _departure(receive)
+    except TimeoutError:
+        return True
+    return False
+
+
+def delivered(fault: Fault | None, answer: Response) -> Answer:
+    """The answer in the manner of its delivery."""
+    if fault is None:
+        return answer
+    match fault.mode:
+        case FaultMode.HANG:
+            return _Hanging(fault.delay)
+        case FaultMode.RESET:
+            return _Reset()
+        case FaultMode.DRIBBLE:
+            return _Dribbling(answer, fault.own_delay)
+        case FaultMode.CUT_BODY:
+            return _Cut(answer, has_length=True)
+        case FaultMode.CUT_CHUNKED:
+            return _Cut(answer, has_length=False)
+        case FaultMode.CUT_NO_LENGTH:
+            return _Unframed(answer)
+        case _:
+            return answer
+
+
+class _Hanging:
+    """Takes the request and never answers it."""
+
+    status_code = None
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await pause(self._seconds, receive)
+        await _closed(scope, receive)
+
+
+class _Reset:
+    """RST before the head: with no linger, closing throws the connection away."""
+
+    status_code = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = _transport(scope)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+        transport.abort()
+        await _departure(receive)
+
+
+class _Dribbling:
+    """The whole answer, one byte at a time."""
+
+    def __init__(self, answer: Response, seconds_per_byte: float) -> None:
+        self.status_code = answer.status_code
+        self._answer = answer
+        self._seconds = seconds_per_byte
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(_start(self._answer, has_length=True))
+        for byte in bytes(self._answer.body):
+            await send(_part(bytes((byte,))))
+            if not await pause(self._seconds, receive):
+                return
+        await send({"type": "http.response.body"})
+
+
+class _Cut:
+    """Half the body in good framing, then the connection ends."""
+
+    def __init__(self, answer: Response, *, has_length: bool) -> None:
+        self.status_code = answer.status_code
+        self._answer = answer
+        self._has_length = has_length
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(_start(self._answer, has_length=self._has_length))
+        await send(_part(_half(self._answer)))
+        await _closed(scope, receive)
+
+
+class _Unframed:
+    """Half the body, with nothing that tells it from a whole one: the end is the connection's."""
+
+    def __init__(self, answer: Response) -> None:
+        self.status_code = answer.status_code
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lines = [f"HTTP/1.1 {self.status_code} OK".encode(), b"connection: close"]
+        lines += [name + b": " + value for name, value in _headers(self._answer, has_length=False)]
+        _transport(scope).write(b"\r\n".join([*lines, b"", _half(self._answer)]))
+        await _closed(scope, receive)
+
+
+def _start(answer: Response, *, has_length: bool) -> dict[str, object]:
+    headers = _headers(answer, has_length=has_length)
+    return {"type": "http.response.start", "status": answer.status_code, "headers": headers}
+
+
+def _part(body: bytes) -> dict[str, object]:
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+def _headers(answer: Response, *, has_length: bool) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in answer.raw_headers if has_length or pair[0] != b"content-length"]
+
+
+def _half(answer: Response) -> bytes:
+    body = bytes(answer.body)
+    return body[: len(body) // 2]
+
+
+def _transport(scope: Scope) -> asyncio.Transport:
+    transport: asyncio.Transport = scope["extensions"][_EXTENSION]["transport"]
+    return transport
+
+
+async def _closed(scope: Scope, receive: Receive) -> None:
+    _transport(scope).close()
+    # uvicorn complains of an unfinished answer unless it knows that the connection is gone.
+    await _departure(receive)
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,148 @@
+"""The admin plane: metrics, probes, status, explain and the live page, as an application.
+
+HTTP in, HTTP out: what is shown is gathered by `Operations`, who may see it is doors' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.core.errors import BadRequest
+from gateway.core.status import Problem
+from gateway.ports import Clock
+from gateway.web.doors import Door, Guard, problem_response
+from gateway.web.ids import is_partition, raw_path, training_id
+from gateway.web.problems import ProblemAnswer
+
+_EXPLAIN = b"/explain/"
+_NO_SUCH_ROUTE = ProblemAnswer(
+    Problem.NO_SUCH_ROUTE,
+    "here are /metrics, /livez, /readyz, /status, /explain/{id}, and the page at /",
+)
+# Paths are absolute here and relative in the page, which may so be shown below a prefix.
+_PAGE = (
+    ("/", "index.html", "text/html"),
+    ("/page.css", "page.css", "text/css"),
+    ("/page.js", "page.js", "text/javascript"),
+)
+
+
+class Operations(Protocol):
+    """What operators are told; everything but `explain` answers at once."""
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """A scrape's body and content type, as the `Accept` field asks."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether load balancers should send traffic."""
+        ...
+
+    def status(self) -> dict[str, object]:
+        """The first numbers, ready to be written as JSON."""
+        ...
+
+    async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
+        """What each tier holds of a training; raises BadRequest naming the partitions that
+        hold it where there are several and none was named."""
+        ...
+
+
+class AdminPlane:
+    """Answers operators.
+
+    `host` is where it listens, `token` what has to be shown (None: nothing can be), `new_id`
+    makes a request id. Raises FileNotFoundError where the page was not packaged.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Clock,
+        *,
+        host: str,
+        token: str | None,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._operations = operations
+        self._door = Middleware(Door, Guard(host, token), clock, new_id)
+        folder = files("gateway.web") / "static"
+        self._page = [
+            Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in _PAGE
+        ]
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            Route("/metrics", self._metrics),
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+            Route("/status", self._status),
+            Route("/explain/{path:path}", self._explain),
+            *self._page,
+        ]
+        application = Starlette(
+            routes=routes,
+            middleware=[self._door],
+            exception_handlers={HTTPException: self._unrouted},
+        )
+        application.router.redirect_slashes = False
+        return application
+
+    async def _metrics(self, request: Request) -> Response:
+        body, kind = self._operations.metrics(", ".join(request.headers.getlist("accept")))
+        return Response(body, headers={"content-type": kind})
+
+    async def _livez(self, request: Request) -> Response:
+        return Response(b"ok\n", media_type="text/plain")
+
+    async def _readyz(self, request: Request) -> Response:
+        ready = self._operations.is_ready()
+        text = b"ready\n" if ready else b"not ready\n"
+        return Response(text, 200 if ready else 503, media_type="text/plain")
+
+    async def _status(self, request: Request) -> Response:
+        return _json(self._operations.status())
+
+    async def _explain(self, request: Request) -> Response:
+        wanted = training_id(raw_path(request.scope), _EXPLAIN)
+        if wanted is None:
+            return problem_response(request.scope, _NO_SUCH_ROUTE)
+        partition = request.query_params.get("partition") or None
+        if partition is not None and not is_partition(partition):
+            raise BadRequest("a partition's name has 32 digits from 0-9 a-f")
+        return _json(await self._operations.explain(wanted, partition))
+
+    async def _unrouted(self, request: Request, error: Exception) -> Response:
+        """No route, or none for this method."""
+        if not isinstance(error, HTTPException) or error.status_code != 405:
+            return problem_response(request.scope, _NO_SUCH_ROUTE)
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        problem = ProblemAnswer(
+            Problem.METHOD_NOT_ALLOWED,
+            f"this path knows {allowed}",
+            extra=((b"allow", allowed.encode("ascii")),),
+        )
+        return problem_response(request.scope, problem)
+
+
+def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return Response(body, media_type=kind)
+
+    return answer
+
+
+def _json(words: dict[str, object]) -> Response:
+    # What JSON has no form for is shown as text: telling less helps nobody here.
+    return Response(msgspec.json.encode(words, enc_hook=str), media_type="application/json")

@@ -1,0 +1,241 @@
+"""The data plane: the training routes and the probes, as a Starlette application.
+
+HTTP in, HTTP out: what may be answered is decided below, what an error is called in problems.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.core.access import Access, Caller
+from gateway.core.entry import Key
+from gateway.core.errors import AccessRefused, BadId, BadRequest, GatewayError, OnlyIfCached
+from gateway.core.headers import Conditions, wants_only_if_cached
+from gateway.core.instant import from_seconds, to_http_date
+from gateway.core.status import Detail, Outcome, Problem, Tier
+from gateway.flow.serve import Answer, Ask, Serving
+from gateway.ports import Clock, Observer
+from gateway.web.ids import raw_path, training_id
+from gateway.web.problems import ProblemAnswer, problem_of
+from gateway.web.render import Rendered, render
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_NO_SUCH_ROUTE = ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
+_METHOD_NOT_ALLOWED = ProblemAnswer(
+    Problem.METHOD_NOT_ALLOWED,
+    "trainings are read with GET or HEAD",
+    extra=((b"allow", b"GET, HEAD"),),
+)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One answered request, for the access log."""
+
+    request_id: str
+    method: str
+    training_id: str | None
+    outcome: Outcome
+    tier: Tier
+    detail: Detail | Problem | None
+    status: int
+    seconds: float
+    age: float | None
+    client: str | None
+    trace_id: str | None
+
+
+class AccessLog(Protocol):
+    """Where answered requests are written down, or not."""
+
+    def write(self, line: Line) -> None:
+        """Never raises."""
+        ...
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request while it is being answered; `began` is monotonic."""
+
+    request_id: str
+    method: str
+    began: float
+    trace_id: str | None
+    training_id: str | None = None
+    caller: Caller | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a request ended, in the words of metrics and logs."""
+
+    outcome: Outcome
+    tier: Tier
+    detail: Detail | Problem | None
+
+
+class DataPlane:
+    """Answers callers. `new_id` makes a request id; `ready` says whether to send traffic."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        access: Access,
+        clock: Clock,
+        observer: Observer,
+        access_log: AccessLog,
+        *,
+        forward_headers: frozenset[bytes],
+        new_id: Callable[[], str],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._serving = serving
+        self._access = access
+        self._clock = clock
+        self._observer = observer
+        self._access_log = access_log
+        self._forwarded = forward_headers | {b"traceparent"}
+        self._new_id = new_id
+        self._ready = ready
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+            Route("/{path:path}", self._training),
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: self._unrouted})
+
+    async def _livez(self, request: Request) -> Response:
+        return Response(b"ok\n", media_type="text/plain")
+
+    async def _readyz(self, request: Request) -> Response:
+        ready = self._ready()
+        text = b"ready\n" if ready else b"not ready\n"
+        return Response(text, 200 if ready else 503, media_type="text/plain")
+
+    async def _training(self, request: Request) -> Response:
+        """GET and HEAD of everything but the probes."""
+        exchange = self._begin(request)
+        try:
+            wanted = training_id(raw_path(request.scope))
+            if wanted is None:
+                return self._problem(exchange, _NO_SUCH_ROUTE, Outcome.REJECTED)
+            exchange.training_id = wanted
+            exchange.caller = self._admit(request)
+            answer = await self._serving.get(self._ask(request, wanted, exchange.caller))
+        except GatewayError as error:
+            return self._problem(exchange, problem_of(error), _outcome_of(error))
+        except Exception:
+            _logger.exception("request %s failed", exchange.request_id)
+            return self._problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
+        return self._answer(request, exchange, answer)
+
+    async def _unrouted(self, request: Request, error: Exception) -> Response:
+        """Another method than GET or HEAD."""
+        exchange = self._begin(request)
+        try:
+            wanted = training_id(raw_path(request.scope))
+        except BadId as bad:
+            return self._problem(exchange, problem_of(bad), Outcome.REJECTED)
+        known = wanted is not None or request.url.path in ("/livez", "/readyz")
+        problem = _METHOD_NOT_ALLOWED if known else _NO_SUCH_ROUTE
+        return self._problem(exchange, problem, Outcome.REJECTED)
+
+    def _begin(self, request: Request) -> Exchange:
+        given = request.headers.get("x-request-id", "").encode("latin-1")
+        good = _REQUEST_ID.fullmatch(given) is not None
+        request_id = given.decode("ascii") if good else self._new_id()
+        trace = _TRACE.fullmatch(request.headers.get("traceparent", "").encode("latin-1"))
+        return Exchange(
+            request_id,
+            request.method,
+            self._clock.monotonic(),
+            None if trace is None else trace[1].decode("ascii"),
+        )
+
+    def _admit(self, request: Request) -> Caller:
+        fields = [value for key, value in request.headers.raw if key == b"authorization"]
+        try:
+            return self._access.admit(fields)
+        except AccessRefused as refused:
+            self._observer.access_refused(refused.reason)
+            raise
+
+    def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
+        control = b", ".join(v for k, v in request.headers.raw if k == b"cache-control")
+        extra = tuple((k, v) for k, v in request.headers.raw if k in self._forwarded)
+        key = Key(caller.partition, wanted)
+        return Ask(key, caller, wants_only_if_cached(control or None), extra)
+
+    def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
+        conditions = Conditions(
+            _joined(request, b"if-none-match"), _joined(request, b"if-modified-since")
+        )
+        request_id = exchange.request_id.encode("ascii")
+        rendered = render(answer, conditions, request_id, self._clock.now())
+        end = End(answer.outcome, answer.tier, answer.handling.detail)
+        self._note(exchange, end, rendered)
+        return _response(rendered, with_body=request.method != "HEAD")
+
+    def _problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
+        body = problem.body(exchange.request_id)
+        date = to_http_date(from_seconds(self._clock.now()))
+        headers = problem.headers(exchange.request_id, date, len(body))
+        rendered = Rendered(problem.status, headers, body, None)
+        self._note(exchange, End(outcome, Tier.NONE, problem.problem), rendered)
+        return _response(rendered, with_body=exchange.method != "HEAD")
+
+    def _note(self, exchange: Exchange, end: End, rendered: Rendered) -> None:
+        seconds = self._clock.monotonic() - exchange.began
+        status = rendered.status
+        self._observer.requested(end.outcome, end.tier, status, seconds, rendered.age)
+        client = None if exchange.caller is None else exchange.caller.client
+        if client is not None:
+            self._observer.client_result(client, "refused" if status in (401, 403) else "served")
+        self._access_log.write(
+            Line(
+                request_id=exchange.request_id,
+                method=exchange.method,
+                training_id=exchange.training_id,
+                outcome=end.outcome,
+                tier=end.tier,
+                detail=end.detail,
+                status=status,
+                seconds=seconds,
+                age=rendered.age,
+                client=client,
+                trace_id=exchange.trace_id,
+            )
+        )
+
+
+def _joined(request: Request, name: bytes) -> bytes | None:
+    """All fields of a name as the list that they form together (RFC 9110, 5.3)."""
+    values = [value for key, value in request.headers.raw if key == name]
+    return b", ".join(values) if values else None
+
+
+def _response(rendered: Rendered, *, with_body: bool) -> Response:
+    response = Response(rendered.body if with_body else b"", rendered.status)
+    response.raw_headers = list(rendered.headers)
+    return response
+
+
+def _outcome_of(error: GatewayError) -> Outcome:
+    """Whether the caller or we are to blame that there is no answer."""
+    of_the_caller = isinstance(error, AccessRefused | BadRequest | OnlyIfCached)
+    return Outcome.REJECTED if of_the_caller else Outcome.FAILED

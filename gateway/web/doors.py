@@ -1,0 +1,204 @@
+"""Who may ask the admin plane for what: its rules as one function, and the door that asks it.
+
+Everything passes the door, so that a route added later is guarded before it is written. What
+a path answers is admin's business.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.core.entry import Headers
+from gateway.core.errors import AccessRefused, BadRequest, GatewayError
+from gateway.core.instant import from_seconds, to_http_date
+from gateway.core.status import AccessRefusal
+from gateway.ports import Clock
+from gateway.web.problems import ProblemAnswer, problem_of
+
+PROBES = frozenset({"/metrics", "/livez", "/readyz"})
+SHELL = frozenset({"/", "/page.css", "/page.js"})
+
+_READING = frozenset({"GET", "HEAD"})
+_BEARER = re.compile(rb"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
+# A name or an IPv4 address, or an IPv6 address in brackets; then a port or none.
+_HOST = re.compile(rb"(?:([A-Za-z0-9._-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
+_OF_ALL = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+_MOMENT = "gateway.moment"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the rules depend on: where the plane listens, and the token if one is needed."""
+
+    host: str
+    token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is known of a request before its body; `path` decoded, as routes are found by it."""
+
+    method: str
+    path: str
+    headers: Headers = field(repr=False)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it changes nothing (RFC 9110, 9.2.1)."""
+        return self.method in _READING
+
+    def fields(self, name: bytes) -> list[bytes]:
+        """The values of all fields of that (lower-case) name."""
+        return [value for key, value in self.headers if key == name]
+
+
+def refusal(guard: Guard, visit: Visit) -> GatewayError | None:
+    """Why the visit ends at the door, None where it may go on.
+
+    Metrics and probes are open to all. Without a token, loopback is open to who means it and
+    any other host shows the page's empty shell; with one, all but the shell needs it.
+    """
+    if visit.is_reading and visit.path in PROBES:
+        return None
+    if guard.token is None and is_loopback(guard.host):
+        return _on_this_machine(guard, visit)
+    if visit.is_reading and visit.path in SHELL:
+        return None
+    return _by_token(guard.token, visit.fields(b"authorization"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or address (no brackets) never leaves this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    # An IPv4 address in IPv6 clothes is loopback or not depending on Python's version.
+    return address == IPv6Address("::1") or (
+        isinstance(address, IPv4Address) and address.is_loopback
+    )
+
+
+def _on_this_machine(guard: Guard, visit: Visit) -> GatewayError | None:
+    """A page of another site in the operator's browser must neither read nor change.
+
+    It can make its own name point to 127.0.0.1 and read (DNS rebinding): the name then stands
+    in `Host`. It can post a form unasked, but JSON only after a preflight that nobody answers.
+    """
+    if not _names_us(guard.host, visit.fields(b"host")):
+        return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
+    if not visit.is_reading and not _is_json(visit.fields(b"content-type")):
+        return BadRequest("changes are asked for with `Content-Type: application/json`")
+    return None
+
+
+def _names_us(own: str, fields: Sequence[bytes]) -> bool:
+    match = _HOST.fullmatch(fields[0]) if len(fields) == 1 else None
+    if match is None:
+        return False
+    name = (match[1] or match[2]).decode("ascii")
+    return name.lower() == own.lower() or is_loopback(name)
+
+
+def _is_json(fields: Sequence[bytes]) -> bool:
+    return [each.partition(b";")[0].strip().lower() for each in fields] == [b"application/json"]
+
+
+def _by_token(token: str | None, fields: Sequence[bytes]) -> GatewayError | None:
+    if not fields:
+        return AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
+    match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
+    if match is None:
+        return AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
+    if token is None or not hmac.compare_digest(match[1], token.encode("utf-8")):
+        return AccessRefused(AccessRefusal.CREDENTIAL_UNKNOWN)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What every answer to one request tells: its id and when it was answered."""
+
+    request_id: str
+    date: str
+
+
+class Door:
+    """ASGI middleware around the admin plane: turns away, and dresses every answer.
+
+    What is raised inside becomes a problem here, so that it has the same fields as all else.
+    """
+
+    def __init__(self, app: ASGIApp, guard: Guard, clock: Clock, new_id: Callable[[], str]) -> None:
+        self._app = app
+        self._guard = guard
+        self._clock = clock
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        date = to_http_date(from_seconds(self._clock.now()))
+        moment = scope[_MOMENT] = _Moment(self._new_id(), date)
+        dressed = _Dressed(send, moment)
+        try:
+            self._admit(Visit(scope["method"], scope["path"], tuple(scope["headers"])))
+            await self._app(scope, receive, dressed)
+        except Exception as error:
+            if dressed.begun:
+                raise
+            if not isinstance(error, GatewayError):
+                extra = {"request_id": moment.request_id}
+                _logger.exception("an admin request failed", extra=extra)
+                error = GatewayError()
+            await problem_response(scope, problem_of(error))(scope, receive, dressed)
+
+    def _admit(self, visit: Visit) -> None:
+        refused = refusal(self._guard, visit)
+        if refused is not None:
+            raise refused
+
+
+def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:
+    """The problem as a response to a request that came through the door."""
+    moment: _Moment = scope[_MOMENT]
+    body = problem.body(moment.request_id)
+    response = Response(body, problem.status)
+    response.raw_headers = list(problem.headers(moment.request_id, moment.date, len(body)))
+    return response
+
+
+class _Dressed:
+    """Sends on, with the fields that every answer carries."""
+
+    def __init__(self, send: Send, moment: _Moment) -> None:
+        self._send = send
+        self._fields = {**_OF_ALL, "date": moment.date, "x-request-id": moment.request_id}
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            MutableHeaders(scope=message).update(self._fields)
+        await self._send(message)

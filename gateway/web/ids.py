@@ -1,0 +1,46 @@
+"""What a request names: the grammar of ids and partitions, the same in both planes.
+
+What lies at a path, and who may ask for it, is the planes' own business.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import Scope
+
+from gateway.core.errors import BadId
+
+_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
+_PARTITION = re.compile(r"[0-9a-f]{32}")
+
+
+def training_id(raw_path: bytes, prefix: bytes = b"/training/") -> str | None:
+    """The id that the undecoded path names, None where it is no path of a training.
+
+    Raises BadId where it should be one and is not.
+    """
+    if not raw_path.startswith(prefix):
+        return None
+    raw = raw_path[len(prefix) :]
+    if not raw or b"/" in raw:
+        return None
+    decoded = unquote_to_bytes(raw)
+    if _ID.fullmatch(decoded) is None or decoded in (b".", b".."):
+        raise BadId("an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or ..")
+    return decoded.decode("ascii")
+
+
+def raw_path(scope: Scope) -> bytes:
+    """The path before decoding; ASGI servers may leave it out, then it needs none."""
+    raw = scope.get("raw_path")
+    if isinstance(raw, bytes):
+        return raw
+    path: str = scope["path"]
+    return path.encode("utf-8")
+
+
+def is_partition(text: str) -> bool:
+    """Whether it can be the name of a partition (see `core.access.partition_of`)."""
+    return _PARTITION.fullmatch(text) is not None

@@ -1,0 +1,161 @@
+"""Our errors as problem responses (RFC 9457): the only place that knows their status codes.
+
+A problem never tells a credential, a body, or where anything lives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.core.entry import Headers
+from gateway.core.errors import (
+    AccessRefused,
+    BadId,
+    BadRequest,
+    BudgetExhausted,
+    CallWithheld,
+    CircuitOpen,
+    GateClosed,
+    GatewayError,
+    InvalidPayload,
+    OnlyIfCached,
+    RedisUnavailable,
+    ShuttingDown,
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    VersionNotReached,
+)
+from gateway.core.status import AccessRefusal, Problem
+
+_CHALLENGE = (b"www-authenticate", b"Bearer")
+
+_STATUS = {
+    Problem.BAD_ID: (400, "The id is not one"),
+    Problem.BAD_REQUEST: (400, "The request makes no sense"),
+    Problem.CREDENTIAL_MISSING: (401, "A bearer token is needed"),
+    Problem.CREDENTIAL_UNKNOWN: (401, "The credential is not known"),
+    Problem.NO_SUCH_ROUTE: (404, "There is nothing at this path"),
+    Problem.METHOD_NOT_ALLOWED: (405, "This method is not allowed here"),
+    Problem.VERSION_NOT_REACHED: (412, "That version is not there yet"),
+    Problem.CLIENT_RATE_LIMITED: (429, "This caller's own limit is reached"),
+    Problem.UPSTREAM_INVALID: (502, "The upstream's answer is no training"),
+    Problem.UPSTREAM_ERROR: (502, "The upstream failed"),
+    Problem.UPSTREAM_UNREACHABLE: (502, "The upstream cannot be reached"),
+    Problem.UPSTREAM_REFUSED: (502, "The upstream refused the gateway's own token"),
+    Problem.BUDGET_EXHAUSTED: (503, "The gateway's share of the upstream's limit is spent"),
+    Problem.UPSTREAM_RATE_LIMITED: (503, "The upstream asked for a pause"),
+    Problem.UPSTREAM_UNAVAILABLE: (503, "The upstream fails and is left alone for a while"),
+    Problem.FROZEN: (503, "The gateway answers from its cache only"),
+    Problem.SHUTTING_DOWN: (503, "This replica is shutting down"),
+    Problem.REDIS_UNAVAILABLE: (503, "Redis is away"),
+    Problem.UPSTREAM_TIMEOUT: (504, "The upstream did not answer in time"),
+    Problem.ONLY_IF_CACHED: (504, "Nothing usable is stored"),
+    Problem.INTERNAL: (500, "The gateway failed"),
+}
+_UPSTREAM: tuple[tuple[type[UpstreamFailure], Problem], ...] = (
+    (InvalidPayload, Problem.UPSTREAM_INVALID),
+    (UpstreamRateLimited, Problem.UPSTREAM_RATE_LIMITED),
+    (UpstreamRefused, Problem.UPSTREAM_REFUSED),
+    (UpstreamTimeout, Problem.UPSTREAM_TIMEOUT),
+    (UpstreamUnreachable, Problem.UPSTREAM_UNREACHABLE),
+    (UpstreamError, Problem.UPSTREAM_ERROR),
+)
+_WITHHELD: tuple[tuple[type[CallWithheld], Problem], ...] = (
+    (BudgetExhausted, Problem.BUDGET_EXHAUSTED),
+    (GateClosed, Problem.UPSTREAM_RATE_LIMITED),
+    (CircuitOpen, Problem.UPSTREAM_UNAVAILABLE),
+)
+_RETRY_SOON = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemAnswer:
+    """A problem response; `retry_after` in seconds, None where it does not apply."""
+
+    problem: Problem
+    detail: str
+    retry_after: float | None = None
+    extra: Headers = ()
+
+    @property
+    def status(self) -> int:
+        """The HTTP status code."""
+        return _STATUS[self.problem][0]
+
+    def body(self, request_id: str) -> bytes:
+        """The JSON text."""
+        return msgspec.json.encode(
+            {
+                "type": f"urn:gateway:problem:{self.problem}",
+                "status": self.status,
+                "title": _STATUS[self.problem][1],
+                "detail": self.detail,
+                "request_id": request_id,
+            }
+        )
+
+    def headers(self, request_id: str, date: str, length: int) -> Headers:
+        """The header fields, `Retry-After` in whole seconds and never too early."""
+        fields = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % length),
+            (b"cache-control", b"no-store"),
+            (b"date", date.encode("ascii")),
+            (b"x-request-id", request_id.encode("ascii")),
+        ]
+        if self.retry_after is not None:
+            fields.append((b"retry-after", b"%d" % max(1, math.ceil(self.retry_after))))
+        return (*fields, *self.extra)
+
+
+def problem_of(error: GatewayError) -> ProblemAnswer:
+    """The response for an error that nothing could rescue."""
+    if isinstance(error, UpstreamFailure):
+        return _upstream(error)
+    if isinstance(error, CallWithheld):
+        word = next(word for kind, word in _WITHHELD if isinstance(error, kind))
+        return ProblemAnswer(word, error.what, error.retry_after)
+    if isinstance(error, AccessRefused):
+        return _refused(error)
+    if isinstance(error, BadRequest):
+        bad_id = isinstance(error, BadId)
+        return ProblemAnswer(Problem.BAD_ID if bad_id else Problem.BAD_REQUEST, error.what)
+    return _of_ours(error)
+
+
+def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
+    """Told by its kind alone: the whole story, addresses included, is for the log."""
+    word = next(word for kind, word in _UPSTREAM if isinstance(failure, kind))
+    cause = failure.invalid if isinstance(failure, InvalidPayload) else failure.reason
+    needed = _RETRY_SOON if _STATUS[word][0] == 503 else None
+    retry_after = needed if failure.retry_after is None else failure.retry_after
+    return ProblemAnswer(
+        word, f"asking the upstream for this training failed: {cause}", retry_after
+    )
+
+
+def _refused(error: AccessRefused) -> ProblemAnswer:
+    if error.reason is AccessRefusal.CREDENTIAL_MISSING:
+        detail = "send the header field `Authorization: Bearer <token>`"
+        return ProblemAnswer(Problem.CREDENTIAL_MISSING, detail, extra=(_CHALLENGE,))
+    detail = "what was sent as `Authorization` is no bearer token that can be used here"
+    return ProblemAnswer(Problem.CREDENTIAL_UNKNOWN, detail, extra=(_CHALLENGE,))
+
+
+def _of_ours(error: GatewayError) -> ProblemAnswer:
+    if isinstance(error, OnlyIfCached):
+        return ProblemAnswer(Problem.ONLY_IF_CACHED, "the request asked for a stored answer only")
+    if isinstance(error, VersionNotReached):
+        return ProblemAnswer(Problem.VERSION_NOT_REACHED, str(error))
+    if isinstance(error, ShuttingDown):
+        return ProblemAnswer(Problem.SHUTTING_DOWN, "another replica takes over", _RETRY_SOON)
+    if isinstance(error, RedisUnavailable):
+        return ProblemAnswer(Problem.REDIS_UNAVAILABLE, "the operation needs Redis", _RETRY_SOON)
+    return ProblemAnswer(Problem.INTERNAL, "the request id names the log lines that tell more")

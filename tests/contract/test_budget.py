@@ -1,0 +1,259 @@
+"""Budget: the window, the gate and its probe; in this process and over Redis alike."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.status import Purpose
+from gateway.ports import Budget
+from tests.contract.worlds import World, count_granted, granted
+
+# Real seconds that may pass between two lines of a test on a busy machine.
+SLACK = 5.0
+
+
+async def take_or_wait(budget: Budget) -> float:
+    """0.0 for a call that may go, else the seconds to wait, for want of budget."""
+    try:
+        await budget.take("default", Purpose.MISS)
+    except BudgetExhausted as exhausted:
+        return exhausted.retry_after
+    return 0.0
+
+
+async def closed_for(budget: Budget) -> float:
+    """0.0 for a call that may go, else the seconds that the gate stays closed."""
+    try:
+        await budget.take("default", Purpose.MISS)
+    except GateClosed as closed:
+        return closed.retry_after
+    return 0.0
+
+
+async def test_the_limit_is_granted_and_no_more(world: World) -> None:
+    """The call beyond the limit is told when to come back."""
+    async with world.budget(5, 60.0) as budget:
+        assert await count_granted(budget) == 5
+
+        wait = await take_or_wait(budget)
+
+        assert 60.0 - SLACK < wait <= 61.0
+        assert budget.view("default").available == 0
+
+
+async def test_a_call_counts_until_the_window_has_passed(world: World) -> None:
+    """Coming back when told is enough, just before it is not."""
+    async with world.budget(2, 600.0) as budget:
+        await budget.take("default", Purpose.MISS)
+        world.advance(300.0)
+        await budget.take("default", Purpose.MISS)
+
+        wait = await take_or_wait(budget)
+        world.advance(wait - SLACK)
+        assert await granted(budget) is False
+        world.advance(SLACK + 0.001)
+
+        assert await count_granted(budget) == 1
+
+
+async def test_scopes_have_their_own_budgets(world: World) -> None:
+    """One that is spent takes nothing from the other, whatever their names."""
+    async with world.budget(1, 60.0) as budget:
+        assert [await granted(budget, scope) for scope in ("a", "a", "b", "}:{*")] == [
+            *(True, False),
+            *(True, True),
+        ]
+
+
+async def test_what_never_left_is_given_back(world: World) -> None:
+    """The call may be made after all."""
+    async with world.budget(2, 60.0) as budget:
+        await count_granted(budget)
+
+        await budget.give_back("default")
+
+        assert await count_granted(budget) == 1
+
+
+async def test_without_a_limit_everything_goes(world: World) -> None:
+    """The view says unlimited, and giving back is nothing."""
+    async with world.budget(None, 60.0) as budget:
+        assert await count_granted(budget, most=50) == 50
+        await budget.give_back("default")
+
+        assert budget.view("default").limit is None
+        assert budget.view("default").available is None
+
+
+async def test_an_unknown_past_starts_paced(world: World) -> None:
+    """A tenth at once, the next after its share of the window."""
+    async with world.budget(50, 600.0, start_paced=True) as budget:
+        assert await count_granted(budget) == 5
+
+        wait = await take_or_wait(budget)
+        assert 0.0 < wait <= (600.0 + 1.0) / 50
+        world.advance(wait + 0.001)
+
+        assert await count_granted(budget) == 1
+
+
+async def test_an_even_past_and_a_paced_start_exceed_by_a_tenth_at_most(world: World) -> None:
+    """However long it waits first: within the first window no more than the mean rate adds up."""
+    async with world.budget(20, 600.0, start_paced=True) as budget:
+        total = await count_granted(budget)
+        for quarter in range(1, 4):
+            world.advance(150.0)
+            total += await count_granted(budget)
+            assert total <= 2 + 20 * quarter / 4
+
+
+async def test_a_small_limit_starts_with_one(world: World) -> None:
+    """The first caller is served at once."""
+    async with world.budget(3, 600.0, start_paced=True) as budget:
+        assert await count_granted(budget) == 1
+
+
+async def test_a_past_that_is_known_to_be_idle_is_no_unknown_one(world: World) -> None:
+    """After a window without a call the whole limit may go at once."""
+    async with world.budget(20, 60.0, start_paced=True) as budget:
+        await budget.take("default", Purpose.MISS)
+        world.advance(70.0)
+
+        assert await count_granted(budget) == 20
+
+
+async def test_a_429_closes_the_gate(world: World) -> None:
+    """Nothing is granted until the time that upstream named, and the view says so."""
+    async with world.budget(None, 60.0) as budget:
+        seconds = await budget.close("default", 30.0)
+
+        assert 30.0 <= seconds <= 33.0
+        assert seconds - SLACK < await closed_for(budget) <= seconds
+        assert seconds - SLACK < budget.view("default").gate_closed_for <= seconds
+
+
+async def test_a_429_without_a_time_closes_it_for_half_a_minute(world: World) -> None:
+    """And a refused probe for twice as long."""
+    async with world.budget(None, 60.0) as budget:
+        assert await budget.close("default", None) == pytest.approx(30.0)
+        world.advance(30.1)
+        assert await closed_for(budget) == 0.0
+
+        assert await budget.close("default", None) == pytest.approx(60.0)
+
+
+async def test_stragglers_only_put_the_time_off(world: World) -> None:
+    """429s of calls that were in flight do not shorten it, nor count as refused probes."""
+    async with world.budget(None, 60.0) as budget:
+        await budget.close("default", None)
+
+        assert await budget.close("default", 1.0) > 30.0 - SLACK
+        assert await budget.close("default", None) == pytest.approx(30.0)
+        assert await budget.close("default", 90.0) == pytest.approx(90.0)
+
+
+async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
+    """All others wait until its answer, or until its patience has run out."""
+    async with world.budget(10, 60.0) as budget:
+        await budget.close("default", 20.0)
+        world.advance(20.1)
+
+        assert [await closed_for(budget) > 0.0 for _ in range(3)] == [False, True, True]
+        world.advance(15.1)
+        assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
+
+
+async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
+    """Then everybody may go."""
+    async with world.budget(10, 60.0) as budget:
+        await budget.close("default", 20.0)
+        world.advance(20.1)
+        await budget.take("default", Purpose.PROBE)
+        assert budget.view("default").gate_closed_for > 0.0
+
+        await budget.reopen("default")
+
+        assert budget.view("default").gate_closed_for == 0.0
+        assert await count_granted(budget) == 9
+
+
+async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None:
+    """Only a probe knows."""
+    async with world.budget(10, 60.0) as budget:
+        await budget.close("default", 20.0)
+
+        await budget.reopen("default")
+
+        assert await closed_for(budget) > 0.0
+        assert budget.view("default").gate_closed_for > 0.0
+
+
+async def test_a_spent_budget_does_not_use_up_the_probe(world: World) -> None:
+    """Who is refused for want of budget leaves the probe to the next."""
+    async with world.budget(1, 600.0) as budget:
+        await budget.take("default", Purpose.MISS)
+        await budget.close("default", 1.0)
+        world.advance(10.0)
+        assert await take_or_wait(budget) > 0.0
+
+        world.advance(600.0)
+
+        assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
+
+
+async def test_a_closed_gate_charges_nothing(world: World) -> None:
+    """Being turned away costs no call."""
+    async with world.budget(2, 600.0) as budget:
+        await budget.close("default", 1.0)
+        await closed_for(budget)
+        world.advance(2.0)
+        await budget.take("default", Purpose.PROBE)
+        await budget.reopen("default")
+
+        assert await count_granted(budget) == 1
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Somebody who takes all there is after each pause, a part of the window."""
+
+    limit: int
+    window: float
+    pauses: list[float]
+    start_paced: bool
+
+
+rhythms = st.builds(
+    Rhythm,
+    limit=st.integers(1, 12),
+    window=st.sampled_from([6.0, 60.0, 600.0]),
+    pauses=st.lists(st.floats(0.0, 0.6), min_size=5, max_size=25),
+    start_paced=st.booleans(),
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rhythm=rhythms, number=st.integers(0, 2**32))
+def test_no_window_holds_more_than_the_limit(world: World, rhythm: Rhythm, number: int) -> None:
+    """Whatever the rhythm of those who ask."""
+    sent = asyncio.run(spend(world, f"{rhythm}-{number}", rhythm))
+
+    for earlier, later in zip(sent, sent[rhythm.limit :], strict=False):
+        assert later - earlier >= rhythm.window
+
+
+async def spend(world: World, scope: str, rhythm: Rhythm) -> list[float]:
+    """When calls were granted."""
+    sent = []
+    async with world.budget(rhythm.limit, rhythm.window, start_paced=rhythm.start_paced) as budget:
+        for pause in rhythm.pauses:
+            world.advance(pause * rhythm.window)
+            while await granted(budget, scope):
+                sent.append(world.clock.monotonic())
+    return sent

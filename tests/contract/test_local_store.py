@@ -1,0 +1,126 @@
+"""LocalStore: bounded in bytes, least recently used first; each implementation."""
+
+from __future__ import annotations
+
+from gateway.core.entry import Key
+from gateway.ports import LocalStore
+from tests.doubles.stored import entry_of, held_of
+
+A, B = Key("p1", "trn_1"), Key("p1", "trn_2")
+OTHER = Key("p2", "trn_1")
+
+
+def fill(store: LocalStore, *keys: Key) -> None:
+    """Hold something small under each."""
+    for key in keys:
+        store.put(key, held_of(entry_of()))
+
+
+def test_an_empty_store_holds_nothing(local_store: LocalStore) -> None:
+    """Nothing is found, nothing counted."""
+    assert local_store.get(A) is None
+    assert local_store.peek(A) is None
+    assert (local_store.entries, local_store.size, local_store.keys()) == (0, 0, [])
+
+
+def test_what_was_put_is_found_as_it_is(local_store: LocalStore) -> None:
+    """The same object comes back, by both ways of asking."""
+    held = held_of(entry_of())
+
+    local_store.put(A, held)
+
+    assert local_store.get(A) is held
+    assert local_store.peek(A) is held
+    assert local_store.get(OTHER) is None
+
+
+def test_a_second_put_replaces_the_first(local_store: LocalStore) -> None:
+    """One key holds one entry, and only that one is accounted for."""
+    local_store.put(A, held_of(entry_of(body=b"x" * 5_000)))
+    local_store.put(A, held_of(entry_of(body=b"")))
+
+    assert local_store.entries == 1
+    assert local_store.size < 5_000
+
+
+def test_the_size_never_exceeds_the_bound(local_store: LocalStore) -> None:
+    """However much is put, the account stays below what was allowed."""
+    for number in range(100):
+        local_store.put(Key("p1", f"trn_{number}"), held_of(entry_of(body=b"x" * 900)))
+        assert local_store.size <= 20_000
+
+    assert 0 < local_store.entries < 100
+
+
+def test_the_least_recently_used_goes_first(local_store: LocalStore) -> None:
+    """What was read lately stays, what was merely put earlier goes."""
+    fill(local_store, A, B)
+    local_store.get(A)
+
+    while local_store.peek(B) is not None:
+        fill(local_store, Key("p3", f"trn_{local_store.entries}"))
+
+    assert local_store.peek(A) is not None
+
+
+def test_peeking_changes_no_order(local_store: LocalStore) -> None:
+    """An entry that was only peeked at is as old as before."""
+    fill(local_store, A, B)
+    local_store.peek(A)
+
+    while A in local_store.keys(A.partition):
+        fill(local_store, Key("p3", f"trn_{local_store.entries}"))
+
+    assert local_store.peek(B) is not None
+
+
+def test_what_exceeds_the_bound_alone_is_not_held(local_store: LocalStore) -> None:
+    """Nor is what it was to replace, which is old; the others stay."""
+    fill(local_store, A, B)
+
+    local_store.put(A, held_of(entry_of(body=b"x" * 30_000)))
+
+    assert local_store.keys() == [B]
+
+
+def test_dropping_tells_whether_anything_was_held(local_store: LocalStore) -> None:
+    """True once, then False; the bytes are given back."""
+    fill(local_store, A)
+
+    assert local_store.drop(A) is True
+    assert local_store.drop(A) is False
+    assert local_store.size == 0
+
+
+def test_a_partition_is_dropped_alone(local_store: LocalStore) -> None:
+    """The same training in another partition stays."""
+    fill(local_store, A, B, OTHER)
+
+    assert local_store.drop_partition("p1") == 2
+    assert local_store.keys() == [OTHER]
+
+
+def test_a_training_is_dropped_in_every_partition(local_store: LocalStore) -> None:
+    """The other trainings of those partitions stay."""
+    fill(local_store, A, B, OTHER)
+
+    assert local_store.drop_training("trn_1") == 2
+    assert local_store.keys() == [B]
+
+
+def test_clearing_forgets_everything(local_store: LocalStore) -> None:
+    """All that was held is counted and gone."""
+    fill(local_store, A, B, OTHER)
+
+    assert local_store.clear() == 3
+    assert (local_store.entries, local_store.size) == (0, 0)
+
+
+def test_keys_are_narrowed_down(local_store: LocalStore) -> None:
+    """By partition, by training, by both."""
+    fill(local_store, A, B, OTHER)
+
+    assert set(local_store.keys()) == {A, B, OTHER}
+    assert set(local_store.keys(partition="p1")) == {A, B}
+    assert set(local_store.keys(training_id="trn_1")) == {A, OTHER}
+    assert local_store.keys("p2", "trn_1") == [OTHER]

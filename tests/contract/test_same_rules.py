@@ -1,0 +1,141 @@
+"""Ledger and Redis follow the same rules: what one says to any history, the other says, too."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.adapters.ledger import Ledger
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.store import RedisStore
+from gateway.core.entry import Entry, Key, Ticket
+from gateway.ports import SharedStore
+from tests.contract.conftest import epochs
+from tests.doubles.clocks import RealClock, TickingClock
+from tests.doubles.observer import RecordingObserver
+from tests.doubles.stored import entry_of, version
+from tests.servers import RedisServer
+
+KEYS = [Key(partition, training) for partition in ("p1", "p2") for training in ("a", "b")]
+
+
+@dataclass(frozen=True)
+class Begin:
+    key: Key
+
+
+@dataclass(frozen=True)
+class Store:
+    """Offer what the fetch that began as the `ticket`-th last brought; None is a 404."""
+
+    key: Key
+    ticket: int
+    version: int | None
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Drop:
+    key: Key
+
+
+@dataclass(frozen=True)
+class Invalidate:
+    training_id: str
+    bound: int | None
+
+
+@dataclass(frozen=True)
+class Purge:
+    partition: str | None
+
+
+Step = Begin | Store | Drop | Invalidate | Purge
+
+keys = st.sampled_from(KEYS)
+versions = st.none() | st.integers(0, 3)
+fetches = st.builds(Store, keys, st.integers(0, 2), versions, st.sampled_from([b"{}", b'{"a":1}']))
+steps = st.one_of(
+    st.builds(Begin, keys),
+    fetches,
+    fetches,
+    st.builds(Drop, keys),
+    st.builds(Invalidate, st.sampled_from(["a", "b"]), versions),
+    st.builds(Purge, st.sampled_from([None, "p1"])),
+)
+
+
+class History:
+    """A store, what happened to it, and all it ever took."""
+
+    def __init__(self, store: SharedStore) -> None:
+        self._store = store
+        self._tickets: dict[Key, list[Ticket]] = {key: [] for key in KEYS}
+        self._taken: list[tuple[Key, Entry]] = []
+
+    async def take(self, step: Step) -> object:
+        """Do the step; what the store says to it."""
+        match step:
+            case Begin(key):
+                self._tickets[key].append(await self._store.begin(key))
+            case Store():
+                return await self._offer(step)
+            case Drop(key):
+                await self._store.drop(key)
+            case Invalidate(training_id, bound):
+                later = None if bound is None else version(bound)
+                await self._store.invalidate(training_id, later)
+            case Purge(partition):
+                return await self._store.purge(partition, soft=False)
+        return None
+
+    async def _offer(self, step: Store) -> object:
+        tickets = self._tickets[step.key][-1 - step.ticket :]
+        if not tickets:
+            return None
+        updated_at = None if step.version is None else version(step.version)
+        entry = entry_of(tickets[0], updated_at, step.body)
+        self._taken.append((step.key, entry))
+        return (await self._store.store(step.key, entry, 60.0)).verdict
+
+    async def seen(self) -> list[object]:
+        """The versions known, and which of all entries could still be served."""
+        founds = {key: await self._store.lookup(key) for key in KEYS}
+        for found in founds.values():
+            assert found.entry is None or found.floor is not None
+        floors = {key: found.floor for key, found in founds.items()}
+        known = [floor and (floor.updated_at, floor.digest) for floor in floors.values()]
+        return [
+            *known,
+            *(
+                (floor := floors[key]) is None or entry.is_below(floor)
+                for key, entry in self._taken
+            ),
+        ]
+
+
+@settings(max_examples=60)
+@given(history=st.lists(steps, max_size=25))
+def test_any_history_ends_alike(redis_server: RedisServer, history: list[Step]) -> None:
+    """Every verdict, and after every step the floors and what they rule out."""
+    redis_server.flush()
+    asyncio.run(compare(redis_server.url, history))
+
+
+async def compare(redis_url: str, history: list[Step]) -> None:
+    """Both stores take every step and must answer alike."""
+    observer = RecordingObserver()
+    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    assert await connection.check()
+    shared = RedisStore(connection, "gateway", observer, longest_keep=60.0, entropy=epochs())
+    one, other = History(Ledger(TickingClock(), epochs())), History(shared)
+    try:
+        for step in history:
+            assert await one.take(step) == await other.take(step), step
+            assert await one.seen() == await other.seen(), step
+    finally:
+        await shared.close()
+        await connection.close()

@@ -1,0 +1,102 @@
+"""Where a Budget lives: makes it, and lets time pass for it without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import redis
+
+from gateway.adapters.ledger import LocalBudget
+from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.connection import Connection
+from gateway.core.errors import CallWithheld
+from gateway.core.status import Purpose
+from gateway.ports import Budget
+from tests.doubles.clock import FakeClock
+from tests.doubles.clocks import RealClock
+from tests.doubles.observer import RecordingObserver
+
+
+class World(Protocol):
+    """One implementation of Budget, and its time."""
+
+    @property
+    def clock(self) -> FakeClock | RealClock:
+        """The time that callers of the budget see."""
+        ...
+
+    def budget(
+        self, limit: int | None, window: float, *, start_paced: bool = False
+    ) -> AbstractAsyncContextManager[Budget]:
+        """A budget; on Redis all that are open at once share what replicas would share."""
+        ...
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+
+class LocalWorld:
+    """In memory, on a fake clock."""
+
+    def __init__(self) -> None:
+        self.clock: FakeClock | RealClock = FakeClock()
+
+    @asynccontextmanager
+    async def budget(
+        self, limit: int | None, window: float, *, start_paced: bool = False
+    ) -> AsyncIterator[Budget]:
+        yield LocalBudget(self.clock, limit, window, start_paced=start_paced)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class RedisWorld:
+    """On a real Redis; time passes by making all that stands there older."""
+
+    def __init__(self, url: str) -> None:
+        self.clock: FakeClock | RealClock = RealClock()
+        self._url = url
+
+    @asynccontextmanager
+    async def budget(
+        self, limit: int | None, window: float, *, start_paced: bool = False
+    ) -> AsyncIterator[Budget]:
+        connection = Connection(self._url, self.clock, RecordingObserver(), timeout=2.0)
+        assert await connection.check()
+        options = {"start_paced": start_paced}
+        yield RedisBudget(connection, "gateway", self.clock, limit, window, **options)
+        await connection.close()
+
+    def advance(self, seconds: float) -> None:
+        """Shift every stamp in Redis into the past."""
+        self.clock.advance(seconds)
+        shift = round(seconds * 1_000_000)
+        with redis.Redis.from_url(self._url) as client:
+            for key in client.keys("gateway:{*}:w"):
+                stamps = [int(stamp) - shift for stamp in client.zrange(key, 0, -1)]
+                client.delete(key)
+                client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
+            for key in client.keys("gateway:{*}:g"):
+                until, rest = client.get(key).split(b" ", 1)
+                client.set(key, b"%d %s" % (int(until) - shift, rest))
+
+
+async def granted(budget: Budget, scope: str = "default") -> bool:
+    """Whether a call may go."""
+    try:
+        await budget.take(scope, Purpose.MISS)
+    except CallWithheld:
+        return False
+    return True
+
+
+async def count_granted(budget: Budget, most: int = 1000) -> int:
+    """How many calls may go at once."""
+    for count in range(most):
+        if not await granted(budget):
+            return count
+    return most

@@ -1,0 +1,107 @@
+"""An Observer that remembers what it was told, for tests of whoever tells it."""
+
+from __future__ import annotations
+
+from gateway.core.entry import Key
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    Circuit,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    NotStoredReason,
+    Outcome,
+    Purpose,
+    RedisOperation,
+    StoreVerdict,
+    Tier,
+)
+
+
+class RecordingObserver:
+    """`calls` holds (verb, arguments) in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[object, ...]]] = []
+
+    def of(self, verb: str) -> list[tuple[object, ...]]:
+        """The arguments of each call of one verb."""
+        return [arguments for name, arguments in self.calls if name == verb]
+
+    def requested(
+        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+    ) -> None:
+        self._note("requested", outcome, tier, status, seconds, age)
+
+    def client_result(self, client: str, result: str) -> None:
+        self._note("client_result", client, result)
+
+    def call_started(self, purpose: Purpose) -> None:
+        self._note("call_started", purpose)
+
+    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
+        self._note("call_ended", purpose, status, seconds)
+
+    def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
+        self._note("upstream_failed", reason, training_id, what)
+
+    def circuit_moved(self, state: Circuit) -> None:
+        self._note("circuit_moved", state)
+
+    def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
+        self._note("budget_denied", purpose, retry_after)
+
+    def budget_waited(self, purpose: Purpose, seconds: float) -> None:
+        self._note("budget_waited", purpose, seconds)
+
+    def gate_closed(self, scope: str, seconds: float) -> None:
+        self._note("gate_closed", scope, seconds)
+
+    def gate_opened(self, scope: str) -> None:
+        self._note("gate_opened", scope)
+
+    def stored(self, key: Key, verdict: StoreVerdict) -> None:
+        self._note("stored", key, verdict)
+
+    def not_stored(self, key: Key, reason: NotStoredReason) -> None:
+        self._note("not_stored", key, reason)
+
+    def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:
+        self._note("invalidated", cause, training_id, count)
+
+    def lagged(self, seconds: float) -> None:
+        self._note("lagged", seconds)
+
+    def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
+        self._note("payload_rejected", reason, training_id, what)
+
+    def drifted(self, kind: DriftKind, field_name: str) -> None:
+        self._note("drifted", kind, field_name)
+
+    def regressed(self, training_id: str) -> None:
+        self._note("regressed", training_id)
+
+    def evicted(self, tier: Tier) -> None:
+        self._note("evicted", tier)
+
+    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
+        self._note("redis_timed", operation, seconds)
+
+    def redis_failed(self, operation: RedisOperation, why: str) -> None:
+        self._note("redis_failed", operation, why)
+
+    def redis_moved(self, up: bool) -> None:
+        self._note("redis_moved", up)
+
+    def envelope_refused(self, why: str) -> None:
+        self._note("envelope_refused", why)
+
+    def access_refused(self, reason: AccessRefusal) -> None:
+        self._note("access_refused", reason)
+
+    def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
+        self._note("refresh_failed", key, why, again_in)
+
+    def _note(self, verb: str, *arguments: object) -> None:
+        self.calls.append((verb, arguments))

@@ -1,0 +1,112 @@
+"""Redis that can go away and come back: a SharedStore and a Budget with a switch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import Purpose
+from gateway.ports import Budget, BudgetView, Found, SharedStore, Stored
+
+
+class Switch:
+    """Whether Redis is there; both wrappers of one Redis share it.
+
+    `hold` lets calls wait on their way to it and back, until `release`.
+    """
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.refused = 0
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """Let calls wait, those that begin from now on."""
+        self._open = asyncio.Event()
+
+    def release(self) -> None:
+        """Let the waiting calls through."""
+        self._open.set()
+
+    async def come_back(self) -> None:
+        """What an answer waits for on its way."""
+        await self._open.wait()
+
+    def pass_on(self, operation: str) -> None:
+        """Raise RedisUnavailable while it is away."""
+        if not self.is_up:
+            self.refused += 1
+            raise RedisUnavailable(operation, "it is away")
+
+
+class SwitchedStore:
+    """The store behind the switch."""
+
+    def __init__(self, store: SharedStore, switch: Switch) -> None:
+        self._store = store
+        self._switch = switch
+        self.lookups = 0
+
+    @property
+    def is_up(self) -> bool:
+        return self._switch.is_up
+
+    @property
+    def holds_bodies(self) -> bool:
+        return self._store.holds_bodies
+
+    async def lookup(self, key: Key) -> Found:
+        self._switch.pass_on("lookup")
+        self.lookups += 1
+        found = await self._store.lookup(key)
+        await self._switch.come_back()
+        return found
+
+    async def begin(self, key: Key) -> Ticket:
+        self._switch.pass_on("begin")
+        return await self._store.begin(key)
+
+    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+        self._switch.pass_on("store")
+        return await self._store.store(key, entry, keep)
+
+    async def drop(self, key: Key) -> None:
+        self._switch.pass_on("drop")
+        await self._store.drop(key)
+
+    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+        self._switch.pass_on("invalidate")
+        await self._store.invalidate(training_id, updated_at)
+
+    async def purge(self, partition: str | None, *, soft: bool) -> int:
+        self._switch.pass_on("purge")
+        return await self._store.purge(partition, soft=soft)
+
+
+class SwitchedBudget:
+    """The budget behind the switch."""
+
+    def __init__(self, budget: Budget, switch: Switch) -> None:
+        self._budget = budget
+        self._switch = switch
+
+    async def take(self, scope: str, purpose: Purpose) -> None:
+        self._switch.pass_on("budget")
+        await self._budget.take(scope, purpose)
+
+    async def give_back(self, scope: str) -> None:
+        self._switch.pass_on("budget")
+        await self._budget.give_back(scope)
+
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        self._switch.pass_on("budget")
+        return await self._budget.close(scope, retry_after)
+
+    async def reopen(self, scope: str) -> None:
+        self._switch.pass_on("budget")
+        await self._budget.reopen(scope)
+
+    def view(self, scope: str) -> BudgetView:
+        return self._budget.view(scope)

@@ -1,0 +1,73 @@
+"""A SharedStore with bodies, in memory: the ledger's floors, and beside them what Redis holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.adapters.ledger import Ledger
+from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.status import StoreVerdict
+from gateway.ports import Clock, Found, Stored
+
+_REFUSALS = (StoreVerdict.OLDER, StoreVerdict.INVALIDATED)
+
+
+class InMemoryShared:
+    """Several tiers may share one, as replicas share a Redis; nothing goes by itself."""
+
+    def __init__(self, clock: Clock, entropy: Callable[[], str]) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._floors = Ledger(clock, entropy)
+        self._bodies: dict[Key, Entry] = {}
+
+    @property
+    def is_up(self) -> bool:
+        return True
+
+    @property
+    def holds_bodies(self) -> bool:
+        return True
+
+    def flush(self) -> None:
+        """Lose everything, as a Redis without a disk does when it restarts."""
+        self._floors = Ledger(self._clock, self._entropy)
+        self._bodies.clear()
+
+    async def lookup(self, key: Key) -> Found:
+        floor = (await self._floors.lookup(key)).floor
+        entry = self._bodies.get(key)
+        if floor is None or entry is None:
+            return Found(None, floor)
+        # An event with a bound has no version of a negative entry to compare with.
+        is_passed = entry.is_negative and entry.confirmed_at < floor.started
+        return Found(None if is_passed else entry, floor)
+
+    async def begin(self, key: Key) -> Ticket:
+        return await self._floors.begin(key)
+
+    async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+        stored = await self._floors.store(key, entry, keep)
+        if stored.verdict in _REFUSALS or self._is_confirmed_later(key, entry, stored):
+            return stored
+        self._bodies[key] = entry
+        return stored
+
+    def _is_confirmed_later(self, key: Key, entry: Entry, stored: Stored) -> bool:
+        """Whether a slow confirmation would make the body older that is there."""
+        if stored.verdict is not StoreVerdict.UNCHANGED or stored.floor is None:
+            return False
+        return key in self._bodies and entry.confirmed_at < stored.floor.started
+
+    async def drop(self, key: Key) -> None:
+        await self._floors.drop(key)
+        self._bodies.pop(key, None)
+
+    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+        await self._floors.invalidate(training_id, updated_at)
+
+    async def purge(self, partition: str | None, *, soft: bool) -> int:
+        if not soft:
+            for key in [key for key in self._bodies if partition in (None, key.partition)]:
+                del self._bodies[key]
+        return await self._floors.purge(partition, soft=soft)

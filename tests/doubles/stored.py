@@ -1,0 +1,49 @@
+"""Entries as a fetch would make them."""
+
+from __future__ import annotations
+
+from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.instant import Instant, to_rfc3339
+from gateway.core.training import digest
+from gateway.ports import Held
+
+VERSION = Instant(1_700_000_000_123_456_789)
+HEADERS: Headers = ((b"content-type", b"application/json"), (b"x-cluster", b"eu-1"))
+TICKET = Ticket("0123456789abcdef", 0, 1_700_000_000.0)
+
+
+def version(later: int = 0) -> Instant:
+    """A version so many nanoseconds after the one that tests begin with."""
+    return Instant(VERSION + later)
+
+
+def entry_of(
+    ticket: Ticket = TICKET,
+    updated_at: Instant | None = VERSION,
+    body: bytes | None = None,
+    headers: Headers = HEADERS,
+) -> Entry:
+    """What a fetch that began with `ticket` brought; no `updated_at` makes it a 404."""
+    text = "" if updated_at is None else to_rfc3339(updated_at)
+    if body is None:
+        body = f'{{"updated_at": "{text}"}}'.encode()
+    return Entry(
+        status=404 if updated_at is None else 200,
+        headers=headers,
+        body=body,
+        updated_at=updated_at,
+        updated_at_text=text,
+        digest=digest(body),
+        date="Tue, 14 Nov 2023 22:13:20 GMT",
+        confirmed_at=ticket.started,
+        initial_age=0.0,
+        freshness_lifetime=30.0,
+        generation=ticket.generation,
+        epoch=ticket.epoch,
+    )
+
+
+def held_of(entry: Entry, checked_at: float = 0.0) -> Held:
+    """The entry as L1 holds it, under a head like the real one."""
+    head = (*entry.headers, (b"etag", b'"' + entry.digest.encode() + b'"'), (b"vary", b"x"))
+    return Held(entry, head, head[-2][1], checked_at)

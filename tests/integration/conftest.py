@@ -1,0 +1,33 @@
+"""Simulators for the integration tests, and the two ways to run a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[RunningSimulator]:
+    """A simulator whose own limit is out of the way."""
+    async with running(SimulatorConfig(trainings=50, limit=None)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def control(upstream: RunningSimulator) -> AsyncIterator[SimulatorClient]:
+    """The simulator's control side."""
+    async with SimulatorClient(upstream.base_url) as client:
+        yield client
+
+
+@pytest.fixture(params=["alone", "redis"])
+def shared(request: pytest.FixtureRequest) -> str | None:
+    """The URL of Redis, or None for a process alone: each test runs both ways."""
+    if request.param == "alone":
+        return None
+    url = request.getfixturevalue("redis_url")
+    assert isinstance(url, str)
+    return url

@@ -1,0 +1,80 @@
+"""A whole gateway in this process's event loop, over real HTTP, in front of a simulator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from gateway.app import Addresses, serve
+from gateway.settings import load
+
+TOKEN = "demo-token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Clients of both planes; the data plane's presents the simulator's key."""
+
+    data: httpx.AsyncClient
+    admin: httpx.AsyncClient
+
+    async def get(self, training_id: str, **headers: str) -> httpx.Response:
+        """Read a training; underscores in names stand for hyphens."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.data.get(f"/training/{training_id}", headers=named)
+
+    async def metric(self, sample: str) -> float:
+        """The value of a sample line of /metrics, 0.0 where there is none."""
+        text = (await self.admin.get("/metrics")).text
+        values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(sample)]
+        return sum(map(float, values))
+
+
+@asynccontextmanager
+async def gateway(
+    upstream: str, redis: str | None = None, **settings: str
+) -> AsyncIterator[Planes]:
+    """A gateway, drained at the end; settings as `section__name`."""
+    environment = {
+        "GATEWAY_UPSTREAM__BASE_URL": upstream,
+        "GATEWAY_UPSTREAM__RATE_LIMIT": "1000/minute",
+        "GATEWAY_SERVER__PORT": "0",
+        "GATEWAY_ADMIN__PORT": "0",
+        **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()},
+    }
+    if redis is not None:
+        environment["GATEWAY_REDIS__URL"] = redis
+    stop = asyncio.Event()
+    addresses: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
+    served = asyncio.create_task(
+        serve(load(None, environment), started=addresses.set_result, stop=stop)
+    )
+    first: list[asyncio.Future[Any]] = [served, addresses]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    if served.done():
+        served.result()
+    where = await addresses
+    limits = httpx.Limits(max_connections=None)
+    async with (
+        httpx.AsyncClient(
+            base_url=where.data, headers=BEARER, trust_env=False, timeout=30, limits=limits
+        ) as data,
+        httpx.AsyncClient(base_url=where.admin, trust_env=False, timeout=30) as admin,
+    ):
+        yield Planes(data, admin)
+    stop.set()
+    await served
+
+
+async def until(answers: Callable[[], Awaitable[bool]], patience: float = 10.0) -> None:
+    """Wait until the (awaitable) question `answers()` is true; AssertionError after `patience`."""
+
+    async with asyncio.timeout(patience):
+        while not await answers():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)

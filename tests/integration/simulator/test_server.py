@@ -1,0 +1,86 @@
+"""Serving: in the current loop, and as a process that ends when told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+
+import httpx
+import pytest
+
+from gateway.simulator import SimulatorClient, SimulatorConfig, build, running
+from tests.integration.simulator.waiting import eventually
+
+SCRIPT = """
+import asyncio
+from gateway.simulator import SimulatorConfig, serve
+
+asyncio.run(serve(SimulatorConfig(trainings=2), lambda url: print(url, flush=True)))
+"""
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+async def test_a_process_serves_until_told(told: signal.Signals) -> None:
+    """It says its address once, answers, and ends with 0 and silence even with a call hanging."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SCRIPT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    url = (await process.stdout.readline()).decode().strip()
+    headers = {"Authorization": "Bearer demo-token"}
+    async with (
+        httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as api,
+        SimulatorClient(url) as control,
+    ):
+        answer = await api.get("/training/trn_000002")
+        await control.fault("hang")
+        hanging = asyncio.create_task(api.get("/training/trn_000001"))
+        await eventually(lambda: _is_in_flight(control))
+        process.send_signal(told)
+        rest = await asyncio.wait_for(process.communicate(), 10)
+        with pytest.raises(httpx.TransportError):
+            await hanging
+
+    assert answer.status_code == 200
+    assert (process.returncode, rest) == (0, (b"", b""))
+
+
+async def _is_in_flight(control: SimulatorClient) -> bool:
+    return (await control.stats()).in_flight == 1
+
+
+async def test_leaving_drops_what_is_open(capfd: pytest.CaptureFixture[str]) -> None:
+    """The block ends at once, whatever is in flight, and prints nothing."""
+    config = SimulatorConfig(trainings=1, latency=60)
+    async with running(config) as simulator, httpx.AsyncClient(trust_env=False) as client:
+        call = asyncio.create_task(client.get(f"{simulator.base_url}/training/trn_000001"))
+        async with SimulatorClient(simulator.base_url) as control:
+            await eventually(lambda: _is_in_flight(control))
+        start = time.monotonic()
+    assert time.monotonic() - start < 1
+    with pytest.raises(httpx.TransportError):
+        await call
+
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_a_taken_port_is_an_error() -> None:
+    """Two cannot serve one address; the second says so to its caller."""
+    async with running(SimulatorConfig(trainings=1)) as simulator:
+        port = int(simulator.base_url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            async with running(SimulatorConfig(port=port)):
+                pass
+
+
+async def test_the_application_serves_without_a_socket() -> None:
+    """As bare ASGI all but the connection's faults works."""
+    transport = httpx.ASGITransport(build(SimulatorConfig(trainings=1)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as client:
+        answer = await client.get(
+            "/training/trn_000001", headers={"Authorization": "Bearer demo-token"}
+        )
+
+    assert answer.json()["id"] == "trn_000001"

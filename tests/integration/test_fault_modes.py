@@ -1,0 +1,261 @@
+"""Each way in which the upstream fails: the status of the contract, or a marked stale answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.gateways import TOKEN, gateway
+
+ONE = "trn_000001"
+HURRY = {"upstream__timeout": "400ms"}
+BROKEN = [
+    ("wrong-id", "upstream-invalid"),
+    ("missing-id", "upstream-invalid"),
+    ("missing-updated-at", "upstream-invalid"),
+    ("bad-updated-at", "upstream-invalid"),
+    ("naive-updated-at", "upstream-invalid"),
+    ("wrong-type", "upstream-invalid"),
+    ("malformed-json", "upstream-invalid"),
+    ("not-an-object", "upstream-invalid"),
+    ("too-large", "upstream-invalid"),
+    ("too-large-chunked", "upstream-invalid"),
+    ("cut-body", "upstream-invalid"),
+    ("cut-chunked", "upstream-invalid"),
+    ("cut-no-length", "upstream-invalid"),
+    ("html-200", "upstream-error"),
+]
+FAILING = [
+    ("status-500", 502, "upstream-error"),
+    ("status-502", 502, "upstream-error"),
+    ("status-503", 502, "upstream-error"),
+    ("status-201", 502, "upstream-error"),
+    ("status-204", 502, "upstream-error"),
+    ("redirect", 502, "upstream-error"),
+    ("html-401", 502, "upstream-error"),
+    ("html-403", 502, "upstream-error"),
+    ("html-503", 502, "upstream-error"),
+    ("html-520", 502, "upstream-error"),
+    ("reset", 502, "upstream-unreachable"),
+    ("rate-limited", 503, "upstream-rate-limited"),
+    ("hang", 504, "upstream-timeout"),
+    ("dribble", 504, "upstream-timeout"),
+]
+ALL = [(mode, 502, word) for mode, word in BROKEN] + FAILING
+
+
+@pytest.mark.parametrize(("mode", "status", "word"), ALL)
+async def test_with_nothing_stored(
+    upstream: RunningSimulator, control: SimulatorClient, mode: str, status: int, word: str
+) -> None:
+    """The caller gets the problem that the contract names, and nothing of it is stored."""
+    await control.fault(mode, delay=30.0 if mode == "hang" else None)
+    async with gateway(upstream.base_url, **HURRY) as planes:
+        answer = await planes.get(ONE)
+
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.json()["type"] == f"urn:gateway:problem:{word}"
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+        assert ("retry-after" in answer.headers) == (status == 503)
+        assert TOKEN not in answer.text
+        assert upstream.base_url not in answer.text
+        await control.clear_faults()
+        if mode != "rate-limited":
+            again = await planes.get(ONE)
+            assert again.content == await control.body(ONE)
+            assert "uri-miss" in again.headers["cache-status"]
+
+
+@pytest.mark.parametrize(("mode", "status", "word"), ALL)
+async def test_with_something_stored(
+    upstream: RunningSimulator, control: SimulatorClient, mode: str, status: int, word: str
+) -> None:
+    """The caller gets what is stored, marked as stale, at the deadline at the latest."""
+    del status, word
+    settings = {**HURRY, "freshness__lifetime": "100ms", "freshness__stale_while_revalidate": "0"}
+    async with gateway(upstream.base_url, freshness__soft_wait="5s", **settings) as planes:
+        good = await planes.get(ONE)
+        await control.fault(mode, delay=30.0 if mode == "hang" else None)
+        await asyncio.sleep(0.15)
+        stale = await planes.get(ONE)
+        shielded = await planes.get(ONE)
+
+        assert stale.status_code == 200
+        assert stale.content == good.content
+        assert "fwd=stale" in stale.headers["cache-status"]
+        assert "detail=stale-error" in stale.headers["cache-status"]
+        assert "ttl=-" in stale.headers["cache-status"]
+        assert shielded.content == good.content
+        assert "hit; ttl=-" in shielded.headers["cache-status"]
+
+
+@pytest.mark.parametrize("mode", ["hang", "dribble"])
+async def test_the_soft_wait_ends_before_the_deadline(
+    upstream: RunningSimulator, control: SimulatorClient, mode: str
+) -> None:
+    """Where a stale answer exists nobody waits for a slow upstream longer than the soft wait."""
+    async with gateway(
+        upstream.base_url,
+        upstream__timeout="20s",
+        freshness__lifetime="100ms",
+        freshness__stale_while_revalidate="0",
+        freshness__soft_wait="200ms",
+        server__drain_timeout="1s",
+    ) as planes:
+        good = await planes.get(ONE)
+        await control.fault(mode, delay=30.0 if mode == "hang" else None)
+        await asyncio.sleep(0.15)
+        began = time.monotonic()
+        stale = await planes.get(ONE)
+
+        assert stale.content == good.content
+        assert "detail=stale-refreshing" in stale.headers["cache-status"]
+        assert 0.2 <= time.monotonic() - began < 2.0
+        await control.clear_faults()
+
+
+@pytest.mark.parametrize(("mode", "word"), BROKEN)
+async def test_a_refused_body_is_counted(
+    upstream: RunningSimulator, control: SimulatorClient, mode: str, word: str
+) -> None:
+    """Every body that is no training counts as rejected, once."""
+    del word
+    await control.fault(mode)
+    async with gateway(upstream.base_url) as planes:
+        await planes.get(ONE)
+
+        assert await planes.metric("gateway_payload_rejected_total") == 1
+        assert await planes.metric("gateway_upstream_failures_total") == 1
+
+
+@pytest.mark.parametrize(
+    "revision",
+    ["question-answer", "early", "current", "metadata", "typeless", "new-channel", "odd-form"],
+)
+async def test_each_revision_is_served_byte_for_byte(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None, revision: str
+) -> None:
+    """The documented revisions of the schema are stored, and served as they came."""
+    await control.revision(revision)
+    async with gateway(upstream.base_url, shared) as planes:
+        first, hit = await planes.get(ONE), await planes.get(ONE)
+
+        assert first.content == hit.content == await control.body(ONE)
+        assert "; hit" in hit.headers["cache-status"]
+        drifted = await planes.metric("gateway_payload_drift_total")
+        assert (drifted > 0) == (revision not in ("current", "odd-form"))
+
+
+async def test_not_found_replaces_what_was_stored(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """A JSON 404 is passed, remembered shortly, counted, and never rescued by the old body."""
+    async with gateway(
+        upstream.base_url,
+        shared,
+        freshness__lifetime="100ms",
+        freshness__stale_while_revalidate="0",
+        freshness__negative_lifetime="200ms",
+    ) as planes:
+        await planes.get(ONE)
+        await control.delete(ONE)
+        await asyncio.sleep(0.15)
+        gone, remembered = await planes.get(ONE), await planes.get(ONE)
+
+        assert gone.status_code == remembered.status_code == 404
+        assert gone.json()["statusCode"] == 404
+        assert "detail=negative" in remembered.headers["cache-status"]
+        assert await planes.metric('gateway_invalidations_total{cause="not_found"}') == 1
+        await control.fault("status-500")
+        await asyncio.sleep(0.25)
+        assert (await planes.get(ONE)).status_code == 502
+
+
+async def test_a_401_drops_all_that_the_credential_stored(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """In passthrough the API's 401 is passed on, and nothing of that credential is left."""
+    async with gateway(
+        upstream.base_url,
+        shared,
+        freshness__lifetime="100ms",
+        freshness__stale_while_revalidate="0",
+    ) as planes:
+        await planes.get(ONE)
+        await planes.get("trn_000002")
+        await control.revoke_key(TOKEN)
+        await asyncio.sleep(0.15)
+
+        assert (await planes.get(ONE)).status_code == 401
+        assert (await planes.get("trn_000002")).status_code == 401
+        assert (await planes.admin.get("/status")).json()["l1"]["entries"] == 0
+
+
+async def test_a_403_drops_that_training_alone(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """The API's 403 is passed on and ends what was stored of that id, of no other."""
+    async with gateway(
+        upstream.base_url,
+        shared,
+        freshness__lifetime="100ms",
+        freshness__stale_while_revalidate="0",
+    ) as planes:
+        await planes.get(ONE)
+        await planes.get("trn_000002")
+        await control.fault("forbidden", ids=[ONE])
+        await asyncio.sleep(0.15)
+        assert (await planes.get(ONE)).status_code == 403
+
+        await control.fault("status-500")
+        assert (await planes.get(ONE)).status_code == 502
+        assert (await planes.get("trn_000002")).status_code == 200
+
+
+async def test_our_own_refused_token_is_rescued(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """In mode open a 401 is ours: upstream-refused without, a stale answer with a body."""
+    async with gateway(
+        upstream.base_url,
+        shared,
+        access__mode="open",
+        upstream__token=TOKEN,
+        freshness__lifetime="100ms",
+        freshness__stale_while_revalidate="0",
+    ) as planes:
+        good = await planes.get(ONE)
+        await control.revoke_key(TOKEN)
+        await asyncio.sleep(0.15)
+        cold, stale = await planes.get("trn_000002"), await planes.get(ONE)
+
+        assert cold.status_code == 502
+        assert cold.json()["type"] == "urn:gateway:problem:upstream-refused"
+        assert stale.content == good.content
+        assert "vary" not in stale.headers
+        assert "detail=stale-error" in stale.headers["cache-status"]
+
+
+async def test_an_older_version_never_overwrites(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """An upstream that goes back behind a version is counted, and the later one is served."""
+    async with gateway(
+        upstream.base_url,
+        shared,
+        freshness__lifetime="100ms",
+        freshness__stale_while_revalidate="0",
+    ) as planes:
+        good = await planes.get(ONE)
+        await control.fault("regress")
+        await asyncio.sleep(0.15)
+        answer = await planes.get(ONE)
+
+        assert answer.content == good.content
+        assert answer.headers["cache-status"].endswith("detail=not-stored-older-version")
+        assert await planes.metric("gateway_version_regressions_total") == 1

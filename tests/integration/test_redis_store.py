@@ -1,0 +1,254 @@
+"""RedisStore: what is its own beside the contract: keys, expiries, round trips, foreign bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.store import RedisStore
+from gateway.adapters.redis.wire import encode
+from gateway.core.entry import Key
+from gateway.core.status import StoreVerdict
+from tests.doubles.clocks import RealClock
+from tests.doubles.observer import RecordingObserver
+from tests.doubles.stored import entry_of, version
+from tests.servers import RedisServer
+
+KEY = Key("p1", "trn_1")
+BODY, FLOOR, EVENT = "gateway:{trn_1}:b1:p1", "gateway:{trn_1}:f:p1", "gateway:{trn_1}:i"
+
+# An event of the year 2255.
+AHEAD = f"{9 * 10**15:016d} {9 * 10**15:016d} {0:021d} {0:016d}".encode()
+
+
+@pytest.fixture
+def observer() -> RecordingObserver:
+    """Who is told."""
+    return RecordingObserver()
+
+
+@pytest.fixture
+async def store(redis_url: str, observer: RecordingObserver) -> AsyncIterator[RedisStore]:
+    """One on the shared, empty Redis."""
+    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    await connection.check()
+    epochs = (f"{number:016x}" for number in itertools.count())
+    entropy = partial(next, epochs)
+    store = RedisStore(connection, "gateway", observer, longest_keep=600.0, entropy=entropy)
+    yield store
+    await store.close()
+    await connection.close()
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[Any]:
+    """Somebody else who looks into Redis and writes there."""
+    with redis_server.client() as client:
+        yield client
+
+
+async def fill(store: RedisStore, key: Key = KEY, keep: float = 60.0) -> None:
+    """Store a training."""
+    await store.store(key, entry_of(await store.begin(key)), keep)
+
+
+async def test_every_key_has_an_expiry(store: RedisStore, client: Any) -> None:
+    """The body's is what was asked for; what rules bodies out lives twice as long as any."""
+    await fill(store, keep=60.0)
+    await store.invalidate("trn_1", None)
+
+    left = {key.decode(): client.pttl(key) for key in client.scan_iter()}
+
+    assert left.keys() == {BODY, FLOOR, EVENT}
+    assert 50_000 < left[BODY] <= 60_000
+    assert 1_190_000 < left[FLOOR] <= 1_200_000
+    assert 1_190_000 < left[EVENT] <= 1_200_000
+
+
+@pytest.mark.parametrize(("keep", "most"), [(1e9, 600_000), (0.0001, 1)])
+async def test_a_body_is_kept_within_bounds(
+    store: RedisStore, client: Any, keep: float, most: int
+) -> None:
+    """Never longer than its floor, never with an expiry that Redis refuses."""
+    await fill(store, keep=keep)
+
+    assert client.pttl(BODY) <= most
+
+
+async def test_renewing_moves_both_expiries(store: RedisStore, client: Any) -> None:
+    """What is confirmed stays."""
+    await fill(store)
+    client.pexpire(BODY, 5_000)
+    client.pexpire(FLOOR, 5_000)
+
+    await fill(store)
+
+    assert client.pttl(BODY) > 50_000
+    assert client.pttl(FLOOR) > 1_000_000
+
+
+async def test_lookups_of_one_turn_are_one_round_trip(store: RedisStore, client: Any) -> None:
+    """Each caller gets its own entry."""
+    keys = [Key("p1", f"trn_{number}") for number in range(50)]
+    for key in keys:
+        await fill(store, key)
+    client.config_resetstat()
+
+    founds = await asyncio.gather(*map(store.lookup, keys))
+
+    assert all(found.entry is not None for found in founds)
+    assert client.info("commandstats")["cmdstat_mget"]["calls"] == 1
+    assert "cmdstat_get" not in client.info("commandstats")
+
+
+async def test_a_missing_body_leaves_the_floor(store: RedisStore, client: Any) -> None:
+    """It was evicted: the version stays known."""
+    await fill(store)
+    client.delete(BODY)
+
+    found = await store.lookup(KEY)
+
+    assert found.entry is None
+    assert found.floor is not None
+    assert found.floor.updated_at == version()
+
+
+async def test_a_body_without_its_floor_is_none(store: RedisStore, client: Any) -> None:
+    """It cannot be told from one that was invalidated."""
+    await fill(store)
+    client.delete(FLOOR)
+
+    found = await store.lookup(KEY)
+
+    assert found.entry is None
+    assert found.floor is None
+
+
+async def test_a_flushed_floor_makes_no_old_ticket_valid(store: RedisStore, client: Any) -> None:
+    """The new floor has another epoch, also where the generation is the same."""
+    ticket = await store.begin(KEY)
+    client.flushall()
+    await store.begin(KEY)
+
+    stored = await store.store(KEY, entry_of(ticket), 60.0)
+
+    assert stored.verdict is StoreVerdict.INVALIDATED
+
+
+async def test_a_body_that_outlived_its_floor_stays_ruled_out(
+    store: RedisStore, client: Any
+) -> None:
+    """The next fetch makes a floor of another epoch."""
+    await fill(store)
+    client.delete(FLOOR)
+    await store.begin(KEY)
+
+    found = await store.lookup(KEY)
+
+    assert found.entry is not None
+    assert found.floor is not None
+    assert found.entry.is_below(found.floor)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x01", b"\x02whatever", b"{}" * 100])
+async def test_foreign_bytes_are_a_miss_and_counted(
+    store: RedisStore, client: Any, observer: RecordingObserver, garbage: bytes
+) -> None:
+    """They are left alone by who reads, and replaced by the next store."""
+    await fill(store)
+    client.set(BODY, garbage)
+
+    assert (await store.lookup(KEY)).entry is None
+    assert len(observer.of("envelope_refused")) == 1
+    assert client.get(BODY) == garbage
+
+    await fill(store)
+    assert (await store.lookup(KEY)).entry is not None
+
+
+async def test_an_entry_of_another_key_is_a_miss(store: RedisStore, client: Any) -> None:
+    """A body that somebody copied does not reach another caller."""
+    await fill(store)
+    other = Key("p2", "trn_1")
+    await store.begin(other)
+    client.copy(BODY, "gateway:{trn_1}:b1:p2")
+
+    assert (await store.lookup(other)).entry is None
+
+
+async def test_bodies_of_another_schema_stand_beside(store: RedisStore, client: Any) -> None:
+    """During a rollout no release writes over, or reads, the other's."""
+    client.set("gateway:{trn_1}:b2:p1", b"newer")
+
+    await fill(store)
+    await store.lookup(KEY)
+
+    assert client.get("gateway:{trn_1}:b2:p1") == b"newer"
+    assert client.exists(BODY)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"x" * 128, b"-" * 72])
+async def test_a_foreign_floor_is_unknown(store: RedisStore, client: Any, garbage: bytes) -> None:
+    """A ticket taken before is worth nothing, the next fetch makes a floor again."""
+    ticket = await store.begin(KEY)
+    client.set(FLOOR, garbage)
+    client.set(EVENT, garbage)
+
+    refused = await store.store(KEY, entry_of(ticket), 60.0)
+    assert refused.verdict is StoreVerdict.INVALIDATED
+    assert (await store.lookup(KEY)).floor is None
+
+    await fill(store)
+    assert (await store.lookup(KEY)).entry is not None
+
+
+async def test_two_events_within_a_microsecond_differ(store: RedisStore, client: Any) -> None:
+    """Also where the clock was set back between them."""
+    client.set(EVENT, AHEAD)
+    ticket = await store.begin(KEY)
+
+    await store.invalidate("trn_1", None)
+
+    assert client.get(EVENT) > AHEAD
+    assert (await store.store(KEY, entry_of(ticket), 60.0)).verdict is StoreVerdict.INVALIDATED
+
+
+async def test_an_event_that_was_lost_and_comes_again_earlier_counts(
+    store: RedisStore, client: Any
+) -> None:
+    """A failover to a Redis whose clock is behind must not hide it."""
+    client.set(EVENT, AHEAD)
+    ticket = await store.begin(KEY)
+    client.delete(EVENT)
+
+    await store.invalidate("trn_1", None)
+
+    assert (await store.store(KEY, entry_of(ticket), 60.0)).verdict is StoreVerdict.INVALIDATED
+
+
+async def test_a_purge_covers_thousands(store: RedisStore, client: Any) -> None:
+    """In batches, each key once, foreign keys untouched."""
+    keys = [Key(f"p{number % 3}", f"trn_{number}") for number in range(1_500)]
+    await asyncio.gather(*map(store.begin, keys))
+    client.set("other:{trn_1}:f:p1", b"x")
+
+    assert await store.purge("p1", soft=False) == 500
+    assert await store.purge(None, soft=False) == 1_500
+    assert client.get("other:{trn_1}:f:p1") == b"x"
+
+
+async def test_no_bytes_of_a_body_are_lost(store: RedisStore, client: Any) -> None:
+    """Binary, large or empty."""
+    for number, body in enumerate((b"", b"\x00\r\n\xff" * 1000, b"x" * 2**20)):
+        ticket = await store.begin(KEY)
+        entry = entry_of(ticket, version(number), body)
+        await store.store(KEY, entry, 60.0)
+
+        assert (await store.lookup(KEY)).entry == entry
+        assert client.get(BODY) == encode(KEY, entry)

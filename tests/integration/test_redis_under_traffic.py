@@ -1,0 +1,128 @@
+"""Redis killed, hung, restarted and flushed while callers read: nobody may notice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.gateways import Planes, gateway, until
+from tests.servers import RedisServer
+
+IDS = [f"trn_{number:06d}" for number in range(1, 21)]
+SETTINGS = {
+    "freshness__lifetime": "300ms",
+    "l1__lifetime": "100ms",
+    "upstream__rate_limit": "unlimited",
+}
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What the callers got."""
+
+    answers: int = 0
+    slowest: float = 0.0
+    failed: list[httpx.Response] = field(default_factory=list)
+
+    async def read(self, planes: Planes) -> None:
+        """Read one training after the other until cancelled."""
+        loop = asyncio.get_running_loop()
+        for training_id in itertools.cycle(IDS):
+            began = loop.time()
+            answer = await planes.get(training_id)
+            self.slowest = max(self.slowest, loop.time() - began)
+            self.answers += 1
+            if answer.status_code != 200:
+                self.failed.append(answer)
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def traffic(planes: Planes) -> AsyncIterator[Traffic]:
+    """Eight callers reading; at the end none may have failed."""
+    seen = Traffic()
+    readers = [asyncio.create_task(seen.read(planes)) for _ in range(8)]
+    try:
+        await asyncio.sleep(0.5)
+        yield seen
+        before = seen.answers
+        await asyncio.sleep(0.5)
+        assert seen.answers > before
+    finally:
+        for reader in readers:
+            reader.cancel()
+        done = await asyncio.gather(*readers, return_exceptions=True)
+    assert [error for error in done if not isinstance(error, asyncio.CancelledError)] == []
+    assert [answer.text for answer in seen.failed] == []
+
+
+async def test_redis_killed_and_restarted(
+    upstream: RunningSimulator, own_redis: RedisServer
+) -> None:
+    """A Redis that dies shows in the metric, costs no answer, and is used again by itself."""
+    async with gateway(upstream.base_url, own_redis.url, **SETTINGS) as planes, traffic(planes):
+        own_redis.kill()
+        await until(lambda: _up(planes, 0.0))
+        await asyncio.sleep(0.5)
+        own_redis.restart()
+        await until(lambda: _up(planes, 1.0))
+        await until(lambda: _holds_keys(own_redis))
+
+
+async def test_redis_hung_and_resumed(upstream: RunningSimulator, own_redis: RedisServer) -> None:
+    """A Redis that hangs holds callers up for its timeout at most, and comes back by itself."""
+    async with gateway(upstream.base_url, own_redis.url, **SETTINGS) as planes:
+        async with traffic(planes) as seen:
+            own_redis.pause()
+            try:
+                await until(lambda: _up(planes, 0.0))
+                await asyncio.sleep(0.5)
+            finally:
+                own_redis.resume()
+            await until(lambda: _up(planes, 1.0))
+        assert seen.slowest < 1.0
+
+
+async def test_redis_flushed(
+    upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer
+) -> None:
+    """A flush costs a few calls upstream, no answer, and no later version is forgotten."""
+    async with gateway(upstream.base_url, own_redis.url, **SETTINGS) as planes, traffic(planes):
+        edited = await control.edit(IDS[0], "the version after")
+        await until(lambda: _serves(planes, "the version after"))
+        own_redis.flush()
+        for _ in range(50):
+            answer = await planes.get(IDS[0])
+            assert answer.headers["training-updated-at"] >= str(edited["updated_at"])
+        await until(lambda: _holds_keys(own_redis))
+
+
+async def test_a_gateway_starts_without_its_redis(
+    upstream: RunningSimulator, own_redis: RedisServer
+) -> None:
+    """A Redis that is away at the start holds up nothing."""
+    own_redis.kill()
+    async with gateway(upstream.base_url, own_redis.url, **SETTINGS) as planes:
+        assert (await planes.get(IDS[0])).status_code == 200
+        assert (await planes.get(IDS[0])).headers["cache-status"].startswith("gateway; hit")
+        own_redis.restart()
+        await until(lambda: _up(planes, 1.0))
+
+
+async def _up(planes: Planes, value: float) -> bool:
+    return await planes.metric("gateway_redis_up") == value
+
+
+async def _holds_keys(server: RedisServer) -> bool:
+    with server.client() as client:
+        return any(b":b" in key for key in client.keys("*"))
+
+
+async def _serves(planes: Planes, content: str) -> bool:
+    return bool((await planes.get(IDS[0])).json()["content"] == content)

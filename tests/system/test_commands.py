@@ -1,0 +1,170 @@
+"""serve, check, explain, simulate as a person starts and ends them: real processes and signals."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import wait_until
+from tests.system.commands import TOKEN, Gateway, address, get, port_of, run, shell, simulator
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Iterator[str]:
+    """The address of a simulator with ten trainings."""
+    with simulator(tmp_path, "--trainings", "10") as process:
+        yield address(process)
+
+
+@pytest.mark.parametrize("told", SIGNALS)
+def test_serve_answers_until_told(tmp_path: Path, upstream: str, told: signal.Signals) -> None:
+    """A miss, a hit with the same bytes, and exit code 0 after the signal."""
+    house = Gateway(tmp_path, upstream)
+    with house.process:
+        first, second = (get(f"{house.data}/training/trn_000001") for _ in range(2))
+        exit_code = house.process.stop(by=told)
+
+    assert (first.status_code, first.content) == (200, second.content)
+    assert first.headers["cache-status"] == "gateway; fwd=uri-miss; fwd-status=200; stored"
+    assert second.headers["cache-status"].startswith("gateway; hit; ttl=")
+    assert exit_code == 0
+
+
+@pytest.mark.parametrize("told", SIGNALS)
+def test_serve_finishes_what_is_in_flight(
+    tmp_path: Path, upstream: str, told: signal.Signals
+) -> None:
+    """A request that waits for upstream when the signal comes is answered, then the exit is 0."""
+    shell(f"curl -sf -d '{{\"latency\": 1}}' {upstream}/_control/latency")
+    house = Gateway(tmp_path, upstream)
+    command = ["curl", "-s", "-H", f"Authorization: Bearer {TOKEN}"]
+    with house.process:
+        caller = subprocess.Popen(
+            [*command, f"{house.data}/training/trn_000001"], stdout=subprocess.PIPE
+        )
+        wait_until(lambda: _in_flight(upstream) == 1, 5, "the call upstream")
+        exit_code = house.process.stop(by=told)
+        body, _ = caller.communicate(timeout=5)
+
+    assert exit_code == 0
+    assert b'"id":"trn_000001"' in body
+
+
+def _in_flight(upstream: str) -> object:
+    return httpx.get(f"{upstream}/_control/stats", trust_env=False).json()["in_flight"]
+
+
+def test_serve_names_a_port_in_use(tmp_path: Path, upstream: str) -> None:
+    """What cannot be started is a line that names the setting, and exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        exit_code, output = run(
+            "serve",
+            folder=tmp_path,
+            GATEWAY_UPSTREAM__BASE_URL=upstream,
+            GATEWAY_SERVER__PORT=port,
+            GATEWAY_ADMIN__PORT="0",
+        )
+
+    assert exit_code == 1
+    assert f"server.port: cannot listen on 127.0.0.1:{port}" in output
+    assert "Traceback" not in output
+
+
+def test_check_is_content_where_all_is_there(tmp_path: Path, upstream: str) -> None:
+    """Settings and connections are said to be fine, with exit code 0 and no call spent."""
+    house = Gateway(tmp_path, upstream)
+
+    exit_code, output = run("check", folder=tmp_path, **house.settings)
+
+    assert (exit_code, output) == (0, "settings: ok\nconnections: ok\n")
+    stats = httpx.get(f"{upstream}/_control/stats", trust_env=False).json()
+    assert stats["fullest_window"].get(TOKEN, 0) == 0
+
+
+def test_check_names_what_is_not_there(tmp_path: Path) -> None:
+    """Upstream and Redis away are one line each, and exit code 1."""
+    house = Gateway(tmp_path, "http://127.0.0.1:9", GATEWAY_REDIS__URL="redis://127.0.0.1:9")
+
+    exit_code, output = run("check", folder=tmp_path, **house.settings)
+
+    names = [line.partition(": ")[0] for line in output.splitlines()]
+    assert names == ["settings", "upstream.base_url", "redis.url"]
+    assert exit_code == 1
+
+
+def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:
+    """The stored training is explained, and neither its content nor the credential shown."""
+    house = Gateway(tmp_path, upstream)
+    with house.process:
+        content = get(f"{house.data}/training/trn_000001").json()["content"]
+        exit_code, output = run("explain", "trn_000001", "--admin", house.admin, folder=tmp_path)
+
+    assert exit_code == 0
+    assert output.startswith("id ")
+    assert "trn_000001" in output
+    assert "freshness_lifetime" in output
+    assert content[:40] not in output
+    assert TOKEN not in output
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"), [("right", 0), ("wrong", 1), (None, 1)], ids=["right", "wrong", "none"]
+)
+def test_explain_shows_the_admin_token(
+    tmp_path: Path, upstream: str, token: str | None, expected: int
+) -> None:
+    """The token of the environment opens a guarded admin plane; without it, a line says so."""
+    house = Gateway(
+        tmp_path,
+        upstream,
+        GATEWAY_ADMIN__TOKEN="right",
+        GATEWAY_ACCESS__MODE="open",
+        GATEWAY_UPSTREAM__TOKEN=TOKEN,
+    )
+    settings = {} if token is None else {"GATEWAY_ADMIN__TOKEN": token}
+    with house.process:
+        exit_code, output = run(
+            "explain", "trn_000001", "--admin", house.admin, folder=tmp_path, **settings
+        )
+
+    assert exit_code == expected
+    assert ("wants its admin token" in output) == (expected == 1)
+
+
+def test_explain_is_not_misled_by_another_server(tmp_path: Path, upstream: str) -> None:
+    """An address where something else answers is named as such."""
+    exit_code, output = run("explain", "trn_000001", "--admin", upstream, folder=tmp_path)
+
+    assert exit_code == 1
+    assert "is no gateway's admin address" in output
+
+
+@pytest.mark.parametrize("told", SIGNALS)
+def test_simulate_runs_until_told(tmp_path: Path, told: signal.Signals) -> None:
+    """It prints its address, answers there, and ends with 0."""
+    with simulator(tmp_path, "--trainings", "3", "--key", "mine=us") as process:
+        url = address(process)
+        body = shell(f"curl -sf -H 'Authorization: Bearer mine' {url}/training/trn_000003")
+        exit_code = process.stop(by=told)
+
+    assert '"id":"trn_000003"' in body
+    assert exit_code == 0
+
+
+def test_simulate_names_a_port_in_use(tmp_path: Path, upstream: str) -> None:
+    """A second one on the same port is a line and exit code 1."""
+    port = str(port_of(upstream))
+
+    exit_code, output = run("simulate", "--port", port, folder=tmp_path)
+
+    assert exit_code == 1
+    assert output == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"

@@ -1,0 +1,169 @@
+"""The demo: real processes, signals and a terminal; whatever ends it, nothing is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, gateway, listens, wait_until
+from tests.system.commands import (
+    cache_status,
+    curl_line,
+    demo,
+    get,
+    port_of,
+    printed,
+    run,
+    shell,
+)
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+# Makes the terminal its controlling one, as a login would, and becomes the demo.
+_START = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "gateway", "demo",
+    "--port", "0", "--admin-port", "0", "--simulator-port", "0"])
+"""
+
+
+@pytest.mark.parametrize("told", SIGNALS)
+def test_the_demo_s_command_works_twice(tmp_path: Path, told: signal.Signals) -> None:
+    """The printed line is a miss, then a hit; the signal ends all of it with exit code 0."""
+    with demo(tmp_path) as process:
+        command = curl_line(process.output)
+        first, second = (shell(f"{command} -s") for _ in range(2))
+        exit_code = process.stop(by=told)
+
+    assert first.startswith("HTTP/1.1 200")
+    assert cache_status(first) == "gateway; fwd=uri-miss; fwd-status=200; stored"
+    assert cache_status(second).startswith("gateway; hit;")
+    assert exit_code == 0
+    assert process.output.endswith("\nended\n")
+    assert not listens(port_of(printed(process.output, "upstream")))
+
+
+def test_the_demo_s_addresses_can_be_opened(tmp_path: Path) -> None:
+    """Page, metrics, status and the simulator's counts answer with 200."""
+    with demo(tmp_path, "--no-load") as process:
+        names = ("live page", "metrics", "status", "upstream")
+        statuses = {name: get(printed(process.output, name)).status_code for name in names}
+
+    assert set(statuses.values()) == {200}
+
+
+def test_the_demo_moves_and_leaves_most_of_the_budget(tmp_path: Path) -> None:
+    """Callers ask, the figures are printed, and whoever watches can still fetch at once."""
+    with demo(tmp_path) as process:
+        wait_until(lambda: "hit rate" in process.output, 20, "a line of figures")
+        fresh = curl_line(process.output).replace("trn_000001", "trn_000[900-908]")
+        heads = shell(f"{fresh} -s")
+
+    figures = next(line for line in process.output.splitlines() if "hit rate" in line)
+    assert int(figures.split()[1]) > 5
+    assert heads.count("HTTP/1.1 200") == 9
+
+
+def test_killing_the_demo_ends_its_simulator(tmp_path: Path) -> None:
+    """Even when nothing could be cleaned up, no process is left."""
+    with demo(tmp_path, "--no-load") as process:
+        port = port_of(printed(process.output, "upstream"))
+        alive = listens(port)
+        process.kill()
+        wait_until(lambda: not listens(port), 5, "the simulator's end")
+
+    assert alive
+
+
+def test_the_demo_ends_with_its_simulator(tmp_path: Path) -> None:
+    """An upstream that ends takes the demo along, with a line and exit code 1."""
+    with demo(tmp_path, "--no-load") as process:
+        child = shell(f"ps -o pid= --ppid {process.pid}")
+        shell(f"kill -KILL {child}")
+        exit_code = process.wait(10)
+
+    assert exit_code == 1
+    assert process.output.endswith("the simulator ended with -9\n")
+
+
+def test_the_demo_moves_aside_for_a_taken_port(tmp_path: Path) -> None:
+    """Where 8080 is taken the demo says so and takes another one."""
+    log = tmp_path / "aside.log"
+    process = gateway(
+        *("demo", "--admin-port", "0", "--simulator-port", "0", "--no-load"),
+        log=log,
+        ready=lambda: "Ctrl-C ends it" in process.output,
+    )
+    with _taken(8080), process:
+        output = process.output
+        head = shell(f"{curl_line(output)} -s")
+
+    assert "port 8080 is taken: another one instead" in output
+    assert "127.0.0.1:8080" not in output
+    assert head.startswith("HTTP/1.1 200")
+
+
+def test_the_demo_insists_on_a_port_it_was_given(tmp_path: Path) -> None:
+    """A port that was asked for and is taken is a fault, and nothing is left running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        exit_code, output = run(
+            *("demo", "--port", port, "--admin-port", "0", "--simulator-port", "0"),
+            folder=tmp_path,
+        )
+
+    assert exit_code == 1
+    assert f"server.port: cannot listen on 127.0.0.1:{port}" in output
+
+
+def test_ctrl_c_ends_a_live_demo(tmp_path: Path) -> None:
+    """Figures are written over each other in place; Ctrl-C ends it with 0 and a clean line."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    shown = bytearray()
+    child = subprocess.Popen(
+        [sys.executable, "-c", _START],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+    )
+    try:
+        wait_until(lambda: _read(ours, shown).count(b"\r\x1b[2Krequests ") > 1, 20, "live figures")
+        os.write(ours, b"\x03")
+        exit_code = child.wait(10)
+        _read(ours, shown)
+    finally:
+        child.kill()
+        child.wait()
+        os.close(theirs)
+        os.close(ours)
+
+    assert exit_code == 0
+    assert shown.endswith(b"\r\x1b[2Kended\r\n")
+    assert b"Traceback" not in shown
+
+
+def _taken(port: int) -> socket.socket:
+    """A socket that holds the port, or any, if somebody else holds this one already."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
+
+
+def _read(terminal: int, shown: bytearray) -> bytearray:
+    """All that was shown so far."""
+    with contextlib.suppress(BlockingIOError):
+        shown += os.read(terminal, 65_536)
+    return shown

@@ -1,0 +1,197 @@
+"""README.md, followed as a newcomer would: every command in it runs and shows what it says.
+
+A block that starts a server begins a scene; the blocks after it, up to the next such block, are
+what one types in another terminal. Ports and addresses are replaced by free ones and by servers of
+the test; nothing else is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, Process, answers, free_port
+from tests.system.commands import TOKEN, simulator
+
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SERVERS = re.compile(r"^(make run|\.venv/bin/gateway serve)$", re.MULTILINE)
+# Not run from here, and why.
+EXCEPTED = {
+    "make setup": "made the environment that this test runs in",
+    "make check": "would run the linters once more within the tests",
+    "make test": "is what runs this test",
+}
+
+
+@dataclass(slots=True)
+class Scene:
+    """A server's block, and what is typed while it runs: command and what it is said to show."""
+
+    server: str
+    typed: list[tuple[str, str]]
+
+
+def _scenes() -> Iterator[Scene]:
+    scene = None
+    for language, text in BLOCK.findall(README):
+        if SERVERS.search(text):
+            if scene is not None:
+                yield scene
+            scene = Scene(text, [])
+        elif scene is not None and language == "sh" and not _is_excepted(text):
+            scene.typed.append((text, ""))
+        elif scene is not None and language == "text":
+            command, _ = scene.typed.pop()
+            scene.typed.append((command, text))
+    assert scene is not None
+    yield scene
+
+
+def _is_excepted(block: str) -> bool:
+    return all(line in EXCEPTED for line in block.splitlines())
+
+
+class Stage:
+    """The words of the README as they hold in this test."""
+
+    def __init__(self, folder: Path, upstream: str, redis_url: str) -> None:
+        self.folder = folder
+        self.ports = {usual: str(free_port()) for usual in ("8080", "8081", "8090")}
+        self.environment = {
+            "PYTHONPATH": str(ROOT),
+            "TOKEN": TOKEN,
+            "ID": "trn_000003",
+            "GATEWAY_SERVER__PORT": self.ports["8080"],
+            "GATEWAY_ADMIN__PORT": self.ports["8081"],
+            "GATEWAY_UPSTREAM__BASE_URL": upstream,
+        }
+        gateway = f"{sys.executable} -m gateway"
+        demo = " ".join(
+            (gateway, "demo", "--port", self.ports["8080"], "--admin-port", self.ports["8081"])
+        )
+        self._words = {
+            "make run": f"exec {demo} --simulator-port {self.ports['8090']}",
+            ".venv/bin/gateway serve": f"exec {gateway} serve",
+            ".venv/bin/gateway explain": f"{gateway} explain --admin {self._admin}",
+            ".venv/bin/gateway": gateway,
+            "redis://127.0.0.1:6379": redis_url,
+            **{f"127.0.0.1:{usual}": f"127.0.0.1:{port}" for usual, port in self.ports.items()},
+        }
+
+    @property
+    def _admin(self) -> str:
+        return f"http://127.0.0.1:{self.ports['8081']}"
+
+    def server(self, block: str) -> Process:
+        """The server that the block starts."""
+        return Process(
+            ["bash", "-euc", self._staged(block)],
+            log=self.folder / "server.log",
+            ready=lambda: answers(f"http://127.0.0.1:{self.ports['8080']}/readyz"),
+            environment=self.environment,
+        )
+
+    def type(self, block: str) -> str:
+        """What the block prints; each command of it has to succeed."""
+        strict = 'curl() { command curl --fail --silent --show-error "$@"; }\n'
+        done = subprocess.run(
+            ["bash", "-euc", strict + self._staged(block)],
+            env={"PATH": os.environ["PATH"], **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 0, f"{block}{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _staged(self, block: str) -> str:
+        pattern = re.compile("|".join(map(re.escape, self._words)))
+        return pattern.sub(lambda match: self._words[match[0]], block)
+
+
+@contextmanager
+def _upstream(folder: Path) -> Iterator[str]:
+    with simulator(folder, "--trainings", "5") as process:
+        yield process.output.split()[1]
+
+
+@pytest.mark.parametrize("scene", list(_scenes()), ids=lambda scene: scene.server.splitlines()[-1])
+def test_what_is_typed_shows_what_is_promised(scene: Scene, tmp_path: Path, redis_url: str) -> None:
+    """The server starts, each block succeeds, and each line shown in the README is printed."""
+    with _upstream(tmp_path) as upstream:
+        stage = Stage(tmp_path, upstream, redis_url)
+        with stage.server(scene.server) as server:
+            missing = [
+                line
+                for block, promised in scene.typed
+                for shown in [_numberless(stage.type(block))]
+                for line in _numberless(promised).splitlines()
+                if line not in shown
+            ]
+            exit_code = server.stop()
+
+    assert missing == []
+    assert scene.typed
+    assert exit_code == 0
+
+
+def test_every_block_is_run_or_excepted() -> None:
+    """No command of the README escapes: its block is in a scene, or each line is excepted."""
+    run = {block for scene in _scenes() for block in (scene.server, *(t for t, _ in scene.typed))}
+    left = [
+        text for language, text in BLOCK.findall(README) if language == "sh" and text not in run
+    ]
+
+    assert [line for text in left for line in text.splitlines() if line not in EXCEPTED] == []
+    assert len(run) > 5
+
+
+def test_make_run_is_the_demo() -> None:
+    """What stands in for `make run` here is what it starts."""
+    done = subprocess.run(
+        ["make", "--dry-run", "run"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == ".venv/bin/gateway demo"
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_somewhere(target: str) -> None:
+    """Each file that the README points to is there."""
+    assert (ROOT / target).exists()
+
+
+def test_the_settings_shown_have_these_defaults() -> None:
+    """The table of settings repeats the real defaults."""
+    from gateway.settings import describe
+
+    defaults = {each.name: each.default_text for each in describe()}
+    table = README.partition("| setting |")[2].partition("\n\n")[0]
+    rows = [row.split(" | ") for row in table.splitlines()[2:]]
+
+    shown = {
+        name: default.strip("`")
+        for names, said, *_ in rows
+        for name, default in _pairs(re.findall(r"`([^`]+)`", names), said)
+    }
+    assert shown == {name: defaults[name] for name in shown}
+    assert len(shown) >= 10
+
+
+def _pairs(names: list[str], said: str) -> list[tuple[str, str]]:
+    values = said.split(", ")
+    return list(zip(names, values if len(values) > 1 else values * len(names), strict=True))
+
+
+def _numberless(text: str) -> str:
+    return re.sub(r"\d+", "N", text)

@@ -1,0 +1,63 @@
+"""LocalBudget: what is its own beside the contract: scopes are bounded."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.adapters.ledger import LocalBudget
+from gateway.core.errors import BudgetExhausted, CallWithheld
+from gateway.core.status import Purpose
+from gateway.ports import BudgetView
+from tests.doubles.clock import FakeClock
+
+
+async def test_a_scope_never_seen_is_whole() -> None:
+    """Its view says what may go at once."""
+    clock = FakeClock()
+
+    assert LocalBudget(clock, 100, 60.0).view("a") == BudgetView(100, 60.0, 10, 0.0)
+    whole = LocalBudget(clock, 100, 60.0, start_paced=False)
+    assert whole.view("a") == BudgetView(100, 60.0, 100, 0.0)
+
+
+async def test_the_wait_is_exact() -> None:
+    """One moment earlier is too early."""
+    clock = FakeClock()
+    budget = LocalBudget(clock, 1, 60.0, start_paced=False)
+    await budget.take("a", Purpose.MISS)
+    clock.advance(12.0)
+
+    with pytest.raises(BudgetExhausted) as exhausted:
+        await budget.take("a", Purpose.MISS)
+
+    assert exhausted.value.retry_after == pytest.approx(48.0)
+
+
+async def test_the_least_recently_used_scope_is_forgotten() -> None:
+    """It starts anew, and paced; the others keep what they spent."""
+    clock = FakeClock()
+    budget = LocalBudget(clock, 10, 60.0, max_scopes=2)
+    for scope in ("a", "b", "c"):
+        await budget.take(scope, Purpose.MISS)
+
+    granted = []
+    for scope in ("c", "a"):
+        try:
+            await budget.take(scope, Purpose.MISS)
+            granted.append(scope)
+        except CallWithheld:
+            continue
+
+    assert granted == ["a"]
+
+
+async def test_one_call_is_given_back_once() -> None:
+    """A second time there is nothing to return."""
+    budget = LocalBudget(FakeClock(), 5, 60.0, start_paced=False)
+    for _ in range(3):
+        await budget.take("a", Purpose.MISS)
+
+    await budget.give_back("a")
+    await budget.give_back("a")
+
+    assert budget.view("a").available == 3

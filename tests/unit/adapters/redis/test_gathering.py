@@ -1,0 +1,126 @@
+"""Gathering: one question a turn, and nobody hurt by the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.adapters.redis.gathering import Gathering
+from gateway.core.entry import Floor, Key
+from gateway.core.errors import RedisUnavailable
+from gateway.ports import Found
+
+KEYS = [Key("p1", f"trn_{number}") for number in range(500)]
+
+
+def found_of(key: Key) -> Found:
+    """What stands under a key here: its own name, as an epoch."""
+    return Found(None, Floor(key.training_id, 0, None, "", 0.0))
+
+
+class Reader:
+    """Answers each question when it is let, and keeps them all."""
+
+    def __init__(self) -> None:
+        self.questions: list[list[Key]] = []
+        self.may_answer = asyncio.Event()
+        self.fault: Exception | None = None
+
+    async def read(self, keys: list[Key]) -> dict[Key, Found]:
+        self.questions.append(keys)
+        await self.may_answer.wait()
+        if self.fault is not None:
+            raise self.fault
+        return {key: found_of(key) for key in keys}
+
+
+async def ask_all(gathering: Gathering, keys: list[Key]) -> list[asyncio.Task[Found]]:
+    """One caller a key, all in the same turn, and their question under way."""
+    tasks = [asyncio.create_task(gathering.ask(key)) for key in keys]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_one_turn_is_one_question() -> None:
+    """Each gets what stands under its own key."""
+    reader = Reader()
+    reader.may_answer.set()
+
+    answers = await asyncio.gather(*await ask_all(Gathering(reader.read), KEYS[:10]))
+
+    assert answers == [found_of(key) for key in KEYS[:10]]
+    assert reader.questions == [KEYS[:10]]
+
+
+async def test_a_key_is_asked_for_once() -> None:
+    """Two callers for one key share its answer."""
+    reader = Reader()
+    reader.may_answer.set()
+
+    answers = await asyncio.gather(*await ask_all(Gathering(reader.read), [KEYS[0]] * 2))
+
+    assert answers == [found_of(KEYS[0])] * 2
+    assert reader.questions == [[KEYS[0]]]
+
+
+async def test_a_later_turn_does_not_wait_for_the_earlier_one() -> None:
+    """It is a question of its own."""
+    reader = Reader()
+    gathering = Gathering(reader.read)
+    tasks = await ask_all(gathering, KEYS[:1])
+    tasks += await ask_all(gathering, KEYS[1:2])
+
+    assert reader.questions == [KEYS[:1], KEYS[1:2]]
+    reader.may_answer.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_many_keys_are_several_questions() -> None:
+    """So that each answer still fits into the patience."""
+    reader = Reader()
+    reader.may_answer.set()
+
+    await asyncio.gather(*await ask_all(Gathering(reader.read), KEYS))
+
+    assert [len(question) for question in reader.questions] == [200, 200, 100]
+
+
+async def test_who_leaves_does_not_hurt_the_others() -> None:
+    """Not even the first."""
+    reader = Reader()
+    leaver, stayer = await ask_all(Gathering(reader.read), KEYS[:2])
+
+    leaver.cancel()
+    reader.may_answer.set()
+
+    assert await stayer == found_of(KEYS[1])
+    assert leaver.cancelled()
+
+
+async def test_a_failure_is_told_to_everyone() -> None:
+    """As an error of their own, which says where it came from."""
+    reader = Reader()
+    reader.fault = RedisUnavailable("lookup", "TimeoutError")
+    reader.may_answer.set()
+
+    faults = await asyncio.gather(
+        *await ask_all(Gathering(reader.read), KEYS[:2]), return_exceptions=True
+    )
+
+    assert [type(fault) for fault in faults] == [RedisUnavailable] * 2
+    assert faults[0] is not faults[1]
+    assert isinstance(faults[0], RedisUnavailable)
+    assert faults[0].__cause__ is reader.fault
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    """Nobody waits for ever."""
+    gathering = Gathering(Reader().read)
+    (task,) = await ask_all(gathering, KEYS[:1])
+
+    await gathering.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,286 @@
+"""wire: names, envelope and records; nothing that stands in Redis can surprise the reader."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from hashlib import blake2b
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.adapters.redis.wire import (
+    NO_VERSION,
+    SCHEMA,
+    EnvelopeRefused,
+    Names,
+    decode,
+    encode,
+    micros,
+    read_floor,
+    version,
+)
+from gateway.core.entry import Entry, Floor, Key
+from gateway.core.instant import Instant, to_wire
+from tests.doubles.stored import entry_of
+from tests.doubles.stored import version as some_version
+
+KEY = Key("p1", "trn_1")
+EPOCH = "00c0ffee00c0ffee"
+
+fields = st.binary(max_size=30).map(lambda raw: re.sub(rb"[\x00\r\n]", b"", raw))
+seconds = st.floats(0.0, 4e9)
+instants = st.integers(-62_135_596_800, 253_402_300_799).map(lambda s: Instant(s * 10**9 + 7))
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+keys = st.builds(Key, texts, texts)
+entries = st.builds(
+    Entry,
+    status=st.integers(100, 599),
+    headers=st.lists(st.tuples(fields, fields), max_size=5).map(tuple),
+    body=st.binary(max_size=200),
+    updated_at=st.none() | instants,
+    updated_at_text=texts,
+    digest=texts,
+    date=texts,
+    confirmed_at=seconds,
+    initial_age=seconds,
+    freshness_lifetime=seconds,
+    generation=st.integers(0, 2**40),
+    epoch=texts,
+)
+
+
+def sealed(rest: bytes) -> bytes:
+    """An envelope whose checksum is right, whatever it holds."""
+    return bytes((SCHEMA,)) + blake2b(rest, digest_size=16).digest() + rest
+
+
+def resealed(change: tuple[int, object], entry: Entry | None = None) -> bytes:
+    """A genuine envelope in which one field of the head was changed by somebody who can count."""
+    data = encode(KEY, entry or entry_of())
+    length = int.from_bytes(data[17:21], "big")
+    head = msgspec.msgpack.decode(data[21 : 21 + length])
+    head[change[0]] = change[1]
+    forged = msgspec.msgpack.encode(head)
+    return sealed(len(forged).to_bytes(4, "big") + forged + data[21 + length :])
+
+
+@given(key=keys, entry=entries)
+def test_an_entry_comes_back_as_it_was(key: Key, entry: Entry) -> None:
+    """Every field, body and headers byte for byte."""
+    assert decode(key, encode(key, entry)) == entry
+
+
+@given(data=st.binary(max_size=200))
+@example(b"")
+@example(bytes((SCHEMA,)))
+def test_foreign_bytes_are_refused(data: bytes) -> None:
+    """With the one error there is."""
+    with pytest.raises(EnvelopeRefused):
+        decode(KEY, data)
+
+
+@given(rest=st.binary(max_size=100))
+@example(b"\x00\x00\x00\x00")
+@example(b"\xff\xff\xff\xff")
+@example(b"\x00\x00\x20\x00" + b"\x91" * 8192)
+def test_foreign_bytes_with_a_right_checksum_are_refused(rest: bytes) -> None:
+    """Who can write to Redis can count as well."""
+    with pytest.raises(EnvelopeRefused):
+        decode(KEY, sealed(rest))
+
+
+@given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_noticed(at: int, bit: int) -> None:
+    """Anywhere: schema, checksum, head or body."""
+    data = bytearray(encode(KEY, entry_of(body=b"{}" * 50)))
+    data[at % len(data)] ^= 1 << bit
+
+    with pytest.raises(EnvelopeRefused):
+        decode(KEY, bytes(data))
+
+
+@given(length=st.integers(0, 10_000))
+def test_a_cut_envelope_is_noticed(length: int) -> None:
+    """However much of it is left."""
+    data = encode(KEY, entry_of())
+
+    with pytest.raises(EnvelopeRefused):
+        decode(KEY, data[: length % len(data)])
+
+
+@pytest.mark.parametrize("key", [Key("p2", "trn_1"), Key("p1", "trn_2"), Key("trn_1", "p1")])
+def test_an_entry_under_another_key_is_refused(key: Key) -> None:
+    """An envelope copied elsewhere must not serve another caller or training."""
+    with pytest.raises(EnvelopeRefused, match="key"):
+        decode(key, encode(KEY, entry_of()))
+
+
+def test_another_schema_is_refused() -> None:
+    """What another release wrote is a miss for this one."""
+    data = encode(KEY, entry_of())
+
+    with pytest.raises(EnvelopeRefused, match="schema"):
+        decode(KEY, bytes((SCHEMA + 1,)) + data[1:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (2, 42),
+        (2, 1000),
+        (2, "200"),
+        (3, [[b"a\r\nb", b"c"]]),
+        (3, [[b"a", b"c\nd: e"]]),
+        (3, [[b"a"]]),
+        (4, "2023-11-14T22:13:20Z"),
+        (4, "9" * 21),
+        (8, float("nan")),
+        (8, float("inf")),
+        (9, -1.0),
+        (10, float("-inf")),
+        (11, -1),
+        (11, 2**63),
+        (13, 1),
+    ],
+)
+def test_impossible_values_are_refused(change: tuple[int, object]) -> None:
+    """No line break in a header, no time that is none, no length but the body's."""
+    with pytest.raises(EnvelopeRefused):
+        decode(KEY, resealed(change))
+
+
+def test_the_body_does_not_keep_the_envelope_alive() -> None:
+    """It is bytes of its own."""
+    entry = decode(KEY, encode(KEY, entry_of(body=b"{}")))
+
+    assert type(entry.body) is bytes
+
+
+def test_names_share_the_slot_of_their_training() -> None:
+    """What one script touches has the same hash tag; the body's name has the schema."""
+    names = Names("gateway")
+
+    assert names.body(KEY) == f"gateway:{{trn_1}}:b{SCHEMA}:p1"
+    assert names.floor(KEY) == "gateway:{trn_1}:f:p1"
+    assert names.event("trn_1") == "gateway:{trn_1}:i"
+
+
+@pytest.mark.parametrize("key", [KEY, Key("a:f:b", "trn_1"), Key("ü{}", "a.b~c"), Key("x\n", "y")])
+def test_a_floors_name_tells_its_key(key: Key) -> None:
+    """Whatever the partition is called."""
+    names = Names("gateway")
+
+    assert names.key_of(names.floor(key).encode()) == key
+
+
+@pytest.mark.parametrize("name", [b"", b"gateway:{x}:b1:p", b"other:{x}:f:p", b"gateway:x:f:p"])
+def test_other_names_tell_none(name: bytes) -> None:
+    """Bodies and foreign keys are no floors."""
+    assert Names("gateway").key_of(name) is None
+
+
+@pytest.mark.parametrize("prefix", ["", "a{b", "}"])
+def test_a_prefix_that_would_break_the_hash_tag_is_refused(prefix: str) -> None:
+    """Keys would be spread over the wrong nodes."""
+    with pytest.raises(ValueError, match="prefix"):
+        Names(prefix)
+
+
+@given(one=st.none() | instants, other=st.none() | instants)
+def test_versions_sort_as_text(one: Instant | None, other: Instant | None) -> None:
+    """As Lua compares them; none is before all."""
+    earlier = one is not None and (other is None or other < one)
+
+    assert (version(one) > version(other)) is earlier
+    assert len(version(one)) == len(NO_VERSION)
+
+
+def test_micros_have_a_fixed_width() -> None:
+    """From the epoch to beyond any clock."""
+    assert micros(0.0) == "0" * 16
+    assert micros(1_700_000_000.000001) == "1700000000000001"
+    assert micros(-1.0) == "0" * 16
+    assert len(micros(1e300)) == 16
+
+
+def record(
+    generation: int = 3, updated_at: str = NO_VERSION, seen: int = 5, digest: str = "-" * 32
+) -> bytes:
+    """A floor as begin.lua writes it."""
+    return f"{EPOCH} {generation:020d} {updated_at} - {digest} {1:016d} {seen:016d}".encode()
+
+
+def event(serial: int, everything: int, bound: int | None, at: int) -> bytes:
+    """An event as invalidate.lua writes it."""
+    wire = version(None if bound is None else some_version(bound))
+    return f"{serial:016d} {everything:016d} {wire} {at:016d}".encode()
+
+
+def test_a_record_is_read() -> None:
+    """Blank version and digest are none."""
+    assert read_floor(record(), None) == Floor(EPOCH, 3, None, "", 1e-6)
+    full = record(updated_at=to_wire(some_version()), digest="ab" * 16)
+    assert read_floor(full, None) == Floor(EPOCH, 3, some_version(), "ab" * 16, 1e-6)
+
+
+@given(raw=st.binary(max_size=200) | st.none())
+def test_foreign_bytes_are_no_floor(raw: bytes | None) -> None:
+    """They make it unknown, and nothing worse."""
+    assert read_floor(raw, None) is None
+
+
+@given(raw=st.binary(max_size=100))
+def test_foreign_bytes_are_no_event(raw: bytes) -> None:
+    """They change nothing."""
+    assert read_floor(record(), raw) == read_floor(record(), None)
+
+
+def test_a_version_beyond_the_years_is_none() -> None:
+    """21 digits that no release writes."""
+    floor = read_floor(record(updated_at="9" * 21), None)
+
+    assert floor is not None
+    assert floor.updated_at is None
+
+
+@pytest.mark.parametrize(
+    ("happened", "generation", "updated_at"),
+    [
+        (event(5, 5, None, 0), 3, None),
+        (event(6, 6, None, 0), 4, None),
+        (event(6, 5, 1, 6), 3, some_version(1)),
+        (event(6, 6, 1, 5), 4, None),
+        (event(7, 6, 1, 7), 4, some_version(1)),
+        (event(4, 0, None, 0), 4, None),
+    ],
+    ids=["seen", "new", "new bound", "old bound", "both", "the clock went back"],
+)
+def test_an_event_is_applied_to_what_is_read(
+    happened: bytes, generation: int, updated_at: Instant | None
+) -> None:
+    """Once, and only what the floor has not seen."""
+    floor = read_floor(record(), happened)
+
+    assert floor is not None
+    assert (floor.generation, floor.updated_at) == (generation, updated_at)
+
+
+def test_a_bound_below_the_version_changes_nothing() -> None:
+    """The event is old news there."""
+    known = record(updated_at=to_wire(some_version(2)), digest="ab" * 16)
+
+    assert read_floor(known, event(6, 0, 2, 6)) == read_floor(known, None)
+
+
+def test_a_raised_floor_asks_for_a_later_fetch_of_negatives() -> None:
+    """Its time is the event's, its digest unknown."""
+    known = record(updated_at=to_wire(some_version(2)), digest="ab" * 16)
+
+    floor = read_floor(known, event(6, 0, 3, 6_000_000))
+
+    assert floor == replace(
+        floor or Floor("", 0, None, "", 0.0), updated_at=some_version(3), digest="", started=6.0
+    )

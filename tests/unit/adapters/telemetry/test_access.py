@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.adapters.telemetry.access import AccessLog
+from gateway.adapters.telemetry.lines import Lines
+from gateway.core.status import Detail, Outcome, Tier
+from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink
+
+
+@dataclass(frozen=True)
+class Line:
+    """An answered request; all of it is said in the test where it matters."""
+
+    outcome: Outcome = Outcome.FILLED
+    status: int = 200
+    seconds: float = 0.001
+    request_id: str = "r-1"
+    method: str = "GET"
+    training_id: str | None = "training-1"
+    tier: Tier = Tier.L1
+    detail: Detail | None = None
+    age: float | None = None
+    client: str | None = None
+    trace_id: str | None = None
+
+
+def _log(sink: ListSink, level: str = "info", every: int = 1_000) -> AccessLog:
+    return AccessLog(Lines("json", lambda: 0.0, sink), level, every=every)
+
+
+def test_a_line_has_all_that_is_known() -> None:
+    """The fields by their names, numbers as numbers, nothing where nothing is known."""
+    sink = ListSink()
+
+    _log(sink).write(
+        Line(
+            tier=Tier.UPSTREAM,
+            seconds=0.0123456,
+            age=0.5,
+            client="shop",
+            detail=Detail.CHANGED,
+        )
+    )
+
+    assert sink.records == [
+        {
+            "time": "1970-01-01T00:00:00.000Z",
+            "level": "info",
+            "event": "request.answered",
+            "request_id": "r-1",
+            "method": "GET",
+            "id": "training-1",
+            "outcome": "filled",
+            "tier": "upstream",
+            "status": 200,
+            "duration_ms": 12.346,
+            "age": 0.5,
+            "client": "shop",
+            "detail": "changed",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "seconds", "level"),
+    [
+        (Outcome.FAILED, 502, 0.1, "error"),
+        (Outcome.FRESH, 200, 1.5, "warning"),
+        (Outcome.STALE_ERROR, 200, 0.1, "warning"),
+        (Outcome.STALE_SHIELDED, 200, 0.1, "warning"),
+        (Outcome.STALE_REFRESHING, 200, 0.1, "info"),
+        (Outcome.FILLED, 200, 0.1, "info"),
+    ],
+)
+def test_what_deserves_a_line_gets_one(
+    outcome: Outcome, status: int, seconds: float, level: str
+) -> None:
+    """Every error, slow or stale answer is logged, each of its weight, and every fill."""
+    sink = ListSink()
+
+    _log(sink).write(Line(outcome, status, seconds))
+
+    assert [record["level"] for record in sink.records] == [level]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED])
+def test_routine_is_sampled(outcome: Outcome) -> None:
+    """One in so many hits and refusals gets a line."""
+    sink = ListSink()
+    access = _log(sink, every=10)
+
+    for _ in range(35):
+        access.write(Line(outcome))
+
+    assert len(sink.records) == 3
+
+
+def test_for_debugging_every_answer_is_logged() -> None:
+    """`log.level = "debug"` leaves nothing out."""
+    sink = ListSink()
+    access = _log(sink, "debug", every=10)
+
+    for _ in range(35):
+        access.write(Line(Outcome.FRESH))
+
+    assert len(sink.records) == 35
+
+
+def test_a_higher_level_holds_for_access_lines_too() -> None:
+    """With `log.level = "warning"` only what is wrong is written."""
+    sink = ListSink()
+    access = _log(sink, "warning", every=1)
+
+    access.write(Line(Outcome.FILLED))
+    access.write(Line(Outcome.STALE_ERROR))
+
+    assert [record["outcome"] for record in sink.records] == ["stale-error"]
+
+
+def test_an_endless_id_is_cut() -> None:
+    """An id that the caller made up does not fill the log."""
+    sink = ListSink()
+
+    _log(sink).write(Line(training_id="x" * 8_000))
+
+    assert len(sink.text) < 700
+
+
+def test_a_closed_pipe_fails_no_request() -> None:
+    """Who answered cannot help it that nobody reads the log."""
+    AccessLog(Lines("json", lambda: 0.0, BrokenSink())).write(Line(Outcome.FILLED))

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.core.status import Outcome, Purpose, Tier
+from gateway.ports import BudgetView
+from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples
+
+EVERYTHING = GaugeReadings(
+    ready=True,
+    draining=False,
+    l1_entries=1,
+    l1_bytes=1,
+    l2_entries=1,
+    l2_bytes=1,
+    budgets={"default": BudgetView(100, 60.0, 99, 0.0)},
+    redis_up=True,
+    bus_connected=True,
+    loop_lag=0.0,
+    sweep_confirmed=1.0,
+    clients_reloaded=True,
+)
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    """One that has everything to tell."""
+    return Telemetry("1.2.3", ManualClock(), lambda: EVERYTHING, ListLog())
+
+
+def _lines(telemetry: Telemetry) -> list[str]:
+    return [line for line in telemetry.render()[0].decode().splitlines() if line[0] != "#"]
+
+
+def _ours(found: Mapping[str, float]) -> dict[str, float]:
+    pattern = re.compile(r"gateway_\w+(_total|_count|_sum|_bucket)\b")
+    return {name: value for name, value in found.items() if pattern.match(name)}
+
+
+def test_the_series_stay_within_the_promise(telemetry: Telemetry) -> None:
+    """At most 800 series, with room for what is to come, and three more for a client."""
+    telemetry.call_ended(Purpose.MISS, 200, 0.1)
+    before = len(_lines(telemetry))
+
+    telemetry.client_result("shop", "served")
+
+    assert before <= 770
+    assert len(_lines(telemetry)) == before + 3
+
+
+def test_all_counts_start_at_zero(telemetry: Telemetry) -> None:
+    """Counters and histograms of the house exist before anything happened."""
+    counts = _ours(samples(telemetry))
+
+    assert len(counts) > 500
+    assert set(counts.values()) == {0.0}
+
+
+def test_buckets_add_up(telemetry: Telemetry) -> None:
+    """A bucket counts all that is at most its bound; count and sum agree with it."""
+    for seconds in (0.00005, 0.003, 20.0):
+        telemetry.requested(Outcome.FRESH, Tier.L1, 200, seconds, None)
+
+    found = samples(telemetry)
+
+    name = "gateway_request_duration_seconds"
+    assert found[f'{name}_bucket{{le="5e-05",outcome="fresh"}}'] == 1
+    assert found[f'{name}_bucket{{le="0.005",outcome="fresh"}}'] == 2
+    assert found[f'{name}_bucket{{le="10.0",outcome="fresh"}}'] == 2
+    assert found[f'{name}_bucket{{le="+Inf",outcome="fresh"}}'] == 3
+    assert found[f'{name}_count{{outcome="fresh"}}'] == 3
+    assert found[f'{name}_sum{{outcome="fresh"}}'] == pytest.approx(20.00305)
+
+
+def test_the_version_is_told(telemetry: Telemetry) -> None:
+    """Which build runs is a label of a series that is always 1."""
+    assert samples(telemetry)['gateway_build_info{version="1.2.3"}'] == 1
+
+
+def test_the_process_is_told_beside(telemetry: Telemetry) -> None:
+    """The interpreter's own figures are in the same scrape."""
+    assert any(name.startswith("python_gc_") for name in samples(telemetry))
+
+
+def test_plain_text_is_the_answer_to_no_wish(telemetry: Telemetry) -> None:
+    """Who does not ask for OpenMetrics gets Prometheus' text."""
+    body, content_type = telemetry.render("")
+
+    assert content_type.startswith("text/plain")
+    assert b"# TYPE gateway_requests_total counter" in body
+
+
+def test_openmetrics_is_spoken_to_who_asks(telemetry: Telemetry) -> None:
+    """The same numbers in OpenMetrics, as its own parser accepts them."""
+    telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, 0.2, 0.0)
+
+    body, content_type = telemetry.render("application/openmetrics-text; version=1.0.0")
+
+    families = {family.name: family for family in openmetrics(body.decode())}  # type: ignore[no-untyped-call]
+    assert content_type.startswith("application/openmetrics-text")
+    assert families["gateway_requests"].type == "counter"
+    assert families["gateway_build"].type == "info"
+
+
+def test_no_series_tells_when_it_was_made(telemetry: Telemetry) -> None:
+    """`_created` series would double what is stored and tell nothing."""
+    assert b"_created" not in telemetry.render("application/openmetrics-text; version=1.0.0")[0]
+
+
+def test_two_of_them_live_side_by_side(telemetry: Telemetry) -> None:
+    """Each has its registry, so that a process may hold several in its tests."""
+    other = Telemetry("1", ManualClock(), None, ListLog())
+
+    other.requested(Outcome.FRESH, Tier.L1, 200, 0.001, None)
+
+    name = 'gateway_requests_total{outcome="fresh",status="2xx",tier="l1"}'
+    assert samples(other)[name] == 1
+    assert samples(telemetry)[name] == 0

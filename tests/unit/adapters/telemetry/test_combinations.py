@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.adapters.telemetry.combinations import POSSIBLE, STATUS_CLASSES, can_end
+from gateway.core.status import Outcome, Tier
+
+
+def test_every_outcome_can_end_somehow() -> None:
+    """No outcome is forgotten in the table."""
+    assert {outcome for outcome, _, _ in POSSIBLE} == set(Outcome)
+
+
+def test_no_combination_stands_twice() -> None:
+    """Each line of the table adds series of its own, of the contract's status classes."""
+    assert len(set(POSSIBLE)) == len(POSSIBLE)
+    assert {status for _, _, status in POSSIBLE} == set(STATUS_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tier", "status"),
+    [
+        (Outcome.FRESH, Tier.L1, "2xx"),
+        (Outcome.FRESH, Tier.L2, "3xx"),
+        (Outcome.NEGATIVE, Tier.L1, "4xx"),
+        (Outcome.FILLED, Tier.UPSTREAM, "2xx"),
+        (Outcome.FAILED, Tier.NONE, "5xx"),
+    ],
+)
+def test_what_happens_every_day_can_happen(outcome: Outcome, tier: Tier, status: str) -> None:
+    """Hits, fills and errors of our own are in the table."""
+    assert can_end(outcome, tier, status)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tier", "status"),
+    [
+        (Outcome.FRESH, Tier.UPSTREAM, "2xx"),
+        (Outcome.STALE_ERROR, Tier.L1, "5xx"),
+        (Outcome.NEGATIVE, Tier.L1, "2xx"),
+        (Outcome.FILLED, Tier.L1, "2xx"),
+        (Outcome.FAILED, Tier.NONE, "2xx"),
+    ],
+)
+def test_what_would_contradict_itself_cannot(outcome: Outcome, tier: Tier, status: str) -> None:
+    """A hit is not from upstream, a rescue is no error, a failure no success."""
+    assert not can_end(outcome, tier, status)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gateway.adapters.telemetry import counters as module
+from gateway.adapters.telemetry.combinations import POSSIBLE
+from gateway.adapters.telemetry.counters import Counters, Histogram, status_class
+from gateway.core.status import Outcome, Tier
+
+
+def test_a_bound_belongs_to_its_bucket() -> None:
+    """A value equal to a bound counts below it, as Prometheus' `le` says."""
+    histogram = Histogram((1.0, 2.0))
+
+    for value in (0.5, 1.0, 1.5, 2.0, 2.5):
+        histogram.observe(value)
+
+    assert histogram.buckets == [2, 2, 1]
+    assert histogram.total == 7.5
+
+
+@pytest.mark.parametrize("value", [-3.0, math.nan])
+def test_a_nonsensical_value_counts_as_zero(value: float) -> None:
+    """A clock set back neither shrinks a sum nor spoils it for ever."""
+    histogram = Histogram((1.0,))
+
+    histogram.observe(value)
+
+    assert histogram.buckets == [1, 0]
+    assert histogram.total == 0.0
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(200, "2xx"), (304, "3xx"), (404, "4xx"), (599, "5xx"), (None, "none"), (0, "none")],
+)
+def test_a_status_has_a_class(status: int | None, word: str) -> None:
+    """A call ends with a class of status, or with none."""
+    assert status_class(status) == word
+
+
+def test_requests_start_with_what_can_occur_and_nothing_else() -> None:
+    """The series of requests are there before the first one, all at 0."""
+    assert dict(Counters().requests) == dict.fromkeys(POSSIBLE, 0)
+
+
+def test_a_request_counts_by_outcome_tier_and_class() -> None:
+    """One answer raises its combination, its outcome's duration and the ages."""
+    counters = Counters()
+
+    counters.count_request(Outcome.FRESH, Tier.L1, 304, 0.0002, 12.0)
+
+    assert counters.requests[Outcome.FRESH, Tier.L1, "3xx"] == 1
+    assert sum(counters.request_seconds[Outcome.FRESH].buckets) == 1
+    assert counters.age.total == 12.0
+
+
+def test_an_answer_without_an_age_leaves_the_ages_alone() -> None:
+    """An error has no age, which is not an age of 0."""
+    counters = Counters()
+
+    counters.count_request(Outcome.FAILED, Tier.NONE, 502, 0.1, None)
+
+    assert sum(counters.age.buckets) == 0
+
+
+def test_an_impossible_combination_is_counted_and_named() -> None:
+    """What the table rules out is not lost when it happens."""
+    counters = Counters()
+
+    counters.count_request(Outcome.FRESH, Tier.NONE, 500, 0.1, None)
+
+    assert counters.requests[Outcome.FRESH, Tier.NONE, "5xx"] == 1
+    assert counters.unforeseen() == [(Outcome.FRESH, Tier.NONE, "5xx")]
+
+
+def test_a_client_brings_its_three_results() -> None:
+    """The first request of a client makes all of its series, the others at 0."""
+    counters = Counters()
+
+    counters.count_client("shop", "served")
+    counters.count_client("shop", "served")
+
+    assert counters.clients == {
+        ("shop", "served"): 2,
+        ("shop", "limited"): 0,
+        ("shop", "refused"): 0,
+    }
+
+
+def test_clients_beyond_the_bound_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client's name made of something unbounded cannot fill the memory."""
+    monkeypatch.setattr(module, "_MOST_CLIENTS", 2)
+    counters = Counters()
+
+    for name in ("a", "b", "c", "d", "d"):
+        counters.count_client(name, "served")
+
+    assert {client for client, _ in counters.clients} == {"a", "b", "other"}
+    assert counters.clients["other", "served"] == 3

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from gateway.adapters.telemetry.events import DEBUG, INFO, WARNING, Events
+from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock
+
+
+def test_an_event_is_logged_with_its_fields() -> None:
+    """The first of its kind is written at once."""
+    log = ListLog()
+
+    Events(ManualClock(), log).emit(WARNING, "upstream.failed", reason="connect", id="a")
+
+    assert log.lines == [(WARNING, "upstream.failed", {"reason": "connect", "id": "a"})]
+
+
+def test_repetition_is_limited_and_counted() -> None:
+    """A hundred failures in a second are one line, and the next line tells of the others."""
+    clock, log = ManualClock(), ListLog()
+    events = Events(clock, log)
+
+    for _ in range(100):
+        events.emit(WARNING, "upstream.failed", reason="connect")
+    clock.time += 1.0
+    events.emit(WARNING, "upstream.failed", reason="connect")
+
+    assert [fields for _, _, fields in log.lines] == [
+        {"reason": "connect"},
+        {"reason": "connect", "suppressed": 99},
+    ]
+
+
+def test_another_reason_is_another_line() -> None:
+    """A rare failure is not drowned by a frequent one, nor is another event."""
+    log = ListLog()
+    events = Events(ManualClock(), log)
+
+    for reason in ("connect", "connect", "tls"):
+        events.emit(WARNING, "upstream.failed", reason=reason)
+    events.emit(WARNING, "payload.rejected", reason="connect")
+
+    assert [fields["reason"] for _, _, fields in log.lines] == ["connect", "tls", "connect"]
+
+
+def test_a_burst_may_be_allowed() -> None:
+    """Where each line names a training, several a second are written."""
+    log = ListLog()
+    events = Events(ManualClock(), log)
+
+    for number in range(5):
+        events.emit(INFO, "entry.changed", per_second=3, id=str(number))
+
+    assert [fields["id"] for _, _, fields in log.lines] == ["0", "1", "2"]
+
+
+def test_the_last_events_are_remembered() -> None:
+    """Fifty of them, the newest first, with their time; those for debugging are not."""
+    clock = ManualClock()
+    events = Events(clock, ListLog())
+
+    for number in range(60):
+        clock.time += 1.0
+        events.emit(INFO, "entry.changed", id=str(number))
+        events.emit(DEBUG, "entry.not-stored", id=str(number))
+
+    recent = events.recent()
+    assert len(recent) == 50
+    assert (recent[0].time, recent[0].event, recent[0].fields) == (
+        1_060.0,
+        "entry.changed",
+        {"id": "59"},
+    )
+
+
+def test_a_log_that_fails_fails_nobody() -> None:
+    """A closed standard output costs the line, not the request; the event is remembered."""
+    events = Events(ManualClock(), BrokenLog())
+
+    events.emit(WARNING, "upstream.failed", reason="connect")
+
+    assert [happening.event for happening in events.recent()] == ["upstream.failed"]
+
+
+def test_a_credential_in_an_error_text_is_removed() -> None:
+    """What a driver quotes of a request is neither logged nor shown on the page."""
+    log = ListLog()
+    events = Events(ManualClock(), log)
+
+    events.emit(WARNING, "upstream.failed", what="sent 'Authorization: Bearer s3cr3t-t0ken'")
+
+    assert "s3cr3t" not in str(log.lines)
+    assert "s3cr3t" not in str(events.recent())

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from io import FileIO
+
+import pytest
+import structlog
+
+from gateway.adapters.telemetry.log import configure, logger
+from tests.unit.adapters.telemetry.stand_ins import ListSink
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Put the process's logging back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("uvicorn.access").disabled = False
+    structlog.reset_defaults()
+
+
+def _configured(level: str = "info", form: str = "json") -> ListSink:
+    sink = ListSink()
+    configure(form, level, now=lambda: 0.0, sink=sink)
+    return sink
+
+
+def test_an_event_becomes_one_json_object_a_line() -> None:
+    """Time, level and event first, then the fields."""
+    sink = _configured()
+
+    logger.warning("redis.away", operation="lookup")
+
+    assert sink.text == (
+        '{"time":"1970-01-01T00:00:00.000Z","level":"warning","event":"redis.away",'
+        '"operation":"lookup"}\n'
+    )
+
+
+def test_an_event_reads_well_on_a_console() -> None:
+    """The same as words."""
+    sink = _configured(form="console")
+
+    logger.info("redis.back", after=1.5)
+
+    assert sink.text == "00:00:00.000Z info    redis.back after=1.5\n"
+
+
+def test_events_below_the_level_are_not_written() -> None:
+    """`log.level` holds for events."""
+    sink = _configured("warning")
+
+    logger.info("entry.changed")
+    logger.error("start.failed")
+
+    assert [record["event"] for record in sink.records] == ["start.failed"]
+
+
+def test_an_exception_is_part_of_its_line() -> None:
+    """A traceback is a field, without the credential that its message quotes."""
+    sink = _configured()
+
+    try:
+        raise ValueError("sent Bearer s3cr3t")
+    except ValueError:
+        logger.exception("request.broke")
+
+    assert "ValueError: sent [removed]" in str(sink.records[0]["exception"])
+    assert len(sink.records) == 1
+
+
+def test_what_libraries_say_takes_the_same_way() -> None:
+    """A warning of a library is a line like any other, its text harmless."""
+    sink = _configured()
+
+    logging.getLogger("uvicorn.error").warning("Invalid request\nfrom %s", "somebody")
+
+    assert sink.records == [
+        {
+            "time": "1970-01-01T00:00:00.000Z",
+            "level": "warning",
+            "event": "library.said",
+            "library": "uvicorn.error",
+            "message": "Invalid request\nfrom somebody",
+        }
+    ]
+
+
+def test_a_request_that_broke_can_be_found_again() -> None:
+    """The request id that came along with a message is told with it."""
+    sink = _configured()
+
+    logging.getLogger("gateway.web").error("it broke", extra={"request_id": "r-1"})
+
+    assert sink.records[0]["request_id"] == "r-1"
+
+
+def test_libraries_are_not_heard_below_a_warning() -> None:
+    """HTTP libraries tell headers while debugging; not even `debug` lets them."""
+    sink = _configured("debug")
+
+    logging.getLogger("httpcore.http11").debug("Authorization: Bearer s3cr3t")
+    logging.getLogger("uvicorn.error").info("Started server process")
+
+    assert sink.text == ""
+
+
+def test_the_servers_own_access_log_is_silent() -> None:
+    """There is one access line a request, and it is ours."""
+    sink = _configured()
+
+    logging.getLogger("uvicorn.access").error('"GET / HTTP/1.1" 200')
+
+    assert sink.text == ""
+
+
+def test_a_pipe_that_nobody_reads_raises_nothing() -> None:
+    """Events and libraries go on when the reader of the log has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with FileIO(writing, "wb") as pipe:
+        configure("json", "info", now=lambda: 0.0, sink=pipe)
+
+        logger.warning("redis.away")
+        logging.getLogger("anything").warning("said")
+
+
+def test_standard_output_is_the_default(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a sink the lines go where a container's log is read."""
+    configure("console", "info", now=lambda: 0.0)
+
+    logger.info("gateway.started")
+
+    assert capfd.readouterr().out == "00:00:00.000Z info    gateway.started\n"

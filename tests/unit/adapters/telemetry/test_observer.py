@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.core.entry import Key
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    Circuit,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    NotStoredReason,
+    Outcome,
+    Purpose,
+    RedisOperation,
+    StoreVerdict,
+    Tier,
+)
+from gateway.ports import Observer
+from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock, samples
+
+KEY = Key("partition-of-a-credential", "a")
+
+VERBS: list[tuple[Callable[[Observer], None], str, str]] = [
+    (
+        lambda o: o.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
+        'gateway_requests_total{outcome="fresh",status="2xx",tier="l1"}',
+        "",
+    ),
+    (
+        lambda o: o.client_result("shop", "limited"),
+        'gateway_client_requests_total{client="shop",result="limited"}',
+        "",
+    ),
+    (
+        lambda o: o.access_refused(AccessRefusal.CREDENTIAL_MISSING),
+        'gateway_access_refused_total{reason="credential-missing"}',
+        "access.refused",
+    ),
+    (lambda o: o.call_started(Purpose.MISS), "gateway_upstream_inflight", ""),
+    (
+        lambda o: o.call_ended(Purpose.MISS, None, 0.3),
+        'gateway_upstream_requests_total{purpose="miss",status="none"}',
+        "",
+    ),
+    (
+        lambda o: o.upstream_failed(FailureReason.TLS, "a", "certificate"),
+        'gateway_upstream_failures_total{reason="tls"}',
+        "upstream.failed",
+    ),
+    (lambda o: o.circuit_moved(Circuit.OPEN), "", "upstream.circuit-moved"),
+    (
+        lambda o: o.budget_denied(Purpose.REFRESH, 3.0),
+        'gateway_budget_denied_total{purpose="refresh"}',
+        "budget.denied",
+    ),
+    (
+        lambda o: o.budget_waited(Purpose.MISS, 0.2),
+        'gateway_budget_wait_seconds_count{purpose="miss"}',
+        "",
+    ),
+    (lambda o: o.gate_closed("default", 3.0), "", "upstream.gate-closed"),
+    (lambda o: o.gate_opened("default"), "", "upstream.gate-opened"),
+    (lambda o: o.stored(KEY, StoreVerdict.CHANGED), "", "entry.changed"),
+    (lambda o: o.stored(KEY, StoreVerdict.UNCHANGED), "", ""),
+    (lambda o: o.not_stored(KEY, NotStoredReason.NO_STORE), "", "entry.not-stored"),
+    (
+        lambda o: o.invalidated(Cause.UPDATED_AT, "a"),
+        'gateway_invalidations_total{cause="updated_at"}',
+        "entry.invalidated",
+    ),
+    (lambda o: o.lagged(4.0), "gateway_freshness_lag_seconds_count", ""),
+    (
+        lambda o: o.payload_rejected(InvalidReason.WRONG_ID, "a", "another id"),
+        'gateway_payload_rejected_total{reason="wrong-id"}',
+        "payload.rejected",
+    ),
+    (
+        lambda o: o.drifted(DriftKind.UNKNOWN_FIELD, "tags"),
+        'gateway_payload_drift_total{kind="unknown-field"}',
+        "payload.drifted",
+    ),
+    (lambda o: o.regressed("a"), "gateway_version_regressions_total", "entry.regressed"),
+    (lambda o: o.evicted(Tier.L1), 'gateway_cache_evictions_total{tier="l1"}', ""),
+    (
+        lambda o: o.redis_timed(RedisOperation.STORE, 0.002),
+        'gateway_redis_request_duration_seconds_count{operation="store"}',
+        "",
+    ),
+    (
+        lambda o: o.redis_failed(RedisOperation.PING, "timeout"),
+        'gateway_redis_errors_total{operation="ping"}',
+        "redis.failed",
+    ),
+    (lambda o: o.redis_moved(False), "", "redis.away"),
+    (lambda o: o.redis_moved(True), "", "redis.back"),
+    (lambda o: o.envelope_refused("schema 9"), "", "redis.envelope-refused"),
+    (lambda o: o.refresh_failed(KEY, "timeout", 4.0), "", "refresh.failed"),
+]
+
+
+@pytest.mark.parametrize(("tell", "series", "event"), VERBS)
+def test_each_verb_counts_and_says_its_own(
+    tell: Callable[[Observer], None], series: str, event: str
+) -> None:
+    """A verb raises its series by one and logs its event, as far as it has them."""
+    log = ListLog()
+    telemetry = Telemetry("1", ManualClock(), None, log)
+
+    tell(telemetry)
+
+    assert log.events == ([event] if event else [])
+    assert not series or samples(telemetry)[series] == 1
+
+
+@pytest.mark.parametrize(("tell", "series", "event"), VERBS)
+def test_no_verb_raises_where_the_log_is_broken(
+    tell: Callable[[Observer], None], series: str, event: str
+) -> None:
+    """A closed standard output breaks no request, and counting goes on."""
+    telemetry = Telemetry("1", ManualClock(), None, BrokenLog())
+
+    tell(telemetry)
+
+    assert not series or samples(telemetry)[series] == 1
+
+
+@pytest.mark.parametrize(("tell", "series", "event"), VERBS)
+def test_no_line_names_a_partition(
+    tell: Callable[[Observer], None], series: str, event: str
+) -> None:
+    """What is made of a credential stays out of the log."""
+    log = ListLog()
+
+    tell(Telemetry("1", ManualClock(), None, log))
+
+    assert "partition-of" not in str(log.lines)
+
+
+def test_an_ended_call_is_no_longer_in_flight() -> None:
+    """Calls under way go up and down."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+
+    telemetry.call_started(Purpose.MISS)
+    telemetry.call_started(Purpose.REFRESH)
+    telemetry.call_ended(Purpose.MISS, 200, 0.1)
+
+    assert samples(telemetry)["gateway_upstream_inflight"] == 1
+
+
+@pytest.mark.parametrize(("status", "is_success"), [(200, True), (404, True), (429, False)])
+def test_the_last_success_is_an_answer_of_the_api(status: int, is_success: bool) -> None:
+    """A training or its absence is one, a refusal is none; before it there is no time."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+
+    telemetry.call_ended(Purpose.MISS, status, 0.1)
+
+    found = samples(telemetry).get("gateway_upstream_last_success_timestamp_seconds")
+    assert found == (1_000.0 if is_success else None)
+
+
+def test_a_drift_is_told_once() -> None:
+    """A field new to the schema comes in every body and is logged with the first."""
+    log, clock = ListLog(), ManualClock()
+    telemetry = Telemetry("1", clock, None, log)
+
+    for name in ("tags", "tags", "mood", "tags"):
+        clock.time += 5.0
+        telemetry.drifted(DriftKind.UNKNOWN_FIELD, name)
+
+    assert [fields["field"] for _, _, fields in log.lines] == ["tags", "mood"]
+    assert telemetry.snapshot()["payload_drift"] == 4
+
+
+def test_drifts_without_end_do_not_fill_the_memory() -> None:
+    """An upstream that invents fields is told of for a hundred of them."""
+    log, clock = ListLog(), ManualClock()
+    telemetry = Telemetry("1", clock, None, log)
+
+    for number in range(500):
+        clock.time += 5.0
+        telemetry.drifted(DriftKind.UNKNOWN_FIELD, f"field-{number}")
+
+    assert len(log.lines) == 100
+
+
+def test_gauges_that_cannot_be_read_leave_the_rest_of_the_scrape() -> None:
+    """A bug in a reading costs the gauges, not the counters, and is logged."""
+    log = ListLog()
+
+    def broken() -> GaugeReadings:
+        raise RuntimeError
+
+    found = samples(Telemetry("1", ManualClock(), broken, log))
+
+    assert "gateway_ready" not in found
+    assert "gateway_upstream_inflight" in found
+    assert log.events == ["telemetry.gauges-unread"]
+
+
+def test_gauges_may_be_wired_later() -> None:
+    """Who is observed needs the observer first."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+
+    telemetry.gauges = lambda: GaugeReadings(True, False, l1_entries=7, l1_bytes=0)
+
+    assert samples(telemetry)['gateway_cache_entries{tier="l1"}'] == 7
+
+
+def test_the_last_events_are_at_hand() -> None:
+    """The live page shows what happened lately."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+
+    telemetry.invalidated(Cause.EVENT, "a")
+
+    assert [(each.event, each.fields["id"]) for each in telemetry.recent()] == [
+        ("entry.invalidated", "a")
+    ]

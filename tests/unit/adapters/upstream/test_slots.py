@@ -1,0 +1,75 @@
+"""Unit: connections are bounded, and none is lost to callers that leave or come too late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from gateway.core.errors import UpstreamTimeout
+from gateway.core.status import FailureReason
+from tests.unit.adapters.upstream.peers import Mute, Peer, Silent, request, settle, upstream
+
+
+async def test_a_call_waits_for_a_slot_until_its_deadline() -> None:
+    """With all connections busy, a call ends unsent; one that leaves first frees its place."""
+    peer = Silent()
+    async with peer.listening() as url, upstream(url, connections=1) as adapter:
+        first = asyncio.create_task(adapter.call(request()))
+        await settle()
+        with pytest.raises(UpstreamTimeout) as caught:
+            await adapter.call(request(within=0.05))
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+    assert (caught.value.reason, caught.value.sent) == (FailureReason.POOL_TIMEOUT, False)
+    assert len(peer.heads) == 1
+
+
+async def test_callers_that_leave_at_any_moment_cost_no_connection() -> None:
+    """After 200 calls cancelled at all stages, two connections are still two (httpcore#1093)."""
+    peer = Peer()
+    async with peer.listening() as url, upstream(url, connections=2) as adapter:
+        for turns in range(200):
+            calls = [asyncio.create_task(adapter.call(request())) for _ in range(4)]
+            for _ in range(turns % 40):
+                await asyncio.sleep(0)
+            for each in calls:
+                each.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        replies = await asyncio.gather(*(adapter.call(request()) for _ in range(8)))
+
+    assert [reply.status for reply in replies] == [200] * 8
+
+
+async def test_connects_that_time_out_cost_no_connection() -> None:
+    """After 200 calls to a peer that shakes no hands, a peer that does is reached again."""
+    peer = Mute()
+    async with peer.listening() as url:
+        secure = url.replace("http:", "https:")
+        async with upstream(secure, connections=20, connect_timeout=0.03) as adapter:
+            calls = [adapter.call(request(within=0.02 + n % 20 / 400)) for n in range(200)]
+            failures = await asyncio.gather(*calls, return_exceptions=True)
+            with pytest.raises(UpstreamTimeout) as caught:
+                await adapter.call(request(within=1.0))
+
+    assert {type(failure) for failure in failures} == {UpstreamTimeout}
+    assert not any(failure.sent for failure in failures if isinstance(failure, UpstreamTimeout))
+    assert caught.value.reason is FailureReason.CONNECT_TIMEOUT  # a slot was free for it
+
+
+async def test_what_is_given_up_while_connecting_is_never_sent() -> None:
+    """A connection that stands after its caller left carries no request."""
+    peer = Peer()
+    async with peer.listening() as url, upstream(url) as adapter:
+        leaving = asyncio.create_task(adapter.call(request()))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await leaving
+        await adapter.close()
+        await settle()
+
+    assert (peer.connections, peer.heads) == (1, [])

@@ -1,0 +1,158 @@
+"""A stored response: its age, whether it is fresh, which is later, what a floor rules out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.entry import CLOCK_TOLERANCE, Entry, Floor, Ticket
+from tests.doubles.stored import entry_of, version
+
+SENT = 1_000.0
+
+# Few values, so that equal ones meet.
+moments = st.integers(0, 4).map(float)
+versions = st.integers(0, 3)
+
+
+def at(confirmed_at: float, updated_at: int | None = 0, generation: int = 0) -> Entry:
+    """An entry of that version from a fetch that began then; no version: a negative one."""
+    ticket = Ticket("e", generation, confirmed_at)
+    return entry_of(ticket, None if updated_at is None else version(updated_at))
+
+
+def aged(lifetime: float, initial_age: float = 0.0) -> Entry:
+    """An entry confirmed at SENT with that lifetime, in seconds."""
+    return replace(at(SENT), freshness_lifetime=lifetime, initial_age=initial_age)
+
+
+def floor_of(updated_at: int | None, generation: int = 0, started: float = 0.0) -> Floor:
+    """What is known of the key."""
+    return Floor("e", generation, None if updated_at is None else version(updated_at), "", started)
+
+
+def test_age_counts_from_the_call_that_confirmed_it() -> None:
+    """Time since the call was sent, whichever tier it was spent in, and the upstream's Age."""
+    assert aged(30.0).age(SENT + 12.5) == 12.5
+    assert aged(30.0, initial_age=20.0).age(SENT + 12.5) == 32.5
+
+
+@given(st.integers(-5, 5), st.integers(0, 5))
+def test_age_is_never_below_what_the_upstream_reported(passed: int, reported: int) -> None:
+    """A clock that lags makes nothing younger than it was when it came."""
+    assert aged(30.0, float(reported)).age(SENT + passed) == max(0, passed) + reported
+
+
+@pytest.mark.parametrize(("passed", "fresh"), [(0.0, True), (29.75, True), (30.0, False)])
+def test_fresh_is_younger_than_its_lifetime(passed: float, fresh: bool) -> None:
+    """The lifetime's last moment is not part of it."""
+    assert aged(30.0).is_fresh(SENT + passed) is fresh
+
+
+def test_reported_age_is_part_of_the_lifetime() -> None:
+    """What aged in a cache of the upstream is fresh for the rest only."""
+    assert aged(30.0, initial_age=29.0).is_fresh(SENT + 0.5)
+    assert not aged(30.0, initial_age=29.0).is_fresh(SENT + 1.0)
+
+
+def test_clocks_may_differ_a_little() -> None:
+    """Another replica's entry from the near future is fresh, one from further ahead never."""
+    entry = aged(30.0)
+
+    assert entry.is_fresh(SENT - CLOCK_TOLERANCE)
+    assert not entry.is_from_the_future(SENT - CLOCK_TOLERANCE)
+    assert not entry.is_fresh(SENT - CLOCK_TOLERANCE - 0.25)
+    assert entry.is_from_the_future(SENT - CLOCK_TOLERANCE - 0.25)
+
+
+def test_reported_age_hides_no_clock_set_back() -> None:
+    """An entry from an hour ahead is not fresh for the Age that came with it."""
+    assert not aged(7200.0, initial_age=3600.0).is_fresh(SENT - 3600.0)
+
+
+@given(st.floats(-2.0, 2.0))
+def test_no_lifetime_is_never_fresh(passed: float) -> None:
+    """A lifetime of zero holds in spite of the tolerance for clocks."""
+    assert not aged(0.0).is_fresh(SENT + passed)
+
+
+@given(versions, moments, versions, moments)
+def test_the_later_version_supersedes_then_the_later_fetch(
+    one: int, sent: float, other: int, other_sent: float
+) -> None:
+    """The order is the one of (updated_at, confirmed_at)."""
+    expected = one > other or (one == other and sent >= other_sent)
+
+    assert at(sent, one).supersedes(at(other_sent, other)) is expected
+
+
+@given(*[st.builds(at, moments, versions)] * 3)
+def test_supersedes_is_a_total_transitive_order(a: Entry, b: Entry, c: Entry) -> None:
+    """Of two one always may replace the other, and no three can replace each other in a ring."""
+    assert a.supersedes(b) or b.supersedes(a)
+    assert a.supersedes(c) or not (a.supersedes(b) and b.supersedes(c))
+    if a.supersedes(b) and b.supersedes(a):
+        assert (a.updated_at, a.confirmed_at) == (b.updated_at, b.confirmed_at)
+
+
+@given(moments, moments, versions | st.none())
+def test_negative_entries_are_ordered_by_their_fetch(
+    sent: float, other_sent: float, other: int | None
+) -> None:
+    """Whether there is a training is told by whoever asked later, whatever version was seen."""
+    negative, second = at(sent, None), at(other_sent, other)
+
+    assert negative.supersedes(second) is (sent >= other_sent)
+    assert second.supersedes(negative) is (other_sent >= sent)
+
+
+def test_only_what_has_no_version_is_negative() -> None:
+    """The remembered 404 is told by its missing version, not by its status."""
+    assert at(SENT, None).is_negative
+    assert not at(SENT).is_negative
+
+
+@pytest.mark.parametrize(
+    ("entry", "floor", "below"),
+    [
+        (at(1.0, 1), floor_of(1), False),
+        (at(1.0, 1), floor_of(2), True),
+        (at(1.0, 2), floor_of(1), False),
+        (at(1.0, 1), floor_of(None), False),
+        (at(1.0, 1, generation=1), floor_of(1, generation=1), False),
+        (at(1.0, 9, generation=1), floor_of(1, generation=2), True),
+        (at(1.0, 1, generation=2), floor_of(1, generation=1), False),
+        (at(1.0, 1), floor_of(1, started=2.0), False),
+        (at(1.0, None), floor_of(None), False),
+        (at(1.0, None), floor_of(3, started=1.0), False),
+        (at(1.0, None), floor_of(3, started=2.0), True),
+        (at(1.0, None, generation=1), floor_of(None, generation=2), True),
+    ],
+)
+def test_what_a_floor_rules_out(entry: Entry, floor: Floor, below: bool) -> None:
+    """A generation passed, a version passed; a negative entry by all that was learnt later."""
+    assert entry.is_below(floor) is below
+
+
+@given(versions | st.none(), versions | st.none(), moments)
+def test_another_epoch_rules_out_everything(
+    updated_at: int | None, known: int | None, sent: float
+) -> None:
+    """After a flush of Redis no generation from before means anything."""
+    before = replace(at(sent, updated_at, generation=7), epoch="before")
+
+    assert before.is_below(floor_of(known))
+
+
+@given(versions, versions, moments, st.integers(0, 2), st.integers(0, 2))
+def test_a_floor_only_ever_rules_out_more(
+    seen: int, known: int, sent: float, generation: int, risen: int
+) -> None:
+    """What one floor rules out stays so while generation and version rise."""
+    entry = at(sent, seen, generation=1)
+    risen_floor = floor_of(known + risen, generation + risen)
+
+    assert not entry.is_below(floor_of(known, generation)) or entry.is_below(risen_floor)

@@ -1,0 +1,237 @@
+"""The fields of an entry: what is kept of upstream's, what we say ourselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.core.entry import Entry, Headers
+from gateway.core.headers import (
+    as_text,
+    delta_seconds,
+    directives,
+    end_to_end,
+    etag_of,
+    first,
+    last_modified_of,
+    not_modified_fields,
+    stored_fields,
+    wants_only_if_cached,
+)
+from gateway.core.instant import Instant, parse_http_date, parse_instant, to_rfc3339
+from tests.doubles.stored import entry_of
+
+SECOND = 1_000_000_000
+DATE = "Wed, 01 Jan 2025 12:00:00 GMT"
+NOON = parse_instant("2025-01-01T12:00:00Z")
+
+HOP_BY_HOP = (
+    *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authentication-info"),
+    *(b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding"),
+    b"upgrade",
+)
+# What we say ourselves, or what is untrue once the body was read and decoded.
+REPLACED = (
+    *(b"age", b"alt-svc", b"cache-control", b"cache-status", b"content-encoding"),
+    *(b"content-length", b"date", b"expires", b"pragma", b"set-cookie"),
+    *(b"training-updated-at", b"vary", b"x-request-id"),
+)
+KEPT = (b"content-type", b"content-language", b"server", b"x-one", b"x-two", b"link")
+VALIDATORS = (b"etag", b"last-modified")
+
+_mixed_case = st.sampled_from([*HOP_BY_HOP, *KEPT]).flatmap(
+    lambda name: st.sampled_from([name, name.upper(), b" " + name, name + b"\t"])
+)
+_connections = st.lists(_mixed_case, max_size=3).map(
+    lambda names: (b"connection", b",".join(names))
+)
+_fields = st.tuples(st.sampled_from([*HOP_BY_HOP, *REPLACED, *KEPT, *VALIDATORS]), st.just(b"v"))
+messages = st.lists(_fields | _connections, max_size=12).map(tuple)
+
+
+def with_fields(*headers: tuple[bytes, bytes], updated_at: Instant | None = NOON) -> Entry:
+    """An entry whose upstream sent these, dated DATE."""
+    return replace(entry_of(updated_at=updated_at, headers=headers), date=DATE)
+
+
+@given(messages)
+def test_only_end_to_end_fields_pass(headers: Headers) -> None:
+    """Nothing hop-by-hop, nothing that Connection names, no cookie; the rest as it came."""
+    named: list[bytes] = []
+    for name, value in headers:
+        if name == b"connection":
+            named += [part.strip().lower() for part in value.split(b",")]
+    expected = []
+    for name, value in headers:
+        if name in (*KEPT, *VALIDATORS) and name not in named:
+            expected.append((name, value))
+
+    assert list(end_to_end(headers)) == expected
+
+
+def test_first_is_the_first_of_a_name() -> None:
+    """Order counts; a missing field is None, an empty one is empty."""
+    headers = ((b"a", b""), (b"b", b"1"), (b"b", b"2"))
+
+    assert (first(headers, b"a"), first(headers, b"b"), first(headers, b"c")) == (b"", b"1", None)
+
+
+def test_as_text_takes_the_first_of_a_name() -> None:
+    """A second field of a name adds nothing, and no byte is refused."""
+    assert as_text(((b"a", b"1"), (b"a", b"2"), (b"b", b"\xff"))) == {"a": "1", "b": "\xff"}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, 0.0),
+        (b"", 0.0),
+        (b"0", 0.0),
+        (b" 17\t", 17.0),
+        (b"17, 99", 17.0),
+        (b"-1", 0.0),
+        (b"1.5", 0.0),
+        (b"soon", 0.0),
+        (b"\xb2", 0.0),
+        (b"2147483648", 2.0**31),
+        (b"2147483649", 2.0**31),
+        (b"9" * 10_000, 2.0**31),
+    ],
+)
+def test_delta_seconds(value: bytes | None, seconds: float) -> None:
+    """RFC 9111, 1.2.2 and 5.1: bounded, of a list the first, of anything else nothing."""
+    assert delta_seconds(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (b"no-store", {b"no-store"}),
+        (b" Private , MAX-AGE=0", {b"private", b"max-age"}),
+        (b'private="a, no-store", x="\\", no-store"', {b"private", b"x"}),
+    ],
+)
+def test_directives(value: bytes, names: set[bytes]) -> None:
+    """Names without case and argument; what a quoted argument says is none."""
+    assert directives(value) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (None, False),
+        (b"", False),
+        (b"only-if-cached", True),
+        (b"max-age=0,Only-If-Cached", True),
+        (b"max-age=0 , only-if-cached , no-cache", True),
+        (b"x-only-if-cached", False),
+        (b"only-if-cached-please", False),
+        (b'x="only-if-cached"', False),
+        (b'x="a, only-if-cached, b"', False),
+    ],
+)
+def test_only_if_cached(value: bytes | None, wanted: bool) -> None:
+    """The directive, wherever it stands in the list, and nothing that looks like it."""
+    assert wants_only_if_cached(value) is wanted
+
+
+def test_etag_is_the_upstreams_or_ours() -> None:
+    """Theirs verbatim, weak or not; else a strong one that tells bodies apart."""
+    ours, other = etag_of(entry_of(body=b"1")), etag_of(entry_of(body=b"2"))
+
+    assert etag_of(with_fields((b"etag", b'W/"theirs"'))) == b'W/"theirs"'
+    assert ours == b'"%s"' % entry_of(body=b"1").digest.encode()
+    assert ours != other
+
+
+@given(st.integers(0, 120_000_000).map(lambda micros: micros * 1_000))
+@example(60 * SECOND)
+@example(60 * SECOND - 1_000)
+def test_last_modified_only_a_minute_after_the_edit(before: int) -> None:
+    """Until then a second edit within the same second could still make a false 304."""
+    updated_at = Instant(NOON - before)
+
+    text = last_modified_of(with_fields(updated_at=updated_at))
+
+    assert (text is not None) is (before >= 60 * SECOND)
+    if text is not None:
+        assert parse_http_date(text.decode()) == updated_at // SECOND
+
+
+def test_last_modified_is_the_upstreams_where_it_sends_one() -> None:
+    """Theirs verbatim, however young."""
+    assert last_modified_of(with_fields((b"last-modified", b"theirs"))) == b"theirs"
+
+
+def test_without_a_date_there_is_no_last_modified() -> None:
+    """How old the version was when it was confirmed is not known then."""
+    assert last_modified_of(replace(entry_of(), date="")) is None
+
+
+def test_the_stored_fields_of_a_training() -> None:
+    """The upstream's fields, then ours, each once."""
+    earlier = Instant(NOON - 61 * SECOND)
+    entry = with_fields((b"content-type", b"application/json; v=2"), updated_at=earlier)
+
+    assert stored_fields(replace(entry, freshness_lifetime=28.9), vary=True) == (
+        (b"content-type", b"application/json; v=2"),
+        (b"content-length", b"%d" % len(entry.body)),
+        (b"etag", etag_of(entry)),
+        (b"last-modified", b"Wed, 01 Jan 2025 11:58:59 GMT"),
+        (b"date", DATE.encode()),
+        (b"cache-control", b"private, max-age=28"),
+        (b"vary", b"Authorization"),
+        (b"training-updated-at", to_rfc3339(earlier).encode()),
+    )
+
+
+def test_a_negative_entry_has_no_validators() -> None:
+    """There is nothing that a 304 could confirm, whatever the upstream sent with its 404."""
+    theirs = ((b"etag", b'"theirs"'), (b"last-modified", DATE.encode()))
+    fields = dict(stored_fields(with_fields(*theirs, updated_at=None), vary=True))
+
+    assert not fields.keys() & {b"etag", b"last-modified", b"training-updated-at"}
+    assert fields[b"cache-control"] == b"private, max-age=30"
+
+
+def test_vary_is_said_where_answers_depend_on_the_caller() -> None:
+    """In mode `open` they do not; the upstream's own Vary is no word about us."""
+    entry = with_fields((b"vary", b"Accept-Encoding"))
+
+    assert dict(stored_fields(entry, vary=True))[b"vary"] == b"Authorization"
+    assert b"vary" not in dict(stored_fields(entry, vary=False))
+
+
+def test_json_is_said_where_the_upstream_named_no_type() -> None:
+    """Nobody has to guess what the bytes are."""
+    assert dict(stored_fields(with_fields(), vary=True))[b"content-type"] == b"application/json"
+
+
+@given(messages, st.booleans(), st.booleans())
+def test_no_stored_field_is_said_twice(headers: Headers, vary: bool, negative: bool) -> None:
+    """Whatever an older release stored, what we say replaces the upstream's."""
+    entry = with_fields(*headers, updated_at=None if negative else NOON)
+    ours = {*REPLACED, *VALIDATORS}
+
+    names = [name for name, _ in stored_fields(entry, vary=vary) if name in ours]
+
+    assert len(names) == len(set(names))
+    assert not {b"set-cookie", b"content-encoding", b"age"} & set(names)
+
+
+def test_a_304_carries_what_rfc_9110_wants() -> None:
+    """15.4.5: the fields that would have been sent with 200 and guide caches; no others."""
+    earlier = Instant(NOON - 61 * SECOND)
+    entry = with_fields((b"server", b"x"), (b"content-location", b"/t/1"), updated_at=earlier)
+    stored = stored_fields(entry, vary=True)
+
+    fields = not_modified_fields(stored)
+
+    assert set(fields) <= set(stored)
+    assert {name for name, _ in fields} == {
+        *(b"cache-control", b"content-location", b"date", b"etag"),
+        *(b"last-modified", b"training-updated-at", b"vary"),
+    }

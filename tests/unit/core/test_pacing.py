@@ -1,0 +1,329 @@
+"""Pacing: breaker, gate and window against slow obvious models."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.pacing import (
+    FIRST_HOLD,
+    LAST_HOLD,
+    LONGEST_HOLD,
+    SHORTEST_HOLD,
+    Breaker,
+    BreakerRule,
+    Gate,
+    WindowLog,
+    backoff,
+)
+from gateway.core.status import Circuit
+
+RULE = BreakerRule(threshold=3, base=1.0, cap=8.0, patience=10.0)
+PATIENCE = 10.0
+
+jitters = st.floats(0, 1, exclude_max=True)
+# Quarters are exact in binary: models may compare without a tolerance.
+steps = st.integers(0, 40).map(lambda quarters: quarters / 4)
+
+
+def opened(now: float = 0.0) -> Breaker:
+    """A breaker that failures have just opened, for RULE.base seconds."""
+    breaker = Breaker()
+    for _ in range(RULE.threshold):
+        breaker = breaker.record_failure(RULE, now, jitter=0.0)
+    return breaker
+
+
+def probed(breaker: Breaker, now: float) -> Breaker:
+    """The breaker with a probe under way since `now`."""
+    probing = breaker.try_call(RULE, now)
+    assert probing is not None
+    return probing
+
+
+# Back-off
+
+
+@given(st.integers(-5, 10_000), st.floats(0.01, 10), st.floats(10, 1000), jitters)
+def test_backoff_stays_within_its_bounds(
+    attempt: int, base: float, cap: float, jitter: float
+) -> None:
+    """It is at least half the base and never more than the cap, however many attempts."""
+    assert base / 2 <= backoff(attempt, base, cap, jitter) <= cap
+
+
+def test_backoff_doubles_up_to_its_cap() -> None:
+    """Each failure doubles the wait until the cap."""
+    waits = [backoff(attempt, 1.0, 5.0, jitter=0.0) for attempt in range(1, 6)]
+    assert waits == [1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_backoff_is_spread_by_jitter() -> None:
+    """Jitter takes away up to half."""
+    assert backoff(1, 4.0, 60.0, jitter=0.5) == 3.0
+
+
+# Breaker
+
+
+def test_a_breaker_opens_at_its_threshold() -> None:
+    """One failure less than the threshold leaves it closed."""
+    breaker = Breaker().record_failure(RULE, 0.0, 0.0).record_failure(RULE, 0.0, 0.0)
+    assert breaker.circuit is Circuit.CLOSED
+    assert breaker.try_call(RULE, 0.0) == breaker
+    assert breaker.record_failure(RULE, 0.0, 0.0).circuit is Circuit.OPEN
+
+
+def test_a_success_starts_the_count_again() -> None:
+    """Only failures in a row count."""
+    breaker = Breaker().record_failure(RULE, 0.0, 0.0).record_failure(RULE, 0.0, 0.0)
+    assert breaker.record_success().record_failure(RULE, 0.0, 0.0).circuit is Circuit.CLOSED
+
+
+def test_an_open_breaker_refuses_until_its_time() -> None:
+    """Nothing goes before the time, and it says how long that is."""
+    breaker = opened()
+    assert breaker.try_call(RULE, 0.75) is None
+    assert breaker.wait(0.75) == 0.25
+    assert breaker.wait(2.0) == 0.0
+    assert Breaker().wait(0.0) == 0.0
+
+
+def test_one_probe_at_a_time() -> None:
+    """While the probe is under way nobody else calls."""
+    breaker = probed(opened(), 1.0)
+    assert breaker.circuit is Circuit.HALF_OPEN
+    assert breaker.try_call(RULE, 2.0) is None
+
+
+def test_a_probe_that_succeeds_closes_it() -> None:
+    """After it, everything is as at the start."""
+    assert probed(opened(), 1.0).record_success() == Breaker()
+
+
+def test_a_probe_that_fails_opens_it_for_longer() -> None:
+    """One failed probe is enough, whatever the threshold, and the wait doubles."""
+    breaker = probed(opened(), 1.0).record_failure(RULE, 2.0, jitter=0.0)
+    assert breaker.circuit is Circuit.OPEN
+    assert breaker.wait(2.0) == 2.0
+
+
+def test_a_probe_that_is_lost_gives_way() -> None:
+    """A probe cancelled without a word does not keep it open for ever."""
+    breaker = probed(opened(), 1.0)
+    assert breaker.try_call(RULE, 1.0 + RULE.patience) is not None
+
+
+def test_what_ends_late_changes_nothing() -> None:
+    """Calls sent before it opened neither close it nor put the time off."""
+    breaker = opened()
+    assert breaker.record_success() == breaker
+    assert breaker.record_failure(RULE, 0.5, jitter=0.0) == breaker
+
+
+def test_a_threshold_of_one_opens_at_once() -> None:
+    """The first failure opens it, as Redis' breaker wants it."""
+    rule = BreakerRule(threshold=1, base=1.0, cap=1.0, patience=1.0)
+    assert Breaker().record_failure(rule, 0.0, 0.0).circuit is Circuit.OPEN
+
+
+@given(st.lists(st.tuples(steps, st.sampled_from(["call", "success", "failure"]))))
+def test_an_open_breaker_lets_through_one_call_a_patience(events: list[tuple[float, str]]) -> None:
+    """Once open, calls are never less than the shorter of back-off and patience apart."""
+    breaker, now, last = Breaker(), 0.0, float("-inf")
+    for step, event in events:
+        now += step
+        was_closed = breaker.circuit is Circuit.CLOSED
+        if event == "call":
+            after = breaker.try_call(RULE, now)
+            if after is not None and not was_closed:
+                assert now - last >= min(RULE.base, RULE.patience)
+                last = now
+            breaker = after or breaker
+        elif event == "success":
+            breaker = breaker.record_success()
+            last = float("-inf") if breaker == Breaker() else last
+        else:
+            breaker = breaker.record_failure(RULE, now, jitter=0.0)
+
+
+# Gate
+
+
+def test_an_open_gate_needs_no_probe() -> None:
+    """At the start everything passes."""
+    assert Gate().is_open
+    assert Gate().wait(0.0) == 0.0
+    assert Gate().try_probe(0.0, PATIENCE) is None
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "held"),
+    [(17.0, 17.0), (0.0, SHORTEST_HOLD), (-3.0, SHORTEST_HOLD), (1e9, LONGEST_HOLD)],
+)
+def test_a_gate_stays_closed_as_long_as_upstream_says(retry_after: float, held: float) -> None:
+    """Within a second and an hour, upstream's word counts."""
+    gate = Gate().close(100.0, retry_after, jitter=0.0)
+    assert not gate.is_open
+    assert gate.wait(100.0) == held
+
+
+def test_a_gate_holds_longer_each_time_it_is_told_nothing() -> None:
+    """Without a hint the hold doubles with each refused probe, up to a bound."""
+    gate, now, holds = Gate(), 0.0, []
+    for _ in range(6):
+        gate = gate.close(now, None, jitter=0.0)
+        holds.append(gate.wait(now))
+        now += gate.wait(now)
+        gate = gate.try_probe(now, PATIENCE) or gate
+    assert holds == [FIRST_HOLD, 60.0, 120.0, 240.0, LAST_HOLD, LAST_HOLD]
+
+
+@given(st.floats(-1e6, 1e6) | st.none(), jitters)
+def test_a_gate_never_opens_before_its_time(retry_after: float | None, jitter: float) -> None:
+    """Jitter only adds, at most a tenth, and the bounds hold with it."""
+    wanted = FIRST_HOLD if retry_after is None else retry_after
+    held = Gate().close(0.0, retry_after, jitter).wait(0.0)
+    assert SHORTEST_HOLD <= held <= LONGEST_HOLD
+    assert held >= min(wanted, LONGEST_HOLD)
+
+
+def test_a_straggler_only_puts_the_time_off() -> None:
+    """A 429 of a call sent before it closed does not shorten the hold, nor count again."""
+    gate = Gate().close(0.0, 60.0, jitter=0.0).close(1.0, 5.0, jitter=0.0)
+    assert gate == Gate(60.0, refusals=1)
+    assert gate.close(1.0, 90.0, jitter=0.0) == Gate(91.0, refusals=1)
+
+
+def test_a_probe_reopens_it() -> None:
+    """A probe that is answered otherwise than 429 lets everybody through."""
+    gate = Gate().close(0.0, 5.0, jitter=0.0)
+    probing = gate.try_probe(5.0, PATIENCE)
+    assert gate.try_probe(4.75, PATIENCE) is None
+    assert probing is not None
+    assert probing.reopen() == Gate()
+
+
+def test_a_late_success_does_not_reopen_it() -> None:
+    """An answer to a call sent before the 429 says nothing about now."""
+    gate = Gate().close(0.0, 5.0, jitter=0.0)
+    assert gate.reopen() == gate
+    assert Gate().reopen() == Gate()
+
+
+@given(st.lists(st.tuples(steps, st.sampled_from(["probe", "probe", "refused", "answered"]))))
+def test_a_gate_never_lets_through_two_probes(events: list[tuple[float, str]]) -> None:
+    """From one probe to its verdict, or to the end of patience, there is no second."""
+    gate, now, probe_sent = Gate().close(0.0, 1.0, jitter=0.0), 0.0, None
+    for step, event in events:
+        now += step
+        if event == "probe":
+            probing = gate.try_probe(now, PATIENCE)
+            if probing is not None:
+                assert probe_sent is None or now - probe_sent >= PATIENCE
+                gate, probe_sent = probing, now
+        elif event == "refused":
+            gate, probe_sent = gate.close(now, 2.0, jitter=0.0), None
+        elif probe_sent is not None:
+            gate, probe_sent = gate.reopen(), None
+            assert gate.is_open
+
+
+# Window
+
+
+class SlowWindow:
+    """The obvious model: keeps every call for ever and counts those of the last window."""
+
+    def __init__(self, limit: int, window: float) -> None:
+        self.limit = limit
+        self.window = window
+        self.calls: list[float] = []
+
+    def count(self, now: float) -> int:
+        """Calls in (now - window, now]."""
+        return sum(now - self.window < call <= now for call in self.calls)
+
+
+@given(st.integers(1, 6), st.lists(st.tuples(steps, st.booleans())))
+def test_a_window_grants_what_the_slow_model_grants(
+    limit: int, events: list[tuple[float, bool]]
+) -> None:
+    """Neither a call too many nor one too few, with calls given back in between."""
+    log, model, now = WindowLog(limit, 10.0), SlowWindow(limit, 10.0), 0.0
+    for step, returned in events:
+        now += step
+        room = model.limit - model.count(now)
+        assert log.available(now) == room
+        granted = log.try_take(now) == 0.0
+        assert granted == (room > 0)
+        if granted and returned:
+            log.give_back(now)
+        elif granted:
+            model.calls.append(now)
+
+
+@given(
+    st.integers(1, 20),
+    st.floats(0.1, 100),
+    st.floats(0, 1e9),
+    st.lists(st.floats(0, 30), max_size=60),
+)
+def test_no_window_holds_more_than_the_limit(
+    limit: int, window: float, start: float, gaps: list[float]
+) -> None:
+    """Whenever callers come, no window that begins at a call holds more than the limit."""
+    log, now, granted = WindowLog(limit, window), start, []
+    for gap in gaps:
+        now += gap
+        if log.try_take(now) == 0.0:
+            granted.append(now)
+    for first in granted:
+        assert sum(first <= call < first + window for call in granted) <= limit
+
+
+def test_a_refusal_says_when() -> None:
+    """The wait it names is as long as needed and no longer."""
+    log = WindowLog(2, 60.0)
+    assert [log.try_take(0.0), log.try_take(15.0)] == [0.0, 0.0]
+    assert log.try_take(20.0) == 40.0
+    assert log.try_take(59.75) == 0.25
+    assert log.try_take(60.0) == 0.0
+    assert log.try_take(60.0) == 15.0
+
+
+def test_giving_back_what_is_no_longer_known_does_nothing() -> None:
+    """A stamp that has lapsed, or never was, frees nothing."""
+    log = WindowLog(2, 60.0)
+    log.try_take(10.0)
+    log.give_back(9.0)
+    log.give_back(11.0)
+    assert log.available(10.0) == 1
+
+
+def test_an_unknown_past_starts_paced() -> None:
+    """The first call goes at once, the next ones at the mean rate, never a burst."""
+    log, now, granted = WindowLog.paced(4, 60.0, now=1000.0), 1000.0, []
+    for _ in range(6):
+        while wait := log.try_take(now):
+            now += wait
+        granted.append(now)
+    assert granted == [1000.0, 1015.0, 1030.0, 1045.0, 1060.0, 1075.0]
+
+
+@pytest.mark.parametrize(("free", "available"), [(0, 0), (1, 1), (3, 3), (4, 4), (9, 4)])
+def test_how_many_may_go_at_once_is_a_parameter(free: int, available: int) -> None:
+    """With `free` calls at once, the others still come at the mean rate."""
+    log = WindowLog.paced(4, 60.0, now=1000.0, free=free)
+    assert log.available(1000.0) == available
+    assert log.available(1015.0) == min(4, available + 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "window"), [(0, 60.0), (-1, 60.0), (1, 0.0), (1, -1.0), (1, float("nan"))]
+)
+def test_a_pace_that_is_none_is_refused(limit: int, window: float) -> None:
+    """No calls at all, or no time, is a mistake of ours."""
+    with pytest.raises(ValueError, match="no pace"):
+        WindowLog(limit, window)

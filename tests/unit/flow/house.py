@@ -1,0 +1,171 @@
+"""A replica with all its floors but the drivers, and the answers that its upstream gives."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable
+
+from gateway.adapters.ledger import Ledger, LocalBudget
+from gateway.adapters.memory import MemoryStore
+from gateway.core.access import Caller
+from gateway.core.entry import Headers, Key
+from gateway.core.headers import Handling
+from gateway.core.policy import Windows
+from gateway.core.reply import Reply
+from gateway.core.status import Outcome
+from gateway.flow.fetch import Fetcher
+from gateway.flow.outbound import Outbound
+from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.tiers import Tiers
+from gateway.ports import Held, SharedStore
+from tests.doubles.clock import FakeClock
+from tests.doubles.observer import RecordingObserver
+from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedStore
+from tests.doubles.shared import InMemoryShared
+from tests.doubles.upstream import ScriptedUpstream
+
+KEY = Key("p1", "trn_1")
+CALLER = Caller("passthrough", "default", "p1", "default", "token-1", owns_token=True)
+OURS = Caller("open", "default", "p1", "default", "our-token", owns_token=False)
+WINDOWS = Windows(soft_wait=60.0)
+IMPATIENT = Windows(soft_wait=0.0)
+
+# Ages of an entry that was fetched with those windows.
+STALE = 31.0
+SOFT = 400.0
+UNUSABLE = 90_000.0
+
+
+def epochs() -> Callable[[], str]:
+    """Entropy that never repeats, and is the same each time."""
+    counter = itertools.count(0xABC0)
+    return lambda: f"{next(counter):016x}"
+
+
+def training(minute: int, training_id: str = "trn_1", title: str = "Refunds") -> bytes:
+    """The version of that minute, as upstream writes it; the clock starts in the 13th."""
+    written = f"2023-11-14T22:{minute:02d}:00Z"
+    return json.dumps(
+        {
+            "id": training_id,
+            "title": title,
+            "content": "Refund within 30 days.",
+            "draft_title": None,
+            "draft_content": None,
+            "type": "BEHAVIORAL",
+            "is_draft": False,
+            "directory_id": None,
+            "restricted_to_channels": [],
+            "restricted_to_segments": [],
+            "current_version": minute,
+            "published_at": written,
+            "created_at": "2023-11-01T00:00:00Z",
+            "updated_at": written,
+        }
+    ).encode()
+
+
+def ok(minute: int, *headers: tuple[bytes, bytes], training_id: str = "trn_1") -> Reply:
+    """A 200 with the version of that minute."""
+    fields: Headers = ((b"content-type", b"application/json"), *headers)
+    return Reply(200, fields, training(minute, training_id))
+
+
+def says(status: int, *headers: tuple[bytes, bytes], message: str = "No") -> Reply:
+    """An error in the API's own words."""
+    body = json.dumps({"statusCode": status, "message": message}).encode()
+    return Reply(status, ((b"content-type", b"application/json"), *headers), body)
+
+
+def page(status: int) -> Reply:
+    """The CDN's own page."""
+    return Reply(status, ((b"content-type", b"text/html"),), b"<html>Attention</html>")
+
+
+class Redis:
+    """What replicas share, with a switch."""
+
+    def __init__(self, clock: FakeClock, limit: int | None = None) -> None:
+        self.switch = Switch()
+        self.memory = InMemoryShared(clock, epochs())
+        self.store = SwitchedStore(self.memory, self.switch)
+        self.budget = SwitchedBudget(
+            LocalBudget(clock, limit, 60.0, start_paced=False), self.switch
+        )
+
+
+class Replica:
+    """One process of the gateway; without `redis` it is alone."""
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        redis: Redis | None = None,
+        *,
+        windows: Windows = WINDOWS,
+        limit: int | None = None,
+        caller: Caller = CALLER,
+    ) -> None:
+        self.clock = clock
+        self.caller = caller
+        self.upstream = ScriptedUpstream()
+        self.observer = RecordingObserver()
+        self.local = MemoryStore(1_000_000, lambda: None)
+        self.local_budget = LocalBudget(clock, limit, 60.0, start_paced=False)
+        self.shared: SharedStore = Ledger(clock, epochs()) if redis is None else redis.store
+        self.tiers = Tiers(self.local, self.shared, clock, windows, l1_lifetime=5.0, vary=True)
+        self.outbound = Outbound(
+            self.upstream,
+            self.local_budget if redis is None else redis.budget,
+            self.local_budget,
+            clock,
+            self.observer,
+            timeout=10.0,
+        )
+        self.fetcher = Fetcher(
+            self.tiers, self.outbound, clock, self.observer, windows, timeout=10.0
+        )
+        self.serving = Serving(self.tiers, self.fetcher, clock, self.observer, windows)
+
+    def peek(self, key: Key = KEY) -> Answer | None:
+        """What is answered at once."""
+        return self.serving.peek(Ask(key, self.caller))
+
+    async def get(self, key: Key = KEY, *, only_if_cached: bool = False) -> Answer:
+        """What is answered."""
+        return await self.serving.get(Ask(key, self.caller, only_if_cached))
+
+    async def fill(self, minute: int, key: Key = KEY, *headers: tuple[bytes, bytes]) -> Answer:
+        """Let the upstream give the version of that minute, and fetch it."""
+        self.upstream.then(ok(minute, *headers, training_id=key.training_id))
+        return await self.get(key)
+
+    async def land(self) -> None:
+        """Let background work end."""
+        await self.serving.land(5.0)
+
+
+def minute_of(answer: Answer) -> int:
+    """Which version an answer brings."""
+    assert isinstance(answer.content, Held)
+    text = answer.content.entry.updated_at_text
+    return int(text[14:16])
+
+
+async def settle() -> None:
+    """Let everybody run who can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def serve_stale(replica: Replica, age: float = STALE) -> None:
+    """Store the version of the first minute, and let it become so old."""
+    await replica.fill(1)
+    replica.clock.advance(age)
+
+
+def marks(answer: Answer) -> tuple[int, Outcome, Handling]:
+    """The version, and how it is marked."""
+    return minute_of(answer), answer.outcome, answer.handling

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.flow.explain import Explainer, Words
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, ok, says, training
+
+
+def explainer(replica: Replica) -> Explainer:
+    """Looks into that replica."""
+    return Explainer(replica.local, replica.shared, replica.clock, WINDOWS)
+
+
+async def explain(replica: Replica) -> Words:
+    """What it says of the key."""
+    return await explainer(replica).explain(KEY)
+
+
+def part(words: Words, name: str) -> Words:
+    """What is said of a tier or the floor, which must be something."""
+    found = words[name]
+    assert isinstance(found, dict)
+    return found
+
+
+async def test_what_is_not_stored_is_explained(replica: Replica) -> None:
+    """Nothing anywhere, and what would change that."""
+    assert await explain(replica) == {
+        "id": "trn_1",
+        "partition": "p1",
+        "l1": None,
+        "l2": None,
+        "floor": None,
+        "next_refresh": "on the first request: nothing is stored",
+    }
+
+
+async def test_both_tiers_and_the_floor_are_explained(replica: Replica, clock: FakeClock) -> None:
+    """With the times that decide."""
+    await replica.fill(1)
+    began = clock.now()
+    clock.advance(10.0)
+
+    words = await explain(replica)
+
+    l1, floor = part(words, "l1"), part(words, "floor")
+    assert l1 == words["l2"]
+    assert l1["updated_at"] == "2023-11-14T22:01:00Z"
+    assert (l1["status"], l1["bytes"]) == (200, len(training(1)))
+    assert (l1["age"], l1["freshness_lifetime"]) == (10.0, 30.0)
+    assert (l1["below_floor"], l1["plan"]) == (False, "serve")
+    assert floor["digest"] == l1["digest"]
+    assert (floor["generation"], floor["confirmed_at"]) == (0, began)
+    assert words["next_refresh"] == "on the first request in 20.0 s or later, when it is stale"
+
+
+async def test_a_stale_entry_is_refreshed_next(alone: Replica, clock: FakeClock) -> None:
+    """L1 is the only tier with a body here."""
+    await alone.fill(1)
+    clock.advance(31.0)
+
+    words = await explain(alone)
+
+    assert words["l2"] is None
+    assert part(words, "l1")["plan"] == "serve-and-refresh"
+    assert words["next_refresh"] == "on the next request: it is stale"
+
+
+async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: Redis) -> None:
+    """However fresh it is by its age."""
+    await replica.fill(1)
+    await redis.store.invalidate("trn_1", None)
+
+    words = await explain(replica)
+
+    assert part(words, "l1")["below_floor"]
+    assert part(words, "l1")["plan"] == "fetch"
+    assert words["next_refresh"] == "on the next request: it is below the floor"
+
+
+async def test_the_later_tier_tells_the_next_refresh(
+    replica: Replica, other: Replica, clock: FakeClock
+) -> None:
+    """L1 may be behind what another replica confirmed."""
+    await replica.fill(1)
+    clock.advance(31.0)
+    other.upstream.then(ok(1))
+    await other.get()
+    await other.land()
+
+    words = await explain(replica)
+
+    assert part(words, "l1")["plan"] == "serve-and-refresh"
+    assert words["next_refresh"] == "on the first request in 30.0 s or later, when it is stale"
+
+
+async def test_a_404_is_explained(replica: Replica) -> None:
+    """It has no version."""
+    replica.upstream.then(says(404))
+    await replica.get()
+
+    words = await explain(replica)
+
+    assert part(words, "l1")["updated_at"] is None
+    assert part(words, "floor")["updated_at"] is None
+
+
+async def test_redis_away_is_said(replica: Replica, redis: Redis) -> None:
+    """L1 is explained all the same."""
+    await replica.fill(1)
+    redis.switch.is_up = False
+
+    words = await explain(replica)
+
+    assert "away" in str(words["redis"])
+    assert part(words, "l1")["plan"] == "serve"
+    assert (words["l2"], words["floor"]) == (None, None)
+
+
+async def test_the_partitions_are_named(alone: Replica) -> None:
+    """Those in which this replica holds the training."""
+    for key in (Key("p2", "trn_1"), KEY, Key("p1", "trn_2")):
+        await alone.fill(1, key)
+
+    assert explainer(alone).partitions("trn_1") == ["p1", "p2"]
+
+
+@pytest.mark.parametrize("secret", ["token-1", "Refund within"])
+async def test_neither_body_nor_credential_is_shown(replica: Replica, secret: str) -> None:
+    """What is explained may be copied anywhere."""
+    await replica.fill(1)
+
+    assert secret not in json.dumps(await explain(replica))

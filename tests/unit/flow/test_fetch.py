@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
+from gateway.core.headers import etag_of
+from gateway.core.reply import Reply
+from gateway.core.status import Cause, DriftKind, FailureReason, InvalidReason, Purpose
+from gateway.core.status import StoreVerdict as Verdict
+from gateway.flow.fetch import Filled, Passed, Want
+from gateway.flow.singleflight import Course
+from gateway.ports import Held
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training
+
+ETAG = (b"etag", b'"v1"')
+MODIFIED = (b"last-modified", b"Tue, 14 Nov 2023 22:01:00 GMT")
+
+
+async def fetch(replica: Replica, reply: Reply, held: Held | None = None) -> Filled | Passed:
+    """Fetch the key, for a miss or to revalidate what is held."""
+    replica.upstream.then(reply)
+    purpose = Purpose.MISS if held is None else Purpose.REVALIDATION
+    want = Want(KEY, CALLER, purpose, held, ((b"traceparent", b"00-1"),))
+    return await replica.fetcher.fill(want, Course())
+
+
+async def fill(replica: Replica, reply: Reply, held: Held | None = None) -> Filled:
+    """Fetch the key and get an answer that can be given."""
+    filled = await fetch(replica, reply, held)
+    assert isinstance(filled, Filled)
+    return filled
+
+
+async def test_a_training_is_stored_byte_for_byte(alone: Replica) -> None:
+    """And is what the fetch brings."""
+    filled = await fill(alone, ok(1))
+
+    assert filled.held is alone.local.peek(KEY)
+    assert filled.held.entry.body == training(1)
+    assert (filled.forward_status, filled.verdict) == (200, Verdict.FIRST)
+    assert alone.observer.of("stored") == [(KEY, Verdict.FIRST)]
+
+
+async def test_the_call_is_the_callers(alone: Replica, clock: FakeClock) -> None:
+    """With its token, its headers to pass on, and the deadline of the whole call."""
+    await fill(alone, ok(1))
+
+    (call,) = alone.upstream.calls
+    assert (call.training_id, call.token, call.purpose) == ("trn_1", "token-1", Purpose.MISS)
+    assert call.extra == ((b"traceparent", b"00-1"),)
+    assert call.deadline == clock.monotonic() + 10.0
+    assert (call.etag, call.last_modified) == (None, None)
+
+
+async def test_a_token_is_not_shown(alone: Replica) -> None:
+    """Neither by what is wanted nor by the call that is made of it."""
+    await fill(alone, ok(1))
+
+    assert "token-1" not in repr(alone.upstream.calls)
+    assert "token-1" not in repr(Want(KEY, CALLER, Purpose.MISS))
+
+
+async def test_freshness_counts_from_before_the_call(alone: Replica, clock: FakeClock) -> None:
+    """A slow answer may have been made when it was asked for."""
+    began = clock.now()
+
+    async def slowly(call: object) -> Reply:
+        clock.advance(4.0)
+        return ok(1)
+
+    alone.upstream.then(slowly)
+    await alone.fetcher.fill(Want(KEY, CALLER, Purpose.MISS), Course())
+
+    held = alone.local.peek(KEY)
+    assert held is not None
+    assert held.entry.age(clock.now()) == 4.0
+    assert held.entry.confirmed_at == began
+
+
+async def test_freshness_is_jittered_downwards(alone: Replica, clock: FakeClock) -> None:
+    """By a tenth at most."""
+    clock.script([0.5])
+
+    assert (await fill(alone, ok(1))).held.entry.freshness_lifetime == 28.5
+
+
+async def test_validators_are_sent_where_upstream_gave_any(alone: Replica) -> None:
+    """The ones of what is held."""
+    held = (await fill(alone, ok(1, ETAG, MODIFIED))).held
+
+    await fill(alone, Reply(304, (), b""), held)
+
+    call = alone.upstream.calls[-1]
+    assert (call.etag, call.last_modified) == (ETAG[1], MODIFIED[1])
+
+
+async def test_our_own_etag_is_not_sent(alone: Replica) -> None:
+    """Upstream would not know it."""
+    held = (await fill(alone, ok(1))).held
+    assert etag_of(held.entry)
+
+    await fill(alone, ok(1), held)
+
+    assert alone.upstream.calls[-1].etag is None
+
+
+async def test_a_remembered_404_asks_without_conditions(alone: Replica) -> None:
+    """A 304 to it would mean nothing."""
+    held = (await fill(alone, says(404, ETAG))).held
+
+    await fill(alone, ok(1), held)
+
+    assert alone.upstream.calls[-1].etag is None
+
+
+async def test_a_304_renews(alone: Replica, clock: FakeClock) -> None:
+    """The same body, confirmed now."""
+    held = (await fill(alone, ok(1, ETAG))).held
+    clock.advance(40.0)
+
+    filled = await fill(alone, Reply(304, (ETAG,), b""), held)
+
+    assert (filled.forward_status, filled.verdict) == (304, Verdict.UNCHANGED)
+    assert filled.held.entry.body == training(1)
+    assert filled.held.entry.age(clock.now()) == 0.0
+    assert alone.local.peek(KEY) is filled.held
+
+
+async def test_a_304_that_nobody_asked_for_is_an_error(alone: Replica) -> None:
+    """There is nothing that it could renew."""
+    with pytest.raises(UpstreamError):
+        await fill(alone, Reply(304, (), b""))
+
+
+async def test_the_same_again_renews(alone: Replica, clock: FakeClock) -> None:
+    """It is no invalidation."""
+    held = (await fill(alone, ok(1))).held
+    clock.advance(40.0)
+
+    filled = await fill(alone, ok(1), held)
+
+    assert filled.verdict is Verdict.UNCHANGED
+    assert filled.held.entry.age(clock.now()) == 0.0
+    assert alone.observer.of("invalidated") == []
+    assert alone.observer.of("lagged") == []
+
+
+async def test_a_new_version_replaces_and_counts(alone: Replica, clock: FakeClock) -> None:
+    """As an invalidation by `updated_at`, with the time since it was written."""
+    held = (await fill(alone, ok(1))).held
+
+    filled = await fill(alone, ok(13), held)
+
+    assert filled.verdict is Verdict.CHANGED
+    assert alone.local.peek(KEY) is filled.held
+    assert alone.observer.of("invalidated") == [(Cause.UPDATED_AT, "trn_1", 1)]
+    assert alone.observer.of("lagged") == [(20.0,)]
+
+
+async def test_a_version_from_the_future_lags_by_nothing(alone: Replica, clock: FakeClock) -> None:
+    """Upstream's clock is ahead of ours."""
+    held = (await fill(alone, ok(1))).held
+    clock.step(-60.0)
+
+    await fill(alone, ok(13), held)
+
+    assert alone.observer.of("lagged") == [(0.0,)]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_gone_replaces_and_counts(alone: Replica, status: int) -> None:
+    """It is remembered for ten seconds, as an invalidation by `not_found`."""
+    held = (await fill(alone, ok(1))).held
+
+    filled = await fill(alone, says(status), held)
+
+    assert filled.held.entry.is_negative
+    assert filled.held.entry.freshness_lifetime == 10.0
+    assert alone.local.peek(KEY) is filled.held
+    assert alone.observer.of("invalidated") == [(Cause.NOT_FOUND, "trn_1", 1)]
+
+
+async def test_drift_is_told_and_stored(alone: Replica) -> None:
+    """A field that nobody knows is served like the others."""
+    body = training(1)[:-1] + b', "metadata": {}}'
+
+    filled = await fill(alone, Reply(200, (), body))
+
+    assert filled.held.entry.body == body
+    assert alone.observer.of("drifted") == [(DriftKind.UNKNOWN_FIELD, "metadata")]
+
+
+async def test_a_body_that_is_no_training_is_refused(alone: Replica) -> None:
+    """Counted twice: as a rejected payload and as a failure."""
+    with pytest.raises(InvalidPayload):
+        await fill(alone, Reply(200, (), b"{}"))
+
+    assert alone.local.entries == 0
+    ((reason, training_id, _),) = alone.observer.of("payload_rejected")
+    assert (reason, training_id) == (InvalidReason.ID_MISSING, "trn_1")
+    ((failure, _, _),) = alone.observer.of("upstream_failed")
+    assert failure is FailureReason.INVALID
+
+
+@pytest.mark.parametrize(("status", "rejected"), [(200, 1), (403, 0), (503, 0)])
+async def test_a_page_is_never_an_answer(alone: Replica, status: int, rejected: int) -> None:
+    """It is a failure, and as a 200 a rejected payload as well."""
+    with pytest.raises(UpstreamError):
+        await fill(alone, page(status))
+
+    assert alone.local.entries == 0
+    assert len(alone.observer.of("payload_rejected")) == rejected
+    assert [reason for reason, _, _ in alone.observer.of("upstream_failed")] == [
+        FailureReason.CHALLENGE
+    ]
+
+
+async def test_a_call_withheld_is_no_failure_of_upstream(clock: FakeClock) -> None:
+    """It was not asked."""
+    replica = Replica(clock, limit=1)
+    await fill(replica, ok(1))
+
+    with pytest.raises(BudgetExhausted):
+        await fill(replica, ok(1))
+
+    assert replica.observer.of("upstream_failed") == []
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+async def test_the_partition_is_the_keys(replica: Replica, redis: Redis, is_up: bool) -> None:
+    """What one credential fetched is not there for another, with Redis or without."""
+    redis.switch.is_up = is_up
+
+    await fill(replica, ok(1))
+
+    assert replica.local.keys() == [KEY]
+    assert replica.local.peek(Key("p2", "trn_1")) is None

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.errors import (
+    BudgetExhausted,
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, Purpose
+from gateway.ports import Call
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import Redis, Replica, ok
+
+SCOPE = "default"
+
+
+def call_at(clock: FakeClock, timeout: float = 10.0) -> Call:
+    """A call with so many seconds to go."""
+    return Call("trn_1", "token-1", Purpose.MISS, clock.monotonic() + timeout)
+
+
+def unreachable(*, sent: bool = False) -> UpstreamUnreachable:
+    """No connection, or one that broke."""
+    return UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=sent)
+
+
+def timeout(*, sent: bool = False) -> UpstreamTimeout:
+    """No connection in time, or no answer."""
+    return UpstreamTimeout("no time", FailureReason.CONNECT_TIMEOUT, sent=sent)
+
+
+def spent(replica: Replica) -> int:
+    """How many calls were charged to this replica."""
+    available = replica.local_budget.view(SCOPE).available
+    assert available is not None
+    return 10 - available
+
+
+@pytest.fixture
+def alone(clock: FakeClock) -> Replica:
+    """A replica without Redis that may make ten calls."""
+    return Replica(clock, limit=10)
+
+
+async def test_a_call_is_charged_and_answered(alone: Replica, clock: FakeClock) -> None:
+    """Once, whatever the answer says."""
+    alone.upstream.then(ok(1))
+
+    reply = await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert reply == ok(1)
+    assert spent(alone) == 1
+
+
+async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> None:
+    """The eleventh is withheld, and counted by its purpose."""
+    alone.upstream.always = ok(1)
+    for _ in range(10):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    with pytest.raises(BudgetExhausted) as caught:
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert caught.value.retry_after == 60.0
+    assert alone.upstream.count == 10
+    assert alone.observer.of("budget_denied") == [(Purpose.MISS, 60.0)]
+
+
+@pytest.mark.parametrize("failure", [unreachable(), timeout()])
+async def test_what_was_not_sent_is_tried_once_more(
+    alone: Replica, clock: FakeClock, failure: UpstreamFailure
+) -> None:
+    """After a short pause, as a retry; the first is given back."""
+    alone.upstream.then(failure, ok(1))
+
+    assert await alone.outbound.ask(SCOPE, call_at(clock)) == ok(1)
+
+    assert [call.purpose for call in alone.upstream.calls] == [Purpose.MISS, Purpose.RETRY]
+    assert clock.slept == [0.05]
+    assert spent(alone) == 1
+
+
+async def test_the_pause_is_jittered(alone: Replica, clock: FakeClock) -> None:
+    """Upwards, by the whole pause at most."""
+    clock.script([0.5])
+    alone.upstream.then(unreachable(), ok(1))
+
+    await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert clock.slept == [pytest.approx(0.075)]
+
+
+async def test_what_is_not_sent_twice_costs_nothing(alone: Replica, clock: FakeClock) -> None:
+    """There is one retry, and both are given back."""
+    alone.upstream.then(unreachable(), unreachable())
+
+    with pytest.raises(UpstreamUnreachable):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert alone.upstream.count == 2
+    assert spent(alone) == 0
+
+
+@pytest.mark.parametrize("failure", [unreachable(sent=True), timeout(sent=True)])
+async def test_what_may_have_been_sent_is_neither_repeated_nor_given_back(
+    alone: Replica, clock: FakeClock, failure: UpstreamFailure
+) -> None:
+    """It may have cost upstream a call."""
+    alone.upstream.then(failure)
+
+    with pytest.raises(type(failure)):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert alone.upstream.count == 1
+    assert spent(alone) == 1
+
+
+async def test_another_failure_is_not_repeated(alone: Replica, clock: FakeClock) -> None:
+    """Something came back, so something was sent."""
+    alone.upstream.then(UpstreamError("500", FailureReason.STATUS_5XX, status=500))
+
+    with pytest.raises(UpstreamError):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert alone.upstream.count == 1
+
+
+async def test_there_is_no_retry_beyond_the_deadline(alone: Replica, clock: FakeClock) -> None:
+    """The pause alone would take longer."""
+    alone.upstream.then(unreachable())
+
+    with pytest.raises(UpstreamUnreachable):
+        await alone.outbound.ask(SCOPE, call_at(clock, timeout=0.05))
+
+    assert alone.upstream.count == 1
+
+
+async def test_a_retry_that_cannot_be_paid_leaves_the_failure_standing(clock: FakeClock) -> None:
+    """What happened is that upstream was not reached."""
+    replica = Replica(clock, limit=1)
+
+    async def lose_the_race(call: Call) -> Reply:
+        await replica.local_budget.close(SCOPE, 5.0)
+        raise unreachable()
+
+    replica.upstream.then(lose_the_race)
+
+    with pytest.raises(UpstreamUnreachable):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert replica.upstream.count == 1
+
+
+async def test_redis_pays_while_it_is_there(clock: FakeClock) -> None:
+    """The local share is kept for its absence."""
+    redis = Redis(clock, limit=10)
+    replica = Replica(clock, redis, limit=10)
+    replica.upstream.then(ok(1))
+
+    await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert redis.budget.view(SCOPE).available == 9
+    assert spent(replica) == 0
+
+
+async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> None:
+    """There is always a limit."""
+    redis = Redis(clock, limit=10)
+    replica = Replica(clock, redis, limit=1)
+    replica.upstream.always = ok(1)
+    redis.switch.is_up = False
+
+    await replica.outbound.ask(SCOPE, call_at(clock))
+    with pytest.raises(BudgetExhausted):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert redis.budget.view(SCOPE).available == 10
+
+
+async def test_who_paid_gets_it_back(clock: FakeClock) -> None:
+    """Redis' budget for what Redis' budget paid."""
+    redis = Redis(clock, limit=10)
+    replica = Replica(clock, redis, limit=10)
+    replica.upstream.then(unreachable(), unreachable())
+
+    with pytest.raises(UpstreamUnreachable):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert redis.budget.view(SCOPE).available == 10
+    assert spent(replica) == 0
+
+
+async def test_what_cannot_be_given_back_stays_charged(clock: FakeClock) -> None:
+    """Redis went away during the call; the retry is paid locally, and given back."""
+    redis = Redis(clock, limit=10)
+    replica = Replica(clock, redis, limit=10)
+
+    async def lose_redis(call: Call) -> Reply:
+        redis.switch.is_up = False
+        raise unreachable()
+
+    replica.upstream.then(lose_redis, unreachable())
+
+    with pytest.raises(UpstreamUnreachable):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert redis.budget.view(SCOPE).available == 9
+    assert spent(replica) == 0

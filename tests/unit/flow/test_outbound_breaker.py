@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.errors import (
+    CircuitOpen,
+    GateClosed,
+    UpstreamFailure,
+    UpstreamUnreachable,
+)
+from gateway.core.status import Circuit, FailureReason, Purpose
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
+from tests.unit.flow.house import Replica, ok
+
+
+async def test_ten_failures_in_a_row_open_the_breaker(alone: Replica) -> None:
+    """The next call is withheld for a second."""
+    await fail(alone, times=9)
+    assert alone.outbound.circuit is Circuit.CLOSED
+
+    await fail(alone)
+
+    with pytest.raises(CircuitOpen) as caught:
+        await ask(alone)
+    assert caught.value.retry_after == 1.0
+    assert alone.upstream.count == 10
+    assert alone.observer.of("circuit_moved") == [(Circuit.OPEN,)]
+
+
+async def test_each_failure_is_told(alone: Replica) -> None:
+    """With its reason."""
+    await fail(alone)
+
+    assert alone.observer.of("upstream_failed") == [(FailureReason.STATUS_5XX, "trn_1", "500")]
+
+
+async def test_a_success_in_between_counts_anew(alone: Replica) -> None:
+    """Only failures in a row open it."""
+    await fail(alone, times=9)
+    await succeed(alone)
+    await fail(alone, times=9)
+
+    assert alone.outbound.circuit is Circuit.CLOSED
+
+
+@pytest.mark.parametrize("failure", [refused(), invalid()])
+async def test_what_is_answered_does_not_open_the_breaker(
+    alone: Replica, failure: UpstreamFailure
+) -> None:
+    """Our token, or one training's body, is no reason to leave upstream alone."""
+    await fail(alone, failure, times=20)
+
+    assert alone.outbound.circuit is Circuit.CLOSED
+
+
+async def test_a_429_does_not_open_the_breaker(alone: Replica) -> None:
+    """That is the gate's business: upstream answers, and what failed before it counts no more."""
+    await fail(alone, times=9)
+    failure = await limit(alone)
+    await alone.outbound.failed(SCOPE, "trn_1", failure)
+    await alone.outbound.failed(SCOPE, "trn_1", broken())
+
+    assert alone.outbound.circuit is Circuit.CLOSED
+
+
+async def test_one_probe_closes_the_breaker(alone: Replica, clock: FakeClock) -> None:
+    """When the time is over one call goes; its success lets all go."""
+    await fail(alone, times=10)
+    clock.advance(1.0)
+    alone.upstream.then(ok(1))
+    await ask(alone)
+
+    with pytest.raises(CircuitOpen):
+        await ask(alone)
+
+    await alone.outbound.answered(SCOPE)
+    assert [state for (state,) in alone.observer.of("circuit_moved")] == [
+        Circuit.OPEN,
+        Circuit.HALF_OPEN,
+        Circuit.CLOSED,
+    ]
+    await succeed(alone)
+
+
+async def test_a_probe_that_fails_opens_it_for_longer(alone: Replica, clock: FakeClock) -> None:
+    """Twice as long."""
+    await fail(alone, times=10)
+    clock.advance(1.0)
+
+    await fail(alone)
+
+    with pytest.raises(CircuitOpen) as caught:
+        await ask(alone)
+    assert caught.value.retry_after == 2.0
+
+
+async def test_a_probe_may_retry(alone: Replica, clock: FakeClock) -> None:
+    """Its second attempt is not kept away by its first."""
+    await fail(alone, times=10)
+    clock.advance(1.0)
+    unsent = UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=False)
+    alone.upstream.then(unsent, ok(1))
+
+    await ask(alone)
+
+    assert alone.upstream.calls[-1].purpose is Purpose.RETRY
+
+
+async def test_a_probe_that_cannot_be_paid_lets_the_next_one_probe(clock: FakeClock) -> None:
+    """It was never sent."""
+    replica = Replica(clock)
+    await fail(replica, times=10)
+    clock.advance(1.0)
+    await replica.local_budget.close(SCOPE, 5.0)
+    with pytest.raises(GateClosed):
+        await ask(replica)
+
+    clock.advance(5.0)
+    await succeed(replica)
+
+    assert replica.outbound.circuit is Circuit.CLOSED

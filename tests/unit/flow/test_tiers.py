@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import asyncio
+
+from gateway.core.status import StoreVerdict, Tier
+from gateway.flow.singleflight import Course
+from tests.doubles.clock import FakeClock
+from tests.doubles.stored import version
+from tests.unit.flow.house import KEY, Redis, Replica
+from tests.unit.flow.offering import find, in_l1, outdated, put
+
+
+async def test_what_was_stored_is_in_both_tiers(replica: Replica, redis: Redis) -> None:
+    """The first version is answered with at once, and found by others."""
+    assert (await put(replica)).verdict is StoreVerdict.FIRST
+
+    held = replica.tiers.peek(KEY)
+
+    assert held is not None
+    assert held.entry == (await redis.store.lookup(KEY)).entry
+
+
+async def test_l1_asks_redis_again_after_its_lifetime(replica: Replica, clock: FakeClock) -> None:
+    """Five seconds after it was confirmed it answers no more, and again once it is confirmed."""
+    await put(replica)
+    clock.advance(4.9)
+    assert replica.tiers.peek(KEY) is not None
+    clock.advance(0.1)
+    assert replica.tiers.peek(KEY) is None
+
+    seen = await find(replica)
+
+    assert seen.tier is Tier.L1
+    assert replica.tiers.peek(KEY) is seen.held
+
+
+async def test_l1_alone_needs_no_confirmation(alone: Replica, clock: FakeClock) -> None:
+    """Without Redis the entry's own freshness decides."""
+    await put(alone)
+    clock.advance(3600.0)
+
+    assert alone.tiers.peek(KEY) is not None
+
+
+async def test_what_redis_holds_is_promoted(replica: Replica, other: Replica) -> None:
+    """With its head rendered; from then on L1 has it."""
+    await put(other)
+
+    seen = await find(replica)
+
+    assert (seen.tier, seen.below_floor) == (Tier.L2, False)
+    assert replica.tiers.peek(KEY) is seen.held
+    assert (b"vary", b"Authorization") in seen.held.head
+
+
+async def test_the_later_of_both_tiers_wins(
+    replica: Replica, other: Replica, clock: FakeClock
+) -> None:
+    """A version that another replica stored replaces what L1 holds."""
+    await put(replica, version(1))
+    await put(other, version(2))
+    clock.advance(5.0)
+
+    seen = await find(replica)
+
+    assert (seen.tier, seen.held.entry.updated_at) == (Tier.L2, version(2))
+    assert in_l1(replica) is seen.held.entry
+
+
+async def test_nothing_is_found_where_nothing_is(replica: Replica) -> None:
+    """Neither tier has it."""
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
+async def test_what_is_below_the_floor_is_found_and_not_promoted(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """It may rescue, that is all."""
+    await put(other)
+    await redis.store.invalidate(KEY.training_id, None)
+
+    seen = await find(replica)
+
+    assert seen.below_floor
+    assert in_l1(replica) is None
+
+
+async def test_an_outdated_look_up_does_not_promote(replica: Replica, other: Replica) -> None:
+    """It answers those who asked before."""
+    await put(other)
+
+    assert await replica.tiers.lookup(KEY, outdated()) is not None
+
+    assert in_l1(replica) is None
+
+
+async def test_a_look_up_does_not_undo_a_fetch_that_landed_meanwhile(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """It compares with what L1 holds when Redis answers, not when it was asked."""
+    await put(other, version(1))
+    redis.switch.hold()
+    look_up = asyncio.create_task(replica.tiers.lookup(KEY, Course()))
+    await asyncio.sleep(0)
+    await put(replica, version(2))
+
+    redis.switch.release()
+    seen = await look_up
+
+    assert seen is not None
+    assert seen.held.entry.updated_at == version(2)
+    assert in_l1(replica) is seen.held.entry

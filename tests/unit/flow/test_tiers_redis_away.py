@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from gateway.core.entry import Key, Ticket
+from gateway.core.status import StoreVerdict
+from gateway.flow.singleflight import Course
+from tests.doubles.clock import FakeClock
+from tests.doubles.stored import entry_of, version
+from tests.unit.flow.house import KEY, Redis, Replica
+from tests.unit.flow.offering import find, put
+
+
+async def test_a_ticket_without_redis_has_no_generation(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """It is timed by the clock that stands in for Redis'."""
+    redis.switch.is_up = False
+
+    assert await replica.tiers.begin(KEY) == Ticket("", 0, clock.now())
+
+
+async def test_l1_answers_alone(replica: Replica, redis: Redis, clock: FakeClock) -> None:
+    """However long ago it was confirmed."""
+    await put(replica)
+    redis.switch.is_up = False
+    clock.advance(3600.0)
+
+    assert replica.tiers.peek(KEY) is not None
+    assert (await find(replica)).held.entry.updated_at == version()
+
+
+async def test_a_fetch_is_held_in_l1(replica: Replica, redis: Redis) -> None:
+    """The first, a later one and the same again."""
+    redis.switch.is_up = False
+
+    verdicts = [(await put(replica, version(n))).verdict for n in (1, 2, 2)]
+
+    assert verdicts == [StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED]
+    assert (await find(replica)).held.entry.updated_at == version(2)
+
+
+async def test_an_older_version_does_not_overwrite(replica: Replica, redis: Redis) -> None:
+    """What is known instead is told."""
+    redis.switch.is_up = False
+    await put(replica, version(2))
+
+    stored = await put(replica, version(1))
+
+    assert stored.verdict is StoreVerdict.OLDER
+    assert stored.floor is not None
+    assert stored.floor.updated_at == version(2)
+    assert (await find(replica)).held.entry.updated_at == version(2)
+
+
+async def test_a_repeated_404_changes_nothing(replica: Replica, redis: Redis) -> None:
+    """Whatever its words."""
+    redis.switch.is_up = False
+    await put(replica, version(1))
+
+    first, second = await put(replica, None, b"gone"), await put(replica, None, b"still gone")
+
+    assert first.verdict is StoreVerdict.CHANGED
+    assert second.verdict is StoreVerdict.UNCHANGED
+
+
+async def test_a_failed_look_up_confirms_nothing(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """When Redis is back, L1 asks it at the first request."""
+    await put(replica)
+    clock.advance(6.0)
+    redis.switch.is_up = False
+    await find(replica)
+
+    redis.switch.is_up = True
+
+    assert replica.tiers.peek(KEY) is None
+
+
+async def test_a_later_version_in_redis_is_not_hidden(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """An entry fetched while Redis was away gives way as soon as it is back."""
+    redis.switch.is_up = False
+    await put(replica, version(1))
+    redis.switch.is_up = True
+    await put(other, version(2))
+
+    assert replica.tiers.peek(KEY) is None
+
+    assert (await find(replica)).held.entry.updated_at == version(2)
+
+
+async def test_a_fetch_that_redis_missed_the_end_of_is_not_hidden_either(
+    replica: Replica, redis: Redis
+) -> None:
+    """It went away between a fetch's beginning and its end."""
+    entry = entry_of(await replica.tiers.begin(KEY))
+    redis.switch.is_up = False
+    await replica.tiers.store(KEY, replica.tiers.render(entry, 1000.0), Course())
+    assert replica.tiers.peek(KEY) is not None
+
+    redis.switch.is_up = True
+
+    assert replica.tiers.peek(KEY) is None
+
+
+async def test_an_older_version_in_redis_is_not_gone_back_to(
+    replica: Replica, redis: Redis
+) -> None:
+    """What was fetched meanwhile is later: it is asked for again, and rescues until then."""
+    await put(replica, version(1))
+    redis.switch.is_up = False
+    await put(replica, version(2))
+    redis.switch.is_up = True
+
+    seen = await replica.tiers.lookup(KEY, Course())
+
+    assert seen is not None
+    assert (seen.held.entry.updated_at, seen.below_floor) == (version(2), True)
+
+
+async def test_an_older_answer_does_not_replace_it_even_where_redis_would_take_it(
+    replica: Replica, redis: Redis
+) -> None:
+    """Redis knows the older version only; this replica knows better."""
+    await put(replica, version(1))
+    redis.switch.is_up = False
+    await put(replica, version(2))
+    redis.switch.is_up = True
+
+    stored = await put(replica, version(1))
+
+    assert stored.verdict is StoreVerdict.OLDER
+    assert (await find(replica)).held.entry.updated_at == version(2)
+
+
+async def test_dropping_forgets_what_l1_holds(replica: Replica, redis: Redis) -> None:
+    """One key, or a partition."""
+    await put(replica)
+    redis.switch.is_up = False
+
+    assert await replica.tiers.drop(KEY)
+    assert replica.tiers.peek(KEY) is None
+
+    await put(replica)
+    assert await replica.tiers.drop_partition("p1") == 1
+    assert replica.tiers.peek(KEY) is None
+    assert not await replica.tiers.drop(Key("p1", "trn_2"))

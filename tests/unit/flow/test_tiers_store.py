@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.entry import Entry, Key
+from gateway.core.status import StoreVerdict
+from gateway.flow.singleflight import Course
+from gateway.ports import Stored
+from tests.doubles.stored import entry_of, version
+from tests.unit.flow.house import KEY, Redis, Replica
+from tests.unit.flow.offering import find, in_l1, outdated, put
+
+
+async def test_a_fetch_that_began_before_an_invalidation_is_stored_nowhere(
+    replica: Replica, redis: Redis
+) -> None:
+    """The generation moved."""
+    entry = entry_of(await replica.tiers.begin(KEY))
+    await redis.store.invalidate(KEY.training_id, None)
+
+    stored = await replica.tiers.store(KEY, replica.tiers.render(entry, 1000.0), Course())
+
+    assert stored.verdict is StoreVerdict.INVALIDATED
+    assert in_l1(replica) is None
+    assert (await redis.store.lookup(KEY)).entry is None
+
+
+async def test_an_outdated_flight_is_stored_nowhere(replica: Replica, redis: Redis) -> None:
+    """Whatever Redis would say to it."""
+    assert (await put(replica, flight=outdated())).verdict is StoreVerdict.INVALIDATED
+
+    assert in_l1(replica) is None
+    assert (await redis.store.lookup(KEY)).entry is None
+
+
+async def test_a_flight_outdated_while_it_stores_is_not_held(
+    alone: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Being forgotten during the store counts as well."""
+    course, taken = Course(), alone.shared.store
+
+    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+        course.is_current = False
+        return await taken(key, entry, keep)
+
+    monkeypatch.setattr(alone.shared, "store", store)
+    await put(alone, flight=course)
+
+    assert in_l1(alone) is None
+
+
+async def test_what_is_promoted_while_it_is_dropped_is_dropped(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up read it before Redis forgot it, one key or a partition."""
+    await put(replica)
+    held = replica.local.peek(KEY)
+    assert held is not None
+
+    async def promote(*_: object, **__: object) -> None:
+        replica.local.put(KEY, held)
+
+    monkeypatch.setattr(replica.shared, "drop", promote)
+    monkeypatch.setattr(replica.shared, "purge", promote)
+
+    await replica.tiers.drop(KEY)
+    assert in_l1(replica) is None
+    await replica.tiers.drop_partition("p1")
+    assert in_l1(replica) is None
+
+
+async def test_what_redis_refuses_puts_l1_in_doubt(replica: Replica, other: Replica) -> None:
+    """Another replica stored a later version: the next request is to find it."""
+    await put(replica, version(1))
+    await put(other, version(3))
+
+    assert (await put(replica, version(2))).verdict is StoreVerdict.OLDER
+
+    assert replica.tiers.peek(KEY) is None
+    assert (await find(replica)).held.entry.updated_at == version(3)
+
+
+async def test_a_key_is_dropped_in_both_tiers(replica: Replica, redis: Redis) -> None:
+    """And a fetch in flight is ruled out."""
+    await put(replica)
+
+    assert await replica.tiers.drop(KEY)
+
+    assert in_l1(replica) is None
+    found = await redis.store.lookup(KEY)
+    assert found.entry is None
+    assert found.floor is not None
+    assert found.floor.generation == 1
+
+
+async def test_a_partition_is_dropped_in_both_tiers(replica: Replica, redis: Redis) -> None:
+    """All that this credential stored, and nothing else."""
+    await put(replica)
+    elsewhere = Key("p2", "trn_1")
+    entry = entry_of(await replica.tiers.begin(elsewhere))
+    await replica.tiers.store(elsewhere, replica.tiers.render(entry, 1000.0), Course())
+
+    assert await replica.tiers.drop_partition("p1") == 1
+
+    assert in_l1(replica) is None
+    assert (await redis.store.lookup(KEY)).entry is None
+    assert in_l1(replica, elsewhere) == entry
+    assert (await redis.store.lookup(elsewhere)).entry == entry
+
+
+async def test_a_later_version_of_another_epoch_is_not_overwritten(
+    replica: Replica, redis: Redis
+) -> None:
+    """A flushed Redis knows nothing of what L1 holds, and takes anything for the first."""
+    await put(replica, version(2))
+    redis.memory.flush()
+
+    assert (await put(replica, version(1))).verdict is StoreVerdict.OLDER
+
+    entry = in_l1(replica)
+    assert entry is not None
+    assert entry.updated_at == version(2)
+    assert (await redis.store.lookup(KEY)).entry is None
+
+
+async def test_after_a_flush_the_same_version_is_stored_anew(
+    replica: Replica, redis: Redis
+) -> None:
+    """L1's copy does not stand in its way."""
+    await put(replica, version(2))
+    redis.memory.flush()
+
+    assert (await put(replica, version(2))).verdict is StoreVerdict.FIRST
+
+    assert in_l1(replica) == (await redis.store.lookup(KEY)).entry
+
+
+async def test_a_purge_lets_an_older_version_in_again(replica: Replica, redis: Redis) -> None:
+    """L1 of a replica that did not hear of it does not freeze the entry."""
+    await put(replica, version(2))
+    await redis.store.purge(None, soft=False)
+
+    assert (await put(replica, version(1))).verdict is StoreVerdict.FIRST
+
+    assert in_l1(replica) == (await redis.store.lookup(KEY)).entry
+
+
+async def test_the_head_is_rendered_with_what_is_stored(alone: Replica) -> None:
+    """Once for all answers, with an ETag of its own where upstream gave none."""
+    entry = replace(entry_of(), headers=((b"x-cluster", b"eu-1"),))
+
+    held = alone.tiers.render(entry, 1000.0)
+
+    assert held.etag == b'"%s"' % entry.digest.encode()
+    assert (b"x-cluster", b"eu-1") in held.head

@@ -1,0 +1,139 @@
+"""Settings that make no sense together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import AccessMode
+from tests.unit.settings.asking import complaints, complaints_about, from_toml, from_variables
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """The path of a file that is there."""
+    path = tmp_path / "file"
+    path.write_text("")
+    return str(path)
+
+
+def test_a_token_without_a_mode_asks_for_a_choice() -> None:
+    """Whether callers are checked is not for the gateway to guess."""
+    (told,) = complaints(upstream__token="hunter2")
+
+    assert told.startswith("access.mode: is unset, and upstream.token is set")
+    assert all(word in told for word in ('"clients"', '"open"', '"passthrough"'))
+    assert "hunter2" not in told
+
+
+def test_without_mode_and_token_callers_bring_their_own() -> None:
+    """The default is passthrough."""
+    assert from_variables().access.mode is AccessMode.PASSTHROUGH
+
+
+def test_passthrough_would_never_use_a_token() -> None:
+    """Whoever gave one expects something else."""
+    (told,) = complaints(access__mode="passthrough", upstream__token="t")
+
+    assert told.startswith("upstream.token: would never be used")
+
+
+def test_open_needs_the_token() -> None:
+    """There is no other to ask with."""
+    (told,) = complaints(access__mode="open")
+
+    assert told.startswith('upstream.token: is unset, and access.mode is "open"')
+    assert from_variables(access__mode="open", upstream__token="t").access.mode is AccessMode.OPEN
+
+
+def test_clients_need_their_file(file: str) -> None:
+    """It holds the tokens, so none is needed beside it."""
+    (told,) = complaints(access__mode="clients")
+
+    assert told.startswith("access.clients_file: is unset")
+    assert from_variables(access__mode="clients", access__clients_file=file).access.clients_file
+
+
+def test_a_clients_file_outside_its_mode_would_never_be_used(file: str) -> None:
+    """Else callers would be let in whom the operator believes to be checked."""
+    idle = "access.clients_file: would never be used"
+
+    assert complaints(access__clients_file=file)[0].startswith(idle)
+    assert complaints(access__mode="open", upstream__token="t", access__clients_file=file)[
+        0
+    ].startswith(idle)
+
+
+def test_certificate_and_key_come_together(file: str) -> None:
+    """Either alone serves nobody."""
+    assert complaints(server__tls_cert=file)[0].startswith("server.tls_key: is unset")
+    assert complaints(server__tls_key=file)[0].startswith("server.tls_cert: is unset")
+    assert from_variables(server__tls_cert=file, server__tls_key=file).server.tls_cert
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("server.tls_cert", {"server__tls_key": "file"}),
+        ("server.tls_key", {"server__tls_cert": "file"}),
+        ("access.clients_file", {"access__mode": "clients"}),
+    ],
+)
+def test_a_file_that_is_not_there_is_a_fault(
+    name: str, others: dict[str, str], file: str, tmp_path: Path
+) -> None:
+    """At the start, not at the first connection; a folder is no file either."""
+    given = {other: file if value == "file" else value for other, value in others.items()}
+
+    for path in (tmp_path / "none", tmp_path):
+        assert complaints(**given, **{name.replace(".", "__"): str(path)}) == [
+            f"{name}: names no readable file (wanted: the path of a readable file)"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("data", "admin"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "::")]
+)
+def test_two_planes_do_not_share_an_address(data: str, admin: str) -> None:
+    """Nor where one of them listens on all addresses."""
+    (told,) = complaints(
+        server__host=data, admin__host=admin, server__port="9000", admin__port="9000"
+    )
+
+    assert told.startswith("admin.port: is the port of server.port")
+
+
+@pytest.mark.parametrize(
+    ("data", "admin", "port"),
+    [("127.0.0.1", "127.0.0.1", "0"), ("127.0.0.1", "127.0.0.2", "9000"),
+     ("0.0.0.0", "::1", "9000"), ("10.0.0.1", "::", "9000")],
+)  # fmt: skip
+def test_two_planes_may_share_a_port_on_other_addresses(data: str, admin: str, port: str) -> None:
+    """And 0 is any port, not the same one."""
+    settings = from_variables(
+        server__host=data, admin__host=admin, server__port=port, admin__port=port
+    )
+
+    assert settings.admin.port == settings.server.port == int(port)
+
+
+def test_nothing_is_concluded_from_a_faulty_setting() -> None:
+    """One mistake is told once."""
+    (told,) = complaints(access__mode="opne", upstream__token="t")
+
+    assert told.startswith('access.mode: "opne"')
+
+
+def test_nothing_is_concluded_from_a_section_that_is_not_one(tmp_path: Path) -> None:
+    """What it should have said is unknown."""
+    (told,) = complaints_about(tmp_path, 'access = "open"', upstream__token="t")
+
+    assert told.startswith("access: is not a table")
+
+
+def test_set_to_the_default_is_not_unset(tmp_path: Path) -> None:
+    """Passthrough in so many words is a choice."""
+    assert from_toml(tmp_path, '[access]\nmode = "passthrough"').access.mode is (
+        AccessMode.PASSTHROUGH
+    )

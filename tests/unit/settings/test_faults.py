@@ -1,0 +1,27 @@
+"""One line a fault, all of them in one exception."""
+
+from __future__ import annotations
+
+from gateway.settings.faults import Fault, SettingsFault, shown
+
+
+def test_a_fault_is_one_line_with_name_problem_and_wish() -> None:
+    """The line that `gateway check` prints."""
+    fault = Fault("freshness.lifetime", '"soon" is not a duration', 'seconds or "30s"')
+
+    assert str(fault) == 'freshness.lifetime: "soon" is not a duration (wanted: seconds or "30s")'
+
+
+def test_the_exception_shows_every_fault() -> None:
+    """Its text is all lines, so that even a bare traceback tells everything."""
+    faults = (Fault("a.b", "is odd", "even"), Fault("c.d", "is blue", "red"))
+
+    assert str(SettingsFault(faults)) == "a.b: is odd (wanted: even)\nc.d: is blue (wanted: red)"
+    assert SettingsFault(faults).faults == faults
+
+
+def test_a_shown_value_stays_on_one_short_line() -> None:
+    """Line breaks are escaped, and what is long is cut."""
+    assert shown("a\nb") == '"a\\nb"'
+    assert shown(True) == "true"
+    assert len(shown("x" * 1000)) < 70

@@ -1,0 +1,214 @@
+"""The file, the environment over it, and the files of secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import Secret, Settings, SettingsFault, load
+from tests.unit.settings.asking import (
+    complaints,
+    complaints_about,
+    from_toml,
+    from_variables,
+    variables,
+)
+
+
+def test_the_environment_comes_over_the_file(tmp_path: Path) -> None:
+    """Setting by setting, not table by table."""
+    settings = from_toml(
+        tmp_path, '[server]\nport = 1\nhost = "::1"', server__port="2", admin__port="3"
+    )
+
+    assert (settings.server.host, settings.server.port, settings.admin.port) == ("::1", 2, 3)
+
+
+def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
+    """GATEWAY_CONFIG, unless an argument names another."""
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text("[server]\nport = 1")
+    other.write_text("[server]\nport = 2")
+
+    assert load(None, {"GATEWAY_CONFIG": str(one)}).server.port == 1
+    assert load(other, {"GATEWAY_CONFIG": str(one)}).server.port == 2
+    assert load(None, {"GATEWAY_CONFIG": ""}).server.port == 8080
+
+
+def test_variables_are_found_in_any_case() -> None:
+    """As people write them."""
+    assert load(None, {"gateway_Server__port": "7"}).server.port == 7
+
+
+def test_a_variable_without_two_underscores_is_none_of_ours() -> None:
+    """Kubernetes sets such for a service called gateway."""
+    environ = {
+        "GATEWAY_SERVICE_HOST": "10.0.0.1", "GATEWAY_PORT": "tcp://10.0.0.1:8080",
+        "GATEWAY__X": "y", "OTHER_SERVER__PORT": "1", "GATEWAYSERVER__PORT": "1",
+    }  # fmt: skip
+
+    assert load(None, environ) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "wanted"),
+    [
+        ("GATEWAY_LOG__COLOUR", "one of format, level"),
+        ("GATEWAY_LGO__LEVEL", "one of server, admin, upstream, access, freshness, l1, redis, "
+         "sweep, log"),
+        ("GATEWAY_LOG__LEVEL__X", "one of format, level"),
+        ("GATEWAY_LOG__", "one of format, level"),
+        ("GATEWAY_LOG__LEVEL_FILE", "one of format, level"),
+    ],
+)  # fmt: skip
+def test_an_unknown_variable_is_a_fault(variable: str, wanted: str) -> None:
+    """It is named as it was written, without its value."""
+    with pytest.raises(SettingsFault) as caught:
+        load(None, {variable: "hunter2"})
+
+    assert str(caught.value) == f"{variable}: is no setting (wanted: {wanted})"
+
+
+def test_a_variable_given_in_two_spellings_is_a_fault() -> None:
+    """Which of them wins would be chance."""
+    with pytest.raises(SettingsFault, match="gateway_log__level: is given twice"):
+        load(None, {"GATEWAY_LOG__LEVEL": "info", "gateway_log__level": "debug"})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[lgo]\nlevel = 'info'", "lgo: is no section (wanted: one of server, admin,"),
+        ("level = 'hunter2'", "level: is no section"),
+        ("[log]\ncolour = 'hunter2'", "log.colour: is no setting (wanted: one of format, level)"),
+        ("log = 'hunter2'", "log: is not a table (wanted: settings under [log])"),
+        ('[log]\n"a\\nb" = 1', 'log.a\\nb"'),
+        ("[log]\n[log.level]\nx = 1", 'log.level: {"x": 1} is not a log level'),
+        ("[server]\nport = '80'", 'server.port: "80" is not a port'),
+        ("[server]\nreuse_port = 'true'", 'server.reuse_port: "true" is not true or false'),
+        ("[server]\nhost = 2024-01-01", 'server.host: "2024-01-01" is not a host'),
+        ("[upstream]\ntoken = 5", "upstream.token: is not a token"),
+        ("[log", "gateway.toml: is not TOML: "),
+    ],
+)  # fmt: skip
+def test_a_faulty_file_is_told_by_its_place(tmp_path: Path, text: str, line: str) -> None:
+    """Strictly: a text is not a number; and again without values that might be secrets."""
+    (told,) = complaints_about(tmp_path, text)
+
+    assert line in told
+    assert "hunter2" not in told
+    assert "\n" not in told
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    """Missing, a folder, or not text; with the reason."""
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff")
+
+    told = {path.name: _refused(path) for path in (tmp_path / "none.toml", tmp_path, binary)}
+
+    assert "none.toml: cannot be read: No such file" in told["none.toml"]
+    assert "cannot be read: Is a directory" in told[tmp_path.name]
+    assert "binary.toml: is not UTF-8" in told["binary.toml"]
+
+
+def test_an_unreadable_file_leaves_nothing_to_be_called_missing(tmp_path: Path) -> None:
+    """The mode may well be in it, so nobody is asked for one; other faults are still told."""
+    with pytest.raises(SettingsFault) as caught:
+        load(tmp_path / "none.toml", variables(upstream__token="t", log__level="loud"))
+
+    assert sorted(fault.name.rpartition("/")[2] for fault in caught.value.faults) == [
+        "log.level",
+        "none.toml",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_secret_may_come_from_a_file(tmp_path: Path, ending: str) -> None:
+    """Without the newline that editors put at the end."""
+    path = tmp_path / "secret"
+    path.write_bytes(f"hunter2 {ending}".encode())
+
+    settings = from_variables(access__secret_file=str(path))
+
+    assert settings.access.secret == Secret("hunter2 ")
+
+
+def test_each_secret_has_its_file(tmp_path: Path) -> None:
+    """All four, from the TOML file."""
+    path, url = tmp_path / "secret", tmp_path / "url"
+    path.write_text("hunter2\n")
+    url.write_text("redis://cache\n")
+
+    settings = from_toml(
+        tmp_path,
+        f'upstream.token_file = "{path}"\nadmin.token_file = "{path}"\naccess.mode = "open"\n'
+        f'access.secret_file = "{path}"\nredis.url_file = "{url}"',
+    )
+
+    told = (settings.upstream.token, settings.admin.token, settings.access.secret)
+    assert told == (Secret("hunter2"),) * 3
+    assert settings.redis.url == Secret("redis://cache")
+
+
+def test_the_content_of_a_secret_file_is_judged_as_the_secret(tmp_path: Path) -> None:
+    """And told under the secret's own name, without it."""
+    path = tmp_path / "secret"
+    path.write_text("hunter2 hunter2\n")
+
+    (told,) = complaints(admin__token_file=str(path))
+
+    assert told.startswith("admin.token: has spaces")
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"", "names an empty file"), (b"\n", "names an empty file"), (b"\xff", "is not UTF-8"),
+     (b"x" * 65537, "too large")],
+)  # fmt: skip
+def test_a_file_without_a_secret_is_a_fault(tmp_path: Path, content: bytes, problem: str) -> None:
+    """Nothing is taken for a secret that cannot be one."""
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+
+    (told,) = complaints(admin__token_file=str(path))
+
+    assert told.startswith("admin.token_file: ")
+    assert problem in told
+
+
+@pytest.mark.parametrize("path", ["hunter2", "hunter\0", "", "/"])
+def test_a_secret_file_that_cannot_be_read_is_told_without_its_path(path: str) -> None:
+    """Since somebody may have written the secret where its file's path belongs."""
+    (told,) = complaints(redis__url_file=path)
+
+    assert told.startswith("redis.url_file: ")
+    assert "hunter" not in told
+
+
+def test_a_secret_and_its_file_at_one_level_are_a_fault(tmp_path: Path) -> None:
+    """In the file as in the environment."""
+    line = "admin.token: is given together with admin.token_file (wanted: one of them)"
+
+    assert complaints(admin__token="a", admin__token_file="/x") == [line]
+    assert complaints_about(tmp_path, '[admin]\ntoken = "a"\ntoken_file = "/x"') == [line]
+
+
+def test_a_secret_of_the_environment_replaces_the_one_of_the_file(tmp_path: Path) -> None:
+    """In both forms, either way; the replaced one is not even looked at."""
+    path = tmp_path / "secret"
+    path.write_text("from-file")
+
+    plain = from_toml(tmp_path, '[admin]\ntoken_file = "/none"', admin__token="from-variable")
+    named = from_toml(tmp_path, '[admin]\ntoken = "a b"', admin__token_file=str(path))
+
+    assert plain.admin.token == Secret("from-variable")
+    assert named.admin.token == Secret("from-file")
+
+
+def _refused(path: Path) -> str:
+    with pytest.raises(SettingsFault) as caught:
+        load(path, {})
+    return str(caught.value)

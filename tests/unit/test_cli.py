@@ -1,0 +1,159 @@
+"""The commands' words: help, exit codes, and where faults are printed. Nothing is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import __version__
+from gateway.cli import main
+from gateway.cli.explain import readable
+from gateway.cli.simulate import ETAGS, REVISIONS
+from gateway.simulator.conditional import ETagForm
+from gateway.simulator.revisions import Revision
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GATEWAY_CONFIG", raising=False)
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    """The command in this process, with these variables."""
+    return CliRunner().invoke(main, arguments, env=environment)
+
+
+def test_the_commands_are_the_documented_ones() -> None:
+    """No command is there that no document names."""
+    assert COMMANDS == ["check", "demo", "explain", "serve", "simulate"]
+
+
+def test_version() -> None:
+    """`--version` is one line that scripts can read."""
+    assert run("--version").output == f"gateway {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_help_has_an_example(command: str) -> None:
+    """`gateway COMMAND --help` shows how the command is typed."""
+    result = run(command, "--help")
+
+    assert result.exit_code == 0
+    assert f"  gateway {command}" in result.output.partition("Example")[2]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`gateway --help` answers at once: neither settings nor servers nor drivers are loaded."""
+    code = (
+        "import sys; from gateway.cli import main; main(['--help'], standalone_mode=False);"
+        "print(sorted({'pydantic', 'httpx', 'starlette', 'uvicorn', 'redis'} & set(sys.modules)))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert output.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_every_settings_fault_is_a_line_on_standard_error(command: str) -> None:
+    """Two faults are two lines, nothing is on standard output, and the exit code is 2."""
+    result = run(command, GATEWAY_SERVER__PORT="many", GATEWAY_FRESHNESS__LIFETIME="soon")
+
+    lines = result.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["server.port", "freshness.lifetime"]
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_config_file_that_is_not_there_is_a_settings_fault(tmp_path: Path) -> None:
+    """`--config` is judged with the settings, in their words."""
+    result = run("serve", "--config", str(tmp_path / "absent.toml"))
+
+    assert result.exit_code == 2
+    assert "absent.toml: cannot be read" in result.stderr
+
+
+def test_the_variable_names_the_file(tmp_path: Path) -> None:
+    """GATEWAY_CONFIG is honoured where `--config` is not given."""
+    path = tmp_path / "gateway.toml"
+    path.write_text("[server]\nport = -1\n")
+
+    result = run("check", GATEWAY_CONFIG=str(path))
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("server.port: -1")
+
+
+def test_what_this_release_cannot_do_yet_is_no_traceback(tmp_path: Path) -> None:
+    """A setting that is sound but refused at the start is a line, and exit code 1."""
+    result = run("serve", GATEWAY_FRESHNESS__SOURCE="origin")
+
+    assert result.exit_code == 1
+    assert "freshness.source" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_explain_says_when_nothing_listens() -> None:
+    """No gateway at the address: one line that names it and the option."""
+    result = run("explain", "trn_000001", "--admin", "http://127.0.0.1:9")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "http://127.0.0.1:9: nothing listens there; is it the admin address (--admin)?\n"
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "http://", "nonsense"])
+def test_explain_refuses_what_is_no_address(address: str) -> None:
+    """An address without a scheme or a host is named as such."""
+    result = run("explain", "trn_000001", "--admin", address)
+
+    assert result.exit_code == 1
+    assert "is no address" in result.stderr
+
+
+def test_explained_words_are_aligned_and_indented() -> None:
+    """Nested objects are indented, null and nothing are a dash, a list's items take a line each."""
+    words = {"id": "a", "l2": None, "l1": {"age": 1.5, "fresh": True}, "events": [{"n": 1}, "x"]}
+
+    assert list(readable(words)) == [
+        "id      a",
+        "l2      -",
+        "l1",
+        "  age    1.5",
+        "  fresh  true",
+        "events",
+        "  n=1",
+        "  x",
+    ]
+
+
+def test_simulate_knows_all_that_the_simulator_does() -> None:
+    """The words that help lists are the simulator's own."""
+    assert set(REVISIONS) == set(Revision)
+    assert set(ETAGS) == set(ETagForm)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--port", "70000"), ("--limit", "-1"), ("--window", "0"), ("--revision", "next")]
+)
+def test_simulate_refuses_nonsense(wrong: tuple[str, str]) -> None:
+    """A value out of its range is a usage error, exit code 2, and names the option."""
+    result = run("simulate", *wrong)
+
+    assert result.exit_code == 2
+    assert wrong[0] in result.stderr
+
+
+def test_python_m_gateway_is_the_command() -> None:
+    """`python -m gateway` calls itself `gateway`."""
+    command = [sys.executable, "-m", "gateway", "--version"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert output.stdout == f"gateway {__version__}\n"

@@ -1,0 +1,56 @@
+"""The admin plane as its tests ask it, with operations that say what they are told."""
+
+from __future__ import annotations
+
+import httpx
+
+from gateway.web.admin import AdminPlane
+from tests.doubles.clock import FakeClock
+from tests.unit.web.planes import Fields, ask
+
+
+class CannedOperations:
+    """Says what it was given, and remembers what was asked; `failure` is raised instead."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.words: dict[str, object] = {"ready": True, "budgets": {}}
+        self.failure: Exception | None = None
+        self.accepts: list[str] = []
+        self.explained: list[tuple[str, str | None]] = []
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        self.accepts.append(accept)
+        return b"gateway_ready 1\n", "text/plain; version=0.0.4; charset=utf-8"
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    def status(self) -> dict[str, object]:
+        if self.failure is not None:
+            raise self.failure
+        return self.words
+
+    async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
+        self.explained.append((training_id, partition))
+        if self.failure is not None:
+            raise self.failure
+        return {"id": training_id, "partition": partition}
+
+
+class Admin:
+    """An admin plane and what stands behind it."""
+
+    def __init__(self, host: str = "127.0.0.1", token: str | None = None) -> None:
+        self.operations = CannedOperations()
+        ids = (f"id-{number}" for number in range(1, 1_000))
+        plane = AdminPlane(
+            self.operations, FakeClock(), host=host, token=token, new_id=lambda: next(ids)
+        )
+        self.application = plane.application()
+
+    async def ask(
+        self, path: str, method: str = "GET", headers: Fields | None = None
+    ) -> httpx.Response:
+        """Send the path as it is written, to 127.0.0.1 unless a Host is given."""
+        return await ask(self.application, path, method, headers)

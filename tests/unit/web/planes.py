@@ -1,0 +1,144 @@
+"""Both planes as their tests ask them: real applications in this process, the world scripted."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+import httpx
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.adapters.ledger import Ledger, LocalBudget
+from gateway.adapters.memory import MemoryStore
+from gateway.core.access import Access, Passthrough
+from gateway.core.policy import Windows
+from gateway.core.reply import Reply
+from gateway.flow.fetch import Fetcher
+from gateway.flow.outbound import Outbound
+from gateway.flow.serve import Serving
+from gateway.flow.tiers import Tiers
+from gateway.web.data import DataPlane, Line
+from tests.doubles.clock import FakeClock
+from tests.doubles.observer import RecordingObserver
+from tests.doubles.upstream import Answer, ScriptedUpstream
+
+PASSTHROUGH = Passthrough("http://upstream.test", None, budget_per_credential=False)
+AUTHORIZED = {"authorization": "Bearer t-1"}
+UPDATED_AT = "2023-11-14T20:00:00Z"
+Fields = dict[str, str] | list[tuple[str, str]]
+
+
+def training_reply(training_id: str, *headers: tuple[bytes, bytes], words: str = "") -> Reply:
+    """A whole training as the upstream sends it."""
+    body = msgspec.json.encode(
+        {"id": training_id, "title": words, "content": "x", "updated_at": UPDATED_AT}
+    )
+    return Reply(200, ((b"content-type", b"application/json"), *headers), body)
+
+
+class ListAccessLog:
+    """Keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def write(self, line: Line) -> None:
+        self.lines.append(line)
+
+
+class Data:
+    """A data plane over real flow, with the upstream and the clock in the test's hands."""
+
+    def __init__(
+        self,
+        *script: Answer,
+        access: Access = PASSTHROUGH,
+        limit: int | None = None,
+        forward: frozenset[bytes] = frozenset(),
+    ) -> None:
+        self.clock = FakeClock()
+        self.observer = RecordingObserver()
+        self.upstream = ScriptedUpstream(*script)
+        self.access_log = ListAccessLog()
+        self.ready = True
+        self.serving = self._serving(limit)
+        self.application = DataPlane(
+            self.serving,
+            access,
+            self.clock,
+            self.observer,
+            self.access_log,
+            forward_headers=forward,
+            new_id=lambda: "made-here",
+            ready=lambda: self.ready,
+        ).application()
+
+    async def ask(
+        self, path: str, method: str = "GET", headers: Fields | None = None
+    ) -> httpx.Response:
+        """Send the path as it is written, with a credential unless headers are given."""
+        return await ask(self.application, path, method, AUTHORIZED if headers is None else headers)
+
+    def _serving(self, limit: int | None) -> Serving:
+        clock, observer, windows = self.clock, self.observer, Windows()
+        tiers = Tiers(
+            MemoryStore(1_000_000, lambda: None),
+            Ledger(clock, lambda: "0123456789abcdef"),
+            clock,
+            windows,
+            l1_lifetime=5.0,
+            vary=True,
+        )
+        budget = LocalBudget(clock, limit, 60.0, start_paced=False)
+        outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
+        fetcher = Fetcher(tiers, outbound, clock, observer, windows, timeout=10.0)
+        return Serving(tiers, fetcher, clock, observer, windows)
+
+
+async def ask(
+    application: ASGIApp, path: str, method: str = "GET", headers: Fields | None = None
+) -> httpx.Response:
+    """One request through ASGI; what the application raises is raised."""
+    fields = httpx.Headers(headers, encoding="latin-1")
+    transport = httpx.ASGITransport(_verbatim(application, path))
+    async with httpx.AsyncClient(transport=transport) as client:
+        return await client.request(method, "http://127.0.0.1:8081/", headers=fields)
+
+
+async def bytes_sent(application: ASGIApp, path: str, method: str) -> int:
+    """How long a body the application itself sends: httpx hides what follows a HEAD."""
+    bodies: list[bytes] = []
+
+    async def overheard(scope: Scope, receive: Receive, send: Send) -> None:
+        async def keep(message: Message) -> None:
+            bodies.append(message.get("body", b""))
+            await send(message)
+
+        await application(scope, receive, keep)
+
+    await ask(overheard, path, method, AUTHORIZED)
+    return sum(map(len, bodies))
+
+
+def _verbatim(application: ASGIApp, path: str) -> ASGIApp:
+    """Let the path arrive as it is written: httpx resolves `..` and escapes what is odd."""
+    raw, _, query = path.encode("ascii").partition(b"?")
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        decoded = unquote_to_bytes(raw).decode("utf-8", "replace")
+        named = {"path": decoded, "raw_path": raw, "query_string": query}
+        await application({**scope, **named}, receive, send)
+
+    return asked
+
+
+def problem_word(response: httpx.Response) -> str:
+    """The word of a problem response that is one in every respect."""
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert problem["title"]
+    assert problem["detail"]
+    return str(problem["type"].removeprefix("urn:gateway:problem:"))

@@ -1,0 +1,226 @@
+"""Routes, ids, methods, credentials and request ids of the data plane, through ASGI."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway.core.access import Open
+from gateway.core.errors import UpstreamUnreachable
+from gateway.core.status import FailureReason, Outcome, Problem, Tier
+from tests.unit.web.planes import AUTHORIZED, Data, Fields, problem_word, training_reply
+
+REFUSED_FIELDS: list[tuple[Fields, str]] = [
+    ({}, "credential-missing"),
+    ({"authorization": ""}, "credential-unknown"),
+    ({"authorization": "Basic dDp0"}, "credential-unknown"),
+    ({"authorization": "Bearer"}, "credential-unknown"),
+    ({"authorization": "Bearer a b"}, "credential-unknown"),
+    ([("authorization", "Bearer a"), ("authorization", "Bearer a")], "credential-unknown"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/training/trn_1", "trn_1"),
+        ("/training/%74rn%5F1", "trn_1"),
+        ("/training/a.b~c-D", "a.b~c-D"),
+        ("/training/...", "..."),
+        ("/training/" + "a" * 128, "a" * 128),
+        ("/training/a?id=b", "a"),
+    ],
+)
+async def test_a_path_asks_upstream_for_its_id(path: str, wanted: str) -> None:
+    """The id is decoded once, its case kept, and a query is no part of it."""
+    data = Data(training_reply(wanted))
+
+    response = await data.ask(path)
+
+    assert response.status_code == 200
+    assert [call.training_id for call in data.upstream.calls] == [wanted]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/training/.",
+        "/training/..",
+        "/training/%2e%2E",
+        "/training/a%2Fb",
+        "/training/..%2f..%2fstatus",
+        "/training/a%00",
+        "/training/a%0A",
+        "/training/%C3%A9",
+        "/training/a%2",
+        "/training/a%252Fb",
+        "/training/a+b",
+        "/training/a;b",
+        "/training/" + "a" * 129,
+    ],
+)
+async def test_what_is_no_id_is_refused(path: str) -> None:
+    """400 bad-id, whatever the method, and nobody upstream hears of it."""
+    data = Data()
+
+    assert problem_word(await data.ask(path)) == "bad-id"
+    assert problem_word(await data.ask(path, "PUT")) == "bad-id"
+    assert data.upstream.count == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/training",
+        "/training/",
+        "/training/a/",
+        "/training/a/b",
+        "/training//a",
+        "//training/a",
+        "/Training/a",
+        "/x/../training/a",
+        "/livez/",
+        "/status",
+        "/metrics",
+    ],
+)
+async def test_another_path_is_not_there(path: str) -> None:
+    """404 in every method, and never a redirect."""
+    data = Data()
+
+    for method in ("GET", "POST"):
+        response = await data.ask(path, method)
+        assert (response.status_code, problem_word(response)) == (404, "no-such-route")
+
+
+@pytest.mark.parametrize("path", ["/training/a", "/livez", "/readyz"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY"])
+async def test_another_method_is_not_allowed(path: str, method: str) -> None:
+    """405, telling which methods are."""
+    response = await Data().ask(path, method)
+
+    assert (response.status_code, problem_word(response)) == (405, "method-not-allowed")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(("headers", "word"), REFUSED_FIELDS)
+async def test_who_shows_no_token_is_turned_away(headers: Fields, word: str) -> None:
+    """401 with a challenge and no call, for a field that is missing, malformed or sent twice."""
+    data = Data()
+
+    response = await data.ask("/training/a", headers=headers)
+
+    assert (response.status_code, problem_word(response)) == (401, word)
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert data.upstream.count == 0
+    assert len(data.observer.of("access_refused")) == 1
+
+
+async def test_the_id_is_judged_before_the_credential() -> None:
+    """A bad id is told to anybody: it says nothing about what exists."""
+    assert problem_word(await Data().ask("/training/..", headers={})) == "bad-id"
+
+
+async def test_the_callers_token_goes_upstream() -> None:
+    """In passthrough it is the caller's own, and two callers share nothing."""
+    data = Data(training_reply("a"), training_reply("a"))
+
+    await data.ask("/training/a", headers={"authorization": "bearer one"})
+    await data.ask("/training/a", headers={"authorization": "Bearer  two"})
+
+    assert [call.token for call in data.upstream.calls] == ["one", "two"]
+
+
+async def test_open_asks_for_no_token() -> None:
+    """On a trusted network the gateway's own token is used, whatever the caller sends."""
+    data = Data(training_reply("a"), access=Open("http://upstream.test", None, "ours"))
+
+    assert (await data.ask("/training/a", headers={})).status_code == 200
+    assert (await data.ask("/training/a")).headers["cache-status"].startswith("gateway; hit")
+    assert [call.token for call in data.upstream.calls] == ["ours"]
+
+
+@pytest.mark.parametrize("given", ["a", "x" * 128, "a/b:c+d=e@f.g_h~i-1"])
+async def test_a_harmless_request_id_is_kept(given: str) -> None:
+    """It comes back with an answer as with a problem, and stands in the log."""
+    data = Data(training_reply("a"))
+
+    answer = await data.ask("/training/a", headers=AUTHORIZED | {"x-request-id": given})
+    problem = await data.ask("/nothing", headers={"x-request-id": given})
+
+    assert [each.headers["x-request-id"] for each in (answer, problem)] == [given, given]
+    assert [line.request_id for line in data.access_log.lines] == [given, given]
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", 'a"b', "a,b", "<b>", "é"])
+async def test_another_request_id_is_replaced(given: str) -> None:
+    """What could break a log line or a page never comes back."""
+    response = await Data().ask("/nothing", headers={"x-request-id": given})
+
+    assert response.headers["x-request-id"] == "made-here"
+
+
+async def test_only_named_headers_go_upstream() -> None:
+    """`traceparent`, and what the settings name; nothing else that a caller sends."""
+    data = Data(training_reply("a"), forward=frozenset({b"x-team"}))
+    extra = {"traceparent": "00-x", "x-team": "blue", "cookie": "c=1", "x-other": "o"}
+
+    await data.ask("/training/a", headers=AUTHORIZED | extra)
+
+    (call,) = data.upstream.calls
+    assert set(call.extra) == {(b"traceparent", b"00-x"), (b"x-team", b"blue")}
+
+
+async def test_a_line_tells_how_it_went() -> None:
+    """Outcome, tier, status, trace and client stand in the access log, and are counted alike."""
+    data = Data(training_reply("a"))
+    trace = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
+
+    await data.ask("/training/a", headers=AUTHORIZED | {"traceparent": trace})
+
+    (line,) = data.access_log.lines
+    assert (line.outcome, line.tier, line.status) == (Outcome.FILLED, Tier.UPSTREAM, 200)
+    assert (line.training_id, line.method, line.client) == ("a", "GET", "passthrough")
+    assert line.trace_id == "ab" * 16
+    ((outcome, tier, status, _, _),) = data.observer.of("requested")
+    assert (outcome, tier, status) == (Outcome.FILLED, Tier.UPSTREAM, 200)
+
+
+async def test_a_problem_is_a_line_too() -> None:
+    """Its word is the detail; a caller's fault is rejected, everything else failed."""
+    down = UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=True)
+    data = Data(down)
+
+    await data.ask("/training/..")
+    await data.ask("/training/a")
+
+    told = [(line.outcome, line.detail) for line in data.access_log.lines]
+    assert told == [
+        (Outcome.REJECTED, Problem.BAD_ID),
+        (Outcome.FAILED, Problem.UPSTREAM_UNREACHABLE),
+    ]
+
+
+async def test_what_nobody_expected_is_a_problem(caplog: pytest.LogCaptureFixture) -> None:
+    """500 without a word of what it was; the log has it."""
+    data = Data(ZeroDivisionError("secret detail"))
+
+    with caplog.at_level(logging.ERROR):
+        response = await data.ask("/training/a")
+
+    assert (response.status_code, problem_word(response)) == (500, "internal")
+    assert "secret detail" not in response.text
+    assert "secret detail" in caplog.text
+
+
+async def test_probes_answer_without_a_credential() -> None:
+    """/livez whenever the process runs, /readyz only while traffic is wanted."""
+    data = Data()
+
+    assert (await data.ask("/livez", headers={})).status_code == 200
+    assert (await data.ask("/readyz", headers={})).status_code == 200
+    data.ready = False
+    assert (await data.ask("/readyz", headers={})).status_code == 503
+    assert (await data.ask("/livez", headers={})).status_code == 200

@@ -1,0 +1,126 @@
+"""Each error has one word, one status and, where it helps, a time to come back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.core import errors
+from gateway.core.errors import GatewayError, UpstreamFailure
+from gateway.core.status import AccessRefusal, FailureReason, InvalidReason, Problem
+from gateway.web.problems import ProblemAnswer, problem_of
+
+DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+REASON = FailureReason.STATUS_5XX
+
+
+def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
+    """Every error, its word, its status and its `retry_after`."""
+    unreachable = errors.UpstreamUnreachable("x", FailureReason.CONNECT, sent=False)
+    late = errors.UpstreamTimeout("x", FailureReason.READ_TIMEOUT, sent=True)
+    failed = errors.UpstreamError("x", REASON, status=500)
+    waits = errors.UpstreamError("x", REASON, status=503, retry_after=7.0)
+    limited = errors.UpstreamRateLimited("x", retry_after=12.0)
+    vague = errors.UpstreamRateLimited("x", retry_after=None)
+    missing = errors.AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
+    malformed = errors.AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
+    unknown = errors.AccessRefused(AccessRefusal.CREDENTIAL_UNKNOWN)
+    return [
+        (errors.BadId("x"), "bad-id", 400, None),
+        (errors.BadRequest("x"), "bad-request", 400, None),
+        (missing, "credential-missing", 401, None),
+        (malformed, "credential-unknown", 401, None),
+        (unknown, "credential-unknown", 401, None),
+        (errors.VersionNotReached("2", "1"), "version-not-reached", 412, None),
+        (errors.InvalidPayload(InvalidReason.NOT_JSON, "x"), "upstream-invalid", 502, None),
+        (errors.InvalidPayload(InvalidReason.TOO_LARGE, "x"), "upstream-invalid", 502, None),
+        (failed, "upstream-error", 502, None),
+        (waits, "upstream-error", 502, 7.0),
+        (unreachable, "upstream-unreachable", 502, None),
+        (errors.UpstreamRefused("x", status=401), "upstream-refused", 502, None),
+        (limited, "upstream-rate-limited", 503, 12.0),
+        (vague, "upstream-rate-limited", 503, 1.0),
+        (errors.BudgetExhausted("x", retry_after=3.0), "budget-exhausted", 503, 3.0),
+        (errors.GateClosed("x", retry_after=4.0), "upstream-rate-limited", 503, 4.0),
+        (errors.CircuitOpen("x", retry_after=5.0), "upstream-unavailable", 503, 5.0),
+        (errors.ShuttingDown(), "shutting-down", 503, 1.0),
+        (errors.RedisUnavailable("lookup", "x"), "redis-unavailable", 503, 1.0),
+        (late, "upstream-timeout", 504, None),
+        (errors.OnlyIfCached(), "only-if-cached", 504, None),
+        (GatewayError(), "internal", 500, None),
+    ]
+
+
+@pytest.mark.parametrize(("error", "word", "status", "retry_after"), _errors())
+def test_an_error_has_its_word(
+    error: GatewayError, word: str, status: int, retry_after: float | None
+) -> None:
+    """As the contract's table says."""
+    answer = problem_of(error)
+
+    assert (answer.problem, answer.status, answer.retry_after) == (word, status, retry_after)
+    assert answer.detail
+
+
+def test_no_error_of_the_house_is_left_out() -> None:
+    """A new one needs its word here first; what only groups others has none of its own."""
+    groups = {UpstreamFailure, errors.CallWithheld}
+    known = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, GatewayError)
+    }
+
+    assert known - groups == {type(error) for error, *_ in _errors()}
+
+
+@pytest.mark.parametrize("word", list(Problem))
+def test_each_word_makes_a_whole_problem(word: Problem) -> None:
+    """Type, status, title, detail and request id (RFC 9457), and a status that is an error."""
+    problem = json.loads(ProblemAnswer(word, "why").body("r-1"))
+
+    assert problem.keys() == {"type", "status", "title", "detail", "request_id"}
+    assert problem["type"] == f"urn:gateway:problem:{word}"
+    assert 400 <= problem["status"] < 600
+    assert (problem["detail"], problem["request_id"]) == ("why", "r-1")
+
+
+def test_the_fields_of_a_problem() -> None:
+    """Typed, dated, not to be stored, and without `Retry-After` where nothing is known."""
+    headers = dict(ProblemAnswer(Problem.BAD_ID, "why").headers("r-1", DATE, 42))
+
+    assert headers == {
+        b"content-type": b"application/problem+json",
+        b"content-length": b"42",
+        b"cache-control": b"no-store",
+        b"date": DATE.encode(),
+        b"x-request-id": b"r-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0, b"1"), (0.2, b"1"), (1.0, b"1"), (1.01, b"2"), (59.5, b"60")]
+)
+def test_retry_after_is_never_too_early(seconds: float, said: bytes) -> None:
+    """Whole seconds, rounded up, one at least."""
+    answer = ProblemAnswer(Problem.BUDGET_EXHAUSTED, "why", seconds)
+
+    assert dict(answer.headers("r-1", DATE, 1))[b"retry-after"] == said
+
+
+@pytest.mark.parametrize("reason", list(AccessRefusal))
+def test_a_refused_caller_is_challenged(reason: AccessRefusal) -> None:
+    """401 is never without `WWW-Authenticate` (RFC 9110, 15.5.2)."""
+    answer = problem_of(errors.AccessRefused(reason))
+
+    assert answer.status == 401
+    assert (b"www-authenticate", b"Bearer") in answer.headers("r-1", DATE, 1)
+
+
+def test_every_503_says_when_to_come_back() -> None:
+    """The contract promises it, also where the cause knows no time."""
+    answers = [problem_of(error) for error, *_ in _errors()]
+
+    assert all(answer.retry_after for answer in answers if answer.status == 503)
+    assert any(answer.status == 503 for answer in answers)
