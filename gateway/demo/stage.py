@@ -62,12 +62,20 @@ async def run(plan: Plan, out: TextIO) -> None:
 
 
 async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO) -> None:
-    company = [asyncio.create_task(upstream.watch(stop))]
+    company: list[asyncio.Task[None]] = []
+
+    def join(work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        # None of them ends by itself unless something is wrong: then all is over.
+        task.add_done_callback(lambda _: stop.set())
+        company.append(task)
 
     def opened(gateway: Addresses) -> None:
         _greet(gateway, upstream, out)
-        company.extend(map(asyncio.create_task, _company(plan, gateway, upstream, out)))
+        for work in _company(plan, gateway, upstream, out):
+            join(work)
 
+    join(upstream.watch())
     try:
         await serve(_settings(plan, upstream, out), started=opened, stop=stop)
     finally:

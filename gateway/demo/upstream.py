@@ -23,10 +23,9 @@ class Upstream:
         self._process = process
         self.url = url
 
-    async def watch(self, stop: asyncio.Event) -> None:
-        """Wait for its end, which is always too early: set `stop` and raise UpstreamEnded."""
+    async def watch(self) -> None:
+        """Wait for its end, which is always too early, and raise UpstreamEnded."""
         exit_code = await self._process.wait()
-        stop.set()
         raise UpstreamEnded(f"the simulator ended with {exit_code}")
 
 

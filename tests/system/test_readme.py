@@ -159,7 +159,7 @@ def test_every_block_is_run_or_excepted() -> None:
 def test_make_run_is_the_demo() -> None:
     """What stands in for `make run` here is what it starts."""
     done = subprocess.run(
-        ["make", "--dry-run", "run"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "--dry-run", "run"], cwd=ROOT, capture_output=True, text=True, check=True
     )
 
     assert done.stdout.splitlines()[-1] == ".venv/bin/gateway demo"
