@@ -6,10 +6,12 @@ Nothing here decides; nothing here does I/O.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.core.entry import Entry, Floor, Headers, Key, Ticket
+from gateway.core.instant import Instant
 from gateway.core.reply import Reply
 from gateway.core.status import (
     AccessRefusal,
@@ -18,6 +20,7 @@ from gateway.core.status import (
     DriftKind,
     FailureReason,
     InvalidReason,
+    NoticeKind,
     NotStoredReason,
     Outcome,
     Purpose,
@@ -81,14 +84,6 @@ class LocalStore(Protocol):
 
     def drop_partition(self, partition: str) -> int:
         """Forget all keys of a partition; how many were held."""
-        ...
-
-    def drop_training(self, training_id: str) -> int:
-        """Forget a training in every partition; how many were held."""
-        ...
-
-    def clear(self) -> int:
-        """Forget everything; how many were held."""
         ...
 
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
@@ -242,6 +237,74 @@ class Upstream(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What replicas tell each other: which entries are outdated, never a body.
+
+    CHANGED      one training of one partition has a version of `updated_at` or later
+    INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
+    PURGED       everything (of `partition`, where given); `soft` leaves bodies for rescue
+    """
+
+    kind: NoticeKind
+    training_ids: tuple[str, ...] = ()
+    partition: str | None = None
+    updated_at: Instant | None = None
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmations:
+    """How many replicas are known, this one included, and how many have done as told."""
+
+    known: int
+    confirmed: int
+
+
+class Bus(Protocol):
+    """How replicas hear of each other. A lost message costs time, never correctness."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether notices of others arrive."""
+        ...
+
+    async def announce(self, notice: Notice) -> None:
+        """Tell the other replicas; raises RedisUnavailable."""
+        ...
+
+    async def confirm(self, notice: Notice, patience: float) -> Confirmations:
+        """Tell them and wait until each has done as told, so many seconds at most.
+
+        This replica counts as done: it acts before it tells. Raises RedisUnavailable.
+        """
+        ...
+
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
+        """Hand each notice of another replica to `apply`, and call `gap` whenever notices
+        may have been missed; until cancelled, whatever arrives."""
+        ...
+
+
+class AloneBus:
+    """The bus of a process without others."""
+
+    @property
+    def is_connected(self) -> bool:
+        """There is nobody to miss."""
+        return True
+
+    async def announce(self, notice: Notice) -> None:
+        """Nobody listens."""
+
+    async def confirm(self, notice: Notice, patience: float) -> Confirmations:
+        """This replica is all there are."""
+        return Confirmations(known=1, confirmed=1)
+
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
+        """Nothing ever comes."""
+
+
 class Observer(Protocol):
     """Where events become metrics and log lines. No verb raises, none awaits."""
 
@@ -325,6 +388,10 @@ class Observer(Protocol):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         """Redis did not answer, or nonsense."""
+        ...
+
+    def bus_failed(self, why: str) -> None:
+        """A message on the bus made no sense, or could not be acted upon."""
         ...
 
     def redis_moved(self, up: bool) -> None:

@@ -87,14 +87,6 @@ class MemoryStore:
         """Forget all keys of a partition; how many were held."""
         return self._drop_all(self.keys(partition=partition))
 
-    def drop_training(self, training_id: str) -> int:
-        """Forget a training in every partition; how many were held."""
-        return self._drop_all(self.keys(training_id=training_id))
-
-    def clear(self) -> int:
-        """Forget everything; how many were held."""
-        return self._drop_all(self.keys())
-
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
         """The keys held, narrowed down to a partition or a training; looks at all of them."""
         return [

@@ -21,10 +21,11 @@ from gateway.core.policy import Windows
 from gateway.core.status import Tier
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
+from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
-from gateway.ports import Budget, LocalStore, SharedStore
+from gateway.ports import AloneBus, Budget, Bus, LocalStore, SharedStore
 from gateway.settings import (
     AccessMode,
     FreshnessSource,
@@ -50,6 +51,8 @@ class House:
     upstream: HttpxUpstream
     outbound: Outbound
     serving: Serving
+    bus: Bus
+    invalidation: Invalidation
     explainer: Explainer
     access: Access
 
@@ -75,9 +78,11 @@ def compose(settings: Settings) -> House:
         l1_lifetime=settings.l1.lifetime,
         vary=isinstance(access, Passthrough),
     )
+    bus: Bus = AloneBus()
     timeout = settings.upstream.timeout
     outbound = Outbound(upstream, budget, local_budget, clock, telemetry, timeout=timeout)
-    fetcher = Fetcher(tiers, outbound, clock, telemetry, windows, timeout=timeout)
+    fetcher = Fetcher(tiers, outbound, clock, telemetry, bus, windows=windows, timeout=timeout)
+    serving = Serving(tiers, fetcher, clock, telemetry, windows)
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -88,7 +93,9 @@ def compose(settings: Settings) -> House:
         redis=redis,
         upstream=upstream,
         outbound=outbound,
-        serving=Serving(tiers, fetcher, clock, telemetry, windows),
+        serving=serving,
+        bus=bus,
+        invalidation=Invalidation(tiers, shared, bus, telemetry, serving.forget),
         explainer=Explainer(local, shared, clock, windows),
         access=access,
     )

@@ -12,7 +12,8 @@ from gateway.app.compose import House
 from gateway.core.access import DEFAULT_TENANT
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
-from gateway.ports import BudgetView
+from gateway.core.instant import Instant
+from gateway.ports import BudgetView, Confirmations
 from gateway.settings import Printable, Settings, effective
 
 Words = dict[str, object]
@@ -28,7 +29,7 @@ class Life:
 
 
 class Operations:
-    """Answers operators; changes nothing."""
+    """Answers operators."""
 
     def __init__(self, house: House, settings: Settings, life: Life) -> None:
         self._house = house
@@ -107,6 +108,16 @@ class Operations:
         words = await self._house.explainer.explain(Key(chosen, training_id))
         budgets = {tenant: asdict(view) for tenant, view in self._budgets().items()}
         return words | {"budgets": budgets}
+
+    async def invalidate(
+        self, training_ids: tuple[str, ...], updated_at: Instant | None
+    ) -> Confirmations:
+        """Make what is below `updated_at` invalid everywhere; raises RedisUnavailable."""
+        return await self._house.invalidation.invalidate(training_ids, updated_at)
+
+    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+        """Make everything (of a partition) invalid everywhere; raises RedisUnavailable."""
+        return await self._house.invalidation.purge(partition, soft=soft)
 
     def _only_partition(self) -> str | None:
         """The partition of everybody, where there is one."""

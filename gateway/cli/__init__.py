@@ -1,7 +1,8 @@
 """The `gateway` command. Lives here: options, exit codes, what is printed; no work is done here.
 
-Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong. Everything
-heavy is imported inside the commands, so that `--help` and `--version` answer at once.
+Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong, 3 done, but not
+confirmed by all replicas. Everything heavy is imported inside the commands, so that `--help` and
+`--version` answer at once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import click
 from gateway import __version__
 from gateway.cli.demo import demo
 from gateway.cli.explain import explain
+from gateway.cli.invalidate import invalidate, purge
 from gateway.cli.serve import check, serve
 from gateway.cli.simulate import simulate
 
@@ -24,5 +26,5 @@ def main() -> None:
     """A gateway in front of one training API: fresh answers from a cache, within its rate limit."""
 
 
-for command in (serve, check, explain, demo, simulate):
+for command in (serve, check, explain, invalidate, purge, demo, simulate):
     main.add_command(command)

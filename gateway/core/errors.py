@@ -3,7 +3,8 @@
 GatewayError
 ├── AccessRefused           the caller's: who it is cannot be told
 ├── BadRequest              the caller's: what was asked makes no sense
-│   └── BadId
+│   ├── BadId
+│   └── TooLarge
 ├── OnlyIfCached            the caller's wish: nothing usable is stored
 ├── VersionNotReached       the caller's wish: that version is not there yet
 ├── UpstreamFailure         theirs: no answer of the API came back (rescued by what is stored)
@@ -52,6 +53,10 @@ class BadId(BadRequest):
     """The path names no possible training id."""
 
 
+class TooLarge(BadRequest):
+    """The request's body is larger than what is read of one."""
+
+
 class OnlyIfCached(GatewayError):
     """`Cache-Control: only-if-cached`, and nothing usable is stored."""
 
@@ -69,10 +74,12 @@ class VersionNotReached(GatewayError):
 class UpstreamFailure(GatewayError):
     """A call was made and brought no answer of the API.
 
-    `retry_after` is in seconds from the moment of the failure, None where nothing is known.
+    `retry_after` is in seconds from the moment of the failure, None where nothing is known;
+    `status` is what was answered, None where nothing was.
     """
 
     reason: FailureReason
+    status: int | None = None
 
     def __init__(
         self, what: str, reason: FailureReason, *, retry_after: float | None = None
@@ -119,6 +126,8 @@ class UpstreamError(UpstreamFailure):
 
 class UpstreamRateLimited(UpstreamFailure):
     """429: the upstream says when to come back."""
+
+    status = 429
 
     def __init__(self, what: str, *, retry_after: float | None) -> None:
         super().__init__(what, FailureReason.RATE_LIMITED, retry_after=retry_after)

@@ -145,6 +145,14 @@ class Cause(StrEnum):
     PURGE = "purge"
 
 
+class NoticeKind(StrEnum):
+    """What replicas tell each other."""
+
+    CHANGED = "changed"
+    INVALIDATED = "invalidated"
+    PURGED = "purged"
+
+
 class AccessRefusal(StrEnum):
     """Why a caller was turned away at the door."""
 
@@ -186,6 +194,7 @@ class Problem(StrEnum):
     NO_SUCH_ROUTE = "no-such-route"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     VERSION_NOT_REACHED = "version-not-reached"
+    TOO_LARGE = "too-large"
     CLIENT_RATE_LIMITED = "client-rate-limited"
     UPSTREAM_INVALID = "upstream-invalid"
     UPSTREAM_ERROR = "upstream-error"

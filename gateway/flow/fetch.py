@@ -5,13 +5,19 @@ Raises what went wrong; rescues nothing.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.core.access import Caller
 from gateway.core.entry import Entry, Floor, Headers, Key, Ticket
-from gateway.core.errors import InvalidPayload, UpstreamError, UpstreamFailure
+from gateway.core.errors import (
+    InvalidPayload,
+    RedisUnavailable,
+    UpstreamError,
+    UpstreamFailure,
+)
 from gateway.core.headers import first
-from gateway.core.instant import to_seconds
+from gateway.core.instant import Instant, to_seconds
 from gateway.core.policy import (
     Confirmed,
     ForCaller,
@@ -30,6 +36,7 @@ from gateway.core.status import (
     AccessRefusal,
     Cause,
     FailureReason,
+    NoticeKind,
     NotStoredReason,
     Purpose,
     StoreVerdict,
@@ -38,7 +45,7 @@ from gateway.core.training import Training
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Tiers
-from gateway.ports import Call, Clock, Held, Observer, Stored
+from gateway.ports import Bus, Call, Clock, Held, Notice, Observer, Stored
 
 _REFUSED = {
     StoreVerdict.OLDER: NotStoredReason.OLDER_VERSION,
@@ -83,14 +90,16 @@ class Fetcher:
         outbound: Outbound,
         clock: Clock,
         observer: Observer,
-        windows: Windows,
+        bus: Bus,
         *,
+        windows: Windows,
         timeout: float,
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
         self._clock = clock
         self._observer = observer
+        self._bus = bus
         self._windows = windows
         self._timeout = timeout
 
@@ -154,9 +163,11 @@ class Fetcher:
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
+            await self._tell(Notice(NoticeKind.PURGED, partition=want.key.partition))
         elif status == 403:
             self._observer.access_refused(AccessRefusal.UPSTREAM_FORBIDDEN)
             await self._tiers.drop(want.key)
+            await self._tell(_change(want.key, None))
 
     async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
         held = self._tiers.render(entry, self._clock.monotonic())
@@ -172,7 +183,7 @@ class Fetcher:
         else:
             self._refused(want.key, entry, refused, stored)
         if stored.verdict is StoreVerdict.CHANGED:
-            self._changed(want.key, entry)
+            await self._changed(want.key, entry)
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
@@ -182,19 +193,32 @@ class Fetcher:
             return
         await self._tiers.drop(want.key)
         if entry.digest != known.digest:
-            self._changed(want.key, entry)
+            await self._changed(want.key, entry)
 
     def _refused(self, key: Key, entry: Entry, reason: NotStoredReason, stored: Stored) -> None:
         self._observer.not_stored(key, reason)
         if reason is NotStoredReason.OLDER_VERSION and _went_back(entry, stored.floor):
             self._observer.regressed(key.training_id)
 
-    def _changed(self, key: Key, entry: Entry) -> None:
+    async def _changed(self, key: Key, entry: Entry) -> None:
+        self._count_change(key, entry)
+        await self._tell(_change(key, entry.updated_at))
+
+    async def _tell(self, notice: Notice) -> None:
+        """The other replicas; without Redis they are bounded by their own freshness."""
+        with suppress(RedisUnavailable):
+            await self._bus.announce(notice)
+
+    def _count_change(self, key: Key, entry: Entry) -> None:
         if entry.updated_at is None:
             self._observer.invalidated(Cause.NOT_FOUND, key.training_id)
             return
         self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
         self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))
+
+
+def _change(key: Key, updated_at: Instant | None) -> Notice:
+    return Notice(NoticeKind.CHANGED, (key.training_id,), key.partition, updated_at)
 
 
 def _went_back(entry: Entry, floor: Floor | None) -> bool:

@@ -6,19 +6,12 @@ get   may wait: L1, then both tiers, then upstream; the only place that rescues
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
-from gateway.core.errors import (
-    CallWithheld,
-    GatewayError,
-    OnlyIfCached,
-    UpstreamError,
-    UpstreamFailure,
-    UpstreamRateLimited,
-    UpstreamRefused,
-)
+from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure
 from gateway.core.headers import Handling
 from gateway.core.policy import Plan, Windows, may_rescue, plan
 from gateway.core.reply import Reply
@@ -153,7 +146,7 @@ class Serving:
             raise
         self.lookups.forget(want.key)  # what one under way brings is older than this
         if isinstance(filled, Passed) and filled.reply.status == 401:
-            self.forget_partition(want.key.partition)
+            self.forget(lambda key: key.partition == want.key.partition)
         vain = fruitless(filled) if want.purpose is Purpose.REFRESH else None
         if vain is None:
             self._backoffs.succeeded(want.key)
@@ -166,10 +159,10 @@ class Serving:
         if want.purpose is Purpose.REFRESH:
             self._observer.refresh_failed(want.key, str(error) or repr(error), again_in)
 
-    def forget_partition(self, partition: str) -> None:
-        """Let no fetch under way for a partition be kept or joined."""
-        for flights in (self.lookups, self.fills):
-            flights.forget_where(lambda key: key.partition == partition)
+    def forget(self, matches: Callable[[Key], bool]) -> None:
+        """Let no fetch under way for such a key be kept or joined."""
+        self.lookups.forget_where(matches)
+        self.fills.forget_where(matches)
 
     async def land(self, patience: float) -> None:
         """Let what is under way end, so many seconds at most."""
@@ -197,8 +190,10 @@ class Serving:
         if seen is None or not self._may_rescue(seen):
             raise error
         outcome, detail = stale_word(error)
-        forward = None if isinstance(error, CallWithheld) else Forward.STALE
-        return Answer(seen.held, outcome, seen.tier, Handling(detail, forward, _status_of(error)))
+        if isinstance(error, CallWithheld):
+            return _stored(seen, outcome, detail)
+        handling = Handling(detail, Forward.STALE, error.status)
+        return Answer(seen.held, outcome, seen.tier, handling)
 
     async def _landed(
         self, ask: Ask, seen: Seen | None, landed: Filled | Passed, *, collapsed: bool
@@ -236,12 +231,6 @@ class Serving:
 
 def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
     return Answer(seen.held, outcome, seen.tier, Handling(detail))
-
-
-def _status_of(error: GatewayError) -> int | None:
-    if isinstance(error, UpstreamRateLimited):
-        return 429
-    return error.status if isinstance(error, UpstreamError | UpstreamRefused) else None
 
 
 def _outcome(handling: Handling) -> Outcome:

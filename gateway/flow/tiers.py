@@ -13,6 +13,7 @@ from typing import Final
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.headers import etag_of, stored_fields
+from gateway.core.instant import Instant
 from gateway.core.policy import Candidate, Windows, reconcile
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.singleflight import Course
@@ -51,6 +52,7 @@ class Tiers:
         self._windows = windows
         self._l1_lifetime = l1_lifetime
         self._vary = vary
+        self._suspect_until = _NEVER
 
     def peek(self, key: Key) -> Held | None:
         """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away."""
@@ -60,8 +62,12 @@ class Tiers:
         return None
 
     def _is_confirmed(self, held: Held) -> bool:
-        if not self._shared.holds_bodies or not self._shared.is_up:
+        if not self._shared.is_up:
             return True
+        if not self._shared.holds_bodies:
+            return held.checked_at > _NEVER
+        if held.checked_at < self._suspect_until:
+            return False
         return self._clock.monotonic() - held.checked_at < self._l1_lifetime
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
@@ -102,7 +108,7 @@ class Tiers:
             return Stored(StoreVerdict.INVALIDATED, None)
         stored = await self._offer(key, held)
         if stored.verdict in _REFUSALS:
-            self._doubt(key)
+            self.doubt(key)
         elif flight.is_current:
             self._local.put(key, held)
         return stored
@@ -128,11 +134,39 @@ class Tiers:
         same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
         return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
 
-    def _doubt(self, key: Key) -> None:
-        """Redis knows better than what L1 holds: let the next request ask it."""
+    def doubt(self, key: Key) -> None:
+        """Others know better than what L1 holds: let the next request ask them."""
         held = self._local.peek(key)
         if held is not None:
             held.checked_at = _NEVER
+
+    def suspect(self) -> None:
+        """Doubt all that L1 holds."""
+        self._suspect_until = self._clock.monotonic()
+
+    def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
+        """Whether L1 holds a version below `updated_at`; any, for None."""
+        held = self._local.peek(key)
+        if held is None:
+            return False
+        known = held.entry.updated_at
+        return updated_at is None or known is None or known < updated_at
+
+    def drop_passed(self, training_id: str, updated_at: Instant | None) -> None:
+        """Forget here what is below `updated_at` (all, for None), in every partition."""
+        for key in self._local.keys(training_id=training_id):
+            if self.is_passed(key, updated_at):
+                self._local.drop(key)
+
+    def purge_local(self, partition: str | None, *, soft: bool) -> int:
+        """Forget here everything (of a partition), or doubt it where it may rescue; how many."""
+        keys = self._local.keys(partition=partition)
+        for key in keys:
+            if soft:
+                self.doubt(key)
+            else:
+                self._local.drop(key)
+        return len(keys)
 
     async def drop(self, key: Key) -> bool:
         """Forget one key in both tiers; whether this replica held anything."""

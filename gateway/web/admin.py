@@ -1,6 +1,6 @@
-"""The admin plane: metrics, probes, status, explain and the live page, as an application.
+"""The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-HTTP in, HTTP out: what is shown is gathered by `Operations`, who may see it is doors' business.
+HTTP in, HTTP out: what is shown or done is for `Operations`, who may ask for it is doors' business.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.core.errors import BadRequest
+from gateway.core.instant import Instant
 from gateway.core.status import Problem
-from gateway.ports import Clock
+from gateway.ports import Clock, Confirmations
+from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, problem_response
 from gateway.web.ids import is_partition, raw_path, training_id
+from gateway.web.orders import invalidate_order, purge_order, receipt_of
 from gateway.web.problems import ProblemAnswer
 
 _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(
     Problem.NO_SUCH_ROUTE,
-    "here are /metrics, /livez, /readyz, /status, /explain/{id}, and the page at /",
+    "here are /metrics, /livez, /readyz, /status, /explain/{id}, the page at /, and for POST "
+    "/invalidate and /purge",
 )
 # Paths are absolute here and relative in the page, which may so be shown below a prefix.
 _PAGE = (
@@ -38,7 +42,7 @@ _PAGE = (
 
 
 class Operations(Protocol):
-    """What operators are told; everything but `explain` answers at once."""
+    """What operators are told and may order; what is not async answers at once."""
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """A scrape's body and content type, as the `Accept` field asks."""
@@ -55,6 +59,18 @@ class Operations(Protocol):
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
         """What each tier holds of a training; raises BadRequest naming the partitions that
         hold it where there are several and none was named."""
+        ...
+
+    async def invalidate(
+        self, training_ids: tuple[str, ...], updated_at: Instant | None
+    ) -> Confirmations:
+        """Make versions below `updated_at` (all, for None) invalid everywhere; raises
+        RedisUnavailable, and may then have done a part."""
+        ...
+
+    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+        """Make everything (of a partition) invalid everywhere, `soft` keeps it for rescue;
+        raises RedisUnavailable, and may then have done a part."""
         ...
 
 
@@ -75,6 +91,7 @@ class AdminPlane:
         new_id: Callable[[], str],
     ) -> None:
         self._operations = operations
+        self._clock = clock
         self._door = Middleware(Door, Guard(host, token), clock, new_id)
         folder = files("gateway.web") / "static"
         self._page = [
@@ -89,6 +106,8 @@ class AdminPlane:
             Route("/readyz", self._readyz),
             Route("/status", self._status),
             Route("/explain/{path:path}", self._explain),
+            Route("/invalidate", self._invalidate, methods=["POST"]),
+            Route("/purge", self._purge, methods=["POST"]),
             *self._page,
         ]
         application = Starlette(
@@ -123,6 +142,14 @@ class AdminPlane:
             raise BadRequest("a partition's name has 32 digits from 0-9 a-f")
         return _json(await self._operations.explain(wanted, partition))
 
+    async def _invalidate(self, request: Request) -> Response:
+        order = invalidate_order(await read_body(request), self._clock.now())
+        return _told(await self._operations.invalidate(order.training_ids, order.updated_at))
+
+    async def _purge(self, request: Request) -> Response:
+        order = purge_order(await read_body(request))
+        return _told(await self._operations.purge(order.partition, soft=order.soft))
+
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         """No route, or none for this method."""
         if not isinstance(error, HTTPException) or error.status_code != 405:
@@ -143,6 +170,12 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-def _json(words: dict[str, object]) -> Response:
+def _told(confirmations: Confirmations) -> Response:
+    receipt = receipt_of(confirmations)
+    return _json(receipt, 200 if receipt.is_complete else 202)
+
+
+def _json(words: object, status: int = 200) -> Response:
     # What JSON has no form for is shown as text: telling less helps nobody here.
-    return Response(msgspec.json.encode(words, enc_hook=str), media_type="application/json")
+    body = msgspec.json.encode(words, enc_hook=str)
+    return Response(body, status, media_type="application/json")

@@ -12,7 +12,9 @@ from starlette.types import Scope
 
 from gateway.core.errors import BadId
 
-_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
+ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
+
+_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _PARTITION = re.compile(r"[0-9a-f]{32}")
 
 
@@ -26,10 +28,16 @@ def training_id(raw_path: bytes, prefix: bytes = b"/training/") -> str | None:
     raw = raw_path[len(prefix) :]
     if not raw or b"/" in raw:
         return None
-    decoded = unquote_to_bytes(raw)
-    if _ID.fullmatch(decoded) is None or decoded in (b".", b".."):
-        raise BadId("an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or ..")
-    return decoded.decode("ascii")
+    # Latin-1 reads every byte; those beyond ASCII are then in no id.
+    decoded = unquote_to_bytes(raw).decode("latin-1")
+    if not is_training_id(decoded):
+        raise BadId(ID_GRAMMAR)
+    return decoded
+
+
+def is_training_id(text: str) -> bool:
+    """Whether it can be the id of a training; `.` and `..` mean something else in a path."""
+    return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def raw_path(scope: Scope) -> bytes:

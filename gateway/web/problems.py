@@ -24,6 +24,7 @@ from gateway.core.errors import (
     OnlyIfCached,
     RedisUnavailable,
     ShuttingDown,
+    TooLarge,
     UpstreamError,
     UpstreamFailure,
     UpstreamRateLimited,
@@ -44,6 +45,7 @@ _STATUS = {
     Problem.NO_SUCH_ROUTE: (404, "There is nothing at this path"),
     Problem.METHOD_NOT_ALLOWED: (405, "This method is not allowed here"),
     Problem.VERSION_NOT_REACHED: (412, "That version is not there yet"),
+    Problem.TOO_LARGE: (413, "The body is too large"),
     Problem.CLIENT_RATE_LIMITED: (429, "This caller's own limit is reached"),
     Problem.UPSTREAM_INVALID: (502, "The upstream's answer is no training"),
     Problem.UPSTREAM_ERROR: (502, "The upstream failed"),
@@ -58,6 +60,10 @@ _STATUS = {
     Problem.UPSTREAM_TIMEOUT: (504, "The upstream did not answer in time"),
     Problem.ONLY_IF_CACHED: (504, "Nothing usable is stored"),
     Problem.INTERNAL: (500, "The gateway failed"),
+}
+_BAD: dict[type[BadRequest], Problem] = {
+    BadId: Problem.BAD_ID,
+    TooLarge: Problem.TOO_LARGE,
 }
 _UPSTREAM: tuple[tuple[type[UpstreamFailure], Problem], ...] = (
     (InvalidPayload, Problem.UPSTREAM_INVALID),
@@ -125,8 +131,7 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
     if isinstance(error, AccessRefused):
         return _refused(error)
     if isinstance(error, BadRequest):
-        bad_id = isinstance(error, BadId)
-        return ProblemAnswer(Problem.BAD_ID if bad_id else Problem.BAD_REQUEST, error.what)
+        return ProblemAnswer(_BAD.get(type(error), Problem.BAD_REQUEST), error.what)
     return _of_ours(error)
 
 

@@ -100,22 +100,6 @@ def test_a_partition_is_dropped_alone(local_store: LocalStore) -> None:
     assert local_store.keys() == [OTHER]
 
 
-def test_a_training_is_dropped_in_every_partition(local_store: LocalStore) -> None:
-    """The other trainings of those partitions stay."""
-    fill(local_store, A, B, OTHER)
-
-    assert local_store.drop_training("trn_1") == 2
-    assert local_store.keys() == [B]
-
-
-def test_clearing_forgets_everything(local_store: LocalStore) -> None:
-    """All that was held is counted and gone."""
-    fill(local_store, A, B, OTHER)
-
-    assert local_store.clear() == 3
-    assert (local_store.entries, local_store.size) == (0, 0)
-
-
 def test_keys_are_narrowed_down(local_store: LocalStore) -> None:
     """By partition, by training, by both."""
     fill(local_store, A, B, OTHER)

@@ -91,6 +91,9 @@ class RecordingObserver:
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self._note("redis_failed", operation, why)
 
+    def bus_failed(self, why: str) -> None:
+        self._note("bus_failed", why)
+
     def redis_moved(self, up: bool) -> None:
         self._note("redis_moved", up)
 

@@ -179,6 +179,9 @@ class Telemetry:
         self.counters.redis_errors[operation] += 1
         self._events.emit(WARNING, "redis.failed", key=operation, operation=operation, why=why)
 
+    def bus_failed(self, why: str) -> None:
+        self.redis_failed(RedisOperation.BUS, why)
+
     def redis_moved(self, up: bool) -> None:
         level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
         self._events.emit(level, event, per_second=_BURST)

@@ -18,6 +18,7 @@ from gateway.core.errors import (
     GatewayError,
     InvalidPayload,
     RedisUnavailable,
+    TooLarge,
     UpstreamError,
     UpstreamFailure,
     UpstreamRateLimited,
@@ -128,7 +129,8 @@ def test_a_refused_caller_hears_a_word_and_no_more(reason: AccessRefusal) -> Non
 
 
 def test_a_bad_request_says_what_may_be_shown() -> None:
-    """A bad id is one of them."""
+    """A bad id is one of them, and so is a body that is too large."""
+    assert TooLarge("too much").what == str(TooLarge("too much")) == "too much"
     assert BadId("not an id").what == str(BadId("not an id")) == "not an id"
 
 

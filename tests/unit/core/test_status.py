@@ -36,7 +36,7 @@ CONTRACT: list[tuple[type[StrEnum], str]] = [
     (
         Problem,
         "bad-id bad-request credential-missing credential-unknown no-such-route "
-        "method-not-allowed version-not-reached client-rate-limited upstream-invalid "
+        "method-not-allowed version-not-reached too-large client-rate-limited upstream-invalid "
         "upstream-error upstream-unreachable upstream-refused budget-exhausted "
         "upstream-rate-limited upstream-unavailable frozen shutting-down redis-unavailable "
         "upstream-timeout only-if-cached internal",

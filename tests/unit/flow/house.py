@@ -16,10 +16,12 @@ from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome
 from gateway.flow.fetch import Fetcher
+from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.tiers import Tiers
-from gateway.ports import Held, SharedStore
+from gateway.ports import AloneBus, Bus, Held, Notice, SharedStore
+from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedStore
@@ -107,6 +109,7 @@ class Replica:
         windows: Windows = WINDOWS,
         limit: int | None = None,
         caller: Caller = CALLER,
+        hub: Hub | None = None,
     ) -> None:
         self.clock = clock
         self.caller = caller
@@ -124,10 +127,18 @@ class Replica:
             self.observer,
             timeout=10.0,
         )
+        bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.fetcher = Fetcher(
-            self.tiers, self.outbound, clock, self.observer, windows, timeout=10.0
+            self.tiers, self.outbound, clock, self.observer, bus, windows=windows, timeout=10.0
         )
         self.serving = Serving(self.tiers, self.fetcher, clock, self.observer, windows)
+        self.invalidation = Invalidation(
+            self.tiers, self.shared, bus, self.observer, self.serving.forget
+        )
+
+    def apply(self, notice: Notice) -> None:
+        """What the bus hands over."""
+        self.invalidation.apply(notice)
 
     def peek(self, key: Key = KEY) -> Answer | None:
         """What is answered at once."""

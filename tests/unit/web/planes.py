@@ -17,6 +17,7 @@ from gateway.flow.fetch import Fetcher
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
+from gateway.ports import AloneBus
 from gateway.web.data import DataPlane, Line
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
@@ -91,7 +92,9 @@ class Data:
         )
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
-        fetcher = Fetcher(tiers, outbound, clock, observer, windows, timeout=10.0)
+        fetcher = Fetcher(
+            tiers, outbound, clock, observer, AloneBus(), windows=windows, timeout=10.0
+        )
         return Serving(tiers, fetcher, clock, observer, windows)
 
 

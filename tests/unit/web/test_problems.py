@@ -29,6 +29,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
     return [
         (errors.BadId("x"), "bad-id", 400, None),
         (errors.BadRequest("x"), "bad-request", 400, None),
+        (errors.TooLarge("x"), "too-large", 413, None),
         (missing, "credential-missing", 401, None),
         (malformed, "credential-unknown", 401, None),
         (unknown, "credential-unknown", 401, None),

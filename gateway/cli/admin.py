@@ -1,0 +1,112 @@
+"""How a command speaks to the admin plane of a running gateway: its options, one request, and
+what is said when the answer is none. What is asked for is the commands' business.
+"""
+
+# ruff: noqa: PLC0415 -- heavy imports wait until a command runs
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from gateway.cli.serve import FAILED, complain
+
+if TYPE_CHECKING:
+    import httpx
+
+# Seconds. An order waits for Redis and for the other replicas, and for a purge there is much to do.
+_PATIENCE = 10.0
+_PATIENCE_WITH_ORDERS = 60.0
+
+admin_option = click.option(
+    "--admin",
+    default="http://127.0.0.1:8081",
+    show_default=True,
+    metavar="URL",
+    help="The admin address of a running gateway.",
+)
+token_option = click.option(
+    "--token",
+    envvar="GATEWAY_ADMIN__TOKEN",
+    show_envvar=True,
+    help="Its admin token, where it has one; better in the environment, which ps does not show.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The admin plane at an address, with the token that it wants, if any.
+
+    Both questions exit with 1 and a line on standard error where the answer is no JSON of ours.
+    """
+
+    url: str
+    token: str | None = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """The URL as it is shown and added to."""
+        return self.url.rstrip("/")
+
+    def get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
+        """What is shown at the path."""
+        return self._ask("GET", path, query=query, patience=_PATIENCE)
+
+    def order(self, path: str, words: Mapping[str, object]) -> httpx.Response:
+        """What is said to an order."""
+        return self._ask("POST", path, words=words, patience=_PATIENCE_WITH_ORDERS)
+
+    def is_something_else(self, status: int) -> NoReturn:
+        """Exit: what answered is no admin plane."""
+        complain([f"{self.address}: is no gateway's admin address ({status})"], FAILED)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        patience: float,
+        query: Mapping[str, str] | None = None,
+        words: Mapping[str, object] | None = None,
+    ) -> httpx.Response:
+        import httpx
+
+        address = self.address
+        try:
+            answer = httpx.request(
+                method,
+                f"{address}{path}",
+                params=query,
+                json=words,
+                headers={} if self.token is None else {"Authorization": f"Bearer {self.token}"},
+                timeout=patience,
+                trust_env=False,
+            )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            complain([f"--admin {address}: is no address (wanted: http://host:port)"], FAILED)
+        except httpx.ConnectError:
+            complain(
+                [f"{address}: nothing listens there; is it the admin address (--admin)?"], FAILED
+            )
+        except httpx.HTTPError as error:
+            doubt = "" if words is None else "; it may be done all the same, asking again is safe"
+            why = str(error) or type(error).__name__
+            complain([f"{address}: no answer: {why}{doubt}"], FAILED)
+        return self._judged(answer)
+
+    def _judged(self, answer: httpx.Response) -> httpx.Response:
+        kind = answer.headers.get("content-type", "")
+        if answer.status_code == 401:
+            fault = "wants its admin token: --token or GATEWAY_ADMIN__TOKEN"
+            complain([f"{self.address}: {fault}"], FAILED)
+        if kind.startswith("application/problem+json"):
+            problem = answer.json()
+            said = problem.get("detail") or problem.get("title")
+            complain([f"{self.address}: {said}"], FAILED)
+        if not answer.is_success or not kind.startswith("application/json"):
+            self.is_something_else(answer.status_code)
+        return answer

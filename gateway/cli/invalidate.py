@@ -1,0 +1,103 @@
+"""`gateway invalidate` and `gateway purge`: orders to a running gateway and its replicas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.admin import Admin, admin_option, json_option, token_option
+from gateway.cli.serve import complain
+
+if TYPE_CHECKING:
+    import httpx
+
+NOT_BY_ALL = 3
+
+
+@click.command(
+    short_help="Make what is stored of trainings invalid.",
+    epilog="""\b
+Examples:
+  gateway invalidate trn_000001 trn_000002
+  gateway invalidate trn_000001 --updated-at 2026-01-31T12:00:00Z""",
+)
+@click.argument("training_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--updated-at", metavar="TIME", help="Only versions before this date-time.")
+@admin_option
+@token_option
+@json_option
+def invalidate(
+    *,
+    training_ids: tuple[str, ...],
+    updated_at: str | None,
+    admin: str,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """Make what is stored of trainings invalid, in every partition and every replica.
+
+    The next answer of each is fetched. TIME is that of a version, such as
+    2026-01-31T12:00:00Z, with an offset. Exit code 3 where not all replicas confirmed.
+    """
+    words: dict[str, object] = {"ids": training_ids}
+    if updated_at is not None:
+        words["updated_at"] = updated_at
+    plane = Admin(admin, token)
+    _tell(plane, plane.order("/invalidate", words), as_json=as_json)
+
+
+@click.command(
+    short_help="Make everything that is stored invalid.",
+    epilog="""\b
+Examples:
+  gateway purge --soft
+  gateway purge --partition 0123456789abcdef0123456789abcdef --yes""",
+)
+@click.option("--partition", metavar="NAME", help="Only this one, as gateway explain names it.")
+@click.option("--soft", is_flag=True, help="Keep it to answer with while the upstream fails.")
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal whether it is meant.")
+@admin_option
+@token_option
+@json_option
+def purge(
+    *,
+    partition: str | None,
+    soft: bool,
+    yes: bool,
+    admin: str,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """Make everything that is stored invalid, in every replica.
+
+    Each training is then fetched anew, within the upstream's limit: --soft keeps what there is
+    as a rescue. Exit code 3 where not all replicas confirmed.
+    """
+    plane = Admin(admin, token)
+    if not yes and click.get_text_stream("stdin").isatty():
+        what = "everything" if partition is None else f"partition {partition}"
+        question = f"{plane.address}: purge {what}, to be fetched anew within the upstream's limit?"
+        click.confirm(question, abort=True, err=True)
+    words: dict[str, object] = {"soft": soft}
+    if partition is not None:
+        words["partition"] = partition
+    _tell(plane, plane.order("/purge", words), as_json=as_json)
+
+
+def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
+    """Print how many replicas confirmed; exit with 3 and what follows where not all did."""
+    import msgspec  # noqa: PLC0415 -- as all that a help text has no use for
+
+    from gateway.web.orders import Receipt  # noqa: PLC0415
+
+    try:
+        receipt = msgspec.json.decode(answer.content, type=Receipt)
+    except msgspec.DecodeError:
+        plane.is_something_else(answer.status_code)
+    replicas = receipt.replicas
+    click.echo(
+        answer.text if as_json else f"{replicas.confirmed} of {replicas.known} replicas confirmed"
+    )
+    if not receipt.is_complete:
+        complain([f"{plane.address}: {receipt.detail}"], NOT_BY_ALL)

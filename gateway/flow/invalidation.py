@@ -1,0 +1,97 @@
+"""What is outdated: events in, generations up, L1 entries out, the others told.
+
+Redis first, then this replica, then the others: whoever asks after the confirmation finds
+nothing older anywhere, and no fetch that was under way can bring it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from gateway.core.entry import Key
+from gateway.core.instant import Instant
+from gateway.core.status import Cause, NoticeKind
+from gateway.flow.tiers import Tiers
+from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
+
+# Seconds in which replicas confirm; one that does not is bounded by `l1.lifetime`.
+_PATIENCE: Final = 1.0
+
+Forget = Callable[[Callable[[Key], bool]], None]
+
+
+class Invalidation:
+    """Makes entries invalid, here and everywhere; `forget` outdates what is being fetched."""
+
+    def __init__(
+        self, tiers: Tiers, shared: SharedStore, bus: Bus, observer: Observer, forget: Forget
+    ) -> None:
+        self._tiers = tiers
+        self._shared = shared
+        self._bus = bus
+        self._observer = observer
+        self._forget = forget
+
+    async def invalidate(
+        self, training_ids: tuple[str, ...], updated_at: Instant | None
+    ) -> Confirmations:
+        """Versions below `updated_at` (all, for None) are invalid in every partition.
+
+        Raises RedisUnavailable, and may then have done a part: asking again does no harm.
+        """
+        await asyncio.gather(*(self._shared.invalidate(each, updated_at) for each in training_ids))
+        return await self._everywhere(
+            Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at)
+        )
+
+    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+        """Everything (of a partition) is invalid; `soft` keeps it for rescue.
+
+        Raises RedisUnavailable, and may then have done a part: asking again does no harm.
+        """
+        await self._shared.purge(partition, soft=soft)
+        return await self._everywhere(Notice(NoticeKind.PURGED, partition=partition, soft=soft))
+
+    async def _everywhere(self, notice: Notice) -> Confirmations:
+        self.apply(notice)
+        return await self._bus.confirm(notice, _PATIENCE)
+
+    def apply(self, notice: Notice) -> None:
+        """Do here what the notice says; applying one twice or late does no harm."""
+        match notice.kind:
+            case NoticeKind.CHANGED:
+                self._changed(notice)
+            case NoticeKind.INVALIDATED:
+                self._invalidated(notice)
+            case NoticeKind.PURGED:
+                self._purged(notice)
+            case _:
+                assert_never(notice.kind)
+
+    def gap(self) -> None:
+        """Notices may have been missed: L1 asks Redis before it answers with anything."""
+        self._forget(lambda _: True)
+        self._tiers.suspect()
+
+    def _changed(self, notice: Notice) -> None:
+        """Another replica stored a later version; what is here may still rescue."""
+        assert notice.partition is not None, "a change is told with its key"
+        for training_id in notice.training_ids:
+            key = Key(notice.partition, training_id)
+            if self._tiers.is_passed(key, notice.updated_at):
+                self._tiers.doubt(key)
+
+    def _invalidated(self, notice: Notice) -> None:
+        ids = frozenset(notice.training_ids)
+        self._forget(lambda key: key.training_id in ids)
+        for training_id in notice.training_ids:
+            self._tiers.drop_passed(training_id, notice.updated_at)
+            self._observer.invalidated(Cause.EVENT, training_id)
+
+    def _purged(self, notice: Notice) -> None:
+        self._forget(lambda key: notice.partition in (None, key.partition))
+        count = self._tiers.purge_local(notice.partition, soft=notice.soft)
+        if count:
+            self._observer.invalidated(Cause.PURGE, "*", count)

@@ -1,0 +1,124 @@
+"""What operators order in JSON, judged to the letter, and what they are told of its doing.
+
+A name or type that is not known is refused: an order understood in part would do more than was
+meant. So is null, which a script writes where it found nothing, and which must not mean everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from gateway.core.errors import BadRequest
+from gateway.core.instant import Instant, from_seconds, parse_instant
+from gateway.ports import Confirmations
+from gateway.web.ids import ID_GRAMMAR, is_partition, is_training_id
+
+MAX_IDS: Final = 1_000
+
+# Clocks differ; a version from further ahead is a mistake that would refuse all true ones.
+_AHEAD: Final = 300.0
+_SHOWN: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidateOrder:
+    """Versions of these trainings below `updated_at` (all, for None), in every partition."""
+
+    training_ids: tuple[str, ...]
+    updated_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeOrder:
+    """Everything (of a partition); `soft` keeps it for rescue."""
+
+    partition: str | None
+    soft: bool
+
+
+class Replicas(msgspec.Struct, frozen=True):
+    """How many are known, and how many of them have done as told."""
+
+    known: int
+    confirmed: int
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to an order; the last two where not all replicas confirmed."""
+
+    replicas: Replicas
+    bounded_by: str | None = None
+    detail: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no replica answers with what was older."""
+        return self.replicas.confirmed >= self.replicas.known
+
+
+class _Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    ids: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
+    updated_at: str | UnsetType = UNSET
+
+
+class _Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    partition: str | UnsetType = UNSET
+    soft: bool = False
+
+
+_Words = TypeVar("_Words", _Invalidate, _Purge)
+
+
+def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
+    """Read the body of `/invalidate`; raises BadRequest saying what was wrong with it."""
+    words = _read(body, _Invalidate, '{"ids": ["…"], "updated_at": "…"?}')
+    for each in words.ids:
+        if not is_training_id(each):
+            raise BadRequest(f"ids: {each[:_SHOWN]!a}: {ID_GRAMMAR}")
+    return InvalidateOrder(tuple(dict.fromkeys(words.ids)), _bound(words.updated_at, now))
+
+
+def purge_order(body: bytes) -> PurgeOrder:
+    """Read the body of `/purge`; raises BadRequest saying what was wrong with it."""
+    words = _read(body, _Purge, '{"partition": "…"?, "soft": false}, and {} for everything')
+    if words.partition is UNSET:
+        return PurgeOrder(None, words.soft)
+    if not is_partition(words.partition):
+        raise BadRequest("partition: its name has 32 digits from 0-9 a-f")
+    return PurgeOrder(words.partition, words.soft)
+
+
+def receipt_of(confirmations: Confirmations) -> Receipt:
+    """What is answered: the count, and what follows where a replica did not confirm."""
+    known, confirmed = confirmations.known, confirmations.confirmed
+    replicas = Replicas(known, confirmed)
+    if confirmed >= known:
+        return Receipt(replicas)
+    detail = (
+        f"{confirmed} of {known} replicas confirmed in time; the others may answer with what they "
+        "hold until they have asked Redis again, which they do within l1.lifetime"
+    )
+    return Receipt(replicas, "l1.lifetime", detail)
+
+
+def _read(body: bytes, kind: type[_Words], form: str) -> _Words:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body has to be {form}: {str(error)[:_SHOWN]}") from error
+
+
+def _bound(text: str | UnsetType, now: float) -> Instant | None:
+    if text is UNSET:
+        return None
+    try:
+        bound = parse_instant(text)
+    except ValueError as error:
+        raise BadRequest(f"updated_at: {text[:_SHOWN]!a}: {error}") from error
+    if bound > from_seconds(now + _AHEAD):
+        raise BadRequest("updated_at: is more than five minutes ahead of the gateway's clock")
+    return bound

@@ -1,0 +1,216 @@
+"""What is outdated is so in every replica, and no fetch under way brings it back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.errors import RedisUnavailable
+from gateway.core.policy import Windows
+from gateway.core.status import Cause, NoticeKind, Outcome, Tier
+from gateway.flow.serve import Answer
+from gateway.ports import Confirmations, Notice
+from tests.doubles.bus import Hub
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, says
+
+SECOND = Key(KEY.partition, "trn_2")
+ELSEWHERE = Key("f" * 32, KEY.training_id)
+
+
+class Pair:
+    """Two replicas on one Redis and one bus."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.redis = Redis(self.clock)
+        self.hub = Hub()
+        self.one = Replica(self.clock, self.redis, hub=self.hub)
+        self.other = Replica(self.clock, self.redis, hub=self.hub)
+
+    async def warm(self, minute: int = 1, key: Key = KEY) -> None:
+        """Both hold the version of that minute in L1."""
+        await self.one.fill(minute, key)
+        assert (await self.other.get(key)).tier is Tier.L2
+
+
+@pytest.fixture
+def pair() -> Pair:
+    """Two replicas, cold."""
+    return Pair()
+
+
+@pytest.fixture
+def alone() -> Replica:
+    """A process without Redis."""
+    return Replica(FakeClock())
+
+
+async def asks_upstream(replica: Replica, minute: int, key: Key = KEY) -> Answer:
+    """What is answered when the upstream has the version of that minute."""
+    calls = len(replica.upstream.calls)
+    answer = await replica.fill(minute, key)
+    assert len(replica.upstream.calls) == calls + 1, "it was answered without asking"
+    return answer
+
+
+async def test_invalidated_here_is_invalid_there(pair: Pair) -> None:
+    """The very next answer of each replica is the new version."""
+    await pair.warm(1)
+
+    confirmed = await pair.one.invalidation.invalidate((KEY.training_id,), None)
+
+    assert confirmed == Confirmations(known=2, confirmed=2)
+    assert minute_of(await asks_upstream(pair.other, 2)) == 2
+    assert minute_of(await pair.one.get()) == 2
+
+
+async def test_every_partition_and_negative_entries_are_meant(alone: Replica) -> None:
+    """Also those of which this call names nothing."""
+    await alone.fill(1)
+    await alone.fill(1, ELSEWHERE)
+
+    await alone.invalidation.invalidate((KEY.training_id,), None)
+
+    await asks_upstream(alone, 2)
+    await asks_upstream(alone, 2, ELSEWHERE)
+    assert alone.observer.of("invalidated")[0][0] is Cause.EVENT
+
+
+async def test_versions_from_the_bound_on_stay(pair: Pair) -> None:
+    """What is as late as the event says is not fetched again."""
+    await pair.warm(5)
+    held = pair.one.local.peek(KEY)
+    assert held is not None
+
+    await pair.one.invalidation.invalidate((KEY.training_id,), held.entry.updated_at)
+
+    for replica in (pair.one, pair.other):
+        assert (await replica.get()).outcome is Outcome.FRESH
+    assert len(pair.one.upstream.calls) == 1
+
+
+async def test_other_trainings_stay(pair: Pair) -> None:
+    """An event is about the trainings that it names."""
+    await pair.warm(1, SECOND)
+
+    await pair.one.invalidation.invalidate((KEY.training_id,), None)
+
+    assert (await pair.other.get(SECOND)).tier is Tier.L1
+
+
+async def test_a_fetch_under_way_brings_nothing_back(pair: Pair) -> None:
+    """It answers who waited before, and is kept nowhere."""
+    pair.one.upstream.hold()
+    pair.one.upstream.then(ok(1))
+    waiting = asyncio.create_task(pair.one.get())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert pair.one.upstream.inflight == 1
+
+    await pair.other.invalidation.invalidate((KEY.training_id,), None)
+    pair.one.upstream.release()
+
+    assert minute_of(await waiting) == 1
+    assert minute_of(await asks_upstream(pair.one, 2)) == 2
+    assert minute_of(await pair.other.get()) == 2
+
+
+@pytest.mark.parametrize("partition", [None, KEY.partition])
+async def test_purged_here_is_gone_there(pair: Pair, partition: str | None) -> None:
+    """A purge empties both tiers of every replica, and rescues nobody."""
+    await pair.warm(1)
+
+    assert (await pair.one.invalidation.purge(partition, soft=False)).confirmed == 2
+
+    assert pair.one.local.entries == pair.other.local.entries == 0
+    await asks_upstream(pair.other, 2)
+    assert (Cause.PURGE, "*", 1) in pair.one.observer.of("invalidated")
+
+
+async def test_a_purge_of_another_partition_is_none(pair: Pair) -> None:
+    """A partition's purge leaves the others alone."""
+    await pair.warm(1)
+
+    await pair.one.invalidation.purge(ELSEWHERE.partition, soft=False)
+
+    assert (await pair.other.get()).tier is Tier.L1
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+async def test_a_soft_purge_still_rescues(with_redis: bool) -> None:
+    """It is asked for anew, and stands in when that fails."""
+    clock = FakeClock()
+    replica = Replica(clock, Redis(clock) if with_redis else None, windows=Windows())
+    await replica.fill(1)
+
+    await replica.invalidation.purge(None, soft=True)
+    replica.upstream.then(says(500))
+
+    assert (await replica.get()).outcome is Outcome.STALE_ERROR
+
+
+async def test_a_change_is_told_and_nothing_else(pair: Pair) -> None:
+    """First fetches and unchanged ones are silent; a later version doubts what others hold."""
+    await pair.warm(1)
+    pair.clock.advance(400.0)
+    await pair.one.fill(1)
+    assert pair.hub.told == []
+
+    assert (await pair.other.get()).tier is Tier.L2
+    pair.clock.advance(31.0)
+    await pair.one.fill(2)
+    await pair.one.land()
+
+    assert [notice.kind for notice in pair.hub.told] == [NoticeKind.CHANGED]
+    assert minute_of(await pair.other.get()) == 2
+
+
+async def test_old_news_does_no_harm(pair: Pair) -> None:
+    """A notice that comes late, twice or out of order makes nobody ask again."""
+    await pair.warm(5)
+    stale = Notice(NoticeKind.CHANGED, (KEY.training_id,), KEY.partition, None)
+    held = pair.other.local.peek(KEY)
+    assert held is not None
+
+    for _ in range(2):
+        pair.other.apply(
+            Notice(stale.kind, stale.training_ids, stale.partition, held.entry.updated_at)
+        )
+
+    assert (await pair.other.get()).tier is Tier.L1
+
+
+async def test_a_gap_makes_l1_suspect(pair: Pair) -> None:
+    """After lost notices Redis is asked once, and then L1 answers again."""
+    await pair.warm(1)
+    pair.clock.advance(1.0)
+
+    pair.other.invalidation.gap()
+    pair.clock.advance(1.0)
+
+    assert pair.other.peek() is None
+    assert (await pair.other.get()).outcome is Outcome.FRESH
+    assert pair.other.peek() is not None
+
+
+async def test_a_replica_that_hears_nothing_is_bounded(pair: Pair) -> None:
+    """It did not confirm, and asks Redis within the lifetime of L1."""
+    await pair.warm(1)
+    pair.hub.deaf.update(list(pair.hub.hearers)[1:])
+
+    confirmed = await pair.one.invalidation.invalidate((KEY.training_id,), None)
+    pair.clock.advance(5.0)
+
+    assert confirmed == Confirmations(known=2, confirmed=1)
+    assert minute_of(await asks_upstream(pair.other, 2)) == 2
+
+
+async def test_without_redis_the_operator_is_told(pair: Pair) -> None:
+    """An invalidation that cannot reach the others fails, and says so."""
+    pair.redis.switch.is_up = False
+
+    with pytest.raises(RedisUnavailable):
+        await pair.one.invalidation.invalidate((KEY.training_id,), None)
