@@ -180,27 +180,43 @@ class Budget(Protocol):
     `scope` names whose: a tenant, or a partition where each credential has its own.
     """
 
-    async def take(self, scope: str, purpose: Purpose) -> None:
+    async def take(self, scope: str, purpose: Purpose) -> float:
         """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
 
-        While the gate is due to reopen, one taker is let through as the probe.
+        Returns the charge's stamp, for this budget to read. While the gate is due to reopen,
+        one taker is let through as the probe.
         """
         ...
 
-    async def give_back(self, scope: str) -> None:
-        """Return the call charged last: it provably never left."""
+    async def give_back(self, scope: str, stamp: float) -> None:
+        """Undo the charge with that stamp, once: the call provably never left.
+
+        If it was the probe, the next taker is.
+        """
         ...
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """The upstream said 429: close the gate; seconds until it may reopen."""
         ...
 
-    async def reopen(self, scope: str) -> None:
-        """An answer other than 429 came: the gate is open."""
+    async def reopen(self, scope: str) -> bool:
+        """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
         ...
 
     def view(self, scope: str) -> BudgetView:
         """The budget as last seen, without asking."""
+        ...
+
+
+class OwnBudget(Budget, Protocol):
+    """The budget of this replica alone, which follows the shared one to stand in for it."""
+
+    def note(self, scope: str) -> float:
+        """Charge one call that the shared budget granted, whatever is left; its stamp."""
+        ...
+
+    def hold(self, scope: str, seconds: float) -> None:
+        """The shared gate is closed for so long: close this one, exactly as long."""
         ...
 
 

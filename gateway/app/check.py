@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.app.compose import compose
 from gateway.app.listen import StartFault, listen, server_of
-from gateway.core.errors import UpstreamFailure
+from gateway.core.errors import RedisUnavailable, UpstreamFailure
 from gateway.settings import Settings
 
 
@@ -23,9 +23,12 @@ async def check(settings: Settings) -> tuple[str, ...]:
     finally:
         await house.upstream.close()
     if house.redis is not None:
-        if not await house.redis.check():
-            faults.append(f"redis.url: no answer within {settings.redis.timeout} s")
-        await house.redis.close()
+        try:
+            await house.redis.reach()
+        except RedisUnavailable as away:
+            faults.append(f"redis.url: {away} (redis.timeout is {settings.redis.timeout} s)")
+        finally:
+            await house.redis.close()
     return tuple(faults)
 
 

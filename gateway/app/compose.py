@@ -9,6 +9,7 @@ import gateway
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.telemetry.lag import LoopLag
@@ -28,12 +29,10 @@ from gateway.flow.tiers import Tiers
 from gateway.ports import AloneBus, Budget, Bus, LocalStore, SharedStore
 from gateway.settings import (
     AccessMode,
-    FreshnessSource,
     NoStore,
     RateScope,
     Secret,
     Settings,
-    WritesMode,
 )
 
 
@@ -58,8 +57,7 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Wire the house; raises StartFault for what this release cannot do yet."""
-    _refuse_what_is_not_there_yet(settings)
+    """Wire the house; raises StartFault for a Redis URL that the driver refuses."""
     clock = SystemClock()
     telemetry = Telemetry(gateway.__version__, clock)
     windows = windows_of(settings)
@@ -78,7 +76,7 @@ def compose(settings: Settings) -> House:
         l1_lifetime=settings.l1.lifetime,
         vary=isinstance(access, Passthrough),
     )
-    bus: Bus = AloneBus()
+    bus = _bus(settings, clock, telemetry, redis)
     timeout = settings.upstream.timeout
     outbound = Outbound(upstream, budget, local_budget, clock, telemetry, timeout=timeout)
     fetcher = Fetcher(tiers, outbound, clock, telemetry, bus, windows=windows, timeout=timeout)
@@ -121,17 +119,6 @@ def access_of(settings: Settings) -> Access:
         return Open(base_url, secret, settings.upstream.token.reveal())
     per_credential = settings.upstream.rate_scope is RateScope.CREDENTIAL
     return Passthrough(base_url, secret, per_credential)
-
-
-def _refuse_what_is_not_there_yet(settings: Settings) -> None:
-    wanted = (
-        (settings.access.mode is AccessMode.CLIENTS, 'access.mode = "clients"'),
-        (settings.server.writes is WritesMode.FORWARD, 'server.writes = "forward"'),
-        (settings.freshness.source is FreshnessSource.ORIGIN, 'freshness.source = "origin"'),
-    )
-    faults = [f"{what} is not supported by this release" for asked, what in wanted if asked]
-    if faults:
-        raise StartFault(*faults)
 
 
 def _local_budget(settings: Settings, clock: SystemClock) -> LocalBudget:
@@ -186,7 +173,23 @@ def _shared(
         settings.redis.prefix,
         telemetry,
         longest_keep=windows_of(settings).keep,
+        longest_fetch=settings.upstream.timeout * 2.0,
         entropy=_new_epoch,
+    )
+
+
+def _bus(
+    settings: Settings, clock: SystemClock, telemetry: Telemetry, redis: Connection | None
+) -> Bus:
+    if redis is None or settings.redis.url is None:
+        return AloneBus()
+    return RedisBus(
+        redis,
+        settings.redis.url.reveal(),
+        settings.redis.prefix,
+        clock,
+        telemetry,
+        replica=_new_epoch(),
     )
 
 

@@ -18,6 +18,11 @@ from gateway.settings import Printable, Settings, effective
 
 Words = dict[str, object]
 
+_NOT_HERE = (
+    "on the first request: this replica holds it for nobody (each credential has its own "
+    "partition; with ?partition= Redis is asked too)"
+)
+
 
 @dataclass(slots=True)
 class Life:
@@ -57,6 +62,7 @@ class Operations:
             circuit=house.outbound.circuit,
             budgets=self._budgets(),
             redis_up=None if house.redis is None else house.shared.is_up,
+            bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,
         )
 
@@ -104,7 +110,7 @@ class Operations:
             raise BadRequest(f"several partitions hold it, add ?partition= with one of {held_in}")
         chosen = partition or (held_in[0] if held_in else self._only_partition())
         if chosen is None:
-            raise BadRequest("this replica holds it in no partition: add ?partition=")
+            return {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
         words = await self._house.explainer.explain(Key(chosen, training_id))
         budgets = {tenant: asdict(view) for tenant, view in self._budgets().items()}
         return words | {"budgets": budgets}

@@ -51,9 +51,10 @@ async def serve(
             life.draining = True
             logger.info("gateway.draining", delay=settings.server.drain_delay)
             await house.clock.sleep(settings.server.drain_delay)
-            await data.end(ends[0])
-            await house.serving.land(_LAST_SECONDS)
-            await admin.end(ends[1])
+            await data.end(ends[0], patience=settings.server.drain_timeout)
+            await house.serving.land(0.0)  # who still waits for upstream gets a 503
+            await ends[0]
+            await admin.end(ends[1], patience=_LAST_SECONDS)
     logger.info("gateway.stopped")
 
 
@@ -69,10 +70,10 @@ class Plane:
         """Answer until `end`."""
         await self.server.serve(sockets=[self.listener])
 
-    async def end(self, served: asyncio.Task[None]) -> None:
-        """Accept nothing more and finish what is in flight, within the drain timeout."""
+    async def end(self, served: asyncio.Task[None], patience: float) -> None:
+        """Accept nothing more and finish what is in flight, so many seconds at most."""
         self.server.should_exit = True
-        await served
+        await asyncio.wait({served}, timeout=patience)
 
 
 def _planes(
@@ -98,7 +99,8 @@ def _planes(
         token=None if admin.token is None else admin.token.reveal(),
         new_id=_new_id,
     ).application()
-    data_server = server_of(data_app, tls=server, drain_timeout=server.drain_timeout)
+    longest = server.drain_timeout + _LAST_SECONDS
+    data_server = server_of(data_app, tls=server, drain_timeout=longest)
     admin_server = server_of(admin_app, tls=None, drain_timeout=_LAST_SECONDS)
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
@@ -142,6 +144,8 @@ async def _living(house: House) -> AsyncIterator[None]:
         if house.redis is not None:
             await house.redis.check()  # once before the first request, at most redis.timeout
             tasks.append(group.create_task(house.redis.run()))
+        news = house.invalidation
+        tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -75,7 +76,7 @@ def purge(
     as a rescue. Exit code 3 where not all replicas confirmed.
     """
     plane = Admin(admin, token)
-    if not yes and click.get_text_stream("stdin").isatty():
+    if not yes and sys.stdin.isatty():
         what = "everything" if partition is None else f"partition {partition}"
         question = f"{plane.address}: purge {what}, to be fetched anew within the upstream's limit?"
         click.confirm(question, abort=True, err=True)

@@ -41,7 +41,21 @@ _seconds = partial(_option, type=click.FloatRange(0), metavar="SECONDS", default
 Example:
   gateway simulate --port 8090 --limit 100 --edit-every 5
   curl -H 'Authorization: Bearer demo-token' http://127.0.0.1:8090/training/trn_000001
-  curl http://127.0.0.1:8090/_control/stats""",
+  curl http://127.0.0.1:8090/_control/stats
+\b
+Faults, for all trainings or for `ids`, `count` times or until deleted:
+  curl -d '{"mode": "status-500", "count": 3}' http://127.0.0.1:8090/_control/fault
+  curl -X DELETE http://127.0.0.1:8090/_control/fault
+\b
+Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
+  hang dribble reset cut-body cut-chunked cut-no-length html-200 html-401
+  html-403 html-503 html-520 malformed-json not-an-object wrong-id missing-id
+  missing-updated-at bad-updated-at naive-updated-at wrong-type regress
+  too-large too-large-chunked gzip rate-limited unauthorized forbidden
+  not-found gone list-refused
+\b
+Also by POST: /_control/edit, insert, delete, editing, revision, limit,
+  latency, keys; by GET: /_control/stats, requests.""",
 )
 @_option("--host", default="127.0.0.1", help="Where to listen.")
 @_option("--port", type=_PORT, metavar="PORT", default=8090, help="0: any port.")

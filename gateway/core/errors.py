@@ -26,6 +26,8 @@ Only `flow.serve` rescues; only `web.problems` turns one into a response.
 
 from __future__ import annotations
 
+from typing import Self
+
 from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
 
 
@@ -160,7 +162,14 @@ class CallWithheld(GatewayError):
 
 
 class BudgetExhausted(CallWithheld):
-    """Our own share of the limit is spent."""
+    """Our own share of the limit is spent, or being handed out evenly."""
+
+    @classmethod
+    def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
+        """No call is free of the `limit` in any `window` seconds."""
+        what = f"no call is free of the {limit} in any {window:g} s"
+        paced = "after a start they are handed out evenly for one window"
+        return cls(f"{what}; {paced}", retry_after=retry_after)
 
 
 class GateClosed(CallWithheld):

@@ -17,7 +17,7 @@ _REPLACED = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()
 )
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
     b"proxy-connection te trailer transfer-encoding upgrade".split()
 )
@@ -25,6 +25,8 @@ _HOP_BY_HOP = frozenset(
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LAST_MODIFIED_MARGIN = 60.0
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
 # RFC 9111, 1.2.2: a delta-seconds that does not fit is the largest that does.
 _LARGEST_DELTA = 2**31
 
@@ -51,18 +53,24 @@ def directives(cache_control: bytes) -> set[bytes]:
     return {part.partition(b"=")[0].strip().lower() for part in bare.split(b",")}
 
 
+def is_sound(value: bytes) -> bool:
+    """Whether a field's value can be sent on: no control character but the tab (RFC 9110, 5.5)."""
+    return _CONTROL.search(value) is None
+
+
+def without_hops(headers: Headers) -> Headers:
+    """The fields that are the message's own: none of one connection's, none that `Connection`
+    names (RFC 9110, 7.6.1), no cookie, none that no server would send again."""
+    listed = b",".join(value for key, value in headers if key == b"connection")
+    dropped = HOP_BY_HOP | {name.strip().lower() for name in listed.split(b",")}
+    return tuple(pair for pair in headers if pair[0] not in dropped and is_sound(pair[1]))
+
+
 def end_to_end(headers: Headers) -> Headers:
-    """What may be stored and sent on: no hop-by-hop field, none that `Connection` names,
-    no cookie, none of those that we say ourselves (RFC 9110, 7.6.1). Validators are kept.
-    """
-    named = {
-        part.strip().lower()
-        for key, value in headers
-        if key == b"connection"
-        for part in value.split(b",")
-    }
-    dropped = (_REPLACED - {b"etag", b"last-modified"}) | _HOP_BY_HOP | named
-    return tuple((key, value) for key, value in headers if key not in dropped)
+    """What may be stored and sent on: what is the message's own, without what we say ourselves.
+    Validators are kept."""
+    dropped = _REPLACED - {b"etag", b"last-modified"}
+    return tuple(pair for pair in without_hops(headers) if pair[0] not in dropped)
 
 
 def etag_of(entry: Entry) -> bytes:

@@ -100,10 +100,13 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What may be sent since upstream said 429: all, nothing until a time, or one probe."""
+    """What may be sent since upstream said 429: all, nothing until a time, or one probe.
+
+    `probe` is when the one was sent whose answer is awaited.
+    """
 
     closed_until: float | None = None
-    probing: bool = False
+    probe: float | None = None
     refusals: int = 0
 
     @property
@@ -121,7 +124,7 @@ class Gate:
         Calls that were in flight when it closed may bring more 429s: they can only put the
         time off, and do not count as another refusal.
         """
-        straggler = not self.is_open and not self.probing
+        straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
         until = now + _hold(retry_after, refusals, jitter)
         if straggler and self.closed_until is not None:
@@ -135,11 +138,23 @@ class Gate:
         """
         if self.closed_until is None or now < self.closed_until:
             return None
-        return replace(self, closed_until=now + patience, probing=True)
+        return replace(self, closed_until=now + patience, probe=now)
 
-    def reopen(self) -> Gate:
-        """The gate after an answer other than 429; one sent before it closed changes nothing."""
-        return Gate() if self.probing else self
+    def take_back(self, probe: float) -> Gate:
+        """The gate after the call made at `probe` provably never left: the next one may probe."""
+        return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
+
+    def reopen(self, now: float) -> Gate:
+        """The gate after an answer other than 429, unless that was sent before it closed.
+
+        An answer that comes after its time needs no probe: it says what a probe would.
+        """
+        return self if self.probe is None and self.wait(now) > 0.0 else Gate()
+
+
+def transit(window: float) -> float:
+    """Seconds that a call's way to the upstream may take longer than the way of one before."""
+    return min(1.0, window / 10.0)
 
 
 class WindowLog:
@@ -170,9 +185,14 @@ class WindowLog:
         """0.0: granted, and charged at `now`; else the seconds (> 0) until one may be."""
         self._forget(now)
         if len(self._sent) >= self._limit:
-            return self._sent[0] + self._window - now
-        self._sent.append(now)
+            return self._sent[-self._limit] + self._window - now
+        self.note(now)
         return 0.0
+
+    def note(self, now: float) -> None:
+        """Charge at `now` a call that was granted elsewhere, be it beyond the limit."""
+        self._forget(now)
+        self._sent.append(now)
 
     def give_back(self, stamp: float) -> None:
         """Undo the charge made at `stamp`, for a call that provably never left."""
@@ -183,7 +203,7 @@ class WindowLog:
     def available(self, now: float) -> int:
         """How many calls may go now."""
         self._forget(now)
-        return self._limit - len(self._sent)
+        return max(0, self._limit - len(self._sent))
 
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0] + self._window <= now:

@@ -52,13 +52,13 @@ def sentence(status: Status) -> str:
     """The figures since the start, and what is left of the budget now."""
     figures = status.figures
     budget = "".join(
-        f"   {each.available} of {each.limit} calls left"
+        f"   {each.available} of {each.limit} calls free"
         for each in status.budgets.values()
         if each.limit is not None
     )
     return (
-        f"requests {figures.requests}   hit rate {status.hit_rate:.0%}   "
-        f"upstream calls {figures.upstream_calls}   edits seen {figures.invalidations}{budget}"
+        f"requests {figures.requests}   hits {status.hit_rate:.0%}   "
+        f"calls {figures.upstream_calls}   edits seen {figures.invalidations}{budget}"
     )
 
 

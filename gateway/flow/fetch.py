@@ -18,19 +18,8 @@ from gateway.core.errors import (
 )
 from gateway.core.headers import first
 from gateway.core.instant import Instant, to_seconds
-from gateway.core.policy import (
-    Confirmed,
-    ForCaller,
-    Gone,
-    Judged,
-    Question,
-    Windows,
-    admit,
-    judge,
-    rejection,
-    renew,
-    why_not_stored,
-)
+from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Question, judge, rejection
+from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.reply import Reply
 from gateway.core.status import (
     AccessRefusal,

@@ -7,14 +7,17 @@ breaker how it went. What the reply means is judged elsewhere and reported back 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
     CircuitOpen,
+    GateClosed,
+    GatewayError,
     InvalidPayload,
     RedisUnavailable,
+    UpstreamError,
     UpstreamFailure,
     UpstreamRateLimited,
     UpstreamRefused,
@@ -23,29 +26,41 @@ from gateway.core.errors import (
 )
 from gateway.core.pacing import Breaker, BreakerRule
 from gateway.core.reply import Reply
-from gateway.core.status import Circuit, Purpose
-from gateway.ports import Budget, Call, Clock, Observer, Upstream
+from gateway.core.status import Circuit, FailureReason, Purpose
+from gateway.ports import Budget, Call, Clock, Observer, OwnBudget, Upstream
 
 _RETRY_PAUSE = 0.05
 _FAILURES = 10
 
 
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """The stamps of one call: each is charged here, and where there is Redis, there."""
+
+    own: float
+    shared: float | None
+
+
 class Outbound:
-    """The only way to the upstream."""
+    """The only way to the upstream.
+
+    `local_budget` stands in for `budget` while Redis is away; alone, both are the same. So that
+    it can, it hears of each call and each 429, and no call goes while its own gate is closed.
+    """
 
     def __init__(
         self,
         upstream: Upstream,
         budget: Budget,
-        local_budget: Budget,
+        local_budget: OwnBudget,
         clock: Clock,
         observer: Observer,
         *,
         timeout: float,
     ) -> None:
         self._upstream = upstream
-        self._budget = budget
-        self._local_budget = local_budget
+        self._own = local_budget
+        self._shared = None if budget is local_budget else budget
         self._clock = clock
         self._observer = observer
         self._breaker = Breaker()
@@ -63,10 +78,15 @@ class Outbound:
         before = self._breaker
         entered = self._enter()
         try:
-            return await self._ask_once(scope, call)
-        except CallWithheld:
-            self._leave(entered, before)
+            return await self._ask_twice(scope, call)
+        except GatewayError as error:
+            if _says_nothing(error):
+                self._leave(entered, before)
             raise
+
+    async def _ask_twice(self, scope: str, call: Call) -> Reply:
+        try:
+            return await self._ask_once(scope, call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             pause = _RETRY_PAUSE * (1.0 + self._clock.jitter())
             if failure.sent or self._clock.monotonic() + pause >= call.deadline:
@@ -84,12 +104,12 @@ class Outbound:
             raise failure from None
 
     async def _ask_once(self, scope: str, call: Call) -> Reply:
-        payer = await self._charge(scope, call.purpose)
+        charge = await self._charge(scope, call.purpose)
         try:
             return await self._upstream.call(call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
-                await self._give_back(payer, scope)
+                await self._give_back(scope, charge)
             raise
 
     def _enter(self) -> Breaker:
@@ -109,65 +129,95 @@ class Outbound:
         if self._breaker is entered:
             self._move(before)
 
-    async def _charge(self, scope: str, purpose: Purpose) -> Budget:
-        """Take one call from the shared budget, or from the local share without Redis."""
+    async def _charge(self, scope: str, purpose: Purpose) -> _Charge:
+        """Pay for one call, or raise and count why it may not go."""
         try:
-            try:
-                await self._budget.take(scope, purpose)
-                return self._budget
-            except RedisUnavailable:
-                await self._local_budget.take(scope, purpose)
-                return self._local_budget
-        except BudgetExhausted as exhausted:
-            self._observer.budget_denied(purpose, exhausted.retry_after)
+            return await self._pay(scope, purpose)
+        except (BudgetExhausted, GateClosed) as withheld:
+            self._observer.budget_denied(purpose, withheld.retry_after)
             raise
 
-    async def _give_back(self, payer: Budget, scope: str) -> None:
-        try:
-            await payer.give_back(scope)
-        except RedisUnavailable:
-            return  # charged once too often: the safe side
+    async def _pay(self, scope: str, purpose: Purpose) -> _Charge:
+        """Take one call from the shared budget, or from our own without Redis."""
+        if self._shared is not None:
+            # A 429 heard while Redis was away, or lost by it since, holds here all the same.
+            wait = self._own.view(scope).gate_closed_for
+            if wait > 0.0:
+                raise GateClosed("upstream asked to wait", retry_after=wait)
+            with suppress(RedisUnavailable):
+                shared = await self._shared.take(scope, purpose)
+                return _Charge(self._own.note(scope), shared)
+        return _Charge(await self._own.take(scope, purpose), None)
+
+    async def _give_back(self, scope: str, charge: _Charge) -> None:
+        await self._own.give_back(scope, charge.own)
+        if self._shared is not None and charge.shared is not None:
+            with suppress(RedisUnavailable):  # charged once too often: the safe side
+                await self._shared.give_back(scope, charge.shared)
 
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
         """The call brought no answer of the API: tell budget, breaker and observer."""
         self._observer.upstream_failed(failure.reason, training_id, failure.what)
-        if isinstance(failure, UpstreamRateLimited):
-            self._succeeded()  # it answers: that is the gate's business
-            failure.retry_after = await self._close_gate(scope, failure.retry_after)
-        elif isinstance(failure, UpstreamRefused | InvalidPayload):
-            await self.answered(scope)  # not to be used, but an answer: no case for the breaker
-        else:
-            now, jitter = self._clock.monotonic(), self._clock.jitter()
-            self._move(self._breaker.record_failure(self._rule, now, jitter))
+        match failure:
+            case UpstreamRateLimited():
+                self._succeeded()  # it answers: that is the gate's business
+                failure.retry_after = await self._close_gate(scope, failure.retry_after)
+            case UpstreamRefused() | InvalidPayload():
+                await self.answered(scope)  # not to be used, but an answer: not the breaker's case
+            case UpstreamError():
+                self._record_failure()  # none of 429 either: from here on the breaker's case
+                await self._open_gate(scope)
+            case _ if not _says_nothing(failure):
+                self._record_failure()
 
     async def answered(self, scope: str) -> None:
         """An answer of the API came."""
         self._succeeded()
-        budgets = (self._budget, self._local_budget)
-        if any([await self._reopened(budget, scope) for budget in budgets]):
-            self._observer.gate_opened(scope)
+        await self._open_gate(scope)
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
-        seconds = await self._local_budget.close(scope, retry_after)
-        if self._budget is not self._local_budget:
-            # Without Redis the local gate is closed: this replica stops in any case.
-            with suppress(RedisUnavailable):
-                seconds = await self._budget.close(scope, retry_after)
+        seconds = await self._close_shared_gate(scope, retry_after)
+        if seconds is None:
+            seconds = await self._own.close(scope, retry_after)
+        else:
+            # Not a moment longer: who may probe there must not be kept back here.
+            self._own.hold(scope, seconds)
         self._observer.gate_closed(scope, seconds)
         return seconds
 
-    async def _reopened(self, budget: Budget, scope: str) -> bool:
-        """Whether this opened its gate: an answer to a call sent before it closed does not."""
-        if budget.view(scope).gate_closed_for <= 0.0:
-            return False
-        with suppress(RedisUnavailable):
-            await budget.reopen(scope)
-        return budget.view(scope).gate_closed_for <= 0.0
+    async def _close_shared_gate(self, scope: str, retry_after: float | None) -> float | None:
+        """Seconds that it is closed for, None without Redis."""
+        if self._shared is not None:
+            with suppress(RedisUnavailable):
+                return await self._shared.close(scope, retry_after)
+        return None
+
+    async def _open_gate(self, scope: str) -> None:
+        """Open what is probed or due: the answer to a call sent before it closed does not."""
+        opened = await self._own.reopen(scope)
+        if self._shared is not None and self._shared.view(scope).gate_closed_for > 0.0:
+            try:
+                opened |= await self._shared.reopen(scope)
+            except RedisUnavailable:
+                return  # closed there, so nobody is told otherwise
+        if opened:
+            self._observer.gate_opened(scope)
 
     def _succeeded(self) -> None:
         self._move(self._breaker.record_success())
+
+    def _record_failure(self) -> None:
+        now, jitter = self._clock.monotonic(), self._clock.jitter()
+        self._move(self._breaker.record_failure(self._rule, now, jitter))
 
     def _move(self, breaker: Breaker) -> None:
         before, self._breaker = self._breaker, breaker
         if breaker.circuit is not before.circuit:
             self._observer.circuit_moved(breaker.circuit)
+
+
+def _says_nothing(error: GatewayError) -> bool:
+    """Whether upstream had no part in it: no call was made, or we could not write our own."""
+    if isinstance(error, UpstreamUnreachable | UpstreamTimeout):
+        return error.reason is FailureReason.PROTOCOL and not error.sent
+    return isinstance(error, CallWithheld)

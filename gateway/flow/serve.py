@@ -117,7 +117,9 @@ class Serving:
 
     async def _from_upstream(self, ask: Ask, seen: Seen | None) -> Answer:
         failure = self._backoffs.standing(ask.key)
-        if failure is not None and seen is not None and self._may_rescue(seen):
+        # Below the floor nothing is answered unasked, whatever failed before.
+        unasked = seen is not None and not seen.below_floor and self._may_rescue(seen)
+        if failure is not None and seen is not None and unasked:
             return _stored(seen, failure.outcome, failure.detail)
         flight = self.fills.under_way(ask.key)
         collapsed = flight is not None

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from gateway.core.errors import ShuttingDown
+
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
 
@@ -35,9 +37,13 @@ class Flight(Course, Generic[Result]):
         """The flight's result or error; TimeoutError after `patience` seconds.
 
         Leaving early, by cancellation or for lack of patience, leaves the flight alone.
+        Raises ShuttingDown where the flight itself was ended.
         """
         async with asyncio.timeout(patience):
-            return await asyncio.shield(self._task)
+            await asyncio.wait({self._task})
+        if self._task.cancelled():
+            raise ShuttingDown
+        return self._task.result()
 
 
 class Flights(Generic[Name, Result]):

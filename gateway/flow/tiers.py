@@ -81,6 +81,9 @@ class Tiers:
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and theirs is not None and _overrules(local, theirs):
             theirs = None
+        if self._is_struck(local, found):
+            self._local.drop(key)
+            return None
         candidate = reconcile(local, theirs, found.floor)
         if candidate is None:
             return None
@@ -89,6 +92,13 @@ class Tiers:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
             self._local.put(key, seen.held)
         return seen
+
+    def _is_struck(self, local: Entry | None, found: Found) -> bool:
+        """Whether Redis gave up what L1 still holds: it may not even rescue any more."""
+        if local is None or found.floor is None or found.entry is not None:
+            return False
+        of_this_life = self._shared.holds_bodies and local.epoch == found.floor.epoch
+        return of_this_life and local.is_below(found.floor)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
         if held is not None and held.entry is candidate.entry:
@@ -109,9 +119,19 @@ class Tiers:
         stored = await self._offer(key, held)
         if stored.verdict in _REFUSALS:
             self.doubt(key)
-        elif flight.is_current:
+        elif not self._holds_later(key, held.entry) and flight.is_current:
             self._local.put(key, held)
         return stored
+
+    def _holds_later(self, key: Key, entry: Entry) -> bool:
+        """Whether a look-up promoted something later while this was on its way to Redis; of
+        another generation it would be older, whatever its version."""
+        held = self._local.peek(key)
+        if held is None:
+            return False
+        known = held.entry
+        same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
+        return same_floor and not entry.supersedes(known)
 
     async def _offer(self, key: Key, held: Held) -> Stored:
         known = self._local.peek(key)

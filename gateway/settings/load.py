@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gateway.settings.contradictions import contradictions
 from gateway.settings.declared import DECLARED, setting_of
 from gateway.settings.faults import Fault, SettingsFault, shown
+from gateway.settings.not_yet import not_yet
 from gateway.settings.schema import Settings
 from gateway.settings.sources import gather
 
@@ -31,6 +32,7 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
     if given.complete:
         faulty = {setting_of(fault.name) for fault in faults}
         faults += contradictions(settings, given.values, faulty)
+        faults += not_yet(settings)
     if faults:
         raise SettingsFault(tuple(sorted(faults, key=_place)))
     return settings

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from gateway.core.access import Access, Caller
 from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused, BadId, BadRequest, GatewayError, OnlyIfCached
-from gateway.core.headers import Conditions, wants_only_if_cached
+from gateway.core.headers import Conditions, is_sound, wants_only_if_cached
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Detail, Outcome, Problem, Tier
 from gateway.flow.serve import Answer, Ask, Serving
@@ -106,7 +106,7 @@ class DataPlane:
         self._clock = clock
         self._observer = observer
         self._access_log = access_log
-        self._forwarded = forward_headers | {b"traceparent"}
+        self._forwarded = forward_headers
         self._new_id = new_id
         self._ready = ready
 
@@ -137,12 +137,12 @@ class DataPlane:
             exchange.training_id = wanted
             exchange.caller = self._admit(request)
             answer = await self._serving.get(self._ask(request, wanted, exchange.caller))
+            return self._answer(request, exchange, answer)
         except GatewayError as error:
             return self._problem(exchange, problem_of(error), _outcome_of(error))
         except Exception:
             _logger.exception("request %s failed", exchange.request_id)
             return self._problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
-        return self._answer(request, exchange, answer)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         """Another method than GET or HEAD."""
@@ -177,9 +177,15 @@ class DataPlane:
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = b", ".join(v for k, v in request.headers.raw if k == b"cache-control")
-        extra = tuple((k, v) for k, v in request.headers.raw if k in self._forwarded)
+        extra = tuple((k, v.strip()) for k, v in request.headers.raw if self._is_forwarded(k, v))
         key = Key(caller.partition, wanted)
         return Ask(key, caller, wants_only_if_cached(control or None), extra)
+
+    def _is_forwarded(self, name: bytes, value: bytes) -> bool:
+        """What cannot be sent on would fail the call that others wait for as well."""
+        if name == b"traceparent":
+            return _TRACE.fullmatch(value.strip()) is not None
+        return name in self._forwarded and is_sound(value)
 
     def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
         conditions = Conditions(

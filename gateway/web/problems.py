@@ -33,7 +33,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionNotReached,
 )
-from gateway.core.status import AccessRefusal, Problem
+from gateway.core.status import AccessRefusal, FailureReason, Problem
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 
@@ -138,12 +138,19 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
 def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
     """Told by its kind alone: the whole story, addresses included, is for the log."""
     word = next(word for kind, word in _UPSTREAM if isinstance(failure, kind))
-    cause = failure.invalid if isinstance(failure, InvalidPayload) else failure.reason
     needed = _RETRY_SOON if _STATUS[word][0] == 503 else None
     retry_after = needed if failure.retry_after is None else failure.retry_after
-    return ProblemAnswer(
-        word, f"asking the upstream for this training failed: {cause}", retry_after
-    )
+    return ProblemAnswer(word, _cause(failure), retry_after)
+
+
+def _cause(failure: UpstreamFailure) -> str:
+    if isinstance(failure, InvalidPayload):
+        return f"the upstream's answer was refused: {failure.invalid}"
+    if failure.reason is FailureReason.CHALLENGE:
+        return f"the upstream answered {failure.status} with an HTML page"
+    if failure.status is not None:
+        return f"the upstream answered {failure.status}"
+    return f"calling the upstream failed: {failure.reason}"
 
 
 def _refused(error: AccessRefused) -> ProblemAnswer:

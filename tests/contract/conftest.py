@@ -49,7 +49,9 @@ async def redis_store(
     connection: Connection, observer: RecordingObserver
 ) -> AsyncIterator[RedisStore]:
     """The store on Redis."""
-    store = RedisStore(connection, "gateway", observer, longest_keep=600.0, entropy=epochs())
+    store = RedisStore(
+        connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, entropy=epochs()
+    )
     yield store
     await store.close()
 

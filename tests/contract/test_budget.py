@@ -74,18 +74,47 @@ async def test_scopes_have_their_own_budgets(world: World) -> None:
 async def test_what_never_left_is_given_back(world: World) -> None:
     """The call may be made after all."""
     async with world.budget(2, 60.0) as budget:
+        stamp = await budget.take("default", Purpose.MISS)
         await count_granted(budget)
 
-        await budget.give_back("default")
+        await budget.give_back("default", stamp)
 
         assert await count_granted(budget) == 1
+
+
+async def test_nobody_elses_call_is_given_back(world: World) -> None:
+    """A charge that has lapsed frees nothing: the latest stays."""
+    async with world.budget(2, 60.0) as budget:
+        lapsed = await budget.take("default", Purpose.MISS)
+        world.advance(70.0)
+        await count_granted(budget)
+
+        await budget.give_back("default", lapsed - 1.0)
+
+        assert await granted(budget) is False
+
+
+async def test_a_probe_that_never_left_is_given_back(world: World) -> None:
+    """The next caller may probe at once, one alone, even where there is no limit."""
+    async with world.budget(None, 60.0) as budget:
+        earlier = await budget.take("default", Purpose.MISS)
+        await budget.close("default", 20.0)
+        world.advance(20.1)
+        probe = await budget.take("default", Purpose.MISS)
+        await budget.give_back("default", earlier)
+        assert await closed_for(budget) > 0.0
+
+        await budget.give_back("default", probe)
+
+        assert budget.view("default").gate_closed_for == 0.0
+        assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
 
 
 async def test_without_a_limit_everything_goes(world: World) -> None:
     """The view says unlimited, and giving back is nothing."""
     async with world.budget(None, 60.0) as budget:
         assert await count_granted(budget, most=50) == 50
-        await budget.give_back("default")
+        await budget.give_back("default", await budget.take("default", Purpose.MISS))
 
         assert budget.view("default").limit is None
         assert budget.view("default").available is None
@@ -177,10 +206,21 @@ async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
         await budget.take("default", Purpose.PROBE)
         assert budget.view("default").gate_closed_for > 0.0
 
-        await budget.reopen("default")
+        assert await budget.reopen("default") is True
 
         assert budget.view("default").gate_closed_for == 0.0
         assert await count_granted(budget) == 9
+
+
+async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
+    """It does not linger until somebody probes; and it is opened once."""
+    async with world.budget(10, 60.0) as budget:
+        await budget.close("default", 20.0)
+        world.advance(20.1)
+
+        assert [await budget.reopen("default") for _ in range(2)] == [True, False]
+
+        assert await count_granted(budget) == 10
 
 
 async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None:
@@ -188,7 +228,7 @@ async def test_an_answer_sent_before_the_429_opens_nothing(world: World) -> None
     async with world.budget(10, 60.0) as budget:
         await budget.close("default", 20.0)
 
-        await budget.reopen("default")
+        assert await budget.reopen("default") is False
 
         assert await closed_for(budget) > 0.0
         assert budget.view("default").gate_closed_for > 0.0

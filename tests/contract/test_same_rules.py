@@ -130,7 +130,9 @@ async def compare(redis_url: str, history: list[Step]) -> None:
     observer = RecordingObserver()
     connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
     assert await connection.check()
-    shared = RedisStore(connection, "gateway", observer, longest_keep=60.0, entropy=epochs())
+    shared = RedisStore(
+        connection, "gateway", observer, longest_keep=60.0, longest_fetch=20.0, entropy=epochs()
+    )
     one, other = History(Ledger(TickingClock(), epochs())), History(shared)
     try:
         for step in history:

@@ -92,21 +92,25 @@ class SwitchedBudget:
         self._budget = budget
         self._switch = switch
 
-    async def take(self, scope: str, purpose: Purpose) -> None:
-        self._switch.pass_on("budget")
-        await self._budget.take(scope, purpose)
+    def lose(self, fresh: Budget) -> None:
+        """Redis comes back empty: nothing of what was known."""
+        self._budget = fresh
 
-    async def give_back(self, scope: str) -> None:
+    async def take(self, scope: str, purpose: Purpose) -> float:
         self._switch.pass_on("budget")
-        await self._budget.give_back(scope)
+        return await self._budget.take(scope, purpose)
+
+    async def give_back(self, scope: str, stamp: float) -> None:
+        self._switch.pass_on("budget")
+        await self._budget.give_back(scope, stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         self._switch.pass_on("budget")
         return await self._budget.close(scope, retry_after)
 
-    async def reopen(self, scope: str) -> None:
+    async def reopen(self, scope: str) -> bool:
         self._switch.pass_on("budget")
-        await self._budget.reopen(scope)
+        return await self._budget.reopen(scope)
 
     def view(self, scope: str) -> BudgetView:
         return self._budget.view(scope)

@@ -23,6 +23,7 @@ class Planes:
 
     data: httpx.AsyncClient
     admin: httpx.AsyncClient
+    stop: asyncio.Event
 
     async def get(self, training_id: str, **headers: str) -> httpx.Response:
         """Read a training; underscores in names stand for hyphens."""
@@ -67,7 +68,7 @@ async def gateway(
         ) as data,
         httpx.AsyncClient(base_url=where.admin, trust_env=False, timeout=30) as admin,
     ):
-        yield Planes(data, admin)
+        yield Planes(data, admin, stop)
     stop.set()
     await served
 

@@ -42,6 +42,7 @@ class Replica:
             "gateway",
             self.observer,
             longest_keep=600.0,
+            longest_fetch=20.0,
             entropy=partial(next, epochs),
         )
         self.budget = RedisBudget(self.connection, "gateway", clock, 20, 60.0)
@@ -91,7 +92,7 @@ async def test_a_killed_redis_is_noticed_without_traffic(own_redis: RedisServer)
         own_redis.restart()
         await one.wait_for(up=True)
 
-        assert one.observer.of("redis_moved") == [(True,), (False,), (True,)]
+        assert one.observer.of("redis_moved") == [(False,), (True,)]
 
 
 async def test_a_killed_redis_fails_calls_at_once(own_redis: RedisServer) -> None:
@@ -218,7 +219,7 @@ async def test_a_flush_under_way_is_a_miss(own_redis: RedisServer) -> None:
 
         assert await one.store.lookup(KEY) == Found(None, None)
         assert await one.fill() is StoreVerdict.FIRST
-        assert one.observer.of("redis_moved") == [(True,)]
+        assert one.observer.of("redis_moved") == []
 
 
 async def test_a_flushed_budget_starts_paced(own_redis: RedisServer) -> None:
@@ -240,7 +241,7 @@ async def test_two_replicas_share_one_budget(own_redis: RedisServer) -> None:
     async with replica(own_redis) as one, replica(own_redis) as other:
         takes = [each.budget.take("default", Purpose.MISS) for each in (one, other) * 10]
         results = await asyncio.gather(*takes, return_exceptions=True)
-        assert results.count(None) == 2
+        assert sum(isinstance(result, float) for result in results) == 2
 
         await one.budget.close("default", 30.0)
         assert other.budget.view("default").gate_closed_for == 0.0

@@ -40,7 +40,9 @@ async def store(redis_url: str, observer: RecordingObserver) -> AsyncIterator[Re
     await connection.check()
     epochs = (f"{number:016x}" for number in itertools.count())
     entropy = partial(next, epochs)
-    store = RedisStore(connection, "gateway", observer, longest_keep=600.0, entropy=entropy)
+    store = RedisStore(
+        connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, entropy=entropy
+    )
     yield store
     await store.close()
     await connection.close()

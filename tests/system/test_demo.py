@@ -63,11 +63,11 @@ def test_the_demo_s_addresses_can_be_opened(tmp_path: Path) -> None:
 def test_the_demo_moves_and_leaves_most_of_the_budget(tmp_path: Path) -> None:
     """Callers ask, the figures are printed, and whoever watches can still fetch at once."""
     with demo(tmp_path) as process:
-        wait_until(lambda: "hit rate" in process.output, 20, "a line of figures")
+        wait_until(lambda: "hits " in process.output, 20, "a line of figures")
         fresh = curl_line(process.output).replace("trn_000001", "trn_000[900-908]")
         heads = shell(f"{fresh} -s")
 
-    figures = next(line for line in process.output.splitlines() if "hit rate" in line)
+    figures = next(line for line in process.output.splitlines() if "hits " in line)
     assert int(figures.split()[1]) > 5
     assert heads.count("HTTP/1.1 200") == 9
 

@@ -81,7 +81,10 @@ class Stage:
         self._words = {
             "make run": f"exec {demo} --simulator-port {self.ports['8090']}",
             ".venv/bin/gateway serve": f"exec {gateway} serve",
-            ".venv/bin/gateway explain": f"{gateway} explain --admin {self._admin}",
+            **{
+                f".venv/bin/gateway {name}": f"{gateway} {name} --admin {self._admin}"
+                for name in ("explain", "invalidate", "purge")
+            },
             ".venv/bin/gateway": gateway,
             "redis://127.0.0.1:6379": redis_url,
             **{f"127.0.0.1:{usual}": f"127.0.0.1:{port}" for usual, port in self.ports.items()},

@@ -31,7 +31,7 @@ def run(*arguments: str, **environment: str) -> Result:
 
 def test_the_commands_are_the_documented_ones() -> None:
     """No command is there that no document names."""
-    assert COMMANDS == ["check", "demo", "explain", "serve", "simulate"]
+    assert COMMANDS == ["check", "demo", "explain", "invalidate", "purge", "serve", "simulate"]
 
 
 def test_version() -> None:
@@ -91,10 +91,10 @@ def test_the_variable_names_the_file(tmp_path: Path) -> None:
 
 
 def test_what_this_release_cannot_do_yet_is_no_traceback(tmp_path: Path) -> None:
-    """A setting that is sound but refused at the start is a line, and exit code 1."""
+    """A setting that is sound but refused at the start is one more fault."""
     result = run("serve", GATEWAY_FRESHNESS__SOURCE="origin")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "freshness.source" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.pacing import Gate, WindowLog
+from gateway.core.pacing import Gate, WindowLog, transit
 from gateway.core.status import Purpose
 from gateway.ports import BudgetView, Clock
 
 
 @dataclass(slots=True)
 class _Account:
-    """One scope's budget; `log` None is unlimited, `charged` the time of the last charge."""
+    """One scope's budget; `log` None is unlimited."""
 
     log: WindowLog | None
     gate: Gate
-    charged: float | None = None
 
 
 class LocalBudget:
@@ -31,7 +30,8 @@ class LocalBudget:
     rest at the mean rate until one window has passed. So a process that takes over from one
     that spent evenly sends at most that tenth too much; only where the other spent its whole
     limit in its last moment can one window hold nearly two limits, and then evenly enough for
-    the first 429 to close the gate. This process alone never exceeds the limit.
+    the first 429 to close the gate. This process alone never exceeds the limit: a call counts
+    for the window and a margin for its way to the upstream.
 
     `probe_patience` (seconds): how long the probe of a gate due to reopen keeps others away.
     Scopes beyond `max_scopes` are forgotten, least recently used first, and start anew.
@@ -54,8 +54,11 @@ class LocalBudget:
         self._probe_patience = probe_patience
         self._accounts: LRUCache[str, _Account] = LRUCache(max_scopes)
 
-    async def take(self, scope: str, purpose: Purpose) -> None:
-        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed."""
+    async def take(self, scope: str, purpose: Purpose) -> float:
+        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
+
+        The stamp is the time on the monotonic clock.
+        """
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
@@ -63,17 +66,24 @@ class LocalBudget:
         if account.log is not None:
             wait = account.log.try_take(now)
             if wait > 0.0:
-                raise BudgetExhausted(f"all {self._limit} calls are spent", retry_after=wait)
-            account.charged = now
+                raise BudgetExhausted.of(self._limit, self._window, retry_after=wait)
         if not account.gate.is_open:
             account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
+        return now
 
-    async def give_back(self, scope: str) -> None:
-        """Return the call charged last: it provably never left."""
+    def note(self, scope: str) -> float:
+        """Charge one call that the shared budget granted, whatever is left; its stamp."""
+        account, now = self._account(scope), self._clock.monotonic()
+        if account.log is not None:
+            account.log.note(now)
+        return now
+
+    async def give_back(self, scope: str, stamp: float) -> None:
+        """Undo the charge with that stamp, once: the call provably never left."""
         account = self._account(scope)
-        if account.log is not None and account.charged is not None:
-            account.log.give_back(account.charged)
-            account.charged = None
+        if account.log is not None:
+            account.log.give_back(stamp)
+        account.gate = account.gate.take_back(stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """The upstream said 429: close the gate; seconds until it may reopen."""
@@ -81,10 +91,16 @@ class LocalBudget:
         account.gate = account.gate.close(now, retry_after, self._clock.jitter())
         return account.gate.wait(now)
 
-    async def reopen(self, scope: str) -> None:
-        """An answer other than 429 came: if it was the probe's, the gate is open."""
+    def hold(self, scope: str, seconds: float) -> None:
+        """The shared gate is closed for so long: close this one, exactly as long."""
         account = self._account(scope)
-        account.gate = account.gate.reopen()
+        account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
+
+    async def reopen(self, scope: str) -> bool:
+        """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
+        account = self._account(scope)
+        before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
+        return account.gate.is_open and not before.is_open
 
     def view(self, scope: str) -> BudgetView:
         """The budget as it is, without charging."""
@@ -102,7 +118,8 @@ class LocalBudget:
     def _new_log(self) -> WindowLog | None:
         if self._limit is None:
             return None
+        span = self._window + transit(self._window)
         if not self._start_paced:
-            return WindowLog(self._limit, self._window)
+            return WindowLog(self._limit, span)
         free = max(1, self._limit // 10)
-        return WindowLog.paced(self._limit, self._window, self._clock.monotonic(), free)
+        return WindowLog.paced(self._limit, span, self._clock.monotonic(), free)

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import redis.asyncio as driver
 from cachetools import LRUCache
 
 from gateway.adapters.redis.connection import Connection, Script
 from gateway.adapters.redis.wire import Names
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
+from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD, transit
 from gateway.core.status import Purpose, RedisOperation
 from gateway.ports import BudgetView, Clock
 
@@ -28,12 +27,13 @@ _SCOPES_SEEN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a reply said: `closed_until` on the monotonic clock."""
+    """What a reply said: `closed_until` on the monotonic clock, `stamp` on Redis' own."""
 
     word: str
     wait: float
     available: int
     closed_until: float
+    stamp: int = 0
 
 
 class RedisBudget:
@@ -56,14 +56,13 @@ class RedisBudget:
         *,
         start_paced: bool = True,
         probe_patience: float = 15.0,
-        margin: float | None = None,
     ) -> None:
         self._connection = connection
         self._prefix = Names(prefix).prefix
         self._clock = clock
         self._limit = limit
         self._window = window
-        span = window + (min(1.0, window / 10) if margin is None else margin)
+        span = window + transit(window)
         most = limit or 0
         free = max(1, most // 10) if start_paced else most
         self._rule = (most, _micros(span), free, _micros(probe_patience), _KEEP)
@@ -72,8 +71,11 @@ class RedisBudget:
         self._close = Script.load("pace", "close")
         self._reopen = Script.load("pace", "reopen")
 
-    async def take(self, scope: str, purpose: Purpose) -> None:
-        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed."""
+    async def take(self, scope: str, purpose: Purpose) -> float:
+        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
+
+        The stamp is Redis' time in microseconds, which a float holds exactly.
+        """
         seen = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._take,
@@ -85,16 +87,12 @@ class RedisBudget:
         if seen.word == "closed":
             raise GateClosed("upstream asked to wait", retry_after=seen.wait)
         if seen.word == "exhausted":
-            raise BudgetExhausted(f"all {self._limit} calls are spent", retry_after=seen.wait)
+            raise BudgetExhausted.of(self._limit, self._window, retry_after=seen.wait)
+        return float(seen.stamp)
 
-    async def give_back(self, scope: str) -> None:
-        """Return the call charged last: it provably never left."""
-
-        async def command(client: driver.Redis) -> None:
-            await client.zpopmax(self._log(scope))
-
-        if self._limit is not None:
-            await self._connection.execute(RedisOperation.BUDGET, command)
+    async def give_back(self, scope: str, stamp: float) -> None:
+        """Undo the charge with that stamp, once: the call provably never left."""
+        await self._end_probe(scope, f"{stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """The upstream said 429: close the gate; seconds until it may reopen."""
@@ -110,16 +108,20 @@ class RedisBudget:
         self._note_gate(scope, closed_for)
         return closed_for
 
-    async def reopen(self, scope: str) -> None:
-        """An answer other than 429 came: if a probe is out, the gate is open."""
-        closed_for = await self._connection.run_script(
+    async def reopen(self, scope: str) -> bool:
+        """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
+        return await self._end_probe(scope, "")
+
+    async def _end_probe(self, scope: str, never_sent: str) -> bool:
+        closed_for, opened = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._reopen,
-            (self._gate(scope),),
-            (),
-            lambda reply: _seconds(reply[0]),
+            (self._log(scope), self._gate(scope)),
+            (never_sent, _KEEP),
+            lambda reply: (_seconds(reply[0]), int(reply[1]) == 1),
         )
         self._note_gate(scope, closed_for)
+        return opened
 
     def view(self, scope: str) -> BudgetView:
         """The budget as the last reply had it; full where there was none."""
@@ -129,9 +131,9 @@ class RedisBudget:
         return BudgetView(self._limit, self._window, available, closed_for)
 
     def _read(self, reply: Sequence[Any]) -> _Seen:
-        word, wait, available, closed_for = reply
+        word, wait, available, closed_for, stamp = reply
         closed_until = self._clock.monotonic() + _seconds(closed_for)
-        return _Seen(word.decode(), _seconds(wait), int(available), closed_until)
+        return _Seen(word.decode(), _seconds(wait), int(available), closed_until, int(stamp))
 
     def _last(self, scope: str) -> _Seen:
         return self._seen.get(scope) or _Seen("", 0.0, self._limit or 0, 0.0)

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import redis.asyncio as driver
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError as WrongPassword
+from redis.exceptions import ConnectionError as ConnectionFault
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
@@ -92,12 +94,16 @@ class Connection:
             up = await self.check()
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
 
+    async def reach(self) -> None:
+        """Ask once for an answer; raises RedisUnavailable with the reason."""
+        await self._attempt(RedisOperation.PING, self._look)
+
     async def check(self) -> bool:
         """Look once whether Redis answers, and close or open the breaker accordingly."""
         if not self.is_up:
             await self._drop_idle()
         with suppress(RedisUnavailable):
-            await self._attempt(RedisOperation.PING, self._look)
+            await self.reach()
             self._move(True)
         return self.is_up
 
@@ -167,20 +173,20 @@ class Connection:
                 result = await command(self._client)
         except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
             self._failed(operation, fault)
-            raise RedisUnavailable(operation, type(fault).__name__) from fault
+            raise RedisUnavailable(operation, _why(fault)) from fault
         self._observer.redis_timed(operation, self._clock.monotonic() - started)
         return result
 
     def _failed(self, operation: RedisOperation, fault: Exception) -> None:
         """A refused command is a fault, but Redis is there; one that became a replica is not."""
-        self._observer.redis_failed(operation, type(fault).__name__)
+        self._observer.redis_failed(operation, _why(fault))
         refused = isinstance(fault, ResponseError) and not isinstance(fault, ReadOnlyError)
         if not refused or operation is RedisOperation.PING:
             self._move(False)
 
     def _move(self, up: bool) -> None:
-        if up is not self._up:
-            self._up = up
+        before, self._up = self._up, up
+        if up is not before and not (up and before is None):
             self._observer.redis_moved(up)
 
     async def _look(self, client: driver.Redis) -> None:
@@ -200,6 +206,14 @@ class Connection:
         """What was connected before Redis went away is connected to nobody."""
         with suppress(RedisError, OSError):
             await self._client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _why(fault: Exception) -> str:
+    """What happened, for an operator. What Redis itself said may hold what it was sent; only
+    of connecting and of credentials, where it does not, the words are passed on."""
+    name = type(fault).__name__
+    told = isinstance(fault, ConnectionFault | OSError | WrongPassword) and str(fault)
+    return f"{name}: {told}" if told else name
 
 
 def _client(url: str, timeout: float, connections: int) -> driver.Redis:

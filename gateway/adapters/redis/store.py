@@ -36,6 +36,8 @@ _SCANNED_AT_ONCE = 500
 class RedisStore:
     """Bodies and floors in Redis, both with an expiry.
 
+    `longest_fetch` (seconds) bounds the time from `begin` to `store`: a floor under which
+    nothing is stored goes after twice that, so that asking for much costs little.
     `longest_keep` (seconds) bounds what a body may be kept; floors and events outlive it twice,
     so that neither goes while something that it ruled out is still there. Under memory
     pressure that holds with `noeviction` and, bodies going first, with `volatile-ttl`.
@@ -49,6 +51,7 @@ class RedisStore:
         observer: Observer,
         *,
         longest_keep: float,
+        longest_fetch: float,
         entropy: Callable[[], str],
     ) -> None:
         self._connection = connection
@@ -56,6 +59,7 @@ class RedisStore:
         self._observer = observer
         self._longest_keep = longest_keep
         self._floor_keep = _milliseconds(2 * longest_keep)
+        self._fetch_keep = _milliseconds(2 * longest_fetch)
         self._entropy = entropy
         self._lookups = Gathering(self._ask)
         self._begin = Script.load("floor", "begin")
@@ -88,8 +92,8 @@ class RedisStore:
         floor, started = await self._connection.run_script(
             RedisOperation.BEGIN,
             self._begin,
-            (self._names.floor(key), self._names.event(key.training_id)),
-            (self._entropy(), self._floor_keep),
+            self._touched(key),
+            (self._entropy(), self._fetch_keep),
             read,
         )
         if floor is None:
@@ -172,16 +176,16 @@ class RedisStore:
     ) -> Found:
         known = read_floor(floor, event)
         # A body that lost its floor cannot be told from one that was invalidated.
-        if known is None or body is None:
+        if known is None or body is None or _is_struck(floor, event, known):
             return Found(None, known)
         try:
             entry = decode(key, body)
         except EnvelopeRefused as refused:
             self._observer.envelope_refused(refused.why)
             return Found(None, known)
-        # An event with a bound has no version of a negative entry to compare with.
-        is_passed = entry.is_negative and entry.confirmed_at < known.started
-        return Found(None if is_passed else entry, known)
+        # Raised without a body: by an event with a bound, which leaves nothing to rescue.
+        lost = known.updated_at is not None and not known.digest and entry.is_below(known)
+        return Found(None if lost else entry, known)
 
     def _touched(self, key: Key) -> tuple[str, str, str]:
         names = self._names
@@ -201,6 +205,12 @@ class RedisStore:
         while some := list(islice(rest, _PURGED_AT_ONCE)):
             calls = [(self._touched(key), (self._floor_keep, int(soft))) for key in some]
             await self._connection.run_many(RedisOperation.INVALIDATE, self._drop, calls)
+
+
+def _is_struck(record: bytes | None, event: bytes | None, known: Floor) -> bool:
+    """Whether an event that no fetch has seen yet invalidated all that was there."""
+    before = None if event is None else read_floor(record, None)
+    return before is not None and before.generation < known.generation
 
 
 def _milliseconds(seconds: float) -> int:

@@ -13,7 +13,8 @@ from hashlib import blake2b
 
 import msgspec
 
-from gateway.core.entry import Entry, Floor, Headers, Key
+from gateway.core.entry import Entry, Floor, Key
+from gateway.core.headers import is_sound
 from gateway.core.instant import WIRE_LENGTH, Instant, from_wire, to_wire
 
 # Goes up when the envelope changes. It is part of the body's name: during a rollout each
@@ -26,7 +27,7 @@ NEVER = "0" * 16
 
 _SUM = 16
 _HEAD_AT = 1 + _SUM + 4
-_FIELD = re.compile(rb"[^\x00\r\n]*")
+_TEXT = re.compile(r"[\x20-\x7e]*")
 
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (\d{20}) (\d{21}) [vn-] ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
@@ -167,13 +168,9 @@ def _is_sound(head: _Head) -> bool:
         and all(map(math.isfinite, times))
         and min(times) >= 0.0
         and 0 <= head.generation < 10**15
-        and _are_fields(head.headers)
+        and all(is_sound(part) for pair in head.headers for part in pair)
+        and all(map(_TEXT.fullmatch, (head.date, head.updated_at_text, head.digest)))
     )
-
-
-def _are_fields(headers: Headers) -> bool:
-    """No line break that would make one header two."""
-    return all(_FIELD.fullmatch(part) for pair in headers for part in pair)
 
 
 def _entry(head: _Head, updated_at: Instant | None, body: bytes) -> Entry:

@@ -115,7 +115,9 @@ class Telemetry:
         self.counters.wait_seconds[purpose].observe(seconds)
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        self._events.emit(WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=seconds)
+        self._events.emit(
+            WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=round(seconds, 3)
+        )
 
     def gate_opened(self, scope: str) -> None:
         self._events.emit(INFO, "upstream.gate-opened", key=scope, scope=scope)
@@ -168,7 +170,9 @@ class Telemetry:
         self.counters.evictions[tier] += 1
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
-        self._events.emit(WARNING, "refresh.failed", id=key.training_id, why=why, again_in=again_in)
+        self._events.emit(
+            WARNING, "refresh.failed", id=key.training_id, why=why, again_in=round(again_in, 3)
+        )
 
     # ---- Redis
 

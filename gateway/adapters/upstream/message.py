@@ -10,18 +10,13 @@ from collections.abc import Iterable
 
 from gateway.core.entry import Headers
 from gateway.core.errors import InvalidPayload
+from gateway.core.headers import HOP_BY_HOP, without_hops
 from gateway.core.status import InvalidReason
 from gateway.ports import Call
 
-# RFC 9110, 7.6.1: what concerns one connection. `Proxy-Status` (RFC 9209) is not among them.
-_HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
-    | {b"proxy-authenticate", b"proxy-authentication-info", b"proxy-authorization"}
-    | {b"proxy-connection"}
-)
 # The framing is ours once the body is read and decoded; a cookie is some other caller's.
-_NOT_PASSED_DOWN = _HOP_BY_HOP | {b"content-length", b"content-encoding", b"set-cookie"}
-_NOT_PASSED_UP = _HOP_BY_HOP | {
+_NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
+_NOT_PASSED_UP = HOP_BY_HOP | {
     *(b"accept", b"accept-encoding", b"authorization", b"content-length", b"cookie", b"expect"),
     *(b"host", b"if-modified-since", b"if-none-match", b"range", b"user-agent"),
 }
@@ -39,10 +34,8 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
 
 def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The fields that are the message's own, names lower-case, values and order untouched."""
-    fields = [(name.lower(), value) for name, value in raw]
-    listed = b",".join(value for name, value in fields if name == b"connection")
-    dropped = _NOT_PASSED_DOWN | {name.strip().lower() for name in listed.split(b",")}
-    return tuple(field for field in fields if field[0] not in dropped)
+    fields = without_hops(tuple((name.lower(), value) for name, value in raw))
+    return tuple(field for field in fields if field[0] not in _NOT_PASSED_DOWN)
 
 
 def bounded(size: int, most: int) -> None:

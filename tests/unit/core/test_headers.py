@@ -235,3 +235,11 @@ def test_a_304_carries_what_rfc_9110_wants() -> None:
         *(b"cache-control", b"content-location", b"date", b"etag"),
         *(b"last-modified", b"training-updated-at", b"vary"),
     }
+
+
+@pytest.mark.parametrize("value", [b"a\x01b", b"a\x7fb", b"a\x00", b"\x1f"])
+def test_a_control_character_ends_a_fields_way(value: bytes) -> None:
+    """No server would send it again, and the answer would be lost with it."""
+    fields = ((b"x-a", value), (b"x-b", b"kept\ttoo"))
+
+    assert end_to_end(fields) == ((b"x-b", b"kept\ttoo"),)

@@ -202,14 +202,30 @@ def test_a_probe_reopens_it() -> None:
     probing = gate.try_probe(5.0, PATIENCE)
     assert gate.try_probe(4.75, PATIENCE) is None
     assert probing is not None
-    assert probing.reopen() == Gate()
+    assert probing.reopen(6.0) == Gate()
 
 
 def test_a_late_success_does_not_reopen_it() -> None:
     """An answer to a call sent before the 429 says nothing about now."""
     gate = Gate().close(0.0, 5.0, jitter=0.0)
-    assert gate.reopen() == gate
-    assert Gate().reopen() == Gate()
+    assert gate.reopen(4.75) == gate
+    assert Gate().reopen(4.75) == Gate()
+
+
+def test_an_answer_after_its_time_reopens_it_without_a_probe() -> None:
+    """It need not linger until somebody probes."""
+    assert Gate().close(0.0, 5.0, jitter=0.0).reopen(5.0) == Gate()
+
+
+def test_a_probe_that_never_left_makes_way_for_the_next() -> None:
+    """At once; and what is taken back without being the probe changes nothing."""
+    probing = Gate().close(0.0, 5.0, jitter=0.0).try_probe(6.0, PATIENCE)
+    assert probing is not None
+
+    back = probing.take_back(6.0)
+
+    assert back.try_probe(6.0, PATIENCE) == probing
+    assert probing.take_back(5.0) == probing
 
 
 @given(st.lists(st.tuples(steps, st.sampled_from(["probe", "probe", "refused", "answered"]))))
@@ -226,7 +242,7 @@ def test_a_gate_never_lets_through_two_probes(events: list[tuple[float, str]]) -
         elif event == "refused":
             gate, probe_sent = gate.close(now, 2.0, jitter=0.0), None
         elif probe_sent is not None:
-            gate, probe_sent = gate.reopen(), None
+            gate, probe_sent = gate.reopen(now), None
             assert gate.is_open
 
 
@@ -300,6 +316,16 @@ def test_giving_back_what_is_no_longer_known_does_nothing() -> None:
     log.give_back(9.0)
     log.give_back(11.0)
     assert log.available(10.0) == 1
+
+
+def test_what_was_granted_elsewhere_counts() -> None:
+    """Even beyond the limit: the wait is until fewer than the limit are left."""
+    log = WindowLog(2, 60.0)
+    for now in (0.0, 10.0, 20.0):
+        log.note(now)
+    assert log.available(20.0) == 0
+    assert log.try_take(20.0) == 50.0
+    assert log.try_take(70.0) == 0.0
 
 
 def test_an_unknown_past_starts_paced() -> None:

@@ -65,9 +65,9 @@ async def test_no_call_goes_without_budget(alone: Replica, clock: FakeClock) -> 
     with pytest.raises(BudgetExhausted) as caught:
         await alone.outbound.ask(SCOPE, call_at(clock))
 
-    assert caught.value.retry_after == 60.0
+    assert caught.value.retry_after == 61.0
     assert alone.upstream.count == 10
-    assert alone.observer.of("budget_denied") == [(Purpose.MISS, 60.0)]
+    assert alone.observer.of("budget_denied") == [(Purpose.MISS, 61.0)]
 
 
 @pytest.mark.parametrize("failure", [unreachable(), timeout()])
@@ -156,7 +156,7 @@ async def test_a_retry_that_cannot_be_paid_leaves_the_failure_standing(clock: Fa
 
 
 async def test_redis_pays_while_it_is_there(clock: FakeClock) -> None:
-    """The local share is kept for its absence."""
+    """The local budget notes it, so that it can stand in."""
     redis = Redis(clock, limit=10)
     replica = Replica(clock, redis, limit=10)
     replica.upstream.then(ok(1))
@@ -164,7 +164,20 @@ async def test_redis_pays_while_it_is_there(clock: FakeClock) -> None:
     await replica.outbound.ask(SCOPE, call_at(clock))
 
     assert redis.budget.view(SCOPE).available == 9
-    assert spent(replica) == 0
+    assert spent(replica) == 1
+
+
+async def test_losing_redis_brings_no_second_budget(clock: FakeClock) -> None:
+    """What Redis granted in this window counts."""
+    redis = Redis(clock, limit=10)
+    replica = Replica(clock, redis, limit=10)
+    replica.upstream.always = ok(1)
+    for _ in range(10):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+    redis.switch.is_up = False
+
+    with pytest.raises(BudgetExhausted):
+        await replica.outbound.ask(SCOPE, call_at(clock))
 
 
 async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> None:
@@ -182,7 +195,7 @@ async def test_the_local_share_pays_while_redis_is_away(clock: FakeClock) -> Non
 
 
 async def test_who_paid_gets_it_back(clock: FakeClock) -> None:
-    """Redis' budget for what Redis' budget paid."""
+    """Redis' budget and the local one, which noted it."""
     redis = Redis(clock, limit=10)
     replica = Replica(clock, redis, limit=10)
     replica.upstream.then(unreachable(), unreachable())
@@ -210,3 +223,21 @@ async def test_what_cannot_be_given_back_stays_charged(clock: FakeClock) -> None
 
     assert redis.budget.view(SCOPE).available == 9
     assert spent(replica) == 0
+
+
+async def test_its_own_charge_is_given_back(clock: FakeClock) -> None:
+    """Not that of a call made meanwhile, which upstream has seen later."""
+    replica = Replica(clock, limit=2)
+
+    async def be_overtaken(call: Call) -> Reply:
+        clock.advance(30.0)
+        await replica.local_budget.take(SCOPE, Purpose.MISS)
+        raise unreachable()
+
+    replica.upstream.then(be_overtaken)
+    with pytest.raises(UpstreamUnreachable):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+
+    clock.advance(32.0)
+
+    assert replica.local_budget.view(SCOPE).available == 1

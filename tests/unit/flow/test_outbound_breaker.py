@@ -120,3 +120,42 @@ async def test_a_probe_that_cannot_be_paid_lets_the_next_one_probe(clock: FakeCl
     await succeed(replica)
 
     assert replica.outbound.circuit is Circuit.CLOSED
+
+
+def unwritten() -> UpstreamUnreachable:
+    """A request of ours that could not even be written."""
+    return UpstreamUnreachable("a bad field", FailureReason.PROTOCOL, sent=False)
+
+
+async def test_what_we_could_not_write_is_not_upstreams_failure(alone: Replica) -> None:
+    """However often: the breaker hears of it neither as a failure nor as a success."""
+    await fail(alone, times=9)
+    for _ in range(20):
+        alone.upstream.then(unwritten())
+        await fail(alone, unwritten())
+    assert alone.observer.of("circuit_moved") == []
+
+    await fail(alone)
+
+    assert alone.outbound.circuit is Circuit.OPEN
+
+
+async def test_a_protocol_error_after_sending_counts(alone: Replica) -> None:
+    """That is what upstream answered."""
+    await fail(alone, UpstreamUnreachable("no HTTP", FailureReason.PROTOCOL, sent=True), times=10)
+
+    assert alone.outbound.circuit is Circuit.OPEN
+
+
+async def test_a_probe_that_we_could_not_write_lets_the_next_one_probe(
+    alone: Replica, clock: FakeClock
+) -> None:
+    """Nothing was learnt of upstream."""
+    await fail(alone, times=10)
+    clock.advance(1.0)
+    alone.upstream.then(unwritten())
+    await fail(alone, unwritten())
+
+    await succeed(alone)
+
+    assert alone.outbound.circuit is Circuit.CLOSED

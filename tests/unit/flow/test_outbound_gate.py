@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import (
     GateClosed,
     UpstreamFailure,
+    UpstreamUnreachable,
 )
+from gateway.core.status import FailureReason, Purpose
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.calling import SCOPE, ask, fail, invalid, limit, refused, succeed
+from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
 from tests.unit.flow.house import Redis, Replica, ok
 
 
@@ -45,7 +48,7 @@ async def test_the_probes_answer_opens_the_gate(alone: Replica, clock: FakeClock
     assert alone.observer.of("gate_opened") == [(SCOPE,)]
 
 
-@pytest.mark.parametrize("failure", [refused(), invalid()])
+@pytest.mark.parametrize("failure", [refused(), invalid(), broken()])
 async def test_an_answer_that_is_no_use_opens_it_as_well(
     alone: Replica, clock: FakeClock, failure: UpstreamFailure
 ) -> None:
@@ -131,3 +134,87 @@ async def test_a_gate_that_redis_cannot_open_is_not_said_to_be_open(
     await replica.outbound.answered(SCOPE)
 
     assert replica.observer.of("gate_opened") == []
+
+
+async def test_what_the_gate_keeps_back_is_counted(alone: Replica) -> None:
+    """By its purpose, like what the budget keeps back."""
+    await limit(alone, 30.0)
+
+    with pytest.raises(GateClosed):
+        await ask(alone)
+
+    assert alone.observer.of("budget_denied") == [(Purpose.MISS, 30.0)]
+
+
+async def test_a_429_heard_without_redis_holds_when_it_is_back(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """Redis knows nothing of it; until its time nothing goes."""
+    redis.switch.is_up = False
+    await limit(replica, 30.0)
+    redis.switch.is_up = True
+
+    with pytest.raises(GateClosed) as caught:
+        await ask(replica)
+    assert caught.value.retry_after == 30.0
+    clock.advance(30.0)
+
+    await succeed(replica)
+
+
+async def test_a_429_that_redis_forgot_holds(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """It was flushed."""
+    await limit(replica, 30.0)
+    redis.budget.lose(LocalBudget(clock, None, 60.0))
+
+    with pytest.raises(GateClosed):
+        await ask(replica)
+
+
+async def test_the_local_gate_keeps_no_probe_from_redis(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """Both are due at once, however their jitter falls."""
+    clock.script([0.0, 0.9])
+    failure = await limit(replica, 30.0)
+    assert failure.retry_after is not None
+    clock.advance(failure.retry_after)
+
+    await succeed(replica)
+    await succeed(replica)
+
+
+async def test_an_old_429_is_forgotten_once_upstream_answers(
+    replica: Replica, redis: Redis, other: Replica, clock: FakeClock
+) -> None:
+    """Another replica probed; when Redis goes away an hour later all may go here."""
+    await limit(replica, 30.0)
+    clock.advance(31.0)
+    await succeed(other)
+    await succeed(replica)
+    clock.advance(3600.0)
+    redis.switch.is_up = False
+    replica.upstream.always = ok(1)
+
+    await ask(replica)
+    await ask(replica)
+
+    assert replica.observer.of("gate_opened") == [(SCOPE,)]
+
+
+async def test_a_probe_that_was_never_sent_lets_the_next_one_probe(
+    replica: Replica, other: Replica, clock: FakeClock
+) -> None:
+    """At once, whichever replica it is in; the gate is still only due."""
+    await limit(replica, 30.0)
+    clock.advance(30.0)
+    unsent = UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=False)
+    replica.upstream.then(unsent)
+    await fail(replica, unsent)
+
+    other.upstream.always = ok(1)
+    await ask(other)
+    with pytest.raises(GateClosed):
+        await ask(other)

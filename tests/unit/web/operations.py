@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import httpx
 
+from gateway.core.instant import Instant
+from gateway.ports import Confirmations
 from gateway.web.admin import AdminPlane
 from tests.doubles.clock import FakeClock
 from tests.unit.web.planes import Fields, ask
@@ -18,6 +20,9 @@ class CannedOperations:
         self.failure: Exception | None = None
         self.accepts: list[str] = []
         self.explained: list[tuple[str, str | None]] = []
+        self.confirmations = Confirmations(known=1, confirmed=1)
+        self.invalidated: list[tuple[tuple[str, ...], Instant | None]] = []
+        self.purged: list[tuple[str | None, bool]] = []
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         self.accepts.append(accept)
@@ -37,6 +42,21 @@ class CannedOperations:
             raise self.failure
         return {"id": training_id, "partition": partition}
 
+    async def invalidate(
+        self, training_ids: tuple[str, ...], updated_at: Instant | None
+    ) -> Confirmations:
+        self.invalidated.append((training_ids, updated_at))
+        return self._confirmed()
+
+    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+        self.purged.append((partition, soft))
+        return self._confirmed()
+
+    def _confirmed(self) -> Confirmations:
+        if self.failure is not None:
+            raise self.failure
+        return self.confirmations
+
 
 class Admin:
     """An admin plane and what stands behind it."""
@@ -54,3 +74,8 @@ class Admin:
     ) -> httpx.Response:
         """Send the path as it is written, to 127.0.0.1 unless a Host is given."""
         return await ask(self.application, path, method, headers)
+
+    async def order(self, path: str, body: bytes, headers: Fields | None = None) -> httpx.Response:
+        """Post the body as JSON, unless other headers are given."""
+        fields = {"content-type": "application/json"} if headers is None else headers
+        return await ask(self.application, path, "POST", fields, body)

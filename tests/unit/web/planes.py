@@ -99,13 +99,18 @@ class Data:
 
 
 async def ask(
-    application: ASGIApp, path: str, method: str = "GET", headers: Fields | None = None
+    application: ASGIApp,
+    path: str,
+    method: str = "GET",
+    headers: Fields | None = None,
+    content: bytes | None = None,
 ) -> httpx.Response:
     """One request through ASGI; what the application raises is raised."""
     fields = httpx.Headers(headers, encoding="latin-1")
     transport = httpx.ASGITransport(_verbatim(application, path))
     async with httpx.AsyncClient(transport=transport) as client:
-        return await client.request(method, "http://127.0.0.1:8081/", headers=fields)
+        url = "http://127.0.0.1:8081/"
+        return await client.request(method, url, headers=fields, content=content)
 
 
 async def bytes_sent(application: ASGIApp, path: str, method: str) -> int:

@@ -162,15 +162,18 @@ async def test_another_request_id_is_replaced(given: str) -> None:
     assert response.headers["x-request-id"] == "made-here"
 
 
+TRACEPARENT = f"00-{'1' * 32}-{'2' * 16}-01"
+
+
 async def test_only_named_headers_go_upstream() -> None:
     """`traceparent`, and what the settings name; nothing else that a caller sends."""
     data = Data(training_reply("a"), forward=frozenset({b"x-team"}))
-    extra = {"traceparent": "00-x", "x-team": "blue", "cookie": "c=1", "x-other": "o"}
+    extra = {"traceparent": TRACEPARENT, "x-team": "blue", "cookie": "c=1", "x-other": "o"}
 
     await data.ask("/training/a", headers=AUTHORIZED | extra)
 
     (call,) = data.upstream.calls
-    assert set(call.extra) == {(b"traceparent", b"00-x"), (b"x-team", b"blue")}
+    assert set(call.extra) == {(b"traceparent", TRACEPARENT.encode()), (b"x-team", b"blue")}
 
 
 async def test_a_line_tells_how_it_went() -> None:
@@ -224,3 +227,25 @@ async def test_probes_answer_without_a_credential() -> None:
     data.ready = False
     assert (await data.ask("/readyz", headers={})).status_code == 503
     assert (await data.ask("/livez", headers={})).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["00-x", "not one", f"00-{'1' * 32}-{'2' * 16}-01, 00"])
+async def test_a_traceparent_that_is_none_is_not_sent_on(value: str) -> None:
+    """What cannot be sent would fail the call, and with it all who wait for the same one."""
+    data = Data(training_reply("a"))
+
+    await data.ask("/training/a", headers=AUTHORIZED | {"traceparent": value})
+
+    (call,) = data.upstream.calls
+    assert call.extra == ()
+
+
+async def test_forwarded_values_are_sound() -> None:
+    """Blanks around a value are no part of it, and a control character ends its way here."""
+    data = Data(training_reply("a"), forward=frozenset({b"x-team", b"x-odd"}))
+    extra = {"x-team": "blue \t", "x-odd": "a\x01b"}
+
+    await data.ask("/training/a", headers=AUTHORIZED | extra)
+
+    (call,) = data.upstream.calls
+    assert call.extra == ((b"x-team", b"blue"),)

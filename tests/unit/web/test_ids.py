@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote, quote_from_bytes
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.access import partition_of
 from gateway.core.errors import BadId
-from gateway.web.ids import is_partition, raw_path, training_id
+from gateway.web.ids import is_partition, is_training_id, raw_path, training_id
 
 LETTERS = "ABCXYZabcxyz0189._~-"
 
@@ -63,6 +63,18 @@ def test_a_path_without_its_raw_form_is_read_decoded() -> None:
     assert raw_path({"path": "/training/a", "raw_path": b"/training/%61"}) == b"/training/%61"
     assert raw_path({"path": "/training/a", "raw_path": None}) == b"/training/a"
     assert raw_path({"path": "/training/a"}) == b"/training/a"
+
+
+@given(st.text(max_size=3) | st.text(LETTERS, max_size=140))
+def test_an_order_names_trainings_by_the_grammar_of_paths(text: str) -> None:
+    """What is an id in a path is one in a body, and nothing else is."""
+    escaped = quote(text, safe="", errors="surrogatepass").encode()
+    try:
+        in_path = training_id(b"/training/" + escaped) == text
+    except BadId:
+        in_path = False
+
+    assert is_training_id(text) is in_path
 
 
 def test_a_partition_is_what_access_makes() -> None:

@@ -4,7 +4,7 @@
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
 local time, at = now()
 local gate = read_gate(KEYS[1])
-local is_straggler = gate and not gate.probing
+local is_straggler = gate and gate.probe == 0
 local refusals = gate and gate.refusals or 0
 if not is_straggler then refusals = refusals + 1 end
 
@@ -13,5 +13,5 @@ hold = math.min(longest, math.max(shortest, hold) * (1 + jitter / 10))
 local closed_until = math.ceil(at + hold * 1000000)
 if is_straggler then closed_until = math.max(closed_until, gate.closed_until) end
 
-write_gate(KEYS[1], { closed_until = closed_until, probing = false, refusals = refusals }, ARGV[7])
+write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusals }, ARGV[7])
 return { time[1], time[2], text(closed_until - at) }

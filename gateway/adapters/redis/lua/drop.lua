@@ -4,7 +4,7 @@
 local time = now()
 local floor = read_floor(KEYS[1])
 if floor then
-  absorb(floor, read_event(KEYS[2]))
+  if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
   floor.generation = floor.generation + 1
   floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, NEVER
   write_floor(KEYS[1], floor, ARGV[1])

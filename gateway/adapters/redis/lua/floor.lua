@@ -55,8 +55,10 @@ end
 -- One step of the generation stands for any number of events: no fetch began between them, or
 -- its begin would have applied the earlier ones. A serial that went back means that the record
 -- was lost and the clock stepped: the safe side is to take every event for a new one.
+-- True where it struck all that was there: its body is to go, and may not even rescue.
 local function absorb(floor, event)
-  if not event or event.serial == floor.seen then return end
+  if not event or event.serial == floor.seen then return false end
+  local before = floor.generation
   local went_back = floor.seen > event.serial
   if went_back or event.all > floor.seen then floor.generation = floor.generation + 1 end
   if (went_back or event.at > floor.seen) and event.bound > floor.updated_at then
@@ -64,4 +66,5 @@ local function absorb(floor, event)
     floor.started = later(floor.started, event.at)
   end
   floor.seen = event.serial
+  return floor.generation > before
 end

@@ -10,18 +10,18 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- nil while it is open.
+-- nil while it is open. `probe` is the stamp of the call whose answer is awaited, 0 for none.
 local function read_gate(key)
   local raw = redis.call('GET', key)
   if not raw then return nil end
-  local closed_until, probing, refusals = string.match(raw, '^(%d+) ([01]) (%d+)$')
+  local closed_until, probe, refusals = string.match(raw, '^(%d+) (%d+) (%d+)$')
   if not closed_until then return nil end
   return {
-    closed_until = tonumber(closed_until), probing = probing == '1', refusals = tonumber(refusals),
+    closed_until = tonumber(closed_until), probe = tonumber(probe), refusals = tonumber(refusals),
   }
 end
 
 local function write_gate(key, gate, keep)
-  local raw = table.concat({ text(gate.closed_until), gate.probing and 1 or 0, gate.refusals }, ' ')
+  local raw = table.concat({ text(gate.closed_until), text(gate.probe), gate.refusals }, ' ')
   redis.call('SET', key, raw, 'PX', keep)
 end

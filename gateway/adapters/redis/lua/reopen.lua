@@ -1,11 +1,21 @@
--- Promise: opens the gate if a probe was sent; the answer to a call sent before it closed changes nothing.
--- KEYS gate.
+-- Promise: ends a probe. An answer opens a gate that is probed or due, one sent before it closed changes nothing; a call that was never sent is no longer charged and, if it was the probe, lets the next one probe at once.
+-- KEYS log, gate; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/pacing.Gate.reopen and take_back.
 
+local never_sent, keep = unpack(ARGV)
 local time, at = now()
-local gate = read_gate(KEYS[1])
-if gate and gate.probing then
-  redis.call('DEL', KEYS[1])
-  gate = nil
+local gate = read_gate(KEYS[2])
+local opened = 0
+
+if never_sent ~= '' then
+  redis.call('ZREM', KEYS[1], never_sent)
+  if gate and gate.probe == tonumber(never_sent) then
+    gate.closed_until, gate.probe = at, 0
+    write_gate(KEYS[2], gate, keep)
+  end
+elseif gate and (gate.probe > 0 or at >= gate.closed_until) then
+  redis.call('DEL', KEYS[2])
+  gate, opened = nil, 1
 end
+
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-return { time[1], time[2], text(closed_for) }
+return { time[1], time[2], text(closed_for), opened }

@@ -6,7 +6,7 @@ local time = now()
 
 local floor = read_floor(KEYS[1])
 if not floor then return { time[1], time[2], 'invalidated', '' } end
-absorb(floor, read_event(KEYS[2]))
+if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
 
 -- A negative entry has no version: it and what follows it are ordered by their fetches alone.
 -- A floor without a kind knows no answer, only perhaps a version below which nothing is taken.

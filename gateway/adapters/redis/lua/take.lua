@@ -6,13 +6,14 @@ limit, window, patience = tonumber(limit), tonumber(window), tonumber(patience)
 local keep = ARGV[5]
 local time, at = now()
 local gate = read_gate(KEYS[2])
+local stamp = at
 
 local function newest()
   return tonumber(redis.call('ZRANGE', KEYS[1], -1, -1)[1] or -1)
 end
 
-local function charge(stamp)
-  redis.call('ZADD', KEYS[1], text(stamp), text(stamp))
+local function charge(when)
+  redis.call('ZADD', KEYS[1], text(when), text(when))
   redis.call('PEXPIRE', KEYS[1], keep)
 end
 
@@ -26,7 +27,7 @@ end
 local function reply(word, wait)
   local available = limit - redis.call('ZCOUNT', KEYS[1], '(' .. text(at - window), '+inf')
   local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for) }
+  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp) }
 end
 
 if gate and at < gate.closed_until then return reply('closed', gate.closed_until - at) end
@@ -45,11 +46,12 @@ if limit > 0 then
     local first = redis.call('ZRANGE', KEYS[1], -limit, -limit)[1]
     return reply('exhausted', first + window - at)
   end
-  charge(math.max(at, last + 1))
+  stamp = math.max(at, last + 1)
+  charge(stamp)
 end
 
 if gate then
-  gate.closed_until, gate.probing = at + patience, true
+  gate.closed_until, gate.probe = at + patience, stamp
   write_gate(KEYS[2], gate, keep)
 end
 return reply('granted', 0)

@@ -21,7 +21,7 @@ async def test_a_scope_never_seen_is_whole() -> None:
 
 
 async def test_the_wait_is_exact() -> None:
-    """One moment earlier is too early."""
+    """It counts a second for the way upstream, as Redis' budget does."""
     clock = FakeClock()
     budget = LocalBudget(clock, 1, 60.0, start_paced=False)
     await budget.take("a", Purpose.MISS)
@@ -30,7 +30,7 @@ async def test_the_wait_is_exact() -> None:
     with pytest.raises(BudgetExhausted) as exhausted:
         await budget.take("a", Purpose.MISS)
 
-    assert exhausted.value.retry_after == pytest.approx(48.0)
+    assert exhausted.value.retry_after == pytest.approx(49.0)
 
 
 async def test_the_least_recently_used_scope_is_forgotten() -> None:
@@ -54,10 +54,44 @@ async def test_the_least_recently_used_scope_is_forgotten() -> None:
 async def test_one_call_is_given_back_once() -> None:
     """A second time there is nothing to return."""
     budget = LocalBudget(FakeClock(), 5, 60.0, start_paced=False)
-    for _ in range(3):
-        await budget.take("a", Purpose.MISS)
+    stamps = [await budget.take("a", Purpose.MISS) for _ in range(3)]
 
-    await budget.give_back("a")
-    await budget.give_back("a")
+    await budget.give_back("a", stamps[0])
+    await budget.give_back("a", stamps[0] - 1.0)
 
     assert budget.view("a").available == 3
+
+
+async def test_the_margin_of_a_short_window_is_a_tenth() -> None:
+    """A second would be far too long."""
+    clock = FakeClock()
+    budget = LocalBudget(clock, 1, 1.0, start_paced=False)
+    await budget.take("a", Purpose.MISS)
+
+    with pytest.raises(BudgetExhausted) as exhausted:
+        await budget.take("a", Purpose.MISS)
+
+    assert exhausted.value.retry_after == pytest.approx(1.1)
+
+
+async def test_what_the_shared_budget_granted_is_noted() -> None:
+    """It counts here, and is given back like any other."""
+    budget = LocalBudget(FakeClock(), 2, 60.0, start_paced=False)
+    stamps = [budget.note("a") for _ in range(3)]
+    assert budget.view("a").available == 0
+
+    for stamp in stamps[:2]:
+        await budget.give_back("a", stamp)
+
+    assert budget.view("a").available == 1
+
+
+async def test_it_holds_as_long_as_the_shared_gate() -> None:
+    """Without a jitter of its own."""
+    clock = FakeClock()
+    clock.script([0.5])
+    budget = LocalBudget(clock, None, 60.0)
+
+    budget.hold("a", 20.0)
+
+    assert budget.view("a").gate_closed_for == 20.0

@@ -30,10 +30,11 @@ from tests.doubles.stored import version as some_version
 KEY = Key("p1", "trn_1")
 EPOCH = "00c0ffee00c0ffee"
 
-fields = st.binary(max_size=30).map(lambda raw: re.sub(rb"[\x00\r\n]", b"", raw))
+fields = st.binary(max_size=30).map(lambda raw: re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", raw))
 seconds = st.floats(0.0, 4e9)
 instants = st.integers(-62_135_596_800, 253_402_300_799).map(lambda s: Instant(s * 10**9 + 7))
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
+ascii_texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 keys = st.builds(Key, texts, texts)
 entries = st.builds(
     Entry,
@@ -41,9 +42,9 @@ entries = st.builds(
     headers=st.lists(st.tuples(fields, fields), max_size=5).map(tuple),
     body=st.binary(max_size=200),
     updated_at=st.none() | instants,
-    updated_at_text=texts,
-    digest=texts,
-    date=texts,
+    updated_at_text=ascii_texts,
+    digest=ascii_texts,
+    date=ascii_texts,
     confirmed_at=seconds,
     initial_age=seconds,
     freshness_lifetime=seconds,

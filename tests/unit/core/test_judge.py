@@ -16,7 +16,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.policy import Confirmed, ForCaller, Gone, Question, judge, rejection
+from gateway.core.judge import Confirmed, ForCaller, Gone, Question, judge, rejection
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.training import Training

@@ -1,0 +1,223 @@
+"""Bus on Redis: one channel for the notices of all replicas, one for the answers to each.
+
+Lives here: who is told, who answered, and when something may have been missed. A replica is on
+the roll from before it hears until it leaves or was silent for five heartbeats. Pub/sub forgets
+whoever is not there: every (re)connect and every hole in the numbers is a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import redis.asyncio as driver
+
+from gateway.adapters.redis.answers import Requests
+from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.holes import Holes
+from gateway.adapters.redis.notices import (
+    Answer,
+    NoticeRefused,
+    decode_answer,
+    decode_notice,
+    encode_answer,
+    encode_notice,
+    is_replica,
+)
+from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
+from gateway.adapters.redis.wire import Names
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import RedisOperation
+from gateway.ports import Clock, Confirmations, Notice, Observer
+
+Apply = Callable[[Notice], None]
+Gap = Callable[[], None]
+
+# Heartbeats without which a replica is no longer waited for.
+_LIVES: Final = 5
+
+# Seconds between attempts to reach Redis, the first and the longest.
+_SHORT_PAUSE: Final = 0.2
+_LONG_PAUSE: Final = 1.0
+
+
+class RedisBus:
+    """One replica's ear and voice; `listen` must run for answers to arrive.
+
+    `replica` names this process among all: two that share a name do not hear each other.
+    `heartbeat` in seconds is also how long silence is borne, see Subscription.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        url: str,
+        prefix: str,
+        clock: Clock,
+        observer: Observer,
+        *,
+        replica: str,
+        heartbeat: float = 1.0,
+    ) -> None:
+        """Raises ValueError for a name that is none."""
+        if not is_replica(replica):
+            raise ValueError(f"no name for a replica: {replica!r}")
+        self._connection = connection
+        self._url = url
+        self._clock = clock
+        self._observer = observer
+        self._replica = replica
+        self._heartbeat = heartbeat
+        self._channel = f"{Names(prefix).prefix}:bus"
+        self._keys = (f"{prefix}:{{bus}}:replicas", f"{prefix}:{{bus}}:number")
+        self._patience = round(_LIVES * heartbeat * 1_000_000)
+        self._beat_script = Script.load("roll", "beat")
+        self._tell_script = Script.load("roll", "tell")
+        self._requests = Requests()
+        self._holes = Holes()
+        self._is_connected = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether notices of others arrive."""
+        return self._is_connected
+
+    async def announce(self, notice: Notice) -> None:
+        """Tell the other replicas; raises RedisUnavailable."""
+        await self._tell(notice, None)
+
+    async def confirm(self, notice: Notice, patience: float) -> Confirmations:
+        """Tell them and wait until all on the roll have answered, so many seconds at most.
+
+        Raises RedisUnavailable.
+        """
+        # Open before it is told: an answer may be here before we know whom to wait for.
+        with self._requests.open() as request:
+            others = await self._tell(notice, request.number)
+            answered = await request.answered_by(others, patience)
+        return Confirmations(1 + len(others), 1 + answered)
+
+    async def listen(self, apply: Apply, gap: Gap) -> None:
+        """Hand each notice of another replica to `apply`, and call `gap` whenever notices
+        may have been missed; until cancelled, whatever arrives."""
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._stay_on_roll(gap))
+                both.create_task(self._hear(apply, gap))
+        finally:
+            self._is_connected = False
+            await self._leave()
+
+    async def _tell(self, notice: Notice, request: int | None) -> frozenset[str]:
+        """The other replicas on the roll at that moment."""
+        message = encode_notice(notice, self._replica, request)
+        members: list[bytes] = await self._connection.run_script(
+            RedisOperation.BUS,
+            self._tell_script,
+            self._keys,
+            (self._channel, message, self._patience),
+            lambda reply: list(reply[0]),
+        )
+        names = {member.decode("utf-8", "replace") for member in members}
+        return frozenset(filter(is_replica, names - {self._replica}))
+
+    async def _beat(self) -> int:
+        """Be on the roll; the number of the notice told last."""
+        return await self._connection.run_script(
+            RedisOperation.BUS,
+            self._beat_script,
+            self._keys,
+            (self._replica, self._patience),
+            lambda reply: int(reply[0]),
+        )
+
+    async def _stay_on_roll(self, gap: Gap) -> None:
+        """Also while nothing is heard: whoever asks must know that this replica does not."""
+        while True:
+            pause = _SHORT_PAUSE
+            with suppress(RedisUnavailable):
+                heard_before = self._holes.heard
+                if self._holes.catch_up(await self._beat(), heard_before) and self._is_connected:
+                    self._does(gap)
+                pause = self._heartbeat
+            await self._clock.sleep(pause)
+
+    async def _leave(self) -> None:
+        async def command(client: driver.Redis) -> None:
+            await client.zrem(self._keys[0], self._replica)
+
+        with suppress(RedisUnavailable):
+            await self._connection.execute(RedisOperation.BUS, command)
+
+    async def _hear(self, apply: Apply, gap: Gap) -> None:
+        pause = _SHORT_PAUSE
+        while True:
+            try:
+                await self._follow(apply, gap)
+            except SubscriptionLost as lost:
+                self._observer.redis_failed(RedisOperation.BUS, lost.why)
+            except RedisUnavailable:
+                pass  # told by the connection
+            if self._is_connected:
+                self._is_connected, pause = False, _SHORT_PAUSE
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, _LONG_PAUSE)
+
+    async def _follow(self, apply: Apply, gap: Gap) -> None:
+        """Hear until the subscription is lost."""
+        channels = (self._channel, self._answers_to(self._replica))
+        async with Subscription(self._url, channels, self._heartbeat) as subscription:
+            # Subscribed, then counted, then the gap: what was told before the count is covered
+            # by the gap, what is told after it is heard or leaves a hole.
+            self._holes.start(await self._beat())
+            self._is_connected = True
+            self._does(gap)
+            while True:
+                channel, data = await subscription.message()
+                await self._receive(channel, data, apply, gap)
+                # A burst is read from the buffer without a pause; requests come in between.
+                await asyncio.sleep(0)
+
+    async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
+        try:
+            if channel == self._channel:
+                await self._receive_notice(data, apply, gap)
+            else:
+                self._requests.take(decode_answer(data))
+        except NoticeRefused as refused:
+            self._observer.bus_failed(refused.why)
+
+    async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
+        """What cannot be read or acted upon does not count as heard: it leaves a hole."""
+        told = decode_notice(data)
+        if self._holes.is_after_hole(told.number):
+            self._does(gap)
+        is_own = told.sender == self._replica
+        if not is_own and not self._does(lambda: apply(told.notice)):
+            return
+        self._holes.hear(told.number)
+        if not is_own and told.request is not None:
+            await self._answer(told.sender, told.request)
+
+    async def _answer(self, sender: str, request: int) -> None:
+        message = encode_answer(Answer(self._replica, request))
+
+        async def command(client: driver.Redis) -> None:
+            await client.publish(self._answers_to(sender), message)
+
+        with suppress(RedisUnavailable):
+            await self._connection.execute(RedisOperation.BUS, command)
+
+    def _answers_to(self, replica: str) -> str:
+        return f"{self._channel}:{replica}"
+
+    def _does(self, act: Callable[[], None]) -> bool:
+        """Whether it was done; whatever goes wrong, the next notice is to be heard."""
+        try:
+            act()
+        except Exception as fault:  # noqa: BLE001 - the listener outlives what it calls
+            self._observer.bus_failed(type(fault).__name__)
+            return False
+        return True

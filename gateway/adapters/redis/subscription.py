@@ -1,0 +1,106 @@
+"""A connection that hears messages on channels, and knows when it hears no longer.
+
+Lives here: one connection for one life, without retries: whoever reconnects must know that
+messages may have been lost. What the messages say is the bus's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+import redis.asyncio as driver
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
+
+
+class SubscriptionLost(Exception):
+    """No messages come from here, or no more; `why` is one word."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no longer subscribed: {why}")
+        self.why = why
+
+
+class Subscription:
+    """Subscribed inside its `async with`.
+
+    `patience` in seconds bounds connecting and subscribing together; after as long a silence
+    Redis is asked for a sign of life, and after as long again the connection counts as dead.
+    """
+
+    def __init__(self, url: str, channels: Sequence[str], patience: float) -> None:
+        self._connection = _connection(url, patience)
+        self._channels = channels
+        self._patience = patience
+
+    async def __aenter__(self) -> Self:
+        try:
+            with _ours():
+                async with asyncio.timeout(self._patience):
+                    await self._subscribe()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def message(self) -> tuple[str, bytes]:
+        """The next message with its channel; raises SubscriptionLost."""
+        while True:
+            match await self._read():
+                case [b"message", bytes() as channel, bytes() as data]:
+                    return channel.decode("utf-8", "replace"), data
+                case _:
+                    continue  # a sign of life
+
+    async def _subscribe(self) -> None:
+        await self._connection.connect()
+        await self._connection.send_command("SUBSCRIBE", *self._channels)
+        for _ in self._channels:
+            reply: Any = await self._connection.read_response()
+            if reply[0] != b"subscribe":
+                raise SubscriptionLost("nonsense")
+
+    async def _read(self) -> Any:
+        with _ours():
+            reply: Any = await self._connection.read_response(timeout=self._patience)
+            if reply is not None:
+                return reply
+            async with asyncio.timeout(self._patience):
+                await self._connection.send_command("PING")
+                return await self._connection.read_response()
+
+    async def _close(self) -> None:
+        with suppress(RedisError, OSError):
+            await self._connection.disconnect(nowait=True)
+
+
+def _connection(url: str, patience: float) -> Any:
+    """The driver's bare connection: its PubSub would reconnect without telling."""
+    pool: Any = driver.ConnectionPool.from_url(
+        url,
+        socket_timeout=None,
+        socket_connect_timeout=patience,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,
+        driver_info=None,
+    )
+    return pool.make_connection()
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """The driver's errors become ours; whatever sits there may be no Redis at all."""
+    try:
+        yield
+    except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
+        raise SubscriptionLost(type(fault).__name__) from fault

@@ -1,0 +1,114 @@
+"""What a complete reply of the upstream means: an answer, a word to the caller, or a failure.
+
+What follows from it, whether it is stored and for how long, is policy's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.core.errors import (
+    InvalidPayload,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
+from gateway.core.headers import as_text
+from gateway.core.hints import retry_hint
+from gateway.core.pacing import LONGEST_HOLD
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, InvalidReason
+from gateway.core.training import Training, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """304: what the call asked about still holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """404 or 410 in the API's own words: there is no such training."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForCaller:
+    """Another 4xx in the API's own words: it concerns the caller and passes as it is."""
+
+
+Judged = Training | Confirmed | Gone | ForCaller
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a reply answers.
+
+    `conditional`: whether validators were sent; `owns_token`: whether the token was the
+    caller's own, so that a 401 concerns the caller and not us.
+    """
+
+    training_id: str
+    conditional: bool
+    owns_token: bool
+
+
+def judge(reply: Reply, question: Question, now: float) -> Judged:
+    """What a complete reply means; `now` in epoch seconds, for `Retry-After` as a date.
+
+    Raises UpstreamRateLimited, UpstreamRefused, UpstreamError, InvalidPayload.
+    """
+    training_id = question.training_id
+    if reply.status == 429:
+        raise UpstreamRateLimited(
+            f"upstream answered 429 to training {training_id}",
+            retry_after=_hint(reply, now),
+        )
+    if reply.is_html:
+        raise UpstreamError(
+            f"an HTML page with status {reply.status} came for training {training_id}",
+            FailureReason.CHALLENGE,
+            status=reply.status,
+        )
+    if reply.status == 200:
+        return parse(reply.body, training_id)
+    if reply.status == 304 and question.conditional:
+        return Confirmed()
+    if not 400 <= reply.status < 500 or not _is_api_error(reply.body):
+        raise _unusable(reply, training_id, now)
+    if reply.status == 401 and not question.owns_token:
+        raise UpstreamRefused("upstream refused the gateway's own token", status=reply.status)
+    return Gone() if reply.status in (404, 410) else ForCaller()
+
+
+def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
+    failed = reply.status >= 500
+    return UpstreamError(
+        f"status {reply.status} is no answer of the API to training {training_id}",
+        FailureReason.STATUS_5XX if failed else FailureReason.PROTOCOL,
+        status=reply.status,
+        retry_after=_hint(reply, now) if failed else None,
+    )
+
+
+def _hint(reply: Reply, now: float) -> float | None:
+    """When upstream wants to be asked again, in seconds; not beyond what a gate would hold."""
+    hint = retry_hint(as_text(reply.headers), now)
+    return None if hint is None else min(hint, LONGEST_HOLD)
+
+
+def _is_api_error(body: bytes) -> bool:
+    try:
+        error = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(error, dict) and not error.keys().isdisjoint({"statusCode", "message"})
+
+
+def rejection(failure: InvalidPayload | UpstreamError) -> InvalidReason | None:
+    """The word under which a refused body is counted, None where it was no such thing."""
+    if isinstance(failure, InvalidPayload):
+        return failure.invalid
+    challenged = failure.status == 200 and failure.reason is FailureReason.CHALLENGE
+    return InvalidReason.CHALLENGE if challenged else None

@@ -1,0 +1,68 @@
+"""Choices of the contract that this release does not have yet: refused, never ignored.
+
+A choice that comes is one line less here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gateway.settings.faults import Fault
+from gateway.settings.schema import Settings
+from gateway.settings.words import (
+    AccessMode,
+    ClientDirectives,
+    FreshnessSource,
+    SweepEnabled,
+    SweepWarm,
+    WritesMode,
+)
+
+_ABSENT = "is not in this release yet"
+_REDIS_ABSENT = ("redis+sentinel://", "redis+cluster://")
+
+
+def not_yet(settings: Settings) -> Iterator[Fault]:
+    """A fault for each choice that cannot be had."""
+    for name, chosen, value, wanted in _CHOICES:
+        if chosen(settings) is value:
+            yield Fault(name, f'"{value}" {_ABSENT}', wanted)
+    url = settings.redis.url
+    if url is not None and url.reveal().startswith(_REDIS_ABSENT):
+        scheme = url.reveal().partition("://")[0]
+        yield Fault("redis.url", f"{scheme}:// {_ABSENT}", "redis://, rediss:// or unix://")
+
+
+_CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (
+    (
+        "access.mode",
+        lambda settings: settings.access.mode,
+        AccessMode.CLIENTS,
+        '"passthrough" or "open"',
+    ),
+    ("server.writes", lambda settings: settings.server.writes, WritesMode.FORWARD, '"deny"'),
+    (
+        "freshness.source",
+        lambda settings: settings.freshness.source,
+        FreshnessSource.ORIGIN,
+        '"policy"',
+    ),
+    (
+        "freshness.client_directives",
+        lambda settings: settings.freshness.client_directives,
+        ClientDirectives.HONOUR,
+        '"limited" or "ignore", which are one for now: only-if-cached holds, nothing else',
+    ),
+    (
+        "sweep.enabled",
+        lambda settings: settings.sweep.enabled,
+        SweepEnabled.TRUE,
+        '"auto" or false, which are one for now',
+    ),
+    (
+        "sweep.warm",
+        lambda settings: settings.sweep.warm,
+        SweepWarm.BEFORE_READY,
+        '"background" or "off", which are one for now',
+    ),
+)

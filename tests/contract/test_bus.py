@@ -1,0 +1,223 @@
+"""Bus: who hears what, and whose confirmation counts; alone and over Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from gateway.adapters.redis.bus import RedisBus
+from gateway.adapters.redis.connection import Connection
+from gateway.core.errors import RedisUnavailable
+from gateway.core.instant import Instant
+from gateway.core.status import NoticeKind
+from gateway.ports import AloneBus, Bus, Confirmations, Notice
+from tests.doubles.clocks import RealClock
+from tests.doubles.hearer import PARTITION, PURGE, ROLL, change, hearer, hearers, until
+from tests.doubles.observer import RecordingObserver
+from tests.servers import RedisServer, free_port
+
+NOTICES = [
+    change(1),
+    Notice(NoticeKind.CHANGED, ("trn_1",), PARTITION),
+    Notice(NoticeKind.INVALIDATED, ("trn_1", "trn_2"), updated_at=Instant(-5)),
+    Notice(NoticeKind.INVALIDATED, tuple(f"{number:0128d}" for number in range(1_000))),
+    Notice(NoticeKind.PURGED, partition=PARTITION, soft=True),
+    PURGE,
+]
+
+
+@pytest.fixture(params=["alone", "redis"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    """Each Bus of a replica without others."""
+    if request.param == "alone":
+        yield AloneBus()
+        return
+    async with hearer(request.getfixturevalue("redis_url")) as one:
+        yield one.bus
+
+
+async def test_a_replica_without_others_confirms_for_itself(bus: Bus) -> None:
+    """At once: there is nobody to wait for."""
+    began = time.monotonic()
+
+    assert await bus.confirm(PURGE, 30.0) == Confirmations(known=1, confirmed=1)
+    assert time.monotonic() - began < 5.0
+
+
+async def test_what_is_announced_to_nobody_does_no_harm(bus: Bus) -> None:
+    """The bus stays connected."""
+    await bus.announce(change(1))
+
+    assert bus.is_connected
+
+
+@pytest.mark.parametrize("notice", NOTICES, ids=lambda notice: str(notice.kind))
+async def test_a_notice_reaches_the_others_as_it_was(redis_url: str, notice: Notice) -> None:
+    """Each of them once, and not the one that told."""
+    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+        await a.bus.announce(notice)
+
+        await until(lambda: bool(b.applied and c.applied))
+        assert await a.bus.confirm(PURGE, 5.0) == Confirmations(3, 3)
+        assert a.applied == []
+        assert b.applied == c.applied == [notice, PURGE]
+
+
+async def test_notices_told_at_once_arrive_without_a_hole(redis_url: str) -> None:
+    """Though each goes over a connection of its own: nobody sees disorder."""
+    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+        told = [(each, change(number)) for number in range(100) for each in (a, b)]
+        await asyncio.gather(*(each.bus.announce(notice) for each, notice in told))
+
+        await until(lambda: len(c.applied) == 200)
+        assert len(a.applied) == len(b.applied) == 100
+        assert [each.gaps for each in (a, b, c)] == [1, 1, 1]
+
+
+async def test_the_first_connect_is_a_gap(redis_url: str) -> None:
+    """What was told before is unknown; what is told after it is no second one."""
+    async with hearer(redis_url, "a") as a:
+        await a.bus.announce(change(1))
+        async with hearer(redis_url, "b") as b:
+            assert (b.gaps, b.applied) == (1, [])
+
+            await a.bus.confirm(change(2), 5.0)
+            assert (b.gaps, b.applied) == (1, [change(2)])
+
+
+async def test_a_confirmation_means_done(redis_url: str) -> None:
+    """Whoever is counted has acted by then, 100 times in a row."""
+    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+        for number in range(100):
+            notice = change(number)
+            assert await a.bus.confirm(notice, 5.0) == Confirmations(3, 3)
+            assert b.applied[-1] == c.applied[-1] == notice
+
+
+async def test_confirmations_of_several_do_not_mix(redis_url: str) -> None:
+    """All ask all at the same time."""
+    async with hearers(redis_url, "a", "b", "c") as replicas:
+        asked = [each.bus.confirm(change(number), 5.0) for number in range(20) for each in replicas]
+
+        assert await asyncio.gather(*asked) == [Confirmations(3, 3)] * 60
+
+
+async def test_who_fails_does_not_confirm(redis_url: str) -> None:
+    """It is told, counted as unconfirmed after the patience, made to suspect all it holds, and
+    hears the next notice."""
+    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+        b.breaks = True
+        began = time.monotonic()
+
+        assert await a.bus.confirm(change(1), 0.3) == Confirmations(3, 2)
+        assert time.monotonic() - began >= 0.3
+        assert b.observer.of("bus_failed") == [("ZeroDivisionError",)]
+
+        b.breaks = False
+        assert await a.bus.confirm(change(2), 5.0) == Confirmations(3, 3)
+        assert (b.gaps, c.gaps) == (2, 1)
+
+
+async def test_who_has_left_is_not_waited_for(redis_url: str) -> None:
+    """A clean end takes the replica off the roll at once."""
+    async with hearer(redis_url, "a") as a:
+        async with hearer(redis_url, "b"):
+            assert (await a.bus.confirm(PURGE, 5.0)).known == 2
+
+        assert await a.bus.confirm(PURGE, 30.0) == Confirmations(1, 1)
+
+
+async def test_who_was_silent_for_long_is_not_waited_for(redis_server: RedisServer) -> None:
+    """Five heartbeats after it was seen last; until then it counts as unconfirmed."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        with redis_server.client() as client:
+            seconds, micros = client.time()
+            client.zadd(ROLL, {"gone": seconds * 1_000_000 + micros})
+
+        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+        await asyncio.sleep(1.0)
+        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(1, 1)
+
+
+async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -> None:
+    """As one is left behind when Redis' clock goes back; nor does a name that is none count."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        with redis_server.client() as client:
+            seconds, _ = client.time()
+            client.zadd(ROLL, {"late": (seconds + 3600) * 1e6, b"\xff no name": seconds * 1e6})
+
+        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(1, 1)
+        assert a.connection.is_up
+
+
+async def test_who_hears_nothing_is_known_and_unconfirmed(redis_url: str) -> None:
+    """The roll is kept beside the ear: a deaf replica must not pass for none."""
+    async with hearers(redis_url, "a", "b") as (a, b):
+
+        async def deafened() -> None:
+            await asyncio.Event().wait()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(b.bus, "_receive", lambda *_: deafened())
+            assert await a.bus.confirm(PURGE, 0.3) == Confirmations(2, 1)
+            await asyncio.sleep(1.2)
+            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+
+
+async def test_after_its_end_nothing_is_heard(redis_url: str) -> None:
+    """And the bus says so."""
+    async with hearer(redis_url, "a") as a:
+        async with hearer(redis_url, "b") as b:
+            pass
+        await a.bus.announce(change(1))
+
+    assert not b.bus.is_connected
+    assert b.applied == []
+
+
+async def test_without_redis_nothing_can_be_told() -> None:
+    """Both ways of telling raise, and listening waits until it is cancelled."""
+    url = f"redis://127.0.0.1:{free_port()}"
+    connection = Connection(url, RealClock(), RecordingObserver(), timeout=0.5)
+    bus = RedisBus(connection, url, "gateway", RealClock(), RecordingObserver(), replica="a")
+    listening = asyncio.create_task(bus.listen(lambda _: None, lambda: None))
+    await asyncio.sleep(0.3)
+
+    with pytest.raises(RedisUnavailable):
+        await bus.announce(PURGE)
+    with pytest.raises(RedisUnavailable):
+        await bus.confirm(PURGE, 1.0)
+    assert not bus.is_connected
+    assert not listening.done()
+
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening
+    await connection.close()
+
+
+async def test_what_stands_in_redis_goes_by_itself(redis_server: RedisServer) -> None:
+    """Roll and number have an expiry, and there is nothing else."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        await a.bus.announce(PURGE)
+        with redis_server.client() as client:
+            keys = client.keys()
+            assert len(keys) == 2
+            assert all(client.ttl(key) > 3600 for key in keys)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "a\n"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    """It would make a channel that is none."""
+    url = "redis://127.0.0.1"
+    connection = Connection(url, RealClock(), RecordingObserver())
+
+    with pytest.raises(ValueError, match="no name"):
+        RedisBus(connection, url, "gateway", RealClock(), RecordingObserver(), replica=name)

@@ -1,0 +1,95 @@
+"""Replicas on a bus of a real Redis, and all that each of them hears."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from gateway.adapters.redis.bus import RedisBus
+from gateway.adapters.redis.connection import Connection
+from gateway.core.instant import Instant
+from gateway.core.status import NoticeKind
+from gateway.ports import Notice
+from tests.doubles.clocks import RealClock
+from tests.doubles.observer import RecordingObserver
+
+PREFIX = "gateway"
+CHANNEL = f"{PREFIX}:bus"
+NUMBER = f"{PREFIX}:{{bus}}:number"
+ROLL = f"{PREFIX}:{{bus}}:replicas"
+PARTITION = "0123456789abcdef" * 2
+PURGE = Notice(NoticeKind.PURGED)
+
+
+def change(number: int) -> Notice:
+    """A notice that can be told from others."""
+    return Notice(NoticeKind.CHANGED, (f"trn_{number}",), PARTITION, Instant(number))
+
+
+class Hearer:
+    """One replica; `breaks` makes it fail at whatever it is told."""
+
+    def __init__(self, url: str, name: str, *, heartbeat: float, timeout: float) -> None:
+        self.observer = RecordingObserver()
+        clock = RealClock()
+        self.connection = Connection(url, clock, self.observer, timeout=timeout)
+        self.bus = RedisBus(
+            self.connection, url, PREFIX, clock, self.observer, replica=name, heartbeat=heartbeat
+        )
+        self.applied: list[Notice] = []
+        self.gaps = 0
+        self.breaks = False
+
+    def apply(self, notice: Notice) -> None:
+        """Remember the notice."""
+        if self.breaks:
+            raise ZeroDivisionError
+        self.applied.append(notice)
+
+    def gap(self) -> None:
+        """Count the gap."""
+        self.gaps += 1
+
+    async def connected(self, yes: bool = True, seconds: float = 5.0) -> None:
+        """Return once notices arrive, or no longer do."""
+        await until(lambda: self.bus.is_connected is yes, seconds)
+
+
+@asynccontextmanager
+async def hearer(
+    url: str, name: str = "a", *, heartbeat: float = 0.2, timeout: float = 2.0
+) -> AsyncIterator[Hearer]:
+    """A replica that hears, its connection under watch."""
+    one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout)
+    await one.connection.check()
+    watch = asyncio.create_task(one.connection.run())
+    listening = asyncio.create_task(one.bus.listen(one.apply, one.gap))
+    try:
+        await one.connected()
+        yield one
+    finally:
+        for task in (listening, watch):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await one.connection.close()
+
+
+@asynccontextmanager
+async def hearers(
+    url: str, *names: str, heartbeat: float = 0.2, timeout: float = 2.0
+) -> AsyncIterator[list[Hearer]]:
+    """Several replicas, each of which hears and is on the roll."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(hearer(url, name, heartbeat=heartbeat, timeout=timeout))
+            for name in names
+        ]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Return as soon as the condition holds; TimeoutError after so many seconds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.005)

@@ -1,0 +1,300 @@
+"""The bus while Redis is killed, hung, flushed, and while others publish on its channel."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from gateway.adapters.redis.notices import Answer, encode_answer, encode_notice
+from gateway.ports import Confirmations
+from tests.doubles.hearer import (
+    CHANNEL,
+    NUMBER,
+    PURGE,
+    ROLL,
+    Hearer,
+    change,
+    hearer,
+    hearers,
+    until,
+)
+from tests.servers import RedisServer
+
+# In how many seconds a half-open connection and the return of Redis must show.
+SOON = 3.0
+TIMEOUT = 0.1
+
+
+class Publisher:
+    """Somebody on the channel who follows no rule."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def number(self) -> int:
+        """The next number, as if a notice had been told."""
+        return int(self.client.incr(NUMBER))
+
+    def tell(self, number: int) -> None:
+        """The change of that number."""
+        self.say(b"%d " % number + encode_notice(change(number), "publisher", None))
+
+    def say(self, data: bytes) -> None:
+        """Anything."""
+        assert self.client.publish(CHANNEL, data) > 0
+
+
+async def test_a_killed_redis_is_missed_and_its_return_is_a_gap(own_redis: RedisServer) -> None:
+    """All shows soon, both times, and then confirmations are complete again."""
+    async with hearers(own_redis.url, "a", "b", heartbeat=1.0, timeout=TIMEOUT) as (a, b):
+        assert await a.bus.confirm(change(1), 2.0) == Confirmations(2, 2)
+        own_redis.kill()
+        await asyncio.gather(*(each.connected(False, SOON) for each in (a, b)))
+        await asyncio.sleep(2.0)
+        assert not a.bus.is_connected
+
+        own_redis.restart()
+        await asyncio.gather(*(each.connected(True, SOON) for each in (a, b)))
+
+        assert (a.gaps, b.gaps) == (2, 2)
+        assert await a.bus.confirm(change(2), 2.0) == Confirmations(2, 2)
+        assert b.applied == [change(1), change(2)]
+
+
+async def test_a_hung_redis_shows_and_so_does_its_going_on(own_redis: RedisServer) -> None:
+    """A connection that is merely open is no connection."""
+    async with hearers(own_redis.url, "a", "b", heartbeat=1.0, timeout=TIMEOUT) as (a, b):
+        own_redis.pause()
+        await asyncio.gather(*(each.connected(False, SOON) for each in (a, b)))
+
+        own_redis.resume()
+        await asyncio.gather(*(each.connected(True, SOON) for each in (a, b)))
+
+        assert min(a.gaps, b.gaps) >= 2
+        assert await a.bus.confirm(change(2), 2.0) == Confirmations(2, 2)
+
+
+async def test_a_lost_subscription_is_made_again(own_redis: RedisServer) -> None:
+    """With a gap, for Redis was there all the time and others may have told something."""
+    async with hearers(own_redis.url, "a", "b") as (a, b):
+        for turn in range(2, 5):
+            with own_redis.client() as client:
+                client.client_kill_filter(_type="pubsub")
+            await until(lambda turn=turn: min(a.gaps, b.gaps) == turn)  # type: ignore[misc]
+            assert await a.bus.confirm(change(turn), 2.0) == Confirmations(2, 2)
+
+        assert b.applied == [change(turn) for turn in range(2, 5)]
+
+
+async def test_a_flushed_redis_is_a_gap(own_redis: RedisServer) -> None:
+    """No connection breaks, but the count begins anew; nobody stays off the roll."""
+    async with hearers(own_redis.url, "a", "b") as (a, b):
+        for number in range(3):
+            await a.bus.announce(change(number))
+        await until(lambda: len(b.applied) == 3)
+
+        own_redis.flush()
+
+        await until(lambda: min(a.gaps, b.gaps) == 2)
+        assert await a.bus.confirm(change(3), 2.0) == Confirmations(2, 2)
+        assert (a.gaps, b.gaps) == (2, 2)
+
+
+async def test_a_replica_that_hangs_is_left_behind(own_redis: RedisServer) -> None:
+    """It costs the patience, then nothing more, and it is known again once it goes on."""
+    async with hearers(own_redis.url, "a", "b") as (a, b):
+
+        async def hang(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(b.bus, "_receive", hang)
+            patch.setattr(b.bus, "_beat", hang)
+            assert await a.bus.confirm(change(1), 0.2) == Confirmations(2, 1)
+            await asyncio.sleep(1.2)
+            assert await a.bus.confirm(change(2), 0.2) == Confirmations(1, 1)
+
+
+async def test_a_message_lost_before_another_is_a_gap(own_redis: RedisServer) -> None:
+    """At once, when the other comes; and only once."""
+    with own_redis.client() as client:
+        publisher = Publisher(client)
+        async with hearer(own_redis.url) as a:
+            publisher.number()
+            publisher.tell(number := publisher.number())
+            await until(lambda: a.applied == [change(number)])
+            assert a.gaps == 2
+
+            publisher.tell(publisher.number())
+            await until(lambda: len(a.applied) == 2)
+            await asyncio.sleep(1.0)
+            assert a.gaps == 2
+
+
+async def test_a_message_lost_at_the_end_is_a_gap(own_redis: RedisServer) -> None:
+    """Within a few heartbeats, though nothing more is told; and only once."""
+    with own_redis.client() as client:
+        async with hearer(own_redis.url) as a:
+            Publisher(client).number()
+
+            await until(lambda: a.gaps == 2, 2.0)
+            await asyncio.sleep(1.0)
+            assert a.gaps == 2
+
+
+async def test_repeated_and_late_messages_are_no_gap(own_redis: RedisServer) -> None:
+    """They are handed on: applying them again does no harm."""
+    with own_redis.client() as client:
+        publisher = Publisher(client)
+        async with hearer(own_redis.url) as a:
+            numbers = [publisher.number() for _ in range(3)]
+            for number in (*numbers, *numbers[:2], numbers[2]):
+                publisher.tell(number)
+
+            await until(lambda: len(a.applied) == 6)
+            assert a.gaps == 1
+
+
+async def test_disorder_is_a_gap_and_nothing_is_left_out(own_redis: RedisServer) -> None:
+    """Whoever overtakes seems to follow a hole; who was overtaken is heard all the same."""
+    with own_redis.client() as client:
+        publisher = Publisher(client)
+        async with hearer(own_redis.url) as a:
+            first, second, third = (publisher.number() for _ in range(3))
+            for number in (second, first, third):
+                publisher.tell(number)
+
+            await until(lambda: a.applied == [change(n) for n in (second, first, third)])
+            assert a.gaps == 2
+
+
+GARBAGE = [
+    b"",
+    b"\x00\xff" * 50,
+    b"1 {}",
+    b"7 " + b"[" * 100_000,
+    b'9 {"schema":1,"sender":"x"}',
+    b"x" * 1_000_000,
+]
+
+
+async def test_garbage_does_no_harm(own_redis: RedisServer) -> None:
+    """It is told each time, on both channels, and what makes sense is heard in between."""
+    with own_redis.client() as client:
+        publisher = Publisher(client)
+        async with hearers(own_redis.url, "a", "b") as (a, b):
+            for turn, data in enumerate(GARBAGE, start=1):
+                publisher.say(data)
+                assert client.publish(f"{CHANNEL}:a", data) == 1
+                assert await a.bus.confirm(change(turn), 2.0) == Confirmations(2, 2)
+
+            assert len(a.observer.of("bus_failed")) == 2 * len(GARBAGE)
+            assert len(b.observer.of("bus_failed")) == len(GARBAGE)
+            assert (a.gaps, b.gaps) == (1, 1)
+            assert a.bus.is_connected
+            assert b.bus.is_connected
+
+
+async def test_what_a_later_release_tells_is_a_gap(own_redis: RedisServer) -> None:
+    """Set aside, not confirmed, and what may have become wrong by it is suspected."""
+    with own_redis.client() as client:
+        publisher = Publisher(client)
+        async with hearer(own_redis.url) as a:
+            publisher.say(b'%d {"schema":2,"all":"new"}' % publisher.number())
+
+            await until(lambda: a.gaps == 2)
+            assert a.observer.of("bus_failed") == [("schema",)]
+
+
+async def test_forged_numbers_cost_a_gap_each(own_redis: RedisServer) -> None:
+    """Holes are noticed after them as before."""
+    with own_redis.client() as client:
+        publisher = Publisher(client)
+        async with hearer(own_redis.url) as a:
+            publisher.tell(10**15)
+            await until(lambda: a.gaps == 3)
+
+            publisher.number()
+            await until(lambda: a.gaps == 4)
+
+
+async def test_forged_answers_do_not_count(own_redis: RedisServer) -> None:
+    """Only replicas on the roll confirm, each once."""
+    with own_redis.client() as client:
+        async with hearer(own_redis.url) as a:
+            seconds, micros = client.time()
+            client.zadd(ROLL, {"gone": seconds * 1_000_000 + micros})
+            asked = asyncio.create_task(a.bus.confirm(PURGE, 0.5))
+            await asyncio.sleep(0.1)
+            for sender in ("stranger", "a"):
+                client.publish(f"{CHANNEL}:a", encode_answer(Answer(sender, 0)))
+
+            assert await asked == Confirmations(2, 1)
+
+
+async def test_foreign_keys_are_no_outage(own_redis: RedisServer) -> None:
+    """The bus goes without; everything else that needs Redis still has it."""
+    with own_redis.client() as client:
+        async with hearer(own_redis.url, timeout=TIMEOUT) as a:
+            client.set(ROLL, "not ours")
+            client.set(NUMBER, "not a number")
+            await asyncio.sleep(0.6)
+
+            assert a.connection.is_up
+            client.delete(ROLL, NUMBER)
+            await until(lambda: client.zcard(ROLL) == 1)
+
+
+async def test_a_bus_without_news_is_silent(own_redis: RedisServer) -> None:
+    """Heartbeats are no messages, and no gap comes of silence."""
+    with own_redis.client() as client:
+        async with hearers(own_redis.url, "a", "b") as replicas:
+            eavesdropper = client.pubsub(ignore_subscribe_messages=True)
+            eavesdropper.psubscribe("*")
+            eavesdropper.get_message(timeout=0.1)
+            await asyncio.sleep(1.5)
+
+            assert eavesdropper.get_message(timeout=0.1) is None
+            assert [each.gaps for each in replicas] == [1, 1]
+            assert all(each.bus.is_connected for each in replicas)
+            eavesdropper.close()
+
+
+Trouble = Callable[[RedisServer], None]
+
+
+@pytest.mark.parametrize("trouble", [RedisServer.kill, RedisServer.pause])
+async def test_the_end_does_not_wait_for_redis(own_redis: RedisServer, trouble: Trouble) -> None:
+    """Leaving is tried once, within the timeout."""
+    async with hearer(own_redis.url, timeout=TIMEOUT) as a:
+        trouble(own_redis)
+        began = time.monotonic()
+
+    assert time.monotonic() - began < TIMEOUT + 1.0
+    assert not a.bus.is_connected
+
+
+@pytest.mark.parametrize("trouble", [RedisServer.kill, RedisServer.pause])
+async def test_the_start_does_not_wait_for_redis(own_redis: RedisServer, trouble: Trouble) -> None:
+    """The bus comes up when Redis does."""
+    trouble(own_redis)
+    late = Hearer(own_redis.url, "late", heartbeat=0.5, timeout=TIMEOUT)
+    tasks = [
+        asyncio.create_task(late.connection.run()),
+        asyncio.create_task(late.bus.listen(late.apply, late.gap)),
+    ]
+    await asyncio.sleep(1.0)
+    assert (late.bus.is_connected, late.gaps) == (False, 0)
+
+    own_redis.resume() if own_redis.running else own_redis.start()
+    await late.connected(True, SOON)
+
+    assert late.gaps == 1
+    for task in reversed(tasks):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await late.connection.close()

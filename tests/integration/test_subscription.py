@@ -1,0 +1,156 @@
+"""Subscription: what it brings, and every way in which it can come to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
+from tests.servers import HOST, RedisServer, free_port
+
+PATIENCE = 0.3
+# What a busy machine may add.
+BUSY = 2.0
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def subscribed(url: str) -> Subscription:
+    """To two channels."""
+    return Subscription(url, ("one", "two"), PATIENCE)
+
+
+async def test_messages_of_both_channels_arrive(redis_server: RedisServer) -> None:
+    """In their order, bytes as they are; other channels are not heard."""
+    messages = [("one", b"a"), ("two", b"\x00\xff"), ("one", b"")]
+    async with subscribed(redis_server.url) as subscription:
+        with redis_server.client() as client:
+            for channel, data in [("three", b"x"), *messages]:
+                client.publish(channel, data)
+
+        assert [await subscription.message() for _ in messages] == messages
+
+
+async def test_silence_is_borne_as_long_as_redis_lives(redis_server: RedisServer) -> None:
+    """Messages after many times the patience still arrive."""
+    async with subscribed(redis_server.url) as subscription:
+        waiting = asyncio.create_task(subscription.message())
+        await asyncio.sleep(5 * PATIENCE)
+        with redis_server.client() as client:
+            client.publish("one", b"late")
+
+        assert await waiting == ("one", b"late")
+
+
+async def test_a_killed_connection_is_lost_at_once(own_redis: RedisServer) -> None:
+    """And not silently made again."""
+    async with subscribed(own_redis.url) as subscription:
+        with own_redis.client() as client:
+            client.client_kill_filter(_type="pubsub")
+
+        with pytest.raises(SubscriptionLost):
+            await subscription.message()
+
+
+async def test_a_hung_redis_is_noticed(own_redis: RedisServer) -> None:
+    """After the patience with silence, and the patience with the sign of life."""
+    async with subscribed(own_redis.url) as subscription:
+        own_redis.pause()
+        began = time.monotonic()
+
+        with pytest.raises(SubscriptionLost, match="TimeoutError"):
+            await subscription.message()
+
+        assert PATIENCE < time.monotonic() - began < 2 * PATIENCE + BUSY
+
+
+async def test_nobody_there_is_no_subscription() -> None:
+    """It is refused at once."""
+    with pytest.raises(SubscriptionLost):
+        async with subscribed(f"redis://{HOST}:{free_port()}"):
+            pass
+
+
+async def test_who_may_not_subscribe_does_not_wait(own_redis: RedisServer) -> None:
+    """The refusal is told by its kind alone, without the password."""
+    with own_redis.client() as client:
+        client.acl_setuser("deaf", enabled=True, passwords=["+hunter2"], commands=["+ping"])
+    url = own_redis.url.replace("//", "//deaf:hunter2@")
+
+    with pytest.raises(SubscriptionLost, match="NoPermissionError") as lost:
+        async with subscribed(url):
+            pass
+
+    assert "hunter2" not in str(lost.value)
+
+
+async def test_leaving_leaves_no_connection(redis_server: RedisServer) -> None:
+    """Also when it was cancelled while it waited."""
+    async with subscribed(redis_server.url) as subscription:
+        waiting = asyncio.create_task(subscription.message())
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    await asyncio.sleep(0.1)
+    with redis_server.client() as client:
+        assert client.client_list(_type="pubsub") == []
+
+
+async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Hang without a word."""
+    await reader.read()
+
+
+async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Be something else."""
+    await reader.read(10)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await reader.read()
+
+
+async def answer_beside(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speak the protocol, and say what nobody asked for."""
+    await reader.read(10)
+    writer.write(b":1\r\n*0\r\n$-1\r\n")
+    await reader.read()
+
+
+@pytest.mark.parametrize("behaviour", [say_nothing, speak_http, answer_beside])
+async def test_what_is_no_redis_is_no_subscription(behaviour: Behaviour) -> None:
+    """Whatever it says, within the patience."""
+    async with stranger(behaviour) as url:
+        began = time.monotonic()
+
+        with pytest.raises(SubscriptionLost):
+            async with subscribed(url):
+                pass
+
+        assert time.monotonic() - began < PATIENCE + BUSY
+
+
+@asynccontextmanager
+async def stranger(behaviour: Behaviour) -> AsyncIterator[str]:
+    """The address of somebody who behaves so, and is left by whoever came."""
+
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await behaviour(reader, writer)
+        writer.close()
+        left.set()
+
+    port = free_port()
+    server = await asyncio.start_server(serve, HOST, port)
+    try:
+        yield f"redis://{HOST}:{port}"
+        async with asyncio.timeout(BUSY):
+            await left.wait()
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,105 @@
+"""invalidate and purge as an operator types them, against one gateway without Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.system.commands import Gateway, address, get, run, simulator
+
+ID = "trn_000001"
+CONFIRMED = "1 of 1 replicas confirmed\n"
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Iterator[str]:
+    """The address of a simulator with ten trainings."""
+    with simulator(tmp_path, "--trainings", "10") as process:
+        yield address(process)
+
+
+@pytest.fixture
+def house(tmp_path: Path, upstream: str) -> Iterator[Gateway]:
+    """A gateway that has answered with the training once."""
+    house = Gateway(tmp_path, upstream)
+    with house.process:
+        assert training(house).status_code == 200
+        yield house
+
+
+def training(house: Gateway) -> httpx.Response:
+    """What a caller is answered."""
+    return get(f"{house.data}/training/{ID}")
+
+
+def tell(upstream: str, what: str, **words: object) -> httpx.Response:
+    """Order something of the simulator."""
+    answer = httpx.post(f"{upstream}/_control/{what}", json=words, trust_env=False, timeout=5)
+    return answer.raise_for_status()
+
+
+def calls(upstream: str) -> int:
+    """How often the simulator was asked for the training."""
+    stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=5).json()
+    return int(stats["by_id"][ID])
+
+
+def test_after_invalidate_the_next_answer_is_fetched(
+    tmp_path: Path, upstream: str, house: Gateway
+) -> None:
+    """An edit that the cache hid is seen at once, by one call; the answer after that is a hit."""
+    tell(upstream, "edit", id=ID, content="edited")
+    hidden = training(house)
+    asked = calls(upstream)
+
+    told = run("invalidate", ID, "--admin", house.admin, folder=tmp_path)
+    seen, again = training(house), training(house)
+
+    assert told == (0, CONFIRMED)
+    assert hidden.json()["content"] != "edited"
+    assert seen.json()["content"] == "edited"
+    assert "fwd=" in seen.headers["cache-status"]
+    assert again.headers["cache-status"].startswith("gateway; hit")
+    assert calls(upstream) == asked + 1
+
+
+def test_another_training_and_an_older_bound_leave_it(
+    tmp_path: Path, upstream: str, house: Gateway
+) -> None:
+    """Neither touches what is stored of this version."""
+    version = training(house).headers["training-updated-at"]
+
+    run("invalidate", "trn_000002", "--admin", house.admin, folder=tmp_path)
+    run("invalidate", ID, "--updated-at", version, "--admin", house.admin, folder=tmp_path)
+
+    assert training(house).headers["cache-status"].startswith("gateway; hit")
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [(["--soft"], 200), ([], 502)], ids=["soft", "hard"]
+)
+def test_a_soft_purge_keeps_the_rescue(
+    tmp_path: Path, upstream: str, house: Gateway, options: list[str], status: int
+) -> None:
+    """Upstream is asked anew; while it fails, what was purged softly still answers, as stale."""
+    tell(upstream, "fault", mode="status-500")
+
+    told = run("purge", *options, "--admin", house.admin, folder=tmp_path)
+    answer = training(house)
+
+    assert told == (0, CONFIRMED)
+    assert answer.status_code == status
+    assert ("detail=stale-error" in answer.headers.get("cache-status", "")) is (status == 200)
+
+
+def test_after_a_purge_everything_is_fetched(tmp_path: Path, upstream: str, house: Gateway) -> None:
+    """Softly purged too: an answer before the next call would be what was purged."""
+    tell(upstream, "edit", id=ID, content="edited")
+
+    told = run("purge", "--soft", "--admin", house.admin, folder=tmp_path)
+
+    assert told == (0, CONFIRMED)
+    assert training(house).json()["content"] == "edited"

@@ -1,0 +1,58 @@
+"""answers: who is waited for, for how long, and who counts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.adapters.redis.answers import Requests
+from gateway.adapters.redis.notices import Answer
+
+BOTH = frozenset({"b", "c"})
+
+
+async def test_all_have_answered_before_they_are_asked_for() -> None:
+    """Then nobody is waited for."""
+    requests = Requests()
+    with requests.open() as request:
+        for sender in BOTH:
+            requests.take(Answer(sender, request.number))
+
+        assert await request.answered_by(BOTH, 60.0) == 2
+
+
+async def test_the_last_answer_ends_the_waiting() -> None:
+    """Not the first, nor the same one again."""
+    requests = Requests()
+    with requests.open() as request:
+        waiting = asyncio.create_task(request.answered_by(BOTH, 60.0))
+        for sender in ("b", "b"):
+            requests.take(Answer(sender, request.number))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+
+        requests.take(Answer("c", request.number))
+
+        assert await waiting == 2
+
+
+async def test_patience_ends_the_waiting() -> None:
+    """Those count who have answered."""
+    requests = Requests()
+    with requests.open() as request:
+        requests.take(Answer("b", request.number))
+
+        assert await request.answered_by(BOTH, 0.0) == 1
+
+
+async def test_strangers_do_not_count() -> None:
+    """Nor do answers to another request, or to one that is over."""
+    requests = Requests()
+    with requests.open() as earlier:
+        pass
+    with requests.open() as request, requests.open() as other:
+        for number in (earlier.number, other.number, 77):
+            requests.take(Answer("b", number))
+        requests.take(Answer("stranger", request.number))
+
+        assert await request.answered_by(BOTH, 0.0) == 0

@@ -1,0 +1,185 @@
+"""notices: they come back as they were, and nothing that arrives can surprise the reader."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.adapters.redis.notices import (
+    LONGEST,
+    MOST_IDS,
+    Answer,
+    NoticeRefused,
+    Told,
+    decode_answer,
+    decode_notice,
+    encode_answer,
+    encode_notice,
+)
+from gateway.core.instant import Instant
+from gateway.core.status import NoticeKind
+from gateway.ports import Notice
+
+PARTITION = "0123456789abcdef" * 2
+CHANGED = Notice(NoticeKind.CHANGED, ("trn_1",), PARTITION, Instant(1))
+
+ids = st.from_regex(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}", fullmatch=True)
+partitions = st.text("0123456789abcdef", min_size=32, max_size=32)
+instants = st.none() | st.integers(-62_135_596_800, 253_402_300_799).map(
+    lambda seconds: Instant(seconds * 10**9 + 7)
+)
+some_ids = st.lists(ids, min_size=1, max_size=5).map(tuple)
+notices = st.one_of(
+    st.builds(Notice, st.just(NoticeKind.CHANGED), some_ids, partitions, instants),
+    st.builds(Notice, st.just(NoticeKind.INVALIDATED), some_ids, st.none(), instants),
+    st.builds(
+        Notice,
+        st.just(NoticeKind.PURGED),
+        st.just(()),
+        st.none() | partitions,
+        st.none(),
+        st.booleans(),
+    ),
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=10,
+)
+FIELDS = json.loads(encode_notice(CHANGED, "a", 0))
+
+
+def numbered(**fields: object) -> bytes:
+    """A genuine notice in which some fields were changed by somebody who knows the format."""
+    return b"3 " + json.dumps(FIELDS | fields).encode()
+
+
+def why(data: bytes) -> str:
+    """The word for which a notice is refused."""
+    with pytest.raises(NoticeRefused) as refused:
+        decode_notice(data)
+    return refused.value.why
+
+
+@given(notice=notices, request=st.none() | st.integers(0, 2**53 - 1))
+def test_a_notice_comes_back_as_it_was(notice: Notice, request: int | None) -> None:
+    """With its number, who told it, and what an answer must name."""
+    data = b"17 " + encode_notice(notice, "rep-1", request)
+
+    assert decode_notice(data) == Told(17, "rep-1", notice, request)
+
+
+@given(request=st.integers(0, 2**53 - 1))
+def test_an_answer_comes_back_as_it_was(request: int) -> None:
+    """Both its fields."""
+    assert decode_answer(encode_answer(Answer("rep-1", request))) == Answer("rep-1", request)
+
+
+def test_the_longest_notice_fits() -> None:
+    """As many trainings as may be named, each name as long as it may be."""
+    longest = Notice(NoticeKind.INVALIDATED, tuple(f"{n:0128d}" for n in range(MOST_IDS)))
+    data = b"9" * 16 + b" " + encode_notice(longest, "r" * 64, 2**53 - 1)
+
+    assert decode_notice(data).notice == longest
+
+
+@given(data=st.binary(max_size=200))
+@example(b"")
+@example(b"1")
+@example(b"1 ")
+@example(b"1 {}")
+@example(b"1 " + b"[" * 100_000)
+@example(b"1 " + b'{"schema":' * 10_000)
+@example(b'1 {"schema":1e999}')
+@example(b"1 \xff\xfe")
+def test_foreign_bytes_are_refused(data: bytes) -> None:
+    """With the one error there is, whether they pass for a notice or for an answer."""
+    for decode in (decode_notice, decode_answer):
+        with pytest.raises(NoticeRefused):
+            decode(data)
+
+
+@given(name=st.sampled_from(sorted(FIELDS)), value=values)
+def test_a_forged_field_is_refused_or_harmless(name: str, value: object) -> None:
+    """What is taken obeys the same rules as what we write ourselves."""
+    try:
+        told = decode_notice(numbered(**{name: value}))
+    except NoticeRefused:
+        return
+    encode_notice(told.notice, told.sender, told.request)
+
+
+@given(value=values)
+def test_any_json_is_refused(value: object) -> None:
+    """Under a number or without one."""
+    text = json.dumps(value).encode()
+    for data in (text, b"1 " + text):
+        with pytest.raises(NoticeRefused):
+            decode_notice(data)
+    with pytest.raises(NoticeRefused):
+        decode_answer(text)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"ids": [name]} for name in ("", ".", "..", "a/b", "a b", "a\n", "é", "x" * 129, "{a}")),
+        {"ids": []},
+        {"ids": "trn_1"},
+        {"ids": ["a"] * (MOST_IDS + 1)},
+        *({"partition": text} for text in (None, "", "p1", "A" * 32, "0" * 31, "0" * 32 + "\n")),
+        *({"updated_at": text} for text in (5, "", "1", "9" * 21, "2026-01-01T00:00:00Z")),
+        *({"sender": text} for text in ("", None, "a:b", "a\n", "x" * 65)),
+        *({"request": number} for number in (-1, 2**53, "1", True)),
+        *({"soft": value} for value in (True, 1, None)),
+        {"kind": "renamed"},
+        {"kind": "purged"},
+        {"kind": "invalidated"},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_what_breaks_a_rule_is_refused(fields: dict[str, object]) -> None:
+    """Ids, partitions, versions, names, and the fields that each kind has."""
+    assert why(numbered(**fields)) in ("words", "sense")
+
+
+def test_another_schema_is_set_aside_whatever_it_says() -> None:
+    """A later release may tell anything; the reason is told apart from nonsense."""
+    assert why(b'3 {"schema":2}') == "schema"
+    assert why(numbered(schema=2, kind="renamed")) == "schema"
+    with pytest.raises(NoticeRefused, match="schema"):
+        decode_answer(b'{"schema":2,"sender":"b","request":1}')
+
+
+@pytest.mark.parametrize("prefix", [b"", b"-1 ", b"1.0 ", b" 1 ", b"x ", b"1" * 17 + b" ", b"1\n"])
+def test_without_a_number_it_is_nothing(prefix: bytes) -> None:
+    """Redis numbers all that is told."""
+    assert why(prefix + encode_notice(CHANGED, "a", None)) == "number"
+
+
+def test_what_is_too_long_is_not_even_read() -> None:
+    """Though it would say something."""
+    assert why(numbered() + b" " * LONGEST) == "size"
+    with pytest.raises(NoticeRefused, match="size"):
+        decode_answer(encode_answer(Answer("a", 1)) + b" " * LONGEST)
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        Notice(NoticeKind.CHANGED, ("trn_1",)),
+        Notice(NoticeKind.CHANGED, (), PARTITION),
+        Notice(NoticeKind.INVALIDATED),
+        Notice(NoticeKind.INVALIDATED, ("a/b",)),
+        Notice(NoticeKind.INVALIDATED, ("a",) * (MOST_IDS + 1)),
+        Notice(NoticeKind.PURGED, ("trn_1",)),
+    ],
+)
+def test_what_nobody_would_take_is_not_told(notice: Notice) -> None:
+    """A mistake of ours shows where it is made."""
+    with pytest.raises(ValueError, match="no such notice"):
+        encode_notice(notice, "a", None)

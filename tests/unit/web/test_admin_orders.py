@@ -1,0 +1,185 @@
+"""What operators order through the admin plane, who may, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from gateway.core.errors import RedisUnavailable
+from gateway.core.instant import parse_instant
+from gateway.ports import Confirmations
+from tests.unit.web.operations import Admin
+from tests.unit.web.planes import problem_word
+
+PARTITION = "0123456789abcdef" * 2
+JSON = ("content-type", "application/json")
+ORDERS = [("/invalidate", b'{"ids": ["a"]}'), ("/purge", b"{}")]
+each_order = pytest.mark.parametrize(("path", "body"), ORDERS)
+
+
+def ordered(admin: Admin) -> int:
+    """How many orders were passed on."""
+    return len(admin.operations.invalidated) + len(admin.operations.purged)
+
+
+async def test_invalidate_passes_ids_and_bound_on() -> None:
+    """In the order's words, once."""
+    admin = Admin()
+    bound = "2023-11-14T20:00:00Z"
+
+    await admin.order("/invalidate", b'{"ids": ["a", "b"]}')
+    await admin.order("/invalidate", b'{"ids": ["c"], "updated_at": "%s"}' % bound.encode())
+
+    assert admin.operations.invalidated == [(("a", "b"), None), (("c",), parse_instant(bound))]
+
+
+async def test_purge_passes_partition_and_softness_on() -> None:
+    """Everything for `{}`, which is needed."""
+    admin = Admin()
+
+    await admin.order("/purge", b"{}")
+    await admin.order("/purge", b'{"partition": "%s", "soft": true}' % PARTITION.encode())
+
+    assert admin.operations.purged == [(None, False), (PARTITION, True)]
+
+
+@each_order
+async def test_all_have_confirmed(path: str, body: bytes) -> None:
+    """200 and the count, nothing else."""
+    admin = Admin()
+    admin.operations.confirmations = Confirmations(known=3, confirmed=3)
+
+    response = await admin.order(path, body)
+
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {"replicas": {"known": 3, "confirmed": 3}}
+
+
+@each_order
+async def test_not_all_have_confirmed(path: str, body: bytes) -> None:
+    """202, the count, the setting that bounds the others, and a sentence."""
+    admin = Admin()
+    admin.operations.confirmations = Confirmations(known=3, confirmed=1)
+
+    response = await admin.order(path, body)
+
+    words = response.json()
+    assert response.status_code == 202
+    assert words.keys() == {"replicas", "bounded_by", "detail"}
+    assert words["replicas"] == {"known": 3, "confirmed": 1}
+    assert words["bounded_by"] == "l1.lifetime"
+
+
+@each_order
+async def test_redis_away_is_a_503(path: str, body: bytes) -> None:
+    """With the time to ask again."""
+    admin = Admin()
+    admin.operations.failure = RedisUnavailable("invalidate", "refused")
+
+    response = await admin.order(path, body)
+
+    assert (response.status_code, problem_word(response)) == (503, "redis-unavailable")
+    assert response.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/invalidate", b""),
+        ("/invalidate", b'{"ids": []}'),
+        ("/invalidate", b'{"ids": [".."]}'),
+        ("/invalidate", b'{"ids": ["a"], "updated_at": "2023-11-14T22:18:21Z"}'),
+        ("/purge", b""),
+        ("/purge", b'{"partition": "p1"}'),
+    ],
+)
+async def test_a_bad_order_is_not_passed_on(path: str, body: bytes) -> None:
+    """400 with what was wrong; five minutes ahead are counted on the clock of the replicas."""
+    admin = Admin()
+
+    response = await admin.order(path, body)
+
+    assert (response.status_code, problem_word(response)) == (400, "bad-request")
+    assert ordered(admin) == 0
+
+
+@each_order
+async def test_a_large_order_is_not_passed_on(path: str, body: bytes) -> None:
+    """413, also where the excess is blank."""
+    admin = Admin()
+
+    response = await admin.order(path, body + b" " * 65_536)
+
+    assert (response.status_code, problem_word(response)) == (413, "too-large")
+    assert ordered(admin) == 0
+
+
+@pytest.mark.parametrize("path", ["/invalidate", "/purge"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_only_post_orders(path: str, method: str) -> None:
+    """405 with `Allow`: a link that is followed changes nothing."""
+    admin = Admin()
+
+    response = await admin.ask(path, method, dict([JSON]))
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert ordered(admin) == 0
+
+
+@each_order
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 400),
+        ([("content-type", "text/plain")], 400),
+        ([("content-type", "application/x-www-form-urlencoded")], 400),
+        ([JSON, ("host", "evil.test")], 400),
+        ([JSON], 200),
+        ([JSON, ("host", "localhost:8081")], 200),
+    ],
+)
+async def test_another_sites_page_orders_nothing(
+    path: str, body: bytes, headers: list[tuple[str, str]], status: int
+) -> None:
+    """On loopback without a token: JSON only, and only under a name of this machine."""
+    admin = Admin()
+
+    response = await admin.order(path, body, headers)
+
+    assert response.status_code == status
+    assert ordered(admin) == (status == 200)
+
+
+@each_order
+@pytest.mark.parametrize(
+    ("admin", "shown", "status"),
+    [
+        (partial(Admin, "0.0.0.0"), [], 401),
+        (partial(Admin, "0.0.0.0", "right"), [], 401),
+        (partial(Admin, "0.0.0.0", "right"), [("authorization", "Bearer wrong")], 401),
+        (partial(Admin, "0.0.0.0", "right"), [("authorization", "Bearer right")], 200),
+        (partial(Admin, "127.0.0.1", "right"), [], 401),
+        (partial(Admin, "127.0.0.1", "right"), [("authorization", "Bearer right")], 200),
+    ],
+)
+async def test_orders_need_the_token(
+    path: str, body: bytes, admin: Callable[[], Admin], shown: list[tuple[str, str]], status: int
+) -> None:
+    """Where one is set; and on another host than loopback nothing is ordered without one."""
+    plane = admin()
+
+    response = await plane.order(path, body, [JSON, *shown])
+
+    assert response.status_code == status
+    assert ordered(plane) == (status == 200)
+
+
+async def test_the_live_page_orders_nothing() -> None:
+    """It reads: neither an order's path nor another method than GET is in its script."""
+    script = (await Admin().ask("/page.js")).text
+
+    assert not any(word in script for word in ("invalidate", "purge", "POST", "method:"))
