@@ -79,7 +79,7 @@ async def test_nobody_there_is_told_once() -> None:
     assert not await connection.check()
 
     assert observer.of("redis_moved") == [(False,)]
-    told = [why for _, why in observer.of("redis_failed")]
+    told = [str(why) for _, why in observer.of("redis_failed")]
     assert len(told) == 2
     assert all(why.startswith("ConnectionError: ") for why in told)
     await connection.close()
