@@ -93,7 +93,7 @@ def compose(settings: Settings) -> House:
         outbound=outbound,
         serving=serving,
         bus=bus,
-        invalidation=Invalidation(tiers, shared, bus, telemetry, serving.forget),
+        invalidation=Invalidation(tiers, shared, bus, telemetry, serving),
         explainer=Explainer(local, shared, clock, windows),
         access=access,
     )

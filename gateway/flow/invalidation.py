@@ -7,32 +7,30 @@ nothing older anywhere, and no fetch that was under way can bring it back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final, assert_never
 
 from gateway.core.entry import Key
 from gateway.core.instant import Instant
 from gateway.core.status import Cause, NoticeKind
+from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
 # Seconds in which replicas confirm; one that does not is bounded by `l1.lifetime`.
 _PATIENCE: Final = 1.0
 
-Forget = Callable[[Callable[[Key], bool]], None]
-
 
 class Invalidation:
-    """Makes entries invalid, here and everywhere; `forget` outdates what is being fetched."""
+    """Makes entries invalid, here and everywhere."""
 
     def __init__(
-        self, tiers: Tiers, shared: SharedStore, bus: Bus, observer: Observer, forget: Forget
+        self, tiers: Tiers, shared: SharedStore, bus: Bus, observer: Observer, serving: Serving
     ) -> None:
         self._tiers = tiers
         self._shared = shared
         self._bus = bus
         self._observer = observer
-        self._forget = forget
+        self._serving = serving
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None
@@ -71,8 +69,9 @@ class Invalidation:
                 assert_never(notice.kind)
 
     def gap(self) -> None:
-        """Notices may have been missed: L1 asks Redis before it answers with anything."""
-        self._forget(lambda _: True)
+        """Notices may have been missed: L1 asks Redis before it answers with anything. What is
+        under way may be kept: Redis judges it by its generation when it is stored."""
+        self._serving.retire()
         self._tiers.suspect()
 
     def _changed(self, notice: Notice) -> None:
@@ -85,13 +84,13 @@ class Invalidation:
 
     def _invalidated(self, notice: Notice) -> None:
         ids = frozenset(notice.training_ids)
-        self._forget(lambda key: key.training_id in ids)
+        self._serving.forget(lambda key: key.training_id in ids)
         for training_id in notice.training_ids:
             self._tiers.drop_passed(training_id, notice.updated_at)
             self._observer.invalidated(Cause.EVENT, training_id)
 
     def _purged(self, notice: Notice) -> None:
-        self._forget(lambda key: notice.partition in (None, key.partition))
+        self._serving.forget(lambda key: notice.partition in (None, key.partition))
         count = self._tiers.purge_local(notice.partition, soft=notice.soft)
         if count:
             self._observer.invalidated(Cause.PURGE, "*", count)

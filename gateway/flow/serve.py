@@ -166,6 +166,11 @@ class Serving:
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches)
 
+    def retire(self) -> None:
+        """Whoever asks from now on does not wait for what is under way."""
+        self.lookups.retire()
+        self.fills.retire()
+
     async def land(self, patience: float) -> None:
         """Let what is under way end, so many seconds at most."""
         await self.fills.land(patience)

@@ -88,6 +88,10 @@ class Flights(Generic[Name, Result]):
         for name in [name for name in self._current if matches(name)]:
             self.forget(name)
 
+    def retire(self) -> None:
+        """Let nobody join what is under way; what it brings may be kept where it still holds."""
+        self._current.clear()
+
     async def land(self, patience: float) -> None:
         """Wait so many seconds for all flights, then cancel those left."""
         if self._owned:

@@ -68,9 +68,11 @@ async def gateway(
         ) as data,
         httpx.AsyncClient(base_url=where.admin, trust_env=False, timeout=30) as admin,
     ):
-        yield Planes(data, admin, stop)
-    stop.set()
-    await served
+        try:
+            yield Planes(data, admin, stop)
+        finally:
+            stop.set()
+            await served
 
 
 async def until(answers: Callable[[], Awaitable[bool]], patience: float = 10.0) -> None:

@@ -132,9 +132,7 @@ class Replica:
             self.tiers, self.outbound, clock, self.observer, bus, windows=windows, timeout=10.0
         )
         self.serving = Serving(self.tiers, self.fetcher, clock, self.observer, windows)
-        self.invalidation = Invalidation(
-            self.tiers, self.shared, bus, self.observer, self.serving.forget
-        )
+        self.invalidation = Invalidation(self.tiers, self.shared, bus, self.observer, self.serving)
 
     def apply(self, notice: Notice) -> None:
         """What the bus hands over."""

@@ -196,6 +196,23 @@ async def test_a_gap_makes_l1_suspect(pair: Pair) -> None:
     assert pair.other.peek() is not None
 
 
+async def test_a_gap_ends_no_fetch(pair: Pair) -> None:
+    """What was under way is kept, since Redis vouches for it; who asks later does not join it."""
+    pair.one.upstream.hold()
+    pair.one.upstream.then(ok(1), ok(2))
+    first = asyncio.create_task(pair.one.get())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    pair.one.invalidation.gap()
+    second = asyncio.create_task(pair.one.get())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    pair.one.upstream.release()
+
+    assert {minute_of(await first), minute_of(await second)} == {1, 2}
+    assert minute_of(await pair.other.get()) == 2
+
+
 async def test_a_replica_that_hears_nothing_is_bounded(pair: Pair) -> None:
     """It did not confirm, and asks Redis within the lifetime of L1."""
     await pair.warm(1)
