@@ -12,7 +12,7 @@ import pytest
 from tests.servers import RedisServer
 
 # The machine may be busy; an example that is slow now and then is no fault.
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=40)
 hypothesis.settings.load_profile("house")
 
 
