@@ -151,6 +151,8 @@ async def _living(house: House) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
+            # The bus takes its leave over the connection that is closed below.
+            await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
                 await house.redis.close()
