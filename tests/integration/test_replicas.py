@@ -21,7 +21,7 @@ async def heard(planes: Planes) -> bool:
 async def test_a_revoked_credential_is_answered_by_no_replica(
     upstream: RunningSimulator, control: SimulatorClient, redis_url: str
 ) -> None:
-    """What one replica dropped after a 401 does not rescue in another, told of it or not."""
+    """What one replica dropped after a 401 does not rescue in another."""
     async with (
         gateway(upstream.base_url, redis_url, **STALE) as one,
         gateway(upstream.base_url, redis_url, **STALE) as other,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.core.entry import Key
-from gateway.core.errors import RedisUnavailable
+from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.policy import Windows
 from gateway.core.status import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.serve import Answer
@@ -231,3 +231,17 @@ async def test_without_redis_the_operator_is_told(pair: Pair) -> None:
 
     with pytest.raises(RedisUnavailable):
         await pair.one.invalidation.invalidate((KEY.training_id,), None)
+
+
+async def test_what_a_401_dropped_rescues_nobody_who_did_not_hear(pair: Pair) -> None:
+    """A replica that missed the notice drops its copy once Redis no longer vouches for it."""
+    await pair.warm(1)
+    pair.hub.deaf.update(list(pair.hub.hearers)[1:])
+    pair.clock.advance(400.0)
+    pair.one.upstream.then(says(401))
+    await pair.one.get()
+
+    pair.other.upstream.then(says(500))
+    with pytest.raises(UpstreamError):
+        await pair.other.get()
+    assert pair.other.local.peek(KEY) is None
