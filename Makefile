@@ -3,11 +3,11 @@ BIN := .venv/bin
 SOURCES := gateway tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check lint lock clean
+.PHONY: help run setup test check lint bench bench-quick lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 run: setup ## the gateway in front of a simulated upstream, at once; Ctrl-C ends it
 	@$(BIN)/gateway demo
@@ -25,6 +25,12 @@ lint: setup ## format, lint and types alone
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+
+bench: setup ## what a hit costs beside nginx and Varnish: a table, a plot, figures in build/bench
+	$(BIN)/python -m tests.bench
+
+bench-quick: setup ## the same in one short round, under two minutes
+	$(BIN)/python -m tests.bench --quick
 
 lock: setup ## renew both lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
 	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)

@@ -1,0 +1,116 @@
+"""Load on one server and what it cost: wrk for the closed loop, h2load for the open one.
+
+CPU is the server's own accounting, user and system, of the process and its children: it barely
+moves when the machine is busy, while requests a second do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.stands import CALLER_CORE, CONFIGS, IDS, TOKEN, Stand
+from tests.servers import HOST
+
+CONNECTIONS = 64
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class LoadFailed(Exception):
+    """The server did not answer as it should have, so its figures mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: microseconds of CPU a request, requests a second, latencies in milliseconds."""
+
+    cpu: float
+    rate: float
+    p50: float
+    p99: float
+
+
+def closed(stand: Stand, kind: str, seconds: int, tags: Path | None = None) -> Run:
+    """As many requests as CONNECTIONS callers can make, each waiting for its answer.
+
+    `kind` is the first argument of configs/hit.lua; `tags` holds an entity tag a line.
+    """
+    arguments = [kind, str(IDS), TOKEN, *([str(tags)] if tags else [])]
+    before = cpu_seconds(stand.process.pid)
+    said = _run(
+        [
+            *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
+            *("-s", str(CONFIGS / "hit.lua"), f"http://{HOST}:{stand.port}", "--", *arguments),
+        ]
+    )
+    used = cpu_seconds(stand.process.pid) - before
+    requests = int(_found(r"(\d+) requests in", said))
+    if not requests:
+        raise LoadFailed(f"{stand.name}, {kind}: no answer at all\n{said}")
+    refused = int(_found(r"Non-2xx or 3xx responses: (\d+)", said, "0"))
+    errors = re.search(r"Socket errors: .*", said)
+    wanted = requests if kind == "absent" else 0
+    if stand.name != "floor" and (errors or refused != wanted):
+        raise LoadFailed(f"{stand.name}, {kind}: {refused} of {requests} not as asked; {errors}")
+    return Run(
+        cpu=used / requests * 1e6,
+        rate=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
+        p50=_milliseconds(_found(r"(?m)^\s+50%\s+(\S+)", said)),
+        p99=_milliseconds(_found(r"(?m)^\s+99%\s+(\S+)", said)),
+    )
+
+
+def open_loop(stand: Stand, rate: float, seconds: int, folder: Path) -> float:
+    """The 99th percentile (ms) at a fixed rate of requests, whether answers come or not."""
+    ids, log = folder / "ids.txt", folder / f"h2load-{stand.name}.log"
+    lines = (f"http://{HOST}:{stand.port}/training/trn_{n:06d}" for n in range(1, IDS + 1))
+    ids.write_text("\n".join(lines) + "\n")
+    log.unlink(missing_ok=True)
+    each = max(1, round(rate / CONNECTIONS))
+    _run(
+        [
+            *("h2load", "--h1", "-t1", f"-c{CONNECTIONS}", f"-D{seconds}", f"--rps={each}"),
+            *("-i", str(ids), f"--log-file={log}", "-H", f"authorization: Bearer {TOKEN}"),
+        ]
+    )
+    records = [line.split("\t") for line in log.read_text().splitlines()]
+    times = sorted(int(record[2]) for record in records if record[1] == "200")
+    if len(times) < 0.9 * len(records) or not times:
+        raise LoadFailed(f"{stand.name}: {len(times)} of {len(records)} answers were 200")
+    return times[int(len(times) * 0.99)] / 1000
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process and all that it started, so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = (int(fields[11]) + int(fields[12])) / _TICK
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(
+        ["taskset", "-c", CALLER_CORE, *command], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LoadFailed(f"{command[0]} ended with {done.returncode}: {done.stderr[-500:]}")
+    return done.stdout
+
+
+def _found(pattern: str, text: str, absent: str | None = None) -> str:
+    match = re.search(pattern, text)
+    if match is not None:
+        return match[1]
+    if absent is None:
+        raise LoadFailed(f"{pattern!r} is not in what wrk said:\n{text}")
+    return absent
+
+
+def _milliseconds(text: str) -> float:
+    match = re.fullmatch(r"([\d.]+)(us|ms|s)", text)
+    if match is None:
+        raise LoadFailed(f"wrk gave {text!r} for a latency")
+    return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]

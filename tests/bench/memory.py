@@ -1,0 +1,66 @@
+"""What an entry costs in L1, as seen in the size of a process: filled directly, not by requests.
+
+`python -m tests.bench.memory BODY COUNT` prints bytes an entry and the store's own account of it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+from gateway.adapters.memory import MemoryStore
+from gateway.core.entry import Entry, Key
+from gateway.core.headers import etag_of, stored_fields
+from gateway.core.instant import parse_instant
+from gateway.core.training import digest
+from gateway.ports import Held
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_UPDATED_AT = "2026-11-24T12:00:00.000Z"
+
+
+def measure(body_size: int, count: int) -> tuple[float, float]:
+    """Bytes an entry of the process's growth, and of the store's account."""
+    store = MemoryStore(1 << 40, lambda: None)
+    for n in range(count // 10):  # what a process pays once is no entry's
+        _put(store, n, body_size)
+    gc.collect()
+    first, before, accounted = store.entries, _resident(), store.size
+    for n in range(count // 10, count):
+        _put(store, n, body_size)
+    gc.collect()
+    added = store.entries - first
+    return (_resident() - before) / added, (store.size - accounted) / added
+
+
+def _put(store: MemoryStore, number: int, body_size: int) -> None:
+    body = f'{{"n":{number},"content":"'.encode().ljust(body_size - 2, b"x") + b'"}'
+    entry = Entry(
+        status=200,
+        headers=(
+            (b"content-type", b"application/json; charset=utf-8"),
+            (b"cf-ray", b"%d" % number),
+        ),
+        body=body,
+        updated_at=parse_instant(_UPDATED_AT),
+        updated_at_text="".join(_UPDATED_AT),
+        digest=digest(body),
+        date="Tue, 24 Nov 2026 12:00:00 GMT",
+        confirmed_at=1_700_000_000.0 + number,
+        initial_age=0.0,
+        freshness_lifetime=30.0,
+        generation=0,
+        epoch="0123456789abcdef",
+    )
+    key = Key("p" * 43, f"trn_{number:06d}")
+    store.put(key, Held(entry, stored_fields(entry, vary=True), etag_of(entry), 0.0))
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+if __name__ == "__main__":
+    print(*measure(int(sys.argv[1]), int(sys.argv[2])))  # noqa: T201

@@ -1,0 +1,155 @@
+"""What is measured: each server as a process of its own, all in front of one simulated upstream.
+
+Lives here: how nginx, Varnish, the floor and the gateway are started, and on which core.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from tests.servers import HOST, ROOT, Process, RedisServer, answers, free_port, listens
+
+CONFIGS = Path(__file__).parent / "configs"
+TOKEN = "demo-token"
+IDS = 1_000
+
+# Servers share one core, whoever calls them has the other.
+SERVER_CORE = "0"
+CALLER_CORE = "1" if (os.cpu_count() or 1) > 1 else "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """One server under load."""
+
+    name: str
+    port: int
+    process: Process
+
+
+def missing() -> list[str]:
+    """The programs that are not installed."""
+    wanted = ("nginx", "varnishd", "wrk", "h2load", "taskset")
+    return [program for program in wanted if shutil.which(program) is None]
+
+
+@contextlib.contextmanager
+def simulator(folder: Path) -> Iterator[tuple[int, Process]]:
+    """The upstream, its limit off, with entity tags, so that all can answer 304."""
+    port = free_port()
+    command = [sys.executable, "-m", "gateway", "simulate", "--port", str(port)]
+    process = _process(
+        [*command, "--limit", "0", "--trainings", str(IDS), "--etag", "strong"],
+        folder,
+        "simulator",
+        port,
+        core=None,
+    )
+    with process:
+        yield port, process
+
+
+@contextlib.contextmanager
+def floor(folder: Path) -> Iterator[Stand]:
+    """Fixed bytes."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).parent / "floor.py"), str(port)]
+    with _process(command, folder, "floor", port) as process:
+        yield Stand("floor", port, process)
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, upstream: int, name: str = "nginx") -> Iterator[Stand]:
+    """`nginx` by configs/nginx.conf, `nginx-common` by configs/nginx-common.conf."""
+    port, own = free_port(), folder / name
+    own.mkdir()
+    with tempfile.TemporaryDirectory(dir=_memory(), prefix="bench-nginx-") as memory:
+        config = own / "nginx.conf"
+        config.write_text(
+            Template((CONFIGS / f"{name}.conf").read_text()).substitute(
+                folder=own,
+                memory=f"{memory}/cache",
+                port=port,
+                upstream=f"{HOST}:{upstream}",
+                user="user root;" if os.geteuid() == 0 else "",
+            )
+        )
+        command = ["nginx", "-c", str(config), "-e", str(own / "error.log")]
+        with _process(command, folder, name, port) as process:
+            yield Stand(name, port, process)
+
+
+@contextlib.contextmanager
+def varnish(folder: Path, upstream: int) -> Iterator[Stand]:
+    """Varnish by configs/varnish.vcl, its bodies in memory."""
+    port, own = free_port(), folder / "varnish"
+    own.mkdir()
+    vcl = own / "default.vcl"
+    vcl.write_text(
+        Template((CONFIGS / "varnish.vcl").read_text()).substitute(upstream_port=upstream)
+    )
+    command = ["varnishd", "-F", "-j", "none", "-n", str(own), "-f", str(vcl)]
+    command += ["-a", f"{HOST}:{port}", "-s", "malloc,512m", "-p", "thread_pools=1"]
+    with _process(command, folder, "varnish", port) as process:
+        yield Stand("varnish", port, process)
+
+
+@contextlib.contextmanager
+def gateway(
+    folder: Path,
+    upstream: int,
+    redis: RedisServer | None,
+    name: str = "gateway",
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Stand]:
+    """The gateway with all that it does by default, and entries that stay fresh."""
+    port, admin = free_port(), free_port()
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "GATEWAY_UPSTREAM__BASE_URL": f"http://{HOST}:{upstream}",
+        "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
+        "GATEWAY_SERVER__PORT": str(port),
+        "GATEWAY_ADMIN__PORT": str(admin),
+        "GATEWAY_FRESHNESS__LIFETIME": "1h",
+        "GATEWAY_FRESHNESS__NEGATIVE_LIFETIME": "1h",
+        **({} if redis is None else {"GATEWAY_REDIS__URL": redis.url}),
+        **(settings or {}),
+    }
+    command = [sys.executable, "-m", "gateway", "serve"]
+    ready = f"http://{HOST}:{admin}/readyz"
+    process = Process(
+        _pinned(command, SERVER_CORE),
+        log=folder / f"{name}.log",
+        ready=lambda: answers(ready),
+        environment=environment,
+    )
+    with process:
+        yield Stand(name, port, process)
+
+
+def _process(
+    command: list[str], folder: Path, name: str, port: int, core: str | None = SERVER_CORE
+) -> Process:
+    return Process(
+        _pinned(command, core),
+        log=folder / f"{name}.log",
+        ready=lambda: listens(port),
+        environment={"PYTHONPATH": str(ROOT)},
+    )
+
+
+def _pinned(command: list[str], core: str | None) -> list[str]:
+    return command if core is None else ["taskset", "-c", core, *command]
+
+
+def _memory() -> str | None:
+    """A folder that is no disk, where the machine has one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
