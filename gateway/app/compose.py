@@ -109,6 +109,7 @@ def windows_of(settings: Settings) -> Windows:
         soft_wait=freshness.soft_wait,
         negative_lifetime=freshness.negative_lifetime,
         respect_no_store=freshness.no_store is NoStore.RESPECT,
+        believe_after=freshness.believe_after,
     )
 
 
@@ -167,7 +168,7 @@ def _shared(
     settings: Settings, clock: SystemClock, telemetry: Telemetry, redis: Connection | None
 ) -> SharedStore:
     if redis is None:
-        return Ledger(clock, _new_epoch)
+        return Ledger(clock, _new_epoch, believe_after=settings.freshness.believe_after)
     return RedisStore(
         redis,
         settings.redis.prefix,
@@ -175,6 +176,7 @@ def _shared(
         longest_keep=windows_of(settings).keep,
         longest_fetch=settings.upstream.timeout * 2.0,
         entropy=_new_epoch,
+        believe_after=settings.freshness.believe_after,
     )
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.core.instant import Instant
+from gateway.core.instant import Instant, from_seconds
 
 # Two replicas read the shared clock through offsets that each measured for itself; an entry
 # may so seem to come from the near future. What comes from further ahead has no known age.
 CLOCK_TOLERANCE = 1.0
+
+# Upstream's clock may be ahead of the shared one by so many seconds. A version from further
+# ahead is a mistake that would refuse all true ones.
+VERSION_TOLERANCE = 300.0
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -81,6 +85,13 @@ class Entry:
     def is_negative(self) -> bool:
         """Whether it remembers that the training does not exist."""
         return self.updated_at is None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether its version was far in the future when it was fetched."""
+        if self.updated_at is None:
+            return False
+        return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
         """Whether a clock was set back since, so that its age cannot be told."""

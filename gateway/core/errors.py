@@ -11,6 +11,7 @@ GatewayError
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
 │   ├── UpstreamError
+│   │   └── VersionDoubted  a version that is not believed yet
 │   ├── UpstreamRateLimited
 │   ├── UpstreamRefused     theirs in word, ours in cause: the gateway's own token
 │   └── InvalidPayload
@@ -124,6 +125,10 @@ class UpstreamError(UpstreamFailure):
     ) -> None:
         super().__init__(what, reason, retry_after=retry_after)
         self.status = status
+
+
+class VersionDoubted(UpstreamError):
+    """A training whose version went back, or is far ahead: to be asked again, and soon enough."""
 
 
 class UpstreamRateLimited(UpstreamFailure):

@@ -44,6 +44,7 @@ class Windows:
     soft_wait: float = 1.0
     negative_lifetime: float = 10.0
     respect_no_store: bool = True
+    believe_after: float = 60.0
 
     @property
     def keep(self) -> float:

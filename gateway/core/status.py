@@ -90,8 +90,15 @@ class StoreVerdict(StrEnum):
     FIRST = "first"  # no version was known
     CHANGED = "changed"  # a later version, or another body of the same one
     UNCHANGED = "unchanged"  # the same version and body: renewed
+    BELIEVED = "believed"  # refused so far for its version, and told often enough: a change
     OLDER = "older"  # a later version, or a later fetch of it, is known: refused
+    AHEAD = "ahead"  # its version is far in the future: refused
     INVALIDATED = "invalidated"  # the generation moved since the fetch began: refused
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the entry was not taken."""
+        return self in (StoreVerdict.OLDER, StoreVerdict.AHEAD, StoreVerdict.INVALIDATED)
 
 
 class InvalidReason(StrEnum):

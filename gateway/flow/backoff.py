@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.entry import Key
-from gateway.core.errors import CallWithheld, UpstreamError
+from gateway.core.errors import CallWithheld, UpstreamError, VersionDoubted
 from gateway.core.pacing import backoff
 from gateway.core.status import Detail, Outcome
 from gateway.ports import Clock
@@ -32,8 +32,10 @@ class Failure:
 class Backoffs:
     """The failures not yet followed by a success."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
+        # A third answer to what is doubted comes in time for the second half of that.
+        self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: dict[Key, Failure] = {}
 
     def standing(self, key: Key) -> Failure | None:
@@ -47,7 +49,8 @@ class Backoffs:
         """Note a failure; for how many seconds the key is left alone."""
         before = self._failures.pop(key, None)
         attempts = 1 if before is None else before.attempts + 1
-        wait = backoff(attempts, _BASE, _CAP, self._clock.jitter())
+        cap = self._cap_of_doubt if isinstance(error, VersionDoubted) else _CAP
+        wait = backoff(attempts, _BASE, cap, self._clock.jitter())
         if isinstance(error, CallWithheld | UpstreamError):
             wait = min(max(wait, error.retry_after or 0.0), _CAP)
         outcome, detail = stale_word(error)

@@ -15,6 +15,7 @@ from gateway.core.errors import (
     RedisUnavailable,
     UpstreamError,
     UpstreamFailure,
+    VersionDoubted,
 )
 from gateway.core.headers import first
 from gateway.core.instant import Instant, to_seconds
@@ -38,7 +39,13 @@ from gateway.ports import Bus, Call, Clock, Held, Notice, Observer, Stored
 
 _REFUSED = {
     StoreVerdict.OLDER: NotStoredReason.OLDER_VERSION,
+    StoreVerdict.AHEAD: NotStoredReason.FUTURE_VERSION,
     StoreVerdict.INVALIDATED: NotStoredReason.INVALIDATED,
+}
+
+_DOUBTED: dict[StoreVerdict | None, str] = {
+    StoreVerdict.OLDER: "an older version came than the one known",
+    StoreVerdict.AHEAD: "a version came that is far in the future",
 }
 
 
@@ -173,6 +180,10 @@ class Fetcher:
             self._refused(want.key, entry, refused, stored)
         if stored.verdict is StoreVerdict.CHANGED:
             await self._changed(want.key, entry)
+        elif stored.verdict is StoreVerdict.BELIEVED:
+            # Told without its version: what others hold is none that it has passed.
+            self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
+            await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
@@ -211,8 +222,10 @@ def _change(key: Key, updated_at: Instant | None) -> Notice:
 
 
 def _went_back(entry: Entry, floor: Floor | None) -> bool:
-    """Whether it is an older version, and not the one known, fetched earlier."""
+    """Whether it is an older version, and no fetch that another has overtaken."""
     if entry.updated_at is None or floor is None or floor.updated_at is None:
+        return False
+    if entry.confirmed_at < floor.started:
         return False
     return entry.updated_at < floor.updated_at
 
@@ -220,12 +233,12 @@ def _went_back(entry: Entry, floor: Floor | None) -> bool:
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     """Why what was stored is still there and no younger; None where it was dealt with."""
     if isinstance(landed, Filled):
-        if landed.verdict is not StoreVerdict.OLDER:
+        what = _DOUBTED.get(landed.verdict)
+        if what is None:
             return None
-        what, status = "an older version came than the one known", landed.forward_status
-    elif landed.reply.status in (401, 403):
+        return VersionDoubted(what, FailureReason.PROTOCOL, status=landed.forward_status)
+    status = landed.reply.status
+    if status in (401, 403):
         return None
-    else:
-        status = landed.reply.status
-        what = f"status {status} came, which neither renews nor replaces"
+    what = f"status {status} came, which neither renews nor replaces"
     return UpstreamError(what, FailureReason.PROTOCOL, status=status)

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
-from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure
+from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure, VersionDoubted
 from gateway.core.headers import Handling
 from gateway.core.policy import Plan, Windows, may_rescue, plan
 from gateway.core.reply import Reply
 from gateway.core.status import (
     Detail,
     Forward,
-    NotStoredReason,
     Outcome,
     Purpose,
     StoreVerdict,
@@ -30,7 +29,11 @@ from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Held, Observer
 
-_DETAIL = {StoreVerdict.CHANGED: Detail.CHANGED, StoreVerdict.UNCHANGED: Detail.UNCHANGED}
+_DETAIL = {
+    StoreVerdict.CHANGED: Detail.CHANGED,
+    StoreVerdict.BELIEVED: Detail.CHANGED,
+    StoreVerdict.UNCHANGED: Detail.UNCHANGED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Serving:
         self._clock = clock
         self._observer = observer
         self._windows = windows
-        self._backoffs = Backoffs(clock)
+        self._backoffs = Backoffs(clock, windows.believe_after)
         self.lookups: Flights[Key, Seen | None] = Flights()
         self.fills: Flights[Key, Filled | Passed] = Flights()
 
@@ -149,11 +152,11 @@ class Serving:
         self.lookups.forget(want.key)  # what one under way brings is older than this
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
-        vain = fruitless(filled) if want.purpose is Purpose.REFRESH else None
-        if vain is None:
-            self._backoffs.succeeded(want.key)
-        else:
+        vain = fruitless(filled)
+        if isinstance(vain, VersionDoubted) or (vain and want.purpose is Purpose.REFRESH):
             self._failed(want, vain)
+        else:
+            self._backoffs.succeeded(want.key)
         return filled
 
     def _failed(self, want: Want, error: Exception) -> None:
@@ -217,7 +220,7 @@ class Serving:
             not_stored=landed.not_stored,
             collapsed=collapsed,
         )
-        if landed.not_stored is NotStoredReason.OLDER_VERSION:
+        if fruitless(landed) is not None:
             later = await self._later_one(ask, seen, landed, handling)
             if later is not None:
                 return later
@@ -226,11 +229,11 @@ class Serving:
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
-        """Upstream went back behind a version seen before: what is stored of that one."""
+        """Upstream is behind a version seen before, or far ahead of all: what is stored."""
         stored = await self._look_up(ask.key) or seen
         if stored is None or not self._may_rescue(stored):
             return None
-        if landed.held.entry.supersedes(stored.held.entry):
+        if landed.verdict is StoreVerdict.OLDER and landed.held.entry.supersedes(stored.held.entry):
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))

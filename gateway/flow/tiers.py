@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.entry import Entry, Floor, Key, Ticket
+from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.headers import etag_of, stored_fields
 from gateway.core.instant import Instant
 from gateway.core.policy import Candidate, Windows, reconcile
 from gateway.core.status import StoreVerdict, Tier
+from gateway.flow.alone import Alone, overrules
 from gateway.flow.singleflight import Course
 from gateway.ports import Clock, Found, Held, LocalStore, SharedStore, Stored
 
 # When Redis agreed with what it was not asked about, or does not agree with.
 _NEVER: Final = -math.inf
-_REFUSALS: Final = (StoreVerdict.OLDER, StoreVerdict.INVALIDATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Tiers:
         self._windows = windows
         self._l1_lifetime = l1_lifetime
         self._vary = vary
+        self._alone = Alone(local, windows.believe_after)
         self._suspect_until = _NEVER
 
     def peek(self, key: Key) -> Held | None:
@@ -79,7 +80,7 @@ class Tiers:
             asked_at, found = _NEVER, Found(None, None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         local, theirs = None if held is None else held.entry, found.entry
-        if local is not None and theirs is not None and _overrules(local, theirs):
+        if local is not None and theirs is not None and overrules(local, theirs):
             theirs = None
         if self._is_struck(local, found):
             self._local.drop(key)
@@ -117,9 +118,14 @@ class Tiers:
         if not flight.is_current:
             return Stored(StoreVerdict.INVALIDATED, None)
         stored = await self._offer(key, held)
-        if stored.verdict in _REFUSALS:
+        if stored.verdict.is_refusal:
             self.doubt(key)
-        elif not self._holds_later(key, held.entry) and flight.is_current:
+            return stored
+        self._alone.took(key, held.entry)
+        if stored.floor is not None and stored.floor.generation != held.entry.generation:
+            # Believed: that gave the floor a generation which the fetch could not know.
+            held.entry = replace(held.entry, generation=stored.floor.generation)
+        if not self._holds_later(key, held.entry) and flight.is_current:
             self._local.put(key, held)
         return stored
 
@@ -134,25 +140,14 @@ class Tiers:
         return same_floor and not entry.supersedes(known)
 
     async def _offer(self, key: Key, held: Held) -> Stored:
-        known = self._local.peek(key)
-        if known is not None and _overrules(known.entry, held.entry):
-            return Stored(StoreVerdict.OLDER, _as_floor(known.entry))
+        refused = self._alone.refuses(key, held.entry)
+        if refused is not None:
+            return refused
         try:
             return await self._shared.store(key, held.entry, self._windows.keep)
         except RedisUnavailable:
             held.checked_at = _NEVER
-            return self._judge_alone(key, held.entry)
-
-    def _judge_alone(self, key: Key, entry: Entry) -> Stored:
-        held = self._local.peek(key)
-        if held is None:
-            return Stored(StoreVerdict.FIRST, None)
-        known = held.entry
-        if not entry.supersedes(known):
-            return Stored(StoreVerdict.OLDER, _as_floor(known))
-        # The words of a 404 may differ from one to the next; what they say does not.
-        same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
-        return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
+            return self._alone.judge(key, held.entry)
 
     def doubt(self, key: Key) -> None:
         """Others know better than what L1 holds: let the next request ask them."""
@@ -204,16 +199,3 @@ class Tiers:
     def render(self, entry: Entry, checked_at: float) -> Held:
         """The entry with its head made, once for all answers that it will give."""
         return Held(entry, stored_fields(entry, vary=self._vary), etag_of(entry), checked_at)
-
-
-def _overrules(local: Entry, other: Entry) -> bool:
-    """Whether L1's is the later one, and the floor of the other cannot know of it: it was
-    fetched without Redis, or before Redis lost all it had."""
-    if local.epoch == other.epoch or local.digest == other.digest:
-        return False
-    return not other.supersedes(local)
-
-
-def _as_floor(entry: Entry) -> Floor:
-    """What is known of a key's versions where only this entry is."""
-    return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)

@@ -161,6 +161,11 @@ class FreshnessSettings(Section):
         "upstream, then serve stale",
     )
     negative_lifetime: Duration = Field(default=10.0, description="how long a 404 or 410 counts")
+    believe_after: Duration = Field(
+        default=60.0,
+        description="a training whose updated_at went back, or is more than 5 minutes ahead, is "
+        "believed once at least three answers, over at least so long, agreed",
+    )
     source: Source = Field(
         default=FreshnessSource.POLICY,
         description="policy: the numbers above; origin: RFC 9111 by the upstream's headers, the "

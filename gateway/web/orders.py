@@ -12,6 +12,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant
 from gateway.ports import Confirmations
@@ -19,8 +20,6 @@ from gateway.web.ids import ID_GRAMMAR, is_partition, is_training_id
 
 MAX_IDS: Final = 1_000
 
-# Clocks differ; a version from further ahead is a mistake that would refuse all true ones.
-_AHEAD: Final = 300.0
 _SHOWN: Final = 200
 
 
@@ -119,6 +118,6 @@ def _bound(text: str | UnsetType, now: float) -> Instant | None:
         bound = parse_instant(text)
     except ValueError as error:
         raise BadRequest(f"updated_at: {text[:_SHOWN]!a}: {error}") from error
-    if bound > from_seconds(now + _AHEAD):
+    if bound > from_seconds(now + VERSION_TOLERANCE):
         raise BadRequest("updated_at: is more than five minutes ahead of the gateway's clock")
     return bound

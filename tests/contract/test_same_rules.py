@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +19,7 @@ from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version
 from tests.servers import RedisServer
 
+FAR = 200_000_000_000_000_000_000  # nanoseconds after the first version: in the year 8361
 KEYS = [Key(partition, training) for partition in ("p1", "p2") for training in ("a", "b")]
 
 
@@ -53,11 +54,29 @@ class Purge:
     partition: str | None
 
 
-Step = Begin | Store | Drop | Invalidate | Purge
+@dataclass(frozen=True)
+class Wait:
+    """Fetches begin so many seconds later from now on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The same answer to so many fetches in a row, half a minute apart."""
+
+    key: Key
+    version: int
+    times: int
+
+
+Step = Begin | Store | Drop | Invalidate | Purge | Wait | Repeat
 
 keys = st.sampled_from(KEYS)
 versions = st.none() | st.integers(0, 3)
-fetches = st.builds(Store, keys, st.integers(0, 2), versions, st.sampled_from([b"{}", b'{"a":1}']))
+brought = versions | st.integers(FAR, FAR + 2)
+fetches = st.builds(Store, keys, st.integers(0, 2), brought, st.sampled_from([b"{}", b'{"a":1}']))
+repeated = st.integers(0, 1) | st.integers(FAR, FAR + 1)
 steps = st.one_of(
     st.builds(Begin, keys),
     fetches,
@@ -65,6 +84,8 @@ steps = st.one_of(
     st.builds(Drop, keys),
     st.builds(Invalidate, st.sampled_from(["a", "b"]), versions),
     st.builds(Purge, st.sampled_from([None, "p1"])),
+    st.builds(Wait, st.sampled_from([1.0, 30.0, 60.0])),
+    st.builds(Repeat, keys, repeated, st.integers(1, 3)),
 )
 
 
@@ -75,12 +96,17 @@ class History:
         self._store = store
         self._tickets: dict[Key, list[Ticket]] = {key: [] for key in KEYS}
         self._taken: list[tuple[Key, Entry]] = []
+        self._ahead = 0.0
 
     async def take(self, step: Step) -> object:
         """Do the step; what the store says to it."""
         match step:
             case Begin(key):
-                self._tickets[key].append(await self._store.begin(key))
+                await self._begin(key)
+            case Wait(seconds):
+                self._ahead += seconds
+            case Repeat():
+                return [await self._repeat(step) for _ in range(step.times)]
             case Store():
                 return await self._offer(step)
             case Drop(key):
@@ -91,6 +117,15 @@ class History:
             case Purge(partition):
                 return await self._store.purge(partition, soft=False)
         return None
+
+    async def _begin(self, key: Key) -> None:
+        ticket = await self._store.begin(key)
+        self._tickets[key].append(replace(ticket, started=ticket.started + self._ahead))
+
+    async def _repeat(self, step: Repeat) -> object:
+        self._ahead += 30.0
+        await self._begin(step.key)
+        return await self._offer(Store(step.key, 0, step.version, b"{}"))
 
     async def _offer(self, step: Store) -> object:
         tickets = self._tickets[step.key][-1 - step.ticket :]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.status import StoreVerdict
 from gateway.ports import Clock, Found, Stored
-
-_REFUSALS = (StoreVerdict.OLDER, StoreVerdict.INVALIDATED)
 
 
 class InMemoryShared:
@@ -48,8 +47,10 @@ class InMemoryShared:
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         stored = await self._floors.store(key, entry, keep)
-        if stored.verdict in _REFUSALS or self._is_confirmed_later(key, entry, stored):
+        if stored.verdict.is_refusal or self._is_confirmed_later(key, entry, stored):
             return stored
+        if stored.verdict is StoreVerdict.BELIEVED and stored.floor is not None:
+            entry = replace(entry, generation=stored.floor.generation)
         self._bodies[key] = entry
         return stored
 

@@ -22,6 +22,7 @@ from tests.servers import RedisServer
 
 KEY = Key("p1", "trn_1")
 BODY, FLOOR, EVENT = "gateway:{trn_1}:b1:p1", "gateway:{trn_1}:f:p1", "gateway:{trn_1}:i"
+DOUBT = "gateway:{trn_1}:d:p1"
 
 # An event of the year 2255.
 AHEAD = f"{9 * 10**15:016d} {9 * 10**15:016d} {0:021d} {0:016d}".encode()
@@ -58,6 +59,12 @@ def client(redis_server: RedisServer) -> Iterator[Any]:
 async def fill(store: RedisStore, key: Key = KEY, keep: float = 60.0) -> None:
     """Store a training."""
     await store.store(key, entry_of(await store.begin(key)), keep)
+
+
+async def regress(store: RedisStore) -> StoreVerdict:
+    """Offer an older version than any other."""
+    entry = entry_of(await store.begin(KEY), version(-1))
+    return (await store.store(KEY, entry, 60.0)).verdict
 
 
 async def test_every_key_has_an_expiry(store: RedisStore, client: Any) -> None:
@@ -208,6 +215,38 @@ async def test_a_foreign_floor_is_unknown(store: RedisStore, client: Any, garbag
 
     await fill(store)
     assert (await store.lookup(KEY)).entry is not None
+
+
+@pytest.mark.parametrize("garbage", [b"", b"x" * 90, b"trusted"])
+async def test_a_foreign_doubt_is_none(store: RedisStore, client: Any, garbage: bytes) -> None:
+    """It is written over by the next one, and nothing is believed for it."""
+    await fill(store)
+    client.set(DOUBT, garbage)
+
+    said = [await regress(store) for _ in range(2)]
+
+    assert said == [StoreVerdict.OLDER] * 2
+    assert client.get(DOUBT).split(b" ")[2] == b"2"
+
+
+async def test_a_doubt_goes_with_its_floor(store: RedisStore, client: Any) -> None:
+    """Answers that agree a day apart agree; and what a drop leaves goes as well."""
+    await fill(store)
+    await regress(store)
+    assert 1_190_000 < client.pttl(DOUBT) <= 1_200_000
+
+    await fill(store)
+    assert not client.exists(DOUBT)
+
+    await store.drop(KEY)
+    assert 1_190_000 < client.pttl(DOUBT) <= 1_200_000
+
+
+async def test_a_drop_of_nothing_leaves_nothing(store: RedisStore, client: Any) -> None:
+    """Not even that the next answer is to be trusted."""
+    await store.drop(KEY)
+
+    assert client.keys() == []
 
 
 async def test_two_events_within_a_microsecond_differ(store: RedisStore, client: Any) -> None:

@@ -12,12 +12,11 @@ from enum import Enum
 
 from cachetools import LRUCache
 
+from gateway.core.doubt import Doubt, doubt_of
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.ports import Clock, Found, Stored
-
-_REFUSALS = (StoreVerdict.INVALIDATED, StoreVerdict.OLDER)
 
 
 class _Last(Enum):
@@ -30,7 +29,7 @@ class _Last(Enum):
 
 @dataclass(slots=True)
 class _Record:
-    """A floor, and what scripts know beside it."""
+    """A floor, and what scripts know beside it; `trusts_next`: nothing came since a drop."""
 
     epoch: str
     generation: int = 0
@@ -38,6 +37,8 @@ class _Record:
     last: _Last = _Last.NONE
     digest: str = ""
     started: float = 0.0
+    doubt: Doubt | None = None
+    trusts_next: bool = False
 
     def seen(self) -> Floor:
         """The floor as others see it."""
@@ -53,6 +54,8 @@ class _Record:
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
             return self._judge_negative(is_later)
+        if entry.is_ahead and _before(self.updated_at, entry.updated_at) and not self.trusts_next:
+            return StoreVerdict.AHEAD
         if _before(entry.updated_at, self.updated_at):
             return StoreVerdict.OLDER
         if self.last is _Last.NEGATIVE and not is_later:
@@ -79,11 +82,30 @@ class _Record:
             self.updated_at = entry.updated_at
         self.digest = entry.digest
         self.started = max(self.started, entry.confirmed_at)
+        self.trusts_next = False
+        if self.doubt is not None and self.doubt.is_ended_by(entry):
+            self.doubt = None
+
+    def believes(self, entry: Entry, believe_after: float) -> bool:
+        """Note an answer that was refused; whether it is believed, and known, from now on."""
+        behind = _before(entry.updated_at, self.updated_at)
+        ahead = entry.is_ahead and not behind
+        if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
+            return False  # refused for its fetch, which others have overtaken
+        doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
+        self.doubt, self.trusts_next = doubt, False
+        if not doubt.is_believed(believe_after):
+            return False
+        self.generation += 1
+        self.updated_at, self.last, self.digest = entry.updated_at, _Last.VERSION, entry.digest
+        self.started, self.doubt = entry.confirmed_at, None
+        return True
 
     def forget(self) -> None:
-        """Rule out all there is, and know no version any more."""
+        """Rule out all there is, know no version any more, and take the next one unquestioned."""
         self.generation += 1
         self.updated_at, self.last, self.digest, self.started = None, _Last.NONE, "", 0.0
+        self.doubt, self.trusts_next = None, True
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out what is older than the bound, and negative answers to earlier calls."""
@@ -104,9 +126,17 @@ class Ledger:
     "unknown" again, and a fetch that began under its floor is refused.
     """
 
-    def __init__(self, clock: Clock, entropy: Callable[[], str], max_floors: int = 100_000) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        entropy: Callable[[], str],
+        max_floors: int = 100_000,
+        *,
+        believe_after: float = 60.0,
+    ) -> None:
         self._clock = clock
         self._entropy = entropy
+        self._believe_after = believe_after
         self._floors: LRUCache[Key, _Record] = LRUCache(max_floors)
         self._bounds: LRUCache[str, Instant] = LRUCache(max_floors)
 
@@ -139,8 +169,12 @@ class Ledger:
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
         verdict = record.judge(entry)
-        if verdict not in _REFUSALS:
+        if not verdict.is_refusal:
             record.take(entry)
+        elif verdict is not StoreVerdict.INVALIDATED and record.believes(
+            entry, self._believe_after
+        ):
+            verdict = StoreVerdict.BELIEVED
         return Stored(verdict, record.seen())
 
     async def drop(self, key: Key) -> None:

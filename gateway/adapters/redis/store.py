@@ -7,6 +7,7 @@ its script; a floor that is only read is computed by wire.read_floor.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -42,6 +43,7 @@ class RedisStore:
     so that neither goes while something that it ruled out is still there. Under memory
     pressure that holds with `noeviction` and, bodies going first, with `volatile-ttl`.
     `entropy` makes the 16 hex digits that tell one life of a floor from the next.
+    `believe_after` (seconds): see core/doubt.py.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RedisStore:
         longest_keep: float,
         longest_fetch: float,
         entropy: Callable[[], str],
+        believe_after: float = 60.0,
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
@@ -61,10 +64,11 @@ class RedisStore:
         self._floor_keep = _milliseconds(2 * longest_keep)
         self._fetch_keep = _milliseconds(2 * longest_fetch)
         self._entropy = entropy
+        self._believe_after = round(believe_after * 1_000_000)
         self._lookups = Gathering(self._ask)
         self._begin = Script.load("floor", "begin")
-        self._store = Script.load("floor", "store")
-        self._drop = Script.load("floor", "drop")
+        self._store = Script.load("floor", "doubt", "store")
+        self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")
 
     @property
@@ -101,11 +105,22 @@ class RedisStore:
         return Ticket(floor.epoch, floor.generation, started)
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Offer an entry; see store.lua for what is taken. Kept `keep` seconds (> 0)."""
+        """Offer an entry; see store.lua for what is taken. Kept `keep` seconds (> 0).
+
+        Belief gives the floor a new generation, which only a second envelope can carry.
+        """
+        stored = await self._offer(key, entry, keep)
+        if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
+            return stored
+        entry = replace(entry, generation=stored.floor.generation)
+        again = await self._offer(key, entry, keep)
+        return again if again.verdict.is_refusal else Stored(StoreVerdict.BELIEVED, again.floor)
+
+    async def _offer(self, key: Key, entry: Entry, keep: float) -> Stored:
         return await self._connection.run_script(
             RedisOperation.STORE,
             self._store,
-            self._touched(key),
+            self._judged(key),
             (
                 entry.epoch,
                 entry.generation,
@@ -116,6 +131,8 @@ class RedisStore:
                 encode(key, entry),
                 _milliseconds(min(keep, self._longest_keep)),
                 self._floor_keep,
+                int(entry.is_ahead),
+                self._believe_after,
             ),
             lambda reply: Stored(StoreVerdict(reply[0].decode()), read_floor(reply[1], None)),
         )
@@ -125,7 +142,7 @@ class RedisStore:
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._drop,
-            self._touched(key),
+            self._judged(key),
             (self._floor_keep, 0),
             lambda _: None,
         )
@@ -191,6 +208,9 @@ class RedisStore:
         names = self._names
         return names.floor(key), names.event(key.training_id), names.body(key)
 
+    def _judged(self, key: Key) -> tuple[str, str, str, str]:
+        return *self._touched(key), self._names.doubt(key)
+
     async def _scan(self, cursor: int, partition: str | None) -> tuple[int, set[Key]]:
         pattern = self._names.floors(partition)
 
@@ -203,7 +223,7 @@ class RedisStore:
     async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
         rest = iter(keys)
         while some := list(islice(rest, _PURGED_AT_ONCE)):
-            calls = [(self._touched(key), (self._floor_keep, int(soft))) for key in some]
+            calls = [(self._judged(key), (self._floor_keep, int(soft))) for key in some]
             await self._connection.run_many(RedisOperation.INVALIDATE, self._drop, calls)
 
 

@@ -67,6 +67,10 @@ class Names:
         """Where the version floor stands, for all releases."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
+    def doubt(self, key: Key) -> str:
+        """Where stands what was refused for its version."""
+        return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
+
     def event(self, training_id: str) -> str:
         """Where the last invalidations in every partition stand."""
         return f"{self.prefix}:{{{training_id}}}:i"

@@ -145,10 +145,14 @@ class Telemetry:
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
         if verdict is StoreVerdict.CHANGED:
             self._events.emit(INFO, "entry.changed", per_second=_BURST, id=key.training_id)
+        elif verdict is StoreVerdict.BELIEVED:
+            self._events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
+        # Nothing else tells of a date far ahead, and somebody has to mend it.
+        level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self._events.emit(
-            DEBUG, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
+            level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
         )
 
     def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:

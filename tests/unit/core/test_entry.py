@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.entry import CLOCK_TOLERANCE, Entry, Floor, Ticket
-from tests.doubles.stored import entry_of, version
+from gateway.core.instant import from_seconds
+from tests.doubles.stored import TICKET, entry_of, version
 
 SENT = 1_000.0
 
@@ -156,3 +157,16 @@ def test_a_floor_only_ever_rules_out_more(
     risen_floor = floor_of(known + risen, generation + risen)
 
     assert not entry.is_below(floor_of(known, generation)) or entry.is_below(risen_floor)
+
+
+@pytest.mark.parametrize(("seconds", "is_ahead"), [(-1, False), (300, False), (300.001, True)])
+def test_a_version_is_ahead_beyond_five_minutes(seconds: float, is_ahead: bool) -> None:
+    """Counted from when the call was sent."""
+    entry = entry_of(TICKET, from_seconds(TICKET.started + seconds))
+
+    assert entry.is_ahead is is_ahead
+
+
+def test_a_negative_entry_is_not_ahead() -> None:
+    """It has no version."""
+    assert not entry_of(TICKET, None).is_ahead

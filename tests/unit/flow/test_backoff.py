@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.entry import Key
-from gateway.core.errors import BudgetExhausted, CircuitOpen, GateClosed, UpstreamError
+from gateway.core.errors import (
+    BudgetExhausted,
+    CircuitOpen,
+    GateClosed,
+    UpstreamError,
+    VersionDoubted,
+)
 from gateway.core.status import Detail, FailureReason, Outcome
 from gateway.flow.backoff import Backoffs, stale_word
 from tests.doubles.clock import FakeClock
@@ -20,7 +26,7 @@ def failure(retry_after: float | None = None) -> UpstreamError:
 @pytest.fixture
 def backoffs(clock: FakeClock) -> Backoffs:
     """Nothing failed yet."""
-    return Backoffs(clock)
+    return Backoffs(clock, believe_after=60.0)
 
 
 def test_a_key_is_left_alone_for_a_while(backoffs: Backoffs, clock: FakeClock) -> None:
@@ -41,6 +47,22 @@ def test_each_failure_doubles_the_wait_up_to_a_minute(backoffs: Backoffs) -> Non
     waits = [backoffs.failed(KEY, failure()) for _ in range(8)]
 
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("believe_after", "longest"), [(60.0, 30.0), (600.0, 60.0), (0.0, 1.0), (10.0, 5.0)]
+)
+def test_what_is_doubted_is_asked_again_in_time(
+    clock: FakeClock, believe_after: float, longest: float
+) -> None:
+    """Three times within what it takes to be believed, whatever failed before."""
+    backoffs = Backoffs(clock, believe_after)
+    for _ in range(8):
+        backoffs.failed(KEY, failure())
+
+    doubted = VersionDoubted("older", FailureReason.PROTOCOL, status=200)
+
+    assert backoffs.failed(KEY, doubted) == longest
 
 
 def test_jitter_shortens_the_wait(backoffs: Backoffs, clock: FakeClock) -> None:

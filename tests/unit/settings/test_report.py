@@ -37,6 +37,7 @@ freshness.stale_while_revalidate 5m
 freshness.stale_if_error 24h
 freshness.soft_wait 1s
 freshness.negative_lifetime 10s
+freshness.believe_after 1m
 freshness.source policy
 freshness.no_store respect
 freshness.client_directives limited

@@ -76,7 +76,7 @@ def test_the_switch_with_three_positions_takes_a_toml_boolean(tmp_path: Path) ->
     "name",
     ["server__drain_delay", "server__drain_timeout", "freshness__stale_while_revalidate",
      "freshness__stale_if_error", "freshness__soft_wait", "freshness__negative_lifetime",
-     "l1__lifetime"],
+     "freshness__believe_after", "l1__lifetime"],
 )  # fmt: skip
 def test_zero_is_allowed_where_it_makes_sense(name: str) -> None:
     """A window of nothing switches that window off."""

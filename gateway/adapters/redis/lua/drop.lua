@@ -1,5 +1,5 @@
--- Promise: nothing stored under this key, nor any fetch of it in flight, is used as fresh again, and what was known of its version is forgotten; a key without a floor has neither.
--- KEYS floor, event, body; ARGV keep of the floor (ms), 1 to leave the body for rescue.
+-- Promise: nothing stored under this key, nor any fetch of it in flight, is used as fresh again, and what was known of its version is forgotten: the next answer is taken whatever its version; a key without a floor has nothing to forget.
+-- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue.
 
 local time = now()
 local floor = read_floor(KEYS[1])
@@ -8,6 +8,7 @@ if floor then
   floor.generation = floor.generation + 1
   floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, NEVER
   write_floor(KEYS[1], floor, ARGV[1])
+  redis.call('SET', KEYS[4], TRUST, 'PX', ARGV[1])
 end
 if ARGV[2] ~= '1' then redis.call('DEL', KEYS[3]) end
 return { time[1], time[2], floor and 1 or 0 }

@@ -68,6 +68,7 @@ VERBS: list[tuple[Callable[[Observer], None], str, str]] = [
     (lambda o: o.gate_opened("default"), "", "upstream.gate-opened"),
     (lambda o: o.stored(KEY, StoreVerdict.CHANGED), "", "entry.changed"),
     (lambda o: o.stored(KEY, StoreVerdict.UNCHANGED), "", ""),
+    (lambda o: o.stored(KEY, StoreVerdict.BELIEVED), "", "entry.believed"),
     (lambda o: o.not_stored(KEY, NotStoredReason.NO_STORE), "", "entry.not-stored"),
     (
         lambda o: o.invalidated(Cause.UPDATED_AT, "a"),

@@ -1,0 +1,108 @@
+"""What a replica decides by what L1 holds: Redis is away, or knows nothing of it any more.
+
+An older answer loses against L1, and a date far ahead is no version, unless enough answers
+agree: the rule is core/doubt.py's. Bounded; forgetting a doubt puts off the belief, nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.core.doubt import Doubt, doubt_of
+from gateway.core.entry import Entry, Floor, Key
+from gateway.core.status import StoreVerdict
+from gateway.ports import LocalStore, Stored
+
+_MOST: Final = 10_000
+
+
+class Alone:
+    """Judges offered entries by those in L1."""
+
+    def __init__(self, local: LocalStore, believe_after: float) -> None:
+        self._local = local
+        self._believe_after = believe_after
+        self._doubts: dict[Key, Doubt] = {}
+
+    def refuses(self, key: Key, entry: Entry) -> Stored | None:
+        """The refusal of what L1 overrules, so that Redis need not be asked."""
+        held = self._local.peek(key)
+        if held is None or not overrules(held.entry, entry):
+            return None
+        return None if self._believes(key, entry, held.entry) else _older_than(held.entry)
+
+    def judge(self, key: Key, entry: Entry) -> Stored:
+        """The verdict without Redis."""
+        held = self._local.peek(key)
+        known = None if held is None else held.entry
+        refused = _refused(entry, known)
+        if refused is not None:
+            if self._believes(key, entry, known):
+                return Stored(StoreVerdict.BELIEVED, _as_floor(entry))
+            return refused
+        if known is None:
+            return Stored(StoreVerdict.FIRST, None)
+        # The words of a 404 may differ from one to the next; what they say does not.
+        same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
+        return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
+
+    def took(self, key: Key, entry: Entry) -> None:
+        """The entry was taken: what was doubted before it is not any more."""
+        doubt = self._doubts.get(key)
+        if doubt is not None and doubt.is_ended_by(entry):
+            del self._doubts[key]
+
+    def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
+        """Note an answer that was refused; if it is believed now, L1 gives way."""
+        if not _is_doubtful(entry, known):
+            return False
+        before = self._doubts.pop(key, None)
+        version = None if known is None else known.updated_at
+        doubt = doubt_of(entry) if before is None else before.after(entry, version)
+        if doubt.is_believed(self._believe_after):
+            self._local.drop(key)
+            return True
+        self._doubts[key] = doubt
+        if len(self._doubts) > _MOST:
+            del self._doubts[next(iter(self._doubts))]
+        return False
+
+
+def overrules(local: Entry, other: Entry) -> bool:
+    """Whether L1's is the later one, and the floor of the other cannot know of it: it was
+    fetched without Redis, or before Redis lost all it had."""
+    if local.epoch == other.epoch or local.digest == other.digest:
+        return False
+    return not other.supersedes(local)
+
+
+def _refused(entry: Entry, known: Entry | None) -> Stored | None:
+    if _is_above(entry, known) and entry.is_ahead:
+        return Stored(StoreVerdict.AHEAD, None if known is None else _as_floor(known))
+    if known is not None and not entry.supersedes(known):
+        return _older_than(known)
+    return None
+
+
+def _is_doubtful(entry: Entry, known: Entry | None) -> bool:
+    """Whether it was refused for its version, not for its fetch, which another has overtaken."""
+    if entry.updated_at is None:
+        return False
+    if known is None:
+        return True
+    return entry.updated_at != known.updated_at and entry.confirmed_at >= known.confirmed_at
+
+
+def _is_above(entry: Entry, known: Entry | None) -> bool:
+    if entry.updated_at is None:
+        return False
+    return known is None or known.updated_at is None or entry.updated_at > known.updated_at
+
+
+def _older_than(known: Entry) -> Stored:
+    return Stored(StoreVerdict.OLDER, _as_floor(known))
+
+
+def _as_floor(entry: Entry) -> Floor:
+    """What is known of a key's versions where only this entry is."""
+    return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.adapters.memory import MemoryStore
+from gateway.core.entry import Entry, Key
+from gateway.core.instant import Instant
+from gateway.core.status import StoreVerdict
+from gateway.flow.alone import Alone, overrules
+from tests.doubles.stored import TICKET, entry_of, held_of, version
+
+KEY = Key("p1", "trn_1")
+FAR = version(10**18)
+OLDER, AHEAD, BELIEVED = StoreVerdict.OLDER, StoreVerdict.AHEAD, StoreVerdict.BELIEVED
+
+
+def at(seconds: float, updated_at: Instant | None, epoch: str = "") -> Entry:
+    """The answer of a fetch that began then, without Redis or under that floor."""
+    return entry_of(replace(TICKET, epoch=epoch, started=TICKET.started + seconds), updated_at)
+
+
+class House:
+    """L1, and who judges by it."""
+
+    def __init__(self, known: Entry | None) -> None:
+        self.local = MemoryStore(100_000, lambda: None)
+        self.alone = Alone(self.local, 60.0)
+        if known is not None:
+            self.local.put(KEY, held_of(known))
+
+    def said(self, *entries: Entry) -> list[StoreVerdict]:
+        """The verdicts, one after the other."""
+        return [self.alone.judge(KEY, entry).verdict for entry in entries]
+
+    def refused(self, *entries: Entry) -> list[bool]:
+        """Whether Redis need not be asked."""
+        return [self.alone.refuses(KEY, entry) is not None for entry in entries]
+
+
+@pytest.mark.parametrize(("brought", "refusal"), [(version(1), OLDER), (FAR, AHEAD)])
+def test_the_third_answer_over_a_minute_is_believed(
+    brought: Instant, refusal: StoreVerdict
+) -> None:
+    """And L1 gives way."""
+    house = House(at(0, version(5)))
+
+    assert house.said(*(at(s, brought) for s in (1, 31, 62))) == [refusal, refusal, BELIEVED]
+    assert house.local.peek(KEY) is None
+
+
+def test_a_date_far_ahead_is_refused_where_nothing_is_known() -> None:
+    """And believed in the end."""
+    assert House(None).said(*(at(s, FAR) for s in (0, 30, 60))) == [AHEAD, AHEAD, BELIEVED]
+
+
+def test_a_believed_date_is_renewed() -> None:
+    """It is what is known now."""
+    assert House(at(0, FAR)).said(at(1, FAR)) == [StoreVerdict.UNCHANGED]
+
+
+def test_a_fetch_that_was_overtaken_does_not_count() -> None:
+    """Upstream went on while it was under way."""
+    house = House(at(100, version(5)))
+
+    assert house.said(*(at(s, version(1)) for s in (1, 31, 62))) == [OLDER] * 3
+
+
+def test_a_404_raises_no_doubt() -> None:
+    """It has no version; an earlier one is refused."""
+    house = House(at(100, version(5)))
+
+    assert house.said(*(at(s, None) for s in (1, 31, 62))) == [OLDER] * 3
+
+
+def test_an_answer_that_was_taken_ends_the_doubt() -> None:
+    """What is known was right."""
+    house = House(at(0, version(5)))
+    house.said(at(1, version(1)), at(31, version(1)))
+
+    house.alone.took(KEY, at(32, version(5)))
+
+    assert house.said(at(62, version(1))) == [OLDER]
+
+
+def test_an_earlier_answer_does_not_end_the_doubt() -> None:
+    """It was slow."""
+    house = House(at(0, version(5)))
+    house.said(at(1, version(1)), at(31, version(1)))
+
+    house.alone.took(KEY, at(0.5, version(5)))
+
+    assert house.said(at(62, version(1))) == [BELIEVED]
+
+
+def test_what_redis_cannot_know_of_is_given_up_in_the_end() -> None:
+    """Else a version that it lost would refuse all others for as long as L1 holds it."""
+    house = House(at(0, version(5), "before"))
+
+    assert house.refused(*(at(s, version(1), "after") for s in (1, 31, 62))) == [True, True, False]
+    assert house.local.peek(KEY) is None
+
+
+def test_what_redis_knows_of_is_for_redis_to_judge() -> None:
+    """The same epoch: its floor knows that version."""
+    house = House(at(0, version(5), "e"))
+
+    assert house.refused(at(1, version(1), "e")) == [False]
+
+
+def test_doubts_are_bounded() -> None:
+    """The oldest is forgotten, and its training believed later."""
+    house = House(None)
+    house.said(at(0, FAR), at(30, FAR))
+    for number in range(10_000):
+        house.alone.judge(Key("p1", f"other_{number}"), at(0, FAR))
+
+    assert house.said(at(60, FAR)) == [AHEAD]
+
+
+def test_l1_overrules_what_another_floor_brought_earlier() -> None:
+    """By version; the same bytes are no reason."""
+    assert overrules(at(0, version(5)), at(1, version(1), "e"))
+    assert not overrules(at(0, version(1)), at(1, version(5), "e"))
+    assert not overrules(at(2, version(5)), at(1, version(5), "e"))
