@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.wire import encode
 from gateway.core.entry import Key
-from gateway.core.status import StoreVerdict
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import RedisOperation, StoreVerdict
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version
@@ -240,6 +242,34 @@ async def test_a_doubt_goes_with_its_floor(store: RedisStore, client: Any) -> No
 
     await store.drop(KEY)
     assert 1_190_000 < client.pttl(DOUBT) <= 1_200_000
+
+
+async def test_a_belief_cut_short_leaves_nothing_disbelieved(
+    store: RedisStore, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis goes away before the body is written: the old one may not even rescue."""
+    await fill(store)
+    ticket = await store.begin(KEY)
+    entries = [
+        entry_of(replace(ticket, started=ticket.started + at), version(-1)) for at in (0, 30, 60)
+    ]
+    for entry in entries[:2]:
+        await store.store(KEY, entry, 60.0)
+    run_script, steps = Connection.run_script, iter((True, False))
+
+    async def once(*args: Any) -> Any:
+        if not next(steps):
+            raise RedisUnavailable(RedisOperation.STORE, "it went away")
+        return await run_script(*args)
+
+    monkeypatch.setattr(Connection, "run_script", once)
+    with pytest.raises(RedisUnavailable):
+        await store.store(KEY, entries[2], 60.0)
+
+    assert client.exists(BODY, DOUBT) == 0
+    found = await store.lookup(KEY)
+    assert found.floor is not None
+    assert found.floor.updated_at == version(-1)
 
 
 async def test_a_drop_of_nothing_leaves_nothing(store: RedisStore, client: Any) -> None:

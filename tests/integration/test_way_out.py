@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from gateway.app.compose import windows_of
+from gateway.settings import load
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, gateway, until
 from tests.integration.test_replicas import heard
@@ -73,6 +75,13 @@ async def test_it_is_believed_after_three_answers(
         if move == "back":
             await control.edit(ONE, "since", updated_at=datetime.now(UTC) + MOVES["back"] / 2)
             await until(lambda: all_serve("since"), patience=30.0)
+
+
+def test_the_setting_paces_the_asking_too() -> None:
+    """What is doubted is asked again in time for it."""
+    settings = load(None, {"GATEWAY_FRESHNESS__BELIEVE_AFTER": "5s"})
+
+    assert windows_of(settings).believe_after == 5.0
 
 
 @pytest.mark.parametrize("move", list(MOVES))

@@ -117,7 +117,8 @@ class Replica:
         self.observer = RecordingObserver()
         self.local = MemoryStore(1_000_000, lambda: None)
         self.local_budget = LocalBudget(clock, limit, 60.0, start_paced=False)
-        self.shared: SharedStore = Ledger(clock, epochs()) if redis is None else redis.store
+        ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
+        self.shared: SharedStore = ledger if redis is None else redis.store
         self.tiers = Tiers(self.local, self.shared, clock, windows, l1_lifetime=5.0, vary=True)
         self.outbound = Outbound(
             self.upstream,

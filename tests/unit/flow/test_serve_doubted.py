@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
-from gateway.core.status import Cause, NotStoredReason, Outcome
+from gateway.core.status import Cause, Detail, NotStoredReason, Outcome
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, STALE, Redis, Replica, minute_of, ok
@@ -155,6 +155,34 @@ async def test_a_flapping_upstream_is_never_believed(alone: Replica) -> None:
         await alone.land()
 
     assert minute_of(await alone.get()) == SEEN
+
+
+async def test_a_true_answer_ends_the_doubt_without_redis(replica: Replica, redis: Redis) -> None:
+    """As it does with Redis."""
+    redis.switch.is_up = False
+    await doubted(replica, 1)
+    await keep_asking(replica, 40)
+    replica.upstream.always = ok(SEEN)
+    await keep_asking(replica, 40)
+
+    replica.upstream.always = ok(1)
+    await keep_asking(replica, 50)
+
+    assert minute_of(await replica.get()) == SEEN
+
+
+async def test_who_waits_is_told_of_the_change(clock: FakeClock) -> None:
+    """A belief is a change like any."""
+    windows = Windows(soft_wait=60.0, stale_while_revalidate=0.0, believe_after=0.0)
+    alone = Replica(clock, windows=windows)
+    await doubted(alone, 1)
+
+    details = []
+    for _ in range(3):
+        clock.advance(2.0)
+        details.append((await alone.get()).handling.detail)
+
+    assert details == [None, None, Detail.CHANGED]
 
 
 async def test_nobody_asks_for_what_nobody_reads(alone: Replica, clock: FakeClock) -> None:

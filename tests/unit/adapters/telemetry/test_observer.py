@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import DEBUG, WARNING
 
 import pytest
 
@@ -222,3 +223,16 @@ def test_the_last_events_are_at_hand() -> None:
     assert [(each.event, each.fields["id"]) for each in telemetry.recent()] == [
         ("entry.invalidated", "a")
     ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [(NotStoredReason.FUTURE_VERSION, WARNING), (NotStoredReason.OLDER_VERSION, DEBUG)],
+)
+def test_a_date_far_ahead_is_a_warning(reason: NotStoredReason, level: int) -> None:
+    """Nothing else tells of it; the line names the training."""
+    log = ListLog()
+
+    Telemetry("1", ManualClock(), None, log).not_stored(KEY, reason)
+
+    assert log.lines == [(level, "entry.not-stored", {"reason": reason, "id": "a"})]
