@@ -117,6 +117,15 @@ class Stored:
     floor: Floor | None
 
 
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How many copies the shared store has, any of which may take its place, and how many of
+    them have what was written."""
+
+    known: int
+    acknowledged: int
+
+
 class SharedStore(Protocol):
     """L2: bodies and version floors that all replicas see.
 
@@ -158,6 +167,11 @@ class SharedStore(Protocol):
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Raise the generation of every key (of a partition) and remove the bodies, which
         `soft` keeps for rescue; how many keys."""
+        ...
+
+    async def secure(self, patience: float) -> Copies | None:
+        """Wait until all that was written so far stands in each copy of the store as well, so
+        many seconds at most; None where it has no copies."""
         ...
 
 
@@ -271,10 +285,15 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """How many replicas are known, this one included, and how many have done as told."""
+    """How many replicas are known, this one included, and how many have done as told.
+
+    `copies` are those of the shared store, where it has any: an order that one of them does not
+    have is undone when that one takes over.
+    """
 
     known: int
     confirmed: int
+    copies: Copies | None = None
 
 
 class Bus(Protocol):

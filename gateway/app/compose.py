@@ -183,11 +183,10 @@ def _shared(
 def _bus(
     settings: Settings, clock: SystemClock, telemetry: Telemetry, redis: Connection | None
 ) -> Bus:
-    if redis is None or settings.redis.url is None:
+    if redis is None:
         return AloneBus()
     return RedisBus(
         redis,
-        settings.redis.url.reveal(),
         settings.redis.prefix,
         clock,
         telemetry,

@@ -142,7 +142,9 @@ async def _living(house: House) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(house.lag.watch())]
         if house.redis is not None:
-            await house.redis.check()  # once before the first request, at most redis.timeout
+            await (
+                house.redis.check()
+            )  # once before the first request, redis.timeout each for it and its sentinels
             tasks.append(group.create_task(house.redis.run()))
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))

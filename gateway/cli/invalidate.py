@@ -39,7 +39,8 @@ def invalidate(
     """Make what is stored of trainings invalid, in every partition and every replica.
 
     The next answer of each is fetched. TIME is that of a version, such as
-    2026-01-31T12:00:00Z, with an offset. Exit code 3 where not all replicas confirmed.
+    2026-01-31T12:00:00Z, with an offset. Exit code 3 where not all replicas confirmed, those of
+    Redis included.
     """
     words: dict[str, object] = {"ids": training_ids}
     if updated_at is not None:
@@ -73,7 +74,7 @@ def purge(
     """Make everything that is stored invalid, in every replica.
 
     Each training is then fetched anew, within the upstream's limit: --soft keeps what there is
-    as a rescue. Exit code 3 where not all replicas confirmed.
+    as a rescue. Exit code 3 where not all replicas confirmed, those of Redis included.
     """
     plane = Admin(admin, token)
     if not yes and sys.stdin.isatty():
@@ -96,9 +97,10 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
         receipt = msgspec.json.decode(answer.content, type=Receipt)
     except msgspec.DecodeError:
         plane.is_something_else(answer.status_code)
-    replicas = receipt.replicas
-    click.echo(
-        answer.text if as_json else f"{replicas.confirmed} of {replicas.known} replicas confirmed"
-    )
+    replicas, redis = receipt.replicas, receipt.redis
+    said = f"{replicas.confirmed} of {replicas.known} replicas confirmed"
+    if redis is not None:
+        said += f", {redis.acknowledged} of {redis.replicas} of Redis"
+    click.echo(answer.text if as_json else said)
     if not receipt.is_complete:
         complain([f"{plane.address}: {receipt.detail}"], NOT_BY_ALL)

@@ -1,12 +1,13 @@
 """What is outdated: events in, generations up, L1 entries out, the others told.
 
-Redis first, then this replica, then the others: whoever asks after the confirmation finds
-nothing older anywhere, and no fetch that was under way can bring it back.
+Redis first, with its copies, then this replica, then the others: whoever asks after the
+confirmation finds nothing older anywhere, and no fetch that was under way can bring it back.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final, assert_never
 
 from gateway.core.entry import Key
@@ -18,6 +19,9 @@ from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
 # Seconds in which replicas confirm; one that does not is bounded by `l1.lifetime`.
 _PATIENCE: Final = 1.0
+
+# Seconds in which copies of Redis acknowledge, which they do within a round trip.
+_COPYING: Final = 0.25
 
 
 class Invalidation:
@@ -53,8 +57,9 @@ class Invalidation:
         return await self._everywhere(Notice(NoticeKind.PURGED, partition=partition, soft=soft))
 
     async def _everywhere(self, notice: Notice) -> Confirmations:
+        copies = await self._shared.secure(_COPYING)
         self.apply(notice)
-        return await self._bus.confirm(notice, _PATIENCE)
+        return replace(await self._bus.confirm(notice, _PATIENCE), copies=copies)
 
     def apply(self, notice: Notice) -> None:
         """Do here what the notice says; applying one twice or late does no harm."""

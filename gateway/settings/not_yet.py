@@ -19,7 +19,7 @@ from gateway.settings.words import (
 )
 
 _ABSENT = "is not in this release yet"
-_REDIS_ABSENT = ("redis+sentinel://", "redis+cluster://")
+_CLUSTER = "redis+cluster://"
 
 
 def not_yet(settings: Settings) -> Iterator[Fault]:
@@ -28,9 +28,9 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
         if chosen(settings) is value:
             yield Fault(name, f'"{value}" {_ABSENT}', wanted)
     url = settings.redis.url
-    if url is not None and url.reveal().startswith(_REDIS_ABSENT):
-        scheme = url.reveal().partition("://")[0]
-        yield Fault("redis.url", f"{scheme}:// {_ABSENT}", "redis://, rediss:// or unix://")
+    if url is not None and url.reveal().startswith(_CLUSTER):
+        wanted = "redis://, rediss://, unix:// or redis+sentinel://"
+        yield Fault("redis.url", f"{_CLUSTER} {_ABSENT}", wanted)
 
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (

@@ -201,7 +201,8 @@ class RedisSettings(Section):
     url: RedisUrl = Field(
         default=None,
         description="redis://, rediss://, unix://, redis+sentinel://host,host/name or "
-        "redis+cluster://; unset: one process, which holds everything itself",
+        "redis+cluster://; ?ssl_ca_certs=/path/ca.pem for TLS; unset: one process, which holds "
+        "everything itself",
     )
     prefix: Prefix = Field(default="gateway", description="the beginning of every key")
     timeout: PositiveDuration = Field(default=0.05, description="how long one answer may take")

@@ -46,17 +46,31 @@ class Replicas(msgspec.Struct, frozen=True):
     confirmed: int
 
 
+class Redis(msgspec.Struct, frozen=True):
+    """How many replicas Redis has, and how many of them have the order."""
+
+    replicas: int
+    acknowledged: int
+
+
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to an order; the last two where not all replicas confirmed."""
+    """The answer to an order: `redis` where it has replicas, the last two where not all of
+    them, or not all of our own, have confirmed."""
 
     replicas: Replicas
+    redis: Redis | None = None
     bounded_by: str | None = None
     detail: str | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether no replica answers with what was older."""
-        return self.replicas.confirmed >= self.replicas.known
+        """Whether no replica answers with what was older, whatever happens to Redis."""
+        return self.replicas.confirmed >= self.replicas.known and self.is_secured
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether a failover of Redis cannot undo the order."""
+        return self.redis is None or self.redis.acknowledged >= self.redis.replicas
 
 
 class _Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,15 +107,35 @@ def purge_order(body: bytes) -> PurgeOrder:
 
 def receipt_of(confirmations: Confirmations) -> Receipt:
     """What is answered: the count, and what follows where a replica did not confirm."""
-    known, confirmed = confirmations.known, confirmations.confirmed
-    replicas = Replicas(known, confirmed)
-    if confirmed >= known:
-        return Receipt(replicas)
-    detail = (
-        f"{confirmed} of {known} replicas confirmed in time; the others may answer with what they "
-        "hold until they have asked Redis again, which they do within l1.lifetime"
+    copies = confirmations.copies
+    receipt = Receipt(
+        Replicas(confirmations.known, confirmations.confirmed),
+        None if copies is None else Redis(copies.known, copies.acknowledged),
     )
-    return Receipt(replicas, "l1.lifetime", detail)
+    if receipt.is_complete:
+        return receipt
+    # What a failover brings back is as fresh as it was, which outlasts any replica's doubt.
+    bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
+    return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
+
+
+def _detail(receipt: Receipt) -> str:
+    """What follows from a receipt that is not complete."""
+    replicas, redis = receipt.replicas, receipt.redis
+    parts = []
+    if replicas.confirmed < replicas.known:
+        parts.append(
+            f"{replicas.confirmed} of {replicas.known} replicas confirmed in time; the others may "
+            "answer with what they hold until they have asked Redis again, which they do within "
+            "l1.lifetime"
+        )
+    if redis is not None and not receipt.is_secured:
+        parts.append(
+            f"{redis.acknowledged} of {redis.replicas} replicas of Redis acknowledged in time; "
+            "should another take over now, it may not know of the order, and what was older may "
+            "be answered with as fresh until freshness.lifetime has passed: repeat the order"
+        )
+    return "; ".join(parts)
 
 
 def _read(body: bytes, kind: type[_Words], form: str) -> _Words:

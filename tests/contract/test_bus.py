@@ -185,7 +185,7 @@ async def test_without_redis_nothing_can_be_told() -> None:
     """Both ways of telling raise, and listening waits until it is cancelled."""
     url = f"redis://127.0.0.1:{free_port()}"
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=0.5)
-    bus = RedisBus(connection, url, "gateway", RealClock(), RecordingObserver(), replica="a")
+    bus = RedisBus(connection, "gateway", RealClock(), RecordingObserver(), replica="a")
     listening = asyncio.create_task(bus.listen(lambda _: None, lambda: None))
     await asyncio.sleep(0.3)
 
@@ -220,4 +220,4 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
     connection = Connection(url, RealClock(), RecordingObserver())
 
     with pytest.raises(ValueError, match="no name"):
-        RedisBus(connection, url, "gateway", RealClock(), RecordingObserver(), replica=name)
+        RedisBus(connection, "gateway", RealClock(), RecordingObserver(), replica=name)

@@ -35,7 +35,7 @@ class Hearer:
         clock = RealClock()
         self.connection = Connection(url, clock, self.observer, timeout=timeout)
         self.bus = RedisBus(
-            self.connection, url, PREFIX, clock, self.observer, replica=name, heartbeat=heartbeat
+            self.connection, PREFIX, clock, self.observer, replica=name, heartbeat=heartbeat
         )
         self.applied: list[Notice] = []
         self.gaps = 0

@@ -7,7 +7,7 @@ import asyncio
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import Purpose
-from gateway.ports import Budget, BudgetView, Found, SharedStore, Stored
+from gateway.ports import Budget, BudgetView, Copies, Found, SharedStore, Stored
 
 
 class Switch:
@@ -83,6 +83,10 @@ class SwitchedStore:
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         self._switch.pass_on("purge")
         return await self._store.purge(partition, soft=soft)
+
+    async def secure(self, patience: float) -> Copies | None:
+        self._switch.pass_on("secure")
+        return await self._store.secure(patience)
 
 
 class SwitchedBudget:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gateway.adapters.ledger import Ledger
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.status import StoreVerdict
-from gateway.ports import Clock, Found, Stored
+from gateway.ports import Clock, Copies, Found, Stored
 
 
 class InMemoryShared:
@@ -19,6 +19,7 @@ class InMemoryShared:
         self._entropy = entropy
         self._floors = Ledger(clock, entropy)
         self._bodies: dict[Key, Entry] = {}
+        self.copies: Copies | None = None
 
     @property
     def is_up(self) -> bool:
@@ -72,3 +73,6 @@ class InMemoryShared:
             for key in [key for key in self._bodies if partition in (None, key.partition)]:
                 del self._bodies[key]
         return await self._floors.purge(partition, soft=soft)
+
+    async def secure(self, patience: float) -> Copies | None:
+        return self.copies

@@ -31,8 +31,7 @@ async def ask(connection: Connection, *command: str) -> Any:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("redis+sentinel://a,b/main", "not yet supported"),
-        ("redis+cluster://a", "not yet supported"),
+        ("redis+cluster://a", "reached by one of"),
         ("http://secret@a", "redis://"),
         ("", "redis://"),
     ],

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from gateway.adapters.redis.route import Route
 from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
 from tests.servers import HOST, RedisServer, free_port
 
@@ -21,7 +22,7 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 def subscribed(url: str) -> Subscription:
     """To two channels."""
-    return Subscription(url, ("one", "two"), PATIENCE)
+    return Subscription(Route(url, PATIENCE), ("one", "two"), PATIENCE)
 
 
 async def test_messages_of_both_channels_arrive(redis_server: RedisServer) -> None:
@@ -66,6 +67,29 @@ async def test_a_hung_redis_is_noticed(own_redis: RedisServer) -> None:
             await subscription.message()
 
         assert PATIENCE < time.monotonic() - began < 2 * PATIENCE + BUSY
+
+
+class Moving(Route):
+    """A way that leads elsewhere from a moment on."""
+
+    found: tuple[str, int] | None = None
+
+    @property
+    def master(self) -> tuple[str, int] | None:
+        return self.found
+
+
+async def test_a_former_master_is_left(redis_server: RedisServer) -> None:
+    """However well it answers: what the others tell is told at the new one."""
+    route = Moving(redis_server.url, PATIENCE)
+    async with Subscription(route, ("one", "two"), PATIENCE) as subscription:
+        waiting = asyncio.create_task(subscription.message())
+        await asyncio.sleep(2 * PATIENCE)
+        assert not waiting.done()
+
+        route.found = (HOST, 1)
+        with pytest.raises(SubscriptionLost, match="moved"):
+            await waiting
 
 
 async def test_nobody_there_is_no_subscription() -> None:

@@ -16,7 +16,7 @@ from gateway.core.doubt import Doubt, doubt_of
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
-from gateway.ports import Clock, Found, Stored
+from gateway.ports import Clock, Copies, Found, Stored
 
 
 class _Last(Enum):
@@ -206,6 +206,10 @@ class Ledger:
         for record in records:
             record.forget()
         return len(records)
+
+    async def secure(self, patience: float) -> Copies | None:
+        """There is no other than this one."""
+        return None
 
     def _records(self, wanted: Callable[[Key], bool]) -> list[_Record]:
         """Those of the wanted keys; the order of the others stays."""

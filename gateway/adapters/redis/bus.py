@@ -53,7 +53,6 @@ class RedisBus:
     def __init__(
         self,
         connection: Connection,
-        url: str,
         prefix: str,
         clock: Clock,
         observer: Observer,
@@ -65,7 +64,6 @@ class RedisBus:
         if not is_replica(replica):
             raise ValueError(f"no name for a replica: {replica!r}")
         self._connection = connection
-        self._url = url
         self._clock = clock
         self._observer = observer
         self._replica = replica
@@ -168,7 +166,7 @@ class RedisBus:
     async def _follow(self, apply: Apply, gap: Gap) -> None:
         """Hear until the subscription is lost."""
         channels = (self._channel, self._answers_to(self._replica))
-        async with Subscription(self._url, channels, self._heartbeat) as subscription:
+        async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # Subscribed, then counted, then the gap: what was told before the count is covered
             # by the gap, what is told after it is heard or leaves a hole.
             self._holes.start(await self._beat())

@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import redis.asyncio as driver
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError as WrongPassword
-from redis.exceptions import ConnectionError as ConnectionFault
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
-from redis.retry import Retry
 
+from gateway.adapters.redis.route import Route, why
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Clock, Observer
@@ -30,8 +27,6 @@ T = TypeVar("T")
 # Raised while what Redis sent is read: no bytes of its may pass for an error of our own.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-_SCHEMES = ("redis://", "rediss://", "unix://")
-_NOT_YET = ("redis+sentinel://", "redis+cluster://")
 _LUA = Path(__file__).parent / "lua"
 
 
@@ -74,7 +69,8 @@ class Connection:
         look_every_while_away: float = 0.5,
     ) -> None:
         """`timeout` in seconds holds for a whole operation. Raises ValueError for a bad URL."""
-        self._client = _client(url, timeout, connections)
+        self.route = Route(url, timeout)
+        self._client = driver.Redis.from_pool(self.route.pool(timeout, connections))
         self._clock = clock
         self._observer = observer
         self._timeout = timeout
@@ -96,6 +92,7 @@ class Connection:
 
     async def reach(self) -> None:
         """Ask once for an answer; raises RedisUnavailable with the reason."""
+        await self._find_master()
         await self._attempt(RedisOperation.PING, self._look)
 
     async def check(self) -> bool:
@@ -112,17 +109,23 @@ class Connection:
         self._up = False
         with suppress(RedisError, OSError):
             await self._client.aclose()
+            await self.route.close()
 
     async def execute(
-        self, operation: RedisOperation, command: Callable[[driver.Redis], Awaitable[T]]
+        self,
+        operation: RedisOperation,
+        command: Callable[[driver.Redis], Awaitable[T]],
+        *,
+        asked_to_wait: float = 0.0,
     ) -> T:
         """What the command brings; raises RedisUnavailable, at once while Redis is away.
 
-        `command` also reads the reply: what it cannot read is a failure of Redis.
+        `command` also reads the reply: what it cannot read is a failure of Redis. It may take
+        the timeout, and the seconds that Redis is asked to wait before it answers.
         """
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
-        return await self._attempt(operation, command)
+        return await self._attempt(operation, command, asked_to_wait)
 
     async def run_script(
         self,
@@ -164,22 +167,25 @@ class Connection:
         await self.execute(operation, command)
 
     async def _attempt(
-        self, operation: RedisOperation, command: Callable[[driver.Redis], Awaitable[T]]
+        self,
+        operation: RedisOperation,
+        command: Callable[[driver.Redis], Awaitable[T]],
+        asked_to_wait: float = 0.0,
     ) -> T:
         started = self._clock.monotonic()
         try:
             # The one deadline there is: connecting, waiting for a free connection, all.
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout + asked_to_wait):
                 result = await command(self._client)
         except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
             self._failed(operation, fault)
-            raise RedisUnavailable(operation, _why(fault)) from fault
+            raise RedisUnavailable(operation, why(fault)) from fault
         self._observer.redis_timed(operation, self._clock.monotonic() - started)
         return result
 
     def _failed(self, operation: RedisOperation, fault: Exception) -> None:
         """A refused command is a fault, but Redis is there; one that became a replica is not."""
-        self._observer.redis_failed(operation, _why(fault))
+        self._observer.redis_failed(operation, why(fault))
         refused = isinstance(fault, ResponseError) and not isinstance(fault, ReadOnlyError)
         if not refused or operation is RedisOperation.PING:
             self._move(False)
@@ -195,44 +201,33 @@ class Connection:
         async with client.pipeline(transaction=False) as pipe:
             pipe.ping()
             pipe.execute_command("TIME")
-            _, time = await pipe.execute()
+            pipe.execute_command("ROLE")
+            pong, time, role = await pipe.execute(raise_on_error=False)
+        for refused in (pong, time):
+            if isinstance(refused, Exception):
+                raise refused
         self._heard(time, sent)
+        # Who may not ask for the role gets an error in its place, and finds out by writing.
+        if not isinstance(role, Exception) and role[0] != b"master":
+            raise ReadOnlyError
 
     def _heard(self, reply: Sequence[Any], sent: float) -> None:
         seconds = int(reply[0]) + int(reply[1]) / 1_000_000
         self._on_time(seconds, self._clock.monotonic() - sent)
 
+    async def _find_master(self) -> None:
+        """Where sentinels have to be asked, their patience is beside that of the operation."""
+        try:
+            moved = await self.route.find()
+        except (OSError, RedisError) as fault:
+            self._failed(RedisOperation.PING, fault)
+            raise RedisUnavailable(RedisOperation.PING, why(fault)) from fault
+        if moved:
+            pool: Any = self._client.connection_pool
+            await pool.update_active_connections_for_reconnect()
+            await self._drop_idle()
+
     async def _drop_idle(self) -> None:
         """What was connected before Redis went away is connected to nobody."""
         with suppress(RedisError, OSError):
             await self._client.connection_pool.disconnect(inuse_connections=False)
-
-
-def _why(fault: Exception) -> str:
-    """What happened, for an operator. What Redis itself said may hold what it was sent; only
-    of connecting and of credentials, where it does not, the words are passed on."""
-    name = type(fault).__name__
-    told = isinstance(fault, ConnectionFault | OSError | WrongPassword) and str(fault)
-    return f"{name}: {told}" if told else name
-
-
-def _client(url: str, timeout: float, connections: int) -> driver.Redis:
-    if url.startswith(_NOT_YET):
-        raise ValueError(f"{url.partition('://')[0]}:// is not yet supported")
-    if not url.startswith(_SCHEMES):
-        raise ValueError(f"a Redis is reached by one of {', '.join(_SCHEMES)}")
-    pool = driver.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=None,
-        # No limit for a single read or write: `_attempt` has one for all together, and a
-        # connection whose command is cancelled is closed, its late reply with it.
-        socket_timeout=None,
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        # RESP2 and no introduction: a new connection costs no round trip beyond AUTH.
-        protocol=2,
-        driver_info=None,
-    )
-    return driver.Redis.from_pool(pool)

@@ -14,6 +14,7 @@ from typing import Any
 import redis.asyncio as driver
 
 from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.gathering import Gathering
 from gateway.adapters.redis.wire import (
     EnvelopeRefused,
@@ -28,7 +29,7 @@ from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import RedisOperation, StoreVerdict
-from gateway.ports import Found, Observer, Stored
+from gateway.ports import Copies, Found, Observer, Stored
 
 _PURGED_AT_ONCE = 100
 _SCANNED_AT_ONCE = 500
@@ -172,6 +173,10 @@ class RedisStore:
             await self._drop_all(new, soft=soft)
             if cursor == 0:
                 return len(keys)
+
+    async def secure(self, patience: float) -> Copies | None:
+        """Wait for Redis' replicas; see copies.py."""
+        return await secured(self._connection, self._names.mark, patience)
 
     async def close(self) -> None:
         """Give up look-ups under way; the connection is closed by its owner."""

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
-import redis.asyncio as driver
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
+
+from gateway.adapters.redis.route import Route
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
@@ -32,10 +31,14 @@ class Subscription:
 
     `patience` in seconds bounds connecting and subscribing together; after as long a silence
     Redis is asked for a sign of life, and after as long again the connection counts as dead.
+    So it does once another master was found, however well the former one may answer.
     """
 
-    def __init__(self, url: str, channels: Sequence[str], patience: float) -> None:
-        self._connection = _connection(url, patience)
+    def __init__(self, route: Route, channels: Sequence[str], patience: float) -> None:
+        self._route = route
+        self._master = route.master
+        # The driver's bare connection: its PubSub would reconnect without telling.
+        self._connection = route.connection(patience)
         self._channels = channels
         self._patience = patience
 
@@ -72,6 +75,8 @@ class Subscription:
     async def _read(self) -> Any:
         with _ours():
             reply: Any = await self._connection.read_response(timeout=self._patience)
+            if self._route.master != self._master:
+                raise SubscriptionLost("moved")
             if reply is not None:
                 return reply
             async with asyncio.timeout(self._patience):
@@ -81,20 +86,6 @@ class Subscription:
     async def _close(self) -> None:
         with suppress(RedisError, OSError):
             await self._connection.disconnect(nowait=True)
-
-
-def _connection(url: str, patience: float) -> Any:
-    """The driver's bare connection: its PubSub would reconnect without telling."""
-    pool: Any = driver.ConnectionPool.from_url(
-        url,
-        socket_timeout=None,
-        socket_connect_timeout=patience,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        protocol=2,
-        driver_info=None,
-    )
-    return pool.make_connection()
 
 
 @contextmanager

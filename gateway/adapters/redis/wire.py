@@ -75,6 +75,11 @@ class Names:
         """Where the last invalidations in every partition stand."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
+    @property
+    def mark(self) -> str:
+        """What is written to learn how far the copies of Redis have come."""
+        return f"{self.prefix}:{{bus}}:mark"
+
     def floors(self, partition: str | None) -> str:
         """The glob of all floors, or of a partition's."""
         tail = "*" if partition is None else _escaped(partition)

@@ -11,7 +11,7 @@ from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.policy import Windows
 from gateway.core.status import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.serve import Answer
-from gateway.ports import Confirmations, Notice
+from gateway.ports import Confirmations, Copies, Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, says
@@ -222,6 +222,19 @@ async def test_a_replica_that_hears_nothing_is_bounded(pair: Pair) -> None:
     pair.clock.advance(5.0)
 
     assert confirmed == Confirmations(known=2, confirmed=1)
+    assert minute_of(await asks_upstream(pair.other, 2)) == 2
+
+
+@pytest.mark.parametrize("acknowledged", [0, 1])
+async def test_what_a_copy_of_redis_lacks_is_told(pair: Pair, acknowledged: int) -> None:
+    """The order is carried out all the same, here and there."""
+    await pair.warm(1)
+    pair.redis.memory.copies = Copies(1, acknowledged)
+
+    invalidated = await pair.one.invalidation.invalidate((KEY.training_id,), None)
+    purged = await pair.one.invalidation.purge(None, soft=False)
+
+    assert invalidated == purged == Confirmations(2, 2, Copies(1, acknowledged))
     assert minute_of(await asks_upstream(pair.other, 2)) == 2
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest
 from gateway.core.instant import parse_instant
-from gateway.ports import Confirmations
+from gateway.ports import Confirmations, Copies
 from gateway.web.orders import (
     MAX_IDS,
     InvalidateOrder,
@@ -152,6 +152,29 @@ def test_a_receipt_counts_the_replicas() -> None:
 
     assert receipt.is_complete
     assert json.loads(msgspec.json.encode(receipt)) == {"replicas": {"known": 3, "confirmed": 3}}
+
+
+def test_a_receipt_counts_the_replicas_of_redis() -> None:
+    """Where it has any: they have the order, and a failover cannot undo it."""
+    receipt = receipt_of(Confirmations(known=3, confirmed=3, copies=Copies(2, 2)))
+
+    assert receipt.is_complete
+    assert json.loads(msgspec.json.encode(receipt)) == {
+        "replicas": {"known": 3, "confirmed": 3},
+        "redis": {"replicas": 2, "acknowledged": 2},
+    }
+
+
+@pytest.mark.parametrize("confirmed", [2, 3])
+def test_a_receipt_says_what_a_failover_may_undo(confirmed: int) -> None:
+    """A replica of Redis lacks the order: what may come back, and what to do."""
+    receipt = receipt_of(Confirmations(known=3, confirmed=confirmed, copies=Copies(2, 1)))
+
+    assert not receipt.is_complete
+    assert receipt.bounded_by == "freshness.lifetime"
+    assert receipt.detail is not None
+    assert "1 of 2 replicas of Redis acknowledged" in receipt.detail
+    assert ("2 of 3 replicas confirmed" in receipt.detail) is (confirmed == 2)
 
 
 def test_a_receipt_says_what_bounds_the_rest() -> None:

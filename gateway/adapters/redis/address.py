@@ -1,0 +1,166 @@
+"""The address of a Redis, read from its URL: what is asked of whom, without asking.
+
+Lives here: schemes, parameters, and what is wrong with a URL, said without repeating a part of
+it: any of them may hold a password. What is made of an address is the business of route.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from redis.asyncio.connection import parse_url
+
+SENTINEL: Final = "redis+sentinel"
+_SCHEMES: Final = ("redis", "rediss", "unix", SENTINEL)
+_SENTINEL_PORT: Final = 26379
+
+_TLS: Final = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_password",
+    "ssl_check_hostname",
+    "ssl_cert_reqs",
+)
+# Waiting, retrying and pooling are the gateway's own to decide: redis.timeout holds for all.
+_ALWAYS: Final = ("db", "username", "password", "client_name")
+_OF_SENTINELS: Final = ("ssl", "sentinel_username", "sentinel_password")
+_YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Sentinels, by host and port, the name of the master that they know, and our name there."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    master: str
+    options: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a Redis is, in the driver's words.
+
+    `options` are of each connection, `tls` those of its certificates (None: without TLS);
+    `watched` where sentinels say which host is the master.
+    """
+
+    scheme: str
+    options: dict[str, Any] = field(repr=False)
+    tls: dict[str, Any] | None = field(repr=False)
+    watched: Watched | None
+
+
+def read_address(url: str) -> Address:
+    """The address that the URL says; raises ValueError with what is wrong with it."""
+    parts = _split(url)
+    if parts.scheme not in _SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        raise ValueError(f"a Redis is reached by one of {known}")
+    query = _query(parts)
+    tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
+    _refuse_strangers(query, parts.scheme, tls=tls)
+    options = _options(parts, query, tls=tls)
+    certificates: dict[str, Any] = {each: options.pop(each) for each in _TLS if each in options}
+    if "ssl_check_hostname" in certificates:
+        certificates["ssl_check_hostname"] = _yes_or_no(query, "ssl_check_hostname", True)
+    if certificates.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
+        raise ValueError("ssl_cert_reqs has to be required, optional or none")
+    watched = _watched(parts, query) if parts.scheme == SENTINEL else None
+    return Address(parts.scheme, options, certificates if tls else None, watched)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port if "," not in parts.netloc else None
+    except ValueError:
+        # Not `from`: its message quotes the URL.
+        raise ValueError("its host or port cannot be read") from None
+    return parts
+
+
+def _query(parts: SplitResult) -> dict[str, str]:
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    query = dict(pairs)
+    if len(query) < len(pairs):
+        raise ValueError("names a parameter twice")
+    return query
+
+
+def _yes_or_no(query: dict[str, str], name: str, default: bool) -> bool:
+    if name not in query:
+        return default
+    meant = _YES_OR_NO.get(query[name].lower())
+    if meant is None:
+        raise ValueError(f"{name} has to be true or false")
+    return meant
+
+
+def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
+    """A parameter that does nothing would be a promise that nobody keeps."""
+    known = (*_ALWAYS, *_TLS, *_OF_SENTINELS)
+    for place, (name, value) in enumerate(query.items(), start=1):
+        if name not in known:
+            # By its place: a password that was not percent-encoded may stand there.
+            raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
+        if not value:
+            raise ValueError(f"{name} is empty")
+        if name in _OF_SENTINELS and scheme != SENTINEL:
+            raise ValueError(f"{name} is for {SENTINEL}:// alone")
+        if name in _TLS and not tls:
+            raise ValueError(f"{name} is for TLS: rediss://, or {SENTINEL}:// with ssl=true")
+
+
+def _options(parts: SplitResult, query: dict[str, str], *, tls: bool) -> dict[str, Any]:
+    """In the words of the driver, who also knows how they are percent-encoded."""
+    url = parts
+    if parts.scheme == SENTINEL:
+        userinfo = parts.netloc.rpartition("@")[0]
+        db = _path(parts)[1]
+        url = parts._replace(scheme="redis", netloc=f"{userinfo}@master", path=f"/{db}")
+    try:
+        options: dict[str, Any] = dict(parse_url(url.geturl()))
+    except ValueError:
+        raise ValueError("its number of a database is none") from None
+    options.pop("connection_class", None)
+    for name in _OF_SENTINELS:
+        options.pop(name, None)
+    if parts.scheme == SENTINEL:
+        del options["host"]
+    return options
+
+
+def _path(parts: SplitResult) -> tuple[str, str]:
+    """The name of the master and the number of the database, which may be missing."""
+    name, _, db = parts.path.removeprefix("/").partition("/")
+    return unquote(name), db
+
+
+def _watched(parts: SplitResult, query: dict[str, str]) -> Watched:
+    name, db = _path(parts)
+    if not name:
+        raise ValueError(f"names no master: {SENTINEL}://host,host/name")
+    if db and not db.isdecimal():
+        raise ValueError("its number of a database is none")
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    options = {
+        each.removeprefix("sentinel_"): query[each]
+        for each in ("sentinel_username", "sentinel_password")
+        if each in query
+    }
+    return Watched(tuple(_host(each) for each in hosts), name, options)
+
+
+def _host(text: str) -> tuple[str, int]:
+    try:
+        one = urlsplit(f"//{text}")
+        host, port = one.hostname, one.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        raise ValueError("one of its sentinels is no host:port") from None
+    return host, port or _SENTINEL_PORT

@@ -1,0 +1,146 @@
+"""How a Redis is reached: the one place that makes the driver's connections, for every scheme.
+
+Lives here: TLS, and what of a fault may be told. Which host is the master, where sentinels say
+so, is the business of sentinels.py; when Redis counts as away that of connection.py.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio as driver
+from redis.asyncio.connection import RedisSSLContext, UnixDomainSocketConnection
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionFault
+from redis.retry import Retry
+
+from gateway.adapters.redis.address import Address, Watched, read_address
+from gateway.adapters.redis.sentinels import Sentinels
+
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+# No limit for a single read or write: whoever asks has one for all together, and a connection
+# whose command is cancelled is closed, its late reply with it. RESP2 and no introduction: a new
+# connection costs no round trip beyond AUTH.
+_OURS: dict[str, Any] = {
+    "socket_timeout": None,
+    "retry": Retry(NoBackoff(), 0),
+    "health_check_interval": 0,
+    "protocol": 2,
+    "driver_info": None,
+}
+
+
+class Route:
+    """The way to the Redis of a URL.
+
+    Where sentinels watch it they are asked by `find` alone: whoever connects goes to the master
+    that was found last, and waits for no sentinel.
+    """
+
+    def __init__(self, url: str, patience: float) -> None:
+        """`patience` in seconds is for each sentinel. Raises ValueError for a bad URL."""
+        address = read_address(url)
+        tls = None if address.tls is None else {"tls": _context(address.tls)}
+        self._class = _class_of(address)
+        self._options = {**address.options, **_OURS, **(tls or {})}
+        self._sentinels: Sentinels | None = None
+        if address.watched is not None:
+            self._sentinels = _sentinels(address.watched, tls, patience)
+            self._options["connection_pool"] = self._sentinels
+
+    @property
+    def master(self) -> tuple[str, int] | None:
+        """Which host is the master, where sentinels said so; it changes when the master does."""
+        return None if self._sentinels is None else self._sentinels.master
+
+    async def find(self) -> bool:
+        """Ask the sentinels, if there are any, for the master; whether it is another one now.
+
+        Raises the driver's ConnectionError while none is known.
+        """
+        return self._sentinels is not None and await self._sentinels.find()
+
+    def pool(self, patience: float, connections: int) -> driver.BlockingConnectionPool:
+        """Connections to the master, no more than so many; whoever finds none free waits."""
+        return driver.BlockingConnectionPool(
+            connection_class=self._class,
+            max_connections=connections,
+            timeout=None,
+            socket_connect_timeout=patience,
+            **self._options,
+        )
+
+    def connection(self, patience: float) -> Any:
+        """One connection by itself, not yet connected."""
+        return self._class(socket_connect_timeout=patience, **self._options)
+
+    async def close(self) -> None:
+        """Close what is open to the sentinels."""
+        if self._sentinels is not None:
+            await self._sentinels.close()
+
+
+def why(fault: Exception) -> str:
+    """What happened, for an operator. What Redis itself said may hold what it was sent; only
+    of connecting and of credentials, where it does not, the words are passed on."""
+    name = type(fault).__name__
+    told = isinstance(fault, ConnectionFault | OSError) and str(fault)
+    return f"{name}: {told}" if told else name
+
+
+class _Certified:
+    """Its certificates were read at the start, not while somebody waits for a connection."""
+
+    def __init__(self, *, tls: RedisSSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = tls
+
+
+class _Tls(_Certified, driver.SSLConnection):
+    """Over TLS."""
+
+
+class _MasterTls(_Certified, SentinelManagedSSLConnection):
+    """Over TLS, to the master."""
+
+
+def _class_of(address: Address) -> Any:
+    if address.watched is not None:
+        return SentinelManagedConnection if address.tls is None else _MasterTls
+    if address.scheme == "unix":
+        return UnixDomainSocketConnection
+    return driver.Connection if address.tls is None else _Tls
+
+
+def _context(options: dict[str, Any]) -> RedisSSLContext:
+    """Raises ValueError for what cannot be read, by the parameter's name."""
+    for name in _FILES:
+        try:
+            if name in options:
+                Path(options[name]).read_bytes()
+        except OSError as fault:
+            raise ValueError(f"{name} cannot be read: {fault.strerror}") from fault
+    words = {name.removeprefix("ssl_"): value for name, value in options.items()}
+    context = RedisSSLContext(**{"cert_reqs": "required", "check_hostname": True, **words})
+    try:
+        context.get()
+    except ssl.SSLError as fault:
+        raise ValueError(f"its certificates cannot be used: {fault.reason}") from fault
+    return context
+
+
+def _sentinels(watched: Watched, tls: dict[str, Any] | None, patience: float) -> Sentinels:
+    options = {**watched.options, **_OURS, **(tls or {}), "socket_connect_timeout": patience}
+    kind = driver.Connection if tls is None else _Tls
+    pools = {
+        f"{host}:{port}": driver.ConnectionPool(
+            connection_class=kind, host=host, port=port, **options
+        )
+        for host, port in watched.sentinels
+    }
+    clients = {name: driver.Redis.from_pool(pool) for name, pool in pools.items()}
+    return Sentinels(clients, watched.master, patience)

@@ -1,0 +1,55 @@
+"""Whether Redis' own replicas have what was promised, and what is said where they have not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.copies import secured
+from gateway.ports import Copies
+from tests.doubles.clocks import RealClock
+from tests.doubles.observer import RecordingObserver
+from tests.redis_servers import copied
+from tests.servers import RedisServer
+
+MARK = "gateway:{bus}:mark"
+
+
+async def counted(url: str, patience: float = 5.0) -> Copies | None:
+    """What is said on that Redis."""
+    connection = Connection(url, RealClock(), RecordingObserver(), timeout=5.0)
+    assert await connection.check()
+    try:
+        return await secured(connection, MARK, patience)
+    finally:
+        assert connection.is_up
+        await connection.close()
+
+
+async def test_a_redis_by_itself_has_none(redis_server: RedisServer) -> None:
+    """There is nothing to wait for, and nothing to say."""
+    assert await counted(redis_server.url) is None
+
+
+async def test_a_copy_in_step_has_it_all(own_redis: RedisServer, tmp_path: Path) -> None:
+    """It acknowledges the mark, and so all that was written before it."""
+    with copied(own_redis, tmp_path):
+        assert await counted(own_redis.url) == Copies(known=1, acknowledged=1)
+
+
+async def test_a_copy_that_hangs_has_not(own_redis: RedisServer, tmp_path: Path) -> None:
+    """It is waited for as long as was said, and Redis does not count as away for that."""
+    with copied(own_redis, tmp_path) as copy:
+        copy.pause()
+
+        assert await counted(own_redis.url, 0.2) == Copies(known=1, acknowledged=0)
+
+
+async def test_who_may_not_ask_is_told_nothing(own_redis: RedisServer, tmp_path: Path) -> None:
+    """An order that was carried out does not fail for it."""
+    with copied(own_redis, tmp_path), own_redis.client() as client:
+        client.acl_setuser(
+            "me", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-role"]
+        )
+
+        assert await counted(own_redis.url.replace("//", "//me:pw@")) is None

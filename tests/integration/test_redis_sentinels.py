@@ -1,0 +1,126 @@
+"""Sentinel on real processes: the master dies under load, and nobody may notice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.gateways import Planes, gateway, until
+from tests.redis_servers import Watched, watched
+
+IDS = [f"trn_{number:06d}" for number in range(1, 11)]
+SETTINGS = {
+    "freshness__lifetime": "300ms",
+    "l1__lifetime": "100ms",
+    "upstream__rate_limit": "unlimited",
+}
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Watched]:
+    """A master, its copy, and three sentinels."""
+    with watched(tmp_path) as group:
+        yield group
+
+
+@dataclass(slots=True)
+class Seen:
+    """What all readers got: failures, and versions that went back."""
+
+    answers: int = 0
+    failed: list[httpx.Response] = field(default_factory=list)
+    went_back: list[tuple[str, str, str]] = field(default_factory=list)
+
+    async def read(self, planes: Planes) -> None:
+        """Read one training after the other until cancelled."""
+        versions: dict[str, str] = {}
+        for training_id in itertools.cycle(IDS):
+            answer = await planes.get(training_id)
+            self.answers += 1
+            if answer.status_code != 200:
+                self.failed.append(answer)
+            else:
+                version = answer.headers["training-updated-at"]
+                before = versions.setdefault(training_id, version)
+                if version < before:
+                    self.went_back.append((training_id, before, version))
+                versions[training_id] = version
+            await asyncio.sleep(0.01)
+
+
+async def edit(control: SimulatorClient) -> None:
+    """New versions all the time."""
+    for number, training_id in enumerate(itertools.cycle(IDS)):
+        await control.edit(training_id, f"version {number}")
+        await asyncio.sleep(0.03)
+
+
+@asynccontextmanager
+async def traffic(replicas: list[Planes], control: SimulatorClient) -> AsyncIterator[Seen]:
+    """Two readers of each replica, and an editor; at the end nothing may have gone wrong."""
+    seen = Seen()
+    tasks = [asyncio.create_task(seen.read(planes)) for planes in [*replicas, *replicas]]
+    tasks.append(asyncio.create_task(edit(control)))
+    try:
+        yield seen
+    finally:
+        for task in tasks:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result for result in done if not isinstance(result, asyncio.CancelledError)] == []
+    assert seen.failed == []
+    assert seen.went_back == []
+
+
+async def all_are(replicas: list[Planes], sample: str, value: float) -> None:
+    """Return once every replica's metric has that value."""
+
+    async def are() -> bool:
+        return {await planes.metric(sample) for planes in replicas} == {value}
+
+    await until(are, 30.0)
+
+
+async def invalidate(planes: Planes) -> dict[str, object]:
+    """What is answered to the order, whatever the status."""
+    answer = await planes.admin.post("/invalidate", json={"ids": [IDS[0]]})
+    words: dict[str, object] = answer.json()
+    return {"status": answer.status_code, **words}
+
+
+async def test_the_master_dies_under_load(
+    group: Watched, upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """No request fails, no version goes back, and orders are confirmed by all once more."""
+    async with AsyncExitStack() as stack:
+        replicas = [
+            await stack.enter_async_context(gateway(upstream.base_url, group.url, **SETTINGS))
+            for _ in range(3)
+        ]
+        await all_are(replicas, "gateway_bus_connected", 1.0)
+        async with traffic(replicas, control) as seen:
+            complete = {"status": 200, "replicas": {"known": 3, "confirmed": 3}}
+            acknowledged = {"redis": {"replicas": 1, "acknowledged": 1}}
+            assert await invalidate(replicas[0]) == complete | acknowledged
+
+            group.master.kill()
+            await all_are(replicas, "gateway_redis_up", 0.0)
+            before = seen.answers
+            await all_are(replicas, "gateway_redis_up", 1.0)
+            await all_are(replicas, "gateway_bus_connected", 1.0)
+
+            assert seen.answers > before
+            assert group.failed_over()
+        edited = await control.edit(IDS[0], "after the failover")
+        assert await invalidate(replicas[0]) == complete
+        for planes in replicas:
+            answer = (await planes.get(IDS[0])).json()
+            assert answer["updated_at"] == edited["updated_at"]
