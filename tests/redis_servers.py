@@ -104,6 +104,12 @@ class Watched:
         hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
         return f"redis+sentinel://{hosts}/{MASTER}"
 
+    def cut_copy_off(self) -> None:
+        """From now on the copy gets nothing of what the master is told; until it goes on."""
+        self.copy.pause()
+        with self.master.client() as client:
+            client.client_kill_filter(_type="replica")
+
     def is_known(self) -> bool:
         """Whether all sentinels see each other and the copy, so that they can decide."""
         states = [sentinel.state() for sentinel in self.sentinels]

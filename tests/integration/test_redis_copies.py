@@ -15,9 +15,9 @@ from tests.servers import RedisServer
 MARK = "gateway:{bus}:mark"
 
 
-async def counted(url: str, patience: float = 5.0) -> Copies | None:
+async def counted(url: str, timeout: float = 5.0, patience: float = 5.0) -> Copies | None:
     """What is said on that Redis."""
-    connection = Connection(url, RealClock(), RecordingObserver(), timeout=5.0)
+    connection = Connection(url, RealClock(), RecordingObserver(), timeout=timeout)
     assert await connection.check()
     try:
         return await secured(connection, MARK, patience)
@@ -42,7 +42,9 @@ async def test_a_copy_that_hangs_has_not(own_redis: RedisServer, tmp_path: Path)
     with copied(own_redis, tmp_path) as copy:
         copy.pause()
 
-        assert await counted(own_redis.url, 0.2) == Copies(known=1, acknowledged=0)
+        seen = await counted(own_redis.url, timeout=1.0, patience=1.5)
+
+        assert seen == Copies(known=1, acknowledged=0)
 
 
 async def test_who_may_not_ask_is_told_nothing(own_redis: RedisServer, tmp_path: Path) -> None:

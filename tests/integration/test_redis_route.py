@@ -11,13 +11,14 @@ import trustme
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.route import Route
-from gateway.core.errors import RedisUnavailable
+from gateway.app.check import check
 from gateway.core.status import RedisOperation
+from gateway.settings import load
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import PURGE, hearers
 from tests.doubles.observer import RecordingObserver
 from tests.redis_servers import TlsRedis
-from tests.servers import HOST, RedisServer
+from tests.servers import HOST, RedisServer, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,16 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
 
 async def reason(url: str) -> str:
     """Why that Redis cannot be reached, as `gateway check` says it."""
-    connection = Connection(url, RealClock(), RecordingObserver(), timeout=5.0)
-    try:
-        with pytest.raises(RedisUnavailable) as away:
-            await connection.reach()
-    finally:
-        await connection.close()
-    return str(away.value)
+    variables = {
+        "GATEWAY_SERVER__PORT": "0",
+        "GATEWAY_ADMIN__PORT": "0",
+        "GATEWAY_UPSTREAM__BASE_URL": f"http://{HOST}:{free_port()}",
+        "GATEWAY_REDIS__URL": url,
+        "GATEWAY_REDIS__TIMEOUT": "5s",
+    }
+    (said,) = (each for each in await check(load(None, variables)) if "upstream" not in each)
+    assert said.startswith("redis.url: ")
+    return said
 
 
 async def hear_of_each_other(url: str) -> None:
@@ -104,6 +108,14 @@ async def test_another_name_may_be_allowed(secured: Secured) -> None:
 async def test_plain_words_to_a_tls_port_are_no_redis(secured: Secured) -> None:
     """The scheme that has one letter too few is refused, not answered."""
     assert "ConnectionError" in await reason(f"redis://localhost:{secured.server.port}")
+
+
+async def test_a_parameter_that_is_none_is_refused() -> None:
+    """Before anybody is asked, and without repeating it."""
+    said = await reason("redis://:hunter2@localhost?hunter2=1")
+
+    assert "its parameter 1 is none of db, " in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize(

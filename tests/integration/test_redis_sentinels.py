@@ -111,7 +111,10 @@ async def test_the_master_dies_under_load(
             acknowledged = {"redis": {"replicas": 1, "acknowledged": 1}}
             assert await invalidate(replicas[0]) == complete | acknowledged
 
+            group.cut_copy_off()
+            await asyncio.sleep(0.4)  # new versions that no other Redis hears of
             group.master.kill()
+            group.copy.resume()
             await all_are(replicas, "gateway_redis_up", 0.0)
             before = seen.answers
             await all_are(replicas, "gateway_redis_up", 1.0)
