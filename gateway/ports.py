@@ -6,11 +6,11 @@ Nothing here decides; nothing here does I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.core.entry import Entry, Floor, Headers, Key, Ticket
+from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.reply import Reply
 from gateway.core.status import (
@@ -126,6 +126,18 @@ class Copies:
     acknowledged: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a key without its body.
+
+    `last` reads what came beside the body whose digest the floor has; None where it is not
+    kept. It costs more than the floor, and is needed only where that was confirmed later.
+    """
+
+    floor: Floor
+    last: Callable[[], Confirmation | None]
+
+
 class SharedStore(Protocol):
     """L2: bodies and version floors that all replicas see.
 
@@ -144,6 +156,11 @@ class SharedStore(Protocol):
 
     async def lookup(self, key: Key) -> Found:
         """Body and floor in one round trip, shared by look-ups of the same loop turn."""
+        ...
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        """How each key stands (None: unknown), no body read; shared by all that is asked in
+        the same loop turn."""
         ...
 
     async def begin(self, key: Key) -> Ticket:

@@ -20,6 +20,7 @@ from gateway.app.listen import StartFault
 from gateway.core.access import Access, Open, Passthrough
 from gateway.core.policy import Windows
 from gateway.core.status import Tier
+from gateway.flow.confirming import Confirming
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
@@ -50,6 +51,7 @@ class House:
     upstream: HttpxUpstream
     outbound: Outbound
     serving: Serving
+    confirming: Confirming
     bus: Bus
     invalidation: Invalidation
     explainer: Explainer
@@ -92,6 +94,7 @@ def compose(settings: Settings) -> House:
         upstream=upstream,
         outbound=outbound,
         serving=serving,
+        confirming=tiers.confirming,
         bus=bus,
         invalidation=Invalidation(tiers, shared, bus, telemetry, serving),
         explainer=Explainer(local, shared, clock, windows),

@@ -148,6 +148,7 @@ async def _living(house: House) -> AsyncIterator[None]:
             tasks.append(group.create_task(house.redis.run()))
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
+        tasks.append(group.create_task(house.confirming.run(house.telemetry)))
         try:
             yield
         finally:

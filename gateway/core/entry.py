@@ -6,7 +6,7 @@ there is no Redis). An entry never changes: to renew is to make another one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.core.instant import Instant, from_seconds
@@ -54,6 +54,32 @@ class Floor:
     updated_at: Instant | None
     digest: str
     started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What an answer that confirmed a body brought beside it; fields as in `Entry`."""
+
+    status: int
+    headers: Headers
+    date: str
+    confirmed_at: float
+    initial_age: float
+    freshness_lifetime: float
+    generation: int
+
+    @classmethod
+    def of(cls, entry: Entry) -> Confirmation:
+        """That of the answer which made the entry, or renewed it last."""
+        return cls(
+            status=entry.status,
+            headers=entry.headers,
+            date=entry.date,
+            confirmed_at=entry.confirmed_at,
+            initial_age=entry.initial_age,
+            freshness_lifetime=entry.freshness_lifetime,
+            generation=entry.generation,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +152,29 @@ class Entry:
         if self.updated_at is None:
             return self.confirmed_at < floor.started
         return floor.updated_at is not None and self.updated_at < floor.updated_at
+
+    def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
+        """This entry, or the same body renewed by a later answer (`last`, None: not known);
+        None where only a look at the body that others hold can tell.
+
+        A body is the same if its digest is; its version and the status are compared as well,
+        since two kinds of answer may bring the same bytes.
+        """
+        same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
+        same_version = self.is_negative or self.updated_at == floor.updated_at
+        if not same_life or not same_version or self.digest != floor.digest:
+            return None
+        if last is None or last.generation != self.generation:
+            return self if self.confirmed_at >= floor.started else None
+        if self.confirmed_at >= last.confirmed_at:
+            return self
+        if self.status != last.status:
+            return None
+        return replace(
+            self,
+            headers=last.headers,
+            date=last.date,
+            confirmed_at=last.confirmed_at,
+            initial_age=last.initial_age,
+            freshness_lifetime=last.freshness_lifetime,
+        )

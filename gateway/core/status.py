@@ -182,6 +182,7 @@ class RedisOperation(StrEnum):
     """What was asked of Redis (a label of gateway_redis_request_duration_seconds)."""
 
     LOOKUP = "lookup"
+    CONFIRM = "confirm"
     BEGIN = "begin"
     STORE = "store"
     INVALIDATE = "invalidate"

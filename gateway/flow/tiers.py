@@ -5,10 +5,8 @@ Rules are core's; this is their order. Redis failing is caught here and nowhere 
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
@@ -17,11 +15,9 @@ from gateway.core.instant import Instant
 from gateway.core.policy import Candidate, Windows, reconcile
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, overrules
+from gateway.flow.confirming import NEVER, Confirming
 from gateway.flow.singleflight import Course
 from gateway.ports import Clock, Found, Held, LocalStore, SharedStore, Stored
-
-# When Redis agreed with what it was not asked about, or does not agree with.
-_NEVER: Final = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +46,36 @@ class Tiers:
         self._shared = shared
         self._clock = clock
         self._windows = windows
-        self._l1_lifetime = l1_lifetime
         self._vary = vary
         self._alone = Alone(local, windows.believe_after)
-        self._suspect_until = _NEVER
+        self.confirming = Confirming(local, shared, clock, self.render, l1_lifetime)
 
     def peek(self, key: Key) -> Held | None:
         """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away."""
         held = self._local.get(key)
-        if held is None or self._is_confirmed(held):
+        if held is None or self.confirming.vouches(key, held):
             return held
         return None
 
-    def _is_confirmed(self, held: Held) -> bool:
-        if not self._shared.is_up:
-            return True
-        if not self._shared.holds_bodies:
-            return held.checked_at > _NEVER
-        if held.checked_at < self._suspect_until:
-            return False
-        return self._clock.monotonic() - held.checked_at < self._l1_lifetime
-
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The best of both tiers, promoted to L1 unless the flight is outdated by then."""
+        """The best of both tiers, promoted to L1 unless the flight is outdated by then; no body
+        is read where Redis agrees with what L1 holds."""
+        return await self._confirmed(key) or await self._read(key, flight)
+
+    async def _confirmed(self, key: Key) -> Seen | None:
+        try:
+            agreed = await self.confirming.confirm((key,))
+        except RedisUnavailable:
+            return None
+        held = self._local.peek(key)
+        return Seen(held, Tier.L1, below_floor=False) if agreed and held is not None else None
+
+    async def _read(self, key: Key, flight: Course) -> Seen | None:
         asked_at = self._clock.monotonic()
         try:
             found = await self._shared.lookup(key)
         except RedisUnavailable:
-            asked_at, found = _NEVER, Found(None, None)
+            asked_at, found = NEVER, Found(None, None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and theirs is not None and overrules(local, theirs):
@@ -146,18 +144,18 @@ class Tiers:
         try:
             return await self._shared.store(key, held.entry, self._windows.keep)
         except RedisUnavailable:
-            held.checked_at = _NEVER
+            held.checked_at = NEVER
             return self._alone.judge(key, held.entry)
 
     def doubt(self, key: Key) -> None:
         """Others know better than what L1 holds: let the next request ask them."""
         held = self._local.peek(key)
         if held is not None:
-            held.checked_at = _NEVER
+            held.checked_at = NEVER
 
     def suspect(self) -> None:
         """Doubt all that L1 holds."""
-        self._suspect_until = self._clock.monotonic()
+        self.confirming.suspect()
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
         """Whether L1 holds a version below `updated_at`; any, for None."""

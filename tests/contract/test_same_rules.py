@@ -12,7 +12,7 @@ from gateway.adapters.ledger import Ledger
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.entry import Entry, Key, Ticket
-from gateway.ports import SharedStore
+from gateway.ports import SharedStore, Standing
 from tests.contract.conftest import epochs
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
@@ -139,6 +139,11 @@ class History:
     async def seen(self) -> list[object]:
         """The versions known, and which of all entries could still be served."""
         founds = {key: await self._store.lookup(key) for key in KEYS}
+        standings = await self._store.confirm(KEYS)
+        assert {key: each and each.floor for key, each in standings.items()} == {
+            key: found.floor for key, found in founds.items()
+        }
+        self._check_confirmations(standings)
         for found in founds.values():
             assert found.entry is None or found.floor is not None
         floors = {key: found.floor for key, found in founds.items()}
@@ -150,6 +155,20 @@ class History:
                 for key, entry in self._taken
             ),
         ]
+
+    def _check_confirmations(self, standings: dict[Key, Standing | None]) -> None:
+        """Whatever a replica may still hold: none of what is ruled out is confirmed, and what
+        is renewed is word for word what a fetch of that key brought."""
+        for key, entry in self._taken:
+            standing = standings[key]
+            if standing is None:
+                continue
+            confirmed = entry.confirmed_by(standing.floor, standing.last())
+            if confirmed is None:
+                continue
+            assert (key, confirmed) in self._taken
+            assert entry.is_negative or not entry.is_below(standing.floor)
+            assert not confirmed.is_below(standing.floor)
 
 
 @settings(max_examples=60)

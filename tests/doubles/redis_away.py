@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import Purpose
-from gateway.ports import Budget, BudgetView, Copies, Found, SharedStore, Stored
+from gateway.ports import Budget, BudgetView, Copies, Found, SharedStore, Standing, Stored
 
 
 class Switch:
@@ -48,6 +49,7 @@ class SwitchedStore:
         self._store = store
         self._switch = switch
         self.lookups = 0
+        self.confirmed: list[int] = []  # keys of each question
 
     @property
     def is_up(self) -> bool:
@@ -63,6 +65,13 @@ class SwitchedStore:
         found = await self._store.lookup(key)
         await self._switch.come_back()
         return found
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        self._switch.pass_on("confirm")
+        self.confirmed.append(len(keys))
+        standings = await self._store.confirm(keys)
+        await self._switch.come_back()
+        return standings
 
     async def begin(self, key: Key) -> Ticket:
         self._switch.pass_on("begin")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger
-from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.status import StoreVerdict
-from gateway.ports import Clock, Copies, Found, Stored
+from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 
 class InMemoryShared:
@@ -42,6 +42,19 @@ class InMemoryShared:
         # An event with a bound has no version of a negative entry to compare with.
         is_passed = entry.is_negative and entry.confirmed_at < floor.started
         return Found(None if is_passed else entry, floor)
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        floors = {key: (await self._floors.lookup(key)).floor for key in keys}
+        return {
+            key: None if floor is None else self._standing(key, floor)
+            for key, floor in floors.items()
+        }
+
+    def _standing(self, key: Key, floor: Floor) -> Standing:
+        entry = self._bodies.get(key)
+        known = entry is not None and entry.digest == floor.digest
+        last = Confirmation.of(entry) if entry is not None and known else None
+        return Standing(floor, lambda: last)
 
     async def begin(self, key: Key) -> Ticket:
         return await self._floors.begin(key)

@@ -6,7 +6,7 @@ waits; it is async because the port is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,7 +16,7 @@ from gateway.core.doubt import Doubt, doubt_of
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
-from gateway.ports import Clock, Copies, Found, Stored
+from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 
 class _Last(Enum):
@@ -119,6 +119,10 @@ def _before(one: Instant | None, other: Instant | None) -> bool:
     return other is not None and (one is None or one < other)
 
 
+def _nothing() -> None:
+    """What came beside a body is where the body is."""
+
+
 class Ledger:
     """SharedStore without bodies; `entropy` makes the epoch of each floor.
 
@@ -154,6 +158,14 @@ class Ledger:
         """The floor alone."""
         record = self._floors.get(key)
         return Found(None, None if record is None else record.seen())
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        """The floors; what came beside the bodies only L1 has."""
+        floors = {key: (await self.lookup(key)).floor for key in keys}
+        return {
+            key: None if floor is None else Standing(floor, _nothing)
+            for key, floor in floors.items()
+        }
 
     async def begin(self, key: Key) -> Ticket:
         """Take the generation before a fetch; makes the floor where there is none."""

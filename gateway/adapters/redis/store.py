@@ -16,10 +16,9 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connection import Connection, Script
 from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.gathering import Gathering
+from gateway.adapters.redis.standing import encode_last, read_found, read_standing
 from gateway.adapters.redis.wire import (
-    EnvelopeRefused,
     Names,
-    decode,
     encode,
     micros,
     read_floor,
@@ -29,10 +28,13 @@ from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import RedisOperation, StoreVerdict
-from gateway.ports import Copies, Found, Observer, Stored
+from gateway.ports import Copies, Found, Observer, Standing, Stored
 
 _PURGED_AT_ONCE = 100
 _SCANNED_AT_ONCE = 500
+# Keys in one question, so that the reply fits into the patience: with bodies, and without.
+_LOOKED_UP_AT_ONCE = 200
+_CONFIRMED_AT_ONCE = 500
 
 
 class RedisStore:
@@ -66,7 +68,8 @@ class RedisStore:
         self._fetch_keep = _milliseconds(2 * longest_fetch)
         self._entropy = entropy
         self._believe_after = round(believe_after * 1_000_000)
-        self._lookups = Gathering(self._ask)
+        self._lookups = Gathering(RedisOperation.LOOKUP, self._ask, _LOOKED_UP_AT_ONCE)
+        self._confirms = Gathering(RedisOperation.CONFIRM, self._ask_floors, _CONFIRMED_AT_ONCE)
         self._begin = Script.load("floor", "begin")
         self._store = Script.load("floor", "doubt", "store")
         self._drop = Script.load("floor", "doubt", "drop")
@@ -87,6 +90,12 @@ class RedisStore:
         if not self.is_up:
             raise RedisUnavailable(RedisOperation.LOOKUP, "it is away")
         return await self._lookups.ask(key)
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        """How each key stands, no body read; shared by all that is asked in the same turn."""
+        if not self.is_up:
+            raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
+        return await self._confirms.ask_all(keys)
 
     async def begin(self, key: Key) -> Ticket:
         """Take the generation before a fetch; makes the floor where there is none."""
@@ -134,6 +143,7 @@ class RedisStore:
                 self._floor_keep,
                 int(entry.is_ahead),
                 self._believe_after,
+                encode_last(entry),
             ),
             lambda reply: Stored(StoreVerdict(reply[0].decode()), read_floor(reply[1], None)),
         )
@@ -181,33 +191,33 @@ class RedisStore:
     async def close(self) -> None:
         """Give up look-ups under way; the connection is closed by its owner."""
         await self._lookups.close()
+        await self._confirms.close()
 
     async def _ask(self, keys: list[Key]) -> dict[Key, Found]:
         return await self._connection.execute(
             RedisOperation.LOOKUP, lambda client: self._read(client, keys)
         )
 
+    async def _ask_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
+        return await self._connection.execute(
+            RedisOperation.CONFIRM, lambda client: self._read_floors(client, keys)
+        )
+
+    async def _read_floors(
+        self, client: driver.Redis, keys: list[Key]
+    ) -> dict[Key, Standing | None]:
+        names = [name for key in keys for name in self._touched(key)[:2]]
+        reply: Sequence[Any] = await client.mget(names)
+        records = zip(reply[::2], reply[1::2], strict=True)
+        return {key: read_standing(*each) for key, each in zip(keys, records, strict=True)}
+
     async def _read(self, client: driver.Redis, keys: list[Key]) -> dict[Key, Found]:
         names = [name for key in keys for name in self._touched(key)]
         reply: Sequence[Any] = await client.mget(names)
         records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
-        return {key: self._found(key, *each) for key, each in zip(keys, records, strict=True)}
-
-    def _found(
-        self, key: Key, floor: bytes | None, event: bytes | None, body: bytes | None
-    ) -> Found:
-        known = read_floor(floor, event)
-        # A body that lost its floor cannot be told from one that was invalidated.
-        if known is None or body is None or _is_struck(floor, event, known):
-            return Found(None, known)
-        try:
-            entry = decode(key, body)
-        except EnvelopeRefused as refused:
-            self._observer.envelope_refused(refused.why)
-            return Found(None, known)
-        # Raised without a body: by an event with a bound, which leaves nothing to rescue.
-        lost = known.updated_at is not None and not known.digest and entry.is_below(known)
-        return Found(None if lost else entry, known)
+        refused = self._observer.envelope_refused
+        founds = zip(keys, records, strict=True)
+        return {key: read_found(key, *each, refused) for key, each in founds}
 
     def _touched(self, key: Key) -> tuple[str, str, str]:
         names = self._names
@@ -230,12 +240,6 @@ class RedisStore:
         while some := list(islice(rest, _PURGED_AT_ONCE)):
             calls = [(self._judged(key), (self._floor_keep, int(soft))) for key in some]
             await self._connection.run_many(RedisOperation.INVALIDATE, self._drop, calls)
-
-
-def _is_struck(record: bytes | None, event: bytes | None, known: Floor) -> bool:
-    """Whether an event that no fetch has seen yet invalidated all that was there."""
-    before = None if event is None else read_floor(record, None)
-    return before is not None and before.generation < known.generation
 
 
 def _milliseconds(seconds: float) -> int:

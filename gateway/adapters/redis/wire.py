@@ -24,6 +24,7 @@ SCHEMA = 1
 NO_VERSION = "0" * WIRE_LENGTH  # no instant is written so; sorts before all of them
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
+FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by standing.py
 
 _SUM = 16
 _HEAD_AT = 1 + _SUM + 4
@@ -214,7 +215,7 @@ def read_floor(record: bytes | None, event: bytes | None) -> Floor | None:
 
     The same rule as `absorb` in floor.lua, which writes down what is only read here.
     """
-    match = None if record is None else _FLOOR.fullmatch(record)
+    match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
     epoch, generation, updated_at, digest, started, seen = (

@@ -127,7 +127,7 @@ async def test_a_look_up_under_way_does_not_bring_back_what_a_403_dropped(
     replica.upstream.hold()
     await replica.get()
     assert replica.serving.fills.under_way(KEY) is not None
-    clock.advance(5.0)
+    replica.tiers.doubt(KEY)  # so that the body is read
     redis.switch.hold()
     early = asyncio.create_task(replica.get())
     await settle()

@@ -1,5 +1,5 @@
 -- Promise: writes the entry only with the epoch and generation that its fetch began with, never over a later version, and never over a later fetch of the same one; a version that went back, or is far ahead, is known only once enough answers agreed on it, and then under a new generation that no body carries yet.
--- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 where the version is far ahead, how long answers have to agree (microseconds).
+-- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 where the version is far ahead, how long answers have to agree (microseconds), what came beside the body.
 
 local epoch, generation, version, kind, digest, started = unpack(ARGV, 1, 6)
 local is_ahead = ARGV[10] == '1'
@@ -58,6 +58,7 @@ if said == 'unchanged' and started < floor.started then
   redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8], 'NX')
 else
   redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8])
+  floor.last = ARGV[12]
 end
 floor.updated_at = later(floor.updated_at, version)
 floor.kind, floor.digest = kind, digest

@@ -9,6 +9,7 @@ import pytest
 from gateway.adapters.redis.gathering import Gathering
 from gateway.core.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
+from gateway.core.status import RedisOperation
 from gateway.ports import Found
 
 KEYS = [Key("p1", f"trn_{number}") for number in range(500)]
@@ -35,7 +36,12 @@ class Reader:
         return {key: found_of(key) for key in keys}
 
 
-async def ask_all(gathering: Gathering, keys: list[Key]) -> list[asyncio.Task[Found]]:
+def gathering_of(reader: Reader) -> Gathering[Found]:
+    """With two hundred keys in one question."""
+    return Gathering(RedisOperation.LOOKUP, reader.read, 200)
+
+
+async def ask_all(gathering: Gathering[Found], keys: list[Key]) -> list[asyncio.Task[Found]]:
     """One caller a key, all in the same turn, and their question under way."""
     tasks = [asyncio.create_task(gathering.ask(key)) for key in keys]
     for _ in range(3):
@@ -48,7 +54,7 @@ async def test_one_turn_is_one_question() -> None:
     reader = Reader()
     reader.may_answer.set()
 
-    answers = await asyncio.gather(*await ask_all(Gathering(reader.read), KEYS[:10]))
+    answers = await asyncio.gather(*await ask_all(gathering_of(reader), KEYS[:10]))
 
     assert answers == [found_of(key) for key in KEYS[:10]]
     assert reader.questions == [KEYS[:10]]
@@ -59,7 +65,7 @@ async def test_a_key_is_asked_for_once() -> None:
     reader = Reader()
     reader.may_answer.set()
 
-    answers = await asyncio.gather(*await ask_all(Gathering(reader.read), [KEYS[0]] * 2))
+    answers = await asyncio.gather(*await ask_all(gathering_of(reader), [KEYS[0]] * 2))
 
     assert answers == [found_of(KEYS[0])] * 2
     assert reader.questions == [[KEYS[0]]]
@@ -68,7 +74,7 @@ async def test_a_key_is_asked_for_once() -> None:
 async def test_a_later_turn_does_not_wait_for_the_earlier_one() -> None:
     """It is a question of its own."""
     reader = Reader()
-    gathering = Gathering(reader.read)
+    gathering = gathering_of(reader)
     tasks = await ask_all(gathering, KEYS[:1])
     tasks += await ask_all(gathering, KEYS[1:2])
 
@@ -82,7 +88,7 @@ async def test_many_keys_are_several_questions() -> None:
     reader = Reader()
     reader.may_answer.set()
 
-    await asyncio.gather(*await ask_all(Gathering(reader.read), KEYS))
+    await asyncio.gather(*await ask_all(gathering_of(reader), KEYS))
 
     assert [len(question) for question in reader.questions] == [200, 200, 100]
 
@@ -90,7 +96,7 @@ async def test_many_keys_are_several_questions() -> None:
 async def test_who_leaves_does_not_hurt_the_others() -> None:
     """Not even the first."""
     reader = Reader()
-    leaver, stayer = await ask_all(Gathering(reader.read), KEYS[:2])
+    leaver, stayer = await ask_all(gathering_of(reader), KEYS[:2])
 
     leaver.cancel()
     reader.may_answer.set()
@@ -106,7 +112,7 @@ async def test_a_failure_is_told_to_everyone() -> None:
     reader.may_answer.set()
 
     faults = await asyncio.gather(
-        *await ask_all(Gathering(reader.read), KEYS[:2]), return_exceptions=True
+        *await ask_all(gathering_of(reader), KEYS[:2]), return_exceptions=True
     )
 
     assert [type(fault) for fault in faults] == [RedisUnavailable] * 2
@@ -117,10 +123,33 @@ async def test_a_failure_is_told_to_everyone() -> None:
 
 async def test_closing_ends_what_is_under_way() -> None:
     """Nobody waits for ever."""
-    gathering = Gathering(Reader().read)
+    gathering = gathering_of(Reader())
     (task,) = await ask_all(gathering, KEYS[:1])
 
     await gathering.close()
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_many_keys_of_one_caller_are_asked_with_those_of_others() -> None:
+    """Each is answered under its key, and those who ask singly share the question."""
+    reader = Reader()
+    reader.may_answer.set()
+    gathering = gathering_of(reader)
+
+    (single,) = await ask_all(gathering, KEYS[:1])
+    answers = await gathering.ask_all(KEYS[1:300])
+
+    assert answers == {key: found_of(key) for key in KEYS[1:300]}
+    assert await single == found_of(KEYS[0])
+
+
+async def test_one_caller_of_many_keys_is_told_of_a_failure_once() -> None:
+    """Although several questions failed."""
+    reader = Reader()
+    reader.fault = RedisUnavailable("confirm", "TimeoutError")
+    reader.may_answer.set()
+
+    with pytest.raises(RedisUnavailable):
+        await gathering_of(reader).ask_all(KEYS)

@@ -1,0 +1,137 @@
+"""What the records of one key say together: how it stands, and what is found.
+
+Bytes in and out, no I/O. Behind the fixed part of a floor's record stands what came beside the
+body that it knows; Lua carries that along unread, and forgets it with the digest.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from hashlib import blake2b
+
+import msgspec
+
+from gateway.adapters.redis.wire import FLOOR_LENGTH, EnvelopeRefused, decode, read_floor
+from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key
+from gateway.core.headers import is_sound
+from gateway.ports import Found, Standing
+
+# Goes up when the form changes; what another release wrote is "not known".
+SCHEMA = 1
+
+# A floor lives long and is read often; whose headers exceed this is confirmed by its body.
+_LARGEST = 4_096
+_SUM = 16
+_DATE = re.compile(r"[\x20-\x7e]*")
+
+
+class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """The order of the fields is the format."""
+
+    status: int
+    headers: Headers
+    date: str
+    confirmed_at: float
+    initial_age: float
+    freshness_lifetime: float
+    generation: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Last)
+
+
+def encode_last(entry: Entry) -> bytes:
+    """What came beside the entry's body: schema (1 byte), checksum (16), fields; or nothing."""
+    last = Confirmation.of(entry)
+    rest = _encoder.encode(
+        _Last(
+            status=last.status,
+            headers=last.headers,
+            date=last.date,
+            confirmed_at=last.confirmed_at,
+            initial_age=last.initial_age,
+            freshness_lifetime=last.freshness_lifetime,
+            generation=last.generation,
+        )
+    )
+    if len(rest) > _LARGEST:
+        return b""
+    return bytes((SCHEMA,)) + _checksum(rest) + rest
+
+
+def read_standing(record: bytes | None, event: bytes | None) -> Standing | None:
+    """The floor of that record once `event` is applied, and what it knows beside; None,
+    "unknown", for no such record."""
+    floor = read_floor(record, event)
+    if record is None or floor is None:
+        return None
+    return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
+
+
+def read_found(
+    key: Key,
+    record: bytes | None,
+    event: bytes | None,
+    body: bytes | None,
+    refused: Callable[[str], None],
+) -> Found:
+    """The floor, and the body if it is one that may serve or rescue; `refused` is told why
+    bytes are none."""
+    known = read_floor(record, event)
+    # A body that lost its floor cannot be told from one that was invalidated.
+    if known is None or body is None or _is_struck(record, event, known):
+        return Found(None, known)
+    try:
+        entry = decode(key, body)
+    except EnvelopeRefused as fault:
+        refused(fault.why)
+        return Found(None, known)
+    # Raised without a body: by an event with a bound, which leaves nothing to rescue.
+    lost = known.updated_at is not None and not known.digest and entry.is_below(known)
+    return Found(None if lost else entry, known)
+
+
+def _is_struck(record: bytes | None, event: bytes | None, known: Floor) -> bool:
+    """Whether an event that no fetch has seen yet invalidated all that was there."""
+    before = None if event is None else read_floor(record, None)
+    return before is not None and before.generation < known.generation
+
+
+def _last(data: bytes) -> Confirmation | None:
+    if data[:1] != bytes((SCHEMA,)) or _checksum(data[1 + _SUM :]) != data[1 : 1 + _SUM]:
+        return None
+    try:
+        last = _decoder.decode(data[1 + _SUM :])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if not _can_be_served(last):
+        return None
+    return Confirmation(
+        status=last.status,
+        headers=last.headers,
+        date=last.date,
+        confirmed_at=last.confirmed_at,
+        initial_age=last.initial_age,
+        freshness_lifetime=last.freshness_lifetime,
+        generation=last.generation,
+    )
+
+
+def _can_be_served(last: _Last) -> bool:
+    """Who wrote it may not have been us."""
+    times = (last.confirmed_at, last.initial_age, last.freshness_lifetime)
+    return (
+        100 <= last.status <= 599
+        and all(map(math.isfinite, times))
+        and min(times) >= 0.0
+        and all(is_sound(part) for pair in last.headers for part in pair)
+        and _DATE.fullmatch(last.date) is not None
+    )
+
+
+def _checksum(rest: bytes) -> bytes:
+    return blake2b(rest, digest_size=_SUM).digest()

@@ -1,0 +1,133 @@
+"""When Redis last agreed with what L1 holds, and asking again before that is too long ago.
+
+Lives here: the meaning of `Held.checked_at`. Whether an entry is fresh is core's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gateway.core.entry import Entry, Key
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import RedisOperation
+from gateway.ports import Clock, Held, LocalStore, Observer, SharedStore, Standing
+
+# When Redis agreed with what it was not asked about, or does not agree with.
+NEVER: Final = -math.inf
+
+# Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and
+# what is due is gathered for the second. Due and twice gathered make one: what is read at even
+# intervals is then confirmed in time, whatever they are, unless they exceed the lifetime.
+_DUE: Final = 0.2
+_GATHER: Final = 0.4
+# Keys between which others get their turn.
+_BATCH: Final = 500
+
+
+class Confirming:
+    """Keeps what is read in L1 confirmed, with questions that grow with time and not with traffic.
+
+    A result counts as of the moment when it was asked for, and only for what L1 has held all
+    the while without a doubt: what was dropped, replaced or doubted meanwhile is later news.
+    """
+
+    def __init__(
+        self,
+        local: LocalStore,
+        shared: SharedStore,
+        clock: Clock,
+        render: Callable[[Entry, float], Held],
+        l1_lifetime: float,
+    ) -> None:
+        self._local = local
+        self._shared = shared
+        self._clock = clock
+        self._render = render
+        self._lifetime = l1_lifetime
+        self._due_after = l1_lifetime * _DUE
+        self._gather = l1_lifetime * _GATHER
+        self._suspect_until = NEVER
+        self._due: set[Key] = set()
+        self._any_due = asyncio.Event()
+
+    def vouches(self, key: Key, held: Held) -> bool:
+        """Whether L1 may answer with it unasked: confirmed lately, or Redis is away."""
+        if not self._shared.is_up:
+            return True
+        if not self._shared.holds_bodies:
+            return held.checked_at > NEVER
+        if held.checked_at < self._suspect_until:
+            return False
+        unasked = self._clock.monotonic() - held.checked_at
+        if unasked >= self._lifetime:
+            return False
+        if unasked >= self._due_after:
+            self._mark(key)
+        return True
+
+    def _mark(self, key: Key) -> None:
+        if key not in self._due:
+            self._due.add(key)
+            self._any_due.set()
+
+    def suspect(self) -> None:
+        """Doubt all that L1 holds."""
+        self._suspect_until = self._clock.monotonic()
+
+    async def confirm(self, keys: Iterable[Key]) -> set[Key]:
+        """Ask Redis about what L1 holds undoubted of these; the keys with which it agreed.
+
+        Raises RedisUnavailable, with nothing changed.
+        """
+        asked_at = self._clock.monotonic()
+        asked = {
+            key: held
+            for key in keys
+            if (held := self._local.peek(key)) is not None and held.checked_at > NEVER
+        }
+        if not asked:
+            return set()
+        standings = await self._shared.confirm(list(asked))
+        return {
+            key
+            for key, held in asked.items()
+            if self._still_holds(key, held) and self._settle(key, held, standings[key], asked_at)
+        }
+
+    def _still_holds(self, key: Key, held: Held) -> bool:
+        return self._local.peek(key) is held and held.checked_at > NEVER
+
+    def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
+        """Renew what Redis agrees with, doubt what it does not. An unknown floor rules nothing
+        out: the entry's own freshness is then the bound."""
+        entry = held.entry
+        if standing is not None:
+            known = entry.confirmed_at >= standing.floor.started
+            confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
+            if confirmed is None:
+                held.checked_at = NEVER
+                return False
+            entry = confirmed
+        if entry is held.entry:
+            held.checked_at = max(held.checked_at, asked_at)
+        else:
+            self._local.put(key, self._render(entry, asked_at))
+        return True
+
+    async def run(self, observer: Observer) -> None:
+        """Confirm what is due, again and again, until cancelled by the owner."""
+        while True:
+            await self._any_due.wait()
+            await self._clock.sleep(self._gather)
+            self._any_due.clear()
+            due, self._due = list(self._due), set()
+            try:
+                for start in range(0, len(due), _BATCH):
+                    await self.confirm(due[start : start + _BATCH])
+            except RedisUnavailable:
+                continue  # told where it failed; who reads on marks again
+            except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
+                observer.redis_failed(RedisOperation.CONFIRM, repr(fault))

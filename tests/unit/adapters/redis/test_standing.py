@@ -1,0 +1,122 @@
+"""standing: what a floor's record knows beside the floor, and bytes that know nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import blake2b
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.adapters.redis.standing import SCHEMA, encode_last, read_standing
+from gateway.adapters.redis.wire import read_floor
+from gateway.core.entry import Confirmation, Entry
+from tests.doubles.stored import entry_of
+from tests.unit.adapters.redis.test_wire import entries, event, record
+
+KNOWN = record(digest="ab" * 16)
+
+
+def last_of(tail: bytes) -> Confirmation | None:
+    """What is known behind a floor that is."""
+    standing = read_standing(KNOWN + tail, None)
+    assert standing is not None
+    assert standing.floor == read_floor(KNOWN, None)
+    return standing.last()
+
+
+def resealed(change: tuple[int, object]) -> bytes:
+    """A genuine tail in which one field was changed by somebody who can count."""
+    fields = msgspec.msgpack.decode(encode_last(entry_of())[17:])
+    fields[change[0]] = change[1]
+    forged = msgspec.msgpack.encode(fields)
+    return bytes((SCHEMA,)) + blake2b(forged, digest_size=16).digest() + forged
+
+
+@given(entry=entries)
+def test_what_came_beside_the_body_comes_back(entry: Entry) -> None:
+    """Every field, header fields byte for byte."""
+    assert last_of(encode_last(entry)) == Confirmation.of(entry)
+
+
+def test_a_record_without_it_is_a_floor_all_the_same() -> None:
+    """It only cannot renew anything."""
+    assert last_of(b"") is None
+
+
+def test_it_goes_with_the_digest() -> None:
+    """A floor that an event raised knows no body, and nothing beside one."""
+    tail = encode_last(entry_of())
+
+    raised = read_standing(KNOWN + tail, event(6, 0, 3, 6))
+
+    assert raised is not None
+    assert raised.last() is None
+    unknown = read_standing(record() + tail, None)
+    assert unknown is not None
+    assert unknown.last() is None
+
+
+def test_an_event_is_applied() -> None:
+    """The same rule as for look-ups."""
+    struck = read_standing(KNOWN, event(6, 6, None, 0))
+
+    assert struck is not None
+    assert struck.floor == read_floor(KNOWN, event(6, 6, None, 0))
+
+
+@pytest.mark.parametrize("raw", [None, b"", KNOWN[:-1], b"x" * 300])
+def test_no_floor_is_unknown(raw: bytes | None) -> None:
+    """Whatever stands behind."""
+    assert read_standing(raw, None) is None
+
+
+def test_much_is_left_out() -> None:
+    """A floor lives long: headers of many kilobytes are read with the body."""
+    most = replace(entry_of(), headers=((b"x-a", b"x" * 4_000),))
+    more = replace(entry_of(), headers=((b"x-a", b"x" * 4_096),))
+
+    assert last_of(encode_last(most)) == Confirmation.of(most)
+    assert encode_last(more) == b""
+
+
+@given(tail=st.binary(max_size=100))
+def test_foreign_bytes_know_nothing(tail: bytes) -> None:
+    """And harm nothing, also with a right schema and checksum."""
+    assert last_of(tail) is None
+    assert last_of(bytes((SCHEMA,)) + blake2b(tail, digest_size=16).digest() + tail) is None
+
+
+@given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_noticed(at: int, bit: int) -> None:
+    """Anywhere."""
+    tail = bytearray(encode_last(entry_of()))
+    tail[at % len(tail)] ^= 1 << bit
+
+    assert last_of(bytes(tail)) is None
+
+
+def test_another_schema_knows_nothing() -> None:
+    """What another release wrote is not read by this one."""
+    assert last_of(bytes((SCHEMA + 1,)) + encode_last(entry_of())[1:]) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (0, 42),
+        (0, "200"),
+        (1, [[b"a\r\nb", b"c"]]),
+        (1, [[b"a", b"c\nd: e"]]),
+        (2, "Tue,\n"),
+        (3, float("nan")),
+        (4, -1.0),
+        (5, float("inf")),
+        (6, "0"),
+    ],
+)
+def test_impossible_values_know_nothing(change: tuple[int, object]) -> None:
+    """No line break in a header, no time that is none."""
+    assert last_of(resealed(change)) is None

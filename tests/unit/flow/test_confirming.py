@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import RedisOperation
+from gateway.ports import Standing
+from tests.doubles.clock import FakeClock
+from tests.doubles.stored import entry_of, version
+from tests.unit.flow.house import KEY, Redis, Replica, settle
+from tests.unit.flow.offering import find, in_l1, put
+
+KEYS = [Key("p1", f"trn_{number}") for number in range(150)]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A time that nobody moves by sleeping."""
+    return FakeClock(waiting=True)
+
+
+@pytest.fixture
+async def confirming(replica: Replica) -> AsyncIterator[asyncio.Task[None]]:
+    """The task that confirms what the replica reads."""
+    task = asyncio.create_task(replica.tiers.confirming.run(replica.observer))
+    await settle()
+    yield task
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def pass_time(replica: Replica, seconds: float, keys: Sequence[Key] = (KEY,)) -> None:
+    """Read each key four times a second, which L1 must answer unasked."""
+    for _ in range(round(seconds * 4)):
+        replica.clock.advance(0.25)
+        await settle()
+        for key in keys:
+            assert replica.tiers.peek(key) is not None, key
+        await settle()
+
+
+async def hold_all(replica: Replica) -> None:
+    """Every key in both tiers."""
+    for key in KEYS:
+        entry = entry_of(await replica.tiers.begin(key))
+        await replica.shared.store(key, entry, 60.0)
+        replica.local.put(key, replica.tiers.render(entry, replica.clock.monotonic()))
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_what_is_read_stays_confirmed(replica: Replica, redis: Redis) -> None:
+    """Over twelve lifetimes, a question each 3 s, and no body is read."""
+    await put(replica)
+
+    await pass_time(replica, 60.0)
+
+    assert redis.store.lookups == 0
+    assert redis.store.confirmed == [1] * 20
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_many_keys_are_few_questions(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many in one as a question may have."""
+    monkeypatch.setattr("gateway.flow.confirming._BATCH", 100)
+    await hold_all(replica)
+
+    await pass_time(replica, 6.5, KEYS)
+
+    assert redis.store.confirmed == [100, 50] * 2
+    assert redis.store.lookups == 0
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_what_was_just_confirmed_or_is_not_read_is_not_asked(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """Nobody wakes for it either."""
+    await put(replica)
+    clock.advance(0.9)
+    assert replica.tiers.peek(KEY) is not None
+    clock.advance(100.0)
+    await settle()
+
+    assert clock.slept == []
+    assert redis.store.confirmed == []
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_a_later_version_is_found_before_the_lifetime_ends(
+    replica: Replica, other: Replica, redis: Redis
+) -> None:
+    """Without a message: Redis does not agree, and the next request reads the body."""
+    await put(replica, version(1))
+    await put(other, version(2))
+    await pass_time(replica, 2.75)
+    assert redis.store.confirmed == []
+    replica.clock.advance(0.25)
+    await settle()
+
+    assert replica.tiers.peek(KEY) is None
+    assert (await find(replica)).held.entry.updated_at == version(2)
+    assert (redis.store.confirmed, redis.store.lookups) == ([1], 1)
+
+
+@pytest.mark.usefixtures("confirming")
+@pytest.mark.parametrize("negative", [False, True])
+async def test_what_another_replica_renewed_is_renewed_here(
+    replica: Replica, other: Replica, redis: Redis, negative: bool
+) -> None:
+    """With all that the confirming answer brought, and without its body."""
+    updated_at = None if negative else version()
+    await put(replica, updated_at)
+    other.clock.advance(2.0)
+    entry = entry_of(await other.tiers.begin(KEY), updated_at, headers=((b"x-cluster", b"eu-2"),))
+    await redis.store.store(KEY, entry, 60.0)
+
+    await pass_time(replica, 5.0)
+
+    assert in_l1(replica) == entry
+    held = replica.tiers.peek(KEY)
+    assert held is not None
+    assert (b"x-cluster", b"eu-2") in held.head
+    assert redis.store.lookups == 0
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_while_redis_is_away_nothing_changes(replica: Replica, redis: Redis) -> None:
+    """The entry's own freshness decides; once Redis is back, it is asked as before."""
+    await put(replica)
+    await pass_time(replica, 2.0)
+    redis.switch.is_up = False
+    await pass_time(replica, 20.0)
+    assert redis.switch.refused == 1
+    assert replica.observer.of("redis_failed") == []  # told where it failed, not again
+    redis.switch.is_up = True
+    assert replica.tiers.peek(KEY) is None
+    await find(replica)
+    await pass_time(replica, 6.5)
+
+    assert redis.store.confirmed == [1] * 3
+    assert redis.store.lookups == 0
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_a_batch_that_fails_is_told_and_the_next_one_comes(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever went wrong."""
+
+    async def fail(keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        raise AssertionError("a fault of ours")
+
+    await put(replica)
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.store, "confirm", fail)
+        await pass_time(replica, 4.0)
+    told = replica.observer.of("redis_failed")
+    assert [operation for operation, _ in told] == [RedisOperation.CONFIRM]
+
+    await put(replica)
+    await pass_time(replica, 20.0)
+
+
+async def test_what_is_due_when_the_task_ends_is_left(replica: Replica) -> None:
+    """Cancelling it leaves nothing running."""
+    await put(replica)
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(replica.tiers.confirming.run(replica.observer))
+    replica.clock.advance(3.0)
+    assert replica.tiers.peek(KEY) is not None
+    await settle()
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert task.cancelled()
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_wall_clock_moves_no_confirmation(replica: Replica, redis: Redis) -> None:
+    """Only the time of this process counts."""
+    await put(replica)
+    for seconds in (300.0, -600.0):
+        replica.clock.step(seconds)
+        assert replica.tiers.peek(KEY) is not None
+
+    assert await replica.tiers.confirming.confirm([KEY]) == {KEY}
+
+
+async def test_an_unknown_floor_rules_nothing_out(replica: Replica, redis: Redis) -> None:
+    """After a flush the entry's own freshness is the bound."""
+    await put(replica)
+    redis.memory.flush()
+    replica.clock.advance(5.0)
+
+    assert (await find(replica)).held.entry == in_l1(replica)
+    assert replica.tiers.peek(KEY) is not None
+    assert redis.store.lookups == 0
+
+
+async def test_a_failure_is_passed_on_and_changes_nothing(replica: Replica, redis: Redis) -> None:
+    """Who asks decides what it means."""
+    await put(replica)
+    redis.switch.is_up = False
+
+    with pytest.raises(RedisUnavailable):
+        await replica.tiers.confirming.confirm([KEY])
+
+    redis.switch.is_up = True
+    assert replica.tiers.peek(KEY) is not None
