@@ -46,9 +46,10 @@ Example:
 Faults, for all trainings or for `ids`, `count` times or until deleted:
   curl -d '{"mode": "status-500", "count": 3}' http://127.0.0.1:8090/_control/fault
   curl -X DELETE http://127.0.0.1:8090/_control/fault
+Those that met `held` are answered once the faults are deleted.
 \b
 Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
-  hang dribble reset cut-body cut-chunked cut-no-length html-200 html-401
+  held hang dribble reset cut-body cut-chunked cut-no-length html-200 html-401
   html-403 html-503 html-520 malformed-json not-an-object wrong-id missing-id
   missing-updated-at bad-updated-at naive-updated-at wrong-type regress
   too-large too-large-chunked gzip rate-limited unauthorized forbidden

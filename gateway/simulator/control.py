@@ -32,7 +32,7 @@ from gateway.simulator.messages import (
 from gateway.simulator.revisions import Document, Revision
 from gateway.simulator.training import TrainingInput
 
-_PATIENCE = 5.0
+_PATIENCE = 30.0
 
 
 class SimulatorClient:
@@ -80,7 +80,7 @@ class SimulatorClient:
         await self._post("fault", order)
 
     async def clear_faults(self) -> None:
-        """Behave again."""
+        """Behave again, and let go the calls that are held."""
         (await self._http.delete("fault")).raise_for_status()
 
     async def revision(self, name: Revision | str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,6 +45,7 @@ class FaultMode(StrEnum):
     GZIP = "gzip"
     # The right answer, badly delivered or not at all.
     SLOW = "slow"
+    HELD = "held"
     HANG = "hang"
     DRIBBLE = "dribble"
     CUT_BODY = "cut-body"
@@ -111,14 +113,22 @@ class FaultBoard:
 
     def __init__(self) -> None:
         self._posted: list[_Posted] = []
+        self._lifted = asyncio.Event()
+
+    @property
+    def lifted(self) -> asyncio.Event:
+        """Set when the faults now in force are cleared: what `held` calls wait for."""
+        return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
         """Put a fault in force, for `count` calls or until cleared."""
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
-        """Behave again."""
+        """Behave again, and let go the calls that are held."""
         self._posted.clear()
+        self._lifted.set()
+        self._lifted = asyncio.Event()
 
     def pick(self, call: Call) -> Fault | None:
         """The fault that this call meets; it is one fewer left of it."""

@@ -14,11 +14,11 @@ from gateway.simulator.api import Endpoint
 from gateway.simulator.calls import Call, CallKind
 from gateway.simulator.catalogue import NoSuchTraining
 from gateway.simulator.distortion import distorted, replacement
-from gateway.simulator.faults import Fault
+from gateway.simulator.faults import Fault, FaultMode
 from gateway.simulator.journal import NO_KEY
 from gateway.simulator.keys import bearer
 from gateway.simulator.limiter import refusal_headers
-from gateway.simulator.wire import Answer, delivered, pause
+from gateway.simulator.wire import Answer, delivered, hold, pause
 from gateway.simulator.world import World
 
 
@@ -60,9 +60,11 @@ class Gate:
         wait = self.world.limiter.take(call.token or NO_KEY, time.monotonic())
         if wait is not None:
             return self._dressed(self._too_many(wait))
-        fault = self.world.faults.pick(call)
+        fault, lifted = self.world.faults.pick(call), self.world.faults.lifted
         seconds = self.world.latency() + (fault.delay_before if fault else 0.0)
         if not await pause(seconds, receive):
+            return None
+        if fault and fault.mode is FaultMode.HELD and not await hold(lifted, receive):
             return None
         return delivered(fault, self._dressed(self._content(call, fault)))
 

@@ -49,6 +49,19 @@ async def pause(seconds: float | None, receive: Receive) -> bool:
     return False
 
 
+async def hold(lifted: asyncio.Event, receive: Receive) -> bool:
+    """Wait until it is set; `False` as soon as the client has left."""
+    waiting = asyncio.create_task(lifted.wait())
+    leaving = asyncio.create_task(_departure(receive))
+    try:
+        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+        await asyncio.gather(waiting, leaving, return_exceptions=True)
+    return lifted.is_set()
+
+
 def delivered(fault: Fault | None, answer: Response) -> Answer:
     """The answer in the manner of its delivery."""
     if fault is None:

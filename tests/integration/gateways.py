@@ -12,6 +12,7 @@ import httpx
 
 from gateway.app import Addresses, serve
 from gateway.settings import load
+from gateway.simulator import SimulatorClient
 
 TOKEN = "demo-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -36,6 +37,15 @@ class Planes:
         values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(sample)]
         return sum(map(float, values))
 
+    async def reads(self, metric: str, value: float) -> bool:
+        """Whether the sample has that value now; to be waited for."""
+        return await self.metric(metric) == value
+
+    async def holds(self, entries: int) -> bool:
+        """Whether L1 holds so many entries now; to be waited for."""
+        status = (await self.admin.get("/status")).json()
+        return bool(status["l1"]["entries"] == entries)
+
 
 @asynccontextmanager
 async def gateway(
@@ -51,8 +61,8 @@ async def gateway(
     }
     if redis is not None:
         environment["GATEWAY_REDIS__URL"] = redis
-        # A busy machine that stalls for 50 ms is not what these tests are about.
-        environment.setdefault("GATEWAY_REDIS__TIMEOUT", "300ms")
+        # A busy machine that stalls is not what these tests are about.
+        environment.setdefault("GATEWAY_REDIS__TIMEOUT", "10s")
     stop = asyncio.Event()
     addresses: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     served = asyncio.create_task(
@@ -77,9 +87,14 @@ async def gateway(
             await served
 
 
-async def until(answers: Callable[[], Awaitable[bool]], patience: float = 10.0) -> None:
+async def until(answers: Callable[[], Awaitable[bool]], patience: float = 30.0) -> None:
     """Wait until the (awaitable) question `answers()` is true; AssertionError after `patience`."""
 
     async with asyncio.timeout(patience):
         while not await answers():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+async def has_in_flight(control: SimulatorClient, calls: int = 1) -> bool:
+    """Whether so many calls are with the upstream now; to be waited for."""
+    return (await control.stats()).in_flight == calls

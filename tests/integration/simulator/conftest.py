@@ -31,6 +31,6 @@ async def api(simulator: RunningSimulator) -> AsyncIterator[httpx.AsyncClient]:
         base_url=simulator.base_url,
         headers={"Authorization": "Bearer demo-token"},
         trust_env=False,
-        timeout=5,
+        timeout=30,
     ) as client:
         yield client

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 import httpx
@@ -11,6 +10,7 @@ import pytest
 from gateway.simulator import SimulatorClient
 from gateway.simulator.catalogue import Catalogue
 from gateway.simulator.training import DraftInput, TrainingInput
+from tests.doubles.loop_time import pass_time
 from tests.integration.simulator.waiting import eventually
 
 
@@ -161,5 +161,5 @@ async def test_trainings_are_edited_over_time(
     await control.editing(0)
 
     stopped = await newest()
-    await asyncio.sleep(0.05)
+    pass_time(60)
     assert await newest() == stopped > before

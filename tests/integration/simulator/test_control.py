@@ -34,14 +34,15 @@ async def test_stats_count_by_everything(api: httpx.AsyncClient, control: Simula
 async def test_stats_know_what_is_in_flight(
     api: httpx.AsyncClient, control: SimulatorClient
 ) -> None:
-    """Five slow calls at once are five in flight, and afterwards the most there were."""
-    await control.latency(0.3)
+    """Five calls held at once are five in flight, and afterwards the most there were."""
+    await control.fault("held")
     calls = [asyncio.create_task(api.get(PATH)) for _ in range(5)]
 
     async def all_are_in_flight() -> bool:
         return (await control.stats()).in_flight == 5
 
     await eventually(all_are_in_flight)
+    await control.clear_faults()
     await asyncio.gather(*calls)
 
     stats = await control.stats()

@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.doubles.loop_time import pass_time
 from tests.integration.simulator.waiting import eventually
 
 ID = "trn_000003"
 PATH = f"/training/{ID}"
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 async def _raw(simulator: RunningSimulator) -> tuple[bytes, bytes]:
@@ -112,8 +113,12 @@ async def test_hang(api: httpx.AsyncClient, control: SimulatorClient) -> None:
     """No answer ever; when the client has left, nothing is in flight."""
     await control.fault("hang")
 
+    call = asyncio.create_task(api.get(PATH, timeout=20))
+    await eventually(lambda: _in_flight(control, 1))
+    pass_time(21)
+
     with pytest.raises(httpx.ReadTimeout):
-        await api.get(PATH, timeout=0.2)
+        await call
     await eventually(lambda: _is_idle(control))
 
 
@@ -146,8 +151,8 @@ async def test_dribble_ends_with_its_client(
     await control.fault("dribble")
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await api.get(PATH, timeout=0.2)
+        async with asyncio.timeout(1.0):
+            await api.get(PATH)
     await eventually(lambda: _is_idle(control))
 
 
@@ -175,3 +180,36 @@ async def test_the_connection_outlives_a_content_fault(
     assert statuses == [500, 200]
     assert (await api.get(PATH)).status_code == 200
     assert simulator.world.journal.in_flight == 0
+
+
+async def test_held(api: httpx.AsyncClient, control: SimulatorClient) -> None:
+    """Calls wait until the faults are cleared and are answered then, with what holds by then."""
+    await control.fault("held", ids=[ID], count=2)
+    calls = [asyncio.create_task(api.get(PATH, timeout=60)) for _ in range(2)]
+    await eventually(lambda: _in_flight(control, 2))
+    others = [await api.get(path) for path in ("/training/trn_000004", PATH)]
+    edited = await control.edit(ID, "Meanwhile.")
+    assert not any(call.done() for call in calls)
+
+    await control.clear_faults()
+
+    answers = await asyncio.gather(*calls)
+    assert [answer.status_code for answer in others] == [200, 200]
+    assert [answer.json() for answer in answers] == [edited, edited]
+    assert (await api.get(PATH)).json() == edited
+
+
+async def test_who_is_held_may_leave(api: httpx.AsyncClient, control: SimulatorClient) -> None:
+    """When the client has left, nothing is in flight."""
+    await control.fault("held")
+    call = asyncio.create_task(api.get(PATH))
+    await eventually(lambda: _in_flight(control, 1))
+
+    call.cancel()
+
+    await eventually(lambda: _is_idle(control))
+    assert (await control.stats()).by_status == {"none": 1}
+
+
+async def _in_flight(control: SimulatorClient, calls: int) -> bool:
+    return (await control.stats()).in_flight == calls
