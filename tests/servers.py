@@ -48,7 +48,7 @@ def free_port() -> int:
 def answers(url: str) -> bool:
     """Whether a GET of the URL is answered with 200."""
     try:
-        return httpx.get(url, timeout=1, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(url, timeout=5, trust_env=False).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
@@ -81,7 +81,7 @@ class Process:
         log: Path,
         ready: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
-        patience: float = 15,
+        patience: float = 60,
     ) -> None:
         self.command = list(command)
         self.log = log
@@ -139,7 +139,7 @@ class Process:
             raise
         return self
 
-    def stop(self, seconds: float = 10, by: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, seconds: float = 30, by: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, and return its exit code; kill it and raise if it does not end in time."""
         self.resume()
         self.child.send_signal(by)
@@ -194,9 +194,9 @@ class RedisServer(Process):
         return f"redis://{HOST}:{self.port}"
 
     def client(self) -> redis.Redis:
-        """A blocking client that tries once, for a second; to be closed by whoever asked."""
+        """A blocking client that tries once, for ten seconds; to be closed by whoever asked."""
         never = Retry(NoBackoff(), 0)
-        return redis.Redis(host=HOST, port=self.port, socket_timeout=1, retry=never)
+        return redis.Redis(host=HOST, port=self.port, socket_timeout=10, retry=never)
 
     def flush(self) -> None:
         """Forget all keys, scripts and statistics."""

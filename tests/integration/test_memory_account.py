@@ -47,7 +47,7 @@ def test_the_account_is_true(size: int, count: int) -> None:
     """Within a tenth of the process's growth, for small, usual and large bodies."""
     arguments = [sys.executable, "-c", GROWTH, str(size), str(count)]
 
-    printed = subprocess.run(arguments, check=True, capture_output=True, timeout=50).stdout
+    printed = subprocess.run(arguments, check=True, capture_output=True, timeout=100).stdout
 
     account, growth = map(int, printed.split())
     assert 0.9 < growth / account < 1.1

@@ -74,7 +74,7 @@ def curl_line(output: str) -> str:
 def shell(command: str) -> str:
     """What a shell command prints; raises where it fails."""
     return subprocess.run(
-        ["sh", "-ec", command], capture_output=True, text=True, check=True, timeout=20
+        ["sh", "-ec", command], capture_output=True, text=True, check=True, timeout=60
     ).stdout
 
 
@@ -99,10 +99,10 @@ def address(process: Process) -> str:
 
 def get(url: str) -> httpx.Response:
     """What a caller with the demo's token is answered."""
-    return httpx.get(url, headers=CALLER, trust_env=False, timeout=5)
+    return httpx.get(url, headers=CALLER, trust_env=False, timeout=30)
 
 
 def run(*arguments: str, folder: Path, **settings: str) -> tuple[int, str]:
     """The exit code and all that a command that ends by itself prints."""
     process = gateway(*arguments, log=folder / "run.log", ready=lambda: True, settings=settings)
-    return process.start().wait(15), process.output
+    return process.start().wait(60), process.output

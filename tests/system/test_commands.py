@@ -43,23 +43,26 @@ def test_serve_finishes_what_is_in_flight(
     tmp_path: Path, upstream: str, told: signal.Signals
 ) -> None:
     """A request that waits for upstream when the signal comes is answered, then the exit is 0."""
-    shell(f"curl -sf -d '{{\"latency\": 1}}' {upstream}/_control/latency")
+    shell(f'curl -sf -d \'{{"mode": "held"}}\' {upstream}/_control/fault')
     house = Gateway(tmp_path, upstream)
     command = ["curl", "-s", "-H", f"Authorization: Bearer {TOKEN}"]
     with house.process:
         caller = subprocess.Popen(
             [*command, f"{house.data}/training/trn_000001"], stdout=subprocess.PIPE
         )
-        wait_until(lambda: _in_flight(upstream) == 1, 5, "the call upstream")
-        exit_code = house.process.stop(by=told)
-        body, _ = caller.communicate(timeout=5)
+        wait_until(lambda: _in_flight(upstream) == 1, 30, "the call upstream")
+        house.process.child.send_signal(told)
+        wait_until(lambda: "gateway.draining" in house.process.output, 30, "the draining")
+        shell(f"curl -sf -X DELETE {upstream}/_control/fault")
+        exit_code = house.process.wait(30)
+        body, _ = caller.communicate(timeout=30)
 
     assert exit_code == 0
     assert b'"id":"trn_000001"' in body
 
 
 def _in_flight(upstream: str) -> object:
-    return httpx.get(f"{upstream}/_control/stats", trust_env=False).json()["in_flight"]
+    return httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()["in_flight"]
 
 
 def test_serve_names_a_port_in_use(tmp_path: Path, upstream: str) -> None:
@@ -86,7 +89,7 @@ def test_check_is_content_where_all_is_there(tmp_path: Path, upstream: str) -> N
     exit_code, output = run("check", folder=tmp_path, **house.settings)
 
     assert (exit_code, output) == (0, "settings: ok\nconnections: ok\n")
-    stats = httpx.get(f"{upstream}/_control/stats", trust_env=False).json()
+    stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()
     assert stats["fullest_window"].get(TOKEN, 0) == 0
 
 

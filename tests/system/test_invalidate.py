@@ -37,13 +37,13 @@ def training(house: Gateway) -> httpx.Response:
 
 def tell(upstream: str, what: str, **words: object) -> httpx.Response:
     """Order something of the simulator."""
-    answer = httpx.post(f"{upstream}/_control/{what}", json=words, trust_env=False, timeout=5)
+    answer = httpx.post(f"{upstream}/_control/{what}", json=words, trust_env=False, timeout=30)
     return answer.raise_for_status()
 
 
 def calls(upstream: str) -> int:
     """How often the simulator was asked for the training."""
-    stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=5).json()
+    stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()
     return int(stats["by_id"][ID])
 
 

@@ -112,7 +112,7 @@ class Stage:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
         if done.returncode:
             pytest.fail(f"{block}{done.stdout[-2000:]}{done.stderr}", pytrace=False)
