@@ -38,7 +38,7 @@ def local_store() -> LocalStore:
 @pytest.fixture
 async def connection(redis_url: str, observer: RecordingObserver) -> AsyncIterator[Connection]:
     """A patient connection to the shared, empty Redis."""
-    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
     assert await connection.check()
     yield connection
     await connection.close()

@@ -15,7 +15,7 @@ from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, granted
 
 # Real seconds that may pass between two lines of a test on a busy machine.
-SLACK = 5.0
+SLACK = 15.0
 
 
 async def take_or_wait(budget: Budget) -> float:
@@ -99,7 +99,7 @@ async def test_a_probe_that_never_left_is_given_back(world: World) -> None:
     async with world.budget(None, 60.0) as budget:
         earlier = await budget.take("default", Purpose.MISS)
         await budget.close("default", 20.0)
-        world.advance(20.1)
+        world.advance(25.0)
         probe = await budget.take("default", Purpose.MISS)
         await budget.give_back("default", earlier)
         assert await closed_for(budget) > 0.0
@@ -171,7 +171,7 @@ async def test_a_429_without_a_time_closes_it_for_half_a_minute(world: World) ->
     """And a refused probe for twice as long."""
     async with world.budget(None, 60.0) as budget:
         assert await budget.close("default", None) == pytest.approx(30.0)
-        world.advance(30.1)
+        world.advance(35.0)
         assert await closed_for(budget) == 0.0
 
         assert await budget.close("default", None) == pytest.approx(60.0)
@@ -191,10 +191,10 @@ async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
     """All others wait until its answer, or until its patience has run out."""
     async with world.budget(10, 60.0) as budget:
         await budget.close("default", 20.0)
-        world.advance(20.1)
+        world.advance(25.0)
 
         assert [await closed_for(budget) > 0.0 for _ in range(3)] == [False, True, True]
-        world.advance(15.1)
+        world.advance(20.0)
         assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
 
 
@@ -202,7 +202,7 @@ async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
     """Then everybody may go."""
     async with world.budget(10, 60.0) as budget:
         await budget.close("default", 20.0)
-        world.advance(20.1)
+        world.advance(25.0)
         await budget.take("default", Purpose.PROBE)
         assert budget.view("default").gate_closed_for > 0.0
 
@@ -216,7 +216,7 @@ async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:
     """It does not linger until somebody probes; and it is opened once."""
     async with world.budget(10, 60.0) as budget:
         await budget.close("default", 20.0)
-        world.advance(20.1)
+        world.advance(25.0)
 
         assert [await budget.reopen("default") for _ in range(2)] == [True, False]
 

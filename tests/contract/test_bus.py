@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -16,7 +15,18 @@ from gateway.core.instant import Instant
 from gateway.core.status import NoticeKind
 from gateway.ports import AloneBus, Bus, Confirmations, Notice
 from tests.doubles.clocks import RealClock
-from tests.doubles.hearer import PARTITION, PURGE, ROLL, change, hearer, hearers, until
+from tests.doubles.hearer import (
+    HEARTBEAT,
+    PARTITION,
+    PURGE,
+    ROLL,
+    beat,
+    change,
+    hearer,
+    hearers,
+    until,
+)
+from tests.doubles.loop_time import pass_time
 from tests.doubles.observer import RecordingObserver
 from tests.servers import RedisServer, free_port
 
@@ -28,6 +38,9 @@ NOTICES = [
     Notice(NoticeKind.PURGED, partition=PARTITION, soft=True),
     PURGE,
 ]
+
+# Seconds in which whoever hears has answered, also on a busy machine.
+PATIENCE = 30.0
 
 
 @pytest.fixture(params=["alone", "redis"])
@@ -42,10 +55,7 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
 
 async def test_a_replica_without_others_confirms_for_itself(bus: Bus) -> None:
     """At once: there is nobody to wait for."""
-    began = time.monotonic()
-
-    assert await bus.confirm(PURGE, 30.0) == Confirmations(known=1, confirmed=1)
-    assert time.monotonic() - began < 5.0
+    assert await bus.confirm(PURGE, 3600.0) == Confirmations(known=1, confirmed=1)
 
 
 async def test_what_is_announced_to_nobody_does_no_harm(bus: Bus) -> None:
@@ -62,7 +72,7 @@ async def test_a_notice_reaches_the_others_as_it_was(redis_url: str, notice: Not
         await a.bus.announce(notice)
 
         await until(lambda: bool(b.applied and c.applied))
-        assert await a.bus.confirm(PURGE, 5.0) == Confirmations(3, 3)
+        assert await a.bus.confirm(PURGE, PATIENCE) == Confirmations(3, 3)
         assert a.applied == []
         assert b.applied == c.applied == [notice, PURGE]
 
@@ -85,7 +95,7 @@ async def test_the_first_connect_is_a_gap(redis_url: str) -> None:
         async with hearer(redis_url, "b") as b:
             assert (b.gaps, b.applied) == (1, [])
 
-            await a.bus.confirm(change(2), 5.0)
+            await a.bus.confirm(change(2), PATIENCE)
             assert (b.gaps, b.applied) == (1, [change(2)])
 
 
@@ -94,14 +104,16 @@ async def test_a_confirmation_means_done(redis_url: str) -> None:
     async with hearers(redis_url, "a", "b", "c") as (a, b, c):
         for number in range(100):
             notice = change(number)
-            assert await a.bus.confirm(notice, 5.0) == Confirmations(3, 3)
+            assert await a.bus.confirm(notice, PATIENCE) == Confirmations(3, 3)
             assert b.applied[-1] == c.applied[-1] == notice
 
 
 async def test_confirmations_of_several_do_not_mix(redis_url: str) -> None:
     """All ask all at the same time."""
     async with hearers(redis_url, "a", "b", "c") as replicas:
-        asked = [each.bus.confirm(change(number), 5.0) for number in range(20) for each in replicas]
+        asked = [
+            each.bus.confirm(change(number), PATIENCE) for number in range(20) for each in replicas
+        ]
 
         assert await asyncio.gather(*asked) == [Confirmations(3, 3)] * 60
 
@@ -111,24 +123,25 @@ async def test_who_fails_does_not_confirm(redis_url: str) -> None:
     hears the next notice."""
     async with hearers(redis_url, "a", "b", "c") as (a, b, c):
         b.breaks = True
-        began = time.monotonic()
-
-        assert await a.bus.confirm(change(1), 0.3) == Confirmations(3, 2)
-        assert time.monotonic() - began >= 0.3
-        assert b.observer.of("bus_failed") == [("ZeroDivisionError",)]
+        asked = asyncio.create_task(a.bus.confirm(change(1), PATIENCE))
+        await until(lambda: b.observer.of("bus_failed") == [("ZeroDivisionError",)])
 
         b.breaks = False
-        assert await a.bus.confirm(change(2), 5.0) == Confirmations(3, 3)
+        # Each replica answers in order: by now the first is answered by all who will.
+        assert await a.bus.confirm(change(2), PATIENCE) == Confirmations(3, 3)
         assert (b.gaps, c.gaps) == (2, 1)
+        assert not asked.done()
+        pass_time(PATIENCE)
+        assert await asked == Confirmations(3, 2)
 
 
 async def test_who_has_left_is_not_waited_for(redis_url: str) -> None:
     """A clean end takes the replica off the roll at once."""
     async with hearer(redis_url, "a") as a:
         async with hearer(redis_url, "b"):
-            assert (await a.bus.confirm(PURGE, 5.0)).known == 2
+            assert (await a.bus.confirm(PURGE, PATIENCE)).known == 2
 
-        assert await a.bus.confirm(PURGE, 30.0) == Confirmations(1, 1)
+        assert await a.bus.confirm(PURGE, 3600.0) == Confirmations(1, 1)
 
 
 async def test_who_was_silent_for_long_is_not_waited_for(redis_server: RedisServer) -> None:
@@ -136,12 +149,12 @@ async def test_who_was_silent_for_long_is_not_waited_for(redis_server: RedisServ
     redis_server.flush()
     async with hearer(redis_server.url, "a") as a:
         with redis_server.client() as client:
-            seconds, micros = client.time()
-            client.zadd(ROLL, {"gone": seconds * 1_000_000 + micros})
+            seconds, _ = client.time()
+            client.zadd(ROLL, {"gone": (seconds - 4 * HEARTBEAT) * 1e6})
+            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
 
-        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
-        await asyncio.sleep(1.0)
-        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(1, 1)
+            client.zadd(ROLL, {"gone": (seconds - 5 * HEARTBEAT) * 1e6})
+            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(1, 1)
 
 
 async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -> None:
@@ -156,17 +169,21 @@ async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -
         assert a.connection.is_up
 
 
-async def test_who_hears_nothing_is_known_and_unconfirmed(redis_url: str) -> None:
+async def test_who_hears_nothing_is_known_and_unconfirmed(redis_server: RedisServer) -> None:
     """The roll is kept beside the ear: a deaf replica must not pass for none."""
-    async with hearers(redis_url, "a", "b") as (a, b):
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b") as (a, b):
 
         async def deafened() -> None:
             await asyncio.Event().wait()
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(b.bus, "_receive", lambda *_: deafened())
-            assert await a.bus.confirm(PURGE, 0.3) == Confirmations(2, 1)
-            await asyncio.sleep(1.2)
+            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+            with redis_server.client() as client:
+                client.zadd(ROLL, {"b": 1})
+                beat()
+                await until(lambda: client.zscore(ROLL, "b") > 1)
             assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
 
 

@@ -182,7 +182,7 @@ def test_any_history_ends_alike(redis_server: RedisServer, history: list[Step]) 
 async def compare(redis_url: str, history: list[Step]) -> None:
     """Both stores take every step and must answer alike."""
     observer = RecordingObserver()
-    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
     assert await connection.check()
     shared = RedisStore(
         connection, "gateway", observer, longest_keep=60.0, longest_fetch=20.0, entropy=epochs()

@@ -65,7 +65,7 @@ class RedisWorld:
     async def budget(
         self, limit: int | None, window: float, *, start_paced: bool = False
     ) -> AsyncIterator[Budget]:
-        connection = Connection(self._url, self.clock, RecordingObserver(), timeout=2.0)
+        connection = Connection(self._url, self.clock, RecordingObserver(), timeout=30.0)
         assert await connection.check()
         options = {"start_paced": start_paced}
         yield RedisBudget(connection, "gateway", self.clock, limit, window, **options)

@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
 from gateway.core.instant import Instant
-from gateway.core.status import NoticeKind
+from gateway.core.status import NoticeKind, RedisOperation
 from gateway.ports import Notice
 from tests.doubles.clocks import RealClock
+from tests.doubles.loop_time import pass_time
 from tests.doubles.observer import RecordingObserver
 
 PREFIX = "gateway"
@@ -20,6 +21,9 @@ NUMBER = f"{PREFIX}:{{bus}}:number"
 ROLL = f"{PREFIX}:{{bus}}:replicas"
 PARTITION = "0123456789abcdef" * 2
 PURGE = Notice(NoticeKind.PURGED)
+
+# So long that no stall of the machine passes for a silence; tests make it come by moving time.
+HEARTBEAT = 30.0
 
 
 def change(number: int) -> Notice:
@@ -41,6 +45,12 @@ class Hearer:
         self.gaps = 0
         self.breaks = False
 
+    @property
+    def spoken(self) -> int:
+        """How many commands of the bus Redis has answered, heartbeats among them."""
+        operations = [operation for operation, _ in self.observer.of("redis_timed")]
+        return operations.count(RedisOperation.BUS)
+
     def apply(self, notice: Notice) -> None:
         """Remember the notice."""
         if self.breaks:
@@ -51,14 +61,14 @@ class Hearer:
         """Count the gap."""
         self.gaps += 1
 
-    async def connected(self, yes: bool = True, seconds: float = 5.0) -> None:
+    async def connected(self, yes: bool = True, seconds: float = 30.0) -> None:
         """Return once notices arrive, or no longer do."""
         await until(lambda: self.bus.is_connected is yes, seconds)
 
 
 @asynccontextmanager
 async def hearer(
-    url: str, name: str = "a", *, heartbeat: float = 0.2, timeout: float = 2.0
+    url: str, name: str = "a", *, heartbeat: float = HEARTBEAT, timeout: float = 60.0
 ) -> AsyncIterator[Hearer]:
     """A replica that hears, its connection under watch."""
     one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout)
@@ -67,6 +77,8 @@ async def hearer(
     listening = asyncio.create_task(one.bus.listen(one.apply, one.gap))
     try:
         await one.connected()
+        # On the roll by its ear and by its heartbeat, which sleeps from now on.
+        await until(lambda: one.spoken >= 2)
         yield one
     finally:
         for task in (listening, watch):
@@ -78,7 +90,7 @@ async def hearer(
 
 @asynccontextmanager
 async def hearers(
-    url: str, *names: str, heartbeat: float = 0.2, timeout: float = 2.0
+    url: str, *names: str, heartbeat: float = HEARTBEAT, timeout: float = 60.0
 ) -> AsyncIterator[list[Hearer]]:
     """Several replicas, each of which hears and is on the roll."""
     async with AsyncExitStack() as stack:
@@ -88,7 +100,12 @@ async def hearers(
         ]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def beat() -> None:
+    """Let each replica's next heartbeat come now."""
+    pass_time(HEARTBEAT)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Return as soon as the condition holds; TimeoutError after so many seconds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nobody sets an event

@@ -46,7 +46,7 @@ def test_an_address_that_is_none_is_refused(url: str, says: str) -> None:
 
 async def test_before_the_first_look_every_call_fails_at_once(redis_url: str) -> None:
     """Connecting is not the business of a request."""
-    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=5.0)
+    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
 
     with pytest.raises(RedisUnavailable):
         await ask(connection, "PING")
@@ -57,7 +57,7 @@ async def test_before_the_first_look_every_call_fails_at_once(redis_url: str) ->
 async def test_a_look_finds_redis(redis_url: str) -> None:
     """With the time that the look took; that it is there from the start is no news."""
     observer = RecordingObserver()
-    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
 
     assert await connection.check()
     assert await connection.check()
@@ -87,7 +87,7 @@ async def test_nobody_there_is_told_once() -> None:
 async def test_a_refused_command_is_no_outage(redis_url: str) -> None:
     """It fails, and Redis stays up."""
     observer = RecordingObserver()
-    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
     await connection.check()
 
     with pytest.raises(RedisUnavailable):
@@ -100,7 +100,7 @@ async def test_a_refused_command_is_no_outage(redis_url: str) -> None:
 
 async def test_a_reply_that_cannot_be_read_is_a_failure_of_redis(redis_url: str) -> None:
     """Whoever answers there may be no Redis of ours."""
-    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=2.0)
+    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     await connection.check()
 
     async def read_badly(client: driver.Redis) -> int:
@@ -114,7 +114,7 @@ async def test_a_reply_that_cannot_be_read_is_a_failure_of_redis(redis_url: str)
 async def test_a_script_is_loaded_where_it_is_unknown(redis_server: RedisServer) -> None:
     """Also after Redis has forgotten it."""
     redis_server.flush()
-    connection = Connection(redis_server.url, RealClock(), RecordingObserver(), timeout=2.0)
+    connection = Connection(redis_server.url, RealClock(), RecordingObserver(), timeout=30.0)
     await connection.check()
     script = Script("local t = redis.call('TIME'); return {t[1], t[2], ARGV[1]}", "0" * 40)
 
@@ -131,21 +131,23 @@ async def test_redis_clock_is_told(redis_url: str) -> None:
         redis_url,
         RealClock(),
         RecordingObserver(),
-        timeout=2.0,
+        timeout=30.0,
         on_time=lambda *times: heard.append(times),
     )
 
     await connection.check()
 
     ((seconds, round_trip),) = heard
-    assert abs(seconds - time.time()) < 2.0
-    assert 0.0 < round_trip < 2.0
+    assert abs(seconds - time.time()) < 20.0
+    assert 0.0 < round_trip < 20.0
     await connection.close()
 
 
 async def test_more_callers_than_connections_wait_their_turn(redis_url: str) -> None:
     """Redis sees no more connections than were allowed."""
-    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=5.0, connections=3)
+    connection = Connection(
+        redis_url, RealClock(), RecordingObserver(), timeout=30.0, connections=3
+    )
     await connection.check()
 
     answers = await asyncio.gather(*(ask(connection, "ECHO", str(n)) for n in range(50)))
@@ -162,7 +164,7 @@ async def test_a_wrong_password_is_an_outage_without_the_password(own_redis: Red
         client.config_set("requirepass", "right")
     observer = RecordingObserver()
     url = own_redis.url.replace("//", "//:hunter2@")
-    connection = Connection(url, RealClock(), observer, timeout=2.0)
+    connection = Connection(url, RealClock(), observer, timeout=30.0)
 
     assert not await connection.check()
 

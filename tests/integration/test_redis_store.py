@@ -39,7 +39,7 @@ def observer() -> RecordingObserver:
 @pytest.fixture
 async def store(redis_url: str, observer: RecordingObserver) -> AsyncIterator[RedisStore]:
     """One on the shared, empty Redis."""
-    connection = Connection(redis_url, RealClock(), observer, timeout=2.0)
+    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
     await connection.check()
     epochs = (f"{number:016x}" for number in itertools.count())
     entropy = partial(next, epochs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import redis
 
 from gateway.simulator import RunningSimulator, SimulatorClient
@@ -38,9 +39,13 @@ async def test_a_revoked_credential_is_answered_by_no_replica(
 
 
 async def test_an_invalidation_holds_in_every_replica(
-    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
+    upstream: RunningSimulator,
+    control: SimulatorClient,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An edit and one order: the very next answer of each confirmed replica is the new one."""
+    monkeypatch.setattr("gateway.flow.invalidation._PATIENCE", 30.0)
     async with (
         gateway(upstream.base_url, redis_url) as one,
         gateway(upstream.base_url, redis_url) as other,
