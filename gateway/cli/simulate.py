@@ -42,11 +42,13 @@ Example:
   gateway simulate --port 8090 --limit 100 --edit-every 5
   curl -H 'Authorization: Bearer demo-token' http://127.0.0.1:8090/training/trn_000001
   curl http://127.0.0.1:8090/_control/stats
+
 \b
 Faults, for all trainings or for `ids`, `count` times or until deleted:
   curl -d '{"mode": "status-500", "count": 3}' http://127.0.0.1:8090/_control/fault
   curl -X DELETE http://127.0.0.1:8090/_control/fault
 Those that met `held` are answered once the faults are deleted.
+
 \b
 Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
   held hang dribble reset cut-body cut-chunked cut-no-length html-200 html-401
@@ -54,6 +56,7 @@ Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
   missing-updated-at bad-updated-at naive-updated-at wrong-type regress
   too-large too-large-chunked gzip rate-limited unauthorized forbidden
   not-found gone list-refused
+
 \b
 Also by POST: /_control/edit, insert, delete, editing, revision, limit,
   latency, keys; by GET: /_control/stats, requests.""",

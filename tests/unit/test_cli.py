@@ -14,6 +14,7 @@ from gateway.cli import main
 from gateway.cli.explain import readable
 from gateway.cli.simulate import ETAGS, REVISIONS
 from gateway.simulator.conditional import ETagForm
+from gateway.simulator.faults import FaultMode
 from gateway.simulator.revisions import Revision
 
 COMMANDS = sorted(main.commands)
@@ -138,6 +139,13 @@ def test_simulate_knows_all_that_the_simulator_does() -> None:
     """The words that help lists are the simulator's own."""
     assert set(REVISIONS) == set(Revision)
     assert set(ETAGS) == set(ETagForm)
+
+
+def test_simulate_lists_every_fault() -> None:
+    """The modes in its help are the simulator's, each once."""
+    modes = run("simulate", "--help").output.partition("Modes: ")[2].partition("Also by POST")[0]
+
+    assert sorted(modes.split()) == sorted(FaultMode)
 
 
 @pytest.mark.parametrize(
