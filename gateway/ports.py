@@ -6,10 +6,12 @@ Nothing here decides; nothing here does I/O.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.core.ending import Ending
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.reply import Reply
@@ -18,6 +20,7 @@ from gateway.core.status import (
     Cause,
     Circuit,
     DriftKind,
+    EndingKind,
     FailureReason,
     InvalidReason,
     NoticeKind,
@@ -190,6 +193,77 @@ class SharedStore(Protocol):
         """Wait until all that was written so far stands in each copy of the store as well, so
         many seconds at most; None where it has no copies."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The ticket of a fetch that may begin now, and which replica's fetch it is to be.
+
+    `token` names the fetch that leads: this one where `leads`, else the one to follow. `floor`
+    is what was known at that moment (None: not told).
+    """
+
+    ticket: Ticket
+    token: str
+    leads: bool
+    floor: Floor | None
+
+
+class Lease(Protocol):
+    """One fetch for a key across replicas. It saves work; what is stored is decided elsewhere.
+
+    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    """
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds after which it lapses unless renewed; infinite where nobody else is."""
+        ...
+
+    async def take(self, key: Key) -> Taken:
+        """Take the generation before a fetch, as SharedStore.begin does, and with it the lease.
+
+        Where another fetch of the same generation holds it, this replica is to follow, and is
+        told of the ending; a fetch of an earlier one is passed over.
+        """
+        ...
+
+    async def renew(self, key: Key, token: str) -> bool:
+        """Hold it for another lifetime; False where it is lost."""
+        ...
+
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
+        """Let go of it and tell those who follow; nothing where it is lost."""
+        ...
+
+    async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
+        """How the fetch with that token ended, once it did; None while it still leads after so
+        many seconds. A lease that lapsed without an ending is a transient one."""
+        ...
+
+
+class AloneLease:
+    """The lease of a process without others: there the flight is the lease."""
+
+    lifetime = math.inf
+
+    def __init__(self, shared: SharedStore) -> None:
+        self._shared = shared
+
+    async def take(self, key: Key) -> Taken:
+        """Whoever asks leads."""
+        return Taken(await self._shared.begin(key), "", leads=True, floor=None)
+
+    async def renew(self, key: Key, token: str) -> bool:
+        """It cannot be lost."""
+        return True
+
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
+        """Nobody follows."""
+
+    async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
+        """Nobody leads."""
+        return Ending(EndingKind.TRANSIENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.endings import Endings
+from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
@@ -20,6 +22,7 @@ from gateway.app.listen import StartFault
 from gateway.core.access import Access, Open, Passthrough
 from gateway.core.policy import Windows
 from gateway.core.status import Tier
+from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
@@ -27,7 +30,7 @@ from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
-from gateway.ports import AloneBus, Budget, Bus, LocalStore, SharedStore
+from gateway.ports import AloneBus, AloneLease, Budget, Bus, Lease, LocalStore, SharedStore
 from gateway.settings import (
     AccessMode,
     NoStore,
@@ -35,6 +38,8 @@ from gateway.settings import (
     Secret,
     Settings,
 )
+
+_LEASE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class House:
     redis: Connection | None
     upstream: HttpxUpstream
     outbound: Outbound
+    collapsing: Collapsing
     serving: Serving
     confirming: Confirming
     bus: Bus
@@ -78,11 +84,12 @@ def compose(settings: Settings) -> House:
         l1_lifetime=settings.l1.lifetime,
         vary=isinstance(access, Passthrough),
     )
-    bus = _bus(settings, clock, telemetry, redis)
+    lease, bus = _together(settings, clock, telemetry, redis, shared)
     timeout = settings.upstream.timeout
     outbound = Outbound(upstream, budget, local_budget, clock, telemetry, timeout=timeout)
-    fetcher = Fetcher(tiers, outbound, clock, telemetry, bus, windows=windows, timeout=timeout)
-    serving = Serving(tiers, fetcher, clock, telemetry, windows)
+    fetcher = Fetcher(tiers, outbound, clock, telemetry, bus, windows=windows)
+    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
+    serving = Serving(tiers, collapsing, clock, telemetry, windows)
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -93,6 +100,7 @@ def compose(settings: Settings) -> House:
         redis=redis,
         upstream=upstream,
         outbound=outbound,
+        collapsing=collapsing,
         serving=serving,
         confirming=tiers.confirming,
         bus=bus,
@@ -177,24 +185,39 @@ def _shared(
         settings.redis.prefix,
         telemetry,
         longest_keep=windows_of(settings).keep,
-        longest_fetch=settings.upstream.timeout * 2.0,
+        longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
         believe_after=settings.freshness.believe_after,
     )
 
 
-def _bus(
-    settings: Settings, clock: SystemClock, telemetry: Telemetry, redis: Connection | None
-) -> Bus:
+def _together(
+    settings: Settings,
+    clock: SystemClock,
+    telemetry: Telemetry,
+    redis: Connection | None,
+    shared: SharedStore,
+) -> tuple[Lease, Bus]:
+    """What replicas do together, under one name: endings of leases arrive over the bus."""
     if redis is None:
-        return AloneBus()
-    return RedisBus(
+        return AloneLease(shared), AloneBus()
+    replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
+    lease = RedisLease(
         redis,
-        settings.redis.prefix,
-        clock,
-        telemetry,
-        replica=_new_epoch(),
+        prefix,
+        endings,
+        replica=replica,
+        longest_fetch=_longest_fetch(settings),
+        entropy=_new_epoch,
+        # A replica that died in mid-fetch leaves the others time for a call of their own.
+        lifetime=min(_LEASE, settings.upstream.timeout / 3),
     )
+    bus = RedisBus(redis, prefix, clock, telemetry, replica=replica, endings=endings)
+    return lease, bus
+
+
+def _longest_fetch(settings: Settings) -> float:
+    return settings.upstream.timeout * 2.0
 
 
 def _new_epoch() -> str:

@@ -58,7 +58,7 @@ class Operations:
             draining=self._life.draining,
             l1_entries=house.local.entries,
             l1_bytes=house.local.size,
-            collapsed_waiters=house.serving.fills.waiters,
+            collapsed_waiters=house.serving.fills.waiters + house.collapsing.waiters,
             circuit=house.outbound.circuit,
             budgets=self._budgets(),
             redis_up=None if house.redis is None else house.shared.is_up,

@@ -160,6 +160,16 @@ class NoticeKind(StrEnum):
     PURGED = "purged"
 
 
+class EndingKind(StrEnum):
+    """How the fetch of a replica that leads ended, for those that follow it."""
+
+    DONE = "done"  # stored: it can be looked up
+    TRANSIENT = "transient"  # nothing came of it, and another replica may fare better
+    GAVE_UP = "gave-up"  # what failed would fail for all
+    ALONE = "alone"  # the answer is for one caller, or not to be stored: each asks for itself
+    TOO_OLD = "too-old"  # something was invalidated since it began
+
+
 class AccessRefusal(StrEnum):
     """Why a caller was turned away at the door."""
 

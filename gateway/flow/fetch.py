@@ -1,4 +1,4 @@
-"""fill(key): ticket, call, judge, store. Who waits for it is serve's business.
+"""fetch(key): call, judge, store. Who leads is collapsing's business, who waits serve's.
 
 Raises what went wrong; rescues nothing.
 """
@@ -89,7 +89,6 @@ class Fetcher:
         bus: Bus,
         *,
         windows: Windows,
-        timeout: float,
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
@@ -97,13 +96,16 @@ class Fetcher:
         self._observer = observer
         self._bus = bus
         self._windows = windows
-        self._timeout = timeout
 
-    async def fill(self, want: Want, flight: Course) -> Filled | Passed:
-        """Ask the upstream and keep what it says; raises UpstreamFailure, CallWithheld."""
-        ticket = await self._tiers.begin(want.key)
+    async def fetch(
+        self, want: Want, ticket: Ticket, flight: Course, deadline: float
+    ) -> Filled | Passed:
+        """Ask the upstream and keep what it says; raises UpstreamFailure, CallWithheld.
+
+        The ticket was taken just before; `deadline` is on the monotonic clock.
+        """
         try:
-            call = self._call(want)
+            call = self._call(want, deadline)
             reply = await self._outbound.ask(want.caller.scope, call)
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:
@@ -116,13 +118,13 @@ class Fetcher:
             return Passed(reply)
         return await self._keep(want, entry, reply, flight)
 
-    def _call(self, want: Want) -> Call:
+    def _call(self, want: Want, deadline: float) -> Call:
         held = () if want.held is None or want.held.entry.is_negative else want.held.entry.headers
         return Call(
             training_id=want.key.training_id,
             token=want.caller.token,
             purpose=want.purpose,
-            deadline=self._clock.monotonic() + self._timeout,
+            deadline=deadline,
             etag=first(held, b"etag"),
             last_modified=first(held, b"last-modified"),
             extra=want.extra,

@@ -24,16 +24,12 @@ from gateway.core.status import (
     Tier,
 )
 from gateway.flow.backoff import Backoffs, stale_word
-from gateway.flow.fetch import Fetcher, Filled, Passed, Want, fruitless
+from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
+from gateway.flow.fetch import Filled, Passed, Want, fruitless
+from gateway.flow.marks import detail_of, handling_of, outcome_of
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Held, Observer
-
-_DETAIL = {
-    StoreVerdict.CHANGED: Detail.CHANGED,
-    StoreVerdict.BELIEVED: Detail.CHANGED,
-    StoreVerdict.UNCHANGED: Detail.UNCHANGED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +56,16 @@ class Serving:
     """Answers requests from the tiers and from upstream."""
 
     def __init__(
-        self, tiers: Tiers, fetcher: Fetcher, clock: Clock, observer: Observer, windows: Windows
+        self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, windows: Windows
     ) -> None:
         self._tiers = tiers
-        self._fetcher = fetcher
+        self._filler = filler
         self._clock = clock
         self._observer = observer
         self._windows = windows
         self._backoffs = Backoffs(clock, windows.believe_after)
         self.lookups: Flights[Key, Seen | None] = Flights()
-        self.fills: Flights[Key, Filled | Passed] = Flights()
+        self.fills: Flights[Key, Landed] = Flights()
 
     def peek(self, ask: Ask) -> Answer | None:
         """The answer that L1 may give at once; a stale one starts its refresh."""
@@ -92,7 +88,7 @@ class Serving:
         return await self._from_upstream(ask, seen)
 
     def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
-        detail = Detail.L2 if seen.tier is Tier.L2 else Detail.L1
+        detail = detail_of(seen.tier)
         match self._plan(seen):
             case Plan.SERVE if seen.held.entry.is_negative:
                 return _stored(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
@@ -138,21 +134,21 @@ class Serving:
             return _stored(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self._landed(ask, seen, landed, collapsed=collapsed)
 
-    def _start(self, ask: Ask, seen: Seen | None, purpose: Purpose) -> Flight[Filled | Passed]:
+    def _start(self, ask: Ask, seen: Seen | None, purpose: Purpose) -> Flight[Landed]:
         held = None if seen is None else seen.held
         want = Want(ask.key, ask.caller, purpose, held, ask.extra)
         return self.fills.start(ask.key, lambda flight: self._fill(want, flight))
 
-    async def _fill(self, want: Want, flight: Flight[Filled | Passed]) -> Filled | Passed:
+    async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
         try:
-            filled = await self._fetcher.fill(want, flight)
+            filled = await self._filler.fill(want, flight)
         except Exception as error:
             self._failed(want, error)
             raise
         self.lookups.forget(want.key)  # what one under way brings is older than this
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
-        vain = fruitless(filled)
+        vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
         if isinstance(vain, VersionDoubted) or (vain and want.purpose is Purpose.REFRESH):
             self._failed(want, vain)
         else:
@@ -180,8 +176,8 @@ class Serving:
         await self.lookups.land(patience)
 
     async def _follow(
-        self, flight: Flight[Filled | Passed], seen: Seen | None, *, collapsed: bool
-    ) -> Filled | Passed:
+        self, flight: Flight[Landed], seen: Seen | None, *, collapsed: bool
+    ) -> Landed:
         """Wait for it, but no longer than until the stale answer is the better one."""
         softly = seen is not None and self._plan(seen) is Plan.WAIT_SOFTLY
         patience = self._windows.soft_wait if softly else None
@@ -206,25 +202,20 @@ class Serving:
         return Answer(seen.held, outcome, seen.tier, handling)
 
     async def _landed(
-        self, ask: Ask, seen: Seen | None, landed: Filled | Passed, *, collapsed: bool
+        self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
         forward = Forward.URI_MISS if seen is None else Forward.STALE
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
             return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
-        handling = Handling(
-            detail=None if seen is None or landed.verdict is None else _DETAIL.get(landed.verdict),
-            forward=forward,
-            forward_status=landed.forward_status,
-            stored=landed.not_stored is None,
-            not_stored=landed.not_stored,
-            collapsed=collapsed,
-        )
+        if isinstance(landed, Elsewhere):
+            return _elsewhere(landed, forward)
+        handling = handling_of(landed, forward, collapsed=collapsed)
         if fruitless(landed) is not None:
             later = await self._later_one(ask, seen, landed, handling)
             if later is not None:
                 return later
-        return Answer(landed.held, _outcome(handling), Tier.UPSTREAM, handling)
+        return Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
 
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
@@ -243,7 +234,12 @@ def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
     return Answer(seen.held, outcome, seen.tier, Handling(detail))
 
 
-def _outcome(handling: Handling) -> Outcome:
-    if handling.collapsed:
-        return Outcome.COLLAPSED
-    return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED
+def _elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
+    """Another replica asked upstream: this one waited for it, or found it by then."""
+    held = landed.seen.held
+    if landed.awaited:
+        handling = Handling(forward=forward, collapsed=True)
+        return Answer(held, Outcome.COLLAPSED, Tier.L2, handling)
+    if held.entry.is_negative:
+        return _stored(landed.seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+    return _stored(landed.seen, Outcome.FRESH, detail_of(landed.seen.tier))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.endings import Endings
+from gateway.adapters.redis.lease import RedisLease
 from gateway.core.instant import Instant
 from gateway.core.status import NoticeKind, RedisOperation
 from gateway.ports import Notice
@@ -38,8 +41,23 @@ class Hearer:
         self.observer = RecordingObserver()
         clock = RealClock()
         self.connection = Connection(url, clock, self.observer, timeout=timeout)
+        self.endings = Endings()
         self.bus = RedisBus(
-            self.connection, PREFIX, clock, self.observer, replica=name, heartbeat=heartbeat
+            self.connection,
+            PREFIX,
+            clock,
+            self.observer,
+            replica=name,
+            heartbeat=heartbeat,
+            endings=self.endings,
+        )
+        self.lease = RedisLease(
+            self.connection,
+            PREFIX,
+            self.endings,
+            replica=name,
+            longest_fetch=20.0,
+            entropy=lambda: secrets.token_hex(8),
         )
         self.applied: list[Notice] = []
         self.gaps = 0

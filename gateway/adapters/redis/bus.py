@@ -16,6 +16,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.answers import Requests
 from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.endings import Endings, decode_ended, is_ended
 from gateway.adapters.redis.holes import Holes
 from gateway.adapters.redis.notices import (
     Answer,
@@ -43,11 +44,17 @@ _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
 
 
+def ear(prefix: str, replica: str) -> str:
+    """The channel that this replica alone listens to."""
+    return f"{prefix}:bus:{replica}"
+
+
 class RedisBus:
     """One replica's ear and voice; `listen` must run for answers to arrive.
 
     `replica` names this process among all: two that share a name do not hear each other.
-    `heartbeat` in seconds is also how long silence is borne, see Subscription.
+    `heartbeat` in seconds is also how long silence is borne, see Subscription. Endings that
+    arrive on this replica's own channel go to `endings`, where its lease waits for them.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class RedisBus:
         *,
         replica: str,
         heartbeat: float = 1.0,
+        endings: Endings | None = None,
     ) -> None:
         """Raises ValueError for a name that is none."""
         if not is_replica(replica):
@@ -68,12 +76,14 @@ class RedisBus:
         self._observer = observer
         self._replica = replica
         self._heartbeat = heartbeat
-        self._channel = f"{Names(prefix).prefix}:bus"
+        self._prefix = Names(prefix).prefix
+        self._channel = f"{prefix}:bus"
         self._keys = (f"{prefix}:{{bus}}:replicas", f"{prefix}:{{bus}}:number")
         self._patience = round(_LIVES * heartbeat * 1_000_000)
         self._beat_script = Script.load("roll", "beat")
         self._tell_script = Script.load("roll", "tell")
         self._requests = Requests()
+        self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
 
@@ -165,7 +175,7 @@ class RedisBus:
 
     async def _follow(self, apply: Apply, gap: Gap) -> None:
         """Hear until the subscription is lost."""
-        channels = (self._channel, self._answers_to(self._replica))
+        channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # Subscribed, then counted, then the gap: what was told before the count is covered
             # by the gap, what is told after it is heard or leaves a hole.
@@ -182,6 +192,8 @@ class RedisBus:
         try:
             if channel == self._channel:
                 await self._receive_notice(data, apply, gap)
+            elif is_ended(data):
+                self._endings.take(*decode_ended(data))
             else:
                 self._requests.take(decode_answer(data))
         except NoticeRefused as refused:
@@ -203,13 +215,10 @@ class RedisBus:
         message = encode_answer(Answer(self._replica, request))
 
         async def command(client: driver.Redis) -> None:
-            await client.publish(self._answers_to(sender), message)
+            await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
             await self._connection.execute(RedisOperation.BUS, command)
-
-    def _answers_to(self, replica: str) -> str:
-        return f"{self._channel}:{replica}"
 
     def _does(self, act: Callable[[], None]) -> bool:
         """Whether it was done; whatever goes wrong, the next notice is to be heard."""

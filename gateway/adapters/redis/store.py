@@ -70,7 +70,7 @@ class RedisStore:
         self._believe_after = round(believe_after * 1_000_000)
         self._lookups = Gathering(RedisOperation.LOOKUP, self._ask, _LOOKED_UP_AT_ONCE)
         self._confirms = Gathering(RedisOperation.CONFIRM, self._ask_floors, _CONFIRMED_AT_ONCE)
-        self._begin = Script.load("floor", "begin")
+        self._begin = Script.load("floor", "fetching", "begin")
         self._store = Script.load("floor", "doubt", "store")
         self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")

@@ -25,7 +25,8 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.NEGATIVE, _STORED, ("4xx",)),
     (Outcome.FILLED, _FETCHED, _ANSWER),
     (Outcome.REVALIDATED, _FETCHED, _ANSWER),
-    (Outcome.COLLAPSED, _FETCHED, _ANSWER),
+    # From L2 where another replica fetched.
+    (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
     # Writes and the mode `bypass` pass whatever the API answers.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
     # What the API says against this caller.

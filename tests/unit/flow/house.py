@@ -15,12 +15,14 @@ from gateway.core.headers import Handling
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome
-from gateway.flow.fetch import Fetcher
+from gateway.flow.collapsing import Collapsing
+from gateway.flow.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Tiers
-from gateway.ports import AloneBus, Bus, Held, Notice, SharedStore
+from gateway.ports import AloneBus, AloneLease, Bus, Held, Lease, Notice, SharedStore
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
@@ -110,6 +112,7 @@ class Replica:
         limit: int | None = None,
         caller: Caller = CALLER,
         hub: Hub | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self.clock = clock
         self.caller = caller
@@ -130,9 +133,12 @@ class Replica:
         )
         bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.fetcher = Fetcher(
-            self.tiers, self.outbound, clock, self.observer, bus, windows=windows, timeout=10.0
+            self.tiers, self.outbound, clock, self.observer, bus, windows=windows
         )
-        self.serving = Serving(self.tiers, self.fetcher, clock, self.observer, windows)
+        self.collapsing = Collapsing(
+            self.tiers, self.fetcher, lease or AloneLease(self.shared), clock, timeout=10.0
+        )
+        self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, windows)
         self.invalidation = Invalidation(self.tiers, self.shared, bus, self.observer, self.serving)
 
     def apply(self, notice: Notice) -> None:
@@ -151,6 +157,11 @@ class Replica:
         """Let the upstream give the version of that minute, and fetch it."""
         self.upstream.then(ok(minute, *headers, training_id=key.training_id))
         return await self.get(key)
+
+    async def fetch(self, want: Want) -> Filled | Passed:
+        """What a fetch brings by itself, whatever is stored."""
+        ticket = await self.tiers.begin(want.key)
+        return await self.fetcher.fetch(want, ticket, Course(), self.clock.monotonic() + 10.0)
 
     async def land(self) -> None:
         """Let background work end."""

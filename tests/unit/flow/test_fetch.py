@@ -9,7 +9,6 @@ from gateway.core.reply import Reply
 from gateway.core.status import Cause, DriftKind, FailureReason, InvalidReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
 from gateway.flow.fetch import Filled, Passed, Want
-from gateway.flow.singleflight import Course
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training
@@ -23,7 +22,7 @@ async def fetch(replica: Replica, reply: Reply, held: Held | None = None) -> Fil
     replica.upstream.then(reply)
     purpose = Purpose.MISS if held is None else Purpose.REVALIDATION
     want = Want(KEY, CALLER, purpose, held, ((b"traceparent", b"00-1"),))
-    return await replica.fetcher.fill(want, Course())
+    return await replica.fetch(want)
 
 
 async def fill(replica: Replica, reply: Reply, held: Held | None = None) -> Filled:
@@ -71,7 +70,7 @@ async def test_freshness_counts_from_before_the_call(alone: Replica, clock: Fake
         return ok(1)
 
     alone.upstream.then(slowly)
-    await alone.fetcher.fill(Want(KEY, CALLER, Purpose.MISS), Course())
+    await alone.fetch(Want(KEY, CALLER, Purpose.MISS))
 
     held = alone.local.peek(KEY)
     assert held is not None

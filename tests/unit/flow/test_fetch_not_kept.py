@@ -10,7 +10,6 @@ from gateway.core.reply import Reply
 from gateway.core.status import AccessRefusal, Cause, NotStoredReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
 from gateway.flow.fetch import Filled, Passed, Want, fruitless
-from gateway.flow.singleflight import Course
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, OURS, Redis, Replica, ok, says, training
@@ -25,7 +24,7 @@ async def fetch(
     """Fetch a key, revalidating what is held."""
     replica.upstream.then(reply)
     want = Want(key, caller, Purpose.REVALIDATION, replica.local.peek(key))
-    return await replica.fetcher.fill(want, Course())
+    return await replica.fetch(want)
 
 
 async def in_l2(redis: Redis, key: Key = KEY) -> bool:
@@ -185,7 +184,7 @@ async def test_an_earlier_fetch_of_the_same_version_is_no_regression(
         return ok(1)
 
     replica.upstream.then(be_late)
-    filled = await replica.fetcher.fill(Want(KEY, CALLER, Purpose.MISS), Course())
+    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
 
     assert isinstance(filled, Filled)
     assert filled.verdict is Verdict.OLDER
@@ -203,7 +202,7 @@ async def test_a_404_of_an_earlier_fetch_is_no_regression(
         return says(404)
 
     replica.upstream.then(be_late)
-    filled = await replica.fetcher.fill(Want(KEY, CALLER, Purpose.MISS), Course())
+    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
 
     assert isinstance(filled, Filled)
     assert filled.verdict is Verdict.OLDER
@@ -220,7 +219,7 @@ async def test_what_was_invalidated_during_the_fetch_is_not_stored(
         return ok(1)
 
     replica.upstream.then(be_late)
-    filled = await replica.fetcher.fill(Want(KEY, CALLER, Purpose.MISS), Course())
+    filled = await replica.fetch(Want(KEY, CALLER, Purpose.MISS))
 
     assert isinstance(filled, Filled)
     assert filled.held.entry.body == training(1)

@@ -29,7 +29,7 @@ from tests.unit.flow.house import (
 async def fetch(replica: Replica, minute: int) -> None:
     """Let a replica fetch that version, whatever is stored."""
     replica.upstream.then(ok(minute))
-    await replica.fetcher.fill(Want(KEY, CALLER, Purpose.SWEEP), Course())
+    await replica.fetch(Want(KEY, CALLER, Purpose.SWEEP))
 
 
 async def test_a_hit_in_redis_is_promoted(replica: Replica, other: Replica) -> None:

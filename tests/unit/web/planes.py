@@ -13,11 +13,12 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.access import Access, Passthrough
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
+from gateway.flow.collapsing import Collapsing
 from gateway.flow.fetch import Fetcher
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
-from gateway.ports import AloneBus
+from gateway.ports import AloneBus, AloneLease
 from gateway.web.data import DataPlane, Line
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
@@ -82,9 +83,10 @@ class Data:
 
     def _serving(self, limit: int | None) -> Serving:
         clock, observer, windows = self.clock, self.observer, Windows()
+        ledger = Ledger(clock, lambda: "0123456789abcdef")
         tiers = Tiers(
             MemoryStore(1_000_000, lambda: None),
-            Ledger(clock, lambda: "0123456789abcdef"),
+            ledger,
             clock,
             windows,
             l1_lifetime=5.0,
@@ -92,10 +94,9 @@ class Data:
         )
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
-        fetcher = Fetcher(
-            tiers, outbound, clock, observer, AloneBus(), windows=windows, timeout=10.0
-        )
-        return Serving(tiers, fetcher, clock, observer, windows)
+        fetcher = Fetcher(tiers, outbound, clock, observer, AloneBus(), windows=windows)
+        collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
+        return Serving(tiers, collapsing, clock, observer, windows)
 
 
 async def ask(

@@ -1,0 +1,152 @@
+"""Lease on Redis: which replica's fetch of a key leads, and who is told how it ended.
+
+Lives here: which keys a step touches and what it is handed; the rules are in the scripts. A
+replica hears of endings on the channel that it listens to for the bus, and reads what it missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from gateway.adapters.redis.bus import ear
+from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.endings import Endings, decode_ending, encode_ending
+from gateway.adapters.redis.notices import NoticeRefused
+from gateway.adapters.redis.wire import Names, read_floor
+from gateway.core.ending import Ending
+from gateway.core.entry import Floor, Key, Ticket
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import EndingKind, RedisOperation
+from gateway.ports import Taken
+
+# Longer than a follower pauses between two looks.
+_KEEP: Final = 3_000
+
+
+class RedisLease:
+    """One replica's hold on keys; `endings` is filled by the bus that listens for it.
+
+    `replica` is its name on the bus. `lifetime` (seconds) bounds how long a replica that died
+    is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` is
+    RedisStore's as well.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        prefix: str,
+        endings: Endings,
+        *,
+        replica: str,
+        longest_fetch: float,
+        entropy: Callable[[], str],
+        lifetime: float = 3.0,
+    ) -> None:
+        self._connection = connection
+        self._names = Names(prefix)
+        self._endings = endings
+        self._replica = replica
+        self._channels = ear(prefix, "")
+        self._fetch_keep = max(1, round(2 * longest_fetch * 1000))
+        self._entropy = entropy
+        self.lifetime = lifetime
+        self._elect = Script.load("floor", "fetching", "lease", "elect")
+        self._renew = Script.load("lease", "renew")
+        self._release = Script.load("lease", "release")
+        self._watch = Script.load("lease", "watch")
+
+    async def take(self, key: Key) -> Taken:
+        """Take the generation before a fetch, and the lease or a place among its followers."""
+        taken = await self._connection.run_script(
+            RedisOperation.LEASE,
+            self._elect,
+            (*self._floors(key), *self._leases(key)),
+            (
+                self._entropy(),
+                self._fetch_keep,
+                self._entropy(),
+                self._lifetime_ms,
+                self._replica,
+                _KEEP,
+            ),
+            _read_taken,
+        )
+        if taken is None:
+            raise RedisUnavailable(RedisOperation.LEASE, "nonsense")
+        return taken
+
+    async def renew(self, key: Key, token: str) -> bool:
+        """Hold it for another lifetime; False where it is lost."""
+        return await self._connection.run_script(
+            RedisOperation.LEASE,
+            self._renew,
+            self._leases(key)[:1],
+            (token, self._lifetime_ms),
+            lambda reply: int(reply[0]) == 1,
+        )
+
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
+        """Let go of it and tell those who follow; nothing where it is lost."""
+        await self._connection.run_script(
+            RedisOperation.LEASE,
+            self._release,
+            self._leases(key),
+            (token, encode_ending(ending), _KEEP, self._channels),
+            lambda _: None,
+        )
+
+    async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
+        """How the fetch with that token ended; None while it still leads after so long."""
+        heard = await self._endings.wait(token, patience)
+        if heard is not None:
+            return heard
+        return await self._connection.run_script(
+            RedisOperation.LEASE,
+            self._watch,
+            self._leases(key),
+            (token, self._replica, _KEEP),
+            _read_ending,
+        )
+
+    @property
+    def _lifetime_ms(self) -> int:
+        return max(1, round(self.lifetime * 1000))
+
+    def _floors(self, key: Key) -> tuple[str, str, str]:
+        names = self._names
+        return names.floor(key), names.event(key.training_id), names.body(key)
+
+    def _leases(self, key: Key) -> tuple[str, str]:
+        """In the slot of the floor: where the lease stands, and who follows."""
+        stem = f"{self._names.prefix}:{{{key.training_id}}}"
+        return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
+
+
+def _read_taken(reply: Sequence[Any]) -> Taken | None:
+    record, stamp, token, leads = reply
+    floor: Floor | None = read_floor(record, None)
+    if floor is None:
+        return None
+    ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000)
+    return Taken(ticket, token.decode(), int(leads) == 1, floor)
+
+
+def _read_ending(reply: Sequence[Any]) -> Ending | None:
+    match reply:
+        case [b"held"]:
+            return None
+        case [b"ended", ending]:
+            return _decoded(ending)
+        case [b"passed"]:
+            return Ending(EndingKind.TOO_OLD)
+        case _:
+            return Ending(EndingKind.TRANSIENT)
+
+
+def _decoded(ending: bytes) -> Ending:
+    """Of another release, perhaps: then it is only known that it ended."""
+    try:
+        return decode_ending(ending)
+    except NoticeRefused:
+        return Ending(EndingKind.TRANSIENT)

@@ -1,0 +1,10 @@
+-- Prelude of the scripts that begin a fetch; needs floor.lua.
+
+-- The floor with all events applied, and its record; one that is not known yet is made, for no longer than a fetch may take: who stores keeps it.
+local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
+  local known = read_floor(floor_key)
+  local floor = known or new_floor(epoch)
+  local left = known and redis.call('PTTL', floor_key) or 0
+  if absorb(floor, read_event(event_key)) then redis.call('DEL', body_key) end
+  return floor, write_floor(floor_key, floor, math.max(left, tonumber(keep)))
+end

@@ -1,0 +1,20 @@
+-- Prelude of the scripts of the lease: reads its record, and keeps the list of the replicas that follow.
+-- A record is `held token epoch generation` or, for a while after that, `ended token ending`.
+
+-- nil where there is none that we can read: nobody holds the lease then.
+local function read_lease(key)
+  local raw = redis.call('GET', key) or ''
+  local token, epoch, generation = string.match(raw, '^held (%x+) (%x+) (%d+)$')
+  if token then return { token = token, epoch = epoch, generation = tonumber(generation) } end
+  local whose, ending = string.match(raw, '^ended (%x+) (.+)$')
+  return whose and { token = whose, ending = ending }
+end
+
+local function is_held_by(lease, token)
+  return lease and not lease.ending and lease.token == token
+end
+
+local function follow(list, replica, keep)
+  redis.call('SADD', list, replica)
+  redis.call('PEXPIRE', list, keep)
+end

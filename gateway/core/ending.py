@@ -1,0 +1,143 @@
+"""How the leader's fetch of a key ended, as its followers in other replicas hear of it.
+
+Never a body and never a credential: what was stored is looked up, and of what failed only the
+kind, the words of ours and the numbers are told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, assert_never
+
+from gateway.core.errors import (
+    BudgetExhausted,
+    CallWithheld,
+    CircuitOpen,
+    GateClosed,
+    InvalidPayload,
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    VersionDoubted,
+)
+from gateway.core.status import EndingKind, FailureReason, InvalidReason
+
+_LONGEST: Final = 200
+
+
+class Fault(StrEnum):
+    """Which error a failure was: the classes of core/errors that a fetch raises."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    DOUBTED = "doubted"
+    RATE_LIMITED = "rate-limited"
+    REFUSED = "refused"
+    INVALID = "invalid"
+    BUDGET_EXHAUSTED = "budget-exhausted"
+    CIRCUIT_OPEN = "circuit-open"
+    GATE_CLOSED = "gate-closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a follower is to do, and of a failure what is needed to raise it again.
+
+    `retry_after` is in seconds from the moment of the ending.
+    """
+
+    kind: EndingKind
+    fault: Fault | None = None
+    what: str = ""
+    reason: FailureReason = FailureReason.PROTOCOL
+    invalid: InvalidReason = InvalidReason.NOT_JSON
+    status: int | None = None
+    retry_after: float | None = None
+    sent: bool = True
+
+    def error(self) -> UpstreamFailure | CallWithheld | None:
+        """The leader's failure as an error of the follower's own; None where it had none."""
+        wait = self.retry_after or 1.0
+        match self.fault:
+            case None:
+                return None
+            case Fault.BUDGET_EXHAUSTED:
+                return BudgetExhausted(self.what, retry_after=wait)
+            case Fault.CIRCUIT_OPEN:
+                return CircuitOpen(self.what, retry_after=wait)
+            case Fault.GATE_CLOSED:
+                return GateClosed(self.what, retry_after=wait)
+            case _:
+                return self._failure(self.fault)
+
+    def _failure(self, fault: Fault) -> UpstreamFailure:
+        status = self.status or 502
+        match fault:
+            case Fault.UNREACHABLE:
+                return UpstreamUnreachable(self.what, self.reason, sent=self.sent)
+            case Fault.TIMEOUT:
+                return UpstreamTimeout(self.what, self.reason, sent=self.sent)
+            case Fault.RATE_LIMITED:
+                return UpstreamRateLimited(self.what, retry_after=self.retry_after)
+            case Fault.REFUSED:
+                return UpstreamRefused(self.what, status=status)
+            case Fault.INVALID:
+                return InvalidPayload(self.invalid, self.what)
+            case Fault.ERROR | Fault.DOUBTED:
+                kind = UpstreamError if fault is Fault.ERROR else VersionDoubted
+                return kind(self.what, self.reason, status=status, retry_after=self.retry_after)
+            case Fault.BUDGET_EXHAUSTED | Fault.CIRCUIT_OPEN | Fault.GATE_CLOSED:
+                raise AssertionError("what was withheld is no failure of the upstream")
+            case _:
+                assert_never(fault)
+
+
+def ending_of(error: Exception) -> Ending:
+    """What the leader's error means to its followers.
+
+    Where its own connection failed another may fare better; else it would be the same for all.
+    """
+    fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
+    if isinstance(error, CallWithheld):
+        wait = error.retry_after
+        return Ending(EndingKind.GAVE_UP, fault, error.what[:_LONGEST], retry_after=wait)
+    if not isinstance(error, UpstreamFailure):
+        return Ending(EndingKind.TRANSIENT)
+    invalid = error.invalid if isinstance(error, InvalidPayload) else InvalidReason.NOT_JSON
+    return Ending(
+        EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
+        fault,
+        # What is wrong with a body may be said in its own words.
+        str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
+        error.reason,
+        invalid,
+        error.status,
+        error.retry_after,
+        error.sent if isinstance(error, UpstreamUnreachable | UpstreamTimeout) else True,
+    )
+
+
+def _is_its_own(failure: UpstreamFailure) -> bool:
+    """Whether it failed before the upstream had its time to answer."""
+    if isinstance(failure, UpstreamTimeout):
+        return failure.reason is not FailureReason.READ_TIMEOUT
+    return isinstance(failure, UpstreamUnreachable)
+
+
+_FAULTS: Final = (
+    (UpstreamUnreachable, Fault.UNREACHABLE),
+    (UpstreamTimeout, Fault.TIMEOUT),
+    (VersionDoubted, Fault.DOUBTED),
+    (UpstreamError, Fault.ERROR),
+    (UpstreamRateLimited, Fault.RATE_LIMITED),
+    (UpstreamRefused, Fault.REFUSED),
+    (InvalidPayload, Fault.INVALID),
+    (BudgetExhausted, Fault.BUDGET_EXHAUSTED),
+    (CircuitOpen, Fault.CIRCUIT_OPEN),
+    (GateClosed, Fault.GATE_CLOSED),
+)

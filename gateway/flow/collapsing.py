@@ -1,0 +1,205 @@
+"""One fetch for a key across replicas: lead it, or follow the replica that does.
+
+Lives here: who asks upstream, and what each ending of the leader's fetch means to a follower.
+What is stored is not decided here: a lease that is lost costs work, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.core.ending import Ending, ending_of
+from gateway.core.entry import Key
+from gateway.core.errors import CallWithheld, RedisUnavailable, UpstreamFailure, UpstreamTimeout
+from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
+from gateway.flow.fetch import Fetcher, Filled, Passed, Want, fruitless
+from gateway.flow.singleflight import Course
+from gateway.flow.tiers import Seen, Tiers
+from gateway.ports import Clock, Lease, Taken
+
+# Seconds between two looks at a lease, the first and the longest; a message comes earlier.
+_FIRST_LOOK: Final = 0.25
+_LONGEST_LOOK: Final = 1.0
+_GROWTH: Final = 1.5
+
+# How often a leader is elected: the second time because the first one's fetch came to nothing.
+_ELECTIONS: Final = 2
+# After these no other leader is elected.
+_FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
+# A version that was believed in the end is known, and no body is in Redis under it yet.
+_STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
+# Renewals in one lifetime: two may be lost.
+_RENEWALS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What another replica fetched; `awaited`: this one followed it, else it was there already."""
+
+    seen: Seen
+    awaited: bool
+
+
+Landed = Filled | Passed | Elsewhere
+
+
+class Collapsing:
+    """Fills keys, each by one replica at a time."""
+
+    def __init__(
+        self, tiers: Tiers, fetcher: Fetcher, lease: Lease, clock: Clock, *, timeout: float
+    ) -> None:
+        self._tiers = tiers
+        self._fetcher = fetcher
+        self._lease = lease
+        self._clock = clock
+        self._timeout = timeout
+        self.waiters = 0
+
+    async def fill(self, want: Want, flight: Course) -> Landed:
+        """Have it fetched, here or elsewhere; raises UpstreamFailure, CallWithheld.
+
+        One deadline holds for the whole: following, leading after that, or asking alone.
+        """
+        deadline, failure = math.inf, None
+        for _ in range(_ELECTIONS):
+            taken = await self._take(want.key)
+            # Counted from Redis' first word, or silence: that takes nothing from the call.
+            deadline = min(deadline, self._clock.monotonic() + self._timeout)
+            if taken is None:
+                return await self._ask_alone(want, flight, deadline)
+            if taken.leads:
+                return await self._lead(want, taken, flight, deadline)
+            ending = await self._follow(want, taken.token, deadline)
+            seen = await self._stored_elsewhere(ending, want, flight)
+            if seen is not None:
+                return Elsewhere(seen, awaited=True)
+            failure = _failure(ending, want)
+            if ending.kind in _FINAL:
+                break
+        if failure is not None:
+            raise failure
+        return await self._ask_alone(want, flight, deadline)
+
+    async def _take(self, key: Key) -> Taken | None:
+        """The lease or whom to follow; None without Redis, and then there is no lease."""
+        try:
+            return await self._lease.take(key)
+        except RedisUnavailable:
+            return None
+
+    async def _ask_alone(self, want: Want, flight: Course, deadline: float) -> Landed:
+        ticket = await self._tiers.begin(want.key)
+        return await self._fetcher.fetch(want, ticket, flight, deadline)
+
+    async def _lead(self, want: Want, taken: Taken, flight: Course, deadline: float) -> Landed:
+        ending = Ending(EndingKind.TRANSIENT)  # also where this flight is cancelled
+        try:
+            async with self._renewed(want.key, taken.token):
+                landed = await self._landed_before(want, taken, flight) or (
+                    await self._fetcher.fetch(want, taken.ticket, flight, deadline)
+                )
+            ending = _ending(landed)
+            return landed
+        except Exception as error:
+            ending = ending_of(error)
+            raise
+        finally:
+            with suppress(RedisUnavailable):  # it lapses by itself
+                await self._lease.release(want.key, taken.token, ending)
+
+    @asynccontextmanager
+    async def _renewed(self, key: Key, token: str) -> AsyncIterator[None]:
+        """The lease is held as long as the block takes."""
+        if math.isinf(self._lease.lifetime):
+            yield
+            return
+        renewing = asyncio.create_task(self._renew(key, token))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self, key: Key, token: str) -> None:
+        holds = True
+        while holds:
+            await self._clock.sleep(self._lease.lifetime / _RENEWALS)
+            with suppress(RedisUnavailable):  # it may be back in time
+                holds = await self._lease.renew(key, token)
+
+    async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
+        """What landed between this flight's look-up and its lease, if it is fresh."""
+        if taken.floor is None or taken.floor.started <= _known(want):
+            return None
+        seen = await self._tiers.lookup(want.key, flight)
+        if seen is None or seen.below_floor or not seen.held.entry.is_fresh(self._clock.now()):
+            return None
+        return Elsewhere(seen, awaited=False)
+
+    async def _follow(self, want: Want, token: str, deadline: float) -> Ending:
+        """How the leader's fetch ended; without Redis nobody can tell, and each asks alone.
+
+        Raises UpstreamTimeout where it goes on longer than a call of our own might.
+        """
+        callers = 0 if want.purpose is Purpose.REFRESH else 1
+        self.waiters += callers
+        try:
+            return await self._await_ending(want.key, token, deadline)
+        except RedisUnavailable:
+            return Ending(EndingKind.ALONE)
+        finally:
+            self.waiters -= callers
+
+    async def _await_ending(self, key: Key, token: str, deadline: float) -> Ending:
+        pause = _FIRST_LOOK
+        while (left := deadline - self._clock.monotonic()) > 0.0:
+            ending = await self._lease.watch(key, token, min(pause, left))
+            if ending is not None:
+                return ending
+            pause = min(pause * _GROWTH, _LONGEST_LOOK)
+        what = f"another replica still asks for training {key.training_id}"
+        raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
+
+    async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
+        """What the leader stored, if it did and it is there: later than what was known."""
+        if ending.kind is not EndingKind.DONE:
+            return None
+        seen = await self._tiers.lookup(want.key, flight)
+        if seen is None or seen.below_floor or seen.held.entry.confirmed_at <= _known(want):
+            return None
+        return seen
+
+
+def _known(want: Want) -> float:
+    """When what is stored was confirmed, as far as the flight knows."""
+    return 0.0 if want.held is None else want.held.entry.confirmed_at
+
+
+def _failure(ending: Ending, want: Want) -> UpstreamFailure | CallWithheld | None:
+    """What a follower raises after that ending, unless another election helps.
+
+    Where each is to ask for itself, there is one if what is held may as well stand in.
+    """
+    if ending.kind is EndingKind.ALONE and want.held is None:
+        return None
+    return ending.error()
+
+
+def _ending(landed: Landed) -> Ending:
+    """What the leader's success means to its followers."""
+    if isinstance(landed, Elsewhere):
+        return Ending(EndingKind.DONE)
+    if isinstance(landed, Passed) or landed.verdict is None:
+        return Ending(EndingKind.ALONE)
+    doubted = fruitless(landed)
+    if doubted is not None:
+        return replace(ending_of(doubted), kind=EndingKind.ALONE)
+    if landed.verdict in _STORED:
+        return Ending(EndingKind.DONE)
+    return Ending(EndingKind.TOO_OLD)

@@ -1,0 +1,41 @@
+"""How what was fetched is marked: the words of Cache-Status and of the outcome.
+
+Pure; which answer is given is serve's business.
+"""
+
+from __future__ import annotations
+
+from gateway.core.headers import Handling
+from gateway.core.status import Detail, Forward, Outcome, StoreVerdict, Tier
+from gateway.flow.fetch import Filled
+
+_OF_REVALIDATION = {
+    StoreVerdict.CHANGED: Detail.CHANGED,
+    StoreVerdict.BELIEVED: Detail.CHANGED,
+    StoreVerdict.UNCHANGED: Detail.UNCHANGED,
+}
+
+
+def detail_of(tier: Tier) -> Detail:
+    """The word for a hit in that tier."""
+    return Detail.L2 if tier is Tier.L2 else Detail.L1
+
+
+def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
+    """How a fetch of this replica is told; only what was stored before can have changed."""
+    verdict = filled.verdict if forward is Forward.STALE else None
+    return Handling(
+        detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
+        forward=forward,
+        forward_status=filled.forward_status,
+        stored=filled.not_stored is None,
+        not_stored=filled.not_stored,
+        collapsed=collapsed,
+    )
+
+
+def outcome_of(handling: Handling) -> Outcome:
+    """How a request ended for which this replica fetched."""
+    if handling.collapsed:
+        return Outcome.COLLAPSED
+    return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED

@@ -1,0 +1,238 @@
+"""Lease: who leads, who follows, and what followers hear; in memory and on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.adapters.ledger import Ledger
+from gateway.core.ending import Ending, Fault
+from gateway.core.entry import Key
+from gateway.core.status import EndingKind, FailureReason, InvalidReason, StoreVerdict
+from gateway.ports import AloneLease
+from tests.contract.conftest import epochs
+from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world
+from tests.doubles.clocks import TickingClock
+from tests.doubles.stored import entry_of
+
+DONE = Ending(EndingKind.DONE)
+GONE = Ending(EndingKind.TRANSIENT)
+TOO_OLD = Ending(EndingKind.TOO_OLD)
+ENDINGS = [
+    DONE,
+    GONE,
+    TOO_OLD,
+    Ending(EndingKind.ALONE),
+    Ending(EndingKind.GAVE_UP, Fault.GATE_CLOSED, 'no "\n', retry_after=3.25),
+    Ending(
+        EndingKind.GAVE_UP,
+        Fault.INVALID,
+        "é" * 200,
+        FailureReason.INVALID,
+        InvalidReason.WRONG_ID,
+        status=200,
+        sent=False,
+    ),
+]
+# Long for a message, and no test waits so long for one that does not come.
+SOON = 10.0
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[LeaseWorld]:
+    """Three replicas that share their leases."""
+    if request.param == "memory":
+        yield MemoryWorld()
+        return
+    async with redis_world(request.getfixturevalue("redis_url")) as found:
+        yield found
+
+
+async def test_one_leads_and_the_others_follow(world: LeaseWorld) -> None:
+    """All get the same ticket's generation, and the token of the one."""
+    one, *others = [await lease.take(KEY) for lease in world.leases]
+
+    assert one.leads
+    assert [each.leads for each in others] == [False, False]
+    assert {each.token for each in others} == {one.token}
+    assert {(each.ticket.epoch, each.ticket.generation) for each in (one, *others)} == {
+        (one.ticket.epoch, 0)
+    }
+
+
+async def test_at_once_is_one_after_the_other(world: LeaseWorld) -> None:
+    """Of 60 who ask in one turn, one leads."""
+    asked = [lease.take(KEY) for lease in world.leases for _ in range(20)]
+
+    assert [taken.leads for taken in await asyncio.gather(*asked)].count(True) == 1
+
+
+async def test_each_key_has_its_own(world: LeaseWorld) -> None:
+    """Of another training, and of another partition."""
+    keys = [KEY, Key("p1", "trn_2"), Key("p2", "trn_1")]
+
+    assert all([(await world.leases[0].take(key)).leads for key in keys])
+
+
+async def test_the_ticket_is_the_stores(world: LeaseWorld) -> None:
+    """What was fetched with it is taken, and the next floor tells when it began."""
+    taken = await world.leases[0].take(KEY)
+    stored = await world.store.store(KEY, entry_of(taken.ticket), 60.0)
+
+    assert stored.verdict is StoreVerdict.FIRST
+    assert taken.floor is not None
+    assert taken.floor.started == 0.0
+    again = await world.leases[1].take(KEY)
+    assert again.floor is not None
+    assert again.floor.started == taken.ticket.started
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.kind))
+async def test_a_follower_is_told(world: LeaseWorld, ending: Ending) -> None:
+    """The very ending, while it waits."""
+    leader, follower, _ = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    waiting = asyncio.create_task(follower.watch(KEY, token, SOON))
+    await asyncio.sleep(0)
+
+    await leader.release(KEY, token, ending)
+
+    assert await waiting == ending
+
+
+async def test_an_ending_that_comes_before_the_waiting_is_not_lost(world: LeaseWorld) -> None:
+    """Between the reply that says whom to follow, and the wait for it."""
+    leader, follower, _ = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    await leader.release(KEY, token, DONE)
+
+    assert await follower.watch(KEY, token, SOON) == DONE
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.kind))
+async def test_an_ending_that_was_not_heard_is_found(world: LeaseWorld, ending: Ending) -> None:
+    """By the look after the patience."""
+    leader, follower, _ = world.leases
+    world.mute()
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    await leader.release(KEY, token, ending)
+
+    assert await follower.watch(KEY, token, 0.1) == ending
+
+
+async def test_an_ending_goes_by_itself(world: LeaseWorld) -> None:
+    """Then it is not known any more how it ended."""
+    leader, follower, _ = world.leases
+    world.mute()
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    await leader.release(KEY, token, DONE)
+    await world.lapse()
+
+    assert await follower.watch(KEY, token, 0.1) == GONE
+
+
+async def test_while_it_is_held_nothing_is_told(world: LeaseWorld) -> None:
+    """Each look says that it goes on."""
+    leader, follower, _ = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+
+    assert await leader.renew(KEY, token)
+    assert await follower.watch(KEY, token, 0.01) is None
+    assert await follower.watch(KEY, token, 0.01) is None
+
+
+async def test_a_lease_that_is_not_renewed_lapses(world: LeaseWorld) -> None:
+    """Its followers see it, the next one leads, and the old holder has nothing any more."""
+    leader, follower, third = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    await world.lapse()
+
+    assert await follower.watch(KEY, token, 0.01) == GONE
+    assert not await leader.renew(KEY, token)
+    successor = await third.take(KEY)
+    assert successor.leads
+    assert successor.token != token
+
+
+async def test_after_the_release_the_next_leads(world: LeaseWorld) -> None:
+    """Though the ending still stands there."""
+    leader, follower, third = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    await leader.release(KEY, token, DONE)
+
+    assert not await leader.renew(KEY, token)
+    assert (await third.take(KEY)).leads
+
+
+async def test_a_foreign_token_does_nothing(world: LeaseWorld) -> None:
+    """Neither renews nor releases, nor is anybody told."""
+    leader, follower, _ = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+
+    assert not await follower.renew(KEY, "0" * 16)
+    await follower.release(KEY, "0" * 16, DONE)
+
+    assert await follower.watch(KEY, token, 0.01) is None
+    assert await leader.renew(KEY, token)
+
+
+async def test_a_leader_of_an_earlier_generation_is_passed_over(world: LeaseWorld) -> None:
+    """Whoever asks after an invalidation leads; who followed the old one sees that."""
+    leader, follower, third = world.leases
+    token = (await leader.take(KEY)).token
+    await follower.take(KEY)
+    await world.store.invalidate("trn_1", None)
+
+    later = await third.take(KEY)
+
+    assert later.leads
+    assert later.ticket.generation == 1
+    assert await follower.watch(KEY, token, 0.01) == TOO_OLD
+    assert not await leader.renew(KEY, token)
+
+
+async def test_who_was_passed_over_ends_nothing(world: LeaseWorld) -> None:
+    """The successor's followers go on waiting."""
+    leader, follower, third = world.leases
+    old = (await leader.take(KEY)).token
+    await world.store.invalidate("trn_1", None)
+    new = (await third.take(KEY)).token
+    await follower.take(KEY)
+
+    await leader.release(KEY, old, DONE)
+
+    assert await follower.watch(KEY, new, 0.01) is None
+
+
+async def test_a_dropped_key_is_of_another_generation(world: LeaseWorld) -> None:
+    """As after a purge, or a 403."""
+    leader, follower, _ = world.leases
+    await leader.take(KEY)
+    await world.store.drop(KEY)
+
+    assert (await follower.take(KEY)).leads
+
+
+async def test_alone_everyone_leads() -> None:
+    """There the flight is the lease."""
+    ledger = Ledger(TickingClock(), epochs())
+    lease = AloneLease(ledger)
+
+    one, other = await lease.take(KEY), await lease.take(KEY)
+    await lease.release(KEY, one.token, DONE)
+
+    assert one.leads
+    assert other.leads
+    assert await lease.renew(KEY, other.token)
+    assert await lease.watch(KEY, other.token, SOON) == GONE
+    assert (await ledger.store(KEY, entry_of(one.ticket), 60.0)).verdict is StoreVerdict.FIRST
