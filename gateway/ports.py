@@ -223,8 +223,8 @@ class Lease(Protocol):
     async def take(self, key: Key) -> Taken:
         """Take the generation before a fetch, as SharedStore.begin does, and with it the lease.
 
-        Where another fetch of the same generation holds it, this replica is to follow, and is
-        told of the ending; a fetch of an earlier one is passed over.
+        Where another fetch holds it, this replica is to follow, and is told of the ending; a
+        fetch since whose begin something was invalidated, or learnt, is passed over.
         """
         ...
 

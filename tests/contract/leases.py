@@ -31,6 +31,10 @@ class LeaseWorld(Protocol):
         """Let what stands under the key go by itself."""
         ...
 
+    def tick(self) -> None:
+        """Let it be later than it was."""
+        ...
+
     def mute(self) -> None:
         """Let no ending arrive from now on: it can only be found."""
         ...
@@ -47,6 +51,9 @@ class MemoryWorld:
 
     async def lapse(self) -> None:
         self._clock.advance(3.0)
+
+    def tick(self) -> None:
+        self._clock.advance(0.001)
 
     def mute(self) -> None:
         self._board.muted = True
@@ -66,6 +73,9 @@ class RedisWorld:
         with redis.Redis.from_url(self._url) as client:
             client.pexpire(f"{PREFIX}:{{trn_1}}:l:p1", 1)
         await asyncio.sleep(0.02)
+
+    def tick(self) -> None:
+        """Time passes by itself."""
 
 
 Mute = Callable[[], None]

@@ -10,12 +10,13 @@ import pytest
 from gateway.adapters.ledger import Ledger
 from gateway.core.ending import Ending, Fault
 from gateway.core.entry import Key
+from gateway.core.instant import Instant
 from gateway.core.status import EndingKind, FailureReason, InvalidReason, StoreVerdict
 from gateway.ports import AloneLease
 from tests.contract.conftest import epochs
 from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world
 from tests.doubles.clocks import TickingClock
-from tests.doubles.stored import entry_of
+from tests.doubles.stored import entry_of, version
 
 DONE = Ending(EndingKind.DONE)
 GONE = Ending(EndingKind.TRANSIENT)
@@ -186,17 +187,20 @@ async def test_a_foreign_token_does_nothing(world: LeaseWorld) -> None:
     assert await leader.renew(KEY, token)
 
 
-async def test_a_leader_of_an_earlier_generation_is_passed_over(world: LeaseWorld) -> None:
-    """Whoever asks after an invalidation leads; who followed the old one sees that."""
+@pytest.mark.parametrize("bound", [None, version(5)], ids=["all", "below a version"])
+async def test_a_leader_from_before_an_invalidation_is_passed_over(
+    world: LeaseWorld, bound: Instant | None
+) -> None:
+    """Whoever asks after it leads; who followed the old one sees that."""
     leader, follower, third = world.leases
     token = (await leader.take(KEY)).token
     await follower.take(KEY)
-    await world.store.invalidate("trn_1", None)
+    world.tick()
+    await world.store.invalidate("trn_1", bound)
 
     later = await third.take(KEY)
 
     assert later.leads
-    assert later.ticket.generation == 1
     assert await follower.watch(KEY, token, 0.01) == TOO_OLD
     assert not await leader.renew(KEY, token)
 
@@ -212,6 +216,20 @@ async def test_who_was_passed_over_ends_nothing(world: LeaseWorld) -> None:
     await leader.release(KEY, old, DONE)
 
     assert await follower.watch(KEY, new, 0.01) is None
+
+
+async def test_a_bound_that_is_met_passes_nobody_over(world: LeaseWorld) -> None:
+    """Nothing was learnt that the leader could miss."""
+    leader, follower, third = world.leases
+    first = await leader.take(KEY)
+    await world.store.store(KEY, entry_of(first.ticket, version(5)), 60.0)
+    await leader.release(KEY, first.token, DONE)
+    world.tick()
+    await follower.take(KEY)
+    world.tick()
+    await world.store.invalidate("trn_1", version(5))
+
+    assert not (await third.take(KEY)).leads
 
 
 async def test_a_dropped_key_is_of_another_generation(world: LeaseWorld) -> None:

@@ -7,7 +7,7 @@ import itertools
 from dataclasses import dataclass
 
 from gateway.core.ending import Ending
-from gateway.core.entry import Key
+from gateway.core.entry import Floor, Key, Ticket
 from gateway.core.status import EndingKind
 from gateway.ports import Clock, SharedStore, Taken
 from tests.doubles.redis_away import Switch
@@ -20,7 +20,7 @@ class _Record:
     """Who leads, or led: `ending` is set once it let go."""
 
     token: str
-    of: tuple[str, int]
+    ticket: Ticket
     until: float
     ending: Ending | None = None
 
@@ -66,12 +66,12 @@ class BoardLease:
         board.switch.pass_on("lease")
         ticket = await board.shared.begin(key)
         floor = (await board.shared.lookup(key)).floor
-        record, of = board.record(key), (ticket.epoch, ticket.generation)
-        if record is not None and record.ending is None and record.of == of:
+        record = board.record(key)
+        if record is not None and record.ending is None and _is_of_today(record, ticket, floor):
             board.followers.setdefault(key, set()).add(self)
             return Taken(ticket, record.token, leads=False, floor=floor)
         token = next(board.tokens)
-        board.records[key] = _Record(token, of, board.clock.monotonic() + LIFETIME)
+        board.records[key] = _Record(token, ticket, board.clock.monotonic() + LIFETIME)
         return Taken(ticket, token, leads=True, floor=floor)
 
     async def renew(self, key: Key, token: str) -> bool:
@@ -125,3 +125,11 @@ class BoardLease:
                     waking.cancel()
         finally:
             sleeping.cancel()
+
+
+def _is_of_today(record: _Record, ticket: Ticket, floor: Floor | None) -> bool:
+    """Whether nothing was learnt since the holder's fetch began."""
+    held = record.ticket
+    if (held.epoch, held.generation) != (ticket.epoch, ticket.generation):
+        return False
+    return floor is None or floor.started <= held.started

@@ -5,49 +5,179 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import httpx
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import Planes, gateway, until
+from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
 
 ONE = "trn_000001"
-EACH = 100
+WAITERS = "gateway_collapsed_waiters"
+# What a stalled machine must not decide.
+SLOW = {"upstream__timeout": "60s"}
+
+
+@asynccontextmanager
+async def neighbours(
+    upstream: str, redis: str, count: int = 3, **settings: str
+) -> AsyncIterator[list[Planes]]:
+    """Gateways on one Redis, each of which hears the others."""
+    async with AsyncExitStack() as stack:
+        found = [
+            await stack.enter_async_context(gateway(upstream, redis, **SLOW, **settings))
+            for _ in range(count)
+        ]
+        for planes in found:
+            await until(partial(planes.reads, "gateway_bus_connected", 1.0))
+        yield found
 
 
 @pytest.fixture
 async def replicas(upstream: RunningSimulator, redis_url: str) -> AsyncIterator[list[Planes]]:
-    """Three gateways on one Redis, each of which hears the others."""
-    async with AsyncExitStack() as stack:
-        found = [
-            await stack.enter_async_context(gateway(upstream.base_url, redis_url)) for _ in range(3)
-        ]
-        for planes in found:
-            await until(partial(_hears, planes))
+    """Three gateways in front of the simulator."""
+    async with neighbours(upstream.base_url, redis_url) as found:
         yield found
 
 
-async def _hears(planes: Planes) -> bool:
-    return await planes.metric("gateway_bus_connected") == 1.0
+class Crowd:
+    """Callers of all replicas for one training, none of them answered yet."""
 
+    def __init__(self, replicas: list[Planes], training_id: str, each: int) -> None:
+        self._replicas = replicas
+        self._count = each * len(replicas)
+        self._tasks = [
+            asyncio.create_task(planes.get(training_id)) for planes in replicas for _ in range(each)
+        ]
 
-async def _crowd(replicas: list[Planes], training_id: str, each: int) -> list[httpx.Response]:
-    asked = [planes.get(training_id) for planes in replicas for _ in range(each)]
-    return await asyncio.gather(*asked)
+    async def gathered(self) -> None:
+        """All of them wait for one: the first caller of the replica that leads."""
+        await until(self._all_wait)
 
+    async def _all_wait(self) -> bool:
+        waiters = [await planes.metric(WAITERS) for planes in self._replicas]
+        return sum(waiters) == self._count - 1
 
-async def _calls(control: SimulatorClient) -> int:
-    return (await control.stats()).by_id.get(ONE, 0)
+    async def answers(self) -> list[httpx.Response]:
+        """What they get."""
+        return await asyncio.gather(*self._tasks)
 
 
 async def test_a_cold_id_costs_one_call(replicas: list[Planes], control: SimulatorClient) -> None:
     """300 callers of three replicas are answered with the same bytes."""
-    await control.latency(0.5)
-    answers = await _crowd(replicas, ONE, EACH)
+    await control.fault("held")
+    crowd = Crowd(replicas, ONE, 100)
+    await crowd.gathered()
 
-    assert await _calls(control) == 1
-    assert Counter(answer.status_code for answer in answers) == {200: 3 * EACH}
+    await control.clear_faults()
+    answers = await crowd.answers()
+
+    assert (await control.stats()).by_id[ONE] == 1
+    assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
+    told = Counter(answer.headers["cache-status"].partition("; ttl=")[0] for answer in answers)
+    assert told == {
+        "gateway; fwd=uri-miss; fwd-status=200; stored": 1,
+        "gateway; fwd=uri-miss; fwd-status=200; stored; collapsed": 99,
+        "gateway; fwd=uri-miss; collapsed": 200,
+    }
+    assert [await planes.metric(WAITERS) for planes in replicas] == [0.0] * 3
+    collapsed = 'gateway_requests_total{outcome="collapsed",status="2xx",tier="l2"}'
+    assert sum([await planes.metric(collapsed) for planes in replicas]) == 200
+
+
+async def test_a_404_costs_one_call(replicas: list[Planes], control: SimulatorClient) -> None:
+    """All replicas remember it."""
+    await control.fault("held")
+    crowd = Crowd(replicas, "trn_nowhere", 5)
+    await crowd.gathered()
+
+    await control.clear_faults()
+    answers = await crowd.answers()
+
+    assert (await control.stats()).by_id["trn_nowhere"] == 1
+    assert {answer.status_code for answer in answers} == {404}
+    again = [await planes.get("trn_nowhere") for planes in replicas]
+    assert all(answer.headers["cache-status"].startswith("gateway; hit") for answer in again)
+
+
+async def test_a_403_is_asked_for_by_each_replica(
+    replicas: list[Planes], control: SimulatorClient
+) -> None:
+    """It is for those callers alone who were told so by upstream itself."""
+    await control.fault("held")
+    crowd = Crowd(replicas, ONE, 5)
+    await crowd.gathered()
+
+    await control.add_key(TOKEN, scope="none")
+    await control.clear_faults()
+    answers = await crowd.answers()
+
+    assert {answer.status_code for answer in answers} == {403}
+    assert (await control.stats()).by_id[ONE] == 3
+
+
+async def test_a_failing_upstream_is_asked_once(redis_url: str) -> None:
+    """The failure is everybody's; the key is left alone in no replica, since nothing is held."""
+    async with failing() as upstream, neighbours(upstream.url, redis_url) as replicas:
+        crowd = Crowd(replicas, ONE, 5)
+        await crowd.gathered()
+
+        upstream.answering.set()
+        answers = await crowd.answers()
+
+    assert upstream.calls == 1
+    assert {answer.status_code for answer in answers} == {502}
+    assert len({(answer.json()["type"], answer.json()["detail"]) for answer in answers}) == 1
+    assert {answer.headers["retry-after"] for answer in answers} == {"7"}
+
+
+async def test_an_invalidation_passes_the_leader_over(
+    replicas: list[Planes], control: SimulatorClient
+) -> None:
+    """Who asks after it waits for nobody who asked before, and gets the new version."""
+    one, other, third = replicas
+    await control.fault("held", count=1)
+    early = [asyncio.create_task(planes.get(ONE)) for planes in (one, other)]
+    await until(lambda: has_in_flight(control))
+    edited = await control.edit(ONE, "new")
+    order = {"ids": [ONE], "updated_at": edited["updated_at"]}
+    assert (await one.admin.post("/invalidate", json=order)).status_code == 200
+
+    late = [(await planes.get(ONE)).json()["content"] for planes in (third, other, one)]
+    await control.clear_faults()
+    answers = await asyncio.gather(*early)
+
+    assert late == ["new"] * 3
+    assert {answer.status_code for answer in answers} == {200}
+    assert (await control.stats()).by_id[ONE] == 2
+
+
+class Failing:
+    """An upstream that answers 503, once it is told to."""
+
+    def __init__(self) -> None:
+        self.answering = asyncio.Event()
+        self.calls = 0
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One call."""
+        await reader.readuntil(b"\r\n\r\n")
+        self.calls += 1
+        await self.answering.wait()
+        fields = b"Retry-After: 7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\n" + fields)
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def failing() -> AsyncIterator[Failing]:
+    """That upstream on a free port."""
+    upstream = Failing()
+    async with await asyncio.start_server(upstream.serve, "127.0.0.1", 0) as server:
+        upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield upstream

@@ -24,6 +24,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionDoubted,
 )
+from gateway.core.instant import Instant
 from gateway.core.status import (
     EndingKind,
     FailureReason,
@@ -32,6 +33,7 @@ from gateway.core.status import (
     Tier,
 )
 from gateway.ports import Held
+from tests.doubles.stored import version
 from tests.unit.flow.house import KEY, SOFT, Replica, minute_of, ok, serve_stale, settle
 from tests.unit.flow.leases import (
     ALONE,
@@ -358,13 +360,17 @@ async def test_what_comes_after_an_invalidation_is_not_kept(town: Town, replica:
     assert replica.local.peek(KEY) is None
 
 
-async def test_a_leader_that_became_too_old_is_left(town: Town, replica: Replica) -> None:
+@pytest.mark.parametrize("bound", [None, version(5)], ids=["all", "below a version"])
+async def test_a_leader_that_became_too_old_is_left(
+    town: Town, replica: Replica, bound: Instant | None
+) -> None:
     """Who asks after the invalidation leads; who followed the old one follows the new one."""
     other = town.replica()
     old = await leader_of(town)
     early = (await asking(replica))[0]
-    await town.redis.memory.invalidate("trn_1", None)
-    other.upstream.then(ok(2))
+    town.clock.advance(0.01)
+    await town.redis.memory.invalidate("trn_1", bound)
+    other.upstream.then(ok(14))
     other.upstream.hold()
     late = (await asking(other))[0]
     await town.pass_time(0.5)
@@ -372,7 +378,7 @@ async def test_a_leader_that_became_too_old_is_left(town: Town, replica: Replica
 
     answers = [await early, await late]
 
-    assert {minute_of(answer) for answer in answers} == {2}
+    assert {minute_of(answer) for answer in answers} == {14}
     assert calls([replica, other]) == 1
     assert not await old.renew()
 
