@@ -37,8 +37,9 @@ ENDINGS = [
         sent=False,
     ),
 ]
-# Long for a message, and no test waits so long for one that does not come.
-SOON = 10.0
+# Nobody looks in a test that waits for a message.
+LONG = 3_600.0
+SOON = 20.0
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -96,12 +97,12 @@ async def test_a_follower_is_told(world: LeaseWorld, ending: Ending) -> None:
     leader, follower, _ = world.leases
     token = (await leader.take(KEY)).token
     await follower.take(KEY)
-    waiting = asyncio.create_task(follower.watch(KEY, token, SOON))
+    waiting = asyncio.create_task(follower.watch(KEY, token, LONG))
     await asyncio.sleep(0)
 
     await leader.release(KEY, token, ending)
 
-    assert await waiting == ending
+    assert await asyncio.wait_for(waiting, SOON) == ending
 
 
 async def test_an_ending_that_comes_before_the_waiting_is_not_lost(world: LeaseWorld) -> None:
@@ -111,7 +112,7 @@ async def test_an_ending_that_comes_before_the_waiting_is_not_lost(world: LeaseW
     await follower.take(KEY)
     await leader.release(KEY, token, DONE)
 
-    assert await follower.watch(KEY, token, SOON) == DONE
+    assert await asyncio.wait_for(follower.watch(KEY, token, LONG), SOON) == DONE
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.kind))
@@ -252,5 +253,5 @@ async def test_alone_everyone_leads() -> None:
     assert one.leads
     assert other.leads
     assert await lease.renew(KEY, other.token)
-    assert await lease.watch(KEY, other.token, SOON) == GONE
+    assert await lease.watch(KEY, other.token, LONG) == GONE
     assert (await ledger.store(KEY, entry_of(one.ticket), 60.0)).verdict is StoreVerdict.FIRST

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
+from tests.servers import RedisServer
 
 ONE = "trn_000001"
 WAITERS = "gateway_collapsed_waiters"
@@ -153,6 +154,23 @@ async def test_an_invalidation_passes_the_leader_over(
     assert late == ["new"] * 3
     assert {answer.status_code for answer in answers} == {200}
     assert (await control.stats()).by_id[ONE] == 2
+
+
+async def test_a_short_timeout_makes_a_short_lease(
+    upstream: RunningSimulator, control: SimulatorClient, redis_server: RedisServer
+) -> None:
+    """Who vanishes leaves the others time for a call of their own."""
+    redis_server.flush()
+    await control.fault("held")
+    settings = {"upstream__timeout": "6s"}
+    async with gateway(upstream.base_url, redis_server.url, **settings) as planes:
+        asking = asyncio.create_task(planes.get(ONE))
+        await until(lambda: has_in_flight(control))
+        with redis_server.client() as client:
+            (lease,) = client.keys("*:l:*")
+            assert 0 < client.pttl(lease) <= 2_000
+        await control.clear_faults()
+        assert (await asking).status_code == 200
 
 
 class Failing:

@@ -243,6 +243,22 @@ async def test_a_cancelled_leader_lets_go(town: Town) -> None:
     assert other.upstream.count == 1
 
 
+async def test_after_a_gap_a_replica_follows_itself(town: Town) -> None:
+    """What is under way is not joined any more, and its lease is still the one to follow."""
+    replica = town.replica()
+    replica.upstream.then(ok(1))
+    replica.upstream.hold()
+    before = (await asking(replica))[0]
+    replica.serving.retire()
+    after = (await asking(replica))[0]
+
+    replica.upstream.release()
+    answers = [await before, await after]
+
+    assert [answer.outcome for answer in answers] == [Outcome.FILLED, Outcome.COLLAPSED]
+    assert replica.upstream.count == 1
+
+
 def unreachable(sent: bool = True) -> UpstreamUnreachable:
     """The connection broke."""
     return UpstreamUnreachable("reset", FailureReason.PROTOCOL, sent=sent)

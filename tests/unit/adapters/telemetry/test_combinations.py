@@ -24,6 +24,8 @@ def test_no_combination_stands_twice() -> None:
         (Outcome.FRESH, Tier.L2, "3xx"),
         (Outcome.NEGATIVE, Tier.L1, "4xx"),
         (Outcome.FILLED, Tier.UPSTREAM, "2xx"),
+        (Outcome.COLLAPSED, Tier.UPSTREAM, "2xx"),
+        (Outcome.COLLAPSED, Tier.L2, "4xx"),
         (Outcome.FAILED, Tier.NONE, "5xx"),
     ],
 )
@@ -39,6 +41,7 @@ def test_what_happens_every_day_can_happen(outcome: Outcome, tier: Tier, status:
         (Outcome.STALE_ERROR, Tier.L1, "5xx"),
         (Outcome.NEGATIVE, Tier.L1, "2xx"),
         (Outcome.FILLED, Tier.L1, "2xx"),
+        (Outcome.COLLAPSED, Tier.L1, "2xx"),
         (Outcome.FAILED, Tier.NONE, "2xx"),
     ],
 )
