@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gateway.app.compose import compose
-from gateway.app.listen import StartFault, listen, server_of
+from gateway.app.listen import StartFault, listen
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
 from gateway.settings import Settings
 
 
 async def check(settings: Settings) -> tuple[str, ...]:
-    """One line a fault, none when all is well: ports, TLS files, upstream, Redis."""
+    """One line a fault, none when all is well: ports, upstream, Redis."""
     faults: list[str] = []
     _check_listening(settings, faults)
     try:
@@ -38,11 +38,3 @@ def _check_listening(settings: Settings, faults: list[str]) -> None:
             listen(section.host, section.port, setting=f"{plane}.port").close()
         except StartFault as fault:
             faults.extend(fault.faults)
-    try:
-        server_of(_nothing, tls=settings.server, drain_timeout=1.0)
-    except StartFault as fault:
-        faults.extend(fault.faults)
-
-
-async def _nothing(scope: object, receive: object, send: object) -> None:
-    """An application for a server that is never started."""

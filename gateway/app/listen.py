@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.settings import ServerSettings
+from gateway.settings import AdminSettings, ServerSettings
+from gateway.web.wire import Terms, Wire
+
+# What the process has open beside its callers' connections.
+_OTHER_FILES = 256
+# `uvicorn.Server.on_tick` comes ten times a second.
+_TICKS = 10
 
 
 class StartFault(Exception):
@@ -45,6 +52,15 @@ class Server(uvicorn.Server):
         """Start to accept, and say so."""
         await super().startup(sockets)
         self.answering.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, look after callers who keep us waiting."""
+        if counter % _TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Wire):
+                    connection.look(now)
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -79,12 +95,28 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
-def server_of(app: ASGIApp, *, tls: ServerSettings | None, drain_timeout: float) -> Server:
-    """A uvicorn server for an application; `tls` where its certificate applies."""
-    cert, key = (None, None) if tls is None else (tls.tls_cert, tls.tls_key)
+def files_for(connections: int) -> int:
+    """Let this process open files for so many connections; how many it may have in the end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else min(connections, soft - _OTHER_FILES)
+
+
+def server_of(
+    app: ASGIApp,
+    terms: Terms,
+    *,
+    plane: ServerSettings | AdminSettings,
+    ends_in: float,
+    idle_timeout: float,
+) -> Server:
+    """A server for an application, whose end takes `ends_in` seconds at most."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Wire.under(terms),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -92,16 +124,17 @@ def server_of(app: ASGIApp, *, tls: ServerSettings | None, drain_timeout: float)
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        ssl_certfile=_path(cert),
-        ssl_keyfile=_path(key),
-        timeout_graceful_shutdown=max(1, round(drain_timeout)),
-        timeout_keep_alive=75,
+        ssl_certfile=_path(plane.tls_cert),
+        ssl_keyfile=_path(plane.tls_key),
+        timeout_graceful_shutdown=max(1, round(ends_in)),
+        timeout_keep_alive=max(1, round(idle_timeout)),
     )
     try:
         config.load()
     except OSError as error:  # ssl.SSLError is one
         raise StartFault(
-            f"server.tls_cert, server.tls_key: cannot be used: {error.strerror or error}"
+            f"tls_cert {plane.tls_cert}, tls_key {plane.tls_key}: cannot be used:"
+            f" {error.strerror or error}"
         ) from error
     return Server(config)
 

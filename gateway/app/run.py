@@ -11,15 +11,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
 from socket import socket
 
+from starlette.types import ASGIApp
+
 import gateway
 from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.log import configure, logger
 from gateway.app.compose import House, compose
-from gateway.app.listen import Addresses, Server, listen, server_of, url_of
+from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
-from gateway.settings import LogFormat, Settings
+from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
+from gateway.web.heads import Limits
+from gateway.web.wire import Terms
 
 _LAST_SECONDS = 1.0
 
@@ -40,6 +44,7 @@ async def serve(
     operations = Operations(house, settings, life)
     data, admin = _planes(settings, house, operations, access_log)
     addresses = Addresses(data.url, admin.url)
+    _make_room(settings.limits.max_connections)
     with _stopping(stop) as stopping:
         async with _living(house), _serving(data, admin) as ends:
             life.ready = True
@@ -97,20 +102,43 @@ def _planes(
         house.clock,
         host=admin.host,
         token=None if admin.token is None else admin.token.reveal(),
+        max_body=admin.max_body,
         new_id=_new_id,
     ).application()
     longest = server.drain_timeout + _LAST_SECONDS
-    data_server = server_of(data_app, tls=server, drain_timeout=longest)
-    admin_server = server_of(admin_app, tls=None, drain_timeout=_LAST_SECONDS)
+    data_server = _server(data_app, settings, house, server, ends_in=longest)
+    admin_server = _server(admin_app, settings, house, admin, ends_in=_LAST_SECONDS)
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
     )
     admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_url = url_of(data_socket, tls=server.tls_cert is not None)
+    admin_url = url_of(admin_socket, tls=admin.tls_cert is not None)
     return (
         Plane(data_server, data_socket, data_url),
-        Plane(admin_server, admin_socket, url_of(admin_socket)),
+        Plane(admin_server, admin_socket, admin_url),
     )
+
+
+def _server(
+    app: ASGIApp,
+    settings: Settings,
+    house: House,
+    plane: ServerSettings | AdminSettings,
+    *,
+    ends_in: float,
+) -> Server:
+    limits = settings.limits
+    bounds = Limits(
+        max_head=limits.max_head,
+        max_fields=limits.max_fields,
+        max_body=plane.max_body,
+        max_connections=limits.max_connections,
+        head_timeout=limits.head_timeout,
+        write_timeout=limits.write_timeout,
+    )
+    terms = Terms(bounds, house.clock, _new_id, house.telemetry.access_refused)
+    return server_of(app, terms, plane=plane, ends_in=ends_in, idle_timeout=limits.idle_timeout)
 
 
 def _logging(settings: Settings, house: House) -> AccessLog:
@@ -173,6 +201,13 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
         finally:
             for plane in planes:
                 plane.server.should_exit = True
+
+
+def _make_room(connections: int) -> None:
+    """Both planes may have so many connections; say so where the system allows fewer."""
+    room = files_for(connections)
+    if room < connections:
+        logger.warning("gateway.few-files", max_connections=connections, room=room)
 
 
 def _new_id() -> str:

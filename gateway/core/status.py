@@ -178,6 +178,12 @@ class AccessRefusal(StrEnum):
     CREDENTIAL_UNKNOWN = "credential-unknown"
     UPSTREAM_UNAUTHORIZED = "upstream-unauthorized"
     UPSTREAM_FORBIDDEN = "upstream-forbidden"
+    MALFORMED = "malformed"
+    HEAD_TOO_LARGE = "head-too-large"
+    HEAD_TOO_SLOW = "head-too-slow"
+    BODY_TOO_LARGE = "body-too-large"
+    READER_TOO_SLOW = "reader-too-slow"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
 
 
 class Circuit(StrEnum):
@@ -212,7 +218,9 @@ class Problem(StrEnum):
     NO_SUCH_ROUTE = "no-such-route"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     VERSION_NOT_REACHED = "version-not-reached"
+    HEAD_TOO_SLOW = "head-too-slow"
     TOO_LARGE = "too-large"
+    HEAD_TOO_LARGE = "head-too-large"
     CLIENT_RATE_LIMITED = "client-rate-limited"
     UPSTREAM_INVALID = "upstream-invalid"
     UPSTREAM_ERROR = "upstream-error"
@@ -223,6 +231,7 @@ class Problem(StrEnum):
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
     FROZEN = "frozen"
     SHUTTING_DOWN = "shutting-down"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
     REDIS_UNAVAILABLE = "redis-unavailable"
     UPSTREAM_TIMEOUT = "upstream-timeout"
     ONLY_IF_CACHED = "only-if-cached"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import Printable
+from gateway.settings.limits import LimitsSettings
 from gateway.settings.load import load, load_from_process
 from gateway.settings.report import SettingInfo, describe, effective
 from gateway.settings.schema import (
@@ -46,6 +47,7 @@ __all__ = [
     "FreshnessSettings",
     "FreshnessSource",
     "L1Settings",
+    "LimitsSettings",
     "LogFormat",
     "LogLevel",
     "LogSettings",

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.settings.certificates import unusable
 from gateway.settings.faults import Fault
-from gateway.settings.schema import Settings
+from gateway.settings.schema import AdminSettings, ServerSettings, Settings
 from gateway.settings.words import AccessMode
 
 Names = Collection[str]
@@ -36,6 +37,8 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     for name, path in _files(settings):
         if path is not None and not _is_readable(path):
             yield Fault(name, "names no readable file", "the path of a readable file")
+    for section, plane in _planes(settings):
+        yield from _pair(section, plane, faulty)
 
 
 def _share_a_port(settings: Settings, _given: Names) -> bool:
@@ -76,9 +79,32 @@ def _has_idle_clients(settings: Settings, given: Names) -> bool:
     return idle and not _asks_for_a_mode(settings, given)
 
 
+def _planes(settings: Settings) -> tuple[tuple[str, ServerSettings | AdminSettings], ...]:
+    return (("server", settings.server), ("admin", settings.admin))
+
+
+def _pair(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -> Iterator[Fault]:
+    """What is wrong with a plane's certificate and key, beside their being readable."""
+    cert, key = plane.tls_cert, plane.tls_key
+    if {f"{section}.tls_cert", f"{section}.tls_key"} & set(faulty):
+        return
+    for name, other, lacks in (
+        ("tls_cert", "tls_key", cert is None and key is not None),
+        ("tls_key", "tls_cert", key is None and cert is not None),
+    ):
+        if lacks:
+            problem = f"is unset, and {section}.{other} is set"
+            yield Fault(f"{section}.{name}", problem, "both or none")
+    if cert is None or key is None or not (_is_readable(cert) and _is_readable(key)):
+        return
+    if (why := unusable(cert, key)) is not None:
+        yield Fault(f"{section}.tls_key", why, "PEM files of a certificate and its key")
+
+
 def _files(settings: Settings) -> Iterator[tuple[str, Path | None]]:
-    yield "server.tls_cert", settings.server.tls_cert
-    yield "server.tls_key", settings.server.tls_key
+    for section, plane in _planes(settings):
+        yield f"{section}.tls_cert", plane.tls_cert
+        yield f"{section}.tls_key", plane.tls_key
     yield "access.clients_file", settings.access.clients_file
 
 
@@ -95,20 +121,6 @@ _RULES = (
         ("server.host", "server.port", "admin.host", "admin.port"),
         _share_a_port,
         Fault("admin.port", "is the port of server.port", "another port, or 0 for any"),
-    ),
-    _Rule(
-        ("server.tls_cert", "server.tls_key"),
-        lambda settings, _: (
-            settings.server.tls_cert is None and settings.server.tls_key is not None
-        ),
-        Fault("server.tls_cert", "is unset, and server.tls_key is set", "both or none"),
-    ),
-    _Rule(
-        ("server.tls_cert", "server.tls_key"),
-        lambda settings, _: (
-            settings.server.tls_key is None and settings.server.tls_cert is not None
-        ),
-        Fault("server.tls_key", "is unset, and server.tls_cert is set", "both or none"),
     ),
     _Rule(
         ("access.mode", "upstream.token"),

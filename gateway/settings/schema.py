@@ -1,11 +1,12 @@
 """Every setting: its type, its default and its effect, and nothing else.
 
-A new setting is one field here; `config/gateway.toml` must show it, and a test says so.
+A new setting is one field here (a bound of connections: in `limits`); `config/gateway.toml` must
+show it, and a test says so.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gateway.settings.kinds import (
     BaseUrl,
@@ -35,6 +36,8 @@ from gateway.settings.kinds import (
     Warm,
     Writes,
 )
+from gateway.settings.limits import LimitsSettings
+from gateway.settings.section import Section
 from gateway.settings.values import Rate
 from gateway.settings.words import (
     AccessMode,
@@ -47,18 +50,6 @@ from gateway.settings.words import (
     SweepWarm,
     WritesMode,
 )
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, strict, and without names of its own invention."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
-    )
 
 
 class ServerSettings(Section):
@@ -83,6 +74,7 @@ class ServerSettings(Section):
     )
     tls_cert: FilePath = Field(default=None, description="the certificate chain (PEM), for TLS")
     tls_key: FilePath = Field(default=None, description="the private key (PEM) of tls_cert")
+    max_body: Size = Field(default=1024**2, description="the largest body that a caller may send")
 
 
 class AdminSettings(Section):
@@ -96,6 +88,9 @@ class AdminSettings(Section):
         "application/json and a loopback Host; unset on another host: only metrics, probes and "
         "the page's empty shell; set: needed for all but those",
     )
+    tls_cert: FilePath = Field(default=None, description="the certificate chain (PEM), for TLS")
+    tls_key: FilePath = Field(default=None, description="the private key (PEM) of tls_cert")
+    max_body: Size = Field(default=64 * 1024, description="the largest order; else 413")
 
 
 class UpstreamSettings(Section):
@@ -248,3 +243,4 @@ class Settings(Section):
     redis: RedisSettings = RedisSettings()
     sweep: SweepSettings = SweepSettings()
     log: LogSettings = LogSettings()
+    limits: LimitsSettings = LimitsSettings()

@@ -77,8 +77,9 @@ class Operations(Protocol):
 class AdminPlane:
     """Answers operators.
 
-    `host` is where it listens, `token` what has to be shown (None: nothing can be), `new_id`
-    makes a request id. Raises FileNotFoundError where the page was not packaged.
+    `host` is where it listens, `token` what has to be shown (None: nothing can be), `max_body` the
+    bytes of an order, `new_id` makes a request id. Raises FileNotFoundError where the page was not
+    packaged.
     """
 
     def __init__(
@@ -88,10 +89,12 @@ class AdminPlane:
         *,
         host: str,
         token: str | None,
+        max_body: int,
         new_id: Callable[[], str],
     ) -> None:
         self._operations = operations
         self._clock = clock
+        self._max_body = max_body
         self._door = Middleware(Door, Guard(host, token), clock, new_id)
         folder = files("gateway.web") / "static"
         self._page = [
@@ -143,11 +146,11 @@ class AdminPlane:
         return _json(await self._operations.explain(wanted, partition))
 
     async def _invalidate(self, request: Request) -> Response:
-        order = invalidate_order(await read_body(request), self._clock.now())
+        order = invalidate_order(await read_body(request, self._max_body), self._clock.now())
         return _told(await self._operations.invalidate(order.training_ids, order.updated_at))
 
     async def _purge(self, request: Request) -> Response:
-        order = purge_order(await read_body(request))
+        order = purge_order(await read_body(request, self._max_body))
         return _told(await self._operations.purge(order.partition, soft=order.soft))
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:

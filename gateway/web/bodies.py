@@ -9,27 +9,26 @@ from starlette.requests import ClientDisconnect, Request
 
 from gateway.core.errors import BadRequest, TooLarge
 
-MAX_BYTES: Final = 64 * 1024
 _PATIENCE: Final = 10.0
 
 
-async def read_body(request: Request, patience: float = _PATIENCE) -> bytes:
-    """The whole body, within so many seconds; raises TooLarge beyond 64 KiB, and BadRequest
+async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
+    """The whole body, within so many seconds; raises TooLarge beyond `most` bytes, and BadRequest
     where it does not come to its end."""
     try:
         async with asyncio.timeout(patience):
-            return await _gathered(request)
+            return await _gathered(request, most)
     except TimeoutError as error:
         raise BadRequest(f"the body did not arrive within {patience:g} s") from error
     except ClientDisconnect as error:
         raise BadRequest("the body broke off") from error
 
 
-async def _gathered(request: Request) -> bytes:
+async def _gathered(request: Request, most: int) -> bytes:
     """What came, counted as it comes: `Content-Length` may be missing."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise TooLarge(f"a body has {MAX_BYTES} bytes at most: split the order")
+        if len(body) > most:
+            raise TooLarge(f"a body has {most} bytes at most: split the order")
     return bytes(body)

@@ -21,7 +21,7 @@ LIBRARIES = {
     "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec"},
     "gateway.adapters.upstream": {"httpx"},
     "gateway.settings": {"pydantic"},
-    "gateway.web": {"starlette", "uvicorn", "msgspec"},
+    "gateway.web": {"starlette", "uvicorn", "httptools", "msgspec"},
 }
 IMPURE = {
     *("asyncio", "os", "io", "pathlib", "random", "secrets", "select", "socket", "subprocess"),

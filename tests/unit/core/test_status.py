@@ -36,9 +36,11 @@ CONTRACT: list[tuple[type[StrEnum], str]] = [
     (
         Problem,
         "bad-id bad-request credential-missing credential-unknown no-such-route "
-        "method-not-allowed version-not-reached too-large client-rate-limited upstream-invalid "
+        "method-not-allowed version-not-reached head-too-slow too-large head-too-large "
+        "client-rate-limited upstream-invalid "
         "upstream-error upstream-unreachable upstream-refused budget-exhausted "
-        "upstream-rate-limited upstream-unavailable frozen shutting-down redis-unavailable "
+        "upstream-rate-limited upstream-unavailable frozen shutting-down "
+        "too-many-connections redis-unavailable "
         "upstream-timeout only-if-cached internal",
     ),
 ]

@@ -68,11 +68,21 @@ def test_a_clients_file_outside_its_mode_would_never_be_used(file: str) -> None:
     ].startswith(idle)
 
 
-def test_certificate_and_key_come_together(file: str) -> None:
+@pytest.mark.parametrize("plane", ["server", "admin"])
+def test_certificate_and_key_come_together(file: str, plane: str) -> None:
     """Either alone serves nobody."""
-    assert complaints(server__tls_cert=file)[0].startswith("server.tls_key: is unset")
-    assert complaints(server__tls_key=file)[0].startswith("server.tls_cert: is unset")
-    assert from_variables(server__tls_cert=file, server__tls_key=file).server.tls_cert
+    cert, key = f"{plane}.tls_cert", f"{plane}.tls_key"
+
+    assert complaints(**{f"{plane}__tls_cert": file})[0].startswith(f"{key}: is unset")
+    assert complaints(**{f"{plane}__tls_key": file})[0].startswith(f"{cert}: is unset")
+
+
+@pytest.mark.parametrize("plane", ["server", "admin"])
+def test_a_certificate_that_cannot_be_used_is_a_fault(file: str, plane: str) -> None:
+    """At the start, with the words of who tried."""
+    (told,) = complaints(**{f"{plane}__tls_cert": file, f"{plane}__tls_key": file})
+
+    assert told.startswith(f"{plane}.tls_key: and its certificate cannot be used: ")
 
 
 @pytest.mark.parametrize(

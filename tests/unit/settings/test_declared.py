@@ -11,8 +11,8 @@ def test_every_setting_has_a_kind_and_an_effect() -> None:
 
 
 def test_sections_are_in_the_order_of_the_contract() -> None:
-    """The file, the start log and the faults follow it."""
-    assert " ".join(SECTIONS) == "server admin upstream access freshness l1 redis sweep log"
+    """The file, the start log and the faults follow it; `limits` is ours."""
+    assert " ".join(SECTIONS) == "server admin upstream access freshness l1 redis sweep log limits"
 
 
 def test_the_secrets_are_those_of_the_contract() -> None:

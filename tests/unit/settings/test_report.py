@@ -17,9 +17,13 @@ server.drain_timeout 30s
 server.writes deny
 server.tls_cert unset
 server.tls_key unset
+server.max_body 1MiB
 admin.host 127.0.0.1
 admin.port 8081
 admin.token unset
+admin.tls_cert unset
+admin.tls_key unset
+admin.max_body 64KiB
 upstream.base_url https://api.open.cx
 upstream.token unset
 upstream.rate_limit 100/minute
@@ -52,6 +56,12 @@ sweep.interval auto
 sweep.warm background
 log.format unset
 log.level info
+limits.max_head 16KiB
+limits.max_fields 100
+limits.max_connections 10000
+limits.head_timeout 10s
+limits.write_timeout 30s
+limits.idle_timeout 75s
 """.strip().splitlines()
 
 

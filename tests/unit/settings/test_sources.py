@@ -56,7 +56,7 @@ def test_a_variable_without_two_underscores_is_none_of_ours() -> None:
     [
         ("GATEWAY_LOG__COLOUR", "one of format, level"),
         ("GATEWAY_LGO__LEVEL", "one of server, admin, upstream, access, freshness, l1, redis, "
-         "sweep, log"),
+         "sweep, log, limits"),
         ("GATEWAY_LOG__LEVEL__X", "one of format, level"),
         ("GATEWAY_LOG__", "one of format, level"),
         ("GATEWAY_LOG__LEVEL_FILE", "one of format, level"),

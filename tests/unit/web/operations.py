@@ -65,7 +65,12 @@ class Admin:
         self.operations = CannedOperations()
         ids = (f"id-{number}" for number in range(1, 1_000))
         plane = AdminPlane(
-            self.operations, FakeClock(), host=host, token=token, new_id=lambda: next(ids)
+            self.operations,
+            FakeClock(),
+            host=host,
+            token=token,
+            max_body=64 * 1024,
+            new_id=lambda: next(ids),
         )
         self.application = plane.application()
 

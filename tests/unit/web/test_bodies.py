@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from gateway.core.errors import BadRequest, TooLarge
-from gateway.web.bodies import MAX_BYTES, read_body
+from gateway.web.bodies import read_body
 
+MAX_BYTES = 64 * 1024
 _POST = {"type": "http", "method": "POST", "path": "/purge", "headers": []}
 
 
@@ -44,23 +45,23 @@ async def _gone() -> Message:
 @pytest.mark.parametrize("chunks", [[], [b"{}"], [b"{", b"", b"}"], [b"x" * MAX_BYTES]])
 async def test_a_body_is_read_whole(chunks: list[bytes]) -> None:
     """In however many chunks, up to the bound."""
-    assert await read_body(arriving(chunks)) == b"".join(chunks)
+    assert await read_body(arriving(chunks), MAX_BYTES) == b"".join(chunks)
 
 
 @pytest.mark.parametrize("chunks", [[b"x" * (MAX_BYTES + 1)], [b"x" * MAX_BYTES, b"x"]])
 async def test_a_large_body_is_refused_as_it_comes(chunks: list[bytes]) -> None:
     """At once, without waiting for an end that may never come."""
     with pytest.raises(TooLarge, match="65536 bytes"):
-        await read_body(arriving(chunks, then=_nothing))
+        await read_body(arriving(chunks, then=_nothing), MAX_BYTES)
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     """After the patience is out it is a bad request."""
     with pytest.raises(BadRequest, match=r"within 0\.01 s"):
-        await read_body(arriving([b"{"], then=_nothing), patience=0.01)
+        await read_body(arriving([b"{"], then=_nothing), MAX_BYTES, patience=0.01)
 
 
 async def test_a_caller_who_leaves_ordered_nothing() -> None:
     """Half a body is none, also where the half could be read."""
     with pytest.raises(BadRequest, match="broke off"):
-        await read_body(arriving([b"{}"], then=_gone))
+        await read_body(arriving([b"{}"], then=_gone), MAX_BYTES)

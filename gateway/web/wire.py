@@ -1,0 +1,249 @@
+"""The door on the wire: what is refused before there is a request, and who may keep us waiting.
+
+A uvicorn protocol with bounds, for both planes. Whether a head is sound is judged in `heads`; what
+a request means is for the planes. No request pays for a timer: `look` is called once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Self
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.core.instant import from_seconds, to_http_date
+from gateway.core.status import AccessRefusal
+from gateway.ports import Clock
+from gateway.web.backlog import backlog_of
+from gateway.web.heads import (
+    Limits,
+    Refusal,
+    fault_of,
+    large_head,
+    long_body,
+    malformed,
+    no_room,
+    relative,
+    size_of,
+    slow_head,
+)
+
+# How long a refused caller may take to read why before the connection is cut.
+_PARTING: Final = 2.0
+# Requests that may wait for the answer to one before them on the same connection.
+_DEEPEST: Final = 64
+# One byte a chunk is six on the wire: so much of a body may be framing.
+_FRAMING: Final = 6
+_END: Final = b"\r\n\r\n"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all connections of a plane share; `refused` counts."""
+
+    limits: Limits
+    clock: Clock
+    new_id: Callable[[], str]
+    refused: Callable[[AccessRefusal], None]
+
+
+class Wire(HttpToolsProtocol):
+    """One connection; `under(terms)` gives the class that a server takes as `http=`."""
+
+    terms: Terms
+
+    @classmethod
+    def under(cls, terms: Terms) -> type[Self]:
+        """This class for the connections of one plane."""
+        return type(cls.__name__, (cls,), {"terms": terms})
+
+    # ---- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let it in, or say that there is no room; far beyond the bound not even that."""
+        self._stage = _Stage.REST
+        self._raw = 0  # bytes since the parser was at rest
+        self._begun = False  # a message began in the bytes at hand
+        self._fault: Refusal | None = None
+        self._deaf = False
+        self._owed_since: float | None = self.loop.time()
+        self._unread, self._unread_since = 0, 0.0
+        self._parted_at: float | None = None
+        super().connection_made(transport)
+        room = self.terms.limits.max_connections
+        over = len(self.connections) - room
+        if over > max(1, room // 10):
+            self.terms.refused(AccessRefusal.TOO_MANY_CONNECTIONS)
+            self._deaf = True
+            transport.abort()
+        elif over > 0:
+            self._refuse(no_room())
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and see to it that what began ends some day."""
+        if self._deaf:
+            return
+        self._unset_keepalive_if_required()
+        self._raw += len(data)
+        self._begun = False
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            if self._fault is None and isinstance(error, httptools.HttpParserCallbackError):
+                _logger.warning("a request head could not be taken", exc_info=error)
+            self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
+            return
+        if self._stage is not _Stage.REST or not self._begun:
+            self._await_more(data)
+        else:
+            self._raw = 0
+
+    def look(self, now: float) -> None:
+        """Close what keeps us waiting; `now` in seconds of the loop's clock."""
+        limits, transport = self.terms.limits, self.transport
+        if self._parted_at is not None and now - self._parted_at >= _PARTING:
+            transport.abort()
+            return
+        unread = backlog_of(transport)
+        if not unread or not self._unread or unread < self._unread:
+            self._unread_since = now
+        elif now - self._unread_since >= limits.write_timeout:
+            self.terms.refused(AccessRefusal.READER_TOO_SLOW)
+            transport.abort()
+            return
+        self._unread = unread
+        if self._owed_since is not None and now - self._owed_since >= limits.head_timeout:
+            self._give_up()
+
+    def _feed(self, data: bytes) -> None:
+        """An `Upgrade` is ignored, as it may be (RFC 9110, 7.8): what follows is plain HTTP."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            else:
+                return
+
+    def _await_more(self, data: bytes) -> None:
+        limits, in_body = self.terms.limits, self._stage is _Stage.BODY
+        if self._owed_since is None:
+            self._owed_since = self.loop.time()
+        if self._stage is _Stage.REST:
+            self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
+        elif self._begun:
+            # What stands before the head at hand is not its own.
+            self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
+        if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
+            self._refuse(long_body(limits) if in_body else large_head(limits))
+
+    def _give_up(self) -> None:
+        """The caller owed us the rest of a message for too long."""
+        if self._stage is _Stage.HEAD:
+            self._refuse(slow_head(self.terms.limits))
+        elif not self._is_answering():
+            # Nothing was ever asked, or the answer is out and its request goes on.
+            self.transport.close()
+
+    # ---- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        super().on_message_begin()
+        self._stage = _Stage.HEAD
+        self._begun = True
+
+    def on_headers_complete(self) -> None:
+        """Judge the head: only a sound one becomes a request."""
+        self._fault = self._judge()
+        if self._fault is not None:
+            raise _Refused
+        super().on_headers_complete()
+        self._stage = _Stage.BODY
+        self._body = 0
+        # What comes behind a body must not join what was judged (RFC 9110, 6.5.1).
+        self.headers = _NO_TRAILERS
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, if it is not too long."""
+        self._body += len(body)
+        if self._body > self.terms.limits.max_body:
+            self._fault = long_body(self.terms.limits)
+            raise _Refused
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here as a whole."""
+        super().on_message_complete()
+        self._stage = _Stage.REST
+        self._owed_since = None
+
+    def _judge(self) -> Refusal | None:
+        limits = self.terms.limits
+        if self._raw > limits.max_head and size_of(self.url, self.headers) > limits.max_head:
+            return large_head(limits)
+        if len(self.pipeline) >= _DEEPEST:
+            return malformed(f"{_DEEPEST} requests at most wait for the answer to one before them")
+        if self.url[:1] != b"/":
+            self.url, self.headers[:] = relative(self.url, self.headers)
+        return fault_of(self.parser.get_http_version(), self.url, self.headers, limits)
+
+    def _is_answering(self) -> bool:
+        """Whether an answer to what came last is still to be sent, or to be sent on."""
+        last: RequestResponseCycle | None = self.cycle
+        return last is not None and not last.response_complete
+
+    # ---- refusals
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Read no more. Who still waits for an answer gets that one, and then the connection is
+        closed: answers come in order, or not at all."""
+        self.terms.refused(refusal.reason)
+        self._deaf = True
+        self._owed_since = None
+        if self._is_answering():
+            last = self.cycle
+            if self._stage is not _Stage.BODY or last.response_started or self.pipeline:
+                last.keep_alive = False
+                return
+            last.disconnected = True
+            last.message_event.set()
+        self._part(refusal)
+
+    def _part(self, refusal: Refusal) -> None:
+        """Answer and hang up, but not before the caller can have read it: closing with bytes unread
+        resets the connection, and takes the answer along."""
+        self._parted_at = self.loop.time()
+        date = to_http_date(from_seconds(self.terms.clock.now()))
+        self.transport.write(refusal.written(self.terms.new_id(), date))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+
+class _Stage(Enum):
+    """Which part of a message the parser is in."""
+
+    REST = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class _Refused(Exception):
+    """Raised out of the parser's callbacks, so that it stops."""
+
+
+class _NoTrailers(list[tuple[bytes, bytes]]):
+    """Stands in for the fields once the head is complete, and keeps none."""
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        """Let it go."""
+
+
+_NO_TRAILERS: Final = _NoTrailers()

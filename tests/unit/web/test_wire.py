@@ -1,0 +1,175 @@
+"""The door on the wire: what it relies on in uvicorn, and its times on a clock of the test's.
+
+What it does to requests is asked on raw sockets, in tests/integration/test_wire_*.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import cast
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.core.status import AccessRefusal
+from gateway.web.heads import Limits
+from gateway.web.wire import Terms, Wire
+from tests.doubles.clock import FakeClock
+
+LIMITS = Limits(1_000, 10, 100, 5, head_timeout=10.0, write_timeout=30.0)
+GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Line(asyncio.Transport):
+    """A transport that keeps what is written, and whose backlog the test sets."""
+
+    def __init__(self) -> None:
+        super().__init__({"socket": None, "peername": None, "sockname": None})
+        self.written = b""
+        self.backlog = 0
+        self._end = ""
+
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        self.written += bytes(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.backlog
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def is_closing(self) -> bool:
+        return bool(self._end)
+
+    def end(self) -> str:
+        """How it ended, if it has."""
+        return self._end
+
+    def close(self) -> None:
+        self._end = "closed"
+
+    def abort(self) -> None:
+        self._end = "aborted"
+
+
+class Door:
+    """One connection, its transport, and why it was refused."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            "gateway.web.wire.backlog_of", lambda transport: transport.get_write_buffer_size()
+        )
+        self.refused: list[AccessRefusal] = []
+        terms = Terms(LIMITS, FakeClock(), lambda: "id-1", self.refused.append)
+        config = uvicorn.Config(_silent, lifespan="off", log_config=None, ws="none")
+        self.wire = Wire.under(terms)(config, ServerState(), {})
+        self.began = asyncio.get_running_loop().time()
+        self.line = Line()
+        self.wire.connection_made(self.line)
+
+    def look(self, later: float) -> None:
+        """Look after it so many seconds after its beginning."""
+        self.wire.look(self.began + later)
+
+
+async def _silent(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers nothing while the test lasts."""
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+    """A connection that was just made."""
+    return Door(monkeypatch)
+
+
+def test_the_parent_has_the_shape_that_we_rely_on() -> None:
+    """Read against uvicorn 0.54: another release has to be read before the pin moves."""
+    ours = {"_unset_keepalive_if_required", "connection_made", "data_received", "on_message_begin"}
+    ours |= {"on_headers_complete", "on_body", "on_message_complete", "on_response_complete"}
+    slots = ("self", "config", "server_state", "app_state", "_loop")
+    source = inspect.getsource(HttpToolsProtocol)
+
+    assert ours <= vars(HttpToolsProtocol).keys()
+    assert tuple(inspect.signature(HttpToolsProtocol.__init__).parameters) == slots
+    for attribute in ("parser", "loop", "connections", "transport", "pipeline", "headers", "url"):
+        assert f"self.{attribute} = " in source or f"self.{attribute}: " in source
+    assert "self.pipeline.appendleft((self.cycle, app))" in source
+    assert "self.headers.append((name, value))" in source
+    cycle = inspect.getsource(RequestResponseCycle)
+    for attribute in ("disconnected", "message_event", "keep_alive", "response_started"):
+        assert f"self.{attribute} = " in cycle
+    assert "self.response_complete = False" in cycle
+
+
+def test_the_versions_that_were_read_are_pinned() -> None:
+    """uvicorn's classes and llhttp's strictness are both relied on."""
+    import tomllib
+
+    from tests.house.sources import ROOT
+
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    assert {"uvicorn>=0.54,<0.55", "httptools>=0.9,<0.10"} <= set(needed)
+
+
+async def test_who_says_nothing_is_closed_in_time(door: Door) -> None:
+    """Not a moment before, and without a word."""
+    door.look(9.9)
+    assert door.line.end() == ""
+
+    door.look(10.1)
+    assert door.line.end() == "closed"
+    assert door.line.written == b""
+
+
+async def test_a_head_has_its_time_and_no_more(door: Door) -> None:
+    """From the connection's beginning, whatever came meanwhile; then 408, and cut in 2 s."""
+    door.wire.data_received(GOOD[:5])
+    door.wire.data_received(GOOD[5:9])
+    door.look(9.9)
+    assert door.line.written == b""
+
+    door.look(10.1)
+    assert door.line.written.startswith(b"HTTP/1.1 408 ")
+    assert door.refused == [AccessRefusal.HEAD_TOO_SLOW]
+    door.look(13.0)
+    assert door.line.end() == "aborted"
+
+
+async def test_a_request_that_is_being_answered_may_take_its_time(door: Door) -> None:
+    """The deadline is the caller's, not ours."""
+    door.wire.data_received(GOOD)
+    door.wire.data_received(b"\r\n")
+    door.look(1_000.0)
+
+    assert not door.line.is_closing()
+
+
+async def test_only_a_reader_that_takes_nothing_is_cut_off(door: Door) -> None:
+    """Also where more was written for it meanwhile."""
+    door.wire.data_received(GOOD)
+    for later, backlog in ((0.0, 500), (29.0, 500), (30.0, 499), (50.0, 700), (59.0, 698)):
+        door.line.backlog = backlog
+        door.look(later)
+    door.look(88.0)
+    assert door.line.end() == ""
+
+    door.line.backlog = 900
+    door.look(90.0)
+    assert door.line.end() == "aborted"
+    assert door.refused == [AccessRefusal.READER_TOO_SLOW]
+
+
+async def test_a_refused_connection_is_deaf(door: Door) -> None:
+    """What comes behind what was malformed is neither parsed nor kept."""
+    door.wire.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    door.wire.data_received(GOOD)
+
+    assert door.line.written.count(b"HTTP/1.1 ") == 1
+    assert cast(object, door.wire.cycle) is None
+    assert door.refused == [AccessRefusal.MALFORMED]
