@@ -100,6 +100,7 @@ def _planes(
     admin_app = AdminPlane(
         operations,
         house.clock,
+        house.telemetry,
         host=admin.host,
         token=None if admin.token is None else admin.token.reveal(),
         max_body=admin.max_body,

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
 from gateway.core.status import Problem
-from gateway.ports import Clock, Confirmations
+from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, problem_response
 from gateway.web.ids import is_partition, raw_path, training_id
@@ -86,6 +86,7 @@ class AdminPlane:
         self,
         operations: Operations,
         clock: Clock,
+        observer: Observer,
         *,
         host: str,
         token: str | None,
@@ -95,7 +96,7 @@ class AdminPlane:
         self._operations = operations
         self._clock = clock
         self._max_body = max_body
-        self._door = Middleware(Door, Guard(host, token), clock, new_id)
+        self._door = Middleware(Door, Guard(host, token), clock, observer, new_id)
         folder = files("gateway.web") / "static"
         self._page = [
             Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in _PAGE

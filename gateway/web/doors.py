@@ -21,7 +21,7 @@ from gateway.core.entry import Headers
 from gateway.core.errors import AccessRefused, BadRequest, GatewayError
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
-from gateway.ports import Clock
+from gateway.ports import Clock, Observer
 from gateway.web.problems import ProblemAnswer, problem_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
@@ -148,10 +148,18 @@ class Door:
     What is raised inside becomes a problem here, so that it has the same fields as all else.
     """
 
-    def __init__(self, app: ASGIApp, guard: Guard, clock: Clock, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: Guard,
+        clock: Clock,
+        observer: Observer,
+        new_id: Callable[[], str],
+    ) -> None:
         self._app = app
         self._guard = guard
         self._clock = clock
+        self._observer = observer
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -176,8 +184,11 @@ class Door:
 
     def _admit(self, visit: Visit) -> None:
         refused = refusal(self._guard, visit)
-        if refused is not None:
-            raise refused
+        if refused is None:
+            return
+        if isinstance(refused, AccessRefused):
+            self._observer.access_refused(refused.reason)
+        raise refused
 
 
 def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:

@@ -8,6 +8,7 @@ from gateway.core.instant import Instant
 from gateway.ports import Confirmations
 from gateway.web.admin import AdminPlane
 from tests.doubles.clock import FakeClock
+from tests.doubles.observer import RecordingObserver
 from tests.unit.web.planes import Fields, ask
 
 
@@ -63,10 +64,12 @@ class Admin:
 
     def __init__(self, host: str = "127.0.0.1", token: str | None = None) -> None:
         self.operations = CannedOperations()
+        self.observer = RecordingObserver()
         ids = (f"id-{number}" for number in range(1, 1_000))
         plane = AdminPlane(
             self.operations,
             FakeClock(),
+            self.observer,
             host=host,
             token=token,
             max_body=64 * 1024,

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from gateway.core.errors import BadRequest, RedisUnavailable
+from gateway.core.status import AccessRefusal
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
@@ -189,4 +190,5 @@ async def test_the_token_opens_and_another_does_not() -> None:
     assert (await admin.ask("/status", headers={"authorization": "Bearer right"})).is_success
     refused = await admin.ask("/status", headers={"authorization": "Bearer wr0ng"})
     assert (refused.status_code, problem_word(refused)) == (401, "credential-unknown")
+    assert admin.observer.of("access_refused") == [(AccessRefusal.CREDENTIAL_UNKNOWN,)]
     assert "wr0ng" not in refused.text

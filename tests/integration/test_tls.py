@@ -1,0 +1,105 @@
+"""TLS on either plane or both, with certificates of an authority made for the test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import trustme
+
+from gateway.simulator import RunningSimulator
+from tests.integration.gateways import Planes, gateway
+from tests.system.commands import run
+
+AUTHORITY = trustme.CA()
+
+
+def certified(folder: Path, name: str) -> dict[str, str]:
+    """Settings that give a plane a certificate of its own for 127.0.0.1."""
+    pair = AUTHORITY.issue_cert("127.0.0.1")
+    cert, key = folder / f"{name}.crt", folder / f"{name}.key"
+    cert.write_bytes(b"".join(blob.bytes() for blob in pair.cert_chain_pems))
+    key.write_bytes(pair.private_key_pem.bytes())
+    return {f"{name}__tls_cert": str(cert), f"{name}__tls_key": str(key)}
+
+
+def trusting() -> ssl.SSLContext:
+    """A context that trusts the authority alone."""
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+async def status(base_url: httpx.URL, path: str) -> int:
+    """What a caller with the right trust is answered, twice on one connection."""
+    bearer = {"authorization": "Bearer demo-token"}
+    async with httpx.AsyncClient(
+        base_url=base_url, verify=trusting(), trust_env=False, headers=bearer
+    ) as client:
+        first, second = await client.get(path), await client.get(path)
+    assert first.status_code == second.status_code
+    return second.status_code
+
+
+@pytest.mark.parametrize("planes_with", [("server",), ("admin",), ("server", "admin")])
+async def test_a_plane_with_a_certificate_speaks_tls(
+    upstream: RunningSimulator, tmp_path: Path, planes_with: tuple[str, ...]
+) -> None:
+    """And the other one stays as it is."""
+    settings: dict[str, str] = {}
+    for name in planes_with:
+        settings |= certified(tmp_path, name)
+
+    async with gateway(upstream.base_url, **settings) as planes:
+        assert planes.data.base_url.scheme == ("https" if "server" in planes_with else "http")
+        assert planes.admin.base_url.scheme == ("https" if "admin" in planes_with else "http")
+        assert await status(planes.data.base_url, "/training/trn_000001") == 200
+        assert await status(planes.admin.base_url, "/status") == 200
+
+
+def _plain(planes: Planes) -> bytes:
+    """What a caller without TLS is told."""
+    where = urlsplit(str(planes.data.base_url))
+    with socket.create_connection((where.hostname, where.port or 443), timeout=10) as caller:
+        caller.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        try:
+            return caller.recv(1_000)
+        except ConnectionResetError:
+            return b""
+
+
+async def test_without_tls_there_is_no_answer(upstream: RunningSimulator, tmp_path: Path) -> None:
+    """A bearer token in the clear is not rewarded; who trusts another authority hangs up."""
+    async with gateway(upstream.base_url, **certified(tmp_path, "server")) as planes:
+        assert b"HTTP/" not in await asyncio.to_thread(_plain, planes)
+        async with httpx.AsyncClient(trust_env=False) as stranger:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await stranger.get(f"{planes.data.base_url}/livez")
+        assert await status(planes.data.base_url, "/livez") == 200
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_files_that_cannot_be_used_end_the_start(tmp_path: Path, command: str) -> None:
+    """Exit code 2, one line a plane, and both named together."""
+    data, admin = certified(tmp_path, "server"), certified(tmp_path, "admin")
+    Path(data["server__tls_cert"]).write_text("no certificate")
+    settings = {
+        "GATEWAY_SERVER__TLS_CERT": data["server__tls_cert"],
+        "GATEWAY_SERVER__TLS_KEY": data["server__tls_key"],
+        "GATEWAY_ADMIN__TLS_CERT": admin["admin__tls_cert"],
+        "GATEWAY_ADMIN__TLS_KEY": data["server__tls_key"],
+    }
+
+    exit_code, output = run(command, folder=tmp_path, **settings)
+
+    assert exit_code == 2
+    assert [line.partition(" (wanted")[0].partition(": ")[0] for line in output.splitlines()] == [
+        "server.tls_key",
+        "admin.tls_key",
+    ]
+    assert "admin.tls_key: is not the key of the certificate" in output
