@@ -24,13 +24,15 @@ from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, problem_response
 from gateway.web.ids import is_partition, raw_path, training_id
+from gateway.web.openapi import admin_document, served
 from gateway.web.orders import invalidate_order, purge_order, receipt_of
 from gateway.web.problems import ProblemAnswer
 
 _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(
     Problem.NO_SUCH_ROUTE,
-    "here are /metrics, /livez, /readyz, /status, /explain/{id}, the page at /, and for POST "
+    "here are /metrics, /livez, /readyz, /status, /explain/{id}, /openapi.json, the page at /, and "
+    "for POST "
     "/invalidate and /purge",
 )
 # Paths are absolute here and relative in the page, which may so be shown below a prefix.
@@ -109,6 +111,7 @@ class AdminPlane:
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/status", self._status),
+            Route("/openapi.json", served(admin_document)),
             Route("/explain/{path:path}", self._explain),
             Route("/invalidate", self._invalidate, methods=["POST"]),
             Route("/purge", self._purge, methods=["POST"]),
@@ -141,7 +144,7 @@ class AdminPlane:
         wanted = training_id(raw_path(request.scope), _EXPLAIN)
         if wanted is None:
             return problem_response(request.scope, _NO_SUCH_ROUTE)
-        partition = request.query_params.get("partition") or None
+        partition = request.query_params.get("partition")
         if partition is not None and not is_partition(partition):
             raise BadRequest("a partition's name has 32 digits from 0-9 a-f")
         return _json(await self._operations.explain(wanted, partition))

@@ -26,6 +26,7 @@ from gateway.core.status import Detail, Outcome, Problem, Tier
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Observer
 from gateway.web.ids import raw_path, training_id
+from gateway.web.openapi import data_document, served
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered, render
 
@@ -37,6 +38,7 @@ _METHOD_NOT_ALLOWED = ProblemAnswer(
     "trainings are read with GET or HEAD",
     extra=((b"allow", b"GET, HEAD"),),
 )
+_OTHERS = frozenset({"/livez", "/readyz", "/openapi.json"})
 _logger = logging.getLogger(__name__)
 
 
@@ -115,6 +117,7 @@ class DataPlane:
         routes = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
+            Route("/openapi.json", served(data_document)),
             Route("/{path:path}", self._training),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: self._unrouted})
@@ -151,7 +154,7 @@ class DataPlane:
             wanted = training_id(raw_path(request.scope))
         except BadId as bad:
             return self._problem(exchange, problem_of(bad), Outcome.REJECTED)
-        known = wanted is not None or request.url.path in ("/livez", "/readyz")
+        known = wanted is not None or request.url.path in _OTHERS
         problem = _METHOD_NOT_ALLOWED if known else _NO_SUCH_ROUTE
         return self._problem(exchange, problem, Outcome.REJECTED)
 

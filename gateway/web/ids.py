@@ -14,8 +14,11 @@ from gateway.core.errors import BadId
 
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
-_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
-_PARTITION = re.compile(r"[0-9a-f]{32}")
+ID = "[A-Za-z0-9._~-]{1,128}"
+PARTITION = "[0-9a-f]{32}"
+
+_ID = re.compile(ID)
+_PARTITION = re.compile(PARTITION)
 
 
 def training_id(raw_path: bytes, prefix: bytes = b"/training/") -> str | None:

@@ -16,11 +16,18 @@ from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant
 from gateway.ports import Confirmations
-from gateway.web.ids import ID_GRAMMAR, is_partition, is_training_id
+from gateway.web.ids import ID, ID_GRAMMAR, PARTITION, is_partition, is_training_id
 
 MAX_IDS: Final = 1_000
 
 _SHOWN: Final = 200
+
+# Described here and judged below, in words of our own.
+_TrainingId = Annotated[
+    str, msgspec.Meta(extra_json_schema={"pattern": f"^{ID}$", "not": {"enum": [".", ".."]}})
+]
+_Partition = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{PARTITION}$"})]
+_Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +80,27 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.redis is None or self.redis.acknowledged >= self.redis.replicas
 
 
-class _Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    ids: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
-    updated_at: str | UnsetType = UNSET
+class Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `/invalidate`."""
+
+    ids: Annotated[tuple[_TrainingId, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
+    updated_at: _Time | UnsetType = UNSET
 
 
-class _Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    partition: str | UnsetType = UNSET
+class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `/purge`."""
+
+    partition: _Partition | UnsetType = UNSET
     soft: bool = False
 
 
-_Words = TypeVar("_Words", _Invalidate, _Purge)
+ORDERS: Final = {"/invalidate": Invalidate, "/purge": Purge}
+_Words = TypeVar("_Words", Invalidate, Purge)
 
 
 def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
     """Read the body of `/invalidate`; raises BadRequest saying what was wrong with it."""
-    words = _read(body, _Invalidate, '{"ids": ["…"], "updated_at": "…"?}')
+    words = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?}')
     for each in words.ids:
         if not is_training_id(each):
             raise BadRequest(f"ids: {each[:_SHOWN]!a}: {ID_GRAMMAR}")
@@ -97,7 +109,7 @@ def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
 
 def purge_order(body: bytes) -> PurgeOrder:
     """Read the body of `/purge`; raises BadRequest saying what was wrong with it."""
-    words = _read(body, _Purge, '{"partition": "…"?, "soft": false}, and {} for everything')
+    words = _read(body, Purge, '{"partition": "…"?, "soft": false}, and {} for everything')
     if words.partition is UNSET:
         return PurgeOrder(None, words.soft)
     if not is_partition(words.partition):

@@ -96,7 +96,7 @@ class ProblemAnswer:
     @property
     def status(self) -> int:
         """The HTTP status code."""
-        return _STATUS[self.problem][0]
+        return status_of(self.problem)
 
     def body(self, request_id: str) -> bytes:
         """The JSON text."""
@@ -122,6 +122,11 @@ class ProblemAnswer:
         if self.retry_after is not None:
             fields.append((b"retry-after", b"%d" % max(1, math.ceil(self.retry_after))))
         return (*fields, *self.extra)
+
+
+def status_of(problem: Problem) -> int:
+    """The HTTP status code that a word comes with."""
+    return _STATUS[problem][0]
 
 
 def problem_of(error: GatewayError) -> ProblemAnswer:
