@@ -3,7 +3,7 @@ BIN := .venv/bin
 SOURCES := gateway tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check lint bench bench-quick lock clean
+.PHONY: help run setup test check drills lint bench bench-quick lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -20,6 +20,9 @@ test: lint ## everything: lint, types, all tests with real servers, unit tests o
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit
+
+drills: setup ## the long failure drills, in minutes rather than seconds
+	$(BIN)/python -m pytest tests/drills --timeout 900
 
 lint: setup ## format, lint and types alone
 	$(BIN)/ruff format --check $(SOURCES)

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Warnings of a library under a warning filter of ours would end it.
+# Not `positive_data_acceptance`: that a version is more than five minutes ahead of the gateway's
+# clock, and so refused, is what no schema can say.
 _CHECKS = ",".join((
     "not_a_server_error", "status_code_conformance", "content_type_conformance",
     "response_headers_conformance", "response_schema_conformance", "negative_data_rejection",
-    "positive_data_acceptance", "missing_required_header", "unsupported_method", "ignored_auth",
-    "use_after_free", "ensure_resource_availability",
+    "missing_required_header", "unsupported_method", "ignored_auth", "use_after_free",
+    "ensure_resource_availability",
 ))  # fmt: skip
 
 
