@@ -76,7 +76,9 @@ async def test_heads_within_the_bound_may_come_in_one_piece(planes: Planes) -> N
     heads = GOOD[:-2] + b"X: " + b"a" * 3_900 + b"\r\n\r\n"
     body = b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1_000
 
-    answers = await asked(str(planes.data.base_url), heads * 10 + body + LAST[:9], LAST[9:])
+    async with calling(str(planes.data.base_url)) as caller:
+        await caller.send(heads * 10 + body + LAST[:9], LAST[9:], pause=0.3)
+        answers = [await caller.told() for _ in range(12)]
 
     assert [answer.status for answer in answers] == [200] * 12
 

@@ -173,3 +173,13 @@ async def test_a_refused_connection_is_deaf(door: Door) -> None:
     assert door.line.written.count(b"HTTP/1.1 ") == 1
     assert cast(object, door.wire.cycle) is None
     assert door.refused == [AccessRefusal.MALFORMED]
+
+
+async def test_who_waits_for_a_broken_body_is_told_at_once(door: Door) -> None:
+    """The application must neither wait for the rest nor take the half for the whole."""
+    door.wire.data_received(GOOD[:-2] + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n")
+
+    assert door.line.written.startswith(b"HTTP/1.1 400 ")
+    assert door.wire.cycle.disconnected
+    assert door.wire.cycle.message_event.is_set()
+    assert (await door.wire.cycle.receive())["type"] == "http.disconnect"
