@@ -6,6 +6,7 @@ it: any of them may hold a password. What is made of an address is the business 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -28,6 +29,7 @@ _TLS: Final = (
 # Waiting, retrying and pooling are the gateway's own to decide: redis.timeout holds for all.
 _ALWAYS: Final = ("db", "username", "password", "client_name")
 _OF_SENTINELS: Final = ("ssl", "sentinel_username", "sentinel_password")
+_BEHIND_HOSTS: Final = re.compile("[/?#]")
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -74,13 +76,19 @@ def read_address(url: str) -> Address:
 
 
 def _split(url: str) -> SplitResult:
+    scheme, rest = url.partition("://")[::2]
+    netloc = _BEHIND_HOSTS.split(rest, maxsplit=1)[0]
     try:
-        parts = urlsplit(url)
-        _ = parts.port if "," not in parts.netloc else None
+        if "," not in netloc:
+            parts = urlsplit(url)
+            _ = parts.port
+            return parts
+        # Several hosts are no URL's host: newer Pythons refuse brackets within them.
+        several = urlsplit(f"{scheme}://several{rest[len(netloc) :]}")
+        return several._replace(netloc=netloc)
     except ValueError:
         # Not `from`: its message quotes the URL.
         raise ValueError("its host or port cannot be read") from None
-    return parts
 
 
 def _query(parts: SplitResult) -> dict[str, str]:
