@@ -57,13 +57,15 @@ class Clock(Protocol):
 class Held:
     """An entry as L1 holds it, with its head rendered.
 
-    `checked_at` is the monotonic time when Redis was last known to agree with it.
+    `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
+    it may rescue and nothing else, whatever Redis says or forgets.
     """
 
     entry: Entry
     head: tuple[tuple[bytes, bytes], ...]
     etag: bytes
     checked_at: float
+    is_purged: bool = False
 
 
 class LocalStore(Protocol):

@@ -55,6 +55,8 @@ class Confirming:
 
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may answer with it unasked: confirmed lately, or Redis is away."""
+        if held.is_purged:
+            return False
         if not self._shared.is_up:
             return True
         if not self._shared.holds_bodies:

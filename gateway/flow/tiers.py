@@ -87,7 +87,7 @@ class Tiers:
         if candidate is None:
             return None
         seen = self._as_seen(candidate, held, asked_at)
-        if flight.is_current and not candidate.below_floor:
+        if flight.is_current and not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
             self._local.put(key, seen.held)
         return seen
@@ -101,7 +101,7 @@ class Tiers:
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
         if held is not None and held.entry is candidate.entry:
-            return Seen(held, Tier.L1, candidate.below_floor)
+            return Seen(held, Tier.L1, candidate.below_floor or held.is_purged)
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
@@ -172,11 +172,12 @@ class Tiers:
                 self._local.drop(key)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Forget here everything (of a partition), or doubt it where it may rescue; how many."""
+        """Forget here everything (of a partition), or leave it to rescue alone; how many."""
         keys = self._local.keys(partition=partition)
         for key in keys:
-            if soft:
-                self.doubt(key)
+            held = self._local.peek(key)
+            if soft and held is not None:
+                held.is_purged, held.checked_at = True, NEVER
             else:
                 self._local.drop(key)
         return len(keys)

@@ -20,6 +20,20 @@ class Hub:
         self.away = False
         self.told: list[Notice] = []
 
+    def tell(self, teller: HubBus, notice: Notice) -> int:
+        """Let the others hear it; how many did."""
+        if self.away:
+            raise RedisUnavailable(RedisOperation.BUS, "it is away")
+        self.told.append(notice)
+        others = [bus for bus in self.hearers if bus is not teller and bus.is_connected]
+        for bus in others:
+            self.hearers[bus](notice)
+        return len(others)
+
+    async def confirm(self, teller: HubBus, notice: Notice) -> Confirmations:
+        """Tell the others; those who hear have done it at once."""
+        return Confirmations(len(self.hearers), 1 + self.tell(teller, notice))
+
 
 class HubBus:
     """One replica's bus (ports.Bus)."""
@@ -35,20 +49,11 @@ class HubBus:
 
     async def announce(self, notice: Notice) -> None:
         """Tell the others."""
-        self._tell(notice)
+        self._hub.tell(self, notice)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Tell the others; those who hear have done it at once."""
-        return Confirmations(len(self._hub.hearers), 1 + self._tell(notice))
+        """Tell the others and wait for them."""
+        return await self._hub.confirm(self, notice)
 
     async def listen(self, apply: Apply, gap: Callable[[], None]) -> None:
         """Nothing to wait for: notices come when they are told."""
-
-    def _tell(self, notice: Notice) -> int:
-        if self._hub.away:
-            raise RedisUnavailable(RedisOperation.BUS, "it is away")
-        self._hub.told.append(notice)
-        others = [bus for bus in self._hub.hearers if bus is not self and bus.is_connected]
-        for bus in others:
-            self._hub.hearers[bus](notice)
-        return len(others)

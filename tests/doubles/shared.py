@@ -39,9 +39,9 @@ class InMemoryShared:
         entry = self._bodies.get(key)
         if floor is None or entry is None:
             return Found(None, floor)
-        # An event with a bound has no version of a negative entry to compare with.
-        is_passed = entry.is_negative and entry.confirmed_at < floor.started
-        return Found(None if is_passed else entry, floor)
+        # Raised without a body: by an event with a bound, which leaves nothing to rescue.
+        is_lost = floor.updated_at is not None and not floor.digest and entry.is_below(floor)
+        return Found(None if is_lost else entry, floor)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         floors = {key: (await self._floors.lookup(key)).floor for key in keys}
@@ -80,6 +80,9 @@ class InMemoryShared:
 
     async def invalidate(self, training_id: str, updated_at: int | None) -> None:
         await self._floors.invalidate(training_id, updated_at)
+        if updated_at is None:
+            for key in [key for key in self._bodies if key.training_id == training_id]:
+                del self._bodies[key]
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         if not soft:

@@ -152,6 +152,20 @@ async def test_a_soft_purge_still_rescues(with_redis: bool) -> None:
     assert (await replica.get()).outcome is Outcome.STALE_ERROR
 
 
+@pytest.mark.parametrize("trouble", ["flushed", "away"])
+async def test_what_was_purged_softly_is_not_fresh_again(pair: Pair, trouble: str) -> None:
+    """Not where Redis forgets the purge, nor where it cannot be asked."""
+    await pair.warm(1)
+    await pair.one.invalidation.purge(None, soft=True)
+
+    if trouble == "flushed":
+        pair.redis.memory.flush()
+    else:
+        pair.redis.switch.is_up = False
+
+    assert minute_of(await asks_upstream(pair.other, 2)) == 2
+
+
 async def test_a_change_is_told_and_nothing_else(pair: Pair) -> None:
     """First fetches and unchanged ones are silent; a later version doubts what others hold."""
     await pair.warm(1)

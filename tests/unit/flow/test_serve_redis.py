@@ -169,10 +169,10 @@ async def test_an_invalidated_entry_is_asked_for_again(replica: Replica, redis: 
     assert (minute_of(answer), answer.outcome) == (2, Outcome.FILLED)
 
 
-async def test_an_invalidated_entry_rescues(replica: Replica, redis: Redis) -> None:
+async def test_a_softly_purged_entry_rescues(replica: Replica, redis: Redis) -> None:
     """It is better than an error, and marked."""
     await replica.fill(1)
-    await redis.store.invalidate("trn_1", None)
+    await redis.store.purge(None, soft=True)
     replica.clock.advance(5.0)
     replica.upstream.then(says(500))
 

@@ -77,7 +77,7 @@ async def test_what_is_below_the_floor_is_found_and_not_promoted(
 ) -> None:
     """It may rescue, that is all."""
     await put(other)
-    await redis.store.invalidate(KEY.training_id, None)
+    await redis.store.purge(None, soft=True)
 
     seen = await find(replica)
 

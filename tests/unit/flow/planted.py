@@ -1,0 +1,109 @@
+"""Bugs that the protocol machine must find: each takes one of the protocol's checks away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.adapters.ledger import floors
+from gateway.core.entry import Entry, Floor, Key
+from gateway.core.status import StoreVerdict
+from gateway.flow.singleflight import Course
+from gateway.flow.tiers import Seen, Tiers
+from gateway.ports import Found, Stored
+from tests.doubles.shared import InMemoryShared
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_generation(patch: pytest.MonkeyPatch) -> None:
+    """What a fetch brings is stored, and served, whatever was invalidated since it began."""
+    judge, is_below = floors._Record.judge, Entry.is_below
+
+    def careless(self: floors._Record, entry: Entry) -> StoreVerdict:
+        return judge(self, replace(entry, generation=self.generation))
+
+    def below(self: Entry, floor: Floor) -> bool:
+        return is_below(self, replace(floor, generation=self.generation))
+
+    patch.setattr(floors._Record, "judge", careless)
+    patch.setattr(Entry, "is_below", below)
+
+
+def no_epoch(patch: pytest.MonkeyPatch) -> None:
+    """A floor made after a flush is taken for the one before it."""
+    judge, is_below = floors._Record.judge, Entry.is_below
+
+    def careless(self: floors._Record, entry: Entry) -> StoreVerdict:
+        return judge(self, replace(entry, epoch=self.epoch))
+
+    def below(self: Entry, floor: Floor) -> bool:
+        return is_below(self, replace(floor, epoch=self.epoch))
+
+    patch.setattr(floors._Record, "judge", careless)
+    patch.setattr(Entry, "is_below", below)
+
+
+def order_by_end(patch: pytest.MonkeyPatch) -> None:
+    """Of two fetches the one that ends later counts as the later one."""
+    store = floors.Ledger.store
+
+    async def careless(self: floors.Ledger, key: Key, entry: Entry, keep: float) -> Stored:
+        return await store(self, key, replace(entry, confirmed_at=self._clock.now()), keep)
+
+    patch.setattr(floors.Ledger, "store", careless)
+
+
+def copy_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """What a look-up brings goes into L1 although the key was invalidated meanwhile."""
+    lookup = Tiers.lookup
+
+    async def careless(self: Tiers, key: Key, flight: Course) -> Seen | None:
+        return await lookup(self, key, Course())
+
+    patch.setattr(Tiers, "lookup", careless)
+
+
+def keep_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """What a fetch brings is kept although the key was invalidated meanwhile, and Redis, which
+    knows better, is away."""
+    store = Tiers.store
+
+    async def careless(self: Tiers, key: Key, held: Any, flight: Course) -> Stored:
+        return await store(self, key, held, Course())
+
+    patch.setattr(Tiers, "store", careless)
+
+
+def floor_unread(patch: pytest.MonkeyPatch) -> None:
+    """A look-up brings the body without the floor."""
+    lookup = InMemoryShared.lookup
+
+    async def careless(self: InMemoryShared, key: Key) -> Found:
+        return Found((await lookup(self, key)).entry, None)
+
+    patch.setattr(InMemoryShared, "lookup", careless)
+
+
+def trusting(patch: pytest.MonkeyPatch) -> None:
+    """L1 is never confirmed again."""
+    init: Any = Tiers.__init__
+
+    def careless(self: Tiers, *stores: object, l1_lifetime: float, vary: bool) -> None:
+        init(self, *stores, l1_lifetime=1e9, vary=vary)
+
+    patch.setattr(Tiers, "__init__", careless)
+
+
+PLANTS: list[Plant] = [
+    no_generation,
+    no_epoch,
+    order_by_end,
+    copy_unchecked,
+    keep_unchecked,
+    floor_unread,
+    trusting,
+]

@@ -1,0 +1,239 @@
+"""Two or three replicas and all that may happen to them, in any order (Hypothesis decides).
+
+What must hold meanwhile is in protocol_truth; when all is quiet again, every replica must answer
+with what is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway.core.entry import Key
+from gateway.core.errors import CallWithheld, UpstreamFailure
+from gateway.core.status import NoticeKind
+from gateway.flow.serve import Ask
+from gateway.ports import Notice
+from tests.doubles.bus import HubBus
+from tests.unit.flow.house import settle
+from tests.unit.flow.protocol import ID, PARTITIONS, Node, Order, World, caller_of, end, give_up
+from tests.unit.flow.protocol_truth import KEYS, Truth
+
+numbers = st.integers(0, 2)
+picks = st.integers(0, 5)
+keys = st.sampled_from([KEYS[0], KEYS[0], *KEYS])
+rarely = st.sampled_from([False, False, False, True])
+
+
+class Replicas(RuleBasedStateMachine):
+    """Any steps; whatever is under way waits until a step lets it go."""
+
+    @initialize(
+        skews=st.lists(st.sampled_from([0.0, 0.4, -0.4]), min_size=2, max_size=3),
+        has_etags=st.booleans(),
+    )
+    def start(self, skews: list[float], has_etags: bool) -> None:
+        self.runner = asyncio.Runner()
+        self.world = World(tuple(skews))
+        self.world.upstream.has_etags = has_etags
+        self.truth = Truth(self.world)
+
+    # What callers, editors and operators do.
+
+    @rule(number=numbers, key=keys, is_prompt=st.booleans())
+    def ask(self, number: int, key: Key, is_prompt: bool) -> None:
+        self.world.upstream.is_prompt = is_prompt
+        self._start(self._node(number), self._ask(self._node(number), key))
+        self.world.upstream.is_prompt = False
+
+    @rule(is_gone=rarely)
+    def edit(self, is_gone: bool) -> None:
+        upstream = self.world.upstream
+        upstream.remove() if is_gone else upstream.edit()
+
+    @rule(number=numbers, is_bound=st.booleans())
+    def invalidate(self, number: int, is_bound: bool) -> None:
+        states = self.world.upstream.states
+        bound = states[-1] if is_bound else None
+        notice = Notice(NoticeKind.INVALIDATED, (ID,), updated_at=bound)
+        state = None if bound is None else len(states) - 1
+        order = Order(notice, len(self.world.upstream.calls), state)
+        self._order(self._node(number), order)
+
+    @rule(number=numbers, soft=st.booleans(), partition=st.sampled_from([None, *PARTITIONS]))
+    def purge(self, number: int, soft: bool, partition: str | None) -> None:
+        notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft)
+        order = Order(notice, len(self.world.upstream.calls))
+        for node in self.world.nodes:
+            for key in filter(order.concerns, KEYS):
+                self.truth.excuse(node, key)
+        self._order(self._node(number), order)
+
+    # What the network does.
+
+    @precondition(lambda self: self.world.upstream.waiting)
+    @rule(pick=picks, is_lost=rarely)
+    def answer(self, pick: int, is_lost: bool) -> None:
+        waiting = self.world.upstream.waiting
+        self._do(lambda: waiting[pick % len(waiting)].set_result(not is_lost))
+
+    @precondition(lambda self: self._boxes())
+    @rule(number=numbers, pick=picks, how=st.sampled_from(["once", "once", "again", "never"]))
+    def deliver(self, number: int, pick: int, how: str) -> None:
+        bus = self._boxes()[number % len(self._boxes())]
+        if how == "never":
+            self.world.post.lose(bus, pick)
+        else:
+            self._do(lambda: self.world.post.deliver(bus, pick, again=how == "again"))
+
+    @precondition(lambda self: any(node.way.waiting for node in self.world.nodes))
+    @rule(pick=picks, is_lost=rarely, holds=st.booleans())
+    def let_redis_go(self, pick: int, is_lost: bool, holds: bool) -> None:
+        waiting = [(node, told) for node in self.world.nodes for told in node.way.waiting]
+        node, told = waiting[pick % len(waiting)]
+        node.way.holds = holds
+        self._do(lambda: told.set_result(not is_lost))
+
+    # What breaks, and what time does.
+
+    @rule(
+        what=st.sampled_from(["hold", "lose", "find", "gap", "crash", "flush", "evict", "give up"]),
+        number=numbers,
+        key=keys,
+    )
+    def trouble(self, what: str, number: int, key: Key) -> None:
+        node = self._node(number)
+        match what:
+            case "hold":
+                node.way.holds = True
+            case "lose" | "find":
+                self.truth.note_away(node)
+                node.way.is_up = what == "find"
+            case "gap":
+                self._do(node.replica.invalidation.gap)
+            case "crash":
+                self._run(self.world.crash(number % len(self.world.nodes)))
+            case "flush":
+                self._do(self.world.memory.flush)
+            case "evict":
+                node.replica.local.drop(key)
+            case _:
+                self._do(self._give_up)
+        self._run(self._forgive())
+
+    @rule(seconds=st.sampled_from([0.2, 2.0, 6.0, 12.0, 31.0, 65.0, 130.0]))
+    def wait(self, seconds: float) -> None:
+        if seconds > 1.0:  # nothing waits for Redis for so long
+            self._do(self._lose_all)
+        self._do(lambda: self.world.clock.advance(seconds))
+
+    @invariant()
+    def nothing_was_wrong(self) -> None:
+        if hasattr(self, "truth"):
+            self.truth.check()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "truth"):
+            return
+        try:
+            self._run(self._calm_down())
+            self.truth.check()
+        finally:
+            self._run(self._end())
+            self.runner.close()
+
+    async def _calm_down(self) -> None:
+        """Everything arrives, all windows pass, and each replica tells the truth."""
+        world = self.world
+        world.upstream.is_prompt = True
+        for node in world.nodes:
+            node.way.holds = False
+        self._lose_all()
+        for told in list(world.upstream.waiting):
+            told.set_result(True)
+        await settle()
+        for node in world.nodes:
+            node.way.is_up = True
+        world.clock.advance(500.0)
+        for node in world.nodes:
+            for key in KEYS:
+                answer = await node.replica.serving.get(Ask(key, caller_of(key.partition)))
+                if self.truth.called(answer).state != len(world.upstream.states) - 1:
+                    self.truth.faults.append(f"at the end {answer}")
+
+    async def _forgive(self) -> None:
+        for node in self.world.nodes:
+            await self.truth.forgive(node)
+
+    async def _end(self) -> None:
+        self._give_up()
+        for node in self.world.nodes:
+            await end(node)
+
+    def _give_up(self) -> None:
+        for order in self.truth.orders:
+            give_up(order)
+
+    def _lose_all(self) -> None:
+        for node in self.world.nodes:
+            for told in list(node.way.waiting):
+                told.set_result(False)
+
+    async def _ask(self, node: Node, key: Key) -> None:
+        await self.truth.forgive(node)
+        asked = self.truth.ask(node, key)
+        self.truth.judge(asked, await node.replica.serving.get(Ask(key, caller_of(key.partition))))
+
+    def _order(self, node: Node, order: Order) -> None:
+        """Give it, and have it given to the others once Redis has acted."""
+        if not node.way.is_up:
+            return
+        self.world.post.opening = order
+        self.truth.orders.append(order)
+        notice = order.notice
+        if notice.kind is NoticeKind.PURGED:
+            self._start(node, node.replica.invalidation.purge(notice.partition, soft=notice.soft))
+        else:
+            ids, bound = notice.training_ids, notice.updated_at
+            self._start(node, node.replica.invalidation.invalidate(ids, bound))
+
+    def _start(self, node: Node, work: Coroutine[object, object, object]) -> None:
+        async def start() -> None:
+            task = asyncio.create_task(work)
+            node.tasks.add(task)
+            task.add_done_callback(lambda task: self._ended(node, task))
+
+        self._run(start())
+
+    def _ended(self, node: Node, task: asyncio.Task[object]) -> None:
+        node.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, UpstreamFailure | CallWithheld):
+            self.truth.faults.append(repr(error))
+
+    def _run(self, work: Coroutine[object, object, object]) -> None:
+        """Do it, and let everybody run who can."""
+
+        async def and_settle() -> None:
+            await work
+            await settle()
+            for node in self.world.nodes:
+                self.truth.note_away(node)
+            await self.truth.note_floors()
+
+        self.runner.run(and_settle())
+
+    def _do(self, act: Callable[[], object]) -> None:
+        async def do() -> None:
+            act()
+
+        self._run(do())
+
+    def _node(self, number: int) -> Node:
+        return self.world.nodes[number % len(self.world.nodes)]
+
+    def _boxes(self) -> list[HubBus]:
+        return [node.bus for node in self.world.nodes if self.world.post.boxes[node.bus]]

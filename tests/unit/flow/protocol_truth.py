@@ -1,0 +1,170 @@
+"""What must hold whenever a replica answers, whatever happened before.
+
+- No caller is answered with what an order ruled out that this replica had acted upon before the
+  caller asked; a soft purge leaves it for rescue.
+- While Redis is there, nothing is served that was below the floor for longer than `l1.lifetime`.
+- Versions that a replica has answered with never go back. Excused: a purge forgets versions; so do
+  a flush, a crash, an eviction and Redis being away, where neither L1 nor Redis knows any more; and
+  an older version of the upstream's that is marked as such.
+- A stale answer is marked as one, and no answer is older than its windows allow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.core.entry import CLOCK_TOLERANCE, Entry, Floor, Key
+from gateway.core.status import NotStoredReason, Outcome, Tier
+from gateway.flow.serve import Answer
+from gateway.ports import Held
+from tests.unit.flow.protocol import ID, PARTITIONS, WINDOWS, Called, Node, Order, World
+
+L1_LIFETIME = 5.0
+KEYS = [Key(partition, ID) for partition in PARTITIONS]
+_RESCUES = (Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
+_STALE = (*_RESCUES, Outcome.STALE_REFRESHING)
+_UNASKED = (Outcome.FRESH, Outcome.NEGATIVE, Outcome.STALE_REFRESHING)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What held when a caller asked."""
+
+    node: Node
+    key: Key
+    at: float
+    orders: tuple[Order, ...]
+    high: Entry | None
+    era: int
+
+
+class Truth:
+    """Who has answered what, and what was known where; `faults` are the promises broken."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.orders: list[Order] = []
+        self.faults: list[str] = []
+        self._highs: dict[tuple[Node, Key], Entry] = {}
+        self._eras: dict[tuple[Node, Key], int] = {}
+        self._floors: dict[Key, list[tuple[float, Floor | None]]] = {key: [] for key in KEYS}
+        self._away: dict[Node, float] = {}
+
+    def ask(self, node: Node, key: Key) -> Asked:
+        """Somebody asks now."""
+        orders = tuple(each for each in self.orders if node.bus in each.done)
+        return Asked(
+            node,
+            key,
+            self._world.clock.monotonic(),
+            tuple(each for each in orders if each.concerns(key)),
+            self._highs.get((node, key)),
+            self._eras.get((node, key), 0),
+        )
+
+    def judge(self, asked: Asked, answer: Answer) -> None:
+        """This was answered now."""
+        entry, called = entry_of(answer), self.called(answer)
+        told = f"{answer.outcome} {answer.handling} {answer.tier} {called}"
+        for fault in self._broken(asked, answer, entry, called):
+            self.faults.append(f"{fault}: {told}")
+
+    def check(self) -> None:
+        """Raise the promises that were broken."""
+        assert not self.faults, "\n".join(self.faults)
+
+    def called(self, answer: Answer) -> Called:
+        """The call that brought or last confirmed it."""
+        return self._world.upstream.call_of(entry_of(answer))
+
+    def _broken(self, asked: Asked, answer: Answer, entry: Entry, called: Called) -> list[str]:
+        found = []
+        if any(_breaks(order, called, answer) for order in asked.orders):
+            found.append("ruled out by an order")
+        if answer.outcome in _UNASKED and self._was_below(asked, entry):
+            found.append("below the floor")
+        if answer.tier is not Tier.UPSTREAM:
+            age = self._world.clock.now() - called.at - CLOCK_TOLERANCE
+            if age >= entry.freshness_lifetime and answer.outcome not in _STALE:
+                found.append(f"stale without a word after {age} s")
+            if age >= entry.freshness_lifetime + WINDOWS.stale_if_error:
+                found.append(f"past its windows after {age} s")
+        if self._went_back(asked, answer, entry):
+            assert asked.high is not None
+            found.append(f"behind {self._world.upstream.call_of(asked.high)}")
+        return found
+
+    def _was_below(self, asked: Asked, entry: Entry) -> bool:
+        since = asked.at - L1_LIFETIME - 0.5
+        if not asked.node.way.is_up or self._away.get(asked.node, 0.0) >= since:
+            return False
+        log = self._floors[asked.key]
+        before = [floor for at, floor in log if at < since][-1:] or [None]
+        floors = [*before, *(floor for at, floor in log if since <= at <= asked.at)]
+        return all(floor is not None and entry.is_below(floor) for floor in floors)
+
+    def _went_back(self, asked: Asked, answer: Answer, entry: Entry) -> bool:
+        place = (asked.node, asked.key)
+        if self._eras.get(place, 0) != asked.era:
+            return False
+        known = self._highs.get(place)
+        if known is None or self._state(known) < self._state(entry):
+            self._highs[place] = entry
+        high = asked.high
+        if high is None or self._state(entry) >= self._state(high):
+            return False
+        if answer.handling.not_stored is NotStoredReason.OLDER_VERSION:
+            return False
+        # Fetches without Redis are ordered by clocks that differ by less than a second.
+        has_time_alone = entry.is_negative or high.is_negative
+        return not (has_time_alone and "" in (entry.epoch, high.epoch))
+
+    def _state(self, entry: Entry) -> int:
+        return self._world.upstream.call_of(entry).state
+
+    async def note_floors(self) -> None:
+        """The floors as they are now."""
+        for key, log in self._floors.items():
+            floor = (await self._world.memory.lookup(key)).floor
+            if not log or log[-1][1] != floor:
+                log.append((self._world.clock.monotonic(), floor))
+
+    def note_away(self, node: Node) -> None:
+        """Redis is, or was until now, away for this replica."""
+        if not node.way.is_up:
+            self._away[node] = self._world.clock.monotonic()
+
+    async def forgive(self, node: Node) -> None:
+        """Excuse the replica where neither L1 nor Redis knows any more what it answered."""
+        for key in KEYS:
+            high = self._highs.get((node, key))
+            if high is not None and not await self._knows(node, key, high):
+                self.excuse(node, key)
+
+    async def _knows(self, node: Node, key: Key, high: Entry) -> bool:
+        held = node.replica.local.peek(key)
+        if held is not None and self._state(held.entry) >= self._state(high):
+            return True
+        floor = (await self._world.memory.lookup(key)).floor
+        if not node.way.is_up or floor is None:
+            return False
+        if high.updated_at is None:
+            return floor.started >= high.confirmed_at
+        return floor.updated_at is not None and floor.updated_at >= high.updated_at
+
+    def excuse(self, node: Node, key: Key) -> None:
+        """Whatever the replica answered so far may be followed by anything."""
+        self._eras[node, key] = self._eras.get((node, key), 0) + 1
+        self._highs.pop((node, key), None)
+
+
+def entry_of(answer: Answer) -> Entry:
+    """What was answered, which is never the upstream's own word to the caller here."""
+    assert isinstance(answer.content, Held)
+    return answer.content.entry
+
+
+def _breaks(order: Order, called: Called, answer: Answer) -> bool:
+    if order.notice.soft and answer.outcome in _RESCUES:
+        return False
+    return order.rules_out(called)
