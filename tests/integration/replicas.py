@@ -70,8 +70,8 @@ class Watch:
             for caller in callers:
                 caller.cancel()
             ends = await asyncio.gather(*callers, return_exceptions=True)
-        assert [end for end in ends if not isinstance(end, asyncio.CancelledError)] == []
-        assert self.wrong == []
+        self.wrong += [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
+        assert not self.wrong, "\n".join(self.wrong)
 
     async def _read(self, number: int) -> None:
         seen = 0

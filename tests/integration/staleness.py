@@ -33,7 +33,7 @@ class Truth:
 
     published: dict[int, float] = field(default_factory=dict)
     ruled_out: dict[int, float] = field(default_factory=dict)
-    answers: list[tuple[float, int]] = field(default_factory=list)
+    answers: list[tuple[float, int]] = field(default_factory=list, repr=False)
 
     def staleness(self, since: dict[int, float]) -> float:
         """The longest time since the version after it that an answer was asked for."""

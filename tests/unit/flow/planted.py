@@ -49,12 +49,12 @@ def no_epoch(patch: pytest.MonkeyPatch) -> None:
 
 def order_by_end(patch: pytest.MonkeyPatch) -> None:
     """Of two fetches the one that ends later counts as the later one."""
-    store = floors.Ledger.store
+    store = InMemoryShared.store
 
-    async def careless(self: floors.Ledger, key: Key, entry: Entry, keep: float) -> Stored:
+    async def careless(self: InMemoryShared, key: Key, entry: Entry, keep: float) -> Stored:
         return await store(self, key, replace(entry, confirmed_at=self._clock.now()), keep)
 
-    patch.setattr(floors.Ledger, "store", careless)
+    patch.setattr(InMemoryShared, "store", careless)
 
 
 def copy_unchecked(patch: pytest.MonkeyPatch) -> None:
