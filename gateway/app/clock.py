@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 
 class SystemClock:
     """The clock of this process, set by Redis' where there is one.
 
     `now` runs with the monotonic clock from an anchor, so that a step of the machine's clock
-    makes no entry younger or older; each sample of Redis' clock may move the anchor.
+    makes no entry younger or older; each sample of Redis' clock may move the anchor. `wall` is
+    the machine's clock, read once: a test's may be wrong.
     """
 
-    def __init__(self) -> None:
-        self._anchor = time.time() - time.monotonic()
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._anchor = wall() - time.monotonic()
 
     def now(self) -> float:
         """Seconds since the Unix epoch on the shared clock."""

@@ -13,4 +13,4 @@ async def test_a_thousand_orders_and_no_old_answer(
     upstream: RunningSimulator, control: SimulatorClient, redis_url: str, count: int
 ) -> None:
     """The very next answer of every replica is the new version."""
-    await edit_and_invalidate(upstream, control, redis_url, count, rounds=1_000)
+    await edit_and_invalidate(upstream, control, redis_url, count=count, rounds=1_000)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from itertools import zip_longest
 
 import httpx
+import pytest
 
+from gateway.app import compose as gateway_app
+from gateway.app.clock import SystemClock
 from tests.integration.gateways import Planes, gateway, until
 
 UNLIMITED = {"upstream__rate_limit": "unlimited"}
@@ -16,17 +22,30 @@ UNLIMITED = {"upstream__rate_limit": "unlimited"}
 
 @asynccontextmanager
 async def replicas(
-    upstream: str, redis_urls: Sequence[str], **settings: str
+    upstream: str, redis_urls: Sequence[str], skews: Sequence[float] = (), /, **settings: str
 ) -> AsyncIterator[list[Planes]]:
-    """One gateway for each address of the same Redis, once each hears the others."""
+    """One gateway for each address of the same Redis, once each hears the others.
+
+    `skews`: by how many seconds the clocks of their machines are ahead.
+    """
     async with AsyncExitStack() as stack:
-        all_planes = [
-            await stack.enter_async_context(gateway(upstream, url, **UNLIMITED, **settings))
-            for url in redis_urls
-        ]
+        all_planes = []
+        for url, skew in zip_longest(redis_urls, skews, fillvalue=0.0):
+            with _machine_ahead(float(skew)):
+                one = gateway(upstream, str(url), **UNLIMITED | settings)
+                all_planes.append(await stack.enter_async_context(one))
         for planes in all_planes:
             await until(lambda planes=planes: hears(planes))  # type: ignore[misc]
         yield all_planes
+
+
+@contextmanager
+def _machine_ahead(seconds: float) -> Iterator[None]:
+    """Gateways that start meanwhile read such a clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        wrong = partial(SystemClock, lambda: time.time() + seconds)
+        patch.setattr(gateway_app, "SystemClock", wrong)
+        yield
 
 
 async def hears(planes: Planes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.proxy import LateAnswers
@@ -16,12 +17,18 @@ HASTY = {"freshness__lifetime": "20ms", "l1__lifetime": "1s"}
 
 
 async def edit_and_invalidate(
-    upstream: RunningSimulator, control: SimulatorClient, redis: str, count: int, rounds: int
+    upstream: RunningSimulator,
+    control: SimulatorClient,
+    redis: str,
+    *,
+    count: int,
+    rounds: int,
+    skews: Sequence[float] = (),
 ) -> None:
     """So many rounds on so many replicas: after a confirmed order no answer is an old one."""
     async with (
         LateAnswers(upstream.base_url, longest=0.08) as late,
-        replicas(late.url, [redis] * count, **HASTY) as all_planes,
+        replicas(late.url, [redis] * count, skews, **HASTY) as all_planes,
         Watch(all_planes, ONE, pause=0.04).open() as watch,
     ):
         chance = random.Random(count)

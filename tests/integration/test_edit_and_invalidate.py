@@ -13,4 +13,4 @@ async def test_no_answer_after_a_confirmed_order_is_an_old_one(
     upstream: RunningSimulator, control: SimulatorClient, redis_url: str, count: int
 ) -> None:
     """Whatever fetch of the old body is on its way at that moment."""
-    await edit_and_invalidate(upstream, control, redis_url, count, rounds=20)
+    await edit_and_invalidate(upstream, control, redis_url, count=count, rounds=20)

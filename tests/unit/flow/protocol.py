@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.adapters.ledger import LocalBudget
@@ -18,7 +19,7 @@ from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason
-from gateway.ports import Call, Confirmations, Found, Notice, Stored
+from gateway.ports import Call, Confirmations, Found, Notice, Standing, Stored
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import TickingClock
@@ -150,6 +151,11 @@ class HeldStore(SwitchedStore):
         found = await super().lookup(key)
         await self._way.pause("lookup")
         return found
+
+    async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        standings = await super().confirm(keys)
+        await self._way.pause("confirm")
+        return standings
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         await self._way.pause("store")
