@@ -15,7 +15,7 @@ from tests.integration.gateways import TOKEN, until
 from tests.integration.replicas import hears, number_of, replicas
 
 ONE = "trn_000001"
-LOOKUPS = 'gateway_redis_request_duration_seconds_count{operation="lookup"}'
+QUESTIONS = 'gateway_redis_request_duration_seconds_count{operation="confirm"}'
 
 
 def key_of(upstream: RunningSimulator) -> Key:
@@ -71,7 +71,7 @@ async def test_an_envelope_of_another_release_is_a_miss(
         assert answer.json()["id"] == ONE
 
 
-async def test_a_notice_of_another_release_costs_a_look_up(
+async def test_a_notice_of_another_release_costs_a_question(
     upstream: RunningSimulator, redis_url: str
 ) -> None:
     """What it says cannot be read, so all that L1 holds is confirmed, and nobody stops hearing."""
@@ -85,10 +85,10 @@ async def test_a_notice_of_another_release_costs_a_look_up(
         await PreviousRelease(client).tell(ONE)
 
         async def is_asked_again() -> bool:
-            before = await one.metric(LOOKUPS)
+            before = await one.metric(QUESTIONS)
             answer = await one.get(ONE)
             assert answer.headers["cache-status"].startswith("gateway; hit")
-            return await one.metric(LOOKUPS) > before
+            return await one.metric(QUESTIONS) > before
 
         await until(is_asked_again)
         assert await hears(one)
