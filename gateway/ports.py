@@ -108,10 +108,14 @@ class LocalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the shared store holds: `floor` None is "unknown", `entry` None is "no body"."""
+    """What the shared store holds: `floor` None is "unknown", `entry` None is "no body".
+
+    What was fetched at `struck_at` (the shared clock) or before is ruled out.
+    """
 
     entry: Entry | None
     floor: Floor | None
+    struck_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +140,13 @@ class Standing:
     """What is known of a key without its body.
 
     `last` reads what came beside the body whose digest the floor has; None where it is not
-    kept. It costs more than the floor, and is needed only where that was confirmed later.
+    kept. It costs more than the floor, and is needed only where that was confirmed later. What
+    was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
 
     floor: Floor
     last: Callable[[], Confirmation | None]
+    struck_at: float = -math.inf
 
 
 class SharedStore(Protocol):
@@ -184,6 +190,11 @@ class SharedStore(Protocol):
     async def invalidate(self, training_id: str, updated_at: int | None) -> None:
         """Make what is older than `updated_at` (all, for None) unusable in every partition,
         held now or not, fetches in flight included."""
+        ...
+
+    async def strike(self, partition: str) -> None:
+        """Rule out all that was fetched for a partition up to now, in one step whatever there
+        is of it, fetches in flight included."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
@@ -367,6 +378,7 @@ class Notice:
     CHANGED      one training of one partition has a version of `updated_at` or later
     INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
     PURGED       everything (of `partition`, where given); `soft` leaves bodies for rescue
+    REFUSED      the upstream refused the credential of `partition`: all that is its goes
     """
 
     kind: NoticeKind
@@ -456,6 +468,10 @@ class Observer(Protocol):
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         """A call brought no answer of the API."""
+        ...
+
+    def token_refused(self, scope: str) -> None:
+        """The upstream said 401 to the gateway's own token of that scope."""
         ...
 
     def circuit_moved(self, state: Circuit) -> None:

@@ -17,13 +17,16 @@ from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
+from gateway.app.admission import Admission, ClientsWatch, admission_of
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
-from gateway.core.access import Access, Open, Passthrough
+from gateway.core.access import Open
 from gateway.core.policy import Windows
+from gateway.core.rates import OwnRates
 from gateway.core.status import Tier
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
+from gateway.flow.credentials import Credentials
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
@@ -31,13 +34,7 @@ from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.ports import AloneBus, AloneLease, Budget, Bus, Lease, LocalStore, SharedStore
-from gateway.settings import (
-    AccessMode,
-    NoStore,
-    RateScope,
-    Secret,
-    Settings,
-)
+from gateway.settings import NoStore, Settings
 
 _LEASE = 3.0
 
@@ -61,33 +58,31 @@ class House:
     bus: Bus
     invalidation: Invalidation
     explainer: Explainer
-    access: Access
+    admission: Admission
+    clients_watch: ClientsWatch
 
 
 def compose(settings: Settings) -> House:
-    """Wire the house; raises StartFault for a Redis URL that the driver refuses."""
+    """Wire the house; raises StartFault for a Redis URL that the driver refuses, SettingsFault
+    for a clients file that went bad since it was judged."""
+    admission = admission_of(settings)
     clock = SystemClock()
     telemetry = Telemetry(gateway.__version__, clock)
     windows = windows_of(settings)
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
-    local_budget = _local_budget(settings, clock)
+    local_budget = _local_budget(settings, clock, admission.rates)
     redis = _redis(settings, clock, telemetry)
     shared = _shared(settings, clock, telemetry, redis)
-    budget = local_budget if redis is None else _redis_budget(settings, clock, redis)
-    access = access_of(settings)
+    budget = _redis_budget(settings, clock, redis, admission.rates) or local_budget
     upstream = _upstream(settings, clock, telemetry)
-    tiers = Tiers(
-        local,
-        shared,
-        clock,
-        windows,
-        l1_lifetime=settings.l1.lifetime,
-        vary=isinstance(access, Passthrough),
-    )
+    tiers = _tiers(settings, admission, local, shared, clock)
     lease, bus = _together(settings, clock, telemetry, redis, shared)
     timeout = settings.upstream.timeout
     outbound = Outbound(upstream, budget, local_budget, clock, telemetry, timeout=timeout)
-    fetcher = Fetcher(tiers, outbound, clock, telemetry, bus, windows=windows)
+    credentials = Credentials(budget, local_budget, clock, telemetry)
+    fetcher = Fetcher(
+        tiers, outbound, clock, telemetry, bus, credentials=credentials, windows=windows
+    )
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
     serving = Serving(tiers, collapsing, clock, telemetry, windows)
     return House(
@@ -104,9 +99,12 @@ def compose(settings: Settings) -> House:
         serving=serving,
         confirming=tiers.confirming,
         bus=bus,
-        invalidation=Invalidation(tiers, shared, bus, telemetry, serving),
+        invalidation=Invalidation(
+            tiers, shared, bus, telemetry, serving=serving, credentials=credentials
+        ),
         explainer=Explainer(local, shared, clock, windows),
-        access=access,
+        admission=admission,
+        clients_watch=ClientsWatch(settings, admission, clock, telemetry),
     )
 
 
@@ -124,21 +122,29 @@ def windows_of(settings: Settings) -> Windows:
     )
 
 
-def access_of(settings: Settings) -> Access:
-    """How callers are let in."""
-    base_url, secret = settings.upstream.base_url, _text(settings.access.secret)
-    if settings.access.mode is AccessMode.OPEN and settings.upstream.token is not None:
-        return Open(base_url, secret, settings.upstream.token.reveal())
-    per_credential = settings.upstream.rate_scope is RateScope.CREDENTIAL
-    return Passthrough(base_url, secret, per_credential)
+def _tiers(
+    settings: Settings,
+    admission: Admission,
+    local: LocalStore,
+    shared: SharedStore,
+    clock: SystemClock,
+) -> Tiers:
+    vary = not isinstance(admission.callers.access, Open)
+    windows, lifetime = windows_of(settings), settings.l1.lifetime
+    return Tiers(local, shared, clock, windows, l1_lifetime=lifetime, vary=vary)
 
 
-def _local_budget(settings: Settings, clock: SystemClock) -> LocalBudget:
+def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:
     limit, window = _rate(settings)
-    return LocalBudget(clock, limit, window, probe_patience=_probe_patience(settings))
+    patience = _probe_patience(settings)
+    return LocalBudget(clock, limit, window, probe_patience=patience, rates=rates)
 
 
-def _redis_budget(settings: Settings, clock: SystemClock, redis: Connection) -> RedisBudget:
+def _redis_budget(
+    settings: Settings, clock: SystemClock, redis: Connection | None, rates: OwnRates
+) -> RedisBudget | None:
+    if redis is None:
+        return None
     limit, window = _rate(settings)
     return RedisBudget(
         redis,
@@ -147,6 +153,7 @@ def _redis_budget(settings: Settings, clock: SystemClock, redis: Connection) -> 
         limit,
         window,
         probe_patience=_probe_patience(settings),
+        rates=rates,
     )
 
 
@@ -234,7 +241,3 @@ def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> H
         observer=telemetry,
         user_agent=f"training-gateway/{gateway.__version__}",
     )
-
-
-def _text(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()

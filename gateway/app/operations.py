@@ -9,7 +9,6 @@ import gateway
 from gateway.adapters.telemetry.figures import by_outcome, hit_rate
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
-from gateway.core.access import DEFAULT_TENANT
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
@@ -64,6 +63,7 @@ class Operations:
             redis_up=None if house.redis is None else house.shared.is_up,
             bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,
+            clients_reloaded=house.admission.reloaded,
         )
 
     def status(self) -> Words:
@@ -113,7 +113,7 @@ class Operations:
             return {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
         words = await self._house.explainer.explain(Key(chosen, training_id))
         budgets = {tenant: asdict(view) for tenant, view in self._budgets().items()}
-        return words | {"budgets": budgets}
+        return words | self._whose(chosen) | {"budgets": budgets}
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None
@@ -127,11 +127,17 @@ class Operations:
 
     def _only_partition(self) -> str | None:
         """The partition of everybody, where there is one."""
-        access = self._house.access
-        return None if access.owns_tokens else access.admit(()).partition
+        partitions = list(self._house.admission.callers.access.partitions().values())
+        return partitions[0] if len(partitions) == 1 else None
+
+    def _whose(self, partition: str) -> Words:
+        """The tenant, and under which names its callers are counted; nothing for who is unknown."""
+        access = self._house.admission.callers.access
+        tenants = [name for name, theirs in access.partitions().items() if theirs == partition]
+        return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
-        return {DEFAULT_TENANT: self._house.budget.view(DEFAULT_TENANT)}
+        return {each: self._house.budget.view(each) for each in self._house.admission.tenants}
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:

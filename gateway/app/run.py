@@ -87,7 +87,7 @@ def _planes(
     server, admin = settings.server, settings.admin
     data_app = DataPlane(
         house.serving,
-        house.access,
+        house.admission.callers,
         house.clock,
         house.telemetry,
         access_log,
@@ -169,7 +169,10 @@ def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
 async def _living(house: House) -> AsyncIterator[None]:
     """The house's own tasks and connections, from first to last."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(house.lag.watch())]
+        tasks = [
+            group.create_task(house.lag.watch()),
+            group.create_task(house.clients_watch.run()),
+        ]
         if house.redis is not None:
             await (
                 house.redis.check()

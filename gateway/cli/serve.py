@@ -44,11 +44,14 @@ def serve(config: Path | None) -> None:
     """
     from gateway.app import StartFault
     from gateway.app import serve as serve_house
+    from gateway.settings import SettingsFault
 
     try:
         run(serve_house(settings_or_exit(config)))
     except StartFault as fault:
         complain(fault.faults, FAILED)
+    except SettingsFault as fault:
+        complain(map(str, fault.faults), WRONG_SETTINGS)
 
 
 @click.command(

@@ -1,5 +1,7 @@
 """Who is calling: a credential becomes (client, tenant, partition), or a refusal.
 
+Here are the modes without a file of clients; with one, see clients.
+
 One function makes every partition, for L1, L2, flights, negative entries and budget alike.
 Nothing here reads a file or keeps a credential longer than the caller it belongs to.
 """
@@ -9,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from gateway.core.errors import AccessRefused
+from gateway.core.rates import Rate
 from gateway.core.status import AccessRefusal
 
 DEFAULT_TENANT = "default"
@@ -27,7 +30,8 @@ class Caller:
     """A caller that was let in.
 
     `token` goes upstream; `owns_token` tells whether it is the caller's own, so that the
-    upstream's 401 concerns the caller and not us. `scope` names the budget that pays.
+    upstream's 401 concerns the caller and not us. `scope` names the budget that pays, `rate`
+    is what the client itself may ask for (None: any number).
     """
 
     client: str
@@ -36,6 +40,7 @@ class Caller:
     scope: str
     token: str = field(repr=False)
     owns_token: bool
+    rate: Rate | None = None
 
 
 def partition_of(*parts: str, secret: str | None = None) -> str:
@@ -76,6 +81,14 @@ class Passthrough:
         scope = partition if self.budget_per_credential else DEFAULT_TENANT
         return Caller("passthrough", DEFAULT_TENANT, partition, scope, token, owns_token=True)
 
+    def partitions(self) -> Mapping[str, str]:
+        """By tenant, those that are known beforehand: none, each credential makes its own."""
+        return {}
+
+    def clients_of(self, tenant: str) -> tuple[str, ...]:
+        """Under which names callers of the tenant are counted."""
+        return ("passthrough",)
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
@@ -88,8 +101,14 @@ class Open:
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
         """Let in everybody; the partition outlives a rotation of the token."""
-        partition = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
+        partition = self.partitions()[DEFAULT_TENANT]
         return Caller("open", DEFAULT_TENANT, partition, DEFAULT_TENANT, self.token, False)
 
+    def partitions(self) -> Mapping[str, str]:
+        """By tenant: the one of everybody."""
+        name = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
+        return {DEFAULT_TENANT: name}
 
-Access = Passthrough | Open
+    def clients_of(self, tenant: str) -> tuple[str, ...]:
+        """Under which names callers of the tenant are counted."""
+        return ("open",)

@@ -142,6 +142,12 @@ class Entry:
             return self.updated_at > other.updated_at
         return self.confirmed_at >= other.confirmed_at
 
+    def went_back(self, floor: Floor | None) -> bool:
+        """Whether it is an older version than the floor's, and no fetch that another overtook."""
+        if self.updated_at is None or floor is None or floor.updated_at is None:
+            return False
+        return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
+
     def is_below(self, floor: Floor) -> bool:
         """Whether the floor rules it out: another epoch, a generation or version passed.
 

@@ -2,6 +2,7 @@
 
 GatewayError
 ├── AccessRefused           the caller's: who it is cannot be told
+├── ClientRateLimited       the caller's: more than its own rate allows
 ├── BadRequest              the caller's: what was asked makes no sense
 │   ├── BadId
 │   └── TooLarge
@@ -42,6 +43,14 @@ class AccessRefused(GatewayError):
     def __init__(self, reason: AccessRefusal) -> None:
         super().__init__(f"the caller was refused: {reason}")
         self.reason = reason
+
+
+class ClientRateLimited(GatewayError):
+    """The caller's own limit is reached; `retry_after` (seconds, > 0) says until when."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("the caller asks more often than it may")
+        self.retry_after = retry_after
 
 
 class BadRequest(GatewayError):

@@ -205,6 +205,10 @@ class WindowLog:
         self._forget(now)
         return max(0, self._limit - len(self._sent))
 
+    def follow(self, other: WindowLog) -> None:
+        """Take the place of a log under another limit: what was sent there counts here."""
+        self._sent = deque(other._sent)
+
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0] + self._window <= now:
             self._sent.popleft()

@@ -158,6 +158,7 @@ class NoticeKind(StrEnum):
     CHANGED = "changed"
     INVALIDATED = "invalidated"
     PURGED = "purged"
+    REFUSED = "refused"
 
 
 class EndingKind(StrEnum):

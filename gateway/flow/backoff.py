@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.entry import Key
-from gateway.core.errors import CallWithheld, UpstreamError, VersionDoubted
+from gateway.core.errors import CallWithheld, UpstreamError, UpstreamRefused, VersionDoubted
 from gateway.core.pacing import backoff
 from gateway.core.status import Detail, Outcome
 from gateway.ports import Clock
@@ -62,6 +62,12 @@ class Backoffs:
     def succeeded(self, key: Key) -> None:
         """The upstream answered for the key."""
         self._failures.pop(key, None)
+
+
+def is_news(error: Exception) -> bool:
+    """Whether it is worth a line for each refresh: a token that is refused fails them all, and
+    is told once."""
+    return not isinstance(error, UpstreamRefused)
 
 
 def stale_word(error: Exception) -> tuple[Outcome, Detail]:

@@ -109,7 +109,7 @@ class Confirming:
         if standing is not None:
             known = entry.confirmed_at >= standing.floor.started
             confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
-            if confirmed is None:
+            if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
                 held.checked_at = NEVER
                 return False
             entry = confirmed

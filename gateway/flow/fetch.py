@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.core.access import Caller
-from gateway.core.entry import Entry, Floor, Headers, Key, Ticket
+from gateway.core.entry import Entry, Headers, Key, Ticket
 from gateway.core.errors import (
     InvalidPayload,
     RedisUnavailable,
@@ -32,6 +32,7 @@ from gateway.core.status import (
     StoreVerdict,
 )
 from gateway.core.training import Training
+from gateway.flow.credentials import Credentials
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Tiers
@@ -88,6 +89,7 @@ class Fetcher:
         observer: Observer,
         bus: Bus,
         *,
+        credentials: Credentials,
         windows: Windows,
     ) -> None:
         self._tiers = tiers
@@ -95,15 +97,29 @@ class Fetcher:
         self._clock = clock
         self._observer = observer
         self._bus = bus
+        self._credentials = credentials
         self._windows = windows
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
     ) -> Filled | Passed:
-        """Ask the upstream and keep what it says; raises UpstreamFailure, CallWithheld.
+        """Ask, and keep what comes; raises UpstreamFailure, CallWithheld, AccessRefused.
 
         The ticket was taken just before; `deadline` is on the monotonic clock.
         """
+        caller = want.caller
+        self._credentials.turn_away(caller.partition)
+        async with self._credentials.vouched(caller, want.purpose, known=want.held is not None):
+            reply, judged = await self._ask(want, deadline)
+        await self._outbound.answered(caller.scope)
+        entry = self._entry(want, reply, judged, ticket)
+        if entry is None:
+            await self._turned_away(want, reply.status)
+            return Passed(reply)
+        return await self._keep(want, entry, reply, flight)
+
+    async def _ask(self, want: Want, deadline: float) -> tuple[Reply, Judged]:
+        sent_at = self._clock.monotonic()
         try:
             call = self._call(want, deadline)
             reply = await self._outbound.ask(want.caller.scope, call)
@@ -111,12 +127,8 @@ class Fetcher:
         except UpstreamFailure as failure:
             await self._failed(want, failure)
             raise
-        await self._outbound.answered(want.caller.scope)
-        entry = self._entry(want, reply, judged, ticket)
-        if entry is None:
-            await self._turned_away(want, reply.status)
-            return Passed(reply)
-        return await self._keep(want, entry, reply, flight)
+        self._credentials.judged(want.caller, reply.status, sent_at)
+        return reply, judged
 
     def _call(self, want: Want, deadline: float) -> Call:
         held = () if want.held is None or want.held.entry.is_negative else want.held.entry.headers
@@ -161,7 +173,7 @@ class Fetcher:
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
-            await self._tell(Notice(NoticeKind.PURGED, partition=want.key.partition))
+            await self._tell(Notice(NoticeKind.REFUSED, partition=want.key.partition))
         elif status == 403:
             self._observer.access_refused(AccessRefusal.UPSTREAM_FORBIDDEN)
             await self._tiers.drop(want.key)
@@ -199,7 +211,7 @@ class Fetcher:
 
     def _refused(self, key: Key, entry: Entry, reason: NotStoredReason, stored: Stored) -> None:
         self._observer.not_stored(key, reason)
-        if reason is NotStoredReason.OLDER_VERSION and _went_back(entry, stored.floor):
+        if reason is NotStoredReason.OLDER_VERSION and entry.went_back(stored.floor):
             self._observer.regressed(key.training_id)
 
     async def _changed(self, key: Key, entry: Entry) -> None:
@@ -221,15 +233,6 @@ class Fetcher:
 
 def _change(key: Key, updated_at: Instant | None) -> Notice:
     return Notice(NoticeKind.CHANGED, (key.training_id,), key.partition, updated_at)
-
-
-def _went_back(entry: Entry, floor: Floor | None) -> bool:
-    """Whether it is an older version, and no fetch that another has overtaken."""
-    if entry.updated_at is None or floor is None or floor.updated_at is None:
-        return False
-    if entry.confirmed_at < floor.started:
-        return False
-    return entry.updated_at < floor.updated_at
 
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:

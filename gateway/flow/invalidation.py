@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from gateway.core.entry import Key
 from gateway.core.instant import Instant
 from gateway.core.status import Cause, NoticeKind
+from gateway.flow.credentials import Credentials
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
@@ -28,13 +29,21 @@ class Invalidation:
     """Makes entries invalid, here and everywhere."""
 
     def __init__(
-        self, tiers: Tiers, shared: SharedStore, bus: Bus, observer: Observer, serving: Serving
+        self,
+        tiers: Tiers,
+        shared: SharedStore,
+        bus: Bus,
+        observer: Observer,
+        *,
+        serving: Serving,
+        credentials: Credentials,
     ) -> None:
         self._tiers = tiers
         self._shared = shared
         self._bus = bus
         self._observer = observer
         self._serving = serving
+        self._credentials = credentials
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None
@@ -69,6 +78,10 @@ class Invalidation:
             case NoticeKind.INVALIDATED:
                 self._invalidated(notice)
             case NoticeKind.PURGED:
+                self._purged(notice)
+            case NoticeKind.REFUSED:
+                assert notice.partition is not None, "a refusal is told with its partition"
+                self._credentials.refuse(notice.partition)
                 self._purged(notice)
             case _:
                 assert_never(notice.kind)

@@ -158,6 +158,8 @@ class Outbound:
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
         """The call brought no answer of the API: tell budget, breaker and observer."""
         self._observer.upstream_failed(failure.reason, training_id, failure.what)
+        if isinstance(failure, UpstreamRefused):
+            self._observer.token_refused(scope)
         match failure:
             case UpstreamRateLimited():
                 self._succeeded()  # it answers: that is the gate's business

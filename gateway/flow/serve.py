@@ -11,19 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
-from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamFailure, VersionDoubted
+from gateway.core.errors import (
+    AccessRefused,
+    CallWithheld,
+    OnlyIfCached,
+    UpstreamFailure,
+    VersionDoubted,
+)
 from gateway.core.headers import Handling
 from gateway.core.policy import Plan, Windows, may_rescue, plan
 from gateway.core.reply import Reply
-from gateway.core.status import (
-    Detail,
-    Forward,
-    Outcome,
-    Purpose,
-    StoreVerdict,
-    Tier,
-)
-from gateway.flow.backoff import Backoffs, stale_word
+from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict, Tier
+from gateway.flow.backoff import Backoffs, is_news, stale_word
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetch import Filled, Passed, Want, fruitless
 from gateway.flow.marks import detail_of, handling_of, outcome_of
@@ -156,8 +155,10 @@ class Serving:
         return filled
 
     def _failed(self, want: Want, error: Exception) -> None:
+        if isinstance(error, AccessRefused):
+            return  # no call was made, and nothing may stand in for it
         again_in = self._backoffs.failed(want.key, error)
-        if want.purpose is Purpose.REFRESH:
+        if want.purpose is Purpose.REFRESH and is_news(error):
             self._observer.refresh_failed(want.key, str(error) or repr(error), again_in)
 
     def forget(self, matches: Callable[[Key], bool]) -> None:

@@ -78,11 +78,11 @@ class Tiers:
             asked_at, found = NEVER, Found(None, None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         local, theirs = None if held is None else held.entry, found.entry
-        if local is not None and theirs is not None and overrules(local, theirs):
-            theirs = None
         if self._is_struck(local, found):
             self._local.drop(key)
-            return None
+            local, held = None, None
+        if local is not None and theirs is not None and overrules(local, theirs):
+            theirs = None
         candidate = reconcile(local, theirs, found.floor)
         if candidate is None:
             return None
@@ -94,6 +94,8 @@ class Tiers:
 
     def _is_struck(self, local: Entry | None, found: Found) -> bool:
         """Whether Redis gave up what L1 still holds: it may not even rescue any more."""
+        if local is not None and local.confirmed_at <= found.struck_at:
+            return True
         if local is None or found.floor is None or found.entry is not None:
             return False
         of_this_life = self._shared.holds_bodies and local.epoch == found.floor.epoch
@@ -192,7 +194,7 @@ class Tiers:
         """Forget a whole partition in both tiers; how many entries this replica held."""
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
-            await self._shared.purge(partition, soft=False)
+            await self._shared.strike(partition)
         return held + self._local.drop_partition(partition)  # promoted meanwhile
 
     def render(self, entry: Entry, checked_at: float) -> Held:

@@ -7,6 +7,8 @@ the house reads the environment; nothing here decides what a setting means at ru
 
 from __future__ import annotations
 
+from gateway.core.rates import Rate
+from gateway.settings.clients import ClientsGiven, read_clients
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import Printable
 from gateway.settings.limits import LimitsSettings
@@ -24,7 +26,7 @@ from gateway.settings.schema import (
     SweepSettings,
     UpstreamSettings,
 )
-from gateway.settings.values import Rate, Secret
+from gateway.settings.values import Secret
 from gateway.settings.words import (
     AccessMode,
     ClientDirectives,
@@ -43,6 +45,7 @@ __all__ = [
     "AccessSettings",
     "AdminSettings",
     "ClientDirectives",
+    "ClientsGiven",
     "Fault",
     "FreshnessSettings",
     "FreshnessSource",
@@ -70,4 +73,5 @@ __all__ = [
     "effective",
     "load",
     "load_from_process",
+    "read_clients",
 ]

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from gateway.core.rates import Rate
 from gateway.settings.texts import (
     mask_url,
     parse_base_url,
@@ -26,7 +27,6 @@ from gateway.settings.texts import (
     parse_token,
 )
 from gateway.settings.values import (
-    Rate,
     Secret,
     format_duration,
     format_rate,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway.settings.clients import read_clients
 from gateway.settings.contradictions import contradictions
 from gateway.settings.declared import DECLARED, setting_of
 from gateway.settings.faults import Fault, SettingsFault, shown
 from gateway.settings.not_yet import not_yet
 from gateway.settings.schema import Settings
 from gateway.settings.sources import gather
+from gateway.settings.words import AccessMode
 
 # Of a number out of its bounds; for all else its parser has words, or its kind a noun.
 _BOUNDS = {
@@ -33,6 +35,7 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
         faulty = {setting_of(fault.name) for fault in faults}
         faults += contradictions(settings, given.values, faulty)
         faults += not_yet(settings)
+        faults += _of_the_clients(settings, {fault.name for fault in faults})
     if faults:
         raise SettingsFault(tuple(sorted(faults, key=_place)))
     return settings
@@ -41,6 +44,19 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
 def load_from_process(config: Path | None) -> Settings:
     """The same with the environment of this process; SettingsFault."""
     return load(config, os.environ)
+
+
+def _of_the_clients(settings: Settings, faulty: Iterable[str]) -> tuple[Fault, ...]:
+    """What is wrong with the clients file, where one is used and can be read at all."""
+    access = settings.access
+    path = access.clients_file if access.mode is AccessMode.CLIENTS else None
+    if path is None or "access.clients_file" in faulty:
+        return ()
+    try:
+        read_clients(path, settings.upstream.rate_limit)
+    except SettingsFault as fault:
+        return fault.faults
+    return ()
 
 
 def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:

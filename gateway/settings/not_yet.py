@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from gateway.settings.faults import Fault
 from gateway.settings.schema import Settings
 from gateway.settings.words import (
-    AccessMode,
     ClientDirectives,
     FreshnessSource,
     SweepEnabled,
@@ -34,12 +33,6 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
 
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (
-    (
-        "access.mode",
-        lambda settings: settings.access.mode,
-        AccessMode.CLIENTS,
-        '"passthrough" or "open"',
-    ),
     ("server.writes", lambda settings: settings.server.writes, WritesMode.FORWARD, '"deny"'),
     (
         "freshness.source",

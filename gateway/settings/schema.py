@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from gateway.core.rates import Rate
 from gateway.settings.kinds import (
     BaseUrl,
     Directives,
@@ -38,7 +39,6 @@ from gateway.settings.kinds import (
 )
 from gateway.settings.limits import LimitsSettings
 from gateway.settings.section import Section
-from gateway.settings.values import Rate
 from gateway.settings.words import (
     AccessMode,
     ClientDirectives,

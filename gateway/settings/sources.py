@@ -14,11 +14,11 @@ from pathlib import Path
 
 from gateway.settings.declared import DECLARED, SECRETS, SECTIONS, setting_of
 from gateway.settings.faults import Fault
+from gateway.settings.secret_files import Unreadable, read_secret, reason
 
 PREFIX = "GATEWAY_"
 FILE_VARIABLE = "GATEWAY_CONFIG"
 _READABLE = "a readable TOML file"
-_LARGEST_SECRET = 64 * 1024
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ def _tables(path: Path | None, given: Given) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         problem = f"is not TOML: {error}"
     except (OSError, ValueError) as error:
-        problem = f"cannot be read: {_reason(error)}"
+        problem = f"cannot be read: {reason(error)}"
     given.refuse(str(path), problem, _READABLE)
     given.complete = False
     return {}
@@ -135,29 +135,10 @@ def _read_secret(key: str, given: Given) -> None:
     source = f"{key}_file"
     if source not in given.values:
         return
-    path = given.values.pop(source)
-    wanted = "the path of a readable file that holds the secret"
-    # The path is not shown: somebody may have put the secret itself there.
-    if not isinstance(path, str) or not path:
-        given.refuse(source, "is not a path", wanted)
-        return
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            text = file.read(_LARGEST_SECRET + 1)
-    except UnicodeDecodeError:
-        given.refuse(source, "names a file that is not UTF-8", wanted)
-    except (OSError, ValueError) as error:
-        given.refuse(source, f"names a file that cannot be read: {_reason(error)}", wanted)
-    else:
-        _keep_secret(key, text.removesuffix("\n").removesuffix("\r"), given)
-
-
-def _keep_secret(key: str, text: str, given: Given) -> None:
-    if 0 < len(text) <= _LARGEST_SECRET:
-        given.values[key] = text
-    else:
-        problem = "names a file that is too large" if text else "names an empty file"
-        given.refuse(f"{key}_file", problem, "a file that holds the secret alone")
+        given.values[key] = read_secret(source, given.values.pop(source))
+    except Unreadable as unreadable:
+        given.faults.append(unreadable.fault)
 
 
 def _is_known(key: str) -> bool:
@@ -170,7 +151,3 @@ def _names(section: str) -> list[str]:
 
 def _choice(names: Iterable[str]) -> str:
     return f"one of {', '.join(names)}"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (isinstance(error, OSError) and error.strerror) or "not a possible path"

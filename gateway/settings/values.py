@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NoReturn
+
+from gateway.core.rates import Rate
 
 _SECONDS = {
     "ms": Decimal("0.001"),
@@ -40,14 +41,6 @@ _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _RATE = re.compile(r"([1-9][0-9]{0,8})/([a-z]+|[0-9.]+(?:ms|s|m|h|d))")
 _UNLIMITED = "unlimited"
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most `limit` calls in any window of `window` seconds."""
-
-    limit: int
-    window: float
 
 
 class Secret:

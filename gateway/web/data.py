@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,14 +15,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.core.access import Access, Caller
+from gateway.core.access import Caller
+from gateway.core.callers import Callers
 from gateway.core.entry import Key
-from gateway.core.errors import AccessRefused, BadId, BadRequest, GatewayError, OnlyIfCached
+from gateway.core.errors import (
+    AccessRefused,
+    BadId,
+    BadRequest,
+    ClientRateLimited,
+    GatewayError,
+    OnlyIfCached,
+)
 from gateway.core.headers import Conditions, is_sound, wants_only_if_cached
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.status import Detail, Outcome, Problem, Tier
+from gateway.core.status import Outcome, Problem, Tier
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Observer
+from gateway.web.exchange import (
+    AccessLog,
+    End,
+    Exchange,
+    Line,
+    client_result,
+    rate_limit_fields,
+)
 from gateway.web.ids import raw_path, training_id
 from gateway.web.openapi import data_document, served
 from gateway.web.problems import ProblemAnswer, problem_of
@@ -42,59 +56,13 @@ _OTHERS = frozenset({"/livez", "/readyz", "/openapi.json"})
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One answered request, for the access log."""
-
-    request_id: str
-    method: str
-    training_id: str | None
-    outcome: Outcome
-    tier: Tier
-    detail: Detail | Problem | None
-    status: int
-    seconds: float
-    age: float | None
-    client: str | None
-    trace_id: str | None
-
-
-class AccessLog(Protocol):
-    """Where answered requests are written down, or not."""
-
-    def write(self, line: Line) -> None:
-        """Never raises."""
-        ...
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What is known of a request while it is being answered; `began` is monotonic."""
-
-    request_id: str
-    method: str
-    began: float
-    trace_id: str | None
-    training_id: str | None = None
-    caller: Caller | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a request ended, in the words of metrics and logs."""
-
-    outcome: Outcome
-    tier: Tier
-    detail: Detail | Problem | None
-
-
 class DataPlane:
     """Answers callers. `new_id` makes a request id; `ready` says whether to send traffic."""
 
     def __init__(
         self,
         serving: Serving,
-        access: Access,
+        callers: Callers,
         clock: Clock,
         observer: Observer,
         access_log: AccessLog,
@@ -104,7 +72,7 @@ class DataPlane:
         ready: Callable[[], bool],
     ) -> None:
         self._serving = serving
-        self._access = access
+        self._callers = callers
         self._clock = clock
         self._observer = observer
         self._access_log = access_log
@@ -138,8 +106,8 @@ class DataPlane:
             if wanted is None:
                 return self._problem(exchange, _NO_SUCH_ROUTE, Outcome.REJECTED)
             exchange.training_id = wanted
-            exchange.caller = self._admit(request)
-            answer = await self._serving.get(self._ask(request, wanted, exchange.caller))
+            caller = self._admit(request, exchange)
+            answer = await self._serving.get(self._ask(request, wanted, caller))
             return self._answer(request, exchange, answer)
         except GatewayError as error:
             return self._problem(exchange, problem_of(error), _outcome_of(error))
@@ -170,13 +138,23 @@ class DataPlane:
             None if trace is None else trace[1].decode("ascii"),
         )
 
-    def _admit(self, request: Request) -> Caller:
+    def _admit(self, request: Request, exchange: Exchange) -> Caller:
+        """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
         fields = [value for key, value in request.headers.raw if key == b"authorization"]
         try:
-            return self._access.admit(fields)
+            admitted = self._callers.admit(fields)
         except AccessRefused as refused:
             self._observer.access_refused(refused.reason)
             raise
+        exchange.caller = admitted.caller
+        allowance = admitted.allowance
+        if allowance is not None:
+            now = self._clock.monotonic()
+            wait = allowance.take(now)
+            exchange.fields = rate_limit_fields(allowance, now)
+            if wait > 0.0:
+                raise ClientRateLimited(wait)
+        return admitted.caller
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = b", ".join(v for k, v in request.headers.raw if k == b"cache-control")
@@ -198,7 +176,7 @@ class DataPlane:
         rendered = render(answer, conditions, request_id, self._clock.now())
         end = End(answer.outcome, answer.tier, answer.handling.detail)
         self._note(exchange, end, rendered)
-        return _response(rendered, with_body=request.method != "HEAD")
+        return _response(rendered, exchange)
 
     def _problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
         body = problem.body(exchange.request_id)
@@ -206,7 +184,7 @@ class DataPlane:
         headers = problem.headers(exchange.request_id, date, len(body))
         rendered = Rendered(problem.status, headers, body, None)
         self._note(exchange, End(outcome, Tier.NONE, problem.problem), rendered)
-        return _response(rendered, with_body=exchange.method != "HEAD")
+        return _response(rendered, exchange)
 
     def _note(self, exchange: Exchange, end: End, rendered: Rendered) -> None:
         seconds = self._clock.monotonic() - exchange.began
@@ -214,7 +192,7 @@ class DataPlane:
         self._observer.requested(end.outcome, end.tier, status, seconds, rendered.age)
         client = None if exchange.caller is None else exchange.caller.client
         if client is not None:
-            self._observer.client_result(client, "refused" if status in (401, 403) else "served")
+            self._observer.client_result(client, client_result(status, end.detail))
         self._access_log.write(
             Line(
                 request_id=exchange.request_id,
@@ -238,13 +216,13 @@ def _joined(request: Request, name: bytes) -> bytes | None:
     return b", ".join(values) if values else None
 
 
-def _response(rendered: Rendered, *, with_body: bool) -> Response:
-    response = Response(rendered.body if with_body else b"", rendered.status)
-    response.raw_headers = list(rendered.headers)
+def _response(rendered: Rendered, exchange: Exchange) -> Response:
+    response = Response(b"" if exchange.method == "HEAD" else rendered.body, rendered.status)
+    response.raw_headers = [*rendered.headers, *exchange.fields]
     return response
 
 
 def _outcome_of(error: GatewayError) -> Outcome:
     """Whether the caller or we are to blame that there is no answer."""
-    of_the_caller = isinstance(error, AccessRefused | BadRequest | OnlyIfCached)
+    of_the_caller = isinstance(error, AccessRefused | BadRequest | ClientRateLimited | OnlyIfCached)
     return Outcome.REJECTED if of_the_caller else Outcome.FAILED

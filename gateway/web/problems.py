@@ -18,6 +18,7 @@ from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
     CircuitOpen,
+    ClientRateLimited,
     GateClosed,
     GatewayError,
     InvalidPayload,
@@ -138,6 +139,9 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
         return ProblemAnswer(word, error.what, error.retry_after)
     if isinstance(error, AccessRefused):
         return _refused(error)
+    if isinstance(error, ClientRateLimited):
+        detail = "the limit is this client's own; RateLimit-Policy tells it"
+        return ProblemAnswer(Problem.CLIENT_RATE_LIMITED, detail, error.retry_after)
     if isinstance(error, BadRequest):
         return ProblemAnswer(_BAD.get(type(error), Problem.BAD_REQUEST), error.what)
     return _of_ours(error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, granted
@@ -297,3 +298,34 @@ async def spend(world: World, scope: str, rhythm: Rhythm) -> list[float]:
             while await granted(budget, scope):
                 sent.append(world.clock.monotonic())
     return sent
+
+
+async def test_a_scope_may_have_a_rate_of_its_own(world: World) -> None:
+    """Each tenant its own, and those without one the usual one."""
+    rates = OwnRates({"small": Rate(2, 60.0), "free": None})
+    async with world.budget(5, 60.0, rates=rates) as budget:
+        assert [await granted(budget, "small") for _ in range(3)] == [True, True, False]
+        assert [await granted(budget, "free") for _ in range(9)] == [True] * 9
+        assert sum([await granted(budget, "usual") for _ in range(9)]) == 5
+
+        assert budget.view("small").limit == 2
+        assert budget.view("free").limit is None
+        assert budget.view("usual").limit == 5
+
+
+async def test_another_rate_counts_what_was_sent_before(world: World) -> None:
+    """A reload is no second helping, and no loss."""
+    rates = OwnRates({"acme": Rate(4, 60.0)})
+    async with world.budget(50, 60.0, rates=rates) as budget:
+        assert sum([await granted(budget, "acme") for _ in range(9)]) == 4
+        rates.replace({"acme": Rate(6, 60.0)})
+        assert sum([await granted(budget, "acme") for _ in range(9)]) == 2
+        rates.replace({"acme": Rate(3, 60.0)})
+        assert not await granted(budget, "acme")
+        assert budget.view("acme") == replace(budget.view("acme"), limit=3, available=0)
+
+
+async def test_newcomers_have_a_tenth_at_once(world: World) -> None:
+    """Their calls are paid by the whole budget too, which is paced after a start."""
+    async with world.budget(100, 60.0, start_paced=True) as budget:
+        assert sum([await granted(budget, NEWCOMERS) for _ in range(20)]) == 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.core.entry import Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
@@ -252,3 +254,53 @@ async def test_a_soft_purge_leaves_the_body_for_rescue(shared_store: SharedStore
     assert found.floor is not None
     assert (found.entry is not None) == shared_store.holds_bodies
     assert found.entry is None or found.entry.is_below(found.floor)
+
+
+async def test_a_strike_covers_one_partition(shared_store: SharedStore) -> None:
+    """What was fetched before it is ruled out, fetches in flight included; later ones are not."""
+    mine, other = Key("p1", "trn_1"), Key("p2", "trn_1")
+    tickets = {key: await shared_store.begin(key) for key in (mine, other)}
+    flying = await shared_store.begin(Key("p1", "trn_2"))
+    for key, ticket in tickets.items():
+        await fetch(shared_store, key=key, ticket=ticket)
+
+    await shared_store.strike("p1")
+    await fetch(shared_store, key=Key("p1", "trn_2"), ticket=flying)
+
+    for name in ("trn_1", "trn_2"):
+        found = await shared_store.lookup(Key("p1", name))
+        assert found.entry is None
+        assert found.struck_at >= max(tickets[mine].started, flying.started)
+    spared = await shared_store.lookup(other)
+    assert (spared.entry is not None) == shared_store.holds_bodies
+    assert spared.struck_at < tickets[other].started
+
+
+async def test_a_strike_spares_what_is_fetched_after_it(shared_store: SharedStore) -> None:
+    """The credential may be good again; the same version comes back whole."""
+    await fetch(shared_store)
+    await shared_store.strike(KEY.partition)
+    struck_at = (await shared_store.lookup(KEY)).struck_at
+    ticket = await shared_store.begin(KEY)
+    while ticket.started <= struck_at:
+        ticket = replace(ticket, started=struck_at + 1.0)
+
+    await fetch(shared_store, ticket=ticket)
+
+    found = await shared_store.lookup(KEY)
+    assert (found.entry is not None) == shared_store.holds_bodies
+    assert found.struck_at < ticket.started
+
+
+async def test_a_confirmation_tells_of_a_strike(shared_store: SharedStore) -> None:
+    """Whoever holds an entry learns that it is ruled out without reading a body."""
+    ticket = await shared_store.begin(KEY)
+    await fetch(shared_store, ticket=ticket)
+    before = (await shared_store.confirm([KEY]))[KEY]
+
+    await shared_store.strike(KEY.partition)
+
+    after = (await shared_store.confirm([KEY]))[KEY]
+    assert before is not None
+    assert after is not None
+    assert before.struck_at < ticket.started <= after.struck_at or not shared_store.holds_bodies

@@ -12,6 +12,7 @@ from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import CallWithheld
+from gateway.core.rates import OwnRates
 from gateway.core.status import Purpose
 from gateway.ports import Budget
 from tests.doubles.clock import FakeClock
@@ -28,7 +29,12 @@ class World(Protocol):
         ...
 
     def budget(
-        self, limit: int | None, window: float, *, start_paced: bool = False
+        self,
+        limit: int | None,
+        window: float,
+        *,
+        start_paced: bool = False,
+        rates: OwnRates | None = None,
     ) -> AbstractAsyncContextManager[Budget]:
         """A budget; on Redis all that are open at once share what replicas would share."""
         ...
@@ -46,9 +52,14 @@ class LocalWorld:
 
     @asynccontextmanager
     async def budget(
-        self, limit: int | None, window: float, *, start_paced: bool = False
+        self,
+        limit: int | None,
+        window: float,
+        *,
+        start_paced: bool = False,
+        rates: OwnRates | None = None,
     ) -> AsyncIterator[Budget]:
-        yield LocalBudget(self.clock, limit, window, start_paced=start_paced)
+        yield LocalBudget(self.clock, limit, window, start_paced=start_paced, rates=rates)
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -63,12 +74,24 @@ class RedisWorld:
 
     @asynccontextmanager
     async def budget(
-        self, limit: int | None, window: float, *, start_paced: bool = False
+        self,
+        limit: int | None,
+        window: float,
+        *,
+        start_paced: bool = False,
+        rates: OwnRates | None = None,
     ) -> AsyncIterator[Budget]:
         connection = Connection(self._url, self.clock, RecordingObserver(), timeout=30.0)
         assert await connection.check()
-        options = {"start_paced": start_paced}
-        yield RedisBudget(connection, "gateway", self.clock, limit, window, **options)
+        yield RedisBudget(
+            connection,
+            "gateway",
+            self.clock,
+            limit,
+            window,
+            start_paced=start_paced,
+            rates=rates,
+        )
         await connection.close()
 
     def advance(self, seconds: float) -> None:

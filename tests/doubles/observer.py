@@ -46,6 +46,9 @@ class RecordingObserver:
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self._note("upstream_failed", reason, training_id, what)
 
+    def token_refused(self, scope: str) -> None:
+        self._note("token_refused", scope)
+
     def circuit_moved(self, state: Circuit) -> None:
         self._note("circuit_moved", state)
 

@@ -89,6 +89,10 @@ class SwitchedStore:
         self._switch.pass_on("invalidate")
         await self._store.invalidate(training_id, updated_at)
 
+    async def strike(self, partition: str) -> None:
+        self._switch.pass_on("strike")
+        await self._store.strike(partition)
+
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         self._switch.pass_on("purge")
         return await self._store.purge(partition, soft=soft)

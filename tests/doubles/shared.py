@@ -35,26 +35,26 @@ class InMemoryShared:
         self._bodies.clear()
 
     async def lookup(self, key: Key) -> Found:
-        floor = (await self._floors.lookup(key)).floor
-        entry = self._bodies.get(key)
-        if floor is None or entry is None:
-            return Found(None, floor)
+        found = await self._floors.lookup(key)
+        floor, entry = found.floor, self._bodies.get(key)
+        if floor is None or entry is None or entry.confirmed_at <= found.struck_at:
+            return found
         # Raised without a body: by an event with a bound, which leaves nothing to rescue.
         is_lost = floor.updated_at is not None and not floor.digest and entry.is_below(floor)
-        return Found(None if is_lost else entry, floor)
+        return Found(None if is_lost else entry, floor, found.struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        floors = {key: (await self._floors.lookup(key)).floor for key in keys}
+        founds = {key: await self._floors.lookup(key) for key in keys}
         return {
-            key: None if floor is None else self._standing(key, floor)
-            for key, floor in floors.items()
+            key: None if found.floor is None else self._standing(key, found.floor, found.struck_at)
+            for key, found in founds.items()
         }
 
-    def _standing(self, key: Key, floor: Floor) -> Standing:
+    def _standing(self, key: Key, floor: Floor, struck_at: float) -> Standing:
         entry = self._bodies.get(key)
         known = entry is not None and entry.digest == floor.digest
         last = Confirmation.of(entry) if entry is not None and known else None
-        return Standing(floor, lambda: last)
+        return Standing(floor, lambda: last, struck_at)
 
     async def begin(self, key: Key) -> Ticket:
         return await self._floors.begin(key)
@@ -83,6 +83,9 @@ class InMemoryShared:
         if updated_at is None:
             for key in [key for key in self._bodies if key.training_id == training_id]:
                 del self._bodies[key]
+
+    async def strike(self, partition: str) -> None:
+        await self._floors.strike(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         if not soft:

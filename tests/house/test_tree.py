@@ -11,7 +11,7 @@ from hatchling import build
 from tests.house.sources import ROOT
 
 FOLDERS = {"gateway", "config", "tests", "dashboards", "helm", "docs"}
-PAPERS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CHANGELOG.md")
+PAPERS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CHANGELOG.md", "SECURITY.md")
 # Left by building and measuring, and ignored by git.
 LEFTOVERS = {"build", "dist", "htmlcov"}
 
@@ -25,7 +25,7 @@ def test_there_is_no_other_folder_at_the_top() -> None:
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_each_paper_is_there(name: str) -> None:
-    """The four papers exist and say something."""
+    """The papers exist and say something."""
     assert len((ROOT / name).read_text()) > 100
 
 

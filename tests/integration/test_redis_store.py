@@ -323,3 +323,29 @@ async def test_no_bytes_of_a_body_are_lost(store: RedisStore, client: Any) -> No
 
         assert (await store.lookup(KEY)).entry == entry
         assert client.get(BODY) == encode(KEY, entry)
+
+
+async def test_a_strike_looks_for_nothing(store: RedisStore, client: Any) -> None:
+    """However much there is: one key, which outlives every body that it rules out."""
+    keys = [Key("p1", f"trn_{number}") for number in range(300)]
+    for key in keys:
+        await store.store(key, entry_of(await store.begin(key)), 600.0)
+    client.config_resetstat()
+
+    await store.strike("p1")
+
+    commands = {name for name in client.info("commandstats") if "config" not in name}
+    assert not commands & {"cmdstat_scan", "cmdstat_keys", "cmdstat_del", "cmdstat_unlink"}
+    assert client.pttl("gateway:{p1}:x") > 600_000
+    found = await asyncio.gather(*map(store.lookup, keys))
+    assert [each.entry for each in found] == [None] * 300
+
+
+async def test_a_strike_is_not_taken_back_by_the_clock(store: RedisStore, client: Any) -> None:
+    """A failover to a Redis whose clock is behind must not let in what was ruled out."""
+    ahead = b"9" * 15 + b"0"
+    client.set("gateway:{p1}:x", ahead)
+
+    await store.strike("p1")
+
+    assert client.get("gateway:{p1}:x") == ahead

@@ -110,6 +110,7 @@ class Stage:
         done = subprocess.run(
             ["bash", "-euc", strict + self._staged(block)],
             env={"PATH": os.environ["PATH"], **self.environment},
+            cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,

@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.cli import main
 from gateway.cli.explain import readable
 from gateway.cli.simulate import ETAGS, REVISIONS
+from gateway.settings import Fault, Settings, SettingsFault
 from gateway.simulator.conditional import ETagForm
 from gateway.simulator.faults import FaultMode
 from gateway.simulator.revisions import Revision
@@ -32,7 +33,9 @@ def run(*arguments: str, **environment: str) -> Result:
 
 def test_the_commands_are_the_documented_ones() -> None:
     """No command is there that no document names."""
-    assert COMMANDS == ["check", "demo", "explain", "invalidate", "purge", "serve", "simulate"]
+    assert [
+        *("check", "demo", "explain", "hash-key", "invalidate", "purge", "serve", "simulate"),
+    ] == COMMANDS
 
 
 def test_version() -> None:
@@ -70,6 +73,36 @@ def test_every_settings_fault_is_a_line_on_standard_error(command: str) -> None:
     lines = result.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["server.port", "freshness.lifetime"]
     assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_the_clients_file_is_judged_with_the_settings(command: str, tmp_path: Path) -> None:
+    """All its faults are lines as well, and nothing starts."""
+    path = tmp_path / "clients.toml"
+    path.write_text("[[tenants]]\n[[clients]]\n")
+
+    result = run(command, GATEWAY_ACCESS__MODE="clients", GATEWAY_ACCESS__CLIENTS_FILE=str(path))
+
+    lines = result.stderr.splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("access.clients_file: ") for line in lines)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_clients_file_that_goes_bad_meanwhile_is_a_settings_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After it was judged and before it was used: no traceback either."""
+
+    async def start(_settings: Settings) -> None:
+        raise SettingsFault((Fault("access.clients_file", "is gone", "a file"),))
+
+    monkeypatch.setattr("gateway.app.serve", start)
+
+    result = run("serve")
+
+    assert result.stderr == "access.clients_file: is gone (wanted: a file)\n"
+    assert result.exit_code == 2
 
 
 def test_a_config_file_that_is_not_there_is_a_settings_fault(tmp_path: Path) -> None:

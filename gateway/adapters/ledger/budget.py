@@ -11,6 +11,7 @@ from cachetools import LRUCache
 
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.pacing import Gate, WindowLog, transit
+from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
 from gateway.ports import BudgetView, Clock
 
@@ -19,6 +20,7 @@ from gateway.ports import BudgetView, Clock
 class _Account:
     """One scope's budget; `log` None is unlimited."""
 
+    rate: Rate | None
     log: WindowLog | None
     gate: Gate
 
@@ -35,6 +37,7 @@ class LocalBudget:
 
     `probe_patience` (seconds): how long the probe of a gate due to reopen keeps others away.
     Scopes beyond `max_scopes` are forgotten, least recently used first, and start anew.
+    `rates` knows the scopes that have another rate; of a changed one what was sent still counts.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class LocalBudget:
         start_paced: bool = True,
         probe_patience: float = 15.0,
         max_scopes: int = 10_000,
+        rates: OwnRates | None = None,
     ) -> None:
         self._clock = clock
-        self._limit = limit
+        self._usual = None if limit is None else Rate(limit, window)
         self._window = window
+        self._rates = rates or OwnRates()
         self._start_paced = start_paced
         self._probe_patience = probe_patience
         self._accounts: LRUCache[str, _Account] = LRUCache(max_scopes)
@@ -66,7 +71,7 @@ class LocalBudget:
         if account.log is not None:
             wait = account.log.try_take(now)
             if wait > 0.0:
-                raise BudgetExhausted.of(self._limit, self._window, retry_after=wait)
+                raise BudgetExhausted.of(*self._shown(account), retry_after=wait)
         if not account.gate.is_open:
             account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
         return now
@@ -106,20 +111,31 @@ class LocalBudget:
         """The budget as it is, without charging."""
         account, now = self._account(scope), self._clock.monotonic()
         available = None if account.log is None else account.log.available(now)
-        return BudgetView(self._limit, self._window, available, account.gate.wait(now))
+        return BudgetView(*self._shown(account), available, account.gate.wait(now))
+
+    def _shown(self, account: _Account) -> tuple[int | None, float]:
+        rate = account.rate
+        return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _account(self, scope: str) -> _Account:
+        rate = self._rates.of(scope, self._usual)
         account = self._accounts.get(scope)
         if account is None:
-            account = _Account(self._new_log(), Gate())
+            account = _Account(rate, self._new_log(scope, rate), Gate())
             self._accounts[scope] = account
+        elif account.rate != rate:
+            log = self._new_log(scope, rate)
+            if log is not None and account.log is not None:
+                log.follow(account.log)
+            account.rate, account.log = rate, log
         return account
 
-    def _new_log(self) -> WindowLog | None:
-        if self._limit is None:
+    def _new_log(self, scope: str, rate: Rate | None) -> WindowLog | None:
+        if rate is None:
             return None
-        span = self._window + transit(self._window)
-        if not self._start_paced:
-            return WindowLog(self._limit, span)
-        free = max(1, self._limit // 10)
-        return WindowLog.paced(self._limit, span, self._clock.monotonic(), free)
+        span = rate.window + transit(rate.window)
+        # Newcomers pay the whole budget as well, which is paced.
+        if not self._start_paced or scope == NEWCOMERS:
+            return WindowLog(rate.limit, span)
+        free = max(1, rate.limit // 10)
+        return WindowLog.paced(rate.limit, span, self._clock.monotonic(), free)

@@ -6,6 +6,7 @@ waits; it is async because the port is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -143,6 +144,7 @@ class Ledger:
         self._believe_after = believe_after
         self._floors: LRUCache[Key, _Record] = LRUCache(max_floors)
         self._bounds: LRUCache[str, Instant] = LRUCache(max_floors)
+        self._strikes: LRUCache[str, float] = LRUCache(max_floors)
 
     @property
     def is_up(self) -> bool:
@@ -157,7 +159,8 @@ class Ledger:
     async def lookup(self, key: Key) -> Found:
         """The floor alone."""
         record = self._floors.get(key)
-        return Found(None, None if record is None else record.seen())
+        struck_at = self._strikes.get(key.partition, -math.inf)
+        return Found(None, None if record is None else record.seen(), struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """The floors; what came beside the bodies only L1 has."""
@@ -211,6 +214,11 @@ class Ledger:
         now = self._clock.now()
         for record in records:
             record.raise_to(bound, now)
+
+    async def strike(self, partition: str) -> None:
+        """Rule out all that was fetched for a partition up to now."""
+        before = self._strikes.get(partition, -math.inf)
+        self._strikes[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Drop every key (of a partition); how many. There are no bodies to remove."""

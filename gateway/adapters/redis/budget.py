@@ -17,6 +17,7 @@ from gateway.adapters.redis.connection import Connection, Script
 from gateway.adapters.redis.wire import Names
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD, transit
+from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
 from gateway.ports import BudgetView, Clock
 
@@ -43,7 +44,8 @@ class RedisBudget:
     from call to call: a second, or a tenth of a short window. After a flush or a loss the past
     is unknown: a tenth of the limit may go at once, the rest at the mean rate until a window
     has passed; `start_paced` False trusts that nothing was sent. `probe_patience` (seconds):
-    how long the probe of a gate due to reopen keeps others away.
+    how long the probe of a gate due to reopen keeps others away. `rates` knows the scopes that
+    have another rate.
     """
 
     def __init__(
@@ -56,16 +58,16 @@ class RedisBudget:
         *,
         start_paced: bool = True,
         probe_patience: float = 15.0,
+        rates: OwnRates | None = None,
     ) -> None:
         self._connection = connection
         self._prefix = Names(prefix).prefix
         self._clock = clock
-        self._limit = limit
+        self._usual = None if limit is None else Rate(limit, window)
         self._window = window
-        span = window + transit(window)
-        most = limit or 0
-        free = max(1, most // 10) if start_paced else most
-        self._rule = (most, _micros(span), free, _micros(probe_patience), _KEEP)
+        self._rates = rates or OwnRates()
+        self._start_paced = start_paced
+        self._probe_patience = probe_patience
         self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "take")
         self._close = Script.load("pace", "close")
@@ -80,14 +82,15 @@ class RedisBudget:
             RedisOperation.BUDGET,
             self._take,
             (self._log(scope), self._gate(scope)),
-            self._rule,
+            self._rule(scope),
             self._read,
         )
         self._seen[scope] = seen
         if seen.word == "closed":
             raise GateClosed("upstream asked to wait", retry_after=seen.wait)
         if seen.word == "exhausted":
-            raise BudgetExhausted.of(self._limit, self._window, retry_after=seen.wait)
+            limit, window = self._shown(scope)
+            raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
         return float(seen.stamp)
 
     async def give_back(self, scope: str, stamp: float) -> None:
@@ -126,9 +129,23 @@ class RedisBudget:
     def view(self, scope: str) -> BudgetView:
         """The budget as the last reply had it; full where there was none."""
         seen = self._last(scope)
-        available = None if self._limit is None else seen.available
+        limit, window = self._shown(scope)
+        available = None if limit is None else seen.available
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
-        return BudgetView(self._limit, self._window, available, closed_for)
+        return BudgetView(limit, window, available, closed_for)
+
+    def _rule(self, scope: str) -> tuple[int, ...]:
+        rate = self._rates.of(scope, self._usual)
+        most, window = (0, self._window) if rate is None else (rate.limit, rate.window)
+        # Newcomers pay the whole budget as well, which is paced.
+        is_paced = self._start_paced and scope != NEWCOMERS
+        free = max(1, most // 10) if is_paced else most
+        span = _micros(window + transit(window))
+        return most, span, free, _micros(self._probe_patience), _KEEP
+
+    def _shown(self, scope: str) -> tuple[int | None, float]:
+        rate = self._rates.of(scope, self._usual)
+        return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _read(self, reply: Sequence[Any]) -> _Seen:
         word, wait, available, closed_for, stamp = reply
@@ -136,7 +153,7 @@ class RedisBudget:
         return _Seen(word.decode(), _seconds(wait), int(available), closed_until, int(stamp))
 
     def _last(self, scope: str) -> _Seen:
-        return self._seen.get(scope) or _Seen("", 0.0, self._limit or 0, 0.0)
+        return self._seen.get(scope) or _Seen("", 0.0, self._shown(scope)[0] or 0, 0.0)
 
     def _note_gate(self, scope: str, closed_for: float) -> None:
         until = self._clock.monotonic() + closed_for

@@ -168,5 +168,9 @@ def _makes_sense(notice: Notice) -> bool:
             return bool(notice.training_ids) and notice.partition is None and not notice.soft
         case NoticeKind.PURGED:
             return not notice.training_ids and notice.updated_at is None
+        case NoticeKind.REFUSED:
+            return not (notice.training_ids or notice.updated_at or notice.soft) and (
+                notice.partition is not None
+            )
         case _:
             assert_never(notice.kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any
 
 import redis.asyncio as driver
@@ -17,13 +17,8 @@ from gateway.adapters.redis.connection import Connection, Script
 from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.gathering import Gathering
 from gateway.adapters.redis.standing import encode_last, read_found, read_standing
-from gateway.adapters.redis.wire import (
-    Names,
-    encode,
-    micros,
-    read_floor,
-    version,
-)
+from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
+from gateway.adapters.redis.wire import Names, encode, micros, read_floor, version
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
@@ -74,6 +69,7 @@ class RedisStore:
         self._store = Script.load("floor", "doubt", "store")
         self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")
+        self._strikes = Strikes(connection, prefix, self._floor_keep)
 
     @property
     def is_up(self) -> bool:
@@ -169,6 +165,10 @@ class RedisStore:
             lambda _: None,
         )
 
+    async def strike(self, partition: str) -> None:
+        """Rule out all that was fetched for a partition up to now, in one step."""
+        await self._strikes.strike(partition)
+
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many.
 
@@ -207,17 +207,17 @@ class RedisStore:
         self, client: driver.Redis, keys: list[Key]
     ) -> dict[Key, Standing | None]:
         names = [name for key in keys for name in self._touched(key)[:2]]
-        reply: Sequence[Any] = await client.mget(names)
-        records = zip(reply[::2], reply[1::2], strict=True)
-        return {key: read_standing(*each) for key, each in zip(keys, records, strict=True)}
+        reply, struck = await self._strikes.read(client, names, keys)
+        standings = starmap(read_standing, zip(reply[::2], reply[1::2], strict=True))
+        return dict(zip(keys, map(standing_struck, standings, struck), strict=True))
 
     async def _read(self, client: driver.Redis, keys: list[Key]) -> dict[Key, Found]:
         names = [name for key in keys for name in self._touched(key)]
-        reply: Sequence[Any] = await client.mget(names)
-        records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
+        reply, struck = await self._strikes.read(client, names, keys)
+        records = zip(keys, reply[::3], reply[1::3], reply[2::3], strict=True)
         refused = self._observer.envelope_refused
-        founds = zip(keys, records, strict=True)
-        return {key: read_found(key, *each, refused) for key, each in founds}
+        founds = (read_found(*each, refused) for each in records)
+        return dict(zip(keys, map(unstruck, founds, struck), strict=True))
 
     def _touched(self, key: Key) -> tuple[str, str, str]:
         names = self._names

@@ -137,11 +137,16 @@ class Counters:
         except KeyError:
             self._meet(client, result)
 
-    def _meet(self, client: str, result: str) -> None:
+    def know_client(self, client: str) -> None:
+        """Have all results of a client at 0, unless it was counted before."""
+        if (client, CLIENT_RESULTS[0]) not in self.clients:
+            self._meet(client, CLIENT_RESULTS[0], times=0)
+
+    def _meet(self, client: str, result: str, times: int = 1) -> None:
         name = client if len(self.clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS
         for each in CLIENT_RESULTS:
             self.clients.setdefault((name, each), 0)
-        self.clients[name, result] = self.clients.get((name, result), 0) + 1
+        self.clients[name, result] = self.clients.get((name, result), 0) + times
 
     def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
         """The combinations counted that `combinations` says cannot occur."""

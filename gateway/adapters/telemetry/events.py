@@ -58,14 +58,24 @@ class Events:
         self._recent: deque[Happening] = deque(maxlen=_REMEMBERED)
 
     def emit(
-        self, level: int, event: str, /, *, key: str = "", per_second: int = 1, **fields: object
+        self,
+        level: int,
+        event: str,
+        /,
+        *,
+        key: str = "",
+        per_second: int = 1,
+        every: float = _WINDOW,
+        **fields: object,
     ) -> None:
-        """Log it, at most `per_second` lines for one event and its reason, or `key`.
+        """Log it, at most `per_second` lines for one event and its reason, or `key`; so many
+        in `every` seconds where that is not one.
 
         The first line after a pause says how many were `suppressed`.
         """
         with suppress(Exception):
-            suppressed = self._admit((event, key or str(fields.get("reason", ""))), per_second)
+            name = (event, key or str(fields.get("reason", "")))
+            suppressed = self._admit(name, per_second, every)
             if suppressed is None:
                 return
             if suppressed:
@@ -76,12 +86,12 @@ class Events:
         """The last events worth more than debugging, the newest first."""
         return list(reversed(self._recent))
 
-    def _admit(self, key: tuple[str, str], per_second: int) -> int | None:
+    def _admit(self, key: tuple[str, str], per_second: int, every: float) -> int | None:
         """How many went unsaid since the last line, or None: this one goes unsaid too."""
         now = self._clock.monotonic()
         window = self._windows.get(key)
         suppressed = 0
-        if window is None or now - window.start >= _WINDOW:
+        if window is None or now - window.start >= every:
             suppressed = window.suppressed if window else 0
             window = self._open(key, now)
         if window.lines >= per_second:

@@ -5,7 +5,7 @@ What is counted has its name in `families` and `gauges`; here are the events' na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from gateway.adapters.telemetry.collector import CountersCollector, encode, registry_of
@@ -33,6 +33,10 @@ from gateway.ports import Clock
 
 # Lines a second for events that name a training each.
 _BURST = 20
+# Of a clients file, in one line.
+_MOST_FAULTS = 20
+# Seconds between lines about what lasts until somebody acts.
+_SELDOM = 60.0
 # Fields that a revision of the schema may bring before we stop telling them one by one.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
@@ -84,6 +88,24 @@ class Telemetry:
         self.counters.refusals[reason] += 1
         self._events.emit(INFO, "access.refused", reason=reason)
 
+    def clients_known(self, names: Iterable[str]) -> None:
+        """These may ask: their series exist from now on."""
+        for name in names:
+            self.counters.know_client(name)
+
+    def clients_reloaded(self, tenants: int, clients: int) -> None:
+        """Another version of the clients file holds."""
+        self._events.emit(
+            INFO, "clients.reloaded", per_second=_BURST, tenants=tenants, clients=clients
+        )
+
+    def clients_refused(self, faults: list[str]) -> None:
+        """The clients file became faulty; the version before holds."""
+        told = faults[:_MOST_FAULTS]
+        self._events.emit(
+            ERROR, "clients.refused", per_second=_BURST, count=len(faults), faults=told
+        )
+
     # ---- the upstream
 
     def call_started(self, purpose: Purpose) -> None:
@@ -99,7 +121,12 @@ class Telemetry:
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self.counters.failures[reason] += 1
+        if reason is FailureReason.REFUSED:
+            return  # of each request; token_refused says it once
         self._events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
+
+    def token_refused(self, scope: str) -> None:
+        self._events.emit(ERROR, "upstream.token-refused", key=scope, every=_SELDOM, tenant=scope)
 
     def circuit_moved(self, state: Circuit) -> None:
         level = WARNING if state is Circuit.OPEN else INFO

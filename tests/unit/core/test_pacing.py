@@ -353,3 +353,15 @@ def test_a_pace_that_is_none_is_refused(limit: int, window: float) -> None:
     """No calls at all, or no time, is a mistake of ours."""
     with pytest.raises(ValueError, match="no pace"):
         WindowLog(limit, window)
+
+
+def test_a_log_follows_another() -> None:
+    """Under the other limit what was sent before still counts, until its window has passed."""
+    before, after = WindowLog(3, 60.0), WindowLog(4, 60.0)
+    for now in (0.0, 1.0, 2.0):
+        before.note(now)
+
+    after.follow(before)
+
+    assert [after.try_take(3.0), after.try_take(3.0)] == [0.0, 57.0]
+    assert before.available(3.0) == 0

@@ -16,6 +16,7 @@ from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
+from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
@@ -123,23 +124,33 @@ class Replica:
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.tiers = Tiers(self.local, self.shared, clock, windows, l1_lifetime=5.0, vary=True)
+        budget = self.local_budget if redis is None else redis.budget
         self.outbound = Outbound(
-            self.upstream,
-            self.local_budget if redis is None else redis.budget,
-            self.local_budget,
-            clock,
-            self.observer,
-            timeout=10.0,
+            self.upstream, budget, self.local_budget, clock, self.observer, timeout=10.0
         )
         bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
+        self.credentials = Credentials(budget, self.local_budget, clock, self.observer)
         self.fetcher = Fetcher(
-            self.tiers, self.outbound, clock, self.observer, bus, windows=windows
+            self.tiers,
+            self.outbound,
+            clock,
+            self.observer,
+            bus,
+            credentials=self.credentials,
+            windows=windows,
         )
         self.collapsing = Collapsing(
             self.tiers, self.fetcher, lease or AloneLease(self.shared), clock, timeout=10.0
         )
         self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, windows)
-        self.invalidation = Invalidation(self.tiers, self.shared, bus, self.observer, self.serving)
+        self.invalidation = Invalidation(
+            self.tiers,
+            self.shared,
+            bus,
+            self.observer,
+            serving=self.serving,
+            credentials=self.credentials,
+        )
 
     def apply(self, notice: Notice) -> None:
         """What the bus hands over."""

@@ -8,10 +8,11 @@ from gateway.core.errors import (
     CircuitOpen,
     GateClosed,
     UpstreamError,
+    UpstreamRefused,
     VersionDoubted,
 )
 from gateway.core.status import Detail, FailureReason, Outcome
-from gateway.flow.backoff import Backoffs, stale_word
+from gateway.flow.backoff import Backoffs, is_news, stale_word
 from tests.doubles.clock import FakeClock
 
 KEY = Key("p1", "trn_1")
@@ -121,3 +122,9 @@ def test_what_is_remembered_is_bounded(backoffs: Backoffs) -> None:
 
     assert backoffs.standing(keys[0]) is None
     assert all(backoffs.standing(key) is not None for key in keys[1:])
+
+
+def test_a_refused_token_is_no_news() -> None:
+    """It fails every refresh; what else fails is told."""
+    assert not is_news(UpstreamRefused("401", status=401))
+    assert is_news(failure())

@@ -83,7 +83,9 @@ async def test_a_refusal_concerns_the_caller(alone: Replica, status: int) -> Non
     await serve_stale(alone, SOFT)
     alone.upstream.always = says(status)
 
-    answers = [await alone.get(), await alone.get()]
+    answers = [await alone.get()]
+    alone.clock.advance(10.0)
+    answers.append(await alone.get())
 
     stale = Handling(None, Forward.STALE, status)
     miss = Handling(None, Forward.URI_MISS, status)
@@ -104,6 +106,7 @@ async def test_a_refusal_in_the_background_ends_the_stale_answers(
     assert (await alone.get()).outcome is Outcome.STALE_REFRESHING
     await alone.land()
 
+    alone.clock.advance(10.0)
     assert (await alone.get()).outcome is Outcome.REJECTED
     assert alone.observer.of("refresh_failed") == []
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.rates import Rate
 from gateway.settings.values import (
     LONGEST_DURATION,
-    Rate,
     Secret,
     format_duration,
     format_rate,

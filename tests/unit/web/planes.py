@@ -10,16 +10,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
-from gateway.core.access import Access, Passthrough
+from gateway.core.access import Passthrough
+from gateway.core.callers import Access, Callers
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.flow.collapsing import Collapsing
+from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.ports import AloneBus, AloneLease
-from gateway.web.data import DataPlane, Line
+from gateway.web.data import DataPlane
+from gateway.web.exchange import Line
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.upstream import Answer, ScriptedUpstream
@@ -66,7 +69,7 @@ class Data:
         self.serving = self._serving(limit)
         self.application = DataPlane(
             self.serving,
-            access,
+            Callers(access),
             self.clock,
             self.observer,
             self.access_log,
@@ -94,7 +97,15 @@ class Data:
         )
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
-        fetcher = Fetcher(tiers, outbound, clock, observer, AloneBus(), windows=windows)
+        fetcher = Fetcher(
+            tiers,
+            outbound,
+            clock,
+            observer,
+            AloneBus(),
+            credentials=Credentials(budget, budget, clock, observer),
+            windows=windows,
+        )
         collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
         return Serving(tiers, collapsing, clock, observer, windows)
 

@@ -28,6 +28,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
     malformed = errors.AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
     unknown = errors.AccessRefused(AccessRefusal.CREDENTIAL_UNKNOWN)
     return [
+        (errors.ClientRateLimited(2.5), "client-rate-limited", 429, 2.5),
         (errors.BadId("x"), "bad-id", 400, None),
         (errors.BadRequest("x"), "bad-request", 400, None),
         (errors.TooLarge("x"), "too-large", 413, None),

@@ -43,6 +43,7 @@ notices = st.one_of(
         st.none(),
         st.booleans(),
     ),
+    st.builds(Notice, st.just(NoticeKind.REFUSED), st.just(()), partitions),
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
@@ -76,6 +77,17 @@ def test_a_notice_comes_back_as_it_was(notice: Notice, request: int | None) -> N
 def test_an_answer_comes_back_as_it_was(request: int) -> None:
     """Both its fields."""
     assert decode_answer(encode_answer(Answer("rep-1", request))) == Answer("rep-1", request)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"partition": None}, {"ids": ["trn_1"]}, {"updated_at": "x"}, {"soft": True}]
+)
+def test_a_refusal_is_of_a_partition_and_nothing_else(fields: dict[str, object]) -> None:
+    """Else it would drop what it does not say."""
+    whole: dict[str, object] = {"kind": "refused", "ids": [], "updated_at": None}
+
+    assert decode_notice(numbered(**whole)).notice == Notice(NoticeKind.REFUSED, (), PARTITION)
+    assert why(numbered(**(whole | fields))) in ("sense", "words")
 
 
 def test_the_longest_notice_fits() -> None:

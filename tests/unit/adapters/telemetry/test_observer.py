@@ -54,6 +54,12 @@ VERBS: list[tuple[Callable[[Observer], None], str, str]] = [
         'gateway_upstream_failures_total{reason="tls"}',
         "upstream.failed",
     ),
+    (
+        lambda o: o.upstream_failed(FailureReason.REFUSED, "a", "401"),
+        'gateway_upstream_failures_total{reason="refused"}',
+        "",
+    ),
+    (lambda o: o.token_refused("acme"), "", "upstream.token-refused"),
     (lambda o: o.circuit_moved(Circuit.OPEN), "", "upstream.circuit-moved"),
     (
         lambda o: o.budget_denied(Purpose.REFRESH, 3.0),
@@ -164,6 +170,48 @@ def test_the_last_success_is_an_answer_of_the_api(status: int, is_success: bool)
 
     found = samples(telemetry).get("gateway_upstream_last_success_timestamp_seconds")
     assert found == (1_000.0 if is_success else None)
+
+
+def test_a_refused_token_is_told_once_a_minute() -> None:
+    """For each tenant; what fails until somebody acts would else fill the log."""
+    log, clock = ListLog(), ManualClock()
+    telemetry = Telemetry("1", clock, None, log)
+
+    for _ in range(119):
+        telemetry.token_refused("acme")
+        telemetry.token_refused("globex")
+        clock.time += 1.0
+
+    told = [fields["tenant"] for _, _, fields in log.lines]
+    assert told == ["acme", "globex", "acme", "globex"]
+    assert log.lines[2][2]["suppressed"] == 59
+
+
+def test_clients_are_there_from_the_start() -> None:
+    """Three series each, at 0, and what was counted stays."""
+    telemetry = Telemetry("1", ManualClock(), None, ListLog())
+    telemetry.client_result("shop", "served")
+
+    telemetry.clients_known(["web", "shop"])
+
+    found = samples(telemetry)
+    for result in ("served", "limited", "refused"):
+        assert found[f'gateway_client_requests_total{{client="web",result="{result}"}}'] == 0
+    assert found['gateway_client_requests_total{client="shop",result="served"}'] == 1
+
+
+def test_the_clients_file_is_told_of() -> None:
+    """What holds now, or all that is wrong with it, within reason."""
+    log = ListLog()
+    telemetry = Telemetry("1", ManualClock(), None, log)
+
+    telemetry.clients_reloaded(2, 3)
+    telemetry.clients_refused([f"fault {number}" for number in range(100)])
+
+    assert log.events == ["clients.reloaded", "clients.refused"]
+    assert log.lines[0][2] == {"tenants": 2, "clients": 3}
+    assert log.lines[1][2]["count"] == 100
+    assert log.lines[1][2]["faults"] == [f"fault {number}" for number in range(20)]
 
 
 def test_a_drift_is_told_once() -> None:

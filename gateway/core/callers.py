@@ -1,0 +1,76 @@
+"""Who was let in before: one look-up for a credential that is known, and its own rate.
+
+Synchronous, so that whoever answers a hit can ask. Bounded; a credential stands here as the
+bytes that were sent, and nowhere else: nothing here is printed, logged or told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.access import Caller, Open, Passthrough
+from gateway.core.allowance import Allowance
+from gateway.core.clients import Clients
+from gateway.core.rates import Rate
+
+Access = Passthrough | Open | Clients
+
+# Together with the bound on their length: 4 MiB of credentials at most.
+_MOST: Final = 4_096
+_LONGEST: Final = 1_024
+
+
+class Admitted:
+    """A caller that was let in; `allowance` None: it may ask as often as it likes."""
+
+    __slots__ = ("allowance", "caller")
+
+    def __init__(self, caller: Caller, allowance: Allowance | None) -> None:
+        self.caller = caller
+        self.allowance = allowance
+
+
+class Callers:
+    """Lets callers in, by the rules of `access`, which may be replaced while running."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._known: dict[bytes, Admitted] = {}
+        self._allowances: dict[tuple[str, Rate], Allowance] = {}
+
+    @property
+    def access(self) -> Access:
+        """The rules that hold now."""
+        return self._access
+
+    def replace(self, access: Access) -> None:
+        """Other rules from now on; who keeps name and rate keeps what is left of it."""
+        self._access = access
+        self._known.clear()
+        named = access.clients if isinstance(access, Clients) else ()
+        kept = {(client.name, client.rate) for client in named}
+        self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
+
+    def admit(self, authorization: Sequence[bytes]) -> Admitted:
+        """The caller with these `Authorization` fields; raises AccessRefused."""
+        sent = authorization[0] if len(authorization) == 1 else b""
+        known = self._known.get(sent)
+        if known is not None:
+            return known
+        caller = self._access.admit(authorization)
+        admitted = Admitted(caller, self._allowance_of(caller))
+        if len(sent) <= _LONGEST:
+            self._remember(sent, admitted)
+        return admitted
+
+    def _remember(self, sent: bytes, admitted: Admitted) -> None:
+        if len(self._known) >= _MOST:
+            del self._known[next(iter(self._known))]
+        self._known[sent] = admitted
+
+    def _allowance_of(self, caller: Caller) -> Allowance | None:
+        """One a client, however many keys it has."""
+        if caller.rate is None:
+            return None
+        return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))

@@ -1,0 +1,85 @@
+"""One request while it is answered, and what is told of it: to the log, and to the caller
+about its own rate. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.access import Caller
+from gateway.core.allowance import Allowance
+from gateway.core.entry import Headers
+from gateway.core.status import Detail, Outcome, Problem, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One answered request, for the access log."""
+
+    request_id: str
+    method: str
+    training_id: str | None
+    outcome: Outcome
+    tier: Tier
+    detail: Detail | Problem | None
+    status: int
+    seconds: float
+    age: float | None
+    client: str | None
+    trace_id: str | None
+
+
+class AccessLog(Protocol):
+    """Where answered requests are written down, or not."""
+
+    def write(self, line: Line) -> None:
+        """Never raises."""
+        ...
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request while it is being answered; `began` is monotonic, `fields`
+    are what every answer to this caller carries."""
+
+    request_id: str
+    method: str
+    began: float
+    trace_id: str | None
+    training_id: str | None = None
+    caller: Caller | None = None
+    fields: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a request ended, in the words of metrics and logs."""
+
+    outcome: Outcome
+    tier: Tier
+    detail: Detail | Problem | None
+
+
+def client_result(status: int, detail: Detail | Problem | None) -> str:
+    """How the client is counted: `served`, `limited` by its own rate, or `refused`."""
+    if detail is Problem.CLIENT_RATE_LIMITED:
+        return "limited"
+    return "refused" if status in (401, 403) else "served"
+
+
+def rate_limit_fields(allowance: Allowance, now: float) -> Headers:
+    """What a caller is told of its own rate (draft-ietf-httpapi-ratelimit-headers-10).
+
+    The policy is told in whole seconds, as the draft has it; `r` may be asked for at once, and
+    in `t` seconds all of the burst is there again.
+    """
+    rate = allowance.rate
+    seconds = math.ceil(rate.window)
+    quota = int(rate.limit * seconds / rate.window)
+    remaining, full_in = allowance.remaining(now), math.ceil(allowance.full_in(now))
+    return (
+        (b"ratelimit-policy", b'"client";q=%d;w=%d' % (quota, seconds)),
+        (b"ratelimit", b'"client";r=%d;t=%d' % (remaining, full_in)),
+    )

@@ -1,0 +1,169 @@
+"""The clients file: what it says, and every way in which it can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.core.clients import Client, Tenant, digest_of
+from gateway.core.rates import Rate
+from gateway.settings import SettingsFault, read_clients
+from tests.unit.settings.asking import complaints, from_variables
+
+USUAL = Rate(100, 60.0)
+ONE, TWO = digest_of("gw_one"), digest_of("gw_two")
+TENANT = '[[tenants]]\nname = "acme"\nupstream_token = "T-ACME"\n'
+CLIENT = f'[[clients]]\nname = "web"\nkey_sha256 = "{ONE}"\ntenant = "acme"\n'
+SECRET = "gw_S3CRET-S3CRET-S3CRET-S3CRET-S3CRET-S3CRET"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where it stands."""
+    return tmp_path / "clients.toml"
+
+
+def faults(path: Path, text: str) -> list[str]:
+    """What is said of a file with this text, the setting's name left out."""
+    path.write_text(text)
+    with pytest.raises(SettingsFault) as caught:
+        read_clients(path, USUAL)
+    told = [str(fault) for fault in caught.value.faults]
+    assert all(line.startswith("access.clients_file: ") for line in told)
+    return [line.removeprefix("access.clients_file: ") for line in told]
+
+
+def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
+    """A key or several, a token or its file, and what each may spend."""
+    (tmp_path / "token").write_text("T-GLOBEX\n")
+    path.write_text(
+        f'{TENANT}rate_limit = "7/second"\n'
+        f'[[tenants]]\nname = "globex"\nupstream_token_file = "{tmp_path / "token"}"\n'
+        f'[[tenants]]\nname = "free"\nupstream_token = "T"\nrate_limit = "unlimited"\n'
+        f'{CLIENT}rate_limit = "5/second"\n'
+        f'[[clients]]\nname = "cron"\nkey_sha256 = ["{TWO.upper()}"]\ntenant = "globex"\n'
+    )
+
+    given = read_clients(path, USUAL)
+
+    assert given.tenants == (
+        Tenant("acme", "T-ACME", Rate(7, 1.0)),
+        Tenant("globex", "T-GLOBEX", USUAL),
+        Tenant("free", "T", None),
+    )
+    assert given.clients == (
+        Client("web", (ONE,), "acme", Rate(5, 1.0)),
+        Client("cron", (TWO,), "globex", None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (TENANT, "clients: is missing"),
+        (CLIENT, "tenants: is missing"),
+        (f"{TENANT}[clients]\n", "clients: is not a list of tables"),
+        (f"tenants = 1\n{CLIENT}", "tenants: is not a list of tables"),
+        (f"{TENANT}{CLIENT}[other]\n", "other: is not known here"),
+        (f"{TENANT}colour = 1\n{CLIENT}", "tenants[1].colour: is not known here"),
+        (f"{TENANT}{CLIENT}keys = 1\n", "clients[1].keys: is not known here"),
+        (TENANT.replace('"acme"', '"a b"') + CLIENT, "tenants[1].name: is missing or no name"),
+        (f"{TENANT}{CLIENT.replace('web', SECRET)}", "clients[1].name: is missing or no name"),
+        (f"{TENANT}{CLIENT.replace('web', TWO)}", "clients[1].name: is missing or no name"),
+        (f"{TENANT}{TENANT}{CLIENT}", "tenants[2].name: is that of an earlier one"),
+        (
+            f"{TENANT}{CLIENT}{CLIENT.replace(ONE, TWO)}",
+            "clients[2].name: is that of an earlier one",
+        ),
+        (f'{TENANT}upstream_token_file = "x"\n{CLIENT}', "tenants[1]: has two upstream tokens"),
+        (f'[[tenants]]\nname = "acme"\n{CLIENT}', "tenants[1]: has no upstream token"),
+        (TENANT.replace("T-ACME", "a b") + CLIENT, "tenants[1].upstream_token: is not one"),
+        (
+            TENANT.replace("upstream_token", "upstream_token_file") + CLIENT,
+            "tenants[1].upstream_token_file: names a file that cannot be read",
+        ),
+        (f'{TENANT}rate_limit = "fast"\n{CLIENT}', "tenants[1].rate_limit: is not one"),
+        (f"{TENANT}{CLIENT}rate_limit = 5\n", "clients[1].rate_limit: is not one"),
+        (f"{TENANT}{CLIENT.replace(ONE, SECRET)}", "clients[1].key_sha256: is missing or no SHA"),
+        (
+            TENANT + CLIENT.replace(f'"{ONE}"', f'["{ONE}", 7]'),
+            "clients[1].key_sha256: is missing or no SHA",
+        ),
+        (TENANT + CLIENT.replace(f'"{ONE}"', "[]"), "clients[1].key_sha256: is missing or no SHA"),
+        (
+            f"{TENANT}{CLIENT}{CLIENT.replace('web', 'cron').replace(ONE, ONE.upper())}",
+            "clients[2].key_sha256: has a key that stands in the file already",
+        ),
+        (f"{TENANT}{CLIENT.replace('acme', 'none')}", "clients[1].tenant: is none of [[tenants]]"),
+        (TENANT + CLIENT.replace('"acme"', "1"), "clients[1].tenant: is no name"),
+        (f"{TENANT}{CLIENT}name", "names a file that is not TOML (at "),
+        ("a = " + "[" * 5000, "names a file that is "),
+        ("", "tenants: is missing"),
+    ],
+)
+def test_each_fault_is_told_by_its_place(path: Path, text: str, told: str) -> None:
+    """With what is wanted instead, and never with what stands there."""
+    lines = faults(path, text)
+
+    assert [line for line in lines if line.startswith(told)]
+    assert all("(wanted: " in line for line in lines)
+    assert SECRET not in "".join(lines)
+    assert ONE not in "".join(lines)
+
+
+def test_all_faults_are_told_together(path: Path) -> None:
+    """One start, one list."""
+    text = f"{TENANT}x = 1\n{CLIENT}y = 1\n[[clients]]\n"
+
+    assert [line.partition(": ")[0] for line in faults(path, text)] == [
+        "tenants[1].x",
+        "clients[1].y",
+        "clients[2].name",
+        "clients[2].key_sha256",
+        "clients[2].tenant",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{SECRET} = "x"\n{TENANT}{CLIENT}',
+        f'{TENANT}{CLIENT}{SECRET} = "x"\n',
+        f'{TENANT}{CLIENT}tenant = "{SECRET}"\n',
+        f'{TENANT}{CLIENT}rate_limit = "{SECRET}"\n',
+        f"{TENANT}{CLIENT}[{SECRET}]\n[{SECRET}]\n",
+        TENANT.replace("T-ACME", f"{SECRET} {SECRET}") + CLIENT,
+        TENANT.replace('upstream_token = "T-ACME"', f'upstream_token_file = "{SECRET}"') + CLIENT,
+    ],
+)
+def test_no_message_shows_a_secret(path: Path, text: str) -> None:
+    """Wherever somebody put it by mistake."""
+    assert SECRET not in "".join(faults(path, text))
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(path: Path) -> None:
+    """As one that is not UTF-8."""
+    with pytest.raises(SettingsFault, match="cannot be read: No such file"):
+        read_clients(path, USUAL)
+    path.write_bytes(b"\xff")
+    with pytest.raises(SettingsFault, match="is not UTF-8"):
+        read_clients(path, USUAL)
+
+
+def test_the_start_judges_the_file(path: Path) -> None:
+    """Together with the other settings, and only where it is used."""
+    path.write_text(TENANT + CLIENT)
+    from_variables(access__mode="clients", access__clients_file=str(path))
+    path.write_text(CLIENT)
+
+    told = complaints(
+        access__mode="clients", access__clients_file=str(path), upstream__timeout="never"
+    )
+
+    assert [line.partition(" ")[0] for line in told] == [
+        "upstream.timeout:",
+        "access.clients_file:",
+        "access.clients_file:",
+    ]
+    assert "never be used" in complaints(access__clients_file=str(path))[0]
