@@ -26,6 +26,7 @@ _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LAST_MODIFIED_MARGIN = 60.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 # RFC 9111, 1.2.2: a delta-seconds that does not fit is the largest that does.
 _LARGEST_DELTA = 2**31
@@ -58,12 +59,26 @@ def is_sound(value: bytes) -> bool:
     return _CONTROL.search(value) is None
 
 
+def is_name(name: bytes) -> bool:
+    """Whether a field can be called so, in lower case (RFC 9110, 5.1)."""
+    return _NAME.fullmatch(name) is not None
+
+
+def are_sound(headers: Headers) -> bool:
+    """Whether each of them can be sent on as it is."""
+    return all(is_name(name) and is_sound(value) for name, value in headers)
+
+
 def without_hops(headers: Headers) -> Headers:
     """The fields that are the message's own: none of one connection's, none that `Connection`
     names (RFC 9110, 7.6.1), no cookie, none that no server would send again."""
     listed = b",".join(value for key, value in headers if key == b"connection")
     dropped = HOP_BY_HOP | {name.strip().lower() for name in listed.split(b",")}
-    return tuple(pair for pair in headers if pair[0] not in dropped and is_sound(pair[1]))
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name not in dropped and is_name(name) and is_sound(value)
+    )
 
 
 def end_to_end(headers: Headers) -> Headers:
@@ -95,7 +110,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
     """The fields of a 200, 404 or 410 that stay true as long as the entry does: all but
     Age, Cache-Status and X-Request-ID. `vary`: whether the answer depends on the caller."""
-    fields = [pair for pair in entry.headers if pair[0] not in _REPLACED]
+    # The entry may come from Redis: what frames a message is never taken from there.
+    fields = [pair for pair in entry.headers if pair[0] not in _REPLACED | HOP_BY_HOP]
     if not any(key == b"content-type" for key, _ in fields):
         fields.append((b"content-type", b"application/json"))
     fields.append((b"content-length", b"%d" % len(entry.body)))

@@ -26,6 +26,7 @@ _LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 
 # always as long, and its order as text (Lua, Redis) is the order in time.
 WIRE_LENGTH: Final = 21
 _WIRE_SHIFT: Final = 10**20
+_MANY_SECONDS: Final = 1e10
 _WIRE: Final = re.compile(r"[0-9]{21}")
 
 _RFC3339: Final = re.compile(
@@ -102,6 +103,12 @@ def from_seconds(seconds: float) -> Instant:
         raise ValueError("no instant is infinitely far away")
     whole = math.floor(seconds)
     return _within_range(whole * NANOSECONDS + round((seconds - whole) * NANOSECONDS))
+
+
+def are_seconds(*values: float) -> bool:
+    """Whether each can be a time or a duration: finite, not negative, before the year 2286, so
+    that it has 16 digits as microseconds."""
+    return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
 def to_seconds(instant: Instant) -> float:

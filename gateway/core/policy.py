@@ -140,7 +140,7 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
 
 def _date(reply: Reply, ticket: Ticket) -> str:
     """The upstream's Date if it is one, else when the call was sent."""
-    text = (reply.header(b"date") or b"").decode("latin-1")
+    text = (reply.header(b"date") or b"").decode("latin-1").strip(" \t")
     if parse_http_date(text) is not None:
         return text
     return to_http_date(from_seconds(ticket.started))

@@ -6,7 +6,6 @@ body that it knows; Lua carries that along unread, and forgets it with the diges
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,8 @@ import msgspec
 
 from gateway.adapters.redis.wire import FLOOR_LENGTH, EnvelopeRefused, decode, read_floor
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key
-from gateway.core.headers import is_sound
+from gateway.core.headers import are_sound
+from gateway.core.instant import are_seconds
 from gateway.ports import Found, Standing
 
 # Goes up when the form changes; what another release wrote is "not known".
@@ -123,12 +123,10 @@ def _last(data: bytes) -> Confirmation | None:
 
 def _can_be_served(last: _Last) -> bool:
     """Who wrote it may not have been us."""
-    times = (last.confirmed_at, last.initial_age, last.freshness_lifetime)
     return (
-        100 <= last.status <= 599
-        and all(map(math.isfinite, times))
-        and min(times) >= 0.0
-        and all(is_sound(part) for pair in last.headers for part in pair)
+        last.status in (200, 404, 410)
+        and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)
+        and are_sound(last.headers)
         and _DATE.fullmatch(last.date) is not None
     )
 

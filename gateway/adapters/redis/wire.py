@@ -6,7 +6,6 @@ text: its numbers are doubles, in which two versions a nanosecond apart would be
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,8 +13,8 @@ from hashlib import blake2b
 import msgspec
 
 from gateway.core.entry import Entry, Floor, Key
-from gateway.core.headers import is_sound
-from gateway.core.instant import WIRE_LENGTH, Instant, from_wire, to_wire
+from gateway.core.headers import are_sound
+from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
 # Goes up when the envelope changes. It is part of the body's name: during a rollout each
 # release writes beside the other, and neither reads what it does not understand.
@@ -29,11 +28,13 @@ FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by standing.
 _SUM = 16
 _HEAD_AT = 1 + _SUM + 4
 _TEXT = re.compile(r"[\x20-\x7e]*")
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 _FLOOR = re.compile(
-    rb"([0-9a-f]{16}) (\d{20}) (\d{21}) [vn-] ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
+    rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) [vn-] ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-_EVENT = re.compile(rb"(\d{16}) (\d{16}) (\d{21}) (\d{16})")
+# A serial goes up by one, and must stay within its digits, and exact as one of Lua's numbers.
+_EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})")
 _FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
 _GLOB = re.compile(r"([*?\[\]\\^-])")
 
@@ -172,14 +173,13 @@ def _checksum(rest: bytes | memoryview) -> bytes:
 
 def _is_sound(head: _Head) -> bool:
     """Whether it can be served: who wrote it may not have been us."""
-    times = (head.confirmed_at, head.initial_age, head.freshness_lifetime)
     return (
-        100 <= head.status <= 599
-        and all(map(math.isfinite, times))
-        and min(times) >= 0.0
+        head.status in ((404, 410) if head.updated_at is None else (200,))
+        and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
         and 0 <= head.generation < 10**15
-        and all(is_sound(part) for pair in head.headers for part in pair)
-        and all(map(_TEXT.fullmatch, (head.date, head.updated_at_text, head.digest)))
+        and are_sound(head.headers)
+        and all(map(_TEXT.fullmatch, (head.date, head.updated_at_text)))
+        and _DIGEST.fullmatch(head.digest) is not None
     )
 
 

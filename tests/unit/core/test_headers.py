@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.entry import Entry, Headers
 from gateway.core.headers import (
+    are_sound,
     as_text,
     delta_seconds,
     directives,
@@ -70,6 +71,24 @@ def test_only_end_to_end_fields_pass(headers: Headers) -> None:
             expected.append((name, value))
 
     assert list(end_to_end(headers)) == expected
+
+
+@pytest.mark.parametrize("name", [b"", b"a b", b"A", b"a:b", b"a\r\nb", b"\xff"])
+def test_what_is_no_field_does_not_pass(name: bytes) -> None:
+    """A name that is no token would break the answer that repeats it."""
+    assert end_to_end(((name, b"v"), (b"server", b"v"))) == ((b"server", b"v"),)
+    assert not are_sound(((b"server", b"v"), (name, b"v")))
+    assert not are_sound(((b"server", b"a\nb"),))
+
+
+def test_what_is_stored_does_not_frame_an_answer() -> None:
+    """Whoever wrote it: a length and a coding together are two answers to some readers."""
+    forged = with_fields((b"transfer-encoding", b"chunked"), (b"content-length", b"9"))
+    lengths = [(b"content-length", b"%d" % len(forged.body))]
+
+    told = stored_fields(forged, vary=True)
+
+    assert [each for each in told if each[0] in (b"content-length", *HOP_BY_HOP)] == lengths
 
 
 def test_first_is_the_first_of_a_name() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.instant import (
     WIRE_LENGTH,
     Instant,
+    are_seconds,
     from_seconds,
     from_wire,
     parse_http_date,
@@ -230,3 +231,10 @@ def test_garbage_is_no_http_date(text: str) -> None:
 def test_any_text_is_an_http_date_or_none(text: str) -> None:
     """Reading an HTTP-date never raises."""
     assert isinstance(parse_http_date(text), float | None)
+
+
+@pytest.mark.parametrize("value", [-1e-9, 1e10, float("nan"), float("inf"), -float("inf")])
+def test_some_numbers_are_no_seconds(value: float) -> None:
+    """One among others spoils them all."""
+    assert are_seconds(0.0, 9_999_999_999.9)
+    assert not are_seconds(1.0, value)

@@ -128,6 +128,7 @@ def test_age_includes_the_upstreams(reported: int, passed: float) -> None:
     [
         (UPSTREAMS_DATE, UPSTREAMS_DATE),
         ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (f"\t{UPSTREAMS_DATE} ", UPSTREAMS_DATE),
         ("yesterday", "Tue, 14 Nov 2023 22:13:20 GMT"),
         ("", "Tue, 14 Nov 2023 22:13:20 GMT"),
     ],

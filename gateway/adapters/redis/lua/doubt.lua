@@ -5,7 +5,7 @@ local TRUST = 'trust'  -- left by a drop: the next answer is taken, however far 
 
 -- nil where there is none that we can read.
 local function read_doubt(key)
-  local raw = redis.call('GET', key)
+  local raw = get(key)
   if not raw then return nil end
   if raw == TRUST then return { trusts_next = true } end
   local version, digest, answers, first, last =

@@ -15,14 +15,22 @@ local function later(a, b)
   return b
 end
 
--- nil where there is none that we can read: the floor is unknown then. `last` is what the answer
+-- What is of another type than ours is nothing, and written over: an error would last as long as it.
+local function get(key)
+  local raw = redis.pcall('GET', key)
+  return type(raw) == 'string' and raw or nil
+end
+
+-- nil where there is none that we can read (as wire.py): the floor is unknown then. `last` is what the answer
 -- with that digest brought beside its body: bytes of standing.py, behind the fixed part.
 local function read_floor(key)
-  local raw = redis.call('GET', key)
+  local raw = get(key)
   if not raw or #raw < 128 then return nil end
   local epoch, generation, updated_at, kind, digest, started, seen =
-    string.match(string.sub(raw, 1, 128), '^(%x+) (%d+) (%d+) ([vn-]) ([%x-]+) (%d+) (%d+)$')
-  if not epoch then return nil end
+    string.match(string.sub(raw, 1, 128), '^([0-9a-f]+) 00000(%d+) (%d+) ([vn-]) ([0-9a-f-]+) (%d+) (%d+)$')
+  if not epoch or #epoch ~= 16 or #generation ~= 15 or #updated_at ~= 21 then return nil end
+  if #digest ~= 32 or #started ~= 16 then return nil end
+  if digest ~= NO_DIGEST and string.find(digest, '-', 1, true) then return nil end
   return {
     epoch = epoch, generation = tonumber(generation), updated_at = updated_at, kind = kind,
     digest = digest, started = started, seen = seen, last = string.sub(raw, 129),
@@ -48,10 +56,12 @@ end
 -- serial: the last event; all: the last one without a bound; at: the last one with a bound;
 -- bound: the latest version that any asked for. Serials are the time of the event.
 local function read_event(key)
-  local raw = redis.call('GET', key)
+  local raw = get(key)
   if not raw or #raw ~= 72 then return nil end
   local serial, all, bound, at = string.match(raw, '^(%d+) (%d+) (%d+) (%d+)$')
-  if not serial then return nil end
+  if not serial or #serial ~= 16 or #all ~= 16 or #bound ~= 21 then return nil end
+  -- One more must stay within the digits, and exact as a double.
+  if serial >= '9' then return nil end
   return { serial = serial, all = all, bound = bound, at = at }
 end
 

@@ -22,7 +22,7 @@ from gateway.adapters.redis.wire import (
     read_floor,
     version,
 )
-from gateway.core.entry import Entry, Floor, Key
+from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant, to_wire
 from tests.doubles.stored import entry_of
 from tests.doubles.stored import version as some_version
@@ -30,6 +30,13 @@ from tests.doubles.stored import version as some_version
 KEY = Key("p1", "trn_1")
 EPOCH = "00c0ffee00c0ffee"
 
+
+def negative(ticket: Ticket, status: int, body: bytes) -> Entry:
+    """What is remembered of a training that is not there."""
+    return replace(entry_of(ticket, updated_at=None, body=body), status=status)
+
+
+names = st.from_regex(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,20}", fullmatch=True)
 fields = st.binary(max_size=30).map(lambda raw: re.sub(rb"[\x00-\x08\x0a-\x1f\x7f]", b"", raw))
 seconds = st.floats(0.0, 4e9)
 instants = st.integers(-62_135_596_800, 253_402_300_799).map(lambda s: Instant(s * 10**9 + 7))
@@ -38,18 +45,23 @@ ascii_texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max
 keys = st.builds(Key, texts, texts)
 entries = st.builds(
     Entry,
-    status=st.integers(100, 599),
-    headers=st.lists(st.tuples(fields, fields), max_size=5).map(tuple),
+    status=st.just(200),
+    headers=st.lists(st.tuples(names, fields), max_size=5).map(tuple),
     body=st.binary(max_size=200),
-    updated_at=st.none() | instants,
+    updated_at=instants,
     updated_at_text=ascii_texts,
-    digest=ascii_texts,
+    digest=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
     date=ascii_texts,
     confirmed_at=seconds,
     initial_age=seconds,
     freshness_lifetime=seconds,
     generation=st.integers(0, 2**40),
     epoch=texts,
+) | st.builds(
+    negative,
+    ticket=st.builds(Ticket, texts, st.integers(0, 2**40), seconds),
+    status=st.sampled_from([404, 410]),
+    body=st.binary(max_size=200),
 )
 
 
@@ -131,15 +143,21 @@ def test_another_schema_is_refused() -> None:
     "change",
     [
         (2, 42),
-        (2, 1000),
+        (2, 204),
+        (2, 404),
         (2, "200"),
         (3, [[b"a\r\nb", b"c"]]),
         (3, [[b"a", b"c\nd: e"]]),
         (3, [[b"a"]]),
+        (3, [[b"", b"x"]]),
+        (3, [[b"Content-Length", b"1"]]),
+        (3, [[b"a b", b"x"]]),
         (4, "2023-11-14T22:13:20Z"),
         (4, "9" * 21),
         (8, float("nan")),
+        (6, '"' * 32),
         (8, float("inf")),
+        (8, 1e10),
         (9, -1.0),
         (10, float("-inf")),
         (11, -1),
@@ -231,6 +249,21 @@ def test_a_record_is_read() -> None:
 def test_foreign_bytes_are_no_floor(raw: bytes | None) -> None:
     """They make it unknown, and nothing worse."""
     assert read_floor(raw, None) is None
+
+
+@pytest.mark.parametrize("generation", [10**15, 10**20 - 1])
+def test_a_generation_that_no_entry_can_carry_is_no_floor(generation: int) -> None:
+    """What is fetched under it could never be read back."""
+    assert read_floor(record(generation), None) is None
+    assert read_floor(record(10**15 - 1), None) is not None
+
+
+def test_a_serial_that_cannot_go_up_is_no_event() -> None:
+    """The next one would need another digit, and be lost."""
+    assert read_floor(record(), event(9 * 10**15, 9 * 10**15, None, 0)) == read_floor(
+        record(), None
+    )
+    assert read_floor(record(), event(9 * 10**15 - 1, 6, None, 0)) != read_floor(record(), None)
 
 
 @given(raw=st.binary(max_size=100))
