@@ -15,7 +15,6 @@ from gateway.adapters.redis.bus import ear
 from gateway.adapters.redis.lease import RedisLease
 from gateway.core.ending import Ending
 from gateway.core.entry import Key
-from gateway.core.errors import RedisUnavailable
 from gateway.core.status import EndingKind, RedisOperation
 from tests.doubles.hearer import PREFIX, Hearer, hearers, until
 from tests.servers import RedisServer
@@ -179,14 +178,15 @@ async def test_what_another_release_left_is_an_ending_all_the_same(
     assert b.bus.is_connected
 
 
-async def test_a_foreign_key_is_no_outage(pair: tuple[Hearer, Hearer], client: redis.Redis) -> None:
-    """The lease is refused, Redis is there."""
+async def test_a_foreign_key_is_written_over(
+    pair: tuple[Hearer, Hearer], client: redis.Redis
+) -> None:
+    """Nobody holds the lease that stands there."""
     with client:
         client.lpush(LEASE, "not ours")
 
-    with pytest.raises(RedisUnavailable):
-        await pair[0].lease.take(KEY)
-    assert pair[0].connection.is_up
+        assert (await pair[0].lease.take(KEY)).leads
+        assert client.type(LEASE) == b"string"
 
 
 async def test_one_round_trip_for_ticket_and_lease(pair: tuple[Hearer, Hearer]) -> None:

@@ -27,7 +27,7 @@ BODY, FLOOR, EVENT = "gateway:{trn_1}:b1:p1", "gateway:{trn_1}:f:p1", "gateway:{
 DOUBT = "gateway:{trn_1}:d:p1"
 
 # An event of the year 2255.
-AHEAD = f"{9 * 10**15:016d} {9 * 10**15:016d} {0:021d} {0:016d}".encode()
+AHEAD = f"{8 * 10**15:016d} {8 * 10**15:016d} {0:021d} {0:016d}".encode()
 
 
 @pytest.fixture

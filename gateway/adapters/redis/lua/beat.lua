@@ -5,5 +5,4 @@ local time, at = call_the_roll(KEYS[1], tonumber(ARGV[2]))
 redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], KEEP)
 redis.call('PEXPIRE', KEYS[2], KEEP)
-local number = tonumber(redis.call('GET', KEYS[2]) or 0) or 0
-return { time[1], time[2], string.format('%.0f', number) }
+return { time[1], time[2], string.format('%.0f', told_last(KEYS[2])) }

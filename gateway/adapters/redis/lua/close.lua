@@ -3,7 +3,7 @@
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
 local time, at = now()
-local gate = read_gate(KEYS[1])
+local gate = read_gate(KEYS[1], at)
 local is_straggler = gate and gate.probe == 0
 local refusals = gate and gate.refusals or 0
 if not is_straggler then refusals = refusals + 1 end

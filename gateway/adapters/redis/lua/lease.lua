@@ -3,7 +3,8 @@
 
 -- nil where there is none that we can read: nobody holds the lease then.
 local function read_lease(key)
-  local raw = redis.call('GET', key) or ''
+  local raw = redis.pcall('GET', key)
+  if type(raw) ~= 'string' then return nil end  -- nothing, or of another type: written over
   local token, epoch, generation, begun = string.match(raw, '^held (%x+) (%x+) (%d+) (%d+)$')
   if token then
     return { token = token, epoch = epoch, generation = tonumber(generation), begun = begun }
@@ -25,6 +26,7 @@ local function is_of_today(lease, floor)
 end
 
 local function follow(list, replica, keep)
+  if redis.call('TYPE', list).ok ~= 'set' then redis.call('DEL', list) end
   redis.call('SADD', list, replica)
   redis.call('PEXPIRE', list, keep)
 end

@@ -4,7 +4,7 @@
 local token, ending, keep, channels = unpack(ARGV)
 local time = redis.call('TIME')
 if not is_held_by(read_lease(KEYS[1]), token) then return { time[1], time[2], 0 } end
-local followers = redis.call('SMEMBERS', KEYS[2])
+local followers = redis.pcall('SMEMBERS', KEYS[2])
 if #followers == 0 then
   redis.call('DEL', KEYS[1])
 else

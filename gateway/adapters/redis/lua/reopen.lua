@@ -3,11 +3,11 @@
 
 local never_sent, keep = unpack(ARGV)
 local time, at = now()
-local gate = read_gate(KEYS[2])
+local gate = read_gate(KEYS[2], at)
 local opened = 0
 
 if never_sent ~= '' then
-  redis.call('ZREM', KEYS[1], never_sent)
+  redis.pcall('ZREM', KEYS[1], never_sent)
   if gate and gate.probe == tonumber(never_sent) then
     gate.closed_until, gate.probe = at, 0
     write_gate(KEYS[2], gate, keep)

@@ -5,11 +5,12 @@ local limit, window, free, patience = unpack(ARGV, 1, 4)
 limit, window, patience = tonumber(limit), tonumber(window), tonumber(patience)
 local keep = ARGV[5]
 local time, at = now()
-local gate = read_gate(KEYS[2])
+local gate = read_gate(KEYS[2], at)
 local stamp = at
+make_room(KEYS[1], 'zset')
 
 local function newest()
-  return tonumber(redis.call('ZRANGE', KEYS[1], -1, -1)[1] or -1)
+  return tonumber(redis.call('ZRANGE', KEYS[1], -1, -1)[1]) or -1
 end
 
 local function charge(when)
@@ -43,7 +44,7 @@ if limit > 0 then
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(old))
   local spent = redis.call('ZCOUNT', KEYS[1], '(' .. text(at - window), '+inf')
   if spent >= limit then
-    local first = redis.call('ZRANGE', KEYS[1], -limit, -limit)[1]
+    local first = tonumber(redis.call('ZRANGE', KEYS[1], -limit, -limit)[1]) or at
     return reply('exhausted', first + window - at)
   end
   stamp = math.max(at, last + 1)

@@ -2,6 +2,7 @@
 -- KEYS roll, number; ARGV channel, notice, patience (microseconds).
 
 local time = call_the_roll(KEYS[1], tonumber(ARGV[3]))
+told_last(KEYS[2])
 local number = redis.call('INCR', KEYS[2])
 redis.call('PEXPIRE', KEYS[2], KEEP)
 redis.call('PUBLISH', ARGV[1], string.format('%.0f ', number) .. ARGV[2])

@@ -1,0 +1,187 @@
+"""Whatever stands in Redis, or comes over the bus: read as what it says, or as nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from hashlib import blake2b
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.adapters.redis.endings import decode_ended, decode_ending, encode_ending
+from gateway.adapters.redis.notices import (
+    Answer,
+    NoticeRefused,
+    decode_answer,
+    decode_notice,
+    encode_answer,
+    encode_notice,
+)
+from gateway.adapters.redis.standing import encode_last, read_found, read_standing
+from gateway.adapters.redis.wire import EnvelopeRefused, decode, encode
+from gateway.core.ending import Ending, Fault, ending_of
+from gateway.core.entry import Key
+from gateway.core.errors import UpstreamRateLimited
+from gateway.core.headers import are_sound, stored_fields
+from gateway.core.instant import Instant, to_wire
+from gateway.core.policy import Windows, may_rescue, plan, reconcile
+from gateway.core.status import EndingKind, FailureReason, InvalidReason, NoticeKind
+from gateway.ports import Notice
+from tests.doubles.stored import TICKET, VERSION, entry_of
+from tests.fuzz.examples import damaged, times
+
+KEY = Key("0123456789abcdef" * 2, "trn_1")
+ENTRY = entry_of(headers=((b"etag", b'"a"'), (b"x-a", b"b")))
+ENVELOPE, LAST = encode(KEY, ENTRY), encode_last(ENTRY)
+FLOOR = (
+    f"{TICKET.epoch} {7:020d} {to_wire(VERSION)} v {ENTRY.digest} {10**15:016d} {5:016d}".encode()
+)
+EVENT = f"{6:016d} {6:016d} {to_wire(VERSION)} {6:016d}".encode()
+DIGITS = (b"0" * 21, b"9" * 21, b"9" * 16, b"8" * 16, b"0" * 16, b"-" * 32, b" v ", b" n ", b" - ")
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8)
+    | st.sampled_from([200, 404, 0.0, "0" * 21, to_wire(VERSION), ENTRY.digest, ENTRY.date]),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+records = damaged((FLOOR, FLOOR + LAST, FLOOR[:128]), DIGITS)
+events = st.none() | damaged((EVENT,), DIGITS)
+
+
+def _sealed(rest: bytes) -> bytes:
+    """With a right schema and checksum, as who can write to Redis can make them."""
+    return b"\x01" + blake2b(rest, digest_size=16).digest() + rest
+
+
+@st.composite
+def envelopes(draw: st.DrawFn) -> bytes:
+    """Damaged ones; damaged ones with a right checksum; ones with other values in the head."""
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return draw(damaged((ENVELOPE, LAST, FLOOR)))
+    if kind == 1:
+        return _sealed(draw(damaged((ENVELOPE[17:], LAST[17:]))))
+    length = int.from_bytes(ENVELOPE[17:21], "big")
+    head = msgspec.msgpack.decode(ENVELOPE[21 : 21 + length])
+    for _ in range(draw(st.integers(1, 2))):
+        head[draw(st.integers(0, len(head) - 1))] = draw(values)
+    forged = msgspec.msgpack.encode(head[: draw(st.sampled_from([len(head), 3]))])
+    return _sealed(len(forged).to_bytes(4, "big") + forged + ENVELOPE[21 + length :])
+
+
+@times(1_000)
+@given(envelopes(), st.sampled_from([0.0, 1_700_000_000.0, 4e9]))
+def test_an_envelope_is_an_entry_or_refused(data: bytes, now: float) -> None:
+    """What is taken can be reckoned with, sent on, and written as the same again."""
+    with suppress(EnvelopeRefused):
+        entry = decode(KEY, data)
+
+        assert decode(KEY, encode(KEY, entry)) == entry
+        assert are_sound(stored_fields(entry, vary=True))
+        assert entry.is_negative is (entry.status != 200)
+        assert plan(entry, now, Windows()) is plan(entry, now, Windows())
+        assert isinstance(may_rescue(entry, now, Windows()), bool)
+        assert isinstance(entry.is_ahead, bool)
+
+
+@times(1_000)
+@given(records | st.none(), events, envelopes())
+def test_records_together_are_something_or_unknown(
+    record: bytes | None, event: bytes | None, body: bytes
+) -> None:
+    """Nothing is found without a floor; what is found can be ordered, and a floor told on."""
+    said: list[str] = []
+
+    found = read_found(KEY, record, event, body, said.append)
+    standing = read_standing(record, event)
+
+    assert (found.floor is None) is (standing is None)
+    if found.floor is None:
+        assert found.entry is None
+        return
+    assert 0 <= found.floor.generation <= 10**15
+    assert said or found.entry is None or found.entry.body
+    reconcile(ENTRY, found.entry, found.floor)
+    assert standing is not None
+    ENTRY.confirmed_by(standing.floor, standing.last())
+    last = standing.last()
+    assert last is None or are_sound(last.headers)
+
+
+NOTICES = tuple(
+    b"17 " + encode_notice(notice, "rep-1", request)
+    for notice, request in (
+        (Notice(NoticeKind.CHANGED, ("trn_1",), KEY.partition, Instant(5)), None),
+        (Notice(NoticeKind.INVALIDATED, ("trn_1", "trn_2"), None, None), 3),
+        (Notice(NoticeKind.PURGED, soft=True), 2**53 - 1),
+    )
+)
+ANSWER = encode_answer(Answer("rep-1", 3))
+ENDING = encode_ending(ending_of(UpstreamRateLimited("429", retry_after=7.5)))
+ENDED = b"ended 00c0ffee00c0ffee " + ENDING
+JSON = (
+    *(b"null", b"true", b"-1", b"1e400", b"NaN", b'"', b"[" * 2_000, b"\\ud800", b"9" * 400),
+    *(
+        b'"kind":"purged"',
+        b'"schema":1',
+        b'"schema":2',
+        b'"ids":[]',
+        b'"soft":true',
+        b",",
+        b"ended ",
+    ),
+    *(f'"{fault}"'.encode() for fault in Fault),
+)
+messages = damaged((*NOTICES, ANSWER, ENDING, ENDED), JSON) | st.binary(max_size=60)
+
+
+@times(1_500)
+@given(messages)
+def test_a_message_says_something_or_is_refused(data: bytes) -> None:
+    """What is taken is what a replica of ours could have said."""
+    with suppress(NoticeRefused):
+        told = decode_notice(data)
+        again = encode_notice(told.notice, told.sender, told.request)
+        assert decode_notice(b"%d " % told.number + again) == told
+    with suppress(NoticeRefused):
+        answer = decode_answer(data)
+        assert decode_answer(encode_answer(answer)) == answer
+    with suppress(NoticeRefused):
+        _check_ending(decode_ending(data))
+    with suppress(NoticeRefused):
+        token, ending = decode_ended(data)
+        assert len(token) == 16
+        _check_ending(ending)
+
+
+@times(300)
+@given(
+    st.builds(
+        Ending,
+        st.sampled_from(EndingKind),
+        st.none() | st.sampled_from(Fault),
+        st.text(max_size=20),
+        st.sampled_from(FailureReason),
+        st.sampled_from(InvalidReason),
+        st.none() | st.integers(100, 599),
+        st.none() | st.floats(0.0, 1e9),
+        st.booleans(),
+    )
+)
+def test_an_ending_comes_back(ending: Ending) -> None:
+    """Whatever it says, another replica can raise it."""
+    assert decode_ending(encode_ending(ending)) == ending
+    _check_ending(ending)
+
+
+def _check_ending(ending: Ending) -> None:
+    assert decode_ending(encode_ending(ending)) == ending
+    error = ending.error()
+    assert (error is None) is (ending.fault is None)
