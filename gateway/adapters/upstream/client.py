@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from typing import Any
 
 import httpx
 
@@ -143,6 +144,8 @@ class HttpxUpstream:
             response = await self._head(exchange)
             try:
                 body = await self._body(response)
+                if not _ends_with(response):
+                    await response.extensions["network_stream"].aclose()
             except httpx.TimeoutException as error:
                 raise exchange.late() from error
             except (httpx.TransportError, OSError) as error:
@@ -173,3 +176,17 @@ class HttpxUpstream:
             body += chunk
             bounded(len(body), self._max_body)
         return bytes(body)
+
+
+def _ends_with(response: httpx.Response) -> bool:
+    """Whether nothing came behind the answer: on a kept connection it would be taken for the
+    answer to the next call, which may be another caller's.
+
+    httpcore keeps such bytes and tells nobody. Where they cannot be looked at, nothing is kept.
+    """
+    stream: Any = response.stream
+    try:
+        behind, _ = stream._httpcore_stream._stream._connection._h11_state.trailing_data
+    except AttributeError:
+        return False
+    return bool(behind == b"")

@@ -182,19 +182,27 @@ async def test_a_body_cut_short(reply: bytes) -> None:
     assert caught.value.invalid is InvalidReason.TRUNCATED
 
 
-async def test_bytes_beyond_an_answer_are_not_repeated() -> None:
-    """The rest of one caller's answer fails the next call on that connection, and no word of it
-    is in the error; the call after that is well again."""
-    surplus = answer(b"Content-Length: 2", body=b"{}somebody's secret\r\n\r\n")
-    async with Peer(surplus).listening() as url, upstream(url) as adapter:
-        await adapter.call(request())
-        with pytest.raises(UpstreamUnreachable) as caught:
-            await adapter.call(request())
-        reply = await adapter.call(request())
+@pytest.mark.parametrize(
+    "behind", [b"\r\n", b"somebody's secret\r\n\r\n", answer(b"Content-Length: 6", body=b"others")]
+)
+async def test_bytes_beyond_an_answer_are_no_answer(behind: bytes) -> None:
+    """What came for one call is never taken for the answer to the next: its connection ends."""
+    surplus = answer(b"Content-Length: 2", body=b"{}" + behind)
+    peer = Peer(surplus)
+    async with peer.listening() as url, upstream(url) as adapter:
+        replies = [await adapter.call(request()) for _ in range(3)]
 
-    assert caught.value.reason is FailureReason.PROTOCOL
-    assert "secret" not in caught.value.what
-    assert reply.body == b"{}"
+    assert [reply.body for reply in replies] == [b"{}"] * 3
+    assert peer.connections == 3
+
+
+async def test_words_that_are_no_answer_are_not_repeated() -> None:
+    """They may be anybody's."""
+    async with Peer(b"somebody's secret\r\n\r\n").listening() as url:
+        failure = await _failure(url)
+
+    assert failure.reason is FailureReason.PROTOCOL
+    assert "secret" not in failure.what
 
 
 async def test_a_credential_that_cannot_be_sent_is_not_repeated() -> None:
