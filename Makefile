@@ -3,7 +3,7 @@ BIN := .venv/bin
 SOURCES := gateway tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills lint bench bench-quick lock clean
+.PHONY: help run setup test check drills fuzz lint bench bench-quick lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -21,8 +21,11 @@ test: lint ## everything: lint, types, all tests with real servers, unit tests o
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit
 
-drills: setup ## the long failure drills, in minutes rather than seconds
-	$(BIN)/python -m pytest tests/drills --timeout 900
+drills: setup ## the long failure drills: crowds, malformed requests, schemathesis; about half an hour
+	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
+
+fuzz: setup ## the fuzzers of tests/fuzz, a hundred times as long as in `make test`: about an hour
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/fuzz --timeout 7200 -v --durations 0
 
 lint: setup ## format, lint and types alone
 	$(BIN)/ruff format --check $(SOURCES)

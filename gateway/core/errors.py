@@ -32,6 +32,8 @@ from typing import Self
 
 from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
 
+REMOVED = "[removed]"
+
 
 class GatewayError(Exception):
     """Anything the gateway says in its own name."""
@@ -100,6 +102,11 @@ class UpstreamFailure(GatewayError):
         self.what = what
         self.reason = reason
         self.retry_after = retry_after
+
+    def conceal(self, secret: str) -> None:
+        """Take it out of what is said: an upstream may answer with the token that it was sent."""
+        self.what = self.what.replace(secret, REMOVED)
+        self.args = (self.what,)
 
 
 class UpstreamUnreachable(UpstreamFailure):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gateway.core.access import Caller
 from gateway.core.entry import Entry, Headers, Key, Ticket
 from gateway.core.errors import (
+    REMOVED,
     InvalidPayload,
     RedisUnavailable,
     UpstreamError,
@@ -125,6 +126,7 @@ class Fetcher:
             reply = await self._outbound.ask(want.caller.scope, call)
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:
+            failure.conceal(want.caller.token)
             await self._failed(want, failure)
             raise
         self._credentials.judged(want.caller, reply.status, sent_at)
@@ -156,10 +158,11 @@ class Fetcher:
 
     def _entry(self, want: Want, reply: Reply, judged: Judged, ticket: Ticket) -> Entry | None:
         jitter = self._clock.jitter()
+        token = want.caller.token
         match judged:
             case Training():
                 for drift in judged.drift:
-                    self._observer.drifted(drift.kind, drift.field)
+                    self._observer.drifted(drift.kind, drift.field.replace(token, REMOVED))
                 return admit(reply, judged, ticket, self._windows, jitter)
             case Gone():
                 return admit(reply, None, ticket, self._windows, jitter)

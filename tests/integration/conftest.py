@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
+import uvicorn
 
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that look around fifty times a second instead of ten: most tests stop three of
+    them, and each looks up only then, and once more to see its connections gone."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 5)
+
+    monkeypatch.setattr(
+        uvicorn.server, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep})
+    )
 
 
 @pytest.fixture

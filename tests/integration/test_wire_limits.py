@@ -18,7 +18,7 @@ LIMITS = {
     "limits__max_head": "4KiB",
     "limits__max_fields": "20",
     "limits__head_timeout": "1s",
-    "limits__idle_timeout": "2s",
+    "limits__idle_timeout": "1s",
     "limits__write_timeout": "2s",
     "limits__max_connections": "20",
     "server__max_body": "1KiB",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from gateway.core.entry import Key
@@ -13,6 +15,7 @@ from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training
 
+TELLING = ("payload_rejected", "upstream_failed", "drifted")
 ETAG = (b"etag", b'"v1"')
 MODIFIED = (b"last-modified", b"Tue, 14 Nov 2023 22:01:00 GMT")
 
@@ -59,6 +62,24 @@ async def test_a_token_is_not_shown(alone: Replica) -> None:
 
     assert "token-1" not in repr(alone.upstream.calls)
     assert "token-1" not in repr(Want(KEY, CALLER, Purpose.MISS))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "token-1", "updated_at": "2025-01-01T00:00:00Z"}',
+        b'{"id": "trn_1", "updated_at": "token-1"}',
+        b'{"id": "trn_1", "updated_at": "2025-01-01T00:00:00Z", "type": "token-1"}',
+    ],
+)
+async def test_a_token_that_comes_back_is_not_told(alone: Replica, body: bytes) -> None:
+    """An upstream may repeat what it was sent where its words go to the log."""
+    with suppress(InvalidPayload):
+        await fetch(alone, Reply(200, (), body))
+
+    told = [call for call in alone.observer.calls if call[0] in TELLING]
+    assert "[removed]" in str(told)
+    assert "token-1" not in str(told)
 
 
 async def test_freshness_counts_from_before_the_call(alone: Replica, clock: FakeClock) -> None:
