@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ PATIENT = {
     "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
     "GATEWAY_ADMIN__TOKEN": TOKEN,
 }
+_logger = logging.getLogger(__name__)
 _AT_ONCE = 50
 _OTHER_FILES = 500
 
@@ -64,6 +66,7 @@ async def refusals(url: str, count: int, seed: int) -> list[str]:
     for start in range(0, count, 500):
         batch = list(malformed(count, seed))[start : start + 500]
         await _all((lambda raw=raw: send(raw)) for raw in batch)  # type: ignore[misc]
+        _logger.info("%d of %d sent, %d not refused", start + len(batch), count, len(faults))
         if not await is_well(url):
             faults.append(f"a good request after number {start + len(batch)} was not answered")
     return faults
@@ -111,6 +114,7 @@ async def good_answers(url: str, asks: int) -> int:
             async with calling(url) as new:
                 answer = await (await new.send(TRAINING)).answer()
             answered += answer is not None and answer.status == 200
+    _logger.info("%d of %d good requests answered", answered, asks)
     return answered
 
 

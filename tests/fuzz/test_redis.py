@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
-from gateway.adapters.redis.wire import Names
+from gateway.adapters.redis.wire import FLOOR_LENGTH, Names
 from gateway.core.pacing import LONGEST_HOLD
+from gateway.core.status import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from tests.contract.worlds import count_granted
 from tests.doubles.clocks import RealClock
@@ -41,6 +42,15 @@ OTHER_TYPES: dict[str, Put] = {
     "stream": lambda client, name, value: client.xadd(name, {"a": value}),
 }
 SOUND = (FLOOR, FLOOR + LAST, EVENT, DOUBT, LEASE, ENVELOPE, GATE, STAMP, COUNT)
+# Of the right length, and still no floor: widths that make up for each other, half a digest, a
+# generation beyond any, letters of the wrong case.
+ALMOST = (
+    FLOOR[:15] + FLOOR[16:17] + b"0" + FLOOR[17:],
+    FLOOR[:38] + FLOOR[39:95] + b"0" + FLOOR[95:],
+    FLOOR[:70] + b"-" * 10 + FLOOR[80:],
+    FLOOR[:17] + b"9" * 20 + FLOOR[37:],
+    FLOOR[:16].upper() + FLOOR[16:],
+)
 texts = damaged(SOUND, (*DIGITS, b"trust"))
 Garbage = tuple[str | None, bytes]
 garbage = st.tuples(st.none() | st.none() | st.sampled_from(sorted(OTHER_TYPES)), texts)
@@ -87,6 +97,35 @@ async def store(connection: Connection) -> AsyncIterator[RedisStore]:
     )
     yield store
     await store.close()
+
+
+@pytest.mark.parametrize("floor", ALMOST)
+async def test_what_is_almost_a_floor_is_made_anew(
+    store: RedisStore, client: redis.Redis, floor: bytes
+) -> None:
+    """The scripts take for a floor what the reader takes for one, and nothing else."""
+    name = Names("gateway").floor(KEY)
+    client.set(name, floor)
+
+    ticket = await store.begin(KEY)
+
+    assert len(floor) == FLOOR_LENGTH
+    assert ticket.generation == 0
+    assert (await store.store(KEY, entry_of(ticket), 60.0)).verdict is StoreVerdict.FIRST
+
+
+async def test_an_event_behind_the_last_serial_is_not_lost(
+    store: RedisStore, client: redis.Redis
+) -> None:
+    """Where nines stand, one more would need another digit."""
+    name = Names("gateway").event(KEY.training_id)
+    client.set(name, b"9" * 16 + b" " + b"9" * 16 + EVENT[33:])
+    entry = entry_of(await store.begin(KEY))
+    await store.store(KEY, entry, 60.0)
+
+    await store.invalidate(KEY.training_id, None)
+
+    assert (await store.lookup(KEY)).entry is None
 
 
 @times(250)
