@@ -150,15 +150,13 @@ class Fetcher:
         return judge(reply, question, self._clock.now())
 
     async def _failed(self, want: Want, failure: UpstreamFailure) -> None:
-        if isinstance(failure, InvalidPayload | UpstreamError):
-            reason = rejection(failure)
-            if reason is not None:
-                self._observer.payload_rejected(reason, want.key.training_id, failure.what)
+        reason = rejection(failure) if isinstance(failure, InvalidPayload | UpstreamError) else None
+        if reason is not None:
+            self._observer.payload_rejected(reason, want.key.training_id, failure.what)
         await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
 
     def _entry(self, want: Want, reply: Reply, judged: Judged, ticket: Ticket) -> Entry | None:
-        jitter = self._clock.jitter()
-        token = want.caller.token
+        jitter, token = self._clock.jitter(), want.caller.token
         match judged:
             case Training():
                 for drift in judged.drift:
