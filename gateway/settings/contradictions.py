@@ -17,8 +17,8 @@ from gateway.settings.words import AccessMode
 Names = Collection[str]
 
 _CHOICE = (
-    '"clients" (callers present gateway keys), "open" (no caller check) '
-    'or "passthrough" (without upstream.token)'
+    '"open" (no caller check), or without upstream.token "clients" (callers present gateway keys) '
+    'or "passthrough" (callers bring their own)'
 )
 
 
@@ -68,6 +68,10 @@ def _has_an_idle_token(settings: Settings, given: Names) -> bool:
     return passthrough and settings.upstream.token is not None
 
 
+def _has_a_token_beside_the_tenants(settings: Settings, _given: Names) -> bool:
+    return settings.access.mode is AccessMode.CLIENTS and settings.upstream.token is not None
+
+
 def _lacks_clients(settings: Settings, _given: Names) -> bool:
     access = settings.access
     return access.mode is AccessMode.CLIENTS and access.clients_file is None
@@ -110,6 +114,8 @@ def _files(settings: Settings) -> Iterator[tuple[str, Path | None]]:
 
 def _is_readable(path: Path) -> bool:
     try:
+        if not path.is_file():  # to open a pipe would wait for its writer
+            return False
         with path.open("rb"):
             return True
     except OSError:
@@ -138,7 +144,16 @@ _RULES = (
         Fault(
             "upstream.token",
             'would never be used, since access.mode is "passthrough"',
-            'no token, or access.mode "clients" or "open"',
+            'no token, or access.mode "open"',
+        ),
+    ),
+    _Rule(
+        ("access.mode", "upstream.token"),
+        _has_a_token_beside_the_tenants,
+        Fault(
+            "upstream.token",
+            'would never be used, since access.mode is "clients"',
+            "no token: each tenant has its own in access.clients_file",
         ),
     ),
     _Rule(

@@ -98,7 +98,7 @@ class UpstreamSettings(Section):
 
     base_url: BaseUrl = Field(default="https://api.open.cx", description="the training API")
     token: Token = Field(
-        default=None, description="the gateway's own upstream token; never sent in mode passthrough"
+        default=None, description="the gateway's own upstream token, for access.mode open alone"
     )
     rate_limit: RateLimit = Field(
         default=Rate(100, 60.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,22 @@ def test_passthrough_would_never_use_a_token() -> None:
     (told,) = complaints(access__mode="passthrough", upstream__token="t")
 
     assert told.startswith("upstream.token: would never be used")
+
+
+def test_clients_would_never_use_a_token(file: str) -> None:
+    """Each tenant has its own, in the file."""
+    told = complaints(access__mode="clients", access__clients_file=file, upstream__token="t")
+
+    assert [line for line in told if line.startswith("upstream.token: would never be used")]
+
+
+def test_a_pipe_is_no_file_to_read_again(tmp_path: Path) -> None:
+    """The start would wait for somebody to write to it, and so would each look after that."""
+    os.mkfifo(tmp_path / "pipe")
+
+    told = complaints(access__mode="clients", access__clients_file=str(tmp_path / "pipe"))
+
+    assert any(line.startswith("access.clients_file: names no readable file") for line in told)
 
 
 def test_open_needs_the_token() -> None:
