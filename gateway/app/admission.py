@@ -19,7 +19,9 @@ from gateway.core.rates import OwnRates
 from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,
+    ClientsFile,
     ClientsGiven,
+    Look,
     RateScope,
     Secret,
     Settings,
@@ -78,14 +80,9 @@ def _text(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal()
 
 
-Look = ClientsGiven | SettingsFault
-
-
 class ClientsWatch:
     """Takes the clients file again when it changes; a faulty one changes nothing but `reloaded`.
 
-    It is read whole at every look: that needs nothing of the file system, so it works with
-    the links that Kubernetes swaps, on network drives, and sees a token's own file change.
     What two looks in a row find is taken, so that a file half written is not.
     """
 
@@ -106,9 +103,10 @@ class ClientsWatch:
         path = _clients_file(self._settings)
         if path is None:
             return
+        file = ClientsFile(path, self._settings.upstream.rate_limit)
         while True:
             # In a thread, for a long file takes its time to parse.
-            self.judge(await asyncio.to_thread(self._look, path))
+            self.judge(await asyncio.to_thread(file.look))
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: Look) -> None:
@@ -136,9 +134,3 @@ class ClientsWatch:
         self._admission.reloaded = True
         self._telemetry.clients_known([client.name for client in given.clients])
         self._telemetry.clients_reloaded(len(given.tenants), len(given.clients))
-
-    def _look(self, path: Path) -> Look:
-        try:
-            return read_clients(path, self._settings.upstream.rate_limit)
-        except SettingsFault as fault:
-            return fault

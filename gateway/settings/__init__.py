@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gateway.core.rates import Rate
 from gateway.settings.clients import ClientsGiven, read_clients
+from gateway.settings.clients_file import ClientsFile, Look
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import Printable
 from gateway.settings.limits import LimitsSettings
@@ -45,6 +46,7 @@ __all__ = [
     "AccessSettings",
     "AdminSettings",
     "ClientDirectives",
+    "ClientsFile",
     "ClientsGiven",
     "Fault",
     "FreshnessSettings",
@@ -54,6 +56,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "LogSettings",
+    "Look",
     "NoStore",
     "Printable",
     "Rate",

@@ -49,8 +49,18 @@ def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
 
     Raises SettingsFault with all that is wrong, each with its place in the file.
     """
-    tables = _tables(path)
-    reading = _Reading(usual)
+    return parse_clients(text_of(path), usual, read_secret)
+
+
+def parse_clients(
+    text: str, usual: Rate | None, secret_of: Callable[[str, object], str]
+) -> ClientsGiven:
+    """Take the file's text for what it says; `secret_of` reads as `read_secret` does.
+
+    Raises SettingsFault as `read_clients` does.
+    """
+    tables = _tables(text)
+    reading = _Reading(usual, secret_of)
     tenants = [reading.tenant(place, table) for place, table in reading.rows(tables, "tenants")]
     clients = [reading.client(place, table) for place, table in reading.rows(tables, "clients")]
     for name in tables.keys() - {"tenants", "clients"}:
@@ -61,24 +71,39 @@ def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
     return ClientsGiven(_all(tenants), _all(clients))
 
 
-def _tables(path: Path) -> Table:
+def text_of(path: Path) -> str:
+    """What stands in the file; raises SettingsFault where it cannot be read."""
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
+            raise _no_clients("names no file")
         with path.open(encoding="utf-8") as file:
             text = file.read(_LARGEST + 1)
         if len(text) <= _LARGEST:
-            return tomllib.loads(text)
+            return text
         problem = "names a file that is too large"
     except UnicodeDecodeError:
         problem = "names a file that is not UTF-8"
+    except (OSError, ValueError) as error:
+        problem = f"names a file that cannot be read: {reason(error)}"
+    raise _no_clients(problem)
+
+
+def _tables(text: str) -> Table:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # Its message may quote what stands there.
         place = _PLACE.search(str(error))
         problem = f"names a file that is not TOML {place[0] if place else ''}".rstrip()
+    except ValueError:
+        problem = "names a file with a number that is too long"
     except RecursionError:
         problem = "names a file that is nested too deeply"
-    except (OSError, ValueError) as error:
-        problem = f"names a file that cannot be read: {reason(error)}"
-    raise SettingsFault((Fault(_SETTING, problem, "a readable TOML file of clients"),))
+    raise _no_clients(problem)
+
+
+def _no_clients(problem: str) -> SettingsFault:
+    return SettingsFault((Fault(_SETTING, problem, "a readable TOML file of clients"),))
 
 
 @dataclass(slots=True)
@@ -86,6 +111,7 @@ class _Reading:
     """One reading of the file: what was met so far, and what was wrong with it."""
 
     usual: Rate | None
+    secret_of: Callable[[str, object], str]
     faults: list[Fault] = field(default_factory=list)
     names: dict[str, set[str]] = field(default_factory=lambda: {"tenants": set(), "clients": set()})
     wanted: list[tuple[str, str]] = field(default_factory=list)
@@ -155,7 +181,7 @@ class _Reading:
             return None
         where = f"{place}.upstream_token" if path is None else f"{place}.upstream_token_file"
         try:
-            text = token if path is None else read_secret(where, path)
+            text = token if path is None else self.secret_of(where, path)
         except Unreadable as unreadable:
             self.refuse(where, unreadable.fault.problem, unreadable.fault.wanted)
             return None

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.app.admission import Admission, ClientsWatch, Look, admission_of
+from gateway.app.admission import Admission, ClientsWatch, admission_of
 from gateway.core.clients import digest_of
 from gateway.core.errors import AccessRefused
 from gateway.core.rates import Rate
-from gateway.settings import Settings, SettingsFault, load, read_clients
+from gateway.settings import Look, Settings, SettingsFault, load, read_clients
 from tests.doubles.clock import FakeClock
 from tests.unit.adapters.telemetry.stand_ins import ListLog, samples
 
