@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from gateway.core.errors import (
+    AccessRefused,
     BudgetExhausted,
     CallWithheld,
     CircuitOpen,
@@ -24,7 +25,9 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionDoubted,
 )
-from gateway.core.status import EndingKind, FailureReason, InvalidReason
+from gateway.core.status import AccessRefusal, EndingKind, FailureReason, InvalidReason
+
+Failed = UpstreamFailure | CallWithheld | AccessRefused
 
 _LONGEST: Final = 200
 
@@ -42,6 +45,7 @@ class Fault(StrEnum):
     BUDGET_EXHAUSTED = "budget-exhausted"
     CIRCUIT_OPEN = "circuit-open"
     GATE_CLOSED = "gate-closed"
+    TURNED_AWAY = "turned-away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Ending:
     retry_after: float | None = None
     sent: bool = True
 
-    def error(self) -> UpstreamFailure | CallWithheld | None:
+    def error(self) -> Failed | None:
         """The leader's failure as an error of the follower's own; None where it had none."""
         wait = self.retry_after or 1.0
         match self.fault:
@@ -72,6 +76,9 @@ class Ending:
                 return CircuitOpen(self.what, retry_after=wait)
             case Fault.GATE_CLOSED:
                 return GateClosed(self.what, retry_after=wait)
+            case Fault.TURNED_AWAY:
+                # Who follows presents the same credential: the key is of its partition.
+                return AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             case _:
                 return self._failure(self.fault)
 
@@ -91,7 +98,9 @@ class Ending:
             case Fault.ERROR | Fault.DOUBTED:
                 kind = UpstreamError if fault is Fault.ERROR else VersionDoubted
                 return kind(self.what, self.reason, status=status, retry_after=self.retry_after)
-            case Fault.BUDGET_EXHAUSTED | Fault.CIRCUIT_OPEN | Fault.GATE_CLOSED:
+            case (
+                Fault.BUDGET_EXHAUSTED | Fault.CIRCUIT_OPEN | Fault.GATE_CLOSED | Fault.TURNED_AWAY
+            ):
                 raise AssertionError("what was withheld is no failure of the upstream")
             case _:
                 assert_never(fault)
@@ -106,6 +115,8 @@ def ending_of(error: Exception) -> Ending:
     if isinstance(error, CallWithheld):
         wait = error.retry_after
         return Ending(EndingKind.GAVE_UP, fault, error.what[:_LONGEST], retry_after=wait)
+    if isinstance(error, AccessRefused):
+        return Ending(EndingKind.GAVE_UP, fault)
     if not isinstance(error, UpstreamFailure):
         return Ending(EndingKind.TRANSIENT)
     invalid = error.invalid if isinstance(error, InvalidPayload) else InvalidReason.NOT_JSON
@@ -140,4 +151,5 @@ _FAULTS: Final = (
     (BudgetExhausted, Fault.BUDGET_EXHAUSTED),
     (CircuitOpen, Fault.CIRCUIT_OPEN),
     (GateClosed, Fault.GATE_CLOSED),
+    (AccessRefused, Fault.TURNED_AWAY),
 )

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.ending import Ending, ending_of
+from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.entry import Key
-from gateway.core.errors import CallWithheld, RedisUnavailable, UpstreamFailure, UpstreamTimeout
+from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
 from gateway.flow.fetch import Fetcher, Filled, Passed, Want, fruitless
 from gateway.flow.singleflight import Course
@@ -62,7 +62,7 @@ class Collapsing:
         self.waiters = 0
 
     async def fill(self, want: Want, flight: Course) -> Landed:
-        """Have it fetched, here or elsewhere; raises UpstreamFailure, CallWithheld.
+        """Have it fetched, here or elsewhere; raises UpstreamFailure, CallWithheld, AccessRefused.
 
         One deadline holds for the whole: following, leading after that, or asking alone.
         """
@@ -181,7 +181,7 @@ def _known(want: Want) -> float:
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
-def _failure(ending: Ending, want: Want) -> UpstreamFailure | CallWithheld | None:
+def _failure(ending: Ending, want: Want) -> Failed | None:
     """What a follower raises after that ending, unless another election helps.
 
     Where each is to ask for itself, there is one if what is held may as well stand in.

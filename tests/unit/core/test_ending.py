@@ -2,25 +2,25 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.ending import Ending, Fault, ending_of
+from gateway.core.ending import Ending, Failed, Fault, ending_of
 from gateway.core.errors import (
+    AccessRefused,
     BudgetExhausted,
     CallWithheld,
     CircuitOpen,
     GateClosed,
     InvalidPayload,
     UpstreamError,
-    UpstreamFailure,
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamTimeout,
     UpstreamUnreachable,
     VersionDoubted,
 )
-from gateway.core.status import EndingKind, FailureReason, InvalidReason
+from gateway.core.status import AccessRefusal, EndingKind, FailureReason, InvalidReason
 
 SAID = ("what", "reason", "status", "retry_after", "sent", "invalid")
-ERRORS: list[UpstreamFailure | CallWithheld] = [
+ERRORS: list[Failed] = [
     UpstreamUnreachable("refused", FailureReason.CONNECT, sent=False),
     UpstreamUnreachable("reset", FailureReason.PROTOCOL, sent=True),
     UpstreamTimeout("late", FailureReason.READ_TIMEOUT, sent=True),
@@ -36,6 +36,7 @@ ERRORS: list[UpstreamFailure | CallWithheld] = [
     CircuitOpen("open", retry_after=0.25),
     GateClosed("closed", retry_after=4.0),
     VersionDoubted("older", FailureReason.PROTOCOL, status=200),
+    AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED),
 ]
 
 
@@ -45,7 +46,7 @@ def said(error: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: f"{type(error).__name__}")
-def test_an_error_comes_back_as_it_was(error: UpstreamFailure | CallWithheld) -> None:
+def test_an_error_comes_back_as_it_was(error: Failed) -> None:
     """Its class and all that it said, in another object."""
     again = ending_of(error).error()
 

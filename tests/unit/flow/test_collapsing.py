@@ -4,8 +4,15 @@ import asyncio
 
 import pytest
 
+from gateway.core.ending import Ending, Fault
 from gateway.core.entry import Key
-from gateway.core.errors import ShuttingDown, UpstreamTimeout, UpstreamUnreachable, VersionDoubted
+from gateway.core.errors import (
+    AccessRefused,
+    ShuttingDown,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+    VersionDoubted,
+)
 from gateway.core.headers import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import (
@@ -299,6 +306,21 @@ async def test_how_a_fetch_ended_is_left_for_followers(
     await asyncio.gather(*await asking(replica), return_exceptions=True)
 
     assert town.ending() is kind
+
+
+async def test_a_remembered_401_is_the_same_for_all_who_follow(town: Town) -> None:
+    """They present the same credential: no other leader is elected to find that out."""
+    replica = town.replica()
+    replica.upstream.then(says(401))
+    await replica.get()
+
+    with pytest.raises(AccessRefused):
+        await replica.get()
+
+    record = town.board.record(KEY)
+    assert record is not None
+    assert record.ending == Ending(EndingKind.GAVE_UP, Fault.TURNED_AWAY)
+    assert replica.upstream.count == 1
 
 
 async def test_a_fetch_that_was_overtaken_is_too_old(town: Town) -> None:

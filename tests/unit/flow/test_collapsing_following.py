@@ -7,17 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.ending import Ending, ending_of
+from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.errors import (
+    AccessRefused,
     BudgetExhausted,
-    CallWithheld,
     CircuitOpen,
     GateClosed,
-    GatewayError,
     InvalidPayload,
     RedisUnavailable,
     UpstreamError,
-    UpstreamFailure,
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamTimeout,
@@ -26,6 +24,7 @@ from gateway.core.errors import (
 )
 from gateway.core.instant import Instant
 from gateway.core.status import (
+    AccessRefusal,
     EndingKind,
     FailureReason,
     InvalidReason,
@@ -47,7 +46,7 @@ from tests.unit.flow.leases import (
 )
 
 BROKEN = UpstreamUnreachable("reset", FailureReason.PROTOCOL, sent=True)
-FOR_ALL: list[UpstreamFailure | CallWithheld] = [
+FOR_ALL: list[Failed] = [
     UpstreamTimeout("late", FailureReason.READ_TIMEOUT, sent=True),
     UpstreamError("503", FailureReason.STATUS_5XX, status=503, retry_after=7.0),
     UpstreamRateLimited("429", retry_after=30.0),
@@ -56,6 +55,7 @@ FOR_ALL: list[UpstreamFailure | CallWithheld] = [
     BudgetExhausted("spent", retry_after=4.0),
     CircuitOpen("open", retry_after=4.0),
     GateClosed("closed", retry_after=4.0),
+    AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED),
 ]
 
 
@@ -165,10 +165,9 @@ async def test_twice_without_a_word_each_asks_alone(town: Town, replica: Replica
 
 @pytest.mark.parametrize("error", FOR_ALL, ids=lambda error: type(error).__name__)
 async def test_what_fails_for_all_is_not_tried_again(
-    town: Town, replica: Replica, error: GatewayError
+    town: Town, replica: Replica, error: Failed
 ) -> None:
     """The same error, with all that it said."""
-    assert isinstance(error, UpstreamFailure | CallWithheld)
     leader = await leader_of(town)
     waiting = await asking(replica, 3)
 
