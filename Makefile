@@ -32,9 +32,6 @@ lint: setup ## format, lint and types alone
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 
-drills: setup ## the long failure drills
-	$(BIN)/python -m pytest tests/drills
-
 bench: setup ## what a hit costs beside nginx and Varnish: a table, a plot, figures in build/bench
 	$(BIN)/python -m tests.bench
 

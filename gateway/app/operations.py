@@ -17,9 +17,11 @@ from gateway.settings import Printable, Settings, effective
 
 Words = dict[str, object]
 
+# Enough to choose from; where each credential has its own, there can be thousands.
+_NAMED = 20
 _NOT_HERE = (
-    "on the first request: this replica holds it for nobody (each credential has its own "
-    "partition; with ?partition= Redis is asked too)"
+    "on the first request: this replica holds it for nobody (each credential or tenant has its "
+    "own partition; with ?partition= Redis is asked too)"
 )
 
 
@@ -107,10 +109,15 @@ class Operations:
         """What each tier holds of a training; raises BadRequest where the partition is open."""
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
-            raise BadRequest(f"several partitions hold it, add ?partition= with one of {held_in}")
-        chosen = partition or (held_in[0] if held_in else self._only_partition())
+            raise BadRequest(
+                f"several partitions hold it, add ?partition= with one of {self._named(held_in)}"
+            )
+        known = self._house.admission.callers.access.partitions()
+        only = next(iter(known.values())) if len(known) == 1 else None
+        chosen = partition or (held_in[0] if held_in else only)
         if chosen is None:
-            return {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
+            nobodys: Words = {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
+            return nobodys | ({"partitions": dict(known)} if known else {})
         words = await self._house.explainer.explain(Key(chosen, training_id))
         budgets = {tenant: asdict(view) for tenant, view in self._budgets().items()}
         return words | self._whose(chosen) | {"budgets": budgets}
@@ -125,10 +132,14 @@ class Operations:
         """Make everything (of a partition) invalid everywhere; raises RedisUnavailable."""
         return await self._house.invalidation.purge(partition, soft=soft)
 
-    def _only_partition(self) -> str | None:
-        """The partition of everybody, where there is one."""
-        partitions = list(self._house.admission.callers.access.partitions().values())
-        return partitions[0] if len(partitions) == 1 else None
+    def _named(self, partitions: list[str]) -> str:
+        """Those in a list that one can read, with their tenants where these are known."""
+        named = []
+        for each in partitions[:_NAMED]:
+            tenant = self._whose(each).get("tenant")
+            named.append(each if tenant is None else f"{each} ({tenant})")
+        more = len(partitions) - _NAMED
+        return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def _whose(self, partition: str) -> Words:
         """The tenant, and under which names its callers are counted; nothing for who is unknown."""

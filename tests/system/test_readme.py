@@ -174,6 +174,7 @@ def test_make_run_is_the_demo() -> None:
     )
 
     assert done.stdout.splitlines()[-1] == ".venv/bin/gateway demo"
+    assert done.stderr == ""  # such as of a recipe that stands there twice
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
