@@ -15,7 +15,7 @@ import pytest
 
 from gateway.app import compose as gateway_app
 from gateway.app.clock import SystemClock
-from tests.integration.gateways import Planes, gateway, until
+from tests.integration.gateways import Planes, apart, gateway, until
 
 UNLIMITED = {"upstream__rate_limit": "unlimited"}
 
@@ -93,10 +93,14 @@ class Watch:
         assert not self.wrong, "\n".join(self.wrong)
 
     async def _read(self, number: int) -> None:
+        async with apart(self._all[number]) as own:
+            await self._read_on(number, own)
+
+    async def _read_on(self, number: int, planes: Planes) -> None:
         seen = 0
         while True:
             floor = self.floor
-            answer = await self._all[number].get(self._id)
+            answer = await planes.get(self._id)
             self.answers += 1
             if answer.status_code != 200:
                 self.wrong.append(f"replica {number}: {answer.status_code} {answer.text}")

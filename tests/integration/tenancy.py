@@ -10,13 +10,14 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import AsyncExitStack
 from random import Random
 
 import httpx
 
 from gateway.simulator import SimulatorClient
 from tests.integration.client_files import ClientsFile, bearer
-from tests.integration.gateways import Planes
+from tests.integration.gateways import Planes, apart
 
 ORGANISATIONS = ("acme", "globex", "initech")
 IDS = tuple(f"trn_{number:06d}" for number in range(1, 9))
@@ -89,14 +90,19 @@ class Campaign(ABC):
             del self.ended[next(iter(self.ended))]
 
     async def _read_on(self) -> None:
+        async with AsyncExitStack() as stack:
+            own = [await stack.enter_async_context(apart(each)) for each in self.replicas]
+            await self._read_all(own)
+
+    async def _read_all(self, replicas: list[Planes]) -> None:
         while self._left > 0 or (self._most > 0 and not self.was_worth_it):
             self._left -= 1
             self._most -= 1
             keys = list(self.ended if self.ended and self.random.random() < 0.3 else self.good)
-            await self._read(self.random.choice(keys))
+            await self._read(self.random.choice(replicas), self.random.choice(keys))
 
-    async def _read(self, key: str) -> None:
-        training_id, planes = self.random.choice(IDS), self.random.choice(self.replicas)
+    async def _read(self, planes: Planes, key: str) -> None:
+        training_id = self.random.choice(IDS)
         was_good = key in self.good
         owner = self.good[key] if was_good else self.ended[key][0]
         began = time.monotonic()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from gateway.simulator import RunningSimulator
-from tests.integration.gateways import Planes, gateway, until
+from tests.integration.gateways import Planes, apart, gateway, until
 from tests.servers import RedisServer
 
 IDS = [f"trn_{number:06d}" for number in range(1, 51)]
@@ -48,12 +48,13 @@ async def read_for(seconds: float, planes: Planes) -> int:
 
     async def read(ids: list[str]) -> None:
         nonlocal answers
-        for training_id in itertools.cycle(ids):
-            answer = await planes.get(training_id)
-            assert answer.status_code == 200
-            answers += 1
-            if loop.time() > end:
-                return
+        async with apart(planes) as own:
+            for training_id in itertools.cycle(ids):
+                answer = await own.get(training_id)
+                assert answer.status_code == 200
+                answers += 1
+                if loop.time() > end:
+                    return
 
     await asyncio.gather(*(read(IDS[start:] + IDS[:start]) for start in (0, 12, 25, 37)))
     return answers

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import Planes, gateway, until
+from tests.integration.gateways import Planes, apart, gateway, until
 from tests.redis_servers import Watched, watched
 
 IDS = [f"trn_{number:06d}" for number in range(1, 11)]
@@ -44,6 +44,10 @@ class Seen:
 
     async def read(self, planes: Planes) -> None:
         """Read one training after the other until cancelled."""
+        async with apart(planes) as own:
+            await self._read_on(own)
+
+    async def _read_on(self, planes: Planes) -> None:
         versions: dict[str, str] = {}
         for training_id in itertools.cycle(IDS):
             answer = await planes.get(training_id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import Planes, gateway, until
+from tests.integration.gateways import Planes, apart, gateway, until
 from tests.servers import RedisServer
 
 IDS = [f"trn_{number:06d}" for number in range(1, 21)]
@@ -31,12 +31,13 @@ class Traffic:
 
     async def read(self, planes: Planes) -> None:
         """Read one training after the other until cancelled."""
-        for training_id in itertools.cycle(IDS):
-            answer = await planes.get(training_id)
-            self.answers += 1
-            if answer.status_code != 200:
-                self.failed.append(answer)
-            await asyncio.sleep(0.005)
+        async with apart(planes) as own:
+            for training_id in itertools.cycle(IDS):
+                answer = await own.get(training_id)
+                self.answers += 1
+                if answer.status_code != 200:
+                    self.failed.append(answer)
+                await asyncio.sleep(0.005)
 
     async def goes_on(self) -> None:
         """Return once another hundred answers have come."""
