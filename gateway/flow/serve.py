@@ -119,19 +119,24 @@ class Serving:
         unasked = seen is not None and not seen.below_floor and self._may_rescue(seen)
         if failure is not None and seen is not None and unasked:
             return _stored(seen, failure.outcome, failure.detail)
-        flight = self.fills.under_way(ask.key)
-        collapsed = flight is not None
-        if flight is None:
-            purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
-            flight = self._start(ask, seen, purpose)
+        collapsed = self.fills.under_way(ask.key) is not None
+        flight = self._flight(ask, seen)
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
+            if collapsed and flight.is_current and _is_outdated(landed):
+                # Redis knew better than this replica: who joined may have asked after that.
+                landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
         except (UpstreamFailure, CallWithheld) as error:
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
             return _stored(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self._landed(ask, seen, landed, collapsed=collapsed)
+
+    def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
+        """The one under way, else another one."""
+        purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
+        return self.fills.under_way(ask.key) or self._start(ask, seen, purpose)
 
     def _start(self, ask: Ask, seen: Seen | None, purpose: Purpose) -> Flight[Landed]:
         held = None if seen is None else seen.held
@@ -144,7 +149,10 @@ class Serving:
         except Exception as error:
             self._failed(want, error)
             raise
-        self.lookups.forget(want.key)  # what one under way brings is older than this
+        if isinstance(filled, Passed) or (isinstance(filled, Filled) and filled.verdict is None):
+            self.lookups.forget(want.key)  # one under way may bring back what this dropped
+        else:
+            self.lookups.retire(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
         vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
@@ -229,6 +237,10 @@ class Serving:
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
+
+
+def _is_outdated(landed: Landed) -> bool:
+    return isinstance(landed, Filled) and landed.verdict is StoreVerdict.INVALIDATED
 
 
 def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:

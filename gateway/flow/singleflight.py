@@ -88,9 +88,13 @@ class Flights(Generic[Name, Result]):
         for name in [name for name in self._current if matches(name)]:
             self.forget(name)
 
-    def retire(self) -> None:
-        """Let nobody join what is under way; what it brings may be kept where it still holds."""
-        self._current.clear()
+    def retire(self, name: Name | None = None) -> None:
+        """Let nobody join what is under way (for that name, where given); what it brings may be
+        kept where it still holds."""
+        if name is None:
+            self._current.clear()
+        else:
+            self._current.pop(name, None)
 
     async def land(self, patience: float) -> None:
         """Wait so many seconds for all flights, then cancel those left."""

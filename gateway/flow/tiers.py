@@ -81,7 +81,7 @@ class Tiers:
         if self._is_struck(local, found):
             self._local.drop(key)
             local, held = None, None
-        if local is not None and theirs is not None and overrules(local, theirs):
+        if local is not None and theirs is not None and _is_passed(theirs, local):
             theirs = None
         candidate = reconcile(local, theirs, found.floor)
         if candidate is None:
@@ -119,7 +119,7 @@ class Tiers:
             return Stored(StoreVerdict.INVALIDATED, None)
         stored = await self._offer(key, held)
         if stored.verdict.is_refusal:
-            self.doubt(key)
+            self._refused(key, held, stored, flight)
             return stored
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
@@ -128,6 +128,16 @@ class Tiers:
         if not self._holds_later(key, held.entry) and flight.is_current:
             self._local.put(key, held)
         return stored
+
+    def _refused(self, key: Key, held: Held, stored: Stored, flight: Course) -> None:
+        """Doubt what is held. Where Redis refused for having lost what it knew, the answer is
+        given and nobody else remembers its version: L1 does, as one to ask Redis about."""
+        is_lost = stored.floor is None or stored.floor.epoch != held.entry.epoch
+        if stored.verdict is StoreVerdict.INVALIDATED and is_lost and flight.is_current:
+            known = self._local.peek(key)
+            if known is None or held.entry.supersedes(known.entry):
+                self._local.put(key, held)
+        self.doubt(key)
 
     def _holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a look-up promoted something later while this was on its way to Redis; of
@@ -200,3 +210,10 @@ class Tiers:
     def render(self, entry: Entry, checked_at: float) -> Held:
         """The entry with its head made, once for all answers that it will give."""
         return Held(entry, stored_fields(entry, vary=self._vary), etag_of(entry), checked_at)
+
+
+def _is_passed(other: Entry, local: Entry) -> bool:
+    """Whether L1's is the later one, and the floor read with the other cannot tell."""
+    if other.epoch == local.epoch:
+        return other.generation < local.generation
+    return overrules(local, other)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.doubles.proxy import LateAnswers
 from tests.integration.replicas import Watch, replicas
 from tests.servers import RedisServer
 
 ONE = "trn_000001"
-SETTINGS = {"freshness__lifetime": "300ms", "l1__lifetime": "100ms"}
+# Nearly every read finds its entry stale or unconfirmed, so that each flush meets fetches of every
+# age, some of which bring the version before and some the one after.
+SETTINGS = {"freshness__lifetime": "60ms", "l1__lifetime": "50ms"}
 
 
 async def flush_under_load(
     upstream: RunningSimulator, control: SimulatorClient, server: RedisServer, flushes: int
 ) -> int:
     """No failed answer, and no caller of one replica sees a version go back; how many answers."""
+    chance = random.Random(flushes)
     async with (
-        replicas(upstream.base_url, [server.url] * 3, **SETTINGS) as all_planes,
+        LateAnswers(upstream.base_url, longest=0.25) as late,
+        replicas(late.url, [server.url] * 3, **SETTINGS) as all_planes,
         Watch(all_planes, ONE, pause=0.02).open() as watch,
     ):
         for number in range(1, flushes + 1):
             await control.edit(ONE, f"{number}")
-            await asyncio.sleep(0.13 + 0.07 * (number % 4))
+            await asyncio.sleep(0.13 * chance.random())
             server.flush()
-            await asyncio.sleep(0.05 * (number % 3))
+            await asyncio.sleep(0.08 * chance.random())
         return watch.answers
