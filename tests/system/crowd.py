@@ -1,35 +1,84 @@
-"""Many callers for one cold training, spread over three gateways, processes of their own."""
+"""Many callers for one cold training, spread over three gateways, processes of their own.
+
+The client costs as little as it can, so that what it measures is the gateways: connections that
+are open before anybody asks, requests made in advance, answers that are only counted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from gateway.simulator import SimulatorClient
-from tests.integration.gateways import until
-from tests.system.commands import CALLER, Gateway, address, simulator
+from gateway.simulator.faults import FaultMode
+from tests.integration.gateways import TOKEN, until
+from tests.system.commands import Gateway, address, simulator
 
 ONE = "trn_000001"
-CALL = 2.0
+CALL = 0.5
+REQUEST = (
+    f"GET /training/{ONE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+)
+PATIENCE = 60.0
+
+
+class Caller(asyncio.Protocol):
+    """One connection; `answered` brings the status (0: it was closed), and when it was read."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self.answered: asyncio.Future[tuple[int, float]] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self) -> asyncio.Future[tuple[int, float]]:
+        """Send the request; one at a time."""
+        assert self._transport is not None
+        self._data = b""
+        self.answered = asyncio.get_running_loop().create_future()
+        self._transport.write(REQUEST)
+        return self.answered
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, end, body = self._data.partition(b"\r\n\r\n")
+        if end and len(body) >= _length(head):
+            self._tell(int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tell(0)
+
+    def _tell(self, status: int) -> None:
+        if self.answered is not None and not self.answered.done():
+            self.answered.set_result((status, time.monotonic()))
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _length(head: bytes) -> int:
+    _, _, rest = head.lower().partition(b"\r\ncontent-length:")
+    return int(rest.partition(b"\r\n")[0])
 
 
 @dataclass
 class Crowd:
-    """What the callers of each gateway got: the status, and when, in seconds since the first."""
+    """What became of them: the statuses for each gateway, and seconds until the last answer."""
 
-    answers: list[list[tuple[int, float]]] = field(default_factory=lambda: [[], [], []])
+    statuses: list[set[int]] = field(default_factory=list)
+    slowest: float = 0.0
     calls: int = 0
-
-    @property
-    def slowest(self) -> float:
-        """Seconds until the last of all was answered."""
-        return max(seconds for answers in self.answers for _, seconds in answers)
+    hits: float = 0.0
 
 
 @contextmanager
@@ -49,36 +98,66 @@ def three_gateways(folder: Path, redis: str) -> Iterator[tuple[str, list[Gateway
         yield upstream, gateways
 
 
-async def gather(upstream: str, gateways: list[Gateway], callers: int, *, kill: bool) -> Crowd:
-    """Let so many ask at once; with `kill` the gateway that calls upstream dies in mid-call."""
+@asynccontextmanager
+async def connected(gateways: list[Gateway], callers: int) -> AsyncIterator[list[list[Caller]]]:
+    """So many callers, a list for each gateway."""
+    loop = asyncio.get_running_loop()
+    groups: list[list[Caller]] = [[] for _ in gateways]
+    try:
+        for number in range(callers):
+            where = urlsplit(gateways[number % 3].data)
+            _, caller = await loop.create_connection(Caller, where.hostname, where.port)
+            groups[number % 3].append(caller)
+        yield groups
+    finally:
+        for group in groups:
+            for caller in group:
+                caller.close()
+
+
+async def gather(upstream: str, gateways: list[Gateway], callers: int) -> Crowd:
+    """Let so many ask at once for what nobody holds, and all once more for what all hold."""
     crowd = Crowd()
-    limits = httpx.Limits(max_connections=None)
-    async with (
-        SimulatorClient(upstream) as control,
-        httpx.AsyncClient(headers=CALLER, trust_env=False, timeout=60, limits=limits) as client,
-    ):
+    async with SimulatorClient(upstream) as control, connected(gateways, callers) as groups:
         await control.latency(CALL)
-        began = time.monotonic()
-
-        async def ask(number: int) -> None:
-            try:
-                answer = await client.get(f"{gateways[number].data}/training/{ONE}")
-                status = answer.status_code
-            except httpx.TransportError:
-                status = 0
-            crowd.answers[number].append((status, time.monotonic() - began))
-
-        first = asyncio.create_task(ask(0))
-
-        async def is_called() -> bool:
-            return (await control.stats()).by_id.get(ONE, 0) == 1
-
-        if kill:
-            await until(is_called)
-        others = [asyncio.create_task(ask(number % 3)) for number in range(1, callers)]
-        if kill:
-            await asyncio.sleep(CALL / 2)
-            gateways[0].process.kill()
-        await asyncio.gather(first, *others)
-        crowd.calls = (await control.stats()).by_id[ONE]
+        crowd.slowest = await _ask_all(groups, crowd)
+        crowd.calls = await _calls(control)
+        crowd.hits = await _ask_all(groups, Crowd())
+        assert await _calls(control) == crowd.calls
     return crowd
+
+
+async def gather_and_kill(upstream: str, gateways: list[Gateway], callers: int) -> Crowd:
+    """The gateway that calls upstream dies in mid-call; `slowest` counts from its death."""
+    crowd = Crowd()
+    async with SimulatorClient(upstream) as control, connected(gateways, callers) as groups:
+        await control.fault(FaultMode.HELD)
+        groups[0][0].ask()
+        await until(lambda: _is_called(control))
+        asked = asyncio.create_task(_ask_all([groups[0][1:], *groups[1:]], crowd))
+        await asyncio.sleep(CALL)
+        died = time.monotonic()
+        gateways[0].process.kill()
+        await control.clear_faults()
+        await asked
+        crowd.slowest = time.monotonic() - died
+        crowd.calls = await _calls(control)
+    return crowd
+
+
+async def _ask_all(groups: list[list[Caller]], crowd: Crowd) -> float:
+    """Seconds until the last of all was answered."""
+    began = time.monotonic()
+    answers = [[caller.ask() for caller in group] for group in groups]
+    async with asyncio.timeout(PATIENCE):
+        told = [await asyncio.gather(*group) for group in answers]
+    crowd.statuses = [{status for status, _ in group} for group in told]
+    return max(at for group in told for _, at in group) - began
+
+
+async def _calls(control: SimulatorClient) -> int:
+    return (await control.stats()).by_id.get(ONE, 0)
+
+
+async def _is_called(control: SimulatorClient) -> bool:
+    return await _calls(control) == 1
