@@ -51,6 +51,7 @@ class Flights(Generic[Name, Result]):
 
     def __init__(self) -> None:
         self._current: dict[Name, Flight[Result]] = {}
+        self._flying: dict[Name, list[Flight[Result]]] = {}  # those that nobody joins as well
         self._owned: set[asyncio.Task[Result]] = set()
         self.waiters = 0
 
@@ -64,6 +65,7 @@ class Flights(Generic[Name, Result]):
         """Start the work in a task of its own; the name must have no flight."""
         flight: Flight[Result] = Flight()
         self._current[name] = flight
+        self._flying.setdefault(name, []).append(flight)
         flight._task = asyncio.create_task(self._fly(name, flight, make))
         self._owned.add(flight._task)
         flight._task.add_done_callback(self._landed)
@@ -78,14 +80,14 @@ class Flights(Generic[Name, Result]):
             self.waiters -= 1
 
     def forget(self, name: Name) -> None:
-        """What the flight brings is outdated already: let nobody join, nothing be kept."""
-        flight = self._current.pop(name, None)
-        if flight is not None:
+        """What flights of that name bring is outdated already: let nobody join, nothing be kept."""
+        self._current.pop(name, None)
+        for flight in self._flying.get(name, ()):
             flight.is_current = False
 
     def forget_where(self, matches: Callable[[Name], bool]) -> None:
         """Forget each flight whose name matches."""
-        for name in [name for name in self._current if matches(name)]:
+        for name in [name for name in self._flying if matches(name)]:
             self.forget(name)
 
     def retire(self, name: Name | None = None) -> None:
@@ -115,6 +117,9 @@ class Flights(Generic[Name, Result]):
         finally:
             if self._current.get(name) is flight:
                 del self._current[name]
+            self._flying[name].remove(flight)
+            if not self._flying[name]:
+                del self._flying[name]
 
     def _landed(self, task: asyncio.Task[Result]) -> None:
         self._owned.discard(task)

@@ -175,6 +175,24 @@ async def test_flights_are_forgotten_by_name(flights: Flights[str, str], work: W
     await flights.land(5.0)
 
 
+@pytest.mark.parametrize("name", ["a", None])
+async def test_a_retired_flight_is_forgotten_all_the_same(
+    flights: Flights[str, str], work: Work, name: str | None
+) -> None:
+    """Nobody joins it, what it brings may be kept, until an order comes."""
+    flight = flights.start("a", work)
+    await settle()
+    flights.retire(name)
+    assert flights.under_way("a") is None
+    was_current = flight.is_current
+
+    flights.forget_where(lambda name: name == "a")
+
+    assert (was_current, flight.is_current) == (True, False)
+    work.end.set_result("done")
+    await flights.land(5.0)
+
+
 async def test_followers_are_counted_while_they_wait(
     flights: Flights[str, str], work: Work
 ) -> None:
