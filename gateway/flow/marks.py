@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from gateway.core.headers import Handling
 from gateway.core.status import Detail, Forward, Outcome, StoreVerdict, Tier
-from gateway.flow.fetch import Filled
+from gateway.flow.collapsing import Landed
+from gateway.flow.fetch import Filled, Passed
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,
@@ -39,3 +40,13 @@ def outcome_of(handling: Handling) -> Outcome:
     if handling.collapsed:
         return Outcome.COLLAPSED
     return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED
+
+
+def is_outdated(landed: Landed) -> bool:
+    """Whether Redis knew better than this replica: who joined may have asked after that."""
+    return isinstance(landed, Filled) and landed.verdict is StoreVerdict.INVALIDATED
+
+
+def drops_stored(landed: Landed) -> bool:
+    """Whether it took away what is stored, which a look-up under way may bring back."""
+    return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)

@@ -25,7 +25,7 @@ from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict,
 from gateway.flow.backoff import Backoffs, is_news, stale_word
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetch import Filled, Passed, Want, fruitless
-from gateway.flow.marks import detail_of, handling_of, outcome_of
+from gateway.flow.marks import detail_of, drops_stored, handling_of, is_outdated, outcome_of
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Held, Observer
@@ -123,8 +123,7 @@ class Serving:
         flight = self._flight(ask, seen)
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
-            if collapsed and flight.is_current and _is_outdated(landed):
-                # Redis knew better than this replica: who joined may have asked after that.
+            if collapsed and flight.is_current and is_outdated(landed):
                 landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
         except (UpstreamFailure, CallWithheld) as error:
             return self._rescued(seen, error)
@@ -139,8 +138,7 @@ class Serving:
         return self.fills.under_way(ask.key) or self._start(ask, seen, purpose)
 
     def _start(self, ask: Ask, seen: Seen | None, purpose: Purpose) -> Flight[Landed]:
-        held = None if seen is None else seen.held
-        want = Want(ask.key, ask.caller, purpose, held, ask.extra)
+        want = Want(ask.key, ask.caller, purpose, seen.held if seen else None, ask.extra)
         return self.fills.start(ask.key, lambda flight: self._fill(want, flight))
 
     async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
@@ -149,10 +147,8 @@ class Serving:
         except Exception as error:
             self._failed(want, error)
             raise
-        if isinstance(filled, Passed) or (isinstance(filled, Filled) and filled.verdict is None):
-            self.lookups.forget(want.key)  # one under way may bring back what this dropped
-        else:
-            self.lookups.retire(want.key)
+        outdate = self.lookups.forget if drops_stored(filled) else self.lookups.retire
+        outdate(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
         vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
@@ -237,10 +233,6 @@ class Serving:
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
-
-
-def _is_outdated(landed: Landed) -> bool:
-    return isinstance(landed, Filled) and landed.verdict is StoreVerdict.INVALIDATED
 
 
 def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:

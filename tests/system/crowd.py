@@ -106,6 +106,8 @@ async def connected(gateways: list[Gateway], callers: int) -> AsyncIterator[list
     try:
         for number in range(callers):
             where = urlsplit(gateways[number % 3].data)
+            assert where.hostname is not None
+            assert where.port is not None
             _, caller = await loop.create_connection(Caller, where.hostname, where.port)
             groups[number % 3].append(caller)
         yield groups
