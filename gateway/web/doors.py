@@ -27,6 +27,7 @@ from gateway.web.problems import ProblemAnswer, problem_of
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
 SHELL = frozenset({"/", "/page.css", "/page.js"})
 
+_OWN_SITES = frozenset({b"same-origin", b"none"})
 _READING = frozenset({"GET", "HEAD"})
 _BEARER = re.compile(rb"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
 # A name or an IPv4 address, or an IPv6 address in brackets; then a port or none.
@@ -102,12 +103,17 @@ def _on_this_machine(guard: Guard, visit: Visit) -> GatewayError | None:
     """A page of another site in the operator's browser must neither read nor change.
 
     It can make its own name point to 127.0.0.1 and read (DNS rebinding): the name then stands
-    in `Host`. It can post a form unasked, but JSON only after a preflight that nobody answers.
+    in `Host`. It can post a form unasked, but JSON only after a preflight that nobody answers;
+    a browser that does not ask first tells at least whose page it was (Fetch Metadata, 2.4).
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
-    if not visit.is_reading and not _is_json(visit.fields(b"content-type")):
+    if visit.is_reading:
+        return None
+    if not _is_json(visit.fields(b"content-type")):
         return BadRequest("changes are asked for with `Content-Type: application/json`")
+    if any(site not in _OWN_SITES for site in visit.fields(b"sec-fetch-site")):
+        return BadRequest("changes are not asked for by pages of other sites")
     return None
 
 

@@ -29,7 +29,8 @@ _EVERYWHERE = (Problem.BAD_REQUEST, Problem.HEAD_TOO_LARGE, Problem.HEAD_TOO_SLO
 _BODIES = (Problem.TOO_LARGE, Problem.TOO_MANY_CONNECTIONS, Problem.INTERNAL)
 _REFUSED = (Problem.CREDENTIAL_MISSING, Problem.CREDENTIAL_UNKNOWN)
 _ASKED = ("If-None-Match", "If-Modified-Since", "Cache-Control", "traceparent", "X-Request-ID")
-_TOLD = ("ETag", "Cache-Control", "Cache-Status", "Training-Updated-At", "X-Request-ID")
+_RATES = ("RateLimit", "RateLimit-Policy")
+_TOLD = ("ETag", "Cache-Control", "Cache-Status", "Training-Updated-At", "X-Request-ID", *_RATES)
 _UPSTREAM = tuple(each for each in Problem if status_of(each) in (502, 503, 504))
 
 
@@ -121,7 +122,7 @@ def _training() -> Words:
         "responses": {
             "200": stored,
             "304": {"description": "the caller's version is the one"},
-            **_problems(*_EVERYWHERE, *_BODIES, *_REFUSED, *_UPSTREAM),
+            **_problems(*_EVERYWHERE, *_BODIES, *_REFUSED, Problem.CLIENT_RATE_LIMITED, *_UPSTREAM),
             "4XX": {"description": "what the API says to the caller, or a problem", **passed},
         },
     }

@@ -123,6 +123,20 @@ def test_what_is_json(kind: bytes, good: bool) -> None:
     assert (refused is None) is good
 
 
+@pytest.mark.parametrize(
+    ("site", "may"),
+    [(b"same-origin", True), (b"none", True), (b"same-site", False), (b"cross-site", False)],
+)
+def test_a_page_of_another_site_changes_nothing(site: bytes, may: bool) -> None:
+    """Also where its browser sends JSON without asking first."""
+    fetched = (b"sec-fetch-site", site)
+
+    refused = refusal(LOCAL, visit("/purge", HERE, JSON, fetched, method="POST"))
+
+    assert (refused is None) is may
+    assert refusal(LOCAL, visit("/", HERE, fetched)) is None  # a link may lead here
+
+
 def test_changes_need_a_good_host_as_well() -> None:
     """JSON from a page whose name was rebound is still another site's."""
     assert isinstance(refusal(LOCAL, visit("/purge", EVIL, JSON, method="POST")), BadRequest)

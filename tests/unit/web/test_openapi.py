@@ -80,6 +80,14 @@ def test_problems_have_the_statuses_that_they_are_answered_with(
         assert {"400", "431", "408", "503"} <= responses.keys()
 
 
+def test_a_client_is_told_of_its_own_limit() -> None:
+    """In words of ours, for the API's 429 goes to nobody; and before it is reached."""
+    responses = described(data_document)["paths"]["/training/{id}"]["get"]["responses"]
+
+    assert responses["429"]["description"] == "client-rate-limited"
+    assert {"RateLimit", "RateLimit-Policy"} <= responses["200"]["headers"].keys()
+
+
 def test_an_id_is_what_the_planes_take_for_one() -> None:
     """The pattern is the grammar itself."""
     for document in DOCUMENTS:
