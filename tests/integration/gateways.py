@@ -15,6 +15,8 @@ from gateway.settings import load
 from gateway.simulator import SimulatorClient
 
 TOKEN = "demo-token"
+# Nothing here takes so long, unless the machine has other things to do.
+PATIENCE = 90.0
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -60,7 +62,11 @@ async def apart(planes: Planes) -> AsyncIterator[Planes]:
     for as long as the other goes on."""
     data = planes.data
     async with httpx.AsyncClient(
-        base_url=data.base_url, headers=data.headers, trust_env=False, timeout=30, verify=False
+        base_url=data.base_url,
+        headers=data.headers,
+        trust_env=False,
+        timeout=PATIENCE,
+        verify=False,
     ) as own:
         yield replace(planes, data=own)
 
@@ -94,9 +100,9 @@ async def gateway(
     limits = httpx.Limits(max_connections=None)
     async with (
         httpx.AsyncClient(
-            base_url=where.data, headers=BEARER, trust_env=False, timeout=30, limits=limits
+            base_url=where.data, headers=BEARER, trust_env=False, timeout=PATIENCE, limits=limits
         ) as data,
-        httpx.AsyncClient(base_url=where.admin, trust_env=False, timeout=30) as admin,
+        httpx.AsyncClient(base_url=where.admin, trust_env=False, timeout=PATIENCE) as admin,
     ):
         planes = Planes(data, admin, stop)
         try:
@@ -110,7 +116,7 @@ async def gateway(
             await served
 
 
-async def until(answers: Callable[[], Awaitable[bool]], patience: float = 30.0) -> None:
+async def until(answers: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
     """Wait until the (awaitable) question `answers()` is true; AssertionError after `patience`."""
 
     async with asyncio.timeout(patience):

@@ -182,6 +182,7 @@ async def test_not_found_replaces_what_was_stored(
         shared,
         freshness__lifetime="100ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
         freshness__negative_lifetime="500ms",
     ) as planes:
         await planes.get(ONE)
@@ -214,6 +215,7 @@ async def test_a_401_drops_all_that_the_credential_stored(
         shared,
         freshness__lifetime="100ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         await planes.get(ONE)
         await planes.get("trn_000002")
@@ -234,6 +236,7 @@ async def test_a_403_drops_that_training_alone(
         shared,
         freshness__lifetime="100ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         await planes.get(ONE)
         await planes.get("trn_000002")
@@ -257,6 +260,7 @@ async def test_our_own_refused_token_is_rescued(
         upstream__token=TOKEN,
         freshness__lifetime="100ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         good = await planes.get(ONE)
         await control.revoke_key(TOKEN)
@@ -279,6 +283,7 @@ async def test_an_older_version_never_overwrites(
         shared,
         freshness__lifetime="100ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         good = await planes.get(ONE)
         await control.fault("regress")

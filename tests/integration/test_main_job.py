@@ -36,6 +36,7 @@ async def test_an_edit_shows_after_the_lifetime(
         shared,
         freshness__lifetime="200ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         old = await planes.get(ONE)
         await control.edit(ONE, "a new instruction")
@@ -58,11 +59,12 @@ async def test_an_unchanged_training_is_renewed(
     async with gateway(
         upstream.base_url,
         shared,
-        freshness__lifetime="200ms",
+        freshness__lifetime="1s",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         await planes.get(ONE)
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(1.05)
         renewed = await planes.get(ONE)
 
         assert renewed.headers["cache-status"].endswith("stored; detail=unchanged")
@@ -166,6 +168,7 @@ async def test_the_upstream_validators_are_used(
         shared,
         freshness__lifetime="200ms",
         freshness__stale_while_revalidate="0",
+        freshness__soft_wait="60s",
     ) as planes:
         first = await planes.get(ONE)
         await asyncio.sleep(0.25)
