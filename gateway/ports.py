@@ -57,15 +57,18 @@ class Clock(Protocol):
 class Held:
     """An entry as L1 holds it, with its head rendered.
 
+    `head` is the lines of its fields, from `brief_at` on those that a 304 says as well.
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
-    it may rescue and nothing else, whatever Redis says or forgets.
+    it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
+    for it, in bytes.
     """
 
     entry: Entry
-    head: tuple[tuple[bytes, bytes], ...]
-    etag: bytes
+    head: bytes
+    brief_at: int
     checked_at: float
     is_purged: bool = False
+    cost: int = 0
 
 
 class LocalStore(Protocol):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.core.entry import Entry, Headers
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
@@ -20,6 +21,10 @@ _REPLACED = frozenset(
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
     b"proxy-connection te trailer transfer-encoding upgrade".split()
+)
+ALIKE = frozenset(
+    b"access-control-allow-origin content-security-policy content-type referrer-policy server "
+    b"strict-transport-security x-content-type-options x-frame-options".split()
 )
 # RFC 9110, 8.8.3 and 5.6.1: commas inside the quotes belong to the tag, elements may be empty.
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
@@ -85,7 +90,26 @@ def end_to_end(headers: Headers) -> Headers:
     """What may be stored and sent on: what is the message's own, without what we say ourselves.
     Validators are kept."""
     dropped = _REPLACED - {b"etag", b"last-modified"}
-    return tuple(pair for pair in without_hops(headers) if pair[0] not in dropped)
+    return shared(tuple(pair for pair in without_hops(headers) if pair[0] not in dropped))
+
+
+def shared(headers: Headers) -> Headers:
+    """The same fields, made of objects that thousands of entries have in common: names, and
+    those fields that the upstream sends with each answer alike."""
+    return tuple(
+        _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
+        for pair in headers
+    )
+
+
+@lru_cache(1_024)
+def _shared_name(name: bytes) -> bytes:
+    return name
+
+
+@lru_cache(1_024)
+def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return pair
 
 
 def etag_of(entry: Entry) -> bytes:
@@ -147,14 +171,17 @@ class Conditions:
     if_modified_since: bytes | None = None
 
 
-def is_not_modified(conditions: Conditions, stored: Headers) -> bool:
+UNCONDITIONAL = Conditions()
+
+
+def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
     """Whether a 304 answers the request (RFC 9110, 13.2.2): weak comparison, lists, `*`;
     If-None-Match has precedence over If-Modified-Since."""
     if conditions.if_none_match is not None:
-        return _matches(conditions.if_none_match, first(stored, b"etag") or b"")
+        return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
         return False
-    modified = _date(first(stored, b"last-modified"))
+    modified = _date(last_modified_of(entry))
     since = _date(conditions.if_modified_since)
     return modified is not None and since is not None and modified <= since
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
-from gateway.core.headers import etag_of, stored_fields
+from gateway.core.head import head_of
 from gateway.core.instant import Instant
 from gateway.core.policy import Candidate, Windows, reconcile
 from gateway.core.status import StoreVerdict, Tier
@@ -209,7 +209,7 @@ class Tiers:
 
     def render(self, entry: Entry, checked_at: float) -> Held:
         """The entry with its head made, once for all answers that it will give."""
-        return Held(entry, stored_fields(entry, vary=self._vary), etag_of(entry), checked_at)
+        return Held(entry, *head_of(entry, vary=self._vary), checked_at)
 
 
 def _is_passed(other: Entry, local: Entry) -> bool:

@@ -26,6 +26,7 @@ from gateway.core.errors import (
     GatewayError,
     OnlyIfCached,
 )
+from gateway.core.head import to_lines
 from gateway.core.headers import Conditions, is_sound, wants_only_if_cached
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Problem, Tier
@@ -182,7 +183,7 @@ class DataPlane:
         body = problem.body(exchange.request_id)
         date = to_http_date(from_seconds(self._clock.now()))
         headers = problem.headers(exchange.request_id, date, len(body))
-        rendered = Rendered(problem.status, headers, body, None)
+        rendered = Rendered(problem.status, to_lines(headers), body, None)
         self._note(exchange, End(outcome, Tier.NONE, problem.problem), rendered)
         return _response(rendered, exchange)
 

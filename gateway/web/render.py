@@ -1,63 +1,94 @@
-"""An answer as status, header fields and body: both ways out use it.
+"""An answer as status, header lines and body: both ways out use it.
 
-What is true for an entry's whole life was rendered when it was stored; here come the fields
-of the moment.
+What is true for an entry's whole life was written when it was stored; here come the fields of
+the moment, of which there are few: whole seconds of age and of what is left.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
+from math import floor
+from typing import NamedTuple
 
 from gateway.core.entry import Headers
+from gateway.core.head import from_lines, has_etag, to_lines
 from gateway.core.headers import (
+    UNCONDITIONAL,
     Conditions,
+    Handling,
     cache_status,
     end_to_end,
     is_not_modified,
-    not_modified_fields,
 )
 from gateway.core.reply import Reply
+from gateway.core.status import Detail
 from gateway.flow.serve import Answer
 from gateway.ports import Held
 
 _NO_STORE = (b"cache-control", b"no-store")
+_MOMENTS = 8_192
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What goes out; `age` in seconds where an entry was served."""
+class Rendered(NamedTuple):
+    """What goes out, its fields a line each; `age` in seconds where an entry was served."""
 
     status: int
-    headers: Headers
+    lines: bytes
     body: bytes
     age: float | None
+
+    @property
+    def headers(self) -> Headers:
+        """The fields."""
+        return from_lines(self.lines)
 
 
 def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float) -> Rendered:
     """The response to a GET; for HEAD the body is left out, the fields stay."""
-    if isinstance(answer.content, Reply):
-        return _passed(answer, answer.content, request_id)
-    return _stored(answer, answer.content, conditions, request_id, now)
-
-
-def _stored(
-    answer: Answer, held: Held, conditions: Conditions, request_id: bytes, now: float
-) -> Rendered:
-    entry = held.entry
-    age = max(0.0, entry.age(now))
-    came_now = answer.handling.stored or answer.handling.not_stored is not None
-    ttl = None if came_now else entry.freshness_lifetime - age
-    moment = (
-        (b"age", b"%d" % int(age)),
-        (b"cache-status", cache_status(answer.handling, ttl)),
-        (b"x-request-id", request_id),
-    )
-    head = held.head
+    content = answer.content
+    if isinstance(content, Reply):
+        return _passed(answer, content, request_id)
+    entry = content.entry
+    age = entry.age(now)
+    moment = _moment(answer.handling, age, entry.freshness_lifetime)
+    last = b"%bx-request-id: %b\r\n" % (moment, request_id)
+    lines, brief_at = content.head, content.brief_at
     if answer.handling.not_stored is not None:
-        head = (*(pair for pair in head if pair[0] != b"cache-control"), _NO_STORE)
-    if entry.status == 200 and is_not_modified(conditions, head):
-        return Rendered(304, not_modified_fields(head) + moment, b"", age)
-    return Rendered(entry.status, head + moment, entry.body, age)
+        lines = _not_to_be_stored(content)
+    if entry.status == 200 and _is_not_modified(conditions, content):
+        return Rendered(304, lines[brief_at:] + last, b"", age)
+    return Rendered(entry.status, lines + last, entry.body, age)
+
+
+def _is_not_modified(conditions: Conditions, held: Held) -> bool:
+    """As a rule a caller holds nothing, or just what we hold."""
+    if conditions is UNCONDITIONAL:
+        return False
+    tag = conditions.if_none_match
+    if tag is not None and has_etag(held.head, held.brief_at, tag):
+        return True
+    return is_not_modified(conditions, held.entry)
+
+
+def _moment(handling: Handling, age: float, lifetime: float) -> bytes:
+    if handling.forward is None and handling.detail is not None:
+        return _of_a_hit(handling.detail, int(age), floor(lifetime - age))
+    came_now = handling.stored or handling.not_stored is not None
+    ttl = None if came_now else lifetime - age
+    return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(handling, ttl))
+
+
+@lru_cache(_MOMENTS)
+def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
+    """Written once for all entries that are as old and have as much left."""
+    return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
+
+
+def _not_to_be_stored(held: Held) -> bytes:
+    """The entry's lines with another `Cache-Control`, which a 304 would say as well."""
+    fields = from_lines(held.head[held.brief_at :])
+    brief = (*(pair for pair in fields if pair[0] != b"cache-control"), _NO_STORE)
+    return held.head[: held.brief_at] + to_lines(brief)
 
 
 def _passed(answer: Answer, reply: Reply, request_id: bytes) -> Rendered:
@@ -71,6 +102,5 @@ def _passed(answer: Answer, reply: Reply, request_id: bytes) -> Rendered:
         (b"cache-status", cache_status(answer.handling, None)),
         (b"x-request-id", request_id),
     )
-    return Rendered(
-        reply.status, headers if date is None else (*headers, (b"date", date)), reply.body, None
-    )
+    lines = to_lines(headers if date is None else (*headers, (b"date", date)))
+    return Rendered(reply.status, lines, reply.body, None)

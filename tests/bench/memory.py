@@ -12,12 +12,14 @@ from pathlib import Path
 
 from gateway.adapters.memory import MemoryStore
 from gateway.core.entry import Entry, Key
-from gateway.core.headers import etag_of, stored_fields
-from gateway.core.instant import parse_instant
+from gateway.core.head import head_of
+from gateway.core.headers import shared
+from gateway.core.instant import Instant, parse_instant
 from gateway.core.training import digest
 from gateway.ports import Held
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_PARTITION = "p" * 32
 _UPDATED_AT = "2026-11-24T12:00:00.000Z"
 
 
@@ -36,26 +38,34 @@ def measure(body_size: int, count: int) -> tuple[float, float]:
 
 
 def _put(store: MemoryStore, number: int, body_size: int) -> None:
+    """As from Redis: every object its own, but what `shared` shares and the partition."""
     body = f'{{"n":{number},"content":"'.encode().ljust(body_size - 2, b"x") + b'"}'
     entry = Entry(
         status=200,
-        headers=(
-            (b"content-type", b"application/json; charset=utf-8"),
-            (b"cf-ray", b"%d" % number),
+        headers=shared(
+            (
+                (b"content-type", b"application/json; charset=utf-8"),
+                (b"cf-ray", b"%d" % number),
+            )
         ),
         body=body,
-        updated_at=parse_instant(_UPDATED_AT),
-        updated_at_text="".join(_UPDATED_AT),
+        updated_at=Instant(parse_instant(_UPDATED_AT) + number),
+        updated_at_text=_own(_UPDATED_AT),
         digest=digest(body),
-        date="Tue, 24 Nov 2026 12:00:00 GMT",
+        date=_own("Tue, 24 Nov 2026 12:00:00 GMT"),
         confirmed_at=1_700_000_000.0 + number,
         initial_age=0.0,
-        freshness_lifetime=30.0,
+        freshness_lifetime=30.0 + number,
         generation=0,
-        epoch="0123456789abcdef",
+        epoch=f"{number:016x}",
     )
-    key = Key("p" * 43, f"trn_{number:06d}")
-    store.put(key, Held(entry, stored_fields(entry, vary=True), etag_of(entry), 0.0))
+    held = Held(entry, *head_of(entry, vary=True), float(number))
+    store.put(Key(_PARTITION, f"trn_{number:06d}"), held)
+
+
+def _own(text: str) -> str:
+    """The same text as an object of its own."""
+    return text.encode().decode()
 
 
 def _resident() -> int:

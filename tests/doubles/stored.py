@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.head import head_of
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.training import digest
 from gateway.ports import Held
@@ -44,6 +45,5 @@ def entry_of(
 
 
 def held_of(entry: Entry, checked_at: float = 0.0) -> Held:
-    """The entry as L1 holds it, under a head like the real one."""
-    head = (*entry.headers, (b"etag", b'"' + entry.digest.encode() + b'"'), (b"vary", b"x"))
-    return Held(entry, head, head[-2][1], checked_at)
+    """The entry as L1 holds it."""
+    return Held(entry, *head_of(entry, vary=True), checked_at)

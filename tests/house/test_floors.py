@@ -16,7 +16,6 @@ LIBRARIES = {
     "gateway.flow": set(),
     "gateway.adapters": set(),
     "gateway.adapters.ledger": {"cachetools"},
-    "gateway.adapters.memory": {"cachetools"},
     "gateway.adapters.redis": {"redis", "msgspec", "cachetools"},
     "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec"},
     "gateway.adapters.upstream": {"httpx"},

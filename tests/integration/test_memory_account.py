@@ -13,16 +13,19 @@ GROWTH = """
 import gc, resource, sys
 from gateway.adapters.memory import MemoryStore
 from gateway.core.entry import Key, Ticket
+from gateway.core.headers import shared
 from gateway.core.instant import Instant
 from tests.doubles.stored import entry_of, held_of
+
+PARTITIONS = [f"{n:032x}" for n in range(7)]
 
 def resident():
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
 
 def fetched(number, size):
-    key = Key(f"{number % 7:032x}", f"trn_{number:020d}")
-    fields = tuple((b"x-header-%d" % n, b"value %d of %d" % (n, number)) for n in range(8))
+    key = Key(PARTITIONS[number % 7], f"trn_{number:020d}")
+    fields = shared(tuple((b"x-header-%d" % n, b"value %d of %d" % (n, number)) for n in range(8)))
     ticket = Ticket(f"{number:016x}", number + 1000, 1_700_000_000.0 + number)
     body = b'"' + b"%020d" % number * (size // 20) + b'"'
     return key, held_of(entry_of(ticket, Instant(10**18 + number), body, fields), float(number))

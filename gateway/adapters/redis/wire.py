@@ -13,7 +13,7 @@ from hashlib import blake2b
 import msgspec
 
 from gateway.core.entry import Entry, Floor, Key
-from gateway.core.headers import are_sound
+from gateway.core.headers import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
 # Goes up when the envelope changes. It is part of the body's name: during a rollout each
@@ -186,7 +186,7 @@ def _is_sound(head: _Head) -> bool:
 def _entry(head: _Head, updated_at: Instant | None, body: bytes) -> Entry:
     return Entry(
         status=head.status,
-        headers=head.headers,
+        headers=shared(head.headers),
         body=body,
         updated_at=updated_at,
         updated_at_text=head.updated_at_text,

@@ -6,28 +6,24 @@ import pytest
 
 from gateway.adapters.memory import MemoryStore, cost
 from gateway.core.entry import Key
-from gateway.core.headers import etag_of, stored_fields
-from gateway.ports import Held
 from tests.doubles.stored import entry_of, held_of
 
 
-@pytest.mark.parametrize("size", [4_000, 40_000])
+@pytest.mark.parametrize("size", [1_600, 4_000, 40_000])
 def test_an_entry_costs_little_more_than_its_body(size: int) -> None:
-    """Half as much again and one KiB at most, from 4 KB on, under the head really rendered."""
+    """Half as much again and one KiB at most."""
     fields = tuple((b"x-header-%d" % n, b"some value %d" % n) for n in range(3))
     entry = entry_of(body=b"x" * size, headers=fields)
-    held = Held(entry, stored_fields(entry, vary=True), etag_of(entry), 0.0)
 
-    assert cost(Key("0" * 32, "trn_0123456789"), held) <= 1.5 * size + 1024
+    assert cost(Key("0" * 32, "trn_0123456789"), held_of(entry)) <= 1.5 * size + 1024
 
 
 def test_shared_bytes_are_counted_once() -> None:
-    """The head repeats values of the headers without another copy."""
-    header = (b"x", b"v" * 10_000)
-    held = held_of(entry_of(body=b"", headers=(header,)))
+    """Of two fields with one value, the value; the head is a copy of its own."""
+    value = b"v" * 10_000
+    held = held_of(entry_of(body=b"", headers=((b"x", value), (b"y", value))))
 
-    assert held.head[0][1] is header[1]
-    assert cost(Key("p", "t"), held) < 15_000
+    assert 30_000 < cost(Key("p", "t"), held) < 35_000
 
 
 def test_an_eviction_is_told() -> None:

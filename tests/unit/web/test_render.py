@@ -31,7 +31,6 @@ def rendered(
     """A stored answer, rendered so many seconds after its fetch began."""
     entry = entry_of(updated_at=None) if missing else entry_of()
     held = held_of(replace(entry, initial_age=initial_age))
-    held.head += ((b"cache-control", b"private, max-age=30"),)
     answer = Answer(held, Outcome.FRESH, Tier.L1, handling)
     return render(answer, conditions, b"r-1", NOW + later)
 

@@ -1,0 +1,37 @@
+"""Header fields as they are written, a line each, and back: an entry's head is made once.
+
+Which fields an entry has is the business of headers; what is true only for a moment (`Age`,
+`Cache-Status`, `X-Request-ID`) is added by the web.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.core.entry import Entry, Headers
+from gateway.core.headers import not_modified_fields, stored_fields
+
+
+def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
+    """The lines of all answers that the entry will give, and where those begin that a 304 says
+    as well, `ETag` first; `vary` as in `stored_fields`."""
+    fields = stored_fields(entry, vary=vary)
+    brief = sorted(not_modified_fields(fields), key=lambda pair: pair[0] != b"etag")
+    lines = to_lines(pair for pair in fields if pair not in brief)
+    return lines + to_lines(brief), len(lines)
+
+
+def has_etag(head: bytes, brief_at: int, etag: bytes) -> bool:
+    """Whether just this is the entry's tag, without another look at the entry."""
+    return head.startswith(b"etag: %b\r\n" % etag, brief_at)
+
+
+def to_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Each field as a line with its end; values without control characters."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in fields])
+
+
+def from_lines(lines: bytes) -> Headers:
+    """The fields that were written so."""
+    pairs = (line.split(b": ", 1) for line in lines.split(b"\r\n")[:-1])
+    return tuple((name, value) for name, value in pairs)
