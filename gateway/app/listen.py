@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.settings import AdminSettings, ServerSettings
-from gateway.web.wire import Terms, Wire
+from gateway.web.wire import Wire
 
 # What the process has open beside its callers' connections.
 _OTHER_FILES = 256
@@ -107,16 +107,16 @@ def files_for(connections: int) -> int:
 
 def server_of(
     app: ASGIApp,
-    terms: Terms,
+    door: type[Wire],
     *,
     plane: ServerSettings | AdminSettings,
     ends_in: float,
     idle_timeout: float,
 ) -> Server:
-    """A server for an application, whose end takes `ends_in` seconds at most."""
+    """A server for an application behind a door, whose end takes `ends_in` seconds at most."""
     config = uvicorn.Config(
         app,
-        http=Wire.under(terms),
+        http=door,
         ws="none",
         lifespan="off",
         log_config=None,

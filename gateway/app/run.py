@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
+from secrets import token_hex
 from socket import socket
-
-from starlette.types import ASGIApp
 
 import gateway
 from gateway.adapters.telemetry.access import AccessLog
@@ -23,9 +21,11 @@ from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
 from gateway.web.heads import Limits
-from gateway.web.wire import Terms
+from gateway.web.hotpath import HotPath
+from gateway.web.wire import Terms, Wire
 
 _LAST_SECONDS = 1.0
+_IDS_AT_ONCE = 256
 
 
 async def serve(
@@ -85,7 +85,7 @@ def _planes(
     settings: Settings, house: House, operations: Operations, access_log: AccessLog
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
-    data_app = DataPlane(
+    data_plane = DataPlane(
         house.serving,
         house.admission.callers,
         house.clock,
@@ -96,8 +96,8 @@ def _planes(
         ),
         new_id=_new_id,
         ready=operations.is_ready,
-    ).application()
-    admin_app = AdminPlane(
+    )
+    admin_plane = AdminPlane(
         operations,
         house.clock,
         house.telemetry,
@@ -105,10 +105,17 @@ def _planes(
         token=None if admin.token is None else admin.token.reveal(),
         max_body=admin.max_body,
         new_id=_new_id,
-    ).application()
+    )
     longest = server.drain_timeout + _LAST_SECONDS
-    data_server = _server(data_app, settings, house, server, ends_in=longest)
-    admin_server = _server(admin_app, settings, house, admin, ends_in=_LAST_SECONDS)
+    data_door = HotPath.beside(data_plane.hits(), _terms(settings, house, server))
+    admin_door = Wire.under(_terms(settings, house, admin))
+    idle = settings.limits.idle_timeout
+    data_server = server_of(
+        data_plane.application(), data_door, plane=server, ends_in=longest, idle_timeout=idle
+    )
+    admin_server = server_of(
+        admin_plane.application(), admin_door, plane=admin, ends_in=_LAST_SECONDS, idle_timeout=idle
+    )
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
     )
@@ -121,14 +128,7 @@ def _planes(
     )
 
 
-def _server(
-    app: ASGIApp,
-    settings: Settings,
-    house: House,
-    plane: ServerSettings | AdminSettings,
-    *,
-    ends_in: float,
-) -> Server:
+def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettings) -> Terms:
     limits = settings.limits
     bounds = Limits(
         max_head=limits.max_head,
@@ -138,8 +138,7 @@ def _server(
         head_timeout=limits.head_timeout,
         write_timeout=limits.write_timeout,
     )
-    terms = Terms(bounds, house.clock, _new_id, house.telemetry.access_refused)
-    return server_of(app, terms, plane=plane, ends_in=ends_in, idle_timeout=limits.idle_timeout)
+    return Terms(bounds, house.clock, _new_id, house.telemetry.access_refused)
 
 
 def _logging(settings: Settings, house: House) -> AccessLog:
@@ -214,5 +213,13 @@ def _make_room(connections: int) -> None:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
 
 
-def _new_id() -> str:
-    return secrets.token_hex(16)
+def _ids() -> Iterator[str]:
+    """Request ids without end, 128 bits each; the system is asked for many at once."""
+    while True:
+        digits = token_hex(16 * _IDS_AT_ONCE)
+        for start in range(0, len(digits), 32):
+            yield digits[start : start + 32]
+
+
+# A generator's next value: a hit is to cost no call of ours for it.
+_new_id: Callable[[], str] = _ids().__next__

@@ -128,8 +128,11 @@ class Entry:
         return max(0.0, now - self.confirmed_at) + self.initial_age
 
     def is_fresh(self, now: float) -> bool:
-        """Whether it is younger than its freshness lifetime."""
-        return not self.is_from_the_future(now) and self.age(now) < self.freshness_lifetime
+        """Whether it is younger than its freshness lifetime; asked by each hit."""
+        since = now - self.confirmed_at
+        if since < 0.0:  # `age`, written out, and `is_from_the_future`
+            return since >= -CLOCK_TOLERANCE and self.initial_age < self.freshness_lifetime
+        return since + self.initial_age < self.freshness_lifetime
 
     def supersedes(self, other: Entry) -> bool:
         """Whether this one may replace `other`: the later version, then the later fetch.

@@ -6,6 +6,7 @@ Pure functions of bytes and entries. Which answer is given is policy's business.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,7 +38,7 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _LARGEST_DELTA = 2**31
 
 
-def first(headers: Headers, name: bytes) -> bytes | None:
+def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The value of the first field of that (lower-case) name."""
     return next((value for key, value in headers if key == name), None)
 
@@ -220,6 +221,10 @@ class Handling:
     stored: bool = False
     not_stored: NotStoredReason | None = None
     collapsed: bool = False
+
+
+# Of answers for which nobody was asked: made once, since each hit has one.
+HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:

@@ -6,7 +6,6 @@ HTTP in, HTTP out: what may be answered is decided below, what an error is calle
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -27,11 +26,12 @@ from gateway.core.errors import (
     OnlyIfCached,
 )
 from gateway.core.head import to_lines
-from gateway.core.headers import Conditions, is_sound, wants_only_if_cached
+from gateway.core.headers import Conditions, first, wants_only_if_cached
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Problem, Tier
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Observer
+from gateway.web.asked import extra_of, request_id_of, trace_id_of
 from gateway.web.exchange import (
     AccessLog,
     End,
@@ -40,13 +40,12 @@ from gateway.web.exchange import (
     client_result,
     rate_limit_fields,
 )
+from gateway.web.hits import Hits
 from gateway.web.ids import raw_path, training_id
 from gateway.web.openapi import data_document, served
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered, render
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
-_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_SUCH_ROUTE = ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
 _METHOD_NOT_ALLOWED = ProblemAnswer(
     Problem.METHOD_NOT_ALLOWED,
@@ -91,6 +90,18 @@ class DataPlane:
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: self._unrouted})
 
+    def hits(self) -> Hits:
+        """What answers plain hits before there is a request, with the same parts."""
+        return Hits(
+            self._serving,
+            self._callers,
+            self._clock,
+            self._observer,
+            self._access_log,
+            forward_headers=self._forwarded,
+            new_id=self._new_id,
+        )
+
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")
 
@@ -128,16 +139,10 @@ class DataPlane:
         return self._problem(exchange, problem, Outcome.REJECTED)
 
     def _begin(self, request: Request) -> Exchange:
-        given = request.headers.get("x-request-id", "").encode("latin-1")
-        good = _REQUEST_ID.fullmatch(given) is not None
-        request_id = given.decode("ascii") if good else self._new_id()
-        trace = _TRACE.fullmatch(request.headers.get("traceparent", "").encode("latin-1"))
-        return Exchange(
-            request_id,
-            request.method,
-            self._clock.monotonic(),
-            None if trace is None else trace[1].decode("ascii"),
-        )
+        given = request_id_of(first(request.headers.raw, b"x-request-id"))
+        request_id = self._new_id() if given is None else given.decode("ascii")
+        trace_id = trace_id_of(first(request.headers.raw, b"traceparent"))
+        return Exchange(request_id, request.method, self._clock.monotonic(), trace_id)
 
     def _admit(self, request: Request, exchange: Exchange) -> Caller:
         """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
@@ -159,15 +164,9 @@ class DataPlane:
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = b", ".join(v for k, v in request.headers.raw if k == b"cache-control")
-        extra = tuple((k, v.strip()) for k, v in request.headers.raw if self._is_forwarded(k, v))
+        extra = extra_of(request.headers.raw, self._forwarded)
         key = Key(caller.partition, wanted)
         return Ask(key, caller, wants_only_if_cached(control or None), extra)
-
-    def _is_forwarded(self, name: bytes, value: bytes) -> bool:
-        """What cannot be sent on would fail the call that others wait for as well."""
-        if name == b"traceparent":
-            return _TRACE.fullmatch(value.strip()) is not None
-        return name in self._forwarded and is_sound(value)
 
     def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
         conditions = Conditions(
@@ -194,7 +193,10 @@ class DataPlane:
         client = None if exchange.caller is None else exchange.caller.client
         if client is not None:
             self._observer.client_result(client, client_result(status, end.detail))
-        self._access_log.write(
+        weight = self._access_log.weigh(end.outcome, status, seconds)
+        if weight is None:
+            return
+        self._access_log.put(
             Line(
                 request_id=exchange.request_id,
                 method=exchange.method,
@@ -207,7 +209,8 @@ class DataPlane:
                 age=rendered.age,
                 client=client,
                 trace_id=exchange.trace_id,
-            )
+            ),
+            weight,
         )
 
 

@@ -34,8 +34,12 @@ class Line:
 class AccessLog(Protocol):
     """Where answered requests are written down, or not."""
 
-    def write(self, line: Line) -> None:
-        """Never raises."""
+    def weigh(self, outcome: Outcome, status: int, seconds: float) -> int | None:
+        """The weight of a line about such an answer, None where none is due; asked once each."""
+        ...
+
+    def put(self, line: Line, weight: int) -> None:
+        """Write it; never raises."""
         ...
 
 

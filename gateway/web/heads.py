@@ -63,7 +63,7 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
     names = [name for name, _ in fields]
     if names.count(b"host") != 1 and (version == "1.1" or b"host" in names):
         return malformed("a request has exactly one `Host` (RFC 9112, 3.2)")
-    if b"host" in names and _HOST.fullmatch(fields[names.index(b"host")][1]) is None:
+    if b"host" in names and not is_host(fields[names.index(b"host")][1]):
         return malformed("`Host` is no host")
     if names.count(b"authorization") > 1:
         return malformed("a request has one `Authorization` at most")
@@ -75,6 +75,11 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
         length = int(fields[names.index(b"content-length")][1])
         return long_body(limits) if length > limits.max_body else None
     return None
+
+
+def is_host(value: bytes) -> bool:
+    """Whether it can stand in `Host`."""
+    return _HOST.fullmatch(value) is not None
 
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:

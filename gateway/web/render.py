@@ -48,21 +48,30 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
     content = answer.content
     if isinstance(content, Reply):
         return _passed(answer, content, request_id)
-    entry = content.entry
-    age = entry.age(now)
-    moment = _moment(answer.handling, age, entry.freshness_lifetime)
-    last = b"%bx-request-id: %b\r\n" % (moment, request_id)
-    lines, brief_at = content.head, content.brief_at
-    if answer.handling.not_stored is not None:
-        lines = _not_to_be_stored(content)
-    if entry.status == 200 and _is_not_modified(conditions, content):
-        return Rendered(304, lines[brief_at:] + last, b"", age)
-    return Rendered(entry.status, lines + last, entry.body, age)
+    status, lines, moment, body, age = stored(content, answer.handling, conditions, now)
+    return Rendered(status, b"%b%bx-request-id: %b\r\n" % (lines, moment, request_id), body, age)
+
+
+def stored(
+    held: Held, handling: Handling, conditions: Conditions, now: float
+) -> tuple[int, bytes, bytes, bytes, float]:
+    """Status, lines, the lines of the moment, body and age of an entry's answer: pieces, so
+    that a hit joins them once."""
+    entry = held.entry
+    age, lifetime = entry.age(now), entry.freshness_lifetime
+    if handling.forward is None and handling.detail is not None:
+        moment = _of_a_hit(handling.detail, int(age), floor(lifetime - age))
+    else:
+        moment = _of_a_fetch(handling, age, lifetime)
+    lines = held.head if handling.not_stored is None else _not_to_be_stored(held)
+    if conditions is not UNCONDITIONAL and _is_not_modified(conditions, held):
+        return 304, lines[held.brief_at :], moment, b"", age
+    return entry.status, lines, moment, entry.body, age
 
 
 def _is_not_modified(conditions: Conditions, held: Held) -> bool:
-    """As a rule a caller holds nothing, or just what we hold."""
-    if conditions is UNCONDITIONAL:
+    """As a rule a caller has just the tag that we have."""
+    if held.entry.status != 200:
         return False
     tag = conditions.if_none_match
     if tag is not None and has_etag(held.head, held.brief_at, tag):
@@ -70,9 +79,7 @@ def _is_not_modified(conditions: Conditions, held: Held) -> bool:
     return is_not_modified(conditions, held.entry)
 
 
-def _moment(handling: Handling, age: float, lifetime: float) -> bytes:
-    if handling.forward is None and handling.detail is not None:
-        return _of_a_hit(handling.detail, int(age), floor(lifetime - age))
+def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
     came_now = handling.stored or handling.not_stored is not None
     ttl = None if came_now else lifetime - age
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(handling, ttl))

@@ -68,7 +68,7 @@ class Wire(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, or say that there is no room; far beyond the bound not even that."""
-        self._stage = _Stage.REST
+        self._stage = Stage.REST
         self._raw = 0  # bytes since the parser was at rest
         self._begun = False  # a message began in the bytes at hand
         self._fault: Refusal | None = None
@@ -100,7 +100,7 @@ class Wire(HttpToolsProtocol):
                 _logger.warning("a request head could not be taken", exc_info=error)
             self._refuse(self._fault or malformed("the request is no sound HTTP/1.1"))
             return
-        if self._stage is not _Stage.REST or not self._begun:
+        if self._stage is not Stage.REST or not self._begun:
             self._await_more(data)
         else:
             self._raw = 0
@@ -133,10 +133,10 @@ class Wire(HttpToolsProtocol):
                 return
 
     def _await_more(self, data: bytes) -> None:
-        limits, in_body = self.terms.limits, self._stage is _Stage.BODY
+        limits, in_body = self.terms.limits, self._stage is Stage.BODY
         if self._owed_since is None:
             self._owed_since = self.loop.time()
-        if self._stage is _Stage.REST:
+        if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
             # What stands before the head at hand is not its own.
@@ -146,7 +146,7 @@ class Wire(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         """The caller owed us the rest of a message for too long."""
-        if self._stage is _Stage.HEAD:
+        if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
             # Nothing was ever asked, or the answer is out and its request goes on.
@@ -157,7 +157,7 @@ class Wire(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request's first byte."""
         super().on_message_begin()
-        self._stage = _Stage.HEAD
+        self._stage = Stage.HEAD
         self._begun = True
 
     def on_headers_complete(self) -> None:
@@ -166,7 +166,7 @@ class Wire(HttpToolsProtocol):
         if self._fault is not None:
             raise _Refused
         super().on_headers_complete()
-        self._stage = _Stage.BODY
+        self._stage = Stage.BODY
         self._body = 0
         # What comes behind a body must not join what was judged (RFC 9110, 6.5.1).
         self.headers = _NO_TRAILERS
@@ -182,7 +182,7 @@ class Wire(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is here as a whole."""
         super().on_message_complete()
-        self._stage = _Stage.REST
+        self._stage = Stage.REST
         self._owed_since = None
 
     def _judge(self) -> Refusal | None:
@@ -210,7 +210,7 @@ class Wire(HttpToolsProtocol):
         self._owed_since = None
         if self._is_answering():
             last = self.cycle
-            if self._stage is not _Stage.BODY or last.response_started or self.pipeline:
+            if self._stage is not Stage.BODY or last.response_started or self.pipeline:
                 last.keep_alive = False
                 return
             last.disconnected = True
@@ -227,7 +227,7 @@ class Wire(HttpToolsProtocol):
             self.transport.write_eof()
 
 
-class _Stage(Enum):
+class Stage(Enum):
     """Which part of a message the parser is in."""
 
     REST = auto()

@@ -29,6 +29,7 @@ from gateway.core.judge import Confirmed, Gone, Question, judge
 from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.reply import Reply
 from gateway.core.training import MAX_DRIFT, Training, digest, parse
+from tests.doubles.stored import entry_of as stored_with
 from tests.fuzz.examples import damaged, times
 
 TOKEN = b"tok-5ecre7-93ab"
@@ -197,9 +198,9 @@ def test_fields_are_read_without_a_fault(headers: Headers, value: bytes) -> None
     assert all(name == name.strip().lower() for name in directives(value))
     assert isinstance(wants_only_if_cached(value), bool)
     stored = ((b"etag", b'"never-sent"'), (b"last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT"))
-    matched = is_not_modified(Conditions(value, None), stored)
+    matched = is_not_modified(Conditions(value, None), stored_with(headers=stored))
     assert matched is (value.strip() == b"*")
-    assert not is_not_modified(Conditions(None, value), ())
+    assert not is_not_modified(Conditions(None, value), stored_with(updated_at=None))
 
 
 @times(400)

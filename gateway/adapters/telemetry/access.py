@@ -62,11 +62,21 @@ class AccessLog:
         self._slow = slow
         self._passed_over = 0
 
-    def write(self, line: Answered) -> None:
-        """Write the line if it is due; never raises. A field that is None is left out."""
-        weight = self._weight(line.outcome, line.status, line.seconds)
-        if weight < self._least:
-            return
+    def weigh(self, outcome: Outcome, status: int, seconds: float) -> int | None:
+        """The weight of a line about such an answer, None where none is due; asked once each,
+        so that nobody makes a line in vain."""
+        if status >= 500:
+            weight = ERROR
+        elif seconds > self._slow or outcome in _RESCUED:
+            weight = WARNING
+        elif outcome not in _ROUTINE:
+            weight = INFO
+        else:
+            weight = self._sampled()
+        return None if weight < self._least else weight
+
+    def put(self, line: Answered, weight: int) -> None:
+        """Write the line; never raises. A field that is None is left out."""
         record: dict[str, object] = {
             "level": _NAMES[weight],
             "event": "request.answered",
@@ -84,13 +94,7 @@ class AccessLog:
         }
         self._lines.write({name: value for name, value in record.items() if value is not None})
 
-    def _weight(self, outcome: Outcome, status: int, seconds: float) -> int:
-        if status >= 500:
-            return ERROR
-        if seconds > self._slow or outcome in _RESCUED:
-            return WARNING
-        if outcome not in _ROUTINE:
-            return INFO
+    def _sampled(self) -> int:
         self._passed_over += 1
         if self._passed_over < self._every:
             return DEBUG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import unquote_to_bytes
 
 import httpx
@@ -14,6 +15,7 @@ from gateway.core.access import Passthrough
 from gateway.core.callers import Access, Callers
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
+from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
@@ -47,7 +49,10 @@ class ListAccessLog:
     def __init__(self) -> None:
         self.lines: list[Line] = []
 
-    def write(self, line: Line) -> None:
+    def weigh(self, outcome: Outcome, status: int, seconds: float) -> int | None:
+        return logging.INFO
+
+    def put(self, line: Line, weight: int) -> None:
         self.lines.append(line)
 
 
@@ -66,17 +71,20 @@ class Data:
         self.upstream = ScriptedUpstream(*script)
         self.access_log = ListAccessLog()
         self.ready = True
+        self.local = MemoryStore(1_000_000, lambda: None)
+        self.callers = Callers(access)
         self.serving = self._serving(limit)
-        self.application = DataPlane(
+        self.plane = DataPlane(
             self.serving,
-            Callers(access),
+            self.callers,
             self.clock,
             self.observer,
             self.access_log,
             forward_headers=forward,
             new_id=lambda: "made-here",
             ready=lambda: self.ready,
-        ).application()
+        )
+        self.application = self.plane.application()
 
     async def ask(
         self, path: str, method: str = "GET", headers: Fields | None = None
@@ -88,7 +96,7 @@ class Data:
         clock, observer, windows = self.clock, self.observer, Windows()
         ledger = Ledger(clock, lambda: "0123456789abcdef")
         tiers = Tiers(
-            MemoryStore(1_000_000, lambda: None),
+            self.local,
             ledger,
             clock,
             windows,

@@ -19,41 +19,10 @@ from gateway.core.status import AccessRefusal
 from gateway.web.heads import Limits
 from gateway.web.wire import Terms, Wire
 from tests.doubles.clock import FakeClock
+from tests.unit.web.wires import Line
 
 LIMITS = Limits(1_000, 10, 100, 5, head_timeout=10.0, write_timeout=30.0)
 GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-class Line(asyncio.Transport):
-    """A transport that keeps what is written, and whose backlog the test sets."""
-
-    def __init__(self) -> None:
-        super().__init__({"socket": None, "peername": None, "sockname": None})
-        self.written = b""
-        self.backlog = 0
-        self._end = ""
-
-    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
-        self.written += bytes(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.backlog
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def is_closing(self) -> bool:
-        return bool(self._end)
-
-    def end(self) -> str:
-        """How it ended, if it has."""
-        return self._end
-
-    def close(self) -> None:
-        self._end = "closed"
-
-    def abort(self) -> None:
-        self._end = "aborted"
 
 
 class Door:

@@ -1,0 +1,125 @@
+"""Which heads are plain questions, and what they ask."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.access import Caller
+from gateway.core.entry import Key
+from gateway.core.headers import UNCONDITIONAL, Conditions
+from gateway.web.asked import Asked, extra_of, plain, request_id_of, trace_id_of
+
+HOST = (b"host", b"a")
+TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+CALLER = Caller("passthrough", "default", "p1", "default", "t-1", owns_token=True)
+
+
+def asked(
+    *fields: tuple[bytes, bytes], target: bytes = b"/training/trn_1", method: bytes = b"GET"
+) -> Asked | None:
+    """What a head with a host asks."""
+    return plain(method, target, [HOST, *fields], frozenset((b"x-extra",)))
+
+
+def test_a_head_says_all_that_an_answer_depends_on() -> None:
+    """Credential, condition, ids; what is sent on, and that nothing may be fetched."""
+    question = asked(
+        (b"authorization", b"Bearer t-1"),
+        (b"if-none-match", b'"a"'),
+        (b"cache-control", b"only-if-cached"),
+        (b"x-request-id", b"mine"),
+        (b"traceparent", TRACE),
+        (b"x-extra", b" 1 "),
+    )
+
+    assert question is not None
+    assert (question.training_id, question.is_head) == ("trn_1", False)
+    assert question.authorization == (b"Bearer t-1",)
+    assert question.conditions == Conditions(b'"a"', None)
+    assert (question.request_id, question.trace_id) == (b"mine", "a" * 32)
+    ask = question.by(CALLER)
+    assert ask.key == Key("p1", "trn_1")
+    assert ask.only_if_cached
+    assert ask.extra == ((b"traceparent", TRACE), (b"x-extra", b"1"))
+
+
+def test_a_head_may_say_next_to_nothing() -> None:
+    """A host will do."""
+    question = asked(method=b"HEAD")
+
+    assert question is not None
+    assert question.is_head
+    assert (question.authorization, question.conditions) == ((), UNCONDITIONAL)
+    assert (question.request_id, question.trace_id) == (None, None)
+    assert question.by(CALLER).extra == ()
+
+
+def test_a_question_is_asked_anew_by_another_caller() -> None:
+    """What was made for one is never used for the next, who may have another partition."""
+    question = asked()
+    other = Caller("passthrough", "default", "p2", "default", "t-2", owns_token=True)
+
+    assert question is not None
+    assert question.by(CALLER) is question.by(CALLER)
+    assert question.by(other).key.partition == "p2"
+    assert question.by(other).caller is other
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *((b"content-length", b"0"), (b"transfer-encoding", b"chunked"), (b"te", b"trailers")),
+        *((b"upgrade", b"h2c"), (b"expect", b"100-continue"), (b"trailer", b"x"), HOST),
+        *((b"connection", b"close"), (b"connection", b"keep-alive, x-extra")),
+    ],
+)
+def test_what_wants_more_than_an_answer_is_not_plain(field: tuple[bytes, bytes]) -> None:
+    """Bodies, other protocols, an end of the connection, a name that comes twice."""
+    assert asked(field) is None
+
+
+def test_a_connection_that_is_to_be_kept_is_plain() -> None:
+    """As old clients say it."""
+    assert asked((b"connection", b"Keep-Alive")) is not None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(b"/training/", b"/training/.", b"/training/..", b"/training/a/b", b"/training/%61"),
+        *(b"/training/a?b", b"/livez", b"/training/" + b"a" * 129, b"/training/a\n"),
+    ],
+)
+def test_another_target_is_not_plain(target: bytes) -> None:
+    """Whatever has to be decoded, refused or routed."""
+    assert asked(target=target) is None
+
+
+@pytest.mark.parametrize("target", [b"/training/...", b"/training/.a", b"/training/" + b"a" * 128])
+def test_every_id_is_plain(target: bytes) -> None:
+    """As long as it needs no decoding."""
+    assert asked(target=target) is not None
+
+
+def test_another_method_or_host_is_not_plain() -> None:
+    """Nor is no host, or one that is none."""
+    assert asked(method=b"PUT") is None
+    assert plain(b"GET", b"/training/a", [], frozenset()) is None
+    assert plain(b"GET", b"/training/a", [(b"host", b"a b")], frozenset()) is None
+
+
+def test_ids_of_callers_have_to_be_harmless() -> None:
+    """Else we make one, and know no trace."""
+    assert request_id_of(b"a" * 128) == b"a" * 128
+    assert request_id_of(b"a" * 129) is None
+    assert request_id_of(b"a b") is None
+    assert request_id_of(None) is None
+    assert trace_id_of(b" " + TRACE) is None
+    assert trace_id_of(None) is None
+
+
+def test_only_what_can_be_sent_is_sent_on() -> None:
+    """A broken trace, and a field that no server would take, stay here."""
+    fields = [(b"traceparent", b"nonsense"), (b"x-extra", b"a\x00"), (b"x-other", b"1")]
+
+    assert extra_of(fields, frozenset((b"x-extra",))) == ()

@@ -1,0 +1,171 @@
+"""One answer, two ways: the short one and Starlette's say the same, byte for byte, of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.access import Open
+from gateway.core.callers import Access
+from gateway.core.clients import Client, Clients, Tenant, digest_of
+from gateway.core.errors import UpstreamUnreachable
+from gateway.core.rates import Rate
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, Outcome
+from gateway.ports import Call
+from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
+from tests.unit.web.wires import Door, get
+
+_TAG = b'"tag-a"'
+_MODIFIED = b"Tue, 14 Nov 2023 20:00:00 GMT"
+_TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+
+
+def clients(rate: Rate | None) -> Clients:
+    """Two clients of one tenant."""
+    both = (
+        Client("web", (digest_of("t-1"),), "acme", rate),
+        Client("app", (digest_of("t-2"),), "acme", None),
+    )
+    return Clients.of("http://upstream.test", None, (Tenant("acme", "T", None),), both)
+
+
+ACCESS: dict[str, Access] = {
+    "passthrough": PASSTHROUGH,
+    "open": Open("http://upstream.test", None, "T"),
+    "clients": clients(None),
+    "clients with a rate": clients(Rate(4, 60.0)),
+}
+
+
+async def upstream(call: Call) -> Reply:
+    """By the name of the training: there, not there, not to be stored, out of reach."""
+    if call.training_id == "missing":
+        body = b'{"statusCode":404,"message":"no"}'
+        return Reply(404, ((b"content-type", b"application/json"),), body)
+    if call.training_id == "down":
+        raise UpstreamUnreachable("no way there", FailureReason.CONNECT, sent=False)
+    fields = [(b"etag", _TAG)] if call.training_id == "a" else [(b"x-b", b"1: 2")]
+    if call.training_id == "private":
+        fields.append((b"cache-control", b"no-store"))
+    return training_reply(call.training_id, *fields)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A request, so many seconds after the one before; `again`: sent so many times."""
+
+    later: float
+    sent: tuple[bytes, ...]
+    again: int
+
+
+_methods = st.sampled_from([b"GET"] * 6 + [b"HEAD", b"HEAD", b"PUT", b"OPTIONS"])
+_targets = st.sampled_from(
+    [b"/training/" + name for name in (b"a", b"a", b"a", b"b", b"b", b"missing", b"down")]
+    + [b"/training/private", b"/training/%61", b"/training/a?x=1", b"/training/..", b"/livez"]
+    + [b"/training/a#f", b"/trainings", b"http://h/training/a", b"/training/" + b"x" * 129]
+)
+_versions = st.sampled_from([b"HTTP/1.1"] * 8 + [b"HTTP/1.0"])
+_fields = st.sampled_from(
+    [
+        *(b"Authorization: Bearer t-1", b"authorization:Bearer t-2 ", b"Authorization: Basic x"),
+        *(b"If-None-Match: " + _TAG, b'If-None-Match: W/"x", ' + _TAG, b"If-None-Match: *"),
+        *(b"If-None-Match: nonsense", b"If-Modified-Since: " + _MODIFIED),
+        *(b"If-Modified-Since: Mon, 13 Nov 2023 20:00:00 GMT", b"if-modified-since: never"),
+        *(
+            b"Cache-Control: only-if-cached",
+            b"Cache-Control: no-cache",
+            b"cache-control: max-age=0",
+        ),
+        *(b"traceparent: " + _TRACE, b"traceparent: nonsense", b"Traceparent:  " + _TRACE + b" "),
+        *(b"X-Request-ID: mine-1", b"X-Request-ID: <script>", b"X-Request-Id:", b"X-Extra: 1"),
+        *(b"Connection: keep-alive", b"Connection: close", b"Connection: Keep-Alive, X-Extra"),
+        *(b"Content-Length: 0", b"Upgrade: websocket", b"Expect: 100-continue", b"TE: trailers"),
+        *(b"Accept: */*", b"Accept-Encoding: gzip", b"Range: bytes=0-1", b"Transfer-Encoding: x"),
+        *(b"Host: b", b"Bad Name: 1", b"Cookie: a=1"),
+    ]
+)
+
+
+@st.composite
+def _sent(draw: st.DrawFn) -> tuple[bytes, ...]:
+    """A head, mostly sound, as a whole or in two pieces."""
+    usual = [b"Host: a"] if draw(st.integers(0, 9)) else []
+    usual += [b"Authorization: Bearer t-1"] if draw(st.integers(0, 4)) else []
+    fields = draw(st.permutations([*usual, *draw(st.lists(_fields, max_size=3))]))
+    line = b" ".join((draw(_methods), draw(_targets), draw(_versions)))
+    head = b"\r\n".join((line, *fields, b"", b""))
+    if draw(st.integers(0, 5)):
+        return (head,)
+    cut = draw(st.integers(1, len(head) - 1))
+    return head[:cut], head[cut:]
+
+
+_later = st.sampled_from([0.0, 0.0, 0.4, 1.0, 5.0, 29.0, 31.0, 120.0, 400.0])
+_steps = st.lists(st.builds(Step, _later, _sent(), st.integers(1, 4)), min_size=1, max_size=5)
+
+
+def world(access: Access, *, short: bool) -> Door:
+    """A data plane of its own, behind a door of its own."""
+    data = Data(access=access, forward=frozenset((b"x-extra",)))
+    data.upstream.always = upstream
+    return Door(data, short=short)
+
+
+async def play(door: Door, steps: list[Step]) -> list[tuple[bytes, str]]:
+    """What comes back at each step, and how the connection ended, if it did."""
+    told = []
+    for step in steps:
+        door.data.clock.advance(step.later)
+        for _ in range(step.again):
+            if door.line.is_closing():
+                door.connect()
+            told.append((await door.ask(*step.sent), door.line.end()))
+    return told
+
+
+@settings(max_examples=60, deadline=None)
+@given(mode=st.sampled_from(sorted(ACCESS)), steps=_steps)
+async def test_both_ways_say_the_same(mode: str, steps: list[Step]) -> None:
+    """Bytes, ends of connections, metrics, access lines and calls upstream."""
+    access = ACCESS[mode]
+    short, long = world(access, short=True), world(access, short=False)
+
+    said, expected = await play(short, steps), await play(long, steps)
+
+    assert said == expected
+    assert short.data.observer.calls == long.data.observer.calls
+    assert short.data.access_log.lines == long.data.access_log.lines
+    assert short.data.upstream.calls == long.data.upstream.calls
+    assert short.refused == long.refused
+    assert short.state.total_requests == long.state.total_requests
+
+
+async def test_what_is_answered_the_short_way() -> None:
+    """Fresh, not modified, not there, stale: without a task; so the test above compares two."""
+    door = world(PASSTHROUGH, short=True)
+    for name in ("a", "missing"):
+        await door.ask(get(name))
+    made = door.wire.cycle
+
+    for later, head in (
+        (1.0, get("a")),
+        (1.0, get("a", b"If-None-Match: " + _TAG)),
+        (1.0, get("a", method=b"HEAD")),
+        (1.0, get("missing")),
+        (40.0, get("a")),
+    ):
+        door.data.clock.advance(later)
+        await door.ask(head)
+
+    assert door.wire.cycle is made or door.wire.cycle.response_complete
+    outcomes = [each[0] for each in door.data.observer.of("requested")]
+    short = outcomes[2:]
+    assert short == [
+        *(Outcome.FRESH, Outcome.FRESH, Outcome.FRESH, Outcome.NEGATIVE),
+        Outcome.STALE_REFRESHING,
+    ]
+    assert door.wire.cycle is made

@@ -1,0 +1,249 @@
+"""The short way on one connection: when it is taken, what it leaves alone, and its own table."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.core.access import Passthrough
+from gateway.core.entry import Key
+from gateway.core.status import Outcome
+from gateway.web.asked import Asked
+from gateway.web.hotpath import Heads, HotPath
+from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
+from tests.unit.web.wires import LIMITS, Door, get, quiet
+
+PARTITION = PASSTHROUGH.admit((b"Bearer t-1",)).partition
+
+
+@pytest.fixture
+async def door() -> Door:
+    """A connection to a plane that holds `a`, and whose upstream has nothing more to say."""
+    door = Door(Data(training_reply("a")))
+    await door.ask(get("a"))
+    door.connect()
+    return door
+
+
+def statuses(said: bytes) -> list[bytes]:
+    """The status lines, in order."""
+    return re.findall(rb"HTTP/1\.1 (\d{3}) ", said)
+
+
+def outcomes(door: Door) -> list[object]:
+    """How the requests ended."""
+    return [each[0] for each in door.data.observer.of("requested")]
+
+
+def timer(door: Door) -> object:
+    """What would close the connection by itself."""
+    return door.wire.timeout_keep_alive_task
+
+
+def asked(door: Door) -> Asked | None:
+    """What is remembered of the plain head."""
+    assert isinstance(door.wire, HotPath)
+    return door.wire.heads.get(get("a"))
+
+
+def test_the_parent_has_the_shape_that_we_rely_on() -> None:
+    """Read against uvicorn 0.54, beside what test_wire says."""
+    begin = inspect.getsource(HttpToolsProtocol.on_message_begin)
+    lines = [line.strip() for line in begin.splitlines()[1:4]]
+    assert lines == ['self.url = b""', "self.expect_100_continue = False", "self.headers = []"]
+    assert '"headers": self.headers,' in begin
+    complete = inspect.getsource(HttpToolsProtocol.on_response_complete)
+    assert "self.server_state.total_requests += 1" in complete
+    assert "self.timeout_keep_alive_task = self.loop.call_later(" in complete
+    closing = inspect.getsource(HttpToolsProtocol.shutdown)
+    assert "if self.cycle is None or self.cycle.response_complete:" in closing
+    assert "self.write_paused = " in inspect.getsource(FlowControl)
+    header = inspect.getsource(HttpToolsProtocol.on_header)
+    assert "name = name.lower()" in header
+    assert "self.headers.append((name, value))" in header
+
+
+async def test_a_hit_is_one_write_and_no_request(door: Door) -> None:
+    """Counted all the same."""
+    before = door.state.total_requests
+
+    door.wire.data_received(get("a"))
+
+    assert len(door.line.writes) == 1
+    assert statuses(door.line.written) == [b"200"]
+    made: tuple[object, object] = (door.wire.cycle, door.wire.scope)
+    assert made == (None, None)
+    assert not door.state.tasks
+    assert door.state.total_requests == before + 1
+
+
+async def test_what_came_three_times_is_not_parsed_again(door: Door) -> None:
+    """The same bytes ask the same."""
+    for _ in range(2):
+        door.wire.data_received(get("a"))
+    door.wire.parser = None  # type: ignore[assignment]
+
+    door.wire.data_received(get("a"))
+
+    assert statuses(door.line.written) == [b"200"] * 3
+
+
+async def test_no_decision_is_remembered(door: Door) -> None:
+    """Who asks and what there is, is looked up for bytes that are known, too."""
+    for _ in range(3):
+        await door.ask(get("a"))
+    assert asked(door) is not None
+
+    door.data.upstream.then(training_reply("a", words="later"))
+    door.data.local.drop(Key(PARTITION, "a"))
+    assert b'"later"' in await door.ask(get("a"))
+    door.data.upstream.then(training_reply("a", words="another's"))
+    door.data.callers.replace(Passthrough("http://elsewhere.test", None, False))
+    assert b"another's" in await door.ask(get("a"))
+
+
+async def test_only_one_whole_head_is_remembered(door: Door) -> None:
+    """Neither two at once, nor the end of one, nor what came behind the beginning of another."""
+    both, head = get("a") * 2, get("a", b"X: 1")
+    for _ in range(3):
+        assert statuses(await door.ask(both)) == [b"200", b"200"]
+        assert statuses(await door.ask(head[:20], head[20:])) == [b"200"]
+        assert statuses(await door.ask(get("a") + head[:20], head[20:])) == [b"200", b"200"]
+
+    heads = door.kind.heads  # type: ignore[attr-defined]
+    assert [heads.get(each) for each in (both, head[20:], get("a") + head[:20])] == [None] * 3
+
+
+async def test_a_known_head_is_no_request_amid_another(door: Door) -> None:
+    """In the body of a request it is a body."""
+    for _ in range(3):
+        await door.ask(get("a"))
+    body = get("a")
+    post = b"PUT /training/a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    said = await door.ask(post, body)
+
+    assert statuses(said) == [b"405"]
+
+
+async def test_nobody_is_overtaken(door: Door) -> None:
+    """A hit behind a request that still waits is answered after it."""
+    for _ in range(3):
+        await door.ask(get("a"))
+    door.data.upstream.then(training_reply("b", words="first"))
+    door.data.upstream.hold()
+
+    assert await door.ask(get("b"), get("a")) == b""
+    door.data.upstream.release()
+    await quiet()
+
+    said = door.line.written.split(b"HTTP/1.1 ")[-2:]
+    assert b'"first"' in said[0]
+    assert b'"id":"a"' in said[1]
+
+
+async def test_who_does_not_read_is_not_written_to(door: Door) -> None:
+    """Back-pressure holds: the answer waits until what was written is taken."""
+    for _ in range(3):
+        await door.ask(get("a"))
+    door.wire.pause_writing()
+
+    for head in (get("a"), get("a", b"X: 1")):
+        assert b'"id":"a"' not in await door.ask(head)
+    door.wire.resume_writing()
+    await quiet()
+
+    assert door.line.written.count(b'"id":"a"') == 5
+
+
+async def test_who_is_refused_is_answered_no_more(door: Door) -> None:
+    """What is known and comes behind nonsense is not even read; nor is a hit written once the
+    connection is to close."""
+    for _ in range(3):
+        await door.ask(get("a"))
+    door.line.close()
+    door.wire.data_received(get("a"))
+    assert len(door.line.writes) == 3
+
+    door.connect()
+    await door.ask(b"nonsense\r\n\r\n")
+    assert await door.ask(get("a")) == b""
+
+
+async def test_an_idle_connection_is_closed_in_time(door: Door) -> None:
+    """From the first look after the last hit; a hit ends the time that Starlette's way set."""
+    await door.ask(get("a", b"Content-Length: 0"))
+    assert timer(door) is not None
+    began = door.wire.loop.time()
+    door.wire.data_received(get("a"))
+    assert timer(door) is None
+
+    idle = door.wire.timeout_keep_alive
+    door.wire.look(began + 1.0)
+    door.wire.look(began + idle + 0.9)
+    assert door.line.end() == ""
+    door.wire.look(began + idle + 1.1)
+    assert door.line.end() == "closed"
+
+
+async def test_who_begins_a_request_is_not_idle(door: Door) -> None:
+    """It has the time of a head from then on."""
+    began = door.wire.loop.time()
+    await door.ask(get("a"))
+    door.wire.look(began + 1.0)
+    await door.ask(get("a")[:10])
+
+    door.wire.look(began + door.wire.timeout_keep_alive + 2.0)
+    assert door.line.end() == ""
+    door.wire.look(began + LIMITS.head_timeout + 1.0)
+    assert statuses(door.line.written) == [b"200", b"408"]
+
+
+async def test_a_drained_connection_is_closed(door: Door) -> None:
+    """No hit is ever in flight: it can go at once."""
+    await door.ask(get("a"))
+
+    door.wire.shutdown()
+
+    assert door.line.end() == "closed"
+
+
+async def test_an_unforeseen_failure_goes_the_ordinary_way(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which tells the caller, and counts."""
+    monkeypatch.setattr(type(door.data.local), "get", lambda self, key: 1 / 0)
+
+    assert statuses(await door.ask(get("a"))) == [b"500"]
+    assert outcomes(door)[1:] == [Outcome.FAILED]
+
+
+def test_heads_that_never_repeat_fill_nothing() -> None:
+    """Whatever their number."""
+    heads = Heads(most=100)
+
+    for number in range(1_000):
+        heads.meet(b"%d" % number, Asked("a", {}, (), is_head=False))
+
+    assert not any(heads.get(b"%d" % number) for number in range(1_000))
+
+
+def test_the_table_is_bounded() -> None:
+    """In number, and in the length of each; what is asked for on and on is soon back."""
+    heads, question = Heads(most=10), Asked("a", {}, (), is_head=False)
+
+    for number in range(25):
+        for _ in range(2):
+            heads.meet(b"%d" % number, question)
+    for _ in range(3):
+        heads.meet(b"x" * 1_025, question)
+        heads.meet(b"a", question)
+
+    known = [number for number in range(25) if heads.get(b"%d" % number)]
+    assert len(known) <= 10
+    assert heads.get(b"x" * 1_025) is None
+    assert heads.get(b"a") is question
