@@ -71,8 +71,8 @@ class Serving:
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
-        if held.entry.is_fresh(self._clock.now()) and not held.entry.is_negative:
-            return Answer(held, Outcome.FRESH, Tier.L1, HITS[Detail.L1])  # as `_at_once` would
+        if held.entry.is_fresh(self._clock.now()) and held.entry.updated_at is not None:
+            return _answer(Answer, (held, _FRESH, _L1, _HIT))  # as `_at_once` would
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:
@@ -235,6 +235,11 @@ class Serving:
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
+
+
+# Looked up once: names of enums are dear, and each hit would pay for three.
+_FRESH, _L1, _HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
+_answer = tuple.__new__
 
 
 def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:

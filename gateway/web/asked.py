@@ -27,11 +27,11 @@ _ODD: Final = frozenset(
 
 
 class Asked:
-    """A plain question for a training; `request_id` and `trace_id` None where none is given."""
+    """A plain question for a training; `request_id` None where none is given."""
 
     __slots__ = (
-        *("_ask", "_extra", "_only_if_cached", "authorization", "conditions", "is_head"),
-        *("request_id", "trace_id", "training_id"),
+        *("_ask", "_extra", "_only_if_cached", "_traceparent", "authorization", "conditions"),
+        *("is_head", "request_id", "training_id"),
     )
 
     def __init__(
@@ -46,10 +46,16 @@ class Asked:
         unconditional = tag is None and since is None
         self.conditions = UNCONDITIONAL if unconditional else Conditions(tag, since)
         self.request_id = request_id_of(given(b"x-request-id"))
-        self.trace_id = trace_id_of(given(b"traceparent"))
-        self._only_if_cached = wants_only_if_cached(given(b"cache-control"))
+        self._traceparent = given(b"traceparent")
+        control = given(b"cache-control")
+        self._only_if_cached = control is not None and wants_only_if_cached(control)
         self._extra = extra
         self._ask: Ask | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The caller's trace, read when somebody wants to know."""
+        return trace_id_of(self._traceparent)
 
     def by(self, caller: Caller) -> Ask:
         """The question, asked by that caller; as a rule the same one as last time."""
@@ -78,9 +84,22 @@ def plain(
     match = _PLAIN_TARGET.fullmatch(target)
     if match is None:
         return None
-    sends_on = b"traceparent" in by_name or not forwarded.isdisjoint(by_name)
-    extra = extra_of(fields, forwarded) if sends_on else ()
+    extra = _extra_of_these(by_name, fields, forwarded)
     return Asked(match[1].decode("ascii"), by_name, extra, is_head=method == b"HEAD")
+
+
+def _extra_of_these(
+    by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
+) -> Headers:
+    """As `extra_of`; as a rule there is nothing, or a sound `traceparent` alone."""
+    if not forwarded.isdisjoint(by_name):
+        return extra_of(fields, forwarded)
+    traceparent = by_name.get(b"traceparent")
+    if traceparent is None:
+        return ()
+    if _TRACE.fullmatch(traceparent):
+        return ((b"traceparent", traceparent),)
+    return extra_of(fields, forwarded)
 
 
 def request_id_of(given: bytes | None) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -77,8 +78,9 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
     return None
 
 
+@lru_cache(256)
 def is_host(value: bytes) -> bool:
-    """Whether it can stand in `Host`."""
+    """Whether it can stand in `Host`; callers say the same few again and again."""
     return _HOST.fullmatch(value) is not None
 
 

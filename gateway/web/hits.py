@@ -78,13 +78,9 @@ class Hits:
             line = self._line(asked, answer, status, request_id, (seconds, age, caller.client))
             self._access_log.put(line, weight)
         own = b"" if allowance is None else _charged(allowance, began)
-        # What follows the head, in the order of `data`.
-        return b"".join(
-            (
-                *(STATUS_LINE[status], lines, moment, b"x-request-id: ", request_id, b"\r\n"),
-                *(own, b"\r\n", b"" if asked.is_head else body),
-            )
-        )
+        start = STATUS_LINE[status]
+        mine = b"x-request-id: %b\r\n%b\r\n" % (request_id, own)
+        return b"".join((start, lines, moment, mine, b"" if asked.is_head else body))
 
     def _line(
         self,

@@ -15,6 +15,7 @@ from gateway.web.asked import Asked, plain
 from gateway.web.hits import Hits
 from gateway.web.wire import Stage, Terms, Wire
 
+_REST = Stage.REST
 # Heads remembered, and how long one may be: 8 MiB at most.
 _MOST = 8_192
 _LONGEST = 1_024
@@ -68,7 +69,7 @@ class HotPath(Wire):
     def data_received(self, data: bytes) -> None:
         """Answer at once a head that is known; parse the rest."""
         known = self.heads.get(data)
-        at_rest = self._stage is Stage.REST
+        at_rest = self._stage is _REST
         if known is not None and at_rest and self._is_quiet():
             answer = self.hits.answer(known)
             if answer is not None:
@@ -93,10 +94,14 @@ class HotPath(Wire):
 
     def on_message_begin(self) -> None:
         """Make no scope before it is known that one is needed."""
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self.headers = b"", []
         self._stage, self._begun = Stage.HEAD, True
         self._asked = None
         self._begun_here += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the field; what it expects is asked where a request is made of it."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Answer a plain hit; make a request of anything else."""
@@ -114,11 +119,11 @@ class HotPath(Wire):
         if self._asked is None:
             super().on_message_complete()
         else:
-            self._stage, self._owed_since = Stage.REST, None
+            self._stage, self._owed_since = _REST, None
 
     def _remember(self, data: bytes) -> None:
         """What these bytes ask, if they were one plain head as a whole."""
-        if self._asked is not None and self._begun_here == 1 and self._stage is Stage.REST:
+        if self._asked is not None and self._begun_here == 1 and self._stage is _REST:
             self.heads.meet(data, self._asked)
 
     def _plain(self) -> Asked | None:
@@ -131,10 +136,11 @@ class HotPath(Wire):
 
     def _make_scope(self) -> None:
         """What the parent does at a message's begin, which forgets what was parsed since."""
-        url, fields, expects = self.url, self.headers, self.expect_100_continue
+        url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
-        self.url, self.expect_100_continue = url, expects
-        self.headers.extend(fields)
+        self.url = url
+        for name, value in fields:
+            HttpToolsProtocol.on_header(self, name, value)
 
     def _is_quiet(self) -> bool:
         """Whether nobody waits for an answer here, and one could be written and taken."""
