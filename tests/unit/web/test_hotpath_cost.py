@@ -1,0 +1,172 @@
+"""What a plain hit costs, counted: calls of Python functions, memory, writes, questions.
+
+Counts do not depend on the machine. A bound that is passed is a reason to look at what was
+added to every hit, and to move the bound only with a measurement (`make bench`).
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import tracemalloc
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from gateway.adapters.telemetry.access import AccessLog
+from gateway.adapters.telemetry.lines import Lines
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.core.entry import Key
+from gateway.flow.confirming import Confirming
+from gateway.ports import SharedStore
+from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
+from tests.unit.web.wires import Door, get
+
+KEY = Key(PASSTHROUGH.admit((b"Bearer t-1",)).partition, "a")
+TAG = b'"tag-a"'
+
+# Python functions entered by one hit: known by its bytes, and parsed.
+MOST_WHEN_KNOWN = 21
+MOST_WHEN_PARSED = 41
+
+
+class Sink:
+    """A log file."""
+
+    def write(self, line: bytes, /) -> None:
+        """Nobody reads it."""
+
+
+class Asked:
+    """Redis that is there, and counts whether anybody asks it anything."""
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+        self.is_up = True
+        self.holds_bodies = True
+
+    def __getattr__(self, name: str) -> object:
+        self.questions.append(name)
+        raise AssertionError(f"a hit asked Redis: {name}")
+
+
+@pytest.fixture
+async def door() -> Door:
+    """A connection to a plane that holds `a`, with real counters and a real access log."""
+    data = Data(training_reply("a", (b"etag", TAG)))
+    telemetry = Telemetry("1", data.clock)
+    data.plane._observer = telemetry
+    data.plane._access_log = AccessLog(Lines("json", data.clock.now, Sink()))
+    door = Door(data)
+    for _ in range(5):
+        await door.ask(get("a"))
+    door.connect()
+    return door
+
+
+def calls_of(action: Callable[[], None]) -> list[str]:
+    """The Python functions that it enters."""
+    entered: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            entered.append(f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}")
+
+    sys.setprofile(note)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return entered[:]
+
+
+def changing() -> Callable[[], bytes]:
+    """Heads that never repeat."""
+    numbers = itertools.count()
+    return lambda: get(
+        "a",
+        b"traceparent: 00-%032x-%016x-01" % ((number := next(numbers)) + 1, number),
+        b"X-Request-ID: %032x" % number,
+    )
+
+
+async def test_a_known_head_costs_few_calls(door: Door) -> None:
+    """Access, look-up, confirmation, freshness, rendering and counting, all of them."""
+    head = get("a")
+
+    calls = calls_of(lambda: door.wire.data_received(head))
+
+    ours = [name for name in calls if not name.startswith("tests.")]
+    assert len(ours) <= MOST_WHEN_KNOWN, ours
+
+
+async def test_a_head_that_is_new_costs_few_more(door: Door) -> None:
+    """One call a field, and what reads them."""
+    head = changing()()
+
+    calls = calls_of(lambda: door.wire.data_received(head))
+
+    ours = [name for name in calls if not name.startswith("tests.")]
+    assert len(ours) <= MOST_WHEN_PARSED, ours
+
+
+@pytest.mark.parametrize("kind", ["known", "changing", "not-modified"])
+async def test_a_hit_is_one_write_and_asks_nobody(door: Door, kind: str) -> None:
+    """Whatever its head; with a Redis that would tell on whoever asks."""
+    redis = Asked()
+    _confirm_with(door, redis)
+    heads: dict[str, Callable[[], bytes]] = {
+        "known": lambda: get("a"),
+        "changing": changing(),
+        "not-modified": lambda: get("a", b"If-None-Match: " + TAG),
+    }
+    make = heads[kind]
+
+    for _ in range(20):
+        door.wire.data_received(make())
+
+    assert len(door.line.writes) == 20
+    assert redis.questions == []
+
+
+@pytest.mark.parametrize("kind", ["known", "changing"])
+async def test_a_hit_leaves_nothing_behind(door: Door, kind: str) -> None:
+    """No memory is kept for it, and the collector is given no reason to run."""
+    make = changing() if kind == "changing" else lambda: get("a")
+    door.line.write = lambda data: None  # type: ignore[method-assign]
+    heads = [make() for _ in range(4_000)]
+    for head in heads[:2_000]:
+        door.wire.data_received(head)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        before, tracked = tracemalloc.get_traced_memory()[0], gc.get_count()[0]
+        for head in heads[2_000:]:
+            door.wire.data_received(head)
+        grown = tracemalloc.get_traced_memory()[0] - before
+        left = gc.get_count()[0] - tracked
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+    # The marks of heads that were seen once are 8,192 numbers at most.
+    assert grown < (2_000 * 150 if kind == "changing" else 20_000)
+    assert left < 100
+
+
+def _confirm_with(door: Door, redis: Asked) -> None:
+    """Let L1 be confirmed by that Redis, as it is where there is one."""
+    tiers = door.data.serving._tiers
+    held = door.data.local.peek(KEY)
+    assert held is not None
+    held.checked_at = door.data.clock.monotonic()
+    confirming: Confirming = tiers.confirming
+    confirming._shared = _as_store(redis)
+
+
+def _as_store(redis: Asked) -> SharedStore:
+    store: SharedStore = redis  # type: ignore[assignment]
+    return store
