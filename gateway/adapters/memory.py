@@ -44,7 +44,8 @@ class MemoryStore:
     entry that had to go for space."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        self._items: OrderedDict[Key, Held] = OrderedDict()
+        # Plain tuples as keys: the collector of cycles does not go through them.
+        self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
@@ -66,7 +67,7 @@ class MemoryStore:
         held.cost = cost(key, held)
         if held.cost > self._max_bytes:
             return
-        self._items[key] = held
+        self._items[key.partition, key.training_id] = held
         self._size += held.cost
         while self._size > self._max_bytes:
             _, evicted = self._items.popitem(last=False)
@@ -88,9 +89,9 @@ class MemoryStore:
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
         """The keys held, narrowed down to a partition or a training; looks at all of them."""
         return [
-            key
+            Key(*key)
             for key in self._items
-            if partition in (None, key.partition) and training_id in (None, key.training_id)
+            if partition in (None, key[0]) and training_id in (None, key[1])
         ]
 
     @property

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
-from secrets import token_hex
 from socket import socket
 
 import gateway
 from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.log import configure, logger
 from gateway.app.compose import House, compose
+from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings
@@ -25,7 +26,7 @@ from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire
 
 _LAST_SECONDS = 1.0
-_IDS_AT_ONCE = 256
+_new_id: Callable[[], str] = ids().__next__
 
 
 async def serve(
@@ -47,6 +48,7 @@ async def serve(
     _make_room(settings.limits.max_connections)
     with _stopping(stop) as stopping:
         async with _living(house), _serving(data, admin) as ends:
+            _spare_the_collector()
             life.ready = True
             logger.info("gateway.started", version=gateway.__version__, **asdict(addresses))
             logger.info("gateway.settings", **operations.settings())
@@ -213,13 +215,7 @@ def _make_room(connections: int) -> None:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
 
 
-def _ids() -> Iterator[str]:
-    """Request ids without end, 128 bits each; the system is asked for many at once."""
-    while True:
-        digits = token_hex(16 * _IDS_AT_ONCE)
-        for start in range(0, len(digits), 32):
-            yield digits[start : start + 32]
-
-
-# A generator's next value: a hit is to cost no call of ours for it.
-_new_id: Callable[[], str] = _ids().__next__
+def _spare_the_collector() -> None:
+    """What is there by now stays: the collector of cycles need not look at it ever again."""
+    gc.collect()
+    gc.freeze()

@@ -26,7 +26,16 @@ from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict,
 from gateway.flow.backoff import Backoffs, is_news, stale_word
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetch import Filled, Passed, Want, fruitless
-from gateway.flow.marks import detail_of, drops_stored, handling_of, is_outdated, outcome_of
+from gateway.flow.marks import (
+    FRESH,
+    HIT,
+    L1,
+    detail_of,
+    drops_stored,
+    handling_of,
+    is_outdated,
+    outcome_of,
+)
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Held, Observer
@@ -72,7 +81,7 @@ class Serving:
         if held is None:
             return None
         if held.entry.is_fresh(self._clock.now()) and held.entry.updated_at is not None:
-            return _answer(Answer, (held, _FRESH, _L1, _HIT))  # as `_at_once` would
+            return tuple.__new__(Answer, (held, FRESH, L1, HIT))  # as `_at_once` would
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:
@@ -235,11 +244,6 @@ class Serving:
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
-
-
-# Looked up once: names of enums are dear, and each hit would pay for three.
-_FRESH, _L1, _HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
-_answer = tuple.__new__
 
 
 def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:

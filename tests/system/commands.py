@@ -26,10 +26,13 @@ def simulator(folder: Path, *options: str, port: int | None = None) -> Process:
 
 
 class Gateway:
-    """`gateway serve` on two free ports with these further `GATEWAY_…` variables."""
+    """`gateway serve` on two free ports, or on a `port` that is given and a free one, with these
+    further `GATEWAY_…` variables."""
 
-    def __init__(self, folder: Path, upstream: str, **settings: str) -> None:
-        port, admin = free_port(), free_port()
+    def __init__(
+        self, folder: Path, upstream: str, port: int | None = None, /, **settings: str
+    ) -> None:
+        port, admin = port or free_port(), free_port()
         self.data = f"http://127.0.0.1:{port}"
         self.admin = f"http://127.0.0.1:{admin}"
         self.settings: Mapping[str, str] = {
@@ -40,8 +43,8 @@ class Gateway:
         }
         self.process = gateway(
             "serve",
-            log=folder / f"gateway-{port}.log",
-            ready=lambda: answers(f"{self.data}/readyz"),
+            log=folder / f"gateway-{admin}.log",
+            ready=lambda: answers(f"{self.admin}/readyz"),
             settings=self.settings,
         )
 
