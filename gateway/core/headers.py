@@ -23,6 +23,8 @@ HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization "
     b"proxy-connection te trailer transfer-encoding upgrade".split()
 )
+# An entry may come from Redis: what frames a message is never taken from there.
+_NEVER_THEIRS = _REPLACED | HOP_BY_HOP
 ALIKE = frozenset(
     b"access-control-allow-origin content-security-policy content-type referrer-policy server "
     b"strict-transport-security x-content-type-options x-frame-options".split()
@@ -65,6 +67,7 @@ def is_sound(value: bytes) -> bool:
     return _CONTROL.search(value) is None
 
 
+@lru_cache(1_024)
 def is_name(name: bytes) -> bool:
     """Whether a field can be called so, in lower case (RFC 9110, 5.1)."""
     return _NAME.fullmatch(name) is not None
@@ -135,15 +138,13 @@ def last_modified_of(entry: Entry) -> bytes | None:
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
     """The fields of a 200, 404 or 410 that stay true as long as the entry does: all but
     Age, Cache-Status and X-Request-ID. `vary`: whether the answer depends on the caller."""
-    # The entry may come from Redis: what frames a message is never taken from there.
-    fields = [pair for pair in entry.headers if pair[0] not in _REPLACED | HOP_BY_HOP]
+    fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if not any(key == b"content-type" for key, _ in fields):
         fields.append((b"content-type", b"application/json"))
     fields.append((b"content-length", b"%d" % len(entry.body)))
     if not entry.is_negative:
         fields.append((b"etag", etag_of(entry)))
-    last_modified = last_modified_of(entry)
-    if last_modified is not None:
+    if (last_modified := last_modified_of(entry)) is not None:
         fields.append((b"last-modified", last_modified))
     fields.append((b"date", entry.date.encode("ascii")))
     fields.append((b"cache-control", b"private, max-age=%d" % int(entry.freshness_lifetime)))

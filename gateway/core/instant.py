@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NewType
 
 Instant = NewType("Instant", int)
@@ -123,6 +124,7 @@ def to_http_date(instant: Instant) -> str:
     return f"{day}, {moment.day:02d} {month} {moment.year:04d} {moment:%H:%M:%S} GMT"
 
 
+@lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), else None.
 

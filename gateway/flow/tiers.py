@@ -60,7 +60,9 @@ class Tiers:
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The best of both tiers, promoted to L1 unless the flight is outdated by then; no body
         is read where Redis agrees with what L1 holds."""
-        return await self._confirmed(key) or await self._read(key, flight)
+        held = self._local.peek(key)
+        confirmed = None if held is None else await self._confirmed(key)
+        return confirmed or await self._read(key, flight)
 
     async def _confirmed(self, key: Key) -> Seen | None:
         try:
