@@ -5,13 +5,10 @@ Pure; which answer is given is serve's business.
 
 from __future__ import annotations
 
-from gateway.core.headers import HITS, Handling
+from gateway.core.headers import Handling
 from gateway.core.status import Detail, Forward, Outcome, StoreVerdict, Tier
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetch import Filled, Passed
-
-# Of a fresh hit in L1. Names of enums are dear, and each hit would pay for three.
-FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,

@@ -7,11 +7,9 @@ get   may wait: L1, then both tiers, then upstream; the only place that rescues
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
 
-from gateway.core.access import Caller
-from gateway.core.entry import Headers, Key
+from gateway.core.entry import Key
 from gateway.core.errors import (
     AccessRefused,
     CallWithheld,
@@ -21,43 +19,17 @@ from gateway.core.errors import (
 )
 from gateway.core.headers import HITS, Handling
 from gateway.core.policy import Plan, Windows, may_rescue, plan
-from gateway.core.reply import Reply
 from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict, Tier
+from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.backoff import Backoffs, is_news, stale_word
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetch import Filled, Passed, Want, fruitless
-from gateway.flow.marks import (
-    FRESH,
-    HIT,
-    L1,
-    detail_of,
-    drops_stored,
-    handling_of,
-    is_outdated,
-    outcome_of,
-)
+from gateway.flow.marks import detail_of, drops_stored, handling_of, is_outdated, outcome_of
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
-from gateway.ports import Clock, Held, Observer
+from gateway.ports import Clock, Observer
 
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request for a training, its caller let in and its id found good."""
-
-    key: Key
-    caller: Caller
-    only_if_cached: bool = False
-    extra: Headers = field(default=(), repr=False)
-
-
-class Answer(NamedTuple):
-    """What to send and how it came about; a Reply is the upstream's own word to the caller."""
-
-    content: Held | Reply
-    outcome: Outcome
-    tier: Tier
-    handling: Handling
+__all__ = ["Answer", "Ask", "Serving"]
 
 
 class Serving:
@@ -81,7 +53,7 @@ class Serving:
         if held is None:
             return None
         if held.entry.is_fresh(self._clock.now()) and held.entry.updated_at is not None:
-            return tuple.__new__(Answer, (held, FRESH, L1, HIT))  # as `_at_once` would
+            return new_answer(Answer, (held, FRESH, L1, HIT))  # as `_at_once` would
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:

@@ -1,0 +1,38 @@
+"""What is asked of serve, and what it answers; how either comes about is serve's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from gateway.core.access import Caller
+from gateway.core.entry import Headers, Key
+from gateway.core.headers import HITS, Handling
+from gateway.core.reply import Reply
+from gateway.core.status import Detail, Outcome, Tier
+from gateway.ports import Held
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request for a training, its caller let in and its id found good."""
+
+    key: Key
+    caller: Caller
+    only_if_cached: bool = False
+    extra: Headers = field(default=(), repr=False)
+
+
+class Answer(NamedTuple):
+    """What to send and how it came about; a Reply is the upstream's own word to the caller."""
+
+    content: Held | Reply
+    outcome: Outcome
+    tier: Tier
+    handling: Handling
+
+
+# Of a fresh hit in L1, and the way to make one: names of enums are dear, and so is the
+# constructor of a named tuple. Each hit would pay for all of them.
+FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
+new_answer: Final = tuple.__new__
