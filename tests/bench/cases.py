@@ -31,6 +31,7 @@ GATEWAY_ONLY = {
     "redis": "hit in Redis, not in L1",
     "stale": "stale, upstream gone",
     "hung": "hit while Redis hangs",
+    "clients": "hit, mode clients, a rate of its own",
 }
 _PEERS = ("gateway", "floor", "nginx", "nginx-common", "varnish")
 
@@ -67,6 +68,7 @@ class _Field:
     common: dict[str, Stand]
     cold_l1: Stand
     stale: Stand
+    clients: Stand
     tags: dict[str, Path] = field(default_factory=dict)
 
 
@@ -104,13 +106,16 @@ def _everything(folder: Path, say: Callable[[str], None]) -> Iterator[_Field]:
             common,
             stack.enter_context(stands.gateway(folder, upstream, redis, "cold-l1", cold)),
             stack.enter_context(stands.gateway(folder, gone, None, "stale", short)),
+            stack.enter_context(
+                stands.gateway(folder, upstream, redis, "clients", stands.clients(folder))
+            ),
         )
         _warm(every, simulator, say)
         yield every
 
 
 def _warm(every: _Field, simulator: Process, say: Callable[[str], None]) -> None:
-    for stand in [*every.common.values(), every.cold_l1, every.stale]:
+    for stand in [*every.common.values(), every.cold_l1, every.stale, every.clients]:
         if stand.name == "floor":
             continue
         say(f"warming {stand.name}")
@@ -144,6 +149,8 @@ def _round(every: _Field, plan: Plan, results: Results, say: Callable[[str], Non
                 continue
             _note(results, kind, closed(stand, kind, plan.seconds, tags), name, say)
     _note(results, "redis", closed(every.cold_l1, "repeated", plan.seconds), "gateway", say)
+    clients = closed(every.clients, "repeated", plan.seconds)
+    _note(results, "clients", clients, "gateway", say)
     _note(results, "stale", closed(every.stale, "repeated", plan.seconds), "gateway", say)
     every.redis.pause()
     try:

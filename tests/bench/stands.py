@@ -6,6 +6,7 @@ Lives here: how nginx, Varnish, the floor and the gateway are started, and on wh
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
@@ -133,6 +134,21 @@ def gateway(
     )
     with process:
         yield Stand(name, port, process)
+
+
+def clients(folder: Path) -> dict[str, str]:
+    """The settings of mode `clients`, its one caller with the usual key and an ample rate."""
+    file = folder / "clients.toml"
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    file.write_text(
+        f'[[tenants]]\nname = "bench"\nupstream_token = "{TOKEN}"\n\n[[clients]]\nname = "bench"\n'
+        f'key_sha256 = "{digest}"\ntenant = "bench"\nrate_limit = "10000000/second"\n'
+    )
+    return {
+        "GATEWAY_ACCESS__MODE": "clients",
+        "GATEWAY_ACCESS__CLIENTS_FILE": str(file),
+        "GATEWAY_REDIS__PREFIX": "clients",
+    }
 
 
 def _process(
