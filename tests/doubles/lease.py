@@ -39,7 +39,7 @@ class Board:
         self.looks = 0
         self.tokens = (f"{number:016x}" for number in itertools.count(1))
         self.records: dict[Key, _Record] = {}
-        self.followers: dict[Key, set[BoardLease]] = {}
+        self.followers: dict[Key, dict[BoardLease, None]] = {}  # in the order in which they came
 
     def record(self, key: Key) -> _Record | None:
         """What stands there, unless it lapsed."""
@@ -68,7 +68,7 @@ class BoardLease:
         floor = (await board.shared.lookup(key)).floor
         record = board.record(key)
         if record is not None and record.ending is None and _is_of_today(record, ticket, floor):
-            board.followers.setdefault(key, set()).add(self)
+            board.followers.setdefault(key, {})[self] = None
             return Taken(ticket, record.token, leads=False, floor=floor)
         token = next(board.tokens)
         board.records[key] = _Record(token, ticket, board.clock.monotonic() + LIFETIME)
@@ -91,7 +91,7 @@ class BoardLease:
         if record is None:
             return
         record.ending, record.until = ending, board.clock.monotonic() + LIFETIME
-        for follower in board.followers.pop(key, set()):
+        for follower in board.followers.pop(key, {}):
             board.told += 1
             if not board.muted:
                 follower.heard[token] = ending
@@ -110,7 +110,7 @@ class BoardLease:
         if record.token != token:
             return Ending(EndingKind.TOO_OLD)
         if record.ending is None:
-            board.followers.setdefault(key, set()).add(self)
+            board.followers.setdefault(key, {})[self] = None
         return record.ending
 
     async def _wait(self, token: str, patience: float) -> None:

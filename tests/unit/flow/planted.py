@@ -11,6 +11,7 @@ import pytest
 from gateway.adapters.ledger import floors
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.status import StoreVerdict
+from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Found, Stored
@@ -90,12 +91,12 @@ def floor_unread(patch: pytest.MonkeyPatch) -> None:
 
 def trusting(patch: pytest.MonkeyPatch) -> None:
     """L1 is never confirmed again."""
-    init: Any = Tiers.__init__
+    init: Any = Confirming.__init__
 
-    def careless(self: Tiers, *stores: object, l1_lifetime: float, vary: bool) -> None:
-        init(self, *stores, l1_lifetime=1e9, vary=vary)
+    def careless(self: Confirming, *others: Any) -> None:
+        init(self, *others[:-1], 1e9)
 
-    patch.setattr(Tiers, "__init__", careless)
+    patch.setattr(Confirming, "__init__", careless)
 
 
 PLANTS: list[Plant] = [

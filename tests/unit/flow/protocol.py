@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.access import Caller
+from gateway.core.ending import Ending
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason
-from gateway.ports import Call, Confirmations, Found, Notice, Standing, Stored
+from gateway.ports import Call, Confirmations, Found, Lease, Notice, Standing, Stored, Taken
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import TickingClock
+from tests.doubles.lease import Board, BoardLease
 from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedStore
 from tests.doubles.shared import InMemoryShared
 from tests.unit.flow.house import Redis, Replica, epochs, training
@@ -162,6 +164,30 @@ class HeldStore(SwitchedStore):
         return await super().store(key, entry, keep)
 
 
+class OwnLease(BoardLease):
+    """The lease as one replica reaches it."""
+
+    def __init__(self, board: Board, way: Way) -> None:
+        super().__init__(board)
+        self._way = way
+
+    async def take(self, key: Key) -> Taken:
+        self._way.pass_on("lease")
+        return await super().take(key)
+
+    async def renew(self, key: Key, token: str) -> bool:
+        self._way.pass_on("lease")
+        return await super().renew(key, token)
+
+    async def release(self, key: Key, token: str, ending: Ending) -> None:
+        self._way.pass_on("lease")
+        await super().release(key, token, ending)
+
+    async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
+        self._way.pass_on("lease")
+        return await super().watch(key, token, patience)
+
+
 class OwnRedis(Redis):
     """The Redis of all, as one replica reaches it."""
 
@@ -257,23 +283,26 @@ class Node:
 
     def __init__(self, world: World, ahead: float) -> None:
         self.way = Way()
+        lease: Lease | None = OwnLease(world.board, self.way) if world.board else None
         self.replica = Replica(
             SkewedClock(world.clock, ahead),
             OwnRedis(world.clock, world.memory, self.way),
             windows=WINDOWS,
             hub=world.post,
+            lease=lease,
         )
         self.replica.upstream.always = world.upstream.answer
         self.bus = list(world.post.hearers)[-1]
-        self.tasks: set[asyncio.Task[object]] = set()
+        self.tasks: list[asyncio.Task[object]] = []  # in order, so that a history can be repeated
 
 
 class World:
     """Replicas on one Redis, one bus, one upstream, and one true time."""
 
-    def __init__(self, skews: tuple[float, ...]) -> None:
-        self.clock = TickingClock()
+    def __init__(self, skews: tuple[float, ...], *, has_lease: bool) -> None:
+        self.clock = TickingClock(waiting=True)
         self.memory = InMemoryShared(self.clock, epochs())
+        self.board = Board(self.clock, self.memory) if has_lease else None
         self.post = Post()
         self.upstream = History(self.clock)
         self.skews = skews
@@ -282,10 +311,18 @@ class World:
     async def crash(self, number: int) -> Node:
         """One replica dies with all it had under way; another one takes its place."""
         old = self.nodes[number]
+        old.way.is_up = False  # who is killed lets go of nothing
         await end(old)
         del self.post.hearers[old.bus]
         self.nodes[number] = Node(self, self.skews[number])
         return self.nodes[number]
+
+    def flush(self) -> None:
+        """Redis forgets all it knew."""
+        self.memory.flush()
+        if self.board is not None:
+            self.board.records.clear()
+            self.board.followers.clear()
 
 
 async def end(node: Node) -> None:

@@ -26,6 +26,18 @@ numbers = st.integers(0, 2)
 picks = st.integers(0, 5)
 keys = st.sampled_from([KEYS[0], KEYS[0], *KEYS])
 rarely = st.sampled_from([False, False, False, True])
+# What the faults begin with that we fear most: a fetch, or a look-up, that does not know of an
+# order, a loss or another fetch.
+preludes = st.sampled_from(
+    [
+        "",
+        "fetch 0",
+        "store 0, fetch 1",
+        "fetch 0, fetch 1",
+        "store 1, hold 0, fetch 0",
+        "fetch 0, order 1, flush, fetch 1",
+    ]
+)
 
 
 class Replicas(RuleBasedStateMachine):
@@ -34,12 +46,30 @@ class Replicas(RuleBasedStateMachine):
     @initialize(
         skews=st.lists(st.sampled_from([0.0, 0.4, -0.4]), min_size=2, max_size=3),
         has_etags=st.booleans(),
+        has_lease=st.booleans(),
+        prelude=preludes,
     )
-    def start(self, skews: list[float], has_etags: bool) -> None:
+    def start(self, skews: list[float], has_etags: bool, has_lease: bool, prelude: str) -> None:
         self.runner = asyncio.Runner()
-        self.world = World(tuple(skews))
+        self.world = World(tuple(skews), has_lease=has_lease)
         self.world.upstream.has_etags = has_etags
         self.truth = Truth(self.world)
+        for node in self.world.nodes:
+            self._confirm_what_is_read(node)
+        for step in filter(None, prelude.split(", ")):
+            self._begin_with(*step.split())
+
+    def _begin_with(self, what: str, number: str = "0") -> None:
+        match what:
+            case "fetch" | "store":
+                self.ask(int(number), KEYS[0], is_prompt=what == "store")
+            case "order":
+                self.invalidate(int(number), is_bound=False)
+                self._do(self._give_up)
+            case "hold":
+                self._node(int(number)).way.holds = True
+            case _:
+                self.flush()
 
     # What callers, editors and operators do.
 
@@ -48,6 +78,11 @@ class Replicas(RuleBasedStateMachine):
         self.world.upstream.is_prompt = is_prompt
         self._start(self._node(number), self._ask(self._node(number), key))
         self.world.upstream.is_prompt = False
+
+    @rule(key=keys)
+    def ask_everywhere(self, key: Key) -> None:
+        for number in range(len(self.world.nodes)):
+            self.ask(number, key, is_prompt=False)
 
     @rule(is_gone=rarely)
     def edit(self, is_gone: bool) -> None:
@@ -100,7 +135,7 @@ class Replicas(RuleBasedStateMachine):
     # What breaks, and what time does.
 
     @rule(
-        what=st.sampled_from(["hold", "lose", "find", "gap", "crash", "flush", "evict", "give up"]),
+        what=st.sampled_from(["hold", "lose", "find", "gap", "crash", "evict", "give up"]),
         number=numbers,
         key=keys,
     )
@@ -116,12 +151,17 @@ class Replicas(RuleBasedStateMachine):
                 self._do(node.replica.invalidation.gap)
             case "crash":
                 self._run(self.world.crash(number % len(self.world.nodes)))
-            case "flush":
-                self._do(self.world.memory.flush)
+                self._confirm_what_is_read(self._node(number))
             case "evict":
                 node.replica.local.drop(key)
             case _:
                 self._do(self._give_up)
+        self._run(self._forgive())
+
+    @precondition(lambda self: self.world.upstream.waiting)
+    @rule()
+    def flush(self) -> None:
+        self._do(self.world.flush)
         self._run(self._forgive())
 
     @rule(seconds=st.sampled_from([0.2, 2.0, 6.0, 12.0, 31.0, 65.0, 130.0]))
@@ -200,16 +240,19 @@ class Replicas(RuleBasedStateMachine):
             ids, bound = notice.training_ids, notice.updated_at
             self._start(node, node.replica.invalidation.invalidate(ids, bound))
 
+    def _confirm_what_is_read(self, node: Node) -> None:
+        self._start(node, node.replica.tiers.confirming.run(node.replica.observer))
+
     def _start(self, node: Node, work: Coroutine[object, object, object]) -> None:
         async def start() -> None:
             task = asyncio.create_task(work)
-            node.tasks.add(task)
+            node.tasks.append(task)
             task.add_done_callback(lambda task: self._ended(node, task))
 
         self._run(start())
 
     def _ended(self, node: Node, task: asyncio.Task[object]) -> None:
-        node.tasks.discard(task)
+        node.tasks.remove(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, UpstreamFailure | CallWithheld):
             self.truth.faults.append(repr(error))

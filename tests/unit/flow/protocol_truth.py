@@ -33,6 +33,7 @@ class Asked:
     node: Node
     key: Key
     at: float
+    calls: int
     orders: tuple[Order, ...]
     high: Entry | None
     era: int
@@ -57,6 +58,7 @@ class Truth:
             node,
             key,
             self._world.clock.monotonic(),
+            len(self._world.upstream.calls),
             tuple(each for each in orders if each.concerns(key)),
             self._highs.get((node, key)),
             self._eras.get((node, key), 0),
@@ -81,7 +83,8 @@ class Truth:
         found = []
         if any(_breaks(order, called, answer) for order in asked.orders):
             found.append("ruled out by an order")
-        if answer.outcome in _UNASKED and self._was_below(asked, entry):
+        was_there = called.number < asked.calls
+        if was_there and answer.outcome in _UNASKED and self._was_below(asked, entry):
             found.append("below the floor")
         if answer.tier is not Tier.UPSTREAM:
             age = self._world.clock.now() - called.at - CLOCK_TOLERANCE
