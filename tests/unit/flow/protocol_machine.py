@@ -34,8 +34,9 @@ preludes = st.sampled_from(
         "fetch 0",
         "store 0, fetch 1",
         "fetch 0, fetch 1",
-        "store 1, hold 0, fetch 0",
+        "store 1, hold 0, fetch 0, order 1",
         "fetch 0, order 1, flush, fetch 1",
+        "fetch 1, order 0, flush, fetch 0",
     ]
 )
 
