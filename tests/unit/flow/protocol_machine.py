@@ -169,6 +169,7 @@ class Replicas(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         if seconds > 1.0:  # nothing waits for Redis for so long
             self._do(self._lose_all)
+        self._run(_settle_all())
         self._do(lambda: self.world.clock.advance(seconds))
 
     @invariant()
@@ -195,7 +196,7 @@ class Replicas(RuleBasedStateMachine):
         self._lose_all()
         for told in list(world.upstream.waiting):
             told.set_result(True)
-        await settle()
+        await _settle_all()
         for node in world.nodes:
             node.way.is_up = True
         world.clock.advance(500.0)
@@ -281,3 +282,9 @@ class Replicas(RuleBasedStateMachine):
 
     def _boxes(self) -> list[HubBus]:
         return [node.bus for node in self.world.nodes if self.world.post.boxes[node.bus]]
+
+
+async def _settle_all() -> None:
+    """Time jumps next: who was answered before is to be judged before, however many there are."""
+    for _ in range(10):
+        await settle()
