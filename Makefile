@@ -15,6 +15,7 @@ run: setup ## the gateway in front of a simulated upstream, at once; Ctrl-C ends
 setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock pins it
 
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
+	.ci/servers
 	.ci/second-python
 	$(BIN)/python -m pytest --cov
 

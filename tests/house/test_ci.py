@@ -27,6 +27,23 @@ def test_with_ci_a_skip_is_a_failure(tmp_path: Path) -> None:
     assert "no browser" in ci.stdout
 
 
+def test_who_may_not_install_servers_is_told_what_to_type(tmp_path: Path) -> None:
+    """Without root, each missing server is named in the command to type, and nothing fails."""
+    nobody = tmp_path / "id"
+    nobody.write_text("#!/bin/sh\necho 1000\n")
+    nobody.chmod(0o755)
+
+    told = subprocess.run(
+        [ROOT / ".ci/servers"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stderr.endswith("sudo apt-get install redis-server prometheus chromium\n")
+
+
 def _pytest(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     return subprocess.run(
