@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
+from tests.bench.load import cpu_seconds
 from tests.integration.gateways import TOKEN, until
 from tests.system.commands import Gateway, address, simulator
 
 ONE = "trn_000001"
 CALL = 0.5
+CORES = 2
 REQUEST = (
     f"GET /training/{ONE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
 )
@@ -73,12 +75,21 @@ def _length(head: bytes) -> int:
 
 @dataclass
 class Crowd:
-    """What became of them: the statuses for each gateway, and seconds until the last answer."""
+    """What became of them: the statuses for each gateway, and seconds until the last answer.
+
+    `cost` is the seconds of CPU that gateways and callers spent since the call was over.
+    """
 
     statuses: list[set[int]] = field(default_factory=list)
     slowest: float = 0.0
+    cost: float = 0.0
     calls: int = 0
     hits: float = 0.0
+
+    @property
+    def beyond(self) -> float:
+        """Seconds that the last waited longer than the call and what two cores had to do."""
+        return self.slowest - CALL - self.cost / CORES
 
 
 @contextmanager
@@ -122,7 +133,9 @@ async def gather(upstream: str, gateways: list[Gateway], callers: int) -> Crowd:
     crowd = Crowd()
     async with SimulatorClient(upstream) as control, connected(gateways, callers) as groups:
         await control.latency(CALL)
+        over = asyncio.create_task(_cpu_after(CALL, gateways))
         crowd.slowest = await _ask_all(groups, crowd)
+        crowd.cost = _cpu(gateways) - await over
         crowd.calls = await _calls(control)
         crowd.hits = await _ask_all(groups, Crowd())
         assert await _calls(control) == crowd.calls
@@ -155,6 +168,15 @@ async def _ask_all(groups: list[list[Caller]], crowd: Crowd) -> float:
         told = [await asyncio.gather(*group) for group in answers]
     crowd.statuses = [{status for status, _ in group} for group in told]
     return max(at for group in told for _, at in group) - began
+
+
+async def _cpu_after(seconds: float, gateways: list[Gateway]) -> float:
+    await asyncio.sleep(seconds)
+    return _cpu(gateways)
+
+
+def _cpu(gateways: list[Gateway]) -> float:
+    return time.process_time() + sum(cpu_seconds(each.process.pid) for each in gateways)
 
 
 async def _calls(control: SimulatorClient) -> int:
