@@ -23,6 +23,7 @@ check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit
 
 drills: setup ## the long failure drills: crowds, malformed requests, schemathesis; about ten minutes
+	$(BIN)/python -m pytest tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
 fuzz: setup ## the fuzzers of tests/fuzz, a hundred times as long as in `make test`: about an hour

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,6 +17,23 @@ hypothesis.settings.register_profile("house", deadline=None, print_blob=True, ma
 # A hundred times as much: with tests/fuzz about an hour, see `make fuzz`.
 hypothesis.settings.register_profile("long", deadline=None, print_blob=True, max_examples=4_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption(
+        "--clocks-apart",
+        action="store_true",
+        help="let replicas of tests/integration run on machines whose clocks are minutes apart",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take our own options."""
+    if config.getoption("clocks_apart"):
+        from tests.integration import gateways
+
+        gateways.clocks = itertools.cycle((300.0, -300.0, 0.0))
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 
 from gateway.app import Addresses, serve
+from gateway.app import compose as gateway_app
+from gateway.app.clock import SystemClock
 from gateway.settings import load
 from gateway.simulator import SimulatorClient
 
@@ -18,6 +24,8 @@ TOKEN = "demo-token"
 # Nothing here takes so long, unless the machine has other things to do.
 PATIENCE = 90.0
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+# With --clocks-apart, by how many seconds the clock of one gateway after the other is ahead.
+clocks: Iterator[float] = itertools.repeat(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +81,12 @@ async def apart(planes: Planes) -> AsyncIterator[Planes]:
 
 @asynccontextmanager
 async def gateway(
-    upstream: str, redis: str | None = None, **settings: str
+    upstream: str, redis: str | None = None, skew: float | None = None, /, **settings: str
 ) -> AsyncIterator[Planes]:
-    """A gateway, drained at the end; settings as `section__name`."""
+    """A gateway, drained at the end; settings as `section__name`.
+
+    `skew`: by how many seconds its machine's clock is ahead, where it does not go by Redis' alone.
+    """
     environment = {
         "GATEWAY_UPSTREAM__BASE_URL": upstream,
         "GATEWAY_UPSTREAM__RATE_LIMIT": "1000/minute",
@@ -89,11 +100,12 @@ async def gateway(
         environment.setdefault("GATEWAY_REDIS__TIMEOUT", "10s")
     stop = asyncio.Event()
     addresses: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
-    served = asyncio.create_task(
-        serve(load(None, environment), started=addresses.set_result, stop=stop)
-    )
-    first: list[asyncio.Future[Any]] = [served, addresses]
-    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    with _machine_ahead(_skew(redis) if skew is None else skew):
+        served = asyncio.create_task(
+            serve(load(None, environment), started=addresses.set_result, stop=stop)
+        )
+        first: list[asyncio.Future[Any]] = [served, addresses]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if served.done():
         served.result()
     where = await addresses
@@ -114,6 +126,20 @@ async def gateway(
         finally:
             stop.set()
             await served
+
+
+def _skew(redis: str | None) -> float:
+    """A gateway alone has no other clock than its machine's, so that one has to be right."""
+    return 0.0 if redis is None else next(clocks)
+
+
+@contextmanager
+def _machine_ahead(seconds: float) -> Iterator[None]:
+    """Gateways that start meanwhile read such a clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        wrong = partial(SystemClock, lambda: time.time() + seconds)
+        patch.setattr(gateway_app, "SystemClock", wrong)
+        yield
 
 
 async def until(answers: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:

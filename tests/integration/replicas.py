@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import zip_longest
 
 import httpx
-import pytest
 
-from gateway.app import compose as gateway_app
-from gateway.app.clock import SystemClock
 from tests.integration.gateways import Planes, apart, gateway, until
 
 UNLIMITED = {"upstream__rate_limit": "unlimited"}
@@ -26,26 +21,16 @@ async def replicas(
 ) -> AsyncIterator[list[Planes]]:
     """One gateway for each address of the same Redis, once each hears the others.
 
-    `skews`: by how many seconds the clocks of their machines are ahead.
+    `skews`: by how many seconds the clocks of their machines are ahead, where that is the point.
     """
     async with AsyncExitStack() as stack:
         all_planes = []
-        for url, skew in zip_longest(redis_urls, skews, fillvalue=0.0):
-            with _machine_ahead(float(skew)):
-                one = gateway(upstream, str(url), **UNLIMITED | settings)
-                all_planes.append(await stack.enter_async_context(one))
+        for url, skew in zip_longest(redis_urls, skews[: len(redis_urls)]):
+            one = gateway(upstream, url, skew, **UNLIMITED | settings)
+            all_planes.append(await stack.enter_async_context(one))
         for planes in all_planes:
             await until(lambda planes=planes: hears(planes))  # type: ignore[misc]
         yield all_planes
-
-
-@contextmanager
-def _machine_ahead(seconds: float) -> Iterator[None]:
-    """Gateways that start meanwhile read such a clock."""
-    with pytest.MonkeyPatch.context() as patch:
-        wrong = partial(SystemClock, lambda: time.time() + seconds)
-        patch.setattr(gateway_app, "SystemClock", wrong)
-        yield
 
 
 async def hears(planes: Planes) -> bool:
