@@ -25,6 +25,7 @@ from gateway.core.status import (
     InvalidReason,
     NoticeKind,
     NotStoredReason,
+    Origin,
     Outcome,
     Purpose,
     RedisOperation,
@@ -505,8 +506,32 @@ class Observer(Protocol):
         """An answer was not stored."""
         ...
 
-    def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:
-        """Entries became invalid."""
+    def invalidated(
+        self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
+    ) -> None:
+        """Entries became invalid; `*` for what concerns no single training."""
+        ...
+
+    def outdated(self, key: Key) -> None:
+        """Another replica stored a later version than the one held here."""
+        ...
+
+    def fetched(
+        self,
+        key: Key,
+        purpose: Purpose,
+        status: int,
+        verdict: StoreVerdict | NotStoredReason | None,
+    ) -> None:
+        """A fetch brought an answer that was stored, or not; None: it was passed on alone."""
+        ...
+
+    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
+        """A fetch brought nothing, or was not made."""
+        ...
+
+    def swept(self, key: Key, found: str) -> None:
+        """The sweep saw it in the upstream's list: `unchanged`, `changed`, `gone` ..."""
         ...
 
     def lagged(self, seconds: float) -> None:

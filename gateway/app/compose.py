@@ -102,7 +102,7 @@ def compose(settings: Settings) -> House:
         invalidation=Invalidation(
             tiers, shared, bus, telemetry, serving=serving, credentials=credentials
         ),
-        explainer=Explainer(local, shared, clock, windows),
+        explainer=Explainer(local, shared, clock, windows, serving),
         admission=admission,
         clients_watch=ClientsWatch(settings, admission, clock, telemetry),
     )

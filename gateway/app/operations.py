@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 
 import gateway
 from gateway.adapters.telemetry.figures import by_outcome, hit_rate
+from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
-from gateway.core.instant import Instant
+from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.ports import BudgetView, Confirmations
 from gateway.settings import Printable, Settings, effective
 
@@ -117,10 +118,21 @@ class Operations:
         chosen = partition or (held_in[0] if held_in else only)
         if chosen is None:
             nobodys: Words = {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
-            return nobodys | ({"partitions": dict(known)} if known else {})
+            named: Words = {"partitions": dict(known)} if known else {}
+            return nobodys | named | self._trail(training_id, None)
         words = await self._house.explainer.explain(Key(chosen, training_id))
-        budgets = {tenant: asdict(view) for tenant, view in self._budgets().items()}
-        return words | self._whose(chosen) | {"budgets": budgets}
+        return words | self._whose(chosen) | self._trail(training_id, chosen)
+
+    def _trail(self, training_id: str, partition: str | None) -> Words:
+        """What happened to it lately, the newest first, and what is left to spend on it."""
+        noted = self._house.telemetry.journal.of(training_id, partition)
+        whose = {} if partition is None else self._whose(partition)
+        budgets = {
+            tenant: asdict(view)
+            for tenant, view in self._budgets().items()
+            if whose.get("tenant", tenant) == tenant
+        }
+        return {"budgets": budgets, "events": [_told(each) for each in noted]}
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None
@@ -149,6 +161,22 @@ class Operations:
 
     def _budgets(self) -> dict[str, BudgetView]:
         return {each: self._house.budget.view(each) for each in self._house.admission.tenants}
+
+
+def _told(noted: Noted) -> Words:
+    """An event of a training; where it repeated itself, how often and since when."""
+    repeated: Words = {"times": noted.times, "since": _instant(noted.first)}
+    return {
+        "time": _instant(noted.last),
+        "event": noted.event,
+        **noted.fields,
+        **({} if noted.partition is None else {"partition": noted.partition}),
+        **(repeated if noted.times > 1 else {}),
+    }
+
+
+def _instant(seconds: float) -> str:
+    return to_rfc3339(from_seconds(seconds))
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:

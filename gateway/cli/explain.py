@@ -28,7 +28,8 @@ Examples:
 def explain(
     training_id: str, admin: str, token: str | None, partition: str | None, as_json: bool
 ) -> None:
-    """Tell what each tier holds of a training, its version floor and its next refresh.
+    """Tell what each tier holds of a training, its version floor, its next refresh, and what
+    happened to it lately: fetched, refused, invalidated, swept; by whom and why.
 
     Prints no content and no credential.
     """
@@ -50,9 +51,17 @@ def readable(words: Mapping[str, object], indent: str = "") -> Iterator[str]:
             yield from readable(value, indent + _INDENT)
         elif isinstance(value, list) and value:
             yield f"{indent}{name}"
-            yield from (f"{indent}{_INDENT}{_plain(each)}" for each in value)
+            yield from (f"{indent}{_INDENT}{_item(each)}" for each in value)
         else:
             yield f"{indent}{name:<{width}}  {_plain(value)}"
+
+
+def _item(value: object) -> str:
+    """An event is its time, its name and what else is known; other things are as they are."""
+    if not isinstance(value, dict) or not {"time", "event"} <= value.keys():
+        return _plain(value)
+    others = {name: each for name, each in value.items() if name not in ("time", "event")}
+    return f"{value['time']}  {value['event']:<20}  {_plain(others)}".rstrip(" -")
 
 
 def _plain(value: object) -> str:

@@ -152,6 +152,14 @@ class Cause(StrEnum):
     PURGE = "purge"
 
 
+class Origin(StrEnum):
+    """Who made an entry invalid."""
+
+    UPSTREAM = "upstream"  # by what it answered
+    ORDER = "order"  # somebody ordered it of this replica
+    REPLICA = "replica"  # another replica told
+
+
 class NoticeKind(StrEnum):
     """What replicas tell each other."""
 

@@ -9,6 +9,8 @@ from gateway.core.entry import Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.core.policy import Candidate, Windows, plan, reconcile
+from gateway.flow.backoff import Failure
+from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]
@@ -18,8 +20,14 @@ class Explainer:
     """Looks into both tiers without touching what it finds."""
 
     def __init__(
-        self, local: LocalStore, shared: SharedStore, clock: Clock, windows: Windows
+        self,
+        local: LocalStore,
+        shared: SharedStore,
+        clock: Clock,
+        windows: Windows,
+        serving: Serving,
     ) -> None:
+        self._serving = serving
         self._local = local
         self._shared = shared
         self._clock = clock
@@ -48,7 +56,7 @@ class Explainer:
             "l1": self._entry(local, floor),
             "l2": self._entry(shared, floor) if self._shared.holds_bodies else None,
             "floor": None if floor is None else _floor(floor),
-            "next_refresh": self._next_refresh(reconcile(local, shared, floor)),
+            "next_refresh": self._next_refresh(key, reconcile(local, shared, floor)),
         }
 
     def _entry(self, entry: Entry | None, floor: Floor | None) -> Words | None:
@@ -68,7 +76,20 @@ class Explainer:
             "plan": plan(entry, now, self._windows, below_floor=below).value,
         }
 
-    def _next_refresh(self, candidate: Candidate | None) -> str:
+    def _next_refresh(self, key: Key, candidate: Candidate | None) -> str:
+        if self._serving.fills.under_way(key) is not None:
+            return "now: a fetch is under way"
+        failure = self._serving.standing(key)
+        return self._planned(candidate) if failure is None else self._put_off(failure)
+
+    def _put_off(self, failure: Failure) -> str:
+        left = failure.until - self._clock.monotonic()
+        times = "once" if failure.attempts == 1 else f"{failure.attempts} times in a row"
+        return (
+            f"on the first request in {left:.1f} s or later: it failed {times} ({failure.detail})"
+        )
+
+    def _planned(self, candidate: Candidate | None) -> str:
         if candidate is None:
             return "on the first request: nothing is stored"
         if candidate.below_floor:

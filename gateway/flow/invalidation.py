@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from gateway.core.entry import Key
 from gateway.core.instant import Instant
-from gateway.core.status import Cause, NoticeKind
+from gateway.core.status import Cause, NoticeKind, Origin
 from gateway.flow.credentials import Credentials
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
@@ -67,22 +67,22 @@ class Invalidation:
 
     async def _everywhere(self, notice: Notice) -> Confirmations:
         copies = await self._shared.secure(_COPYING)
-        self.apply(notice)
+        self.apply(notice, Origin.ORDER)
         return replace(await self._bus.confirm(notice, _PATIENCE), copies=copies)
 
-    def apply(self, notice: Notice) -> None:
+    def apply(self, notice: Notice, by: Origin = Origin.REPLICA) -> None:
         """Do here what the notice says; applying one twice or late does no harm."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
             case NoticeKind.INVALIDATED:
-                self._invalidated(notice)
+                self._invalidated(notice, by)
             case NoticeKind.PURGED:
-                self._purged(notice)
+                self._purged(notice, by)
             case NoticeKind.REFUSED:
                 assert notice.partition is not None, "a refusal is told with its partition"
                 self._credentials.refuse(notice.partition)
-                self._purged(notice)
+                self._purged(notice, by)
             case _:
                 assert_never(notice.kind)
 
@@ -99,16 +99,17 @@ class Invalidation:
             key = Key(notice.partition, training_id)
             if self._tiers.is_passed(key, notice.updated_at):
                 self._tiers.doubt(key)
+                self._observer.outdated(key)
 
-    def _invalidated(self, notice: Notice) -> None:
+    def _invalidated(self, notice: Notice, by: Origin) -> None:
         ids = frozenset(notice.training_ids)
         self._serving.forget(lambda key: key.training_id in ids)
         for training_id in notice.training_ids:
             self._tiers.drop_passed(training_id, notice.updated_at)
-            self._observer.invalidated(Cause.EVENT, training_id)
+            self._observer.invalidated(Cause.EVENT, training_id, by=by)
 
-    def _purged(self, notice: Notice) -> None:
+    def _purged(self, notice: Notice, by: Origin) -> None:
         self._serving.forget(lambda key: notice.partition in (None, key.partition))
         count = self._tiers.purge_local(notice.partition, soft=notice.soft)
         if count:
-            self._observer.invalidated(Cause.PURGE, "*", count)
+            self._observer.invalidated(Cause.PURGE, "*", count, by)

@@ -6,7 +6,7 @@ Pure; which answer is given is serve's business.
 from __future__ import annotations
 
 from gateway.core.headers import Handling
-from gateway.core.status import Detail, Forward, Outcome, StoreVerdict, Tier
+from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetch import Filled, Passed
 
@@ -40,6 +40,14 @@ def outcome_of(handling: Handling) -> Outcome:
     if handling.collapsed:
         return Outcome.COLLAPSED
     return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED
+
+
+def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:
+    """The upstream's status, and what the store said to it or why it was not asked; None where
+    the answer concerned the caller alone."""
+    if isinstance(fetched, Passed):
+        return fetched.reply.status, None
+    return fetched.forward_status, fetched.not_stored or fetched.verdict
 
 
 def is_outdated(landed: Landed) -> bool:

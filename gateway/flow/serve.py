@@ -21,10 +21,17 @@ from gateway.core.headers import HITS, Handling
 from gateway.core.policy import Plan, Windows, may_rescue, plan
 from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
-from gateway.flow.backoff import Backoffs, is_news, stale_word
+from gateway.flow.backoff import Backoffs, Failure, is_news, stale_word
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetch import Filled, Passed, Want, fruitless
-from gateway.flow.marks import detail_of, drops_stored, handling_of, is_outdated, outcome_of
+from gateway.flow.marks import (
+    came_of,
+    detail_of,
+    drops_stored,
+    handling_of,
+    is_outdated,
+    outcome_of,
+)
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Observer
@@ -130,6 +137,8 @@ class Serving:
         except Exception as error:
             self._failed(want, error)
             raise
+        if not isinstance(filled, Elsewhere):
+            self._observer.fetched(want.key, want.purpose, *came_of(filled))
         outdate = self.lookups.forget if drops_stored(filled) else self.lookups.retire
         outdate(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
@@ -144,14 +153,19 @@ class Serving:
     def _failed(self, want: Want, error: Exception) -> None:
         if isinstance(error, AccessRefused):
             return  # no call was made, and nothing may stand in for it
-        again_in = self._backoffs.failed(want.key, error)
+        why, again_in = str(error) or repr(error), self._backoffs.failed(want.key, error)
+        self._observer.fetch_failed(want.key, want.purpose, why)
         if want.purpose is Purpose.REFRESH and is_news(error):
-            self._observer.refresh_failed(want.key, str(error) or repr(error), again_in)
+            self._observer.refresh_failed(want.key, why, again_in)
 
     def forget(self, matches: Callable[[Key], bool]) -> None:
         """Let no fetch under way for such a key be kept or joined."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches)
+
+    def standing(self, key: Key) -> Failure | None:
+        """The failure for which the key is left alone now."""
+        return self._backoffs.standing(key)
 
     def retire(self) -> None:
         """Whoever asks from now on does not wait for what is under way."""

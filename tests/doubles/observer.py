@@ -11,6 +11,7 @@ from gateway.core.status import (
     FailureReason,
     InvalidReason,
     NotStoredReason,
+    Origin,
     Outcome,
     Purpose,
     RedisOperation,
@@ -70,8 +71,29 @@ class RecordingObserver:
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
         self._note("not_stored", key, reason)
 
-    def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:
+    def invalidated(
+        self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
+    ) -> None:
         self._note("invalidated", cause, training_id, count)
+        self._note("invalidated_by", by)
+
+    def outdated(self, key: Key) -> None:
+        self._note("outdated", key)
+
+    def fetched(
+        self,
+        key: Key,
+        purpose: Purpose,
+        status: int,
+        verdict: StoreVerdict | NotStoredReason | None,
+    ) -> None:
+        self._note("fetched", key, purpose, status, verdict)
+
+    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
+        self._note("fetch_failed", key, purpose, why)
+
+    def swept(self, key: Key, found: str) -> None:
+        self._note("swept", key, found)
 
     def lagged(self, seconds: float) -> None:
         self._note("lagged", seconds)

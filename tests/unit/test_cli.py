@@ -152,6 +152,17 @@ def test_explain_refuses_what_is_no_address(address: str) -> None:
     assert "is no address" in result.stderr
 
 
+def test_an_event_is_a_line_that_begins_with_its_time() -> None:
+    """What happened to a training reads from left to right; nothing else known, nothing said."""
+    fetched = {"time": "2026-01-01T10:00:00Z", "event": "entry.fetched", "status": 200}
+
+    assert list(readable({"events": [fetched, {"time": "t", "event": "entry.outdated"}]})) == [
+        "events",
+        "  2026-01-01T10:00:00Z  entry.fetched         status=200",
+        "  t  entry.outdated",
+    ]
+
+
 def test_explained_words_are_aligned_and_indented() -> None:
     """Nested objects are indented, null and nothing are a dash, a list's items take a line each."""
     words = {"id": "a", "l2": None, "l1": {"age": 1.5, "fresh": True}, "events": [{"n": 1}, "x"]}

@@ -14,6 +14,7 @@ from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Event
 from gateway.adapters.telemetry.figures import figures
 from gateway.adapters.telemetry.log import logger
 from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.adapters.telemetry.trail import Trail
 from gateway.core.entry import Key
 from gateway.core.status import (
     AccessRefusal,
@@ -23,6 +24,7 @@ from gateway.core.status import (
     FailureReason,
     InvalidReason,
     NotStoredReason,
+    Origin,
     Outcome,
     Purpose,
     RedisOperation,
@@ -42,7 +44,7 @@ _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 
 
-class Telemetry:
+class Telemetry(Trail):
     """Counts in `counters`, logs through `log`, answers scrapes; never raises.
 
     `gauges` is read at every scrape, and may be set once there is something to read.
@@ -57,6 +59,7 @@ class Telemetry:
     ) -> None:
         self.gauges = gauges
         self.counters = Counters()
+        super().__init__(clock)
         self._clock = clock
         self._events = Events(clock, log)
         self._drifts: set[tuple[DriftKind, str]] = set()
@@ -182,7 +185,9 @@ class Telemetry:
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
         )
 
-    def invalidated(self, cause: Cause, training_id: str, count: int = 1) -> None:
+    def invalidated(
+        self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
+    ) -> None:
         self.counters.invalidations[cause] += count
         self._events.emit(
             INFO,
@@ -192,7 +197,9 @@ class Telemetry:
             cause=cause,
             id=training_id,
             count=count,
+            by=by,
         )
+        self.note(training_id, "entry.invalidated", None, cause=cause, by=by)
 
     def lagged(self, seconds: float) -> None:
         self.counters.freshness_lag.observe(seconds)

@@ -12,7 +12,7 @@ from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, ok, says, traini
 
 def explainer(replica: Replica) -> Explainer:
     """Looks into that replica."""
-    return Explainer(replica.local, replica.shared, replica.clock, WINDOWS)
+    return Explainer(replica.local, replica.shared, replica.clock, WINDOWS, replica.serving)
 
 
 async def explain(replica: Replica) -> Words:
@@ -119,6 +119,36 @@ async def test_redis_away_is_said(replica: Replica, redis: Redis) -> None:
     assert "away" in str(words["redis"])
     assert part(words, "l1")["plan"] == "serve"
     assert (words["l2"], words["floor"]) == (None, None)
+
+
+async def test_a_failure_puts_the_refresh_off(alone: Replica, clock: FakeClock) -> None:
+    """For as long as the key is left alone, and why."""
+    await alone.fill(1)
+    clock.advance(31.0)
+    alone.upstream.then(says(502))
+    await alone.get()
+    await alone.land()
+
+    words = await explain(alone)
+
+    assert words["next_refresh"] == (
+        "on the first request in 1.0 s or later: it failed once (stale-error)"
+    )
+
+
+async def test_a_fetch_under_way_is_told(alone: Replica, clock: FakeClock) -> None:
+    """What comes next is what is being done."""
+    await alone.fill(1)
+    clock.advance(31.0)
+    alone.upstream.then(ok(2))
+    await alone.get()
+
+    under_way = await explain(alone)
+    await alone.land()
+    landed = await explain(alone)
+
+    assert under_way["next_refresh"] == "now: a fetch is under way"
+    assert str(landed["next_refresh"]).startswith("on the first request in 30.0 s")
 
 
 async def test_the_partitions_are_named(alone: Replica) -> None:
