@@ -296,22 +296,35 @@ class BudgetView:
     gate_closed_for: float
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One call that is paid: `stamp` is for the budget to read, the call may be sent after
+    `wait` seconds."""
+
+    stamp: float
+    wait: float = 0.0
+
+
 class Budget(Protocol):
     """Our share of the upstream's limit, and the gate that a 429 closes.
 
-    `scope` names whose: a tenant, or a partition where each credential has its own.
+    `scope` names whose: a tenant, or a partition where each credential has its own. What a
+    purpose may spend while calls are short is `core.ranks`' business.
     """
 
-    async def take(self, scope: str, purpose: Purpose) -> float:
-        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
+        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
+        which says when to come back, or GateClosed.
 
-        Returns the charge's stamp, for this budget to read. While the gate is due to reopen,
-        one taker is let through as the probe.
+        `guessed`: the upstream probably does not have that training. While the gate is due to
+        reopen, one taker is let through as the probe.
         """
         ...
 
-    async def give_back(self, scope: str, stamp: float) -> None:
-        """Undo the charge with that stamp, once: the call provably never left.
+    async def give_back(self, scope: str, charge: Charge) -> None:
+        """Undo a charge, once: the call provably never left.
 
         If it was the probe, the next taker is.
         """
@@ -333,8 +346,8 @@ class Budget(Protocol):
 class OwnBudget(Budget, Protocol):
     """The budget of this replica alone, which follows the shared one to stand in for it."""
 
-    def note(self, scope: str) -> float:
-        """Charge one call that the shared budget granted, whatever is left; its stamp."""
+    def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
+        """Charge one call that the shared budget granted, whatever is left."""
         ...
 
     def hold(self, scope: str, seconds: float) -> None:
@@ -347,7 +360,8 @@ class Call:
     """One request to the upstream.
 
     `deadline` is on the monotonic clock and holds for the whole call; `extra` are request
-    fields to pass on; validators are sent where given.
+    fields to pass on; validators are sent where given. `guessed`: the upstream probably does
+    not have that training, and who does not know comes last.
     """
 
     training_id: str
@@ -357,6 +371,7 @@ class Call:
     etag: bytes | None = None
     last_modified: bytes | None = None
     extra: Headers = ()
+    guessed: bool = False
 
 
 class Upstream(Protocol):

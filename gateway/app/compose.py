@@ -137,7 +137,10 @@ def _tiers(
 def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:
     limit, window = _rate(settings)
     patience = _probe_patience(settings)
-    return LocalBudget(clock, limit, window, probe_patience=patience, rates=rates)
+    share = settings.sweep.share
+    return LocalBudget(
+        clock, limit, window, probe_patience=patience, rates=rates, sweep_share=share
+    )
 
 
 def _redis_budget(
@@ -154,6 +157,7 @@ def _redis_budget(
         window,
         probe_patience=_probe_patience(settings),
         rates=rates,
+        sweep_share=settings.sweep.share,
     )
 
 

@@ -1,4 +1,4 @@
-"""When a call may go: breaker, window, gate and back-off.
+"""When a call may go: breaker, gate and back-off; the window has a file of its own.
 
 Lives here: arithmetic on (state, now), with jitter handed in. Nothing here reads a clock, draws
 a random number or waits. `now` is seconds on any one clock that does not run backwards, the same
@@ -7,8 +7,6 @@ for all calls on one state.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -150,68 +148,6 @@ class Gate:
         An answer that comes after its time needs no probe: it says what a probe would.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
-
-
-def transit(window: float) -> float:
-    """Seconds that a call's way to the upstream may take longer than the way of one before."""
-    return min(1.0, window / 10.0)
-
-
-class WindowLog:
-    """Never more than `limit` calls in any `window` seconds: the times of the last ones.
-
-    A token bucket would let through its burst and its rate in one window. A call made at `t`
-    counts in [t, t + window); whoever needs a margin for transit makes the window longer.
-    """
-
-    __slots__ = ("_limit", "_sent", "_window")
-
-    def __init__(self, limit: int, window: float) -> None:
-        if limit < 1 or not window > 0:
-            raise ValueError(f"no pace: {limit} calls in {window} s")
-        self._limit = limit
-        self._window = window
-        self._sent: deque[float] = deque()
-
-    @classmethod
-    def paced(cls, limit: int, window: float, now: float, free: int = 1) -> WindowLog:
-        """A log for an unknown past: `free` calls may go at once, the rest at the mean rate."""
-        log = cls(limit, window)
-        taken = range(1, limit - free + 1)
-        log._sent.extend(now - window + n * window / limit for n in taken)
-        return log
-
-    def try_take(self, now: float) -> float:
-        """0.0: granted, and charged at `now`; else the seconds (> 0) until one may be."""
-        self._forget(now)
-        if len(self._sent) >= self._limit:
-            return self._sent[-self._limit] + self._window - now
-        self.note(now)
-        return 0.0
-
-    def note(self, now: float) -> None:
-        """Charge at `now` a call that was granted elsewhere, be it beyond the limit."""
-        self._forget(now)
-        self._sent.append(now)
-
-    def give_back(self, stamp: float) -> None:
-        """Undo the charge made at `stamp`, for a call that provably never left."""
-        at = bisect_left(self._sent, stamp)
-        if at < len(self._sent) and self._sent[at] == stamp:
-            del self._sent[at]
-
-    def available(self, now: float) -> int:
-        """How many calls may go now."""
-        self._forget(now)
-        return max(0, self._limit - len(self._sent))
-
-    def follow(self, other: WindowLog) -> None:
-        """Take the place of a log under another limit: what was sent there counts here."""
-        self._sent = deque(other._sent)
-
-    def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] + self._window <= now:
-            self._sent.popleft()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:

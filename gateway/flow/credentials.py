@@ -16,7 +16,7 @@ from gateway.core.access import Caller
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, RedisUnavailable
 from gateway.core.rates import NEWCOMERS
 from gateway.core.status import AccessRefusal, Purpose
-from gateway.ports import Budget, Clock, Observer
+from gateway.ports import Budget, Charge, Clock, Observer
 
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -80,21 +80,21 @@ class Credentials:
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        budget, stamp = await self._take(partition, purpose)
+        budget, charge = await self._take(partition, purpose)
         asked = self._asking.setdefault(partition, asyncio.Event())
         try:
             yield
         except CallWithheld:
-            if budget is not None:
+            if budget is not None and charge is not None:
                 with suppress(RedisUnavailable):  # charged once too often: the safe side
-                    await budget.give_back(NEWCOMERS, stamp)
+                    await budget.give_back(NEWCOMERS, charge)
             raise
         finally:
             asked.set()
             if self._asking.get(partition) is asked:
                 del self._asking[partition]
 
-    async def _take(self, partition: str, purpose: Purpose) -> tuple[Budget | None, float]:
+    async def _take(self, partition: str, purpose: Purpose) -> tuple[Budget | None, Charge | None]:
         try:
             return await self._pay(purpose)
         except BudgetExhausted as exhausted:
@@ -103,11 +103,11 @@ class Credentials:
                 await asked.wait()  # of the same credential, and that call has its deadline
                 self.turn_away(partition)
                 if partition in self._accepted:
-                    return None, 0.0
+                    return None, None
             self._observer.budget_denied(purpose, exhausted.retry_after)
             raise
 
-    async def _pay(self, purpose: Purpose) -> tuple[Budget, float]:
+    async def _pay(self, purpose: Purpose) -> tuple[Budget, Charge]:
         shared, own = self._budgets
         if shared is not own:
             with suppress(RedisUnavailable):

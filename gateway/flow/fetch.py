@@ -53,13 +53,17 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What is to be fetched, for whom and why; `held` is what is stored of it already."""
+    """What is to be fetched, for whom and why; `held` is what is stored of it already.
+
+    `guessed`: the upstream probably does not have it.
+    """
 
     key: Key
     caller: Caller
     purpose: Purpose
     held: Held | None = None
     extra: Headers = field(default=(), repr=False)
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ class Fetcher:
             etag=first(held, b"etag"),
             last_modified=first(held, b"last-modified"),
             extra=want.extra,
+            guessed=want.guessed,
         )
 
     def _judge(self, want: Want, call: Call, reply: Reply) -> Judged:

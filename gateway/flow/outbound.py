@@ -27,18 +27,18 @@ from gateway.core.errors import (
 from gateway.core.pacing import Breaker, BreakerRule
 from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, Purpose
-from gateway.ports import Budget, Call, Clock, Observer, OwnBudget, Upstream
+from gateway.ports import Budget, Call, Charge, Clock, Observer, OwnBudget, Upstream
 
 _RETRY_PAUSE = 0.05
 _FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Charge:
-    """The stamps of one call: each is charged here, and where there is Redis, there."""
+class _Paid:
+    """What one call was charged: each is charged here, and where there is Redis, there."""
 
-    own: float
-    shared: float | None
+    own: Charge
+    shared: Charge | None
 
 
 class Outbound:
@@ -104,12 +104,12 @@ class Outbound:
             raise failure from None
 
     async def _ask_once(self, scope: str, call: Call) -> Reply:
-        charge = await self._charge(scope, call.purpose)
+        paid = await self._charge(scope, call)
         try:
             return await self._upstream.call(call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
-                await self._give_back(scope, charge)
+                await self._give_back(scope, paid)
             raise
 
     def _enter(self) -> Breaker:
@@ -129,31 +129,32 @@ class Outbound:
         if self._breaker is entered:
             self._move(before)
 
-    async def _charge(self, scope: str, purpose: Purpose) -> _Charge:
+    async def _charge(self, scope: str, call: Call) -> _Paid:
         """Pay for one call, or raise and count why it may not go."""
         try:
-            return await self._pay(scope, purpose)
+            return await self._pay(scope, call)
         except (BudgetExhausted, GateClosed) as withheld:
-            self._observer.budget_denied(purpose, withheld.retry_after)
+            self._observer.budget_denied(call.purpose, withheld.retry_after)
             raise
 
-    async def _pay(self, scope: str, purpose: Purpose) -> _Charge:
+    async def _pay(self, scope: str, call: Call) -> _Paid:
         """Take one call from the shared budget, or from our own without Redis."""
+        purpose, guessed = call.purpose, call.guessed
         if self._shared is not None:
             # A 429 heard while Redis was away, or lost by it since, holds here all the same.
             wait = self._own.view(scope).gate_closed_for
             if wait > 0.0:
                 raise GateClosed("upstream asked to wait", retry_after=wait)
             with suppress(RedisUnavailable):
-                shared = await self._shared.take(scope, purpose)
-                return _Charge(self._own.note(scope), shared)
-        return _Charge(await self._own.take(scope, purpose), None)
+                shared = await self._shared.take(scope, purpose, guessed=guessed)
+                return _Paid(self._own.note(scope, purpose, guessed=guessed), shared)
+        return _Paid(await self._own.take(scope, purpose, guessed=guessed), None)
 
-    async def _give_back(self, scope: str, charge: _Charge) -> None:
-        await self._own.give_back(scope, charge.own)
-        if self._shared is not None and charge.shared is not None:
+    async def _give_back(self, scope: str, paid: _Paid) -> None:
+        await self._own.give_back(scope, paid.own)
+        if self._shared is not None and paid.shared is not None:
             with suppress(RedisUnavailable):  # charged once too often: the safe side
-                await self._shared.give_back(scope, charge.shared)
+                await self._shared.give_back(scope, paid.shared)
 
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
         """The call brought no answer of the API: tell budget, breaker and observer."""

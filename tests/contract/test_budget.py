@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
-from gateway.ports import Budget
+from gateway.ports import Budget, Charge
 from tests.contract.worlds import World, count_granted, granted
 
 # Real seconds that may pass between two lines of a test on a busy machine.
@@ -90,7 +90,7 @@ async def test_nobody_elses_call_is_given_back(world: World) -> None:
         world.advance(70.0)
         await count_granted(budget)
 
-        await budget.give_back("default", lapsed - 1.0)
+        await budget.give_back("default", Charge(lapsed.stamp - 1.0))
 
         assert await granted(budget) is False
 

@@ -35,6 +35,7 @@ class World(Protocol):
         *,
         start_paced: bool = False,
         rates: OwnRates | None = None,
+        sweep_share: float = 1.0,
     ) -> AbstractAsyncContextManager[Budget]:
         """A budget; on Redis all that are open at once share what replicas would share."""
         ...
@@ -58,8 +59,16 @@ class LocalWorld:
         *,
         start_paced: bool = False,
         rates: OwnRates | None = None,
+        sweep_share: float = 1.0,
     ) -> AsyncIterator[Budget]:
-        yield LocalBudget(self.clock, limit, window, start_paced=start_paced, rates=rates)
+        yield LocalBudget(
+            self.clock,
+            limit,
+            window,
+            start_paced=start_paced,
+            rates=rates,
+            sweep_share=sweep_share,
+        )
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -80,6 +89,7 @@ class RedisWorld:
         *,
         start_paced: bool = False,
         rates: OwnRates | None = None,
+        sweep_share: float = 1.0,
     ) -> AsyncIterator[Budget]:
         connection = Connection(self._url, self.clock, RecordingObserver(), timeout=30.0)
         assert await connection.check()
@@ -91,6 +101,7 @@ class RedisWorld:
             window,
             start_paced=start_paced,
             rates=rates,
+            sweep_share=sweep_share,
         )
         await connection.close()
 
@@ -99,10 +110,13 @@ class RedisWorld:
         self.clock.advance(seconds)
         shift = round(seconds * 1_000_000)
         with redis.Redis.from_url(self._url) as client:
-            for key in client.keys("gateway:{*}:w"):
+            for key in [*client.keys("gateway:{*}:w"), *client.keys("gateway:{*}:w:*")]:
                 stamps = [int(stamp) - shift for stamp in client.zrange(key, 0, -1)]
                 client.delete(key)
                 client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
+            for key in client.keys("gateway:{*}:b"):
+                for field, when in client.hgetall(key).items():
+                    client.hset(key, field, max(0, int(when) - shift))
             for key in client.keys("gateway:{*}:g"):
                 until, rest = client.get(key).split(b" ", 1)
                 client.set(key, b"%d %s" % (int(until) - shift, rest))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import Purpose
-from gateway.ports import Budget, BudgetView, Copies, Found, SharedStore, Standing, Stored
+from gateway.ports import Budget, BudgetView, Charge, Copies, Found, SharedStore, Standing, Stored
 
 
 class Switch:
@@ -113,13 +113,15 @@ class SwitchedBudget:
         """Redis comes back empty: nothing of what was known."""
         self._budget = fresh
 
-    async def take(self, scope: str, purpose: Purpose) -> float:
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
         self._switch.pass_on("budget")
-        return await self._budget.take(scope, purpose)
+        return await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
 
-    async def give_back(self, scope: str, stamp: float) -> None:
+    async def give_back(self, scope: str, charge: Charge) -> None:
         self._switch.pass_on("budget")
-        await self._budget.give_back(scope, stamp)
+        await self._budget.give_back(scope, charge)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         self._switch.pass_on("budget")

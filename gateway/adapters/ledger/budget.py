@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.pacing import Gate, WindowLog, transit
+from gateway.core.pacing import Gate
+from gateway.core.ranks import rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
-from gateway.ports import BudgetView, Clock
+from gateway.core.window import WindowLog, transit
+from gateway.ports import BudgetView, Charge, Clock
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class LocalBudget:
     `probe_patience` (seconds): how long the probe of a gate due to reopen keeps others away.
     Scopes beyond `max_scopes` are forgotten, least recently used first, and start anew.
     `rates` knows the scopes that have another rate; of a changed one what was sent still counts.
+    `sweep_share` in (0, 1] is the most that the sweep may have of a limit.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class LocalBudget:
         probe_patience: float = 15.0,
         max_scopes: int = 10_000,
         rates: OwnRates | None = None,
+        sweep_share: float = 1.0,
     ) -> None:
         self._clock = clock
+        self._sweep_share = sweep_share
         self._usual = None if limit is None else Rate(limit, window)
         self._window = window
         self._rates = rates or OwnRates()
@@ -59,8 +64,11 @@ class LocalBudget:
         self._probe_patience = probe_patience
         self._accounts: LRUCache[str, _Account] = LRUCache(max_scopes)
 
-    async def take(self, scope: str, purpose: Purpose) -> float:
-        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
+        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
+        which says when to come back, or GateClosed.
 
         The stamp is the time on the monotonic clock.
         """
@@ -68,27 +76,30 @@ class LocalBudget:
         wait = account.gate.wait(now)
         if wait > 0.0:
             raise GateClosed("upstream asked to wait", retry_after=wait)
+        if not account.gate.is_open:
+            patience = 0.0  # who probes does so now
+        wait = 0.0
         if account.log is not None:
-            wait = account.log.try_take(now)
-            if wait > 0.0:
-                raise BudgetExhausted.of(*self._shown(account), retry_after=wait)
+            wait = account.log.try_take(now, rank_of(purpose, guessed=guessed), patience)
+        if wait > patience:
+            raise BudgetExhausted.of(*self._shown(account), retry_after=wait)
         if not account.gate.is_open:
             account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
-        return now
+        return Charge(now + wait, wait)
 
-    def note(self, scope: str) -> float:
-        """Charge one call that the shared budget granted, whatever is left; its stamp."""
+    def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
+        """Charge one call that the shared budget granted, whatever is left."""
         account, now = self._account(scope), self._clock.monotonic()
         if account.log is not None:
-            account.log.note(now)
-        return now
+            account.log.note(now, rank_of(purpose, guessed=guessed))
+        return Charge(now)
 
-    async def give_back(self, scope: str, stamp: float) -> None:
-        """Undo the charge with that stamp, once: the call provably never left."""
+    async def give_back(self, scope: str, charge: Charge) -> None:
+        """Undo a charge, once: the call provably never left."""
         account = self._account(scope)
         if account.log is not None:
-            account.log.give_back(stamp)
-        account.gate = account.gate.take_back(stamp)
+            account.log.give_back(charge.stamp)
+        account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """The upstream said 429: close the gate; seconds until it may reopen."""
@@ -136,6 +147,7 @@ class LocalBudget:
         span = rate.window + transit(rate.window)
         # Newcomers pay the whole budget as well, which is paced.
         if not self._start_paced or scope == NEWCOMERS:
-            return WindowLog(rate.limit, span)
+            return WindowLog(rate.limit, span, self._sweep_share)
         free = max(1, rate.limit // 10)
-        return WindowLog.paced(rate.limit, span, self._clock.monotonic(), free)
+        now = self._clock.monotonic()
+        return WindowLog.paced(rate.limit, span, now, free, self._sweep_share)

@@ -16,10 +16,12 @@ from cachetools import LRUCache
 from gateway.adapters.redis.connection import Connection, Script
 from gateway.adapters.redis.wire import Names
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD, transit
+from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
+from gateway.core.ranks import RANKS, portions, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
-from gateway.ports import BudgetView, Clock
+from gateway.core.window import transit
+from gateway.ports import BudgetView, Charge, Clock
 
 # How long an idle budget is remembered. One that is forgotten starts paced.
 _KEEP = 24 * 3600 * 1000
@@ -45,7 +47,7 @@ class RedisBudget:
     is unknown: a tenth of the limit may go at once, the rest at the mean rate until a window
     has passed; `start_paced` False trusts that nothing was sent. `probe_patience` (seconds):
     how long the probe of a gate due to reopen keeps others away. `rates` knows the scopes that
-    have another rate.
+    have another rate; `sweep_share` in (0, 1] is the most that the sweep may have of one.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class RedisBudget:
         start_paced: bool = True,
         probe_patience: float = 15.0,
         rates: OwnRates | None = None,
+        sweep_share: float = 1.0,
     ) -> None:
+        self._sweep_share = sweep_share
         self._connection = connection
         self._prefix = Names(prefix).prefix
         self._clock = clock
@@ -69,20 +73,24 @@ class RedisBudget:
         self._start_paced = start_paced
         self._probe_patience = probe_patience
         self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
-        self._take = Script.load("pace", "take")
+        self._take = Script.load("pace", "window", "take")
         self._close = Script.load("pace", "close")
         self._reopen = Script.load("pace", "reopen")
 
-    async def take(self, scope: str, purpose: Purpose) -> float:
-        """Charge one call that is about to be sent; raises BudgetExhausted or GateClosed.
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
+        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
+        which says when to come back, or GateClosed.
 
         The stamp is Redis' time in microseconds, which a float holds exactly.
         """
+        rank = RANKS.index(rank_of(purpose, guessed=guessed)) + 1
         seen = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._take,
-            (self._log(scope), self._gate(scope)),
-            self._rule(scope),
+            (self._log(scope), self._gate(scope), self._book(scope), *self._ranks(scope)),
+            (*self._rule(scope), rank, _micros(patience), *self._portions(scope)),
             self._read,
         )
         self._seen[scope] = seen
@@ -91,11 +99,11 @@ class RedisBudget:
         if seen.word == "exhausted":
             limit, window = self._shown(scope)
             raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
-        return float(seen.stamp)
+        return Charge(float(seen.stamp), seen.wait)
 
-    async def give_back(self, scope: str, stamp: float) -> None:
-        """Undo the charge with that stamp, once: the call provably never left."""
-        await self._end_probe(scope, f"{stamp:.0f}")
+    async def give_back(self, scope: str, charge: Charge) -> None:
+        """Undo a charge, once: the call provably never left."""
+        await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """The upstream said 429: close the gate; seconds until it may reopen."""
@@ -119,7 +127,7 @@ class RedisBudget:
         closed_for, opened = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._reopen,
-            (self._log(scope), self._gate(scope)),
+            (self._log(scope), self._gate(scope), *self._ranks(scope)),
             (never_sent, _KEEP),
             lambda reply: (_seconds(reply[0]), int(reply[1]) == 1),
         )
@@ -143,6 +151,18 @@ class RedisBudget:
         span = _micros(window + transit(window))
         return most, span, free, _micros(self._probe_patience), _KEEP
 
+    def _portions(self, scope: str) -> tuple[int, ...]:
+        """Floor, ceiling and whether it is always kept, of each rank."""
+        limit, _ = self._shown(scope)
+        if limit is None:
+            return (0, 0, 0) * len(RANKS)
+        of = portions(limit, self._sweep_share)
+        return tuple(
+            number
+            for rank in RANKS
+            for number in (of[rank].floor, of[rank].ceiling, int(of[rank].always))
+        )
+
     def _shown(self, scope: str) -> tuple[int | None, float]:
         rate = self._rates.of(scope, self._usual)
         return (None, self._window) if rate is None else (rate.limit, rate.window)
@@ -164,6 +184,12 @@ class RedisBudget:
 
     def _gate(self, scope: str) -> str:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
+
+    def _book(self, scope: str) -> str:
+        return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
+
+    def _ranks(self, scope: str) -> tuple[str, ...]:
+        return tuple(f"{self._log(scope)}:{rank}" for rank in RANKS)
 
 
 def _micros(seconds: float) -> int:

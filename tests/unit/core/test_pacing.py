@@ -1,4 +1,4 @@
-"""Pacing: breaker, gate and window against slow obvious models."""
+"""Pacing: back-off, breaker and gate against slow obvious models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from gateway.core.pacing import (
     Breaker,
     BreakerRule,
     Gate,
-    WindowLog,
     backoff,
 )
 from gateway.core.status import Circuit
@@ -244,124 +243,3 @@ def test_a_gate_never_lets_through_two_probes(events: list[tuple[float, str]]) -
         elif probe_sent is not None:
             gate, probe_sent = gate.reopen(now), None
             assert gate.is_open
-
-
-# Window
-
-
-class SlowWindow:
-    """The obvious model: keeps every call for ever and counts those of the last window."""
-
-    def __init__(self, limit: int, window: float) -> None:
-        self.limit = limit
-        self.window = window
-        self.calls: list[float] = []
-
-    def count(self, now: float) -> int:
-        """Calls in (now - window, now]."""
-        return sum(now - self.window < call <= now for call in self.calls)
-
-
-@given(st.integers(1, 6), st.lists(st.tuples(steps, st.booleans())))
-def test_a_window_grants_what_the_slow_model_grants(
-    limit: int, events: list[tuple[float, bool]]
-) -> None:
-    """Neither a call too many nor one too few, with calls given back in between."""
-    log, model, now = WindowLog(limit, 10.0), SlowWindow(limit, 10.0), 0.0
-    for step, returned in events:
-        now += step
-        room = model.limit - model.count(now)
-        assert log.available(now) == room
-        granted = log.try_take(now) == 0.0
-        assert granted == (room > 0)
-        if granted and returned:
-            log.give_back(now)
-        elif granted:
-            model.calls.append(now)
-
-
-@given(
-    st.integers(1, 20),
-    st.floats(0.1, 100),
-    st.floats(0, 1e9),
-    st.lists(st.floats(0, 30), max_size=60),
-)
-def test_no_window_holds_more_than_the_limit(
-    limit: int, window: float, start: float, gaps: list[float]
-) -> None:
-    """Whenever callers come, no window that begins at a call holds more than the limit."""
-    log, now, granted = WindowLog(limit, window), start, []
-    for gap in gaps:
-        now += gap
-        if log.try_take(now) == 0.0:
-            granted.append(now)
-    for first in granted:
-        assert sum(first <= call < first + window for call in granted) <= limit
-
-
-def test_a_refusal_says_when() -> None:
-    """The wait it names is as long as needed and no longer."""
-    log = WindowLog(2, 60.0)
-    assert [log.try_take(0.0), log.try_take(15.0)] == [0.0, 0.0]
-    assert log.try_take(20.0) == 40.0
-    assert log.try_take(59.75) == 0.25
-    assert log.try_take(60.0) == 0.0
-    assert log.try_take(60.0) == 15.0
-
-
-def test_giving_back_what_is_no_longer_known_does_nothing() -> None:
-    """A stamp that has lapsed, or never was, frees nothing."""
-    log = WindowLog(2, 60.0)
-    log.try_take(10.0)
-    log.give_back(9.0)
-    log.give_back(11.0)
-    assert log.available(10.0) == 1
-
-
-def test_what_was_granted_elsewhere_counts() -> None:
-    """Even beyond the limit: the wait is until fewer than the limit are left."""
-    log = WindowLog(2, 60.0)
-    for now in (0.0, 10.0, 20.0):
-        log.note(now)
-    assert log.available(20.0) == 0
-    assert log.try_take(20.0) == 50.0
-    assert log.try_take(70.0) == 0.0
-
-
-def test_an_unknown_past_starts_paced() -> None:
-    """The first call goes at once, the next ones at the mean rate, never a burst."""
-    log, now, granted = WindowLog.paced(4, 60.0, now=1000.0), 1000.0, []
-    for _ in range(6):
-        while wait := log.try_take(now):
-            now += wait
-        granted.append(now)
-    assert granted == [1000.0, 1015.0, 1030.0, 1045.0, 1060.0, 1075.0]
-
-
-@pytest.mark.parametrize(("free", "available"), [(0, 0), (1, 1), (3, 3), (4, 4), (9, 4)])
-def test_how_many_may_go_at_once_is_a_parameter(free: int, available: int) -> None:
-    """With `free` calls at once, the others still come at the mean rate."""
-    log = WindowLog.paced(4, 60.0, now=1000.0, free=free)
-    assert log.available(1000.0) == available
-    assert log.available(1015.0) == min(4, available + 1)
-
-
-@pytest.mark.parametrize(
-    ("limit", "window"), [(0, 60.0), (-1, 60.0), (1, 0.0), (1, -1.0), (1, float("nan"))]
-)
-def test_a_pace_that_is_none_is_refused(limit: int, window: float) -> None:
-    """No calls at all, or no time, is a mistake of ours."""
-    with pytest.raises(ValueError, match="no pace"):
-        WindowLog(limit, window)
-
-
-def test_a_log_follows_another() -> None:
-    """Under the other limit what was sent before still counts, until its window has passed."""
-    before, after = WindowLog(3, 60.0), WindowLog(4, 60.0)
-    for now in (0.0, 1.0, 2.0):
-        before.note(now)
-
-    after.follow(before)
-
-    assert [after.try_take(3.0), after.try_take(3.0)] == [0.0, 57.0]
-    assert before.available(3.0) == 0

@@ -1,5 +1,5 @@
 -- Promise: ends a probe. An answer opens a gate that is probed or due, one sent before it closed changes nothing; a call that was never sent is no longer charged and, if it was the probe, lets the next one probe at once.
--- KEYS log, gate; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/pacing.Gate.reopen and take_back.
+-- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/pacing.Gate.reopen and take_back.
 
 local never_sent, keep = unpack(ARGV)
 local time, at = now()
@@ -8,6 +8,7 @@ local opened = 0
 
 if never_sent ~= '' then
   redis.pcall('ZREM', KEYS[1], never_sent)
+  for n = 3, #KEYS do redis.pcall('ZREM', KEYS[n], never_sent) end
   if gate and gate.probe == tonumber(never_sent) then
     gate.closed_until, gate.probe = at, 0
     write_gate(KEYS[2], gate, keep)

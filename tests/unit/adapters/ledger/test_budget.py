@@ -7,7 +7,7 @@ import pytest
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted, CallWithheld
 from gateway.core.status import Purpose
-from gateway.ports import BudgetView
+from gateway.ports import BudgetView, Charge
 from tests.doubles.clock import FakeClock
 
 
@@ -57,7 +57,7 @@ async def test_one_call_is_given_back_once() -> None:
     stamps = [await budget.take("a", Purpose.MISS) for _ in range(3)]
 
     await budget.give_back("a", stamps[0])
-    await budget.give_back("a", stamps[0] - 1.0)
+    await budget.give_back("a", Charge(stamps[0].stamp - 1.0))
 
     assert budget.view("a").available == 3
 
@@ -77,7 +77,7 @@ async def test_the_margin_of_a_short_window_is_a_tenth() -> None:
 async def test_what_the_shared_budget_granted_is_noted() -> None:
     """It counts here, and is given back like any other."""
     budget = LocalBudget(FakeClock(), 2, 60.0, start_paced=False)
-    stamps = [budget.note("a") for _ in range(3)]
+    stamps = [budget.note("a", Purpose.MISS) for _ in range(3)]
     assert budget.view("a").available == 0
 
     for stamp in stamps[:2]:

@@ -1,0 +1,128 @@
+"""The window: never more than so many calls in any stretch of time, shared between ranks.
+
+Lives here: the times of the calls of one budget, those that were granted for later included.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.ranks import RANKS, Portions, Rank, kept_from, portions
+
+_ALL_OF_IT: Final = 1.0
+
+
+def transit(window: float) -> float:
+    """Seconds that a call's way to the upstream may take longer than the way of one before."""
+    return min(1.0, window / 10.0)
+
+
+class WindowLog:
+    """Never more than `limit` calls in any `window` seconds: the times of the last ones.
+
+    A token bucket would let through its burst and its rate in one window. A call made at `t`
+    counts in [t, t + window); whoever needs a margin for transit makes the window longer. Calls
+    may be granted for later: those count from now on.
+    """
+
+    __slots__ = ("_by_rank", "_limit", "_portions", "_sent", "_wanted", "_window")
+
+    def __init__(self, limit: int, window: float, sweep_share: float = _ALL_OF_IT) -> None:
+        if limit < 1 or not window > 0:
+            raise ValueError(f"no pace: {limit} calls in {window} s")
+        self._limit = limit
+        self._window = window
+        self._portions: Portions = portions(limit, sweep_share)
+        self._sent: list[float] = []
+        self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
+        self._wanted: dict[Rank, float] = {}
+
+    @classmethod
+    def paced(
+        cls, limit: int, window: float, now: float, free: int = 1, sweep_share: float = _ALL_OF_IT
+    ) -> WindowLog:
+        """A log for an unknown past: `free` calls may go at once, the rest at the mean rate."""
+        log = cls(limit, window, sweep_share)
+        taken = range(1, limit - free + 1)
+        log._sent.extend(now - window + n * window / limit for n in taken)
+        return log
+
+    def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
+        """The seconds until the call may go: granted if that is within `patience`, and charged
+        at that moment; else refused."""
+        self._forget(now)
+        wait = self._turn(now, rank) - now
+        if wait > patience:
+            self._wanted[rank] = now
+            return wait
+        self._charge(now + wait, rank)
+        return wait
+
+    def note(self, now: float, rank: Rank = Rank.CALLER) -> None:
+        """Charge at `now` a call that was granted elsewhere, be it beyond the limit."""
+        self._forget(now)
+        self._charge(now, rank)
+
+    def give_back(self, stamp: float) -> None:
+        """Undo the charge made at `stamp`, for a call that provably never left."""
+        if _remove(self._sent, stamp):
+            any(_remove(sent, stamp) for sent in self._by_rank.values())
+
+    def available(self, now: float) -> int:
+        """How many calls may go now."""
+        self._forget(now)
+        return max(0, self._limit - len(self._sent))
+
+    def follow(self, other: WindowLog) -> None:
+        """Take the place of a log under another limit: what was sent there counts here."""
+        self._sent = list(other._sent)
+        self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
+
+    def _turn(self, now: float, rank: Rank) -> float:
+        """The first moment at which a call of the rank may go.
+
+        As time passes what is spent only falls, and by at least as much as floors are kept
+        again: what may go at one moment may go at each later one.
+        """
+        if self._may_go(now, rank):
+            return now
+        ends = [sent + self._window for sent in self._sent]
+        low, high = 0, len(ends) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._may_go(ends[middle], rank):
+                high = middle
+            else:
+                low = middle + 1
+        return ends[low]
+
+    def _may_go(self, at: float, rank: Rank) -> bool:
+        since = at - self._window
+        spent = {each: _later(sent, since) for each, sent in self._by_rank.items()}
+        if spent[rank] >= self._portions[rank].ceiling:
+            return False
+        wanted = [each for each, asked in self._wanted.items() if asked > since]
+        kept = kept_from(rank, spent, wanted, self._portions)
+        return _later(self._sent, since) + kept < self._limit
+
+    def _charge(self, at: float, rank: Rank) -> None:
+        insort(self._sent, at)
+        insort(self._by_rank[rank], at)
+
+    def _forget(self, now: float) -> None:
+        for sent in (self._sent, *self._by_rank.values()):
+            del sent[: bisect_right(sent, now - self._window)]
+
+
+def _later(stamps: Sequence[float], since: float) -> int:
+    return len(stamps) - bisect_right(stamps, since)
+
+
+def _remove(stamps: list[float], stamp: float) -> bool:
+    at = bisect_left(stamps, stamp)
+    if at < len(stamps) and stamps[at] == stamp:
+        del stamps[at]
+        return True
+    return False

@@ -1,0 +1,156 @@
+"""Budget: who goes before whom, in this process and over Redis alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.errors import BudgetExhausted
+from gateway.core.status import Purpose
+from gateway.ports import Budget
+from tests.contract.worlds import LocalWorld, RedisWorld, World
+from tests.servers import RedisServer
+
+# Real seconds that may pass between two lines of a test on a busy machine.
+SLACK = 15.0
+
+
+async def spend(budget: Budget, purpose: Purpose, *, guessed: bool = False) -> int:
+    """How many calls for that purpose go at once."""
+    count = 0
+    try:
+        while True:
+            await budget.take("default", purpose, guessed=guessed)
+            count += 1
+    except BudgetExhausted:
+        return count
+
+
+async def test_callers_find_their_floor(world: World) -> None:
+    """What is refreshed behind leaves a fifth to those who wait."""
+    async with world.budget(50, 600.0) as budget:
+        assert await spend(budget, Purpose.REFRESH) == 40
+        assert await spend(budget, Purpose.MISS) == 10
+
+
+async def test_who_was_refused_gets_its_floor(world: World) -> None:
+    """Even of callers, as soon as calls are to be had again."""
+    async with world.budget(50, 600.0) as budget:
+        await spend(budget, Purpose.MISS)
+        world.advance(300.0)
+        assert await spend(budget, Purpose.REFRESH) == 0
+        world.advance(350.0)
+
+        assert await spend(budget, Purpose.MISS) == 45
+        assert await spend(budget, Purpose.REFRESH) == 5
+
+
+async def test_the_sweep_has_its_share_and_no_more(world: World) -> None:
+    """Its pages, its looks and the warming together."""
+    async with world.budget(50, 600.0, sweep_share=0.2) as budget:
+        assert await spend(budget, Purpose.SWEEP) == 10
+        assert await spend(budget, Purpose.VERIFY) == 0
+        assert await spend(budget, Purpose.WARM) == 0
+
+
+async def test_guesses_come_last(world: World) -> None:
+    """A quarter is the most that all of them have."""
+    async with world.budget(50, 600.0) as budget:
+        assert await spend(budget, Purpose.MISS, guessed=True) == 12
+        assert await spend(budget, Purpose.MISS) == 38
+
+
+async def test_who_is_patient_has_a_turn(world: World) -> None:
+    """Within its patience, one after the other; beyond it none is taken."""
+    async with world.budget(3, 600.0) as budget:
+        for _ in range(3):
+            await budget.take("default", Purpose.MISS)
+            world.advance(100.0)
+        waits = [
+            (await budget.take("default", Purpose.MISS, patience=450.0)).wait for _ in range(2)
+        ]
+
+        assert 300.0 - SLACK < waits[0] <= 301.0
+        assert 400.0 - SLACK < waits[1] <= 401.0
+        assert await spend(budget, Purpose.MISS) == 0
+
+
+async def test_a_turn_is_given_back(world: World) -> None:
+    """Who leaves the line makes room for the next, in all that was written."""
+    async with world.budget(50, 600.0) as budget:
+        await spend(budget, Purpose.MISS, guessed=True)
+        await spend(budget, Purpose.MISS)
+        turn = await budget.take("default", Purpose.MISS, guessed=False, patience=700.0)
+        assert turn.wait > 500.0
+
+        await budget.give_back("default", turn)
+        world.advance(650.0)
+
+        assert await spend(budget, Purpose.MISS, guessed=True) == 12
+        assert await spend(budget, Purpose.MISS) == 38
+
+
+async def test_a_probe_does_not_wait(world: World) -> None:
+    """Its turn is now or not at all: others would wait for it in vain."""
+    async with world.budget(1, 600.0) as budget:
+        await budget.take("default", Purpose.MISS)
+        await budget.close("default", 1.0)
+        world.advance(300.0)
+
+        with pytest.raises(BudgetExhausted) as put_off:
+            await budget.take("default", Purpose.MISS, patience=500.0)
+
+        assert put_off.value.retry_after > 200.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Somebody asks after a pause (seconds)."""
+
+    pause: float
+    purpose: Purpose
+    guessed: bool
+    patience: float
+
+
+asked = st.builds(
+    Asked,
+    pause=st.sampled_from([0.0, 0.0, 0.0, 20.0, 100.0, 250.0]),
+    purpose=st.sampled_from([Purpose.MISS, Purpose.REFRESH, Purpose.SWEEP, Purpose.MIN_VERSION]),
+    guessed=st.booleans(),
+    patience=st.sampled_from([0.0, 0.0, 70.0, 300.0]),
+)
+
+
+@settings(max_examples=25)
+@given(history=st.lists(asked, min_size=5, max_size=60), limit=st.integers(1, 24))
+def test_both_grant_alike(redis_server: RedisServer, history: list[Asked], limit: int) -> None:
+    """The script and core's rule say the same to any mixture, and name the same times."""
+    redis_server.flush()
+    one = asyncio.run(told(LocalWorld(), limit, history))
+    other = asyncio.run(told(RedisWorld(redis_server.url), limit, history))
+
+    assert [word for word, _ in one] == [word for word, _ in other]
+    for (_, here), (_, there) in zip(one, other, strict=True):
+        assert abs(here - there) < SLACK
+
+
+async def told(world: World, limit: int, history: Iterable[Asked]) -> list[tuple[str, float]]:
+    """What each was told, and for how long."""
+    answers = []
+    async with world.budget(limit, 600.0) as budget:
+        for each in history:
+            world.advance(each.pause)
+            try:
+                charge = await budget.take(
+                    "default", each.purpose, guessed=each.guessed, patience=each.patience
+                )
+                answers.append(("granted", charge.wait))
+            except BudgetExhausted as exhausted:
+                answers.append(("refused", exhausted.retry_after))
+    return answers
