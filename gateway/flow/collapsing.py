@@ -17,7 +17,8 @@ from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.entry import Key
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
-from gateway.flow.fetch import Fetcher, Filled, Passed, Want, fruitless
+from gateway.flow.fetch import Fetcher
+from gateway.flow.fetched import Filled, Passed, Want, fruitless
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Lease, Taken

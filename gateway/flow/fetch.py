@@ -6,17 +6,14 @@ Raises what went wrong; rescues nothing.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 
-from gateway.core.access import Caller
-from gateway.core.entry import Entry, Headers, Key, Ticket
+from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import (
     REMOVED,
     InvalidPayload,
     RedisUnavailable,
     UpstreamError,
     UpstreamFailure,
-    VersionDoubted,
 )
 from gateway.core.headers import first
 from gateway.core.instant import Instant, to_seconds
@@ -26,61 +23,23 @@ from gateway.core.reply import Reply
 from gateway.core.status import (
     AccessRefusal,
     Cause,
-    FailureReason,
     NoticeKind,
     NotStoredReason,
-    Purpose,
     StoreVerdict,
 )
 from gateway.core.training import Training
 from gateway.flow.credentials import Credentials
+from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Tiers
-from gateway.ports import Bus, Call, Clock, Held, Notice, Observer, Stored
+from gateway.ports import Bus, Call, Clock, Notice, Observer, Stored
 
 _REFUSED = {
     StoreVerdict.OLDER: NotStoredReason.OLDER_VERSION,
     StoreVerdict.AHEAD: NotStoredReason.FUTURE_VERSION,
     StoreVerdict.INVALIDATED: NotStoredReason.INVALIDATED,
 }
-
-_DOUBTED: dict[StoreVerdict | None, str] = {
-    StoreVerdict.OLDER: "an older version came than the one known",
-    StoreVerdict.AHEAD: "a version came that is far in the future",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """What is to be fetched, for whom and why; `held` is what is stored of it already.
-
-    `guessed`: the upstream probably does not have it.
-    """
-
-    key: Key
-    caller: Caller
-    purpose: Purpose
-    held: Held | None = None
-    extra: Headers = field(default=(), repr=False)
-    guessed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """An answer that can be given; `verdict` None where it was not offered to the store."""
-
-    held: Held
-    forward_status: int
-    verdict: StoreVerdict | None
-    not_stored: NotStoredReason | None
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """The upstream's own 4xx to this caller; nothing is stored."""
-
-    reply: Reply
 
 
 class Fetcher:
@@ -239,17 +198,3 @@ class Fetcher:
 
 def _change(key: Key, updated_at: Instant | None) -> Notice:
     return Notice(NoticeKind.CHANGED, (key.training_id,), key.partition, updated_at)
-
-
-def fruitless(landed: Filled | Passed) -> UpstreamError | None:
-    """Why what was stored is still there and no younger; None where it was dealt with."""
-    if isinstance(landed, Filled):
-        what = _DOUBTED.get(landed.verdict)
-        if what is None:
-            return None
-        return VersionDoubted(what, FailureReason.PROTOCOL, status=landed.forward_status)
-    status = landed.reply.status
-    if status in (401, 403):
-        return None
-    what = f"status {status} came, which neither renews nor replaces"
-    return UpstreamError(what, FailureReason.PROTOCOL, status=status)

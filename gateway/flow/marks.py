@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core.headers import Handling
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.collapsing import Landed
-from gateway.flow.fetch import Filled, Passed
+from gateway.flow.fetched import Filled, Passed
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,

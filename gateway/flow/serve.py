@@ -23,7 +23,7 @@ from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict,
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.backoff import Backoffs, Failure, is_news, stale_word
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
-from gateway.flow.fetch import Filled, Passed, Want, fruitless
+from gateway.flow.fetched import Filled, Passed, Want, fruitless
 from gateway.flow.marks import (
     came_of,
     detail_of,

@@ -17,7 +17,8 @@ from gateway.core.reply import Reply
 from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
-from gateway.flow.fetch import Fetcher, Filled, Passed, Want
+from gateway.flow.fetch import Fetcher
+from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving

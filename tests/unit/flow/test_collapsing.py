@@ -24,7 +24,7 @@ from gateway.core.status import (
     Purpose,
     Tier,
 )
-from gateway.flow.fetch import Want
+from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer
 from gateway.ports import Call, Held
 from tests.doubles.upstream import Answer as Script

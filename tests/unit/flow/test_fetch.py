@@ -10,7 +10,7 @@ from gateway.core.headers import etag_of
 from gateway.core.reply import Reply
 from gateway.core.status import Cause, DriftKind, FailureReason, InvalidReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
-from gateway.flow.fetch import Filled, Passed, Want
+from gateway.flow.fetched import Filled, Passed, Want
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training

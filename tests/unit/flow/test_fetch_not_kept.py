@@ -9,7 +9,7 @@ from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import AccessRefusal, Cause, NotStoredReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
-from gateway.flow.fetch import Filled, Passed, Want, fruitless
+from gateway.flow.fetched import Filled, Passed, Want
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, OURS, Redis, Replica, ok, says, training
@@ -228,14 +228,3 @@ async def test_what_was_invalidated_during_the_fetch_is_not_stored(
     assert not await in_l2(redis)
     assert replica.observer.of("not_stored") == [(KEY, NotStoredReason.INVALIDATED)]
     assert replica.observer.of("regressed") == []
-
-
-async def test_what_leaves_the_stored_as_it_was_is_fruitless(alone: Replica) -> None:
-    """An older version, or a 4xx that neither renews nor drops; nothing else."""
-    fine = [await fetch(alone, reply) for reply in (ok(2), ok(2), says(403), says(401))]
-    alone.clock.advance(10.0)  # for so long the 401 is remembered
-    fine.append(await fetch(alone, ok(2)))
-    vain = [await fetch(alone, reply) for reply in (ok(1), says(422))]
-
-    assert [fruitless(each) for each in fine] == [None] * 5
-    assert [error and error.status for error in map(fruitless, vain)] == [200, 422]

@@ -12,7 +12,7 @@ from gateway.core.status import (
     StoreVerdict,
     Tier,
 )
-from gateway.flow.fetch import Filled, Passed
+from gateway.flow.fetched import Filled, Passed
 from gateway.flow.marks import came_of, detail_of, handling_of, outcome_of
 from tests.doubles.stored import entry_of, held_of
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.entry import Entry, Key
 from gateway.core.status import NotStoredReason, Outcome, Purpose, StoreVerdict
-from gateway.flow.fetch import Want
+from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored

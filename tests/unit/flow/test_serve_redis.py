@@ -8,7 +8,7 @@ from gateway.core.entry import Key
 from gateway.core.headers import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, NotStoredReason, Outcome, Purpose, Tier
-from gateway.flow.fetch import Want
+from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
