@@ -1,9 +1,9 @@
 # Everything a person or a machine does with this project; `make` alone lists it.
 BIN := .venv/bin
-SOURCES := gateway tests
+SOURCES := gateway tests dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills fuzz lint bench bench-quick lock clean
+.PHONY: help run setup test check drills fuzz lint bench bench-quick dashboards lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -40,13 +40,16 @@ bench: setup ## what a hit costs beside nginx and Varnish: a table, a plot, figu
 bench-quick: setup ## the same in one short round, under two minutes
 	$(BIN)/python -m tests.bench --quick
 
+dashboards: setup ## renew dashboards, rules and docs/metrics.md after a change in dashboards/source or in the metrics
+	$(BIN)/python -m dashboards.source
+
 lock: setup ## renew both lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
 	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)
 
 clean: ## remove the environments and all that tools left behind
 	rm -rf .venv .venv-second .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
 	  .coverage htmlcov build dist
-	find gateway tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.packages: requirements-dev.lock .ci/make-venv
 	@.ci/make-venv

@@ -1,0 +1,180 @@
+"""The alerts, as data. Each has a section in RUNBOOK.md, and fires and resolves in a test of rules.
+
+An expression names no job: whoever scrapes calls it as they like.
+"""
+
+from __future__ import annotations
+
+from dashboards.source.alert import BY, Alert, grown
+from dashboards.source.burns import BURNS
+from dashboards.source.queries import ASKED, DEPLOYMENT, HITS
+
+_FAILURES = "gateway_upstream_failures_total"
+_CALLS = "gateway_upstream_requests_total"
+_DENIED = "gateway_budget_denied_total"
+_WAITED = "gateway_budget_wait_seconds"
+_ASKS = "gateway_requests_total"
+_REDIS = "gateway_redis_request_duration_seconds"
+# Purposes for which a caller waits, with nothing stored to answer with meanwhile.
+_WAITED_FOR = 'purpose=~"miss|min-version"'
+
+
+_CROWDED = 'reason="too-many-connections"'
+REPLICAS = (
+    Alert(
+        "GatewayAbsent",
+        "page",
+        "5m",
+        "No gateway is scraped: none runs, or Prometheus finds none",
+        "absent(gateway_build_info)",
+    ),
+    Alert(
+        "GatewayNoReplicaReady",
+        "page",
+        "1m",
+        "No replica takes traffic",
+        f"sum {BY} (gateway_ready) == 0",
+    ),
+    Alert(
+        "GatewayLoopLag",
+        "ticket",
+        "5m",
+        "A replica's event loop stalls: each of its callers waits as long",
+        f"max {BY} (gateway_event_loop_lag_seconds) > 0.25",
+    ),
+    Alert(
+        "GatewayClientsFileRefused",
+        "ticket",
+        "1m",
+        "The clients file has a fault: the version before it still holds",
+        f"min {BY} (gateway_clients_last_reload_successful) == 0",
+    ),
+    Alert(
+        "GatewayConnectionsExhausted",
+        "ticket",
+        "5m",
+        "Connections are refused: a replica has as many as it may have",
+        f"{grown('gateway_access_refused_total', '5m', _CROWDED)} > 0",
+    ),
+    Alert(
+        "GatewayVersionsDiffer",
+        "ticket",
+        "1h",
+        "Replicas of different versions run side by side",
+        f"count {BY} (count by ({DEPLOYMENT}, version) (gateway_build_info)) > 1",
+    ),
+)
+
+_CHALLENGED = 'reason="challenge"'
+_TOLD_OFF = 'reason="rate-limited"'
+_REFUSED = 'reason="refused"'
+_SUCCEEDED = 'status="2xx"'
+UPSTREAM = (
+    Alert(
+        "GatewayUpstreamBlocked",
+        "page",
+        "2m",
+        "The upstream's CDN answers with a page of its own instead of the API",
+        f"{grown(_FAILURES, '10m', _CHALLENGED)} > 3\n"
+        f"and {grown(_FAILURES, '10m', _CHALLENGED)} > 0.5 * {grown(_CALLS, '10m')}",
+    ),
+    Alert(
+        "GatewayTokenRefused",
+        "page",
+        "1m",
+        "The upstream refuses the gateway's own token: nothing can be fetched with it",
+        f"{grown(_FAILURES, '5m', _REFUSED)} > 2",
+    ),
+    Alert(
+        "GatewayCircuitOpen",
+        "page",
+        "5m",
+        "The upstream fails so often that it is left alone; what is stored is served",
+        f'max {BY} (gateway_upstream_circuit_state{{state=~"open|half-open"}}) == 1',
+    ),
+    Alert(
+        "GatewayUpstreamRateLimited",
+        "ticket",
+        "0m",
+        "The upstream answers 429 again and again: its limit is lower than ours, or shared",
+        f"{grown(_FAILURES, '30m', _TOLD_OFF)} > 3",
+    ),
+    Alert(
+        "GatewayGateClosed",
+        "ticket",
+        "5m",
+        "A 429 has held all calls back for minutes",
+        "max by (namespace, job, tenant) (gateway_gate_closed) == 1",
+    ),
+    Alert(
+        "GatewayPayloadsRejected",
+        "ticket",
+        "5m",
+        "More than 5 % of the upstream's bodies are no trainings",
+        f"{grown('gateway_payload_rejected_total', '15m')} > 5\n"
+        f"and {grown('gateway_payload_rejected_total', '15m')} "
+        f"> 0.05 * {grown(_CALLS, '15m', _SUCCEEDED)}",
+    ),
+)
+
+_MISSES_DENIED = grown(_DENIED, "10m", _WAITED_FOR)
+_P90_WAIT = f"histogram_quantile(0.9, sum by ({DEPLOYMENT}, le) (rate({_WAITED}_bucket[10m])))"
+_P99_REDIS = f"histogram_quantile(0.99, sum by ({DEPLOYMENT}, le) (rate({_REDIS}_bucket[5m])))"
+SHARES = (
+    Alert(
+        "GatewayCallersTurnedAway",
+        "page",
+        "2m",
+        "Callers get 503: what they ask for is not stored, and no call may be made",
+        f"{_MISSES_DENIED} > 20\nand {_MISSES_DENIED} > 0.01 * {grown(_ASKS, '10m', ASKED)}",
+    ),
+    Alert(
+        "GatewayBudgetShort",
+        "ticket",
+        "15m",
+        "Calls wait for their turn, or are not made, for lack of budget",
+        f"{grown(_DENIED, '10m')} > 5\nor {_P90_WAIT} > 1",
+    ),
+    Alert(
+        "GatewayRedisAway",
+        "ticket",
+        "2m",
+        "Redis or its bus is away from a replica: it works alone, on a local share of the budget",
+        f"min {BY} (gateway_redis_up) == 0\nor min {BY} (gateway_bus_connected) == 0",
+    ),
+    Alert(
+        "GatewayRedisSlow",
+        "ticket",
+        "10m",
+        "Redis takes longer than 25 ms for one answer in a hundred",
+        f"{_P99_REDIS} > 0.025",
+    ),
+)
+
+_HIT = f"sum {BY} (rate({_ASKS}{{{HITS}}}[30m]))"
+_WANTED = f"sum {BY} (rate({_ASKS}{{{ASKED}}}[30m]))"
+_EVICTED = f"sum {BY} (rate(gateway_cache_evictions_total[15m]))"
+CACHE = (
+    Alert(
+        "GatewayHitRateLow",
+        "info",
+        "30m",
+        "Fewer than half of the requests are answered from what is stored",
+        f"{_HIT} / {_WANTED} < 0.5\nand {_WANTED} > 1",
+    ),
+    Alert(
+        "GatewayL1Thrashing",
+        "info",
+        "15m",
+        "L1 is too small: it evicts one entry for ten requests or fewer",
+        f"{_EVICTED} > 0.1 * sum {BY} (rate({_ASKS}{{{ASKED}}}[15m]))\nand {_EVICTED} > 0.1",
+    ),
+)
+
+GROUPS: dict[str, tuple[Alert, ...]] = {
+    "gateway-replicas": REPLICAS,
+    "gateway-upstream": UPSTREAM,
+    "gateway-budget-and-redis": SHARES,
+    "gateway-cache": CACHE,
+}
+ALERTS = (*BURNS, *(alert for group in GROUPS.values() for alert in group))

@@ -1,0 +1,45 @@
+"""The alerts on objectives. They stand behind the recordings that they read, in one group."""
+
+from __future__ import annotations
+
+from dashboards.source.alert import Alert
+from dashboards.source.objectives import AVAILABILITY, FRESHNESS, HIT_LATENCY, LATENCY
+from dashboards.source.recordings import FAST, SLOW, burns
+
+BURNS = (
+    Alert(
+        "GatewayAvailabilityBurn",
+        "page",
+        "2m",
+        "Callers get 5xx, so fast that what a month allows is gone within days",
+        burns(AVAILABILITY, *FAST),
+    ),
+    Alert(
+        "GatewayAvailabilityBurnSlow",
+        "ticket",
+        "15m",
+        "Callers get 5xx, few but for long",
+        burns(AVAILABILITY, *SLOW),
+    ),
+    Alert(
+        "GatewayFreshnessBurn",
+        "ticket",
+        "5m",
+        "Answers are older than 5 minutes: refreshes fail, or do not get their turn",
+        burns(FRESHNESS, *FAST, *SLOW),
+    ),
+    Alert(
+        "GatewayLatencyBurn",
+        "ticket",
+        "5m",
+        "Too many requests take longer than 1 s",
+        burns(LATENCY, *FAST, *SLOW),
+    ),
+    Alert(
+        "GatewayHitLatencyBurn",
+        "ticket",
+        "5m",
+        "Too many hits take longer than 10 ms: the gateway or its machine is slow",
+        burns(HIT_LATENCY, *FAST, *SLOW),
+    ),
+)

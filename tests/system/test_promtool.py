@@ -1,0 +1,60 @@
+"""promtool, which comes with Prometheus, judges the rules and what a gateway exports."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.app.clock import SystemClock
+from tests.servers import ROOT
+
+FOLDER = ROOT / "dashboards"
+RULES = sorted(FOLDER.glob("*.rules.yml"))
+TESTS = sorted(FOLDER.glob("*.test.yml"))
+
+
+def test_promtool_has_nothing_against_the_rules() -> None:
+    """Syntax, templates, duplicates: `promtool check rules` with all lints."""
+    checked = _promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_rules_own_tests_pass() -> None:
+    """Quiet nights are quiet, and each failure calls those alerts that it should, no other."""
+    tested = _promtool("test", "rules", *map(str, TESTS))
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_promtool_has_nothing_against_the_metrics() -> None:
+    """Names, types and help texts are as Prometheus wants them. OpenMetrics it cannot read here."""
+    readings = GaugeReadings(
+        ready=True,
+        draining=False,
+        l1_entries=1,
+        l1_bytes=1,
+        redis_up=True,
+        bus_connected=True,
+        loop_lag=0.0,
+        sweep_confirmed=0.0,
+        clients_reloaded=True,
+    )
+    scrape, _ = Telemetry("1", SystemClock(), lambda: readings).render()
+
+    checked = _promtool("check", "metrics", typed=scrape)
+
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def _promtool(*arguments: str, typed: bytes = b"") -> subprocess.CompletedProcess[str]:
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool; type: sudo apt-get install prometheus")
+    command = ["promtool", *arguments]
+    return subprocess.run(
+        command, input=typed.decode(), capture_output=True, text=True, check=False, timeout=100
+    )
