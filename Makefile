@@ -4,6 +4,7 @@ SOURCES := gateway tests dashboards
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup test check drills fuzz lint bench bench-quick dashboards lock clean
+.PHONY: help run setup test check drills fuzz lint bench bench-quick lock chart clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -45,6 +46,9 @@ dashboards: setup ## renew dashboards, rules and docs/metrics.md after a change 
 
 lock: setup ## renew both lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
 	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)
+
+chart: setup ## renew what the chart has from elsewhere: settings, version, dashboards and rules, its README's table
+	@$(BIN)/python -m tests.delivery.chart
 
 clean: ## remove the environments and all that tools left behind
 	rm -rf .venv .venv-second .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \

@@ -1,0 +1,42 @@
+# The gateway and nothing else, as user 65532, on a file system that may be read-only.
+#   docker build -t training-gateway --build-arg VERSION=$(.venv/bin/gateway --version) .
+# One base for both stages, so that the interpreter is the one that the environment was made with.
+ARG PYTHON=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
+
+FROM ${PYTHON} AS build
+WORKDIR /src
+# What builds, from the same lock as what is tested, and by its hashes.
+RUN --mount=type=bind,source=requirements-dev.lock,target=requirements-dev.lock \
+    sed -n -E '/^(hatchling|packaging|pathspec|pluggy|trove-classifiers|uv)==/,/^ +#/p' requirements-dev.lock \
+      > /tmp/build.txt \
+ && python3 -m venv /build \
+ && /build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/build.txt
+RUN --mount=type=bind,source=requirements.lock,target=requirements.lock \
+    /build/bin/uv venv --no-cache --no-python-downloads --python "$(command -v python3)" /opt/gateway \
+ && /build/bin/uv pip install --no-cache --system-certs --compile-bytecode --python /opt/gateway/bin/python \
+      --require-hashes -r requirements.lock
+RUN --mount=type=bind,target=/src \
+    /build/bin/hatchling build -t wheel -d /tmp/wheel \
+ && /build/bin/uv pip install --no-cache --offline --compile-bytecode --python /opt/gateway/bin/python \
+      --no-deps /tmp/wheel/*.whl
+
+FROM ${PYTHON}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="training-gateway" \
+      org.opencontainers.image.description="A shield for one training API" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/gateway /opt/gateway
+COPY config/container.toml /etc/gateway/gateway.toml
+ENV PATH=/opt/gateway/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    GATEWAY_CONFIG=/etc/gateway/gateway.toml
+USER 65532:65532
+EXPOSE 8080 8081
+# The event loop alone; whether to send callers is what /readyz tells.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"GATEWAY_ADMIN__PORT\", 8081)}/livez', timeout=2)"]
+ENTRYPOINT ["gateway"]
+CMD ["serve"]

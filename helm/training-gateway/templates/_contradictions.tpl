@@ -1,0 +1,64 @@
+{{/* Values that are sound one by one and make no sense together: each says what to change. */}}
+{{- define "gateway.refuse" -}}
+{{- $mode := .Values.config.access.mode | default "" -}}
+{{- $hasRedis := include "gateway.hasRedis" . -}}
+{{- if and (include "gateway.several" .) (not $hasRedis) -}}
+{{- fail "several pods without a Redis would each spend the whole upstream.rate_limit: set redis.url or redis.existingSecret, or replicas: 1 without autoscaling" -}}
+{{- end -}}
+{{- if and .Values.redis.url .Values.redis.existingSecret -}}
+{{- fail "redis.url and redis.existingSecret both name the Redis: give one of them" -}}
+{{- end -}}
+{{- if regexMatch "^[a-z+]+://[^/?]*@|[?&](sentinel_)?password=" .Values.redis.url -}}
+{{- fail "redis.url carries a password, which everybody who may read the release would see: put the address into a Secret and name it in redis.existingSecret" -}}
+{{- end -}}
+{{- if and .Values.redis.tlsExistingSecret .Values.redis.url (not (contains "/etc/gateway/redis-tls/" .Values.redis.url)) -}}
+{{- fail "redis.tlsExistingSecret is mounted and never used: add ?ssl_ca_certs=/etc/gateway/redis-tls/ca.crt to redis.url" -}}
+{{- end -}}
+{{- if and .Values.redis.tlsExistingSecret (not $hasRedis) -}}
+{{- fail "redis.tlsExistingSecret is set and there is no Redis: set redis.url or redis.existingSecret" -}}
+{{- end -}}
+{{- if and (eq $mode "open") (not .Values.upstream.existingSecret) -}}
+{{- fail "config.access.mode is \"open\" and there is no token to ask with: name its Secret in upstream.existingSecret" -}}
+{{- end -}}
+{{- if and .Values.upstream.existingSecret (ne $mode "open") -}}
+{{- fail "upstream.existingSecret would never be used: set config.access.mode to \"open\", or name no Secret" -}}
+{{- end -}}
+{{- if and (eq $mode "clients") (not .Values.access.clientsExistingSecret) -}}
+{{- fail "config.access.mode is \"clients\" and there are none: name the Secret of the clients file in access.clientsExistingSecret" -}}
+{{- end -}}
+{{- if and .Values.access.clientsExistingSecret (ne $mode "clients") -}}
+{{- fail "access.clientsExistingSecret would never be used: set config.access.mode to \"clients\", or name no Secret" -}}
+{{- end -}}
+{{- if eq (int .Values.config.server.port) (int .Values.config.admin.port) -}}
+{{- fail "config.server.port and config.admin.port are one port: change one of them" -}}
+{{- end -}}
+{{- include "gateway.refuseSizes" . -}}
+{{- end -}}
+
+{{- define "gateway.refuseSizes" -}}
+{{- with (.Values.resources.limits).memory -}}
+{{- if gt (mul 2 (include "gateway.bytes" $.Values.config.l1.max_bytes)) (int64 (include "gateway.bytes" .)) -}}
+{{- fail (printf "config.l1.max_bytes (%v) is more than half of resources.limits.memory (%v), and the process would be killed: raise the limit or lower the cache" $.Values.config.l1.max_bytes .) -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (int (include "gateway.grace" .)) (int (include "gateway.needs" .)) -}}
+{{- fail (printf "terminationGracePeriodSeconds (%s) would kill pods in mid-drain: preStopSleepSeconds, drain_delay and drain_timeout take %s; leave it null" (include "gateway.grace" .) (include "gateway.needs" .)) -}}
+{{- end -}}
+{{- with .Values.autoscaling -}}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
+{{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (not ((.Values.resources.requests).cpu)) -}}
+{{- fail "autoscaling counts in percent of resources.requests.cpu, which is unset" -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.enabled without a name: give one in ingress.hosts" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.enabled without a Gateway: name one in httpRoute.parentRefs" -}}
+{{- end -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create is false: name the account that exists in serviceAccount.name" -}}
+{{- end -}}
+{{- end -}}

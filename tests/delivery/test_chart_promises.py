@@ -1,0 +1,140 @@
+"""What the chart promises: safe pods, restarts on change, one budget, exact dashboards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.delivery.rendering import (
+    MATRIX,
+    container,
+    deployment,
+    files,
+    named,
+    objects,
+    of_kind,
+    pods,
+    values_in,
+)
+
+matrix = pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.stem)
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """What makes pods restart."""
+    return str(deployment(values)["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+
+
+@matrix
+def test_no_pod_has_a_right_that_it_does_not_need(path: Path) -> None:
+    """Not root, nothing writable, no capability, no token of the cluster, no service links."""
+    for pod in pods(values_in(path)):
+        (only,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] == 65532
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert only["securityContext"]["readOnlyRootFilesystem"]
+        assert not only["securityContext"]["allowPrivilegeEscalation"]
+        assert only["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not pod["automountServiceAccountToken"]
+        assert not pod["enableServiceLinks"]
+
+
+@matrix
+def test_what_belongs_together_finds_each_other(path: Path) -> None:
+    """Services, budget, policy and monitor select the pods; every volume is mounted and there."""
+    values = values_in(path)
+    template = deployment(values)["spec"]["template"]
+    labels = template["metadata"]["labels"]
+    found = [each for each in objects(values) if each["kind"] in SELECTORS]
+
+    for each in found:
+        spec = each["spec"]
+        selector = spec.get("podSelector", spec.get("selector"))
+        wanted = selector.get("matchLabels", selector)
+        assert wanted.items() <= labels.items(), each["kind"]
+    mounted = {mount["name"] for mount in container(values)["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in template["spec"]["volumes"]}
+    ports = {port["name"] for port in container(values)["ports"]}
+    assert {port["targetPort"] for each in of_kind(values, "Service")
+            for port in each["spec"]["ports"]} == ports  # fmt: skip
+
+
+SELECTORS = {"Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment"}
+
+
+def test_the_test_pod_is_not_served_by_the_services() -> None:
+    """What `helm test` starts must not become an endpoint."""
+    service = of_kind(named("several"), "Service")[0]["spec"]["selector"]
+    (pod,) = of_kind(named("several"), "Pod")
+
+    assert not service.items() <= pod["metadata"]["labels"].items()
+
+
+def test_the_monitor_finds_the_admin_port_alone() -> None:
+    """It selects one service, and that one leads to the admin port."""
+    values = named("watched")
+    (monitor,) = of_kind(values, "ServiceMonitor")
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    chosen = [
+        each for each in of_kind(values, "Service") if wanted <= each["metadata"]["labels"].items()
+    ]
+
+    assert [port["name"] for each in chosen for port in each["spec"]["ports"]] == ["admin"]
+
+
+def test_an_autoscaler_owns_the_number_of_pods() -> None:
+    """Under it the Deployment names none, so that an upgrade does not scale down."""
+    assert "replicas" not in deployment(named("autoscaled"))["spec"]
+    assert deployment(named("several"))["spec"]["replicas"] == 3
+
+
+def test_pods_restart_when_settings_change_and_only_then() -> None:
+    """The annotation follows the settings file."""
+    before = named("several")
+
+    assert checksum(before) == checksum(before | {"replicas": 5})
+    assert checksum(before) != checksum(before | {"config": {"freshness": {"lifetime": "31s"}}})
+    assert checksum(before) != checksum(before | {"redis": {"url": "redis://other:6379"}})
+
+
+def test_more_pods_are_no_larger_budget() -> None:
+    """What the pods are told of the limit does not depend on their number."""
+    limits = {checksum(named("several") | {"replicas": replicas}) for replicas in (1, 3, 30)} | {
+        checksum(named("several") | {"autoscaling": {"enabled": True, "maxReplicas": 50}})
+    }
+
+    assert len(limits) == 1
+
+
+def test_a_digest_wins_over_a_tag() -> None:
+    """And without either it is the chart's version."""
+    image = {"repository": "r", "tag": "1", "digest": f"sha256:{'0' * 64}"}
+
+    assert container(named("one") | {"image": image})["image"] == f"r@sha256:{'0' * 64}"
+    assert container(named("one") | {"image": image | {"digest": ""}})["image"] == "r:1"
+
+
+def test_nothing_of_the_values_is_a_template() -> None:
+    """Further objects and the files of dashboards/ are written as they are."""
+    beside = [each for each in of_kind(named("everything"), "ConfigMap")
+              if each["metadata"]["name"] == "beside"]  # fmt: skip
+
+    assert [each["data"] for each in beside] == [
+        {"kept": "{{ .Release.Name }} is no template here"}
+    ]
+
+
+@matrix
+def test_the_notes_name_the_next_command(path: Path) -> None:
+    """How to try it, with the credential that the mode asks for."""
+    values = values_in(path)
+    notes = files(values)["templates/NOTES.txt"]
+    mode = values.get("config", {}).get("access", {}).get("mode")
+
+    assert "helm test shield --namespace edge" in notes
+    assert ("$TOKEN" in notes) == (mode is None)
+    assert ("$KEY" in notes) == (mode == "clients")
+    assert "{{" not in notes

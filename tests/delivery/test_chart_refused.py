@@ -1,0 +1,62 @@
+"""What contradicts itself, or is no value at all, is refused with what to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import helm_python
+import pytest
+
+from tests.delivery.rendering import REFUSED, named, objects, values_in
+
+
+def test_there_are_enough_of_them() -> None:
+    """The faults that operators make have a file each."""
+    assert len(REFUSED) >= 8
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
+def test_a_fault_is_named(path: Path) -> None:
+    """The file's first line stands in the message, and no object is made."""
+    says = path.read_text().splitlines()[0].removeprefix("# says: ")
+
+    with pytest.raises(helm_python.HelmError) as refusal:
+        objects(values_in(path))
+
+    assert says in str(refusal.value)
+
+
+def test_a_cache_of_exactly_half_the_memory_is_taken() -> None:
+    """The bound is a bound, whatever the units."""
+    values = named("one") | {"resources": {"limits": {"memory": "1Gi"}}}
+
+    assert objects(values | {"config": {"l1": {"max_bytes": 512 * 1024**2}}})
+    with pytest.raises(helm_python.HelmError, match="more than half"):
+        objects(values | {"config": {"l1": {"max_bytes": 512 * 1024**2 + 1}}})
+
+
+@pytest.mark.parametrize("memory", ["128Mi", "134217728", "0.125Gi", "134218k", "135M"])
+def test_memory_is_read_in_every_unit(memory: str) -> None:
+    """128 MiB, or hardly more, hold the 64 MiB of the default, and a thousandth less does not."""
+    limits = {"resources": {"limits": {"memory": memory}}}
+
+    assert objects(named("one") | limits)
+    with pytest.raises(helm_python.HelmError, match="more than half"):
+        objects(named("one") | limits | {"config": {"l1": {"max_bytes": "66MiB"}}})
+
+
+@pytest.mark.parametrize(
+    ("delay", "timeout", "needs"),
+    [("250ms", 30, 36), ("5s", "1m", 70), (0, "0.5m", 35), ("1500ms", "0s", 7)],
+)
+def test_grace_is_reckoned_from_durations(delay: object, timeout: object, needs: int) -> None:
+    """terminationGracePeriodSeconds holds the drain and 5 s, in every spelling of a duration."""
+    drain = {"drain_delay": delay, "drain_timeout": timeout}
+    values = named("one") | {"config": {"server": drain}}
+    (pod,) = [each["spec"]["template"]["spec"] for each in objects(values)
+              if each["kind"] == "Deployment"]  # fmt: skip
+
+    assert pod["terminationGracePeriodSeconds"] == needs
+    assert objects(values | {"terminationGracePeriodSeconds": needs})
+    with pytest.raises(helm_python.HelmError, match="mid-drain"):
+        objects(values | {"terminationGracePeriodSeconds": needs - 1})
