@@ -323,6 +323,11 @@ class Budget(Protocol):
         """
         ...
 
+    async def enter(self, scope: str, charge: Charge) -> Charge:
+        """The turn that was waited for has come: the charge counts from now. Raises GateClosed
+        where upstream said 429 meanwhile; then it is undone."""
+        ...
+
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge, once: the call provably never left.
 
@@ -361,7 +366,7 @@ class Call:
 
     `deadline` is on the monotonic clock and holds for the whole call; `extra` are request
     fields to pass on; validators are sent where given. `guessed`: the upstream probably does
-    not have that training, and who does not know comes last.
+    not have that training, and who guesses comes last. Turns are fair among those who ask.
     """
 
     training_id: str
@@ -372,6 +377,7 @@ class Call:
     last_modified: bytes | None = None
     extra: Headers = ()
     guessed: bool = False
+    who: str = ""
 
 
 class Upstream(Protocol):
@@ -424,6 +430,11 @@ class Bus(Protocol):
     """How replicas hear of each other. A lost message costs time, never correctness."""
 
     @property
+    def replicas(self) -> int:
+        """How many there were when they were last counted, this one included."""
+        ...
+
+    @property
     def is_connected(self) -> bool:
         """Whether notices of others arrive."""
         ...
@@ -447,6 +458,8 @@ class Bus(Protocol):
 
 class AloneBus:
     """The bus of a process without others."""
+
+    replicas = 1
 
     @property
     def is_connected(self) -> bool:

@@ -6,9 +6,8 @@ import secrets
 from dataclasses import dataclass
 
 import gateway
-from gateway.adapters.ledger import Ledger, LocalBudget
+from gateway.adapters.ledger import Ledger
 from gateway.adapters.memory import MemoryStore
-from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.endings import Endings
@@ -20,13 +19,12 @@ from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission, ClientsWatch, admission_of
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
+from gateway.app.outward import outward
 from gateway.core.access import Open
 from gateway.core.policy import Windows
-from gateway.core.rates import OwnRates
 from gateway.core.status import Tier
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
-from gateway.flow.credentials import Credentials
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
@@ -70,20 +68,15 @@ def compose(settings: Settings) -> House:
     telemetry = Telemetry(gateway.__version__, clock)
     windows = windows_of(settings)
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
-    local_budget = _local_budget(settings, clock, admission.rates)
     redis = _redis(settings, clock, telemetry)
     shared = _shared(settings, clock, telemetry, redis)
-    budget = _redis_budget(settings, clock, redis, admission.rates) or local_budget
-    upstream = _upstream(settings, clock, telemetry)
     tiers = _tiers(settings, admission, local, shared, clock)
     lease, bus = _together(settings, clock, telemetry, redis, shared)
-    timeout = settings.upstream.timeout
-    outbound = Outbound(upstream, budget, local_budget, clock, telemetry, timeout=timeout)
-    credentials = Credentials(budget, local_budget, clock, telemetry)
+    way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus)
     fetcher = Fetcher(
-        tiers, outbound, clock, telemetry, bus, credentials=credentials, windows=windows
+        tiers, way.outbound, clock, telemetry, bus, credentials=way.credentials, windows=windows
     )
-    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
+    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=settings.upstream.timeout)
     serving = Serving(tiers, collapsing, clock, telemetry, windows)
     return House(
         clock=clock,
@@ -91,16 +84,16 @@ def compose(settings: Settings) -> House:
         lag=LoopLag(clock),
         local=local,
         shared=shared,
-        budget=budget,
+        budget=way.budget,
         redis=redis,
-        upstream=upstream,
-        outbound=outbound,
+        upstream=way.upstream,
+        outbound=way.outbound,
         collapsing=collapsing,
         serving=serving,
         confirming=tiers.confirming,
         bus=bus,
         invalidation=Invalidation(
-            tiers, shared, bus, telemetry, serving=serving, credentials=credentials
+            tiers, shared, bus, telemetry, serving=serving, credentials=way.credentials
         ),
         explainer=Explainer(local, shared, clock, windows, serving),
         admission=admission,
@@ -132,43 +125,6 @@ def _tiers(
     vary = not isinstance(admission.callers.access, Open)
     windows, lifetime = windows_of(settings), settings.l1.lifetime
     return Tiers(local, shared, clock, windows, l1_lifetime=lifetime, vary=vary)
-
-
-def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:
-    limit, window = _rate(settings)
-    patience = _probe_patience(settings)
-    share = settings.sweep.share
-    return LocalBudget(
-        clock, limit, window, probe_patience=patience, rates=rates, sweep_share=share
-    )
-
-
-def _redis_budget(
-    settings: Settings, clock: SystemClock, redis: Connection | None, rates: OwnRates
-) -> RedisBudget | None:
-    if redis is None:
-        return None
-    limit, window = _rate(settings)
-    return RedisBudget(
-        redis,
-        settings.redis.prefix,
-        clock,
-        limit,
-        window,
-        probe_patience=_probe_patience(settings),
-        rates=rates,
-        sweep_share=settings.sweep.share,
-    )
-
-
-def _rate(settings: Settings) -> tuple[int | None, float]:
-    rate = settings.upstream.rate_limit
-    return (None, 60.0) if rate is None else (rate.limit, rate.window)
-
-
-def _probe_patience(settings: Settings) -> float:
-    """Longer than any call, so that no second probe leaves while the first one flies."""
-    return settings.upstream.timeout * 2.0
 
 
 def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Connection | None:
@@ -233,15 +189,3 @@ def _longest_fetch(settings: Settings) -> float:
 
 def _new_epoch() -> str:
     return secrets.token_hex(8)
-
-
-def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> HttpxUpstream:
-    return HttpxUpstream(
-        settings.upstream.base_url,
-        timeout=settings.upstream.timeout,
-        connect_timeout=settings.upstream.connect_timeout,
-        max_body=settings.upstream.max_body,
-        clock=clock,
-        observer=telemetry,
-        user_agent=f"training-gateway/{gateway.__version__}",
-    )

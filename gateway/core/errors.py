@@ -194,7 +194,12 @@ class BudgetExhausted(CallWithheld):
 
 
 class GateClosed(CallWithheld):
-    """The upstream said 429 and the time it gave has not come."""
+    """The upstream said 429: the time it gave has not come, or `is_probed`: one call is under
+    way to see whether it has."""
+
+    def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
+        super().__init__(what, retry_after=retry_after)
+        self.is_probed = is_probed
 
 
 class CircuitOpen(CallWithheld):

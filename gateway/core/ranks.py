@@ -45,6 +45,16 @@ def rank_of(purpose: Purpose, *, guessed: bool = False) -> Rank:
     return Rank.GUESS if guessed and purpose is Purpose.MISS else _RANK_OF[purpose]
 
 
+_CALLED_FOR: Final = frozenset(
+    {Purpose.MISS, Purpose.MIN_VERSION, Purpose.REVALIDATION, Purpose.WRITE}
+)
+
+
+def has_a_caller(purpose: Purpose) -> bool:
+    """Whether somebody waits for the answer, and so may wait for the call's turn as well."""
+    return purpose in _CALLED_FOR
+
+
 # Of a limit: what is a rank's own, and how much it may have. Not more than two thirds are
 # anybody's own, so that no mixture of ranks leaves much of the limit unused.
 _FLOORS: Final = {

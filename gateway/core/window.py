@@ -43,10 +43,17 @@ class WindowLog:
     def paced(
         cls, limit: int, window: float, now: float, free: int = 1, sweep_share: float = _ALL_OF_IT
     ) -> WindowLog:
-        """A log for an unknown past: `free` calls may go at once, the rest at the mean rate."""
+        """A log for an unknown past: `free` calls may go at once, the rest at the mean rate.
+
+        Each rank is taken to have had as much of its floor as was spent of the limit.
+        """
         log = cls(limit, window, sweep_share)
-        taken = range(1, limit - free + 1)
-        log._sent.extend(now - window + n * window / limit for n in taken)
+        for n in range(1, limit - free + 1):
+            stamp = now - window + n * window / limit
+            log._sent.append(stamp)
+            for rank, portion in log._portions.items():
+                if n * portion.floor // limit > (n - 1) * portion.floor // limit:
+                    log._by_rank[rank].append(stamp)
         return log
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
@@ -64,6 +71,12 @@ class WindowLog:
         """Charge at `now` a call that was granted elsewhere, be it beyond the limit."""
         self._forget(now)
         self._charge(now, rank)
+
+    def move(self, stamp: float, now: float) -> None:
+        """The call charged at `stamp` goes now, which is later, and counts from now on."""
+        for sent in (self._sent, *self._by_rank.values()):
+            if _remove(sent, stamp):
+                insort(sent, now)
 
     def give_back(self, stamp: float) -> None:
         """Undo the charge made at `stamp`, for a call that provably never left."""

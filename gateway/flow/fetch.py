@@ -106,6 +106,7 @@ class Fetcher:
             last_modified=first(held, b"last-modified"),
             extra=want.extra,
             guessed=want.guessed,
+            who=f"{want.caller.client} {want.caller.partition}",
         )
 
     def _judge(self, want: Want, call: Call, reply: Reply) -> Judged:

@@ -6,14 +6,13 @@ breaker how it went. What the reply means is judged elsewhere and reported back 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.core.errors import (
-    BudgetExhausted,
     CallWithheld,
     CircuitOpen,
-    GateClosed,
     GatewayError,
     InvalidPayload,
     RedisUnavailable,
@@ -27,25 +26,18 @@ from gateway.core.errors import (
 from gateway.core.pacing import Breaker, BreakerRule
 from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, Purpose
-from gateway.ports import Budget, Call, Charge, Clock, Observer, OwnBudget, Upstream
+from gateway.flow.paying import Paying
+from gateway.ports import Budget, Call, Clock, Observer, OwnBudget, Upstream
 
 _RETRY_PAUSE = 0.05
 _FAILURES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Paid:
-    """What one call was charged: each is charged here, and where there is Redis, there."""
-
-    own: Charge
-    shared: Charge | None
 
 
 class Outbound:
     """The only way to the upstream.
 
     `local_budget` stands in for `budget` while Redis is away; alone, both are the same. So that
-    it can, it hears of each call and each 429, and no call goes while its own gate is closed.
+    it can, it hears of each call and each 429.
     """
 
     def __init__(
@@ -57,12 +49,14 @@ class Outbound:
         observer: Observer,
         *,
         timeout: float,
+        replicas: Callable[[], int] = lambda: 1,
     ) -> None:
         self._upstream = upstream
         self._own = local_budget
         self._shared = None if budget is local_budget else budget
         self._clock = clock
         self._observer = observer
+        self._paying = Paying(budget, local_budget, clock, observer, replicas)
         self._breaker = Breaker()
         self._rule = BreakerRule(
             threshold=_FAILURES, base=1.0, cap=30.0, patience=timeout * 2 + _RETRY_PAUSE
@@ -104,12 +98,12 @@ class Outbound:
             raise failure from None
 
     async def _ask_once(self, scope: str, call: Call) -> Reply:
-        paid = await self._charge(scope, call)
+        paid = await self._paying.pay(scope, call)
         try:
             return await self._upstream.call(call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
-                await self._give_back(scope, paid)
+                await self._paying.give_back(scope, paid)
             raise
 
     def _enter(self) -> Breaker:
@@ -128,33 +122,6 @@ class Outbound:
         """Nothing was sent: the next caller may be the probe instead."""
         if self._breaker is entered:
             self._move(before)
-
-    async def _charge(self, scope: str, call: Call) -> _Paid:
-        """Pay for one call, or raise and count why it may not go."""
-        try:
-            return await self._pay(scope, call)
-        except (BudgetExhausted, GateClosed) as withheld:
-            self._observer.budget_denied(call.purpose, withheld.retry_after)
-            raise
-
-    async def _pay(self, scope: str, call: Call) -> _Paid:
-        """Take one call from the shared budget, or from our own without Redis."""
-        purpose, guessed = call.purpose, call.guessed
-        if self._shared is not None:
-            # A 429 heard while Redis was away, or lost by it since, holds here all the same.
-            wait = self._own.view(scope).gate_closed_for
-            if wait > 0.0:
-                raise GateClosed("upstream asked to wait", retry_after=wait)
-            with suppress(RedisUnavailable):
-                shared = await self._shared.take(scope, purpose, guessed=guessed)
-                return _Paid(self._own.note(scope, purpose, guessed=guessed), shared)
-        return _Paid(await self._own.take(scope, purpose, guessed=guessed), None)
-
-    async def _give_back(self, scope: str, paid: _Paid) -> None:
-        await self._own.give_back(scope, paid.own)
-        if self._shared is not None and paid.shared is not None:
-            with suppress(RedisUnavailable):  # charged once too often: the safe side
-                await self._shared.give_back(scope, paid.shared)
 
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
         """The call brought no answer of the API: tell budget, breaker and observer."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.errors import BudgetExhausted
+from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.status import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import LocalWorld, RedisWorld, World
@@ -27,7 +27,7 @@ async def spend(budget: Budget, purpose: Purpose, *, guessed: bool = False) -> i
         while True:
             await budget.take("default", purpose, guessed=guessed)
             count += 1
-    except BudgetExhausted:
+    except (BudgetExhausted, GateClosed):
         return count
 
 
@@ -36,6 +36,16 @@ async def test_callers_find_their_floor(world: World) -> None:
     async with world.budget(50, 600.0) as budget:
         assert await spend(budget, Purpose.REFRESH) == 40
         assert await spend(budget, Purpose.MISS) == 10
+
+
+async def test_an_unknown_past_leaves_each_a_part_of_the_free(world: World) -> None:
+    """Callers a fifth of it, whatever is refreshed; and the floors grow as it is forgotten."""
+    async with world.budget(50, 600.0, start_paced=True) as budget:
+        assert await spend(budget, Purpose.REFRESH) == 4
+        assert await spend(budget, Purpose.MISS) == 1
+        world.advance(300.0)
+        assert await spend(budget, Purpose.SWEEP) in (19, 20)
+        assert await spend(budget, Purpose.MISS) in (4, 5)
 
 
 async def test_who_was_refused_gets_its_floor(world: World) -> None:
@@ -95,6 +105,50 @@ async def test_a_turn_is_given_back(world: World) -> None:
         assert await spend(budget, Purpose.MISS) == 38
 
 
+async def test_a_turn_counts_from_the_moment_it_is_used(world: World) -> None:
+    """Who wakes late is charged late: the upstream counts what arrives."""
+    async with world.budget(1, 600.0) as budget:
+        await budget.take("default", Purpose.MISS)
+        turn = await budget.take("default", Purpose.MISS, patience=700.0)
+        world.advance(800.0)
+
+        turn = await budget.enter("default", replace(turn, stamp=turn.stamp - world.shifted(800.0)))
+        world.advance(500.0)
+
+        assert await spend(budget, Purpose.MISS) == 0
+        await budget.give_back("default", replace(turn, stamp=turn.stamp - world.shifted(500.0)))
+        assert await spend(budget, Purpose.MISS) == 1
+
+
+async def test_a_turn_is_undone_by_a_429_in_between(world: World) -> None:
+    """It is told so, and costs nothing."""
+    async with world.budget(2, 600.0) as budget:
+        await budget.take("default", Purpose.MISS)
+        turn = await budget.take("default", Purpose.MISS, patience=10.0)
+        await budget.close("default", 100.0)
+
+        with pytest.raises(GateClosed) as closed:
+            await budget.enter("default", turn)
+
+        assert 100.0 - SLACK < closed.value.retry_after <= 110.0
+        assert not closed.value.is_probed
+        world.advance(130.0)
+        assert await spend(budget, Purpose.PROBE) == 1
+
+
+async def test_who_meets_a_probe_is_told_so(world: World) -> None:
+    """It may be worth waiting for."""
+    async with world.budget(None, 600.0) as budget:
+        await budget.close("default", 20.0)
+        world.advance(25.0)
+        await budget.take("default", Purpose.MISS)
+
+        with pytest.raises(GateClosed) as closed:
+            await budget.take("default", Purpose.MISS)
+
+        assert closed.value.is_probed
+
+
 async def test_a_probe_does_not_wait(world: World) -> None:
     """Its turn is now or not at all: others would wait for it in vain."""
     async with world.budget(1, 600.0) as budget:
@@ -123,7 +177,7 @@ asked = st.builds(
     pause=st.sampled_from([0.0, 0.0, 0.0, 20.0, 100.0, 250.0]),
     purpose=st.sampled_from([Purpose.MISS, Purpose.REFRESH, Purpose.SWEEP, Purpose.MIN_VERSION]),
     guessed=st.booleans(),
-    patience=st.sampled_from([0.0, 0.0, 70.0, 300.0]),
+    patience=st.sampled_from([0.0, 0.0, 71.0, 301.0]),
 )
 
 
@@ -143,7 +197,8 @@ def test_both_grant_alike(redis_server: RedisServer, history: list[Asked], limit
 async def told(world: World, limit: int, history: Iterable[Asked]) -> list[tuple[str, float]]:
     """What each was told, and for how long."""
     answers = []
-    async with world.budget(limit, 600.0) as budget:
+    # Calls lapse after 596 s, so that no pause, patience or window ends in the same few seconds.
+    async with world.budget(limit, 595.0) as budget:
         for each in history:
             world.advance(each.pause)
             try:

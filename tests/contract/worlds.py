@@ -44,6 +44,10 @@ class World(Protocol):
         """Let time pass."""
         ...
 
+    def shifted(self, seconds: float) -> float:
+        """By how much a stamp has to be older after so much time has passed."""
+        ...
+
 
 class LocalWorld:
     """In memory, on a fake clock."""
@@ -72,6 +76,9 @@ class LocalWorld:
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    def shifted(self, seconds: float) -> float:
+        return 0.0
 
 
 class RedisWorld:
@@ -104,6 +111,9 @@ class RedisWorld:
             sweep_share=sweep_share,
         )
         await connection.close()
+
+    def shifted(self, seconds: float) -> float:
+        return seconds * 1_000_000
 
     def advance(self, seconds: float) -> None:
         """Shift every stamp in Redis into the past."""

@@ -43,6 +43,11 @@ class HubBus:
         hub.hearers[self] = apply
 
     @property
+    def replicas(self) -> int:
+        """All who meet here."""
+        return len(self._hub.hearers)
+
+    @property
     def is_connected(self) -> bool:
         """Whether notices of others arrive."""
         return not self._hub.away and self not in self._hub.deaf

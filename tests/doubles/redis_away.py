@@ -119,6 +119,10 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         return await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
 
+    async def enter(self, scope: str, charge: Charge) -> Charge:
+        self._switch.pass_on("budget")
+        return await self._budget.enter(scope, charge)
+
     async def give_back(self, scope: str, charge: Charge) -> None:
         self._switch.pass_on("budget")
         await self._budget.give_back(scope, charge)

@@ -75,7 +75,7 @@ class LocalBudget:
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
-            raise GateClosed("upstream asked to wait", retry_after=wait)
+            raise _closed(account.gate, wait)
         if not account.gate.is_open:
             patience = 0.0  # who probes does so now
         wait = 0.0
@@ -86,6 +86,18 @@ class LocalBudget:
         if not account.gate.is_open:
             account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
         return Charge(now + wait, wait)
+
+    async def enter(self, scope: str, charge: Charge) -> Charge:
+        """The turn that was waited for has come: the charge counts from now. Raises GateClosed
+        where upstream said 429 meanwhile; then it is undone."""
+        account, now = self._account(scope), self._clock.monotonic()
+        wait = account.gate.wait(now)
+        if wait > 0.0:
+            await self.give_back(scope, charge)
+            raise _closed(account.gate, wait)
+        if account.log is not None:
+            account.log.move(charge.stamp, now)
+        return Charge(now, charge.wait)
 
     def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
         """Charge one call that the shared budget granted, whatever is left."""
@@ -151,3 +163,8 @@ class LocalBudget:
         free = max(1, rate.limit // 10)
         now = self._clock.monotonic()
         return WindowLog.paced(rate.limit, span, now, free, self._sweep_share)
+
+
+def _closed(gate: Gate, wait: float) -> GateClosed:
+    is_probed = gate.probe is not None
+    return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)

@@ -37,6 +37,7 @@ class _Seen:
     available: int
     closed_until: float
     stamp: int = 0
+    is_probed: bool = False
 
 
 class RedisBudget:
@@ -74,6 +75,7 @@ class RedisBudget:
         self._probe_patience = probe_patience
         self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "window", "take")
+        self._enter = Script.load("pace", "enter")
         self._close = Script.load("pace", "close")
         self._reopen = Script.load("pace", "reopen")
 
@@ -95,11 +97,26 @@ class RedisBudget:
         )
         self._seen[scope] = seen
         if seen.word == "closed":
-            raise GateClosed("upstream asked to wait", retry_after=seen.wait)
+            raise _closed(seen.wait, seen.is_probed)
         if seen.word == "exhausted":
             limit, window = self._shown(scope)
             raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
         return Charge(float(seen.stamp), seen.wait)
+
+    async def enter(self, scope: str, charge: Charge) -> Charge:
+        """The turn that was waited for has come: the charge counts from now. Raises GateClosed
+        where upstream said 429 meanwhile; then it is undone."""
+        closed_for, stamp, is_probed = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._enter,
+            (self._log(scope), self._gate(scope), *self._ranks(scope)),
+            (f"{charge.stamp:.0f}",),
+            lambda reply: (_seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
+        )
+        if closed_for > 0.0:
+            self._note_gate(scope, closed_for)
+            raise _closed(closed_for, is_probed)
+        return Charge(stamp, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge, once: the call provably never left."""
@@ -168,9 +185,10 @@ class RedisBudget:
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _read(self, reply: Sequence[Any]) -> _Seen:
-        word, wait, available, closed_for, stamp = reply
+        word, wait, available, closed_for, stamp, probed = reply
         closed_until = self._clock.monotonic() + _seconds(closed_for)
-        return _Seen(word.decode(), _seconds(wait), int(available), closed_until, int(stamp))
+        counted = int(available), closed_until, int(stamp)
+        return _Seen(word.decode(), _seconds(wait), *counted, is_probed=int(probed) == 1)
 
     def _last(self, scope: str) -> _Seen:
         return self._seen.get(scope) or _Seen("", 0.0, self._shown(scope)[0] or 0, 0.0)
@@ -190,6 +208,10 @@ class RedisBudget:
 
     def _ranks(self, scope: str) -> tuple[str, ...]:
         return tuple(f"{self._log(scope)}:{rank}" for rank in RANKS)
+
+
+def _closed(wait: float, is_probed: bool) -> GateClosed:
+    return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)
 
 
 def _micros(seconds: float) -> int:

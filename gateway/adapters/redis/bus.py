@@ -86,6 +86,12 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
+        self._alive = 1
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas there were when Redis was last asked, this one included."""
+        return self._alive
 
     @property
     def is_connected(self) -> bool:
@@ -133,13 +139,14 @@ class RedisBus:
 
     async def _beat(self) -> int:
         """Be on the roll; the number of the notice told last."""
-        return await self._connection.run_script(
+        number, self._alive = await self._connection.run_script(
             RedisOperation.BUS,
             self._beat_script,
             self._keys,
             (self._replica, self._patience),
-            lambda reply: int(reply[0]),
+            lambda reply: (int(reply[0]), max(1, int(reply[1]))),
         )
+        return number
 
     async def _stay_on_roll(self, gap: Gap) -> None:
         """Also while nothing is heard: whoever asks must know that this replica does not."""

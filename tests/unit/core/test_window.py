@@ -197,6 +197,14 @@ def test_a_place_that_is_given_back_is_free() -> None:
     assert log.try_take(60.0) == 0.0
 
 
+def test_a_call_that_goes_late_counts_from_then() -> None:
+    """In the log of its rank as well."""
+    log = WindowLog(1, 60.0)
+    log.try_take(0.0)
+    log.move(0.0, 30.0)
+    assert log.try_take(60.0) == 30.0
+
+
 @given(
     st.integers(1, 30),
     st.lists(st.tuples(steps, st.sampled_from(RANKS), st.integers(0, 80)), max_size=80),

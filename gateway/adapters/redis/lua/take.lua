@@ -18,16 +18,23 @@ for n = 1, #KEYS - 3 do
 end
 
 -- Nothing is known of the past (flushed, lost, or the clock went back): as if the calls beyond
--- the free ones had been sent evenly, so that one more may go each time one of them is old.
+-- the free ones had been sent evenly, so that one more may go each time one of them is old, and
+-- each rank had had as much of its floor as was spent of the limit.
 local function start_paced()
   redis.call('DEL', log, book, unpack(window.ranks))
-  for n = 1, limit - free do charge({ log }, math.floor(at - span + n * span / limit), keep) end
+  for n = 1, limit - free do
+    local logs = { log }
+    for place, floor in ipairs(window.floors) do
+      if math.floor(n * floor / limit) > math.floor((n - 1) * floor / limit) then logs[#logs + 1] = window.ranks[place] end
+    end
+    charge(logs, math.floor(at - span + n * span / limit), keep)
+  end
 end
 
 local function reply(word, wait)
   local available = limit > 0 and limit - later(log, at - span) or 0
   local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp) }
+  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 end
 
 if gate and at < gate.closed_until then return reply('closed', gate.closed_until - at) end

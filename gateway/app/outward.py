@@ -1,0 +1,102 @@
+"""The way to the upstream, built from settings: who pays, and the one call that goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gateway
+from gateway.adapters.ledger import LocalBudget
+from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.adapters.upstream import HttpxUpstream
+from gateway.app.clock import SystemClock
+from gateway.core.rates import OwnRates
+from gateway.flow.credentials import Credentials
+from gateway.flow.outbound import Outbound
+from gateway.ports import Budget, Bus
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """What stands between a fetch and the upstream."""
+
+    upstream: HttpxUpstream
+    budget: Budget
+    outbound: Outbound
+    credentials: Credentials
+
+
+def outward(
+    settings: Settings,
+    clock: SystemClock,
+    telemetry: Telemetry,
+    redis: Connection | None,
+    *,
+    rates: OwnRates,
+    bus: Bus,
+) -> Outward:
+    """Wire it; `rates` are those of tenants, `bus` counts the replicas."""
+    own = _local_budget(settings, clock, rates)
+    budget = _redis_budget(settings, clock, redis, rates) or own
+    upstream = _upstream(settings, clock, telemetry)
+    outbound = Outbound(
+        upstream,
+        budget,
+        own,
+        clock,
+        telemetry,
+        timeout=settings.upstream.timeout,
+        replicas=lambda: bus.replicas,
+    )
+    return Outward(upstream, budget, outbound, Credentials(budget, own, clock, telemetry))
+
+
+def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:
+    limit, window = _rate(settings)
+    patience = _probe_patience(settings)
+    share = settings.sweep.share
+    return LocalBudget(
+        clock, limit, window, probe_patience=patience, rates=rates, sweep_share=share
+    )
+
+
+def _redis_budget(
+    settings: Settings, clock: SystemClock, redis: Connection | None, rates: OwnRates
+) -> RedisBudget | None:
+    if redis is None:
+        return None
+    limit, window = _rate(settings)
+    return RedisBudget(
+        redis,
+        settings.redis.prefix,
+        clock,
+        limit,
+        window,
+        probe_patience=_probe_patience(settings),
+        rates=rates,
+        sweep_share=settings.sweep.share,
+    )
+
+
+def _rate(settings: Settings) -> tuple[int | None, float]:
+    rate = settings.upstream.rate_limit
+    return (None, 60.0) if rate is None else (rate.limit, rate.window)
+
+
+def _probe_patience(settings: Settings) -> float:
+    """Longer than any call, so that no second probe leaves while the first one flies."""
+    return settings.upstream.timeout * 2.0
+
+
+def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> HttpxUpstream:
+    return HttpxUpstream(
+        settings.upstream.base_url,
+        timeout=settings.upstream.timeout,
+        connect_timeout=settings.upstream.connect_timeout,
+        max_body=settings.upstream.max_body,
+        clock=clock,
+        observer=telemetry,
+        user_agent=f"training-gateway/{gateway.__version__}",
+    )

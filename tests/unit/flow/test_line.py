@@ -1,0 +1,96 @@
+"""The line: each its turn, nobody alone in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.core.ranks import Rank
+from gateway.flow.line import Line, Place
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import settle
+
+RANK = Rank.CALLER
+
+
+def place(at: float, who: str = "a", scope: str = "s", rank: Rank = RANK) -> Place[str]:
+    """A turn so many seconds from the start, paid with its own name."""
+    return Place(scope, rank, who, 1000.0 + at, f"{who}{at:g}")
+
+
+async def queue(line: Line[str], *places: Place[str]) -> list[asyncio.Task[bool]]:
+    """Let them wait."""
+    waiting = [asyncio.create_task(line.wait(each)) for each in places]
+    await settle()
+    return waiting
+
+
+async def test_each_waits_for_its_turn_and_no_longer() -> None:
+    """In the order of their turns."""
+    clock = FakeClock(waiting=True)
+    line: Line[str] = Line(clock)
+    later, sooner = await queue(line, place(5.0), place(2.0))
+
+    clock.advance(2.0)
+    await settle()
+    assert (sooner.done(), later.done()) == (True, False)
+
+    clock.advance(3.0)
+    assert all(await asyncio.gather(sooner, later))
+
+
+async def test_the_line_is_bounded() -> None:
+    """Who comes when it is full has to be told so; a turn makes room."""
+    clock = FakeClock(waiting=True)
+    line: Line[str] = Line(clock, most=2)
+    waiting = await queue(line, place(1.0), place(2.0))
+    full = [line.is_full]
+
+    clock.advance(1.0)
+    await settle()
+
+    assert [*full, line.is_full] == [True, False]
+    clock.advance(1.0)
+    await asyncio.gather(*waiting)
+
+
+async def test_whoever_has_most_makes_room() -> None:
+    """The last of its places goes to somebody who has at least two less."""
+    clock = FakeClock(waiting=True)
+    line: Line[str] = Line(clock)
+    waiting = await queue(line, place(1.0), place(3.0), place(2.0), place(1.5, "b"))
+
+    freed = line.oust("s", RANK, "c")
+
+    assert freed is not None
+    assert (freed.paid, freed.at) == ("a3", 1003.0)
+    assert await waiting[1] is False
+    clock.advance(2.0)
+    assert all(await asyncio.gather(waiting[0], waiting[2], waiting[3]))
+
+
+async def test_nobody_is_ousted_for_one_who_has_as_many() -> None:
+    """One place less is no reason, nor are places of others' budgets or ranks."""
+    clock = FakeClock(waiting=True)
+    line: Line[str] = Line(clock)
+    waiting = await queue(
+        line, place(1.0), place(2.0), place(3.0, "b"), place(4.0, "z", "t"), place(4.0, "z", "t")
+    )
+
+    assert line.oust("s", RANK, "b") is None
+    assert line.oust("s", Rank.GUESS, "c") is None
+    assert line.oust("u", RANK, "c") is None
+
+    clock.advance(4.0)
+    assert all(await asyncio.gather(*waiting))
+
+
+async def test_who_leaves_leaves_no_place() -> None:
+    """A caller that is cancelled is no rival any more."""
+    line: Line[str] = Line(FakeClock(waiting=True))
+    waiting = await queue(line, place(1.0), place(2.0))
+
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert line.oust("s", RANK, "c") is None

@@ -1,0 +1,188 @@
+"""Paying: who waits for a turn, and what the others are told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.status import Purpose
+from gateway.ports import Call
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import Redis, Replica, ok, settle
+
+SCOPE = "default"
+# A call each twelve seconds, with the margin: less than half of the deadline of each.
+LIMIT, DEADLINE = 5, 30.0
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until it is told."""
+    return FakeClock(waiting=True)
+
+
+@pytest.fixture(params=["alone", "redis"])
+def replica(request: pytest.FixtureRequest, clock: FakeClock) -> Replica:
+    """A replica that may make five calls a minute."""
+    redis = Redis(clock, LIMIT) if request.param == "redis" else None
+    replica = Replica(clock, redis, limit=LIMIT)
+    replica.upstream.always = ok(1)
+    return replica
+
+
+def ask(
+    replica: Replica, purpose: Purpose = Purpose.MISS, who: str = "a", *, guessed: bool = False
+) -> asyncio.Task[object]:
+    """Somebody asks for a training."""
+    deadline = replica.clock.monotonic() + DEADLINE
+    call = Call("trn_1", "token", purpose, deadline, guessed=guessed, who=who)
+    return asyncio.create_task(replica.outbound.ask(SCOPE, call))
+
+
+async def spend(replica: Replica, clock: FakeClock) -> None:
+    """Spend the limit, a call every twelve seconds; the next one is free in one second."""
+    for _ in range(LIMIT):
+        await ask(replica)
+        clock.advance(12.0)
+
+
+async def test_a_caller_waits_for_a_turn_that_comes_in_time(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """It is answered then, and its wait is counted."""
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+    assert not waiting.done()
+
+    clock.advance(1.0)
+
+    assert await waiting == ok(1)
+    [(purpose, seconds)] = replica.observer.of("budget_waited")
+    assert (purpose, seconds) == (Purpose.MISS, pytest.approx(1.0))
+    assert replica.observer.of("budget_denied") == []
+
+
+@pytest.mark.parametrize("purpose", [Purpose.REFRESH, Purpose.SWEEP, Purpose.WARM])
+async def test_what_nobody_waits_for_does_not_wait(
+    replica: Replica, clock: FakeClock, purpose: Purpose
+) -> None:
+    """It is told at once when a call is free."""
+    await spend(replica, clock)
+
+    with pytest.raises(BudgetExhausted) as exhausted:
+        await ask(replica, purpose)
+
+    assert exhausted.value.retry_after == pytest.approx(1.0)
+
+
+async def test_a_turn_after_the_deadline_is_refused_at_once(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """Half of the deadline is for the call itself: the third turn would come too late."""
+    await spend(replica, clock)
+    waiting = [ask(replica), ask(replica)]
+    await settle()
+
+    late = ask(replica)
+    await settle()
+
+    with pytest.raises(BudgetExhausted):
+        await late
+    clock.advance(1.0)
+    await settle()
+    clock.advance(12.0)
+    await asyncio.gather(*waiting)
+
+
+async def test_those_told_to_come_back_do_not_all_come_at_once(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """Each of them a turn later than the one before, at most two windows from now."""
+    for _ in range(LIMIT):
+        await ask(replica)
+    told = []
+    for _ in range(20):
+        with pytest.raises(BudgetExhausted) as exhausted:
+            await ask(replica)
+        told.append(exhausted.value.retry_after)
+
+    assert told[:3] == pytest.approx([61.0, 73.0, 85.0])
+    assert max(told) == pytest.approx(120.0)
+
+
+async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: FakeClock) -> None:
+    """The last of its turns goes to another caller, and it is told to come back."""
+    await spend(replica, clock)
+    hog = [ask(replica, who="hog") for _ in range(2)]
+    await settle()
+
+    other = ask(replica, who="other")
+    await settle()
+    assert [each.done() for each in (*hog, other)] == [False, True, False]
+
+    clock.advance(13.0)
+    await settle()
+    assert await hog[0] == await other == ok(1)
+    with pytest.raises(BudgetExhausted):
+        await hog[1]
+
+
+async def test_who_leaves_gives_its_turn_back(replica: Replica, clock: FakeClock) -> None:
+    """The next one has it."""
+    await spend(replica, clock)
+    leaving = ask(replica)
+    await settle()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+
+    waiting = ask(replica)
+    await settle()
+    clock.advance(1.0)
+
+    assert await waiting == ok(1)
+
+
+async def test_a_429_holds_those_who_wait(replica: Replica, clock: FakeClock) -> None:
+    """Their turn comes, and nothing goes: they are told how long the gate is closed."""
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+    before = replica.upstream.count
+    await replica.outbound._close_gate(SCOPE, 60.0)
+
+    clock.advance(1.0)
+
+    with pytest.raises(GateClosed):
+        await waiting
+    assert replica.upstream.count == before
+
+
+async def test_callers_wait_for_a_gate_that_opens_in_time(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """One of them probes; the others wait for its answer and go then."""
+    await replica.outbound._close_gate(SCOPE, 5.0)
+    waiting = [ask(replica) for _ in range(3)]
+    await settle()
+    assert replica.upstream.count == 0
+
+    clock.advance(5.0)
+    await settle()
+    assert replica.upstream.count == 1
+    await replica.outbound.answered(SCOPE)
+    clock.advance(1.0)
+
+    assert await asyncio.gather(*waiting) == [ok(1)] * 3
+
+
+async def test_a_gate_that_opens_later_is_told_at_once(replica: Replica) -> None:
+    """Nobody waits in vain."""
+    await replica.outbound._close_gate(SCOPE, 60.0)
+
+    with pytest.raises(GateClosed) as closed:
+        await ask(replica)
+
+    assert closed.value.retry_after == pytest.approx(60.0)
