@@ -3,8 +3,7 @@ BIN := .venv/bin
 SOURCES := gateway tests dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills fuzz lint bench bench-quick dashboards lock clean
-.PHONY: help run setup test check drills fuzz lint bench bench-quick lock chart clean
+.PHONY: help run setup test check drills fuzz conformance lint bench bench-quick dashboards lock chart clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -29,6 +28,10 @@ drills: setup ## the long failure drills: crowds, malformed requests, schemathes
 
 fuzz: setup ## the fuzzers of tests/fuzz, a hundred times as long as in `make test`: about an hour
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/fuzz --timeout 7200 -v --durations 0
+
+conformance: setup ## a public suite for HTTP caches, SUITE=its checkout (github.com/http-tests/cache-tests); wants Node
+	@test -n "$(SUITE)" || { echo "make conformance SUITE=FOLDER, a checkout of http-tests/cache-tests"; exit 2; }
+	$(BIN)/python -m tests.conformance $(SUITE) $(TEST)
 
 lint: setup ## format, lint and types alone
 	$(BIN)/ruff format --check $(SOURCES)

@@ -58,7 +58,9 @@ class Clock(Protocol):
 class Held:
     """An entry as L1 holds it, with its head rendered.
 
-    `head` is the lines of its fields, from `brief_at` on those that a 304 says as well.
+    `head` is the lines of its fields, from `brief_at` on those that a 304 says as well;
+    `is_verbatim`: with what the upstream says of caching. `is_plain`: it has a version, and no
+    request field chose it, so that whoever asks for its key may have it while it is fresh.
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
     it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
     for it, in bytes.
@@ -70,6 +72,8 @@ class Held:
     checked_at: float
     is_purged: bool = False
     cost: int = 0
+    is_plain: bool = True
+    is_verbatim: bool = False
 
 
 class LocalStore(Protocol):

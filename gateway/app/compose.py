@@ -21,7 +21,9 @@ from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.app.outward import outward
 from gateway.core.access import Open
+from gateway.core.by_origin import ByOrigin
 from gateway.core.policy import Windows
+from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Tier
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
@@ -32,7 +34,7 @@ from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.ports import AloneBus, AloneLease, Budget, Bus, Lease, LocalStore, SharedStore
-from gateway.settings import NoStore, Settings
+from gateway.settings import FreshnessSource, NoStore, Settings
 
 _LEASE = 3.0
 
@@ -66,18 +68,18 @@ def compose(settings: Settings) -> House:
     admission = admission_of(settings)
     clock = SystemClock()
     telemetry = Telemetry(gateway.__version__, clock)
-    windows = windows_of(settings)
+    rules = rules_of(settings, admission)
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
     redis = _redis(settings, clock, telemetry)
     shared = _shared(settings, clock, telemetry, redis)
-    tiers = _tiers(settings, admission, local, shared, clock)
+    tiers = Tiers(local, shared, clock, rules, l1_lifetime=settings.l1.lifetime)
     lease, bus = _together(settings, clock, telemetry, redis, shared)
     way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus)
     fetcher = Fetcher(
-        tiers, way.outbound, clock, telemetry, bus, credentials=way.credentials, windows=windows
+        tiers, way.outbound, clock, telemetry, bus, credentials=way.credentials, rules=rules
     )
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=settings.upstream.timeout)
-    serving = Serving(tiers, collapsing, clock, telemetry, windows)
+    serving = Serving(tiers, collapsing, clock, telemetry, rules)
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -95,7 +97,7 @@ def compose(settings: Settings) -> House:
         invalidation=Invalidation(
             tiers, shared, bus, telemetry, serving=serving, credentials=way.credentials
         ),
-        explainer=Explainer(local, shared, clock, windows, serving),
+        explainer=Explainer(local, shared, clock, rules, serving),
         admission=admission,
         clients_watch=ClientsWatch(settings, admission, clock, telemetry),
     )
@@ -115,16 +117,13 @@ def windows_of(settings: Settings) -> Windows:
     )
 
 
-def _tiers(
-    settings: Settings,
-    admission: Admission,
-    local: LocalStore,
-    shared: SharedStore,
-    clock: SystemClock,
-) -> Tiers:
-    vary = not isinstance(admission.callers.access, Open)
-    windows, lifetime = windows_of(settings), settings.l1.lifetime
-    return Tiers(local, shared, clock, windows, l1_lifetime=lifetime, vary=vary)
+def rules_of(settings: Settings, admission: Admission) -> Rules:
+    """Whose word decides how entries live. What a credential alone may read is a private cache."""
+    access, windows = admission.callers.access, windows_of(settings)
+    vary = not isinstance(access, Open)
+    if settings.freshness.source is FreshnessSource.ORIGIN:
+        return ByOrigin(windows, vary, is_shared=not access.owns_tokens)
+    return ByPolicy(windows, vary)
 
 
 def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Connection | None:

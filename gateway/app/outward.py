@@ -15,7 +15,7 @@ from gateway.core.rates import OwnRates
 from gateway.flow.credentials import Credentials
 from gateway.flow.outbound import Outbound
 from gateway.ports import Budget, Bus
-from gateway.settings import Settings
+from gateway.settings import FreshnessSource, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +99,5 @@ def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> H
         clock=clock,
         observer=telemetry,
         user_agent=f"training-gateway/{gateway.__version__}",
+        passes_codings=settings.freshness.source is FreshnessSource.ORIGIN,
     )

@@ -88,10 +88,12 @@ class Entry:
 
     headers     end-to-end fields, names lower-case, validators included where upstream sent any
     body        the bytes received, verbatim
-    updated_at  None for a negative entry (404 or 410)
+    updated_at  None for an answer without a version: a negative entry (404 or 410), and under
+                `freshness.source = "origin"` whatever else may be stored that is no training
     confirmed_at  when the call that last confirmed it was sent
     initial_age   seconds of `Age` that the upstream reported with it
     generation  the floor's when the fetch began; below the floor's it is never fresh
+    selecting   the request fields that its `Vary` names, as they were sent (RFC 9111, 4.1)
     """
 
     status: int
@@ -106,11 +108,12 @@ class Entry:
     freshness_lifetime: float
     generation: int
     epoch: str
+    selecting: Headers = ()
 
     @property
     def is_negative(self) -> bool:
         """Whether it remembers that the training does not exist."""
-        return self.updated_at is None
+        return self.updated_at is None and self.status in (404, 410)
 
     @property
     def is_ahead(self) -> bool:
@@ -137,7 +140,7 @@ class Entry:
     def supersedes(self, other: Entry) -> bool:
         """Whether this one may replace `other`: the later version, then the later fetch.
 
-        A negative entry has no version and is ordered by its fetch alone.
+        What has no version is ordered by its fetch alone.
         """
         if self.updated_at is None or other.updated_at is None:
             return self.confirmed_at >= other.confirmed_at
@@ -154,7 +157,7 @@ class Entry:
     def is_below(self, floor: Floor) -> bool:
         """Whether the floor rules it out: another epoch, a generation or version passed.
 
-        A negative entry has no version: what was learnt since its fetch rules it out.
+        Where it has no version, what was learnt since its fetch rules it out.
         """
         if self.epoch != floor.epoch or self.generation < floor.generation:
             return True
@@ -167,17 +170,18 @@ class Entry:
         None where only a look at the body that others hold can tell.
 
         A body is the same if its digest is; its version and the status are compared as well,
-        since two kinds of answer may bring the same bytes.
+        since two kinds of answer may bring the same bytes. A later answer to a request with
+        other selecting fields is not told from one with the same.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
-        same_version = self.is_negative or self.updated_at == floor.updated_at
+        same_version = self.updated_at is None or self.updated_at == floor.updated_at
         if not same_life or not same_version or self.digest != floor.digest:
             return None
         if last is None or last.generation != self.generation:
             return self if self.confirmed_at >= floor.started else None
         if self.confirmed_at >= last.confirmed_at:
             return self
-        if self.status != last.status:
+        if self.status != last.status or self.selecting:
             return None
         return replace(
             self,

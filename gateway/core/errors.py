@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from gateway.core.reply import Reply
 from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
 
 REMOVED = "[removed]"
@@ -129,7 +130,12 @@ class UpstreamTimeout(UpstreamFailure):
 
 
 class UpstreamError(UpstreamFailure):
-    """A status that is no answer to the question: 5xx, 3xx, another 2xx, the CDN's page."""
+    """A status that is no answer to the question: 5xx, 3xx, another 2xx, the CDN's page.
+
+    `reply` is what the caller gets where nothing can rescue; None: a problem of our own.
+    """
+
+    reply: Reply | None = None
 
     def __init__(
         self,

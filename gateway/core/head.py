@@ -15,7 +15,11 @@ from gateway.core.headers import not_modified_fields, stored_fields
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
     """The lines of all answers that the entry will give, and where those begin that a 304 says
     as well, `ETag` first; `vary` as in `stored_fields`."""
-    fields = stored_fields(entry, vary=vary)
+    return head_of_fields(stored_fields(entry, vary=vary))
+
+
+def head_of_fields(fields: Headers) -> tuple[bytes, int]:
+    """The same of fields that were chosen already."""
     brief = sorted(not_modified_fields(fields), key=lambda pair: pair[0] != b"etag")
     lines = to_lines(pair for pair in fields if pair not in brief)
     return lines + to_lines(brief), len(lines)

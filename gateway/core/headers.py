@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gateway.core.directives import LARGEST_DELTA, directives_of
 from gateway.core.entry import Entry, Headers
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 from gateway.core.status import Detail, Forward, NotStoredReason
@@ -31,13 +32,9 @@ ALIKE = frozenset(
 )
 # RFC 9110, 8.8.3 and 5.6.1: commas inside the quotes belong to the tag, elements may be empty.
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _LAST_MODIFIED_MARGIN = 60.0
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-
-# RFC 9111, 1.2.2: a delta-seconds that does not fit is the largest that does.
-_LARGEST_DELTA = 2**31
 
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
@@ -53,13 +50,7 @@ def as_text(headers: Headers) -> dict[str, str]:
 def delta_seconds(value: bytes | None) -> float:
     """The seconds of an Age, 0 where there is none; of a list the first (RFC 9111, 5.1)."""
     digits = (value or b"").partition(b",")[0].strip()
-    return float(min(int(digits[:20]), _LARGEST_DELTA)) if digits.isdigit() else 0.0
-
-
-def directives(cache_control: bytes) -> set[bytes]:
-    """The names of the directives in a Cache-Control, lower-case; their arguments are left out."""
-    bare = _QUOTED.sub(b"", cache_control)
-    return {part.partition(b"=")[0].strip().lower() for part in bare.split(b",")}
+    return float(min(int(digits[:20]), LARGEST_DELTA)) if digits.isdigit() else 0.0
 
 
 def is_sound(value: bytes) -> bool:
@@ -156,7 +147,8 @@ def stored_fields(entry: Entry, *, vary: bool) -> Headers:
 
 
 _OF_304 = frozenset(
-    b"cache-control content-location date etag last-modified training-updated-at vary".split()
+    b"cache-control cdn-cache-control content-location date etag expires last-modified "
+    b"training-updated-at vary".split()
 )
 
 
@@ -206,7 +198,7 @@ def _date(value: bytes | None) -> float | None:
 
 def wants_only_if_cached(cache_control: bytes | None) -> bool:
     """Whether the caller takes a stored answer or none (RFC 9111, 5.2.1.7)."""
-    return cache_control is not None and b"only-if-cached" in directives(cache_control)
+    return cache_control is not None and b"only-if-cached" in directives_of(cache_control)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,14 +45,17 @@ _MONTH: Final = f"(?P<month>{'|'.join(_MONTHS)})"
 _CLOCK: Final = r"(?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9]):(?P<second>[0-5][0-9]|60)"
 _HTTP_DATES: Final = (
     re.compile(
-        rf"(?:{'|'.join(_DAYS)}), (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_CLOCK} GMT"
+        rf"(?:{'|'.join(_DAYS)}), (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_CLOCK} GMT",
+        re.IGNORECASE,
     ),
     re.compile(
         r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, "
-        rf"(?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_CLOCK} GMT"
+        rf"(?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_CLOCK} GMT",
+        re.IGNORECASE,
     ),
     re.compile(
-        rf"(?:{'|'.join(_DAYS)}) {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_CLOCK} (?P<year>[0-9]{{4}})"
+        rf"(?:{'|'.join(_DAYS)}) {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_CLOCK} (?P<year>[0-9]{{4}})",
+        re.IGNORECASE,
     ),
 )
 
@@ -126,7 +129,8 @@ def to_http_date(instant: Instant) -> str:
 
 @lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
-    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), else None.
+    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), else None;
+    names in either case (RFC 9111, 4.2).
 
     Years of two digits: 69 to 99 are 19xx, as POSIX has it. The RFC's "most recent past" would
     need a clock, and would make `01-Jan-70`, the classic "long ago", a day to come.
@@ -140,7 +144,7 @@ def parse_http_date(text: str) -> float | None:
 
 def _http_seconds(match: re.Match[str]) -> float | None:
     """The seconds that the matched parts mean; None for a day that does not exist."""
-    year, month = int(match["year"]), _MONTHS.index(match["month"]) + 1
+    year, month = int(match["year"]), _MONTHS.index(match["month"].title()) + 1
     if len(match["year"]) == 2:
         year += 1900 if year >= 69 else 2000
     try:

@@ -38,7 +38,13 @@ class ForCaller:
     """Another 4xx in the API's own words: it concerns the caller and passes as it is."""
 
 
-Judged = Training | Confirmed | Gone | ForCaller
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Under `freshness.source = "origin"` any other complete answer: it passes as it is, and is
+    stored where it says so."""
+
+
+Judged = Training | Confirmed | Gone | ForCaller | Other
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     if reply.status == 429:
         raise UpstreamRateLimited(
             f"upstream answered 429 to training {training_id}",
-            retry_after=_hint(reply, now),
+            retry_after=hint(reply, now),
         )
     if reply.is_html:
         raise UpstreamError(
@@ -88,11 +94,11 @@ def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
         f"status {reply.status} is no answer of the API to training {training_id}",
         FailureReason.STATUS_5XX if failed else FailureReason.PROTOCOL,
         status=reply.status,
-        retry_after=_hint(reply, now) if failed else None,
+        retry_after=hint(reply, now) if failed else None,
     )
 
 
-def _hint(reply: Reply, now: float) -> float | None:
+def hint(reply: Reply, now: float) -> float | None:
     """When upstream wants to be asked again, in seconds; not beyond what a gate would hold."""
     hint = retry_hint(as_text(reply.headers), now)
     return None if hint is None else min(hint, LONGEST_HOLD)

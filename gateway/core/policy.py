@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import reduce
 
+from gateway.core.directives import directives_of
 from gateway.core.entry import Entry, Floor, Headers, Ticket
-from gateway.core.headers import delta_seconds, directives, end_to_end
+from gateway.core.headers import delta_seconds, end_to_end
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
 from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason
@@ -151,6 +152,6 @@ def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None
     if not windows.respect_no_store:
         return None
     for key, value in headers:
-        if key == b"cache-control" and b"no-store" in directives(value):
+        if key == b"cache-control" and b"no-store" in directives_of(value):
             return NotStoredReason.NO_STORE
     return None

@@ -10,11 +10,15 @@ from gateway.core.headers import first
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete answer of whoever answers there: lower-case names, body within the bound."""
+    """A complete answer of whoever answers there: lower-case names, body within the bound.
+
+    `is_verbatim`: it passes with what it says of caching, and nothing is said in its place.
+    """
 
     status: int
     headers: Headers
     body: bytes
+    is_verbatim: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """The first field of that (lower-case) name."""

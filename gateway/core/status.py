@@ -78,6 +78,8 @@ class NotStoredReason(StrEnum):
     INVALID = "invalid"
     STATUS = "status"
     NO_STORE = "no-store"
+    PRIVATE = "private"
+    VARY = "vary"
     OLDER_VERSION = "older-version"
     INVALIDATED = "invalidated"
     FUTURE_VERSION = "future-version"

@@ -67,6 +67,8 @@ class Collapsing:
 
         One deadline holds for the whole: following, leading after that, or asking alone.
         """
+        if want.alone:
+            return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
         deadline, failure = math.inf, None
         for _ in range(_ELECTIONS):
             taken = await self._take(want.key)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
-from gateway.core.policy import Candidate, Windows, plan, reconcile
+from gateway.core.policy import Candidate, reconcile
+from gateway.core.rules import Rules
 from gateway.flow.backoff import Failure
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore, SharedStore
@@ -24,14 +25,14 @@ class Explainer:
         local: LocalStore,
         shared: SharedStore,
         clock: Clock,
-        windows: Windows,
+        rules: Rules,
         serving: Serving,
     ) -> None:
         self._serving = serving
         self._local = local
         self._shared = shared
         self._clock = clock
-        self._windows = windows
+        self._rules = rules
 
     def partitions(self, training_id: str) -> list[str]:
         """The partitions in which this replica holds the training."""
@@ -73,7 +74,7 @@ class Explainer:
             "freshness_lifetime": round(entry.freshness_lifetime, 3),
             "generation": entry.generation,
             "below_floor": below,
-            "plan": plan(entry, now, self._windows, below_floor=below).value,
+            "plan": self._rules.plan(entry, now, below_floor=below).value,
         }
 
     def _next_refresh(self, key: Key, candidate: Candidate | None) -> str:

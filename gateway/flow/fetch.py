@@ -17,9 +17,9 @@ from gateway.core.errors import (
 )
 from gateway.core.headers import first
 from gateway.core.instant import Instant, to_seconds
-from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Question, judge, rejection
-from gateway.core.policy import Windows, admit, renew, why_not_stored
+from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Other, Question, rejection
 from gateway.core.reply import Reply
+from gateway.core.rules import Rules
 from gateway.core.status import (
     AccessRefusal,
     Cause,
@@ -54,7 +54,7 @@ class Fetcher:
         bus: Bus,
         *,
         credentials: Credentials,
-        windows: Windows,
+        rules: Rules,
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
@@ -62,7 +62,7 @@ class Fetcher:
         self._observer = observer
         self._bus = bus
         self._credentials = credentials
-        self._windows = windows
+        self._rules = rules
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
@@ -79,7 +79,7 @@ class Fetcher:
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:
             await self._turned_away(want, reply.status)
-            return Passed(reply)
+            return Passed(self._rules.passing(reply))
         return await self._keep(want, entry, reply, flight)
 
     async def _ask(self, want: Want, deadline: float) -> tuple[Reply, Judged]:
@@ -112,7 +112,7 @@ class Fetcher:
     def _judge(self, want: Want, call: Call, reply: Reply) -> Judged:
         conditional = call.etag is not None or call.last_modified is not None
         question = Question(want.key.training_id, conditional, want.caller.owns_token)
-        return judge(reply, question, self._clock.now())
+        return self._rules.judge(reply, question, self._clock.now())
 
     async def _failed(self, want: Want, failure: UpstreamFailure) -> None:
         reason = rejection(failure) if isinstance(failure, InvalidPayload | UpstreamError) else None
@@ -121,16 +121,20 @@ class Fetcher:
         await self._outbound.failed(want.caller.scope, want.key.training_id, failure)
 
     def _entry(self, want: Want, reply: Reply, judged: Judged, ticket: Ticket) -> Entry | None:
-        jitter, token = self._clock.jitter(), want.caller.token
+        rules, sent, jitter = self._rules, want.extra, self._clock.jitter()
         match judged:
             case Training():
                 for drift in judged.drift:
-                    self._observer.drifted(drift.kind, drift.field.replace(token, REMOVED))
-                return admit(reply, judged, ticket, self._windows, jitter)
+                    known = drift.field.replace(want.caller.token, REMOVED)
+                    self._observer.drifted(drift.kind, known)
+                return rules.admit(reply, judged, ticket, sent, jitter)
             case Gone():
-                return admit(reply, None, ticket, self._windows, jitter)
+                return rules.admit(reply, None, ticket, sent, jitter)
+            case Other():
+                entry = rules.admit(reply, None, ticket, sent, jitter)
+                return entry if rules.why_not_stored(entry, reply) is None else None
             case Confirmed() if want.held is not None:
-                return renew(want.held.entry, reply, ticket, self._windows, jitter)
+                return rules.renew(want.held.entry, reply, ticket, sent, jitter)
             case Confirmed() | ForCaller():
                 return None
 
@@ -147,7 +151,7 @@ class Fetcher:
 
     async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
         held = self._tiers.render(entry, self._clock.monotonic())
-        forbidden = why_not_stored(reply.headers, self._windows)
+        forbidden = self._rules.why_not_stored(entry, reply)
         if forbidden is not None:
             self._observer.not_stored(want.key, forbidden)
             await self._outdate(want, entry)
@@ -191,7 +195,8 @@ class Fetcher:
 
     def _count_change(self, key: Key, entry: Entry) -> None:
         if entry.updated_at is None:
-            self._observer.invalidated(Cause.NOT_FOUND, key.training_id)
+            if entry.is_negative:
+                self._observer.invalidated(Cause.NOT_FOUND, key.training_id)
             return
         self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
         self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))

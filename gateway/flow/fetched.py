@@ -21,7 +21,8 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 class Want:
     """What is to be fetched, for whom and why; `held` is what is stored of it already.
 
-    `guessed`: the upstream probably does not have it.
+    `guessed`: the upstream probably does not have it; `alone`: this replica is to ask, whoever
+    else does.
     """
 
     key: Key
@@ -30,6 +31,7 @@ class Want:
     held: Held | None = None
     extra: Headers = field(default=(), repr=False)
     guessed: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ Pure; which answer is given is serve's business.
 
 from __future__ import annotations
 
-from gateway.core.headers import Handling
+from gateway.core.errors import CallWithheld, UpstreamError, UpstreamFailure
+from gateway.core.headers import HITS, Handling
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
-from gateway.flow.collapsing import Landed
+from gateway.flow.answer import Answer
+from gateway.flow.collapsing import Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed
+from gateway.flow.tiers import Seen
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,
@@ -58,3 +61,28 @@ def is_outdated(landed: Landed) -> bool:
 def drops_stored(landed: Landed) -> bool:
     """Whether it took away what is stored, which a look-up under way may bring back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
+
+
+def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
+    """What is stored, without asking."""
+    return Answer(seen.held, outcome, seen.tier, HITS[detail])
+
+
+def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
+    """The upstream's own words, where they are to pass; else the error is raised."""
+    reply = error.reply if isinstance(error, UpstreamError) else None
+    if reply is None:
+        raise error
+    handling = Handling(None, Forward.URI_MISS, reply.status)
+    return Answer(reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
+
+
+def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
+    """Another replica asked upstream: this one waited for it, or found it by then."""
+    held = landed.seen.held
+    if landed.awaited:
+        handling = Handling(forward=forward, collapsed=True)
+        return Answer(held, Outcome.COLLAPSED, Tier.L2, handling)
+    if held.entry.is_negative:
+        return from_store(landed.seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+    return from_store(landed.seen, Outcome.FRESH, detail_of(landed.seen.tier))

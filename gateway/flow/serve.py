@@ -17,20 +17,25 @@ from gateway.core.errors import (
     UpstreamFailure,
     VersionDoubted,
 )
-from gateway.core.headers import HITS, Handling
-from gateway.core.policy import Plan, Windows, may_rescue, plan
+from gateway.core.headers import Handling
+from gateway.core.policy import Plan
+from gateway.core.rules import Rules
 from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.backoff import Backoffs, Failure, is_news, stale_word
+from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed, Want, fruitless
 from gateway.flow.marks import (
     came_of,
     detail_of,
     drops_stored,
+    from_elsewhere,
+    from_store,
     handling_of,
     is_outdated,
     outcome_of,
+    passed_on,
 )
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
@@ -43,14 +48,14 @@ class Serving:
     """Answers requests from the tiers and from upstream."""
 
     def __init__(
-        self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, windows: Windows
+        self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, rules: Rules
     ) -> None:
         self._tiers = tiers
         self._filler = filler
         self._clock = clock
         self._observer = observer
-        self._windows = windows
-        self._backoffs = Backoffs(clock, windows.believe_after)
+        self._rules = rules
+        self._backoffs = Backoffs(clock, rules.windows.believe_after)
         self.lookups: Flights[Key, Seen | None] = Flights()
         self.fills: Flights[Key, Landed] = Flights()
 
@@ -59,8 +64,10 @@ class Serving:
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
-        if held.entry.is_fresh(self._clock.now()) and held.entry.updated_at is not None:
+        if held.is_plain and held.entry.is_fresh(self._clock.now()):
             return new_answer(Answer, (held, FRESH, L1, HIT))  # as `_at_once` would
+        if not self._rules.selects(held.entry, ask.extra):
+            return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:
@@ -68,7 +75,7 @@ class Serving:
         answer = self.peek(ask)
         if answer is not None:
             return answer
-        seen = await self._look_up(ask.key)
+        seen = chosen(self._rules, ask, await self._look_up(ask.key))
         answer = self.peek(ask) if seen is None else self._at_once(ask, seen)
         if answer is not None:
             return answer
@@ -80,9 +87,9 @@ class Serving:
         detail = detail_of(seen.tier)
         match self._plan(seen):
             case Plan.SERVE if seen.held.entry.is_negative:
-                return _stored(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+                return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             case Plan.SERVE:
-                return _stored(seen, Outcome.FRESH, detail)
+                return from_store(seen, Outcome.FRESH, detail)
             case Plan.SERVE_AND_REFRESH:
                 return self._stale_refreshing(ask, seen)
             case Plan.WAIT_SOFTLY | Plan.FETCH:
@@ -91,10 +98,10 @@ class Serving:
     def _stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
         failure = self._backoffs.standing(ask.key)
         if failure is not None:
-            return _stored(seen, failure.outcome, failure.detail)
+            return from_store(seen, failure.outcome, failure.detail)
         if not ask.only_if_cached and self.fills.under_way(ask.key) is None:
             self._start(ask, seen, Purpose.REFRESH)
-        return _stored(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+        return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     async def _look_up(self, key: Key) -> Seen | None:
         """Both tiers asked once for all who ask in the meantime."""
@@ -108,18 +115,21 @@ class Serving:
         # Below the floor nothing is answered unasked, whatever failed before.
         unasked = seen is not None and not seen.below_floor and self._may_rescue(seen)
         if failure is not None and seen is not None and unasked:
-            return _stored(seen, failure.outcome, failure.detail)
+            return from_store(seen, failure.outcome, failure.detail)
         collapsed = self.fills.under_way(ask.key) is not None
         flight = self._flight(ask, seen)
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
             if collapsed and flight.is_current and is_outdated(landed):
                 landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
+            if not fits(self._rules, ask, landed):
+                collapsed = False
+                landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
-            return _stored(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self._landed(ask, seen, landed, collapsed=collapsed)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
@@ -127,8 +137,16 @@ class Serving:
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
         return self.fills.under_way(ask.key) or self._start(ask, seen, purpose)
 
-    def _start(self, ask: Ask, seen: Seen | None, purpose: Purpose) -> Flight[Landed]:
-        want = Want(ask.key, ask.caller, purpose, seen.held if seen else None, ask.extra)
+    def _own_flight(self, ask: Ask) -> Flight[Landed]:
+        """One that brings what this request chooses, whoever else is asking."""
+        self.fills.retire(ask.key)
+        return self._start(ask, None, Purpose.MISS, alone=True)
+
+    def _start(
+        self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
+    ) -> Flight[Landed]:
+        held = seen.held if seen else None
+        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         return self.fills.start(ask.key, lambda flight: self._fill(want, flight))
 
     async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
@@ -182,24 +200,24 @@ class Serving:
     ) -> Landed:
         """Wait for it, but no longer than until the stale answer is the better one."""
         softly = seen is not None and self._plan(seen) is Plan.WAIT_SOFTLY
-        patience = self._windows.soft_wait if softly else None
+        patience = self._rules.windows.soft_wait if softly else None
         if collapsed:
             return await self.fills.follow(flight, patience)
         return await flight.join(patience)
 
     def _plan(self, seen: Seen) -> Plan:
         now = self._clock.now()
-        return plan(seen.held.entry, now, self._windows, below_floor=seen.below_floor)
+        return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
 
     def _may_rescue(self, seen: Seen) -> bool:
-        return may_rescue(seen.held.entry, self._clock.now(), self._windows)
+        return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
         if seen is None or not self._may_rescue(seen):
-            raise error
+            return passed_on(error)
         outcome, detail = stale_word(error)
         if isinstance(error, CallWithheld):
-            return _stored(seen, outcome, detail)
+            return from_store(seen, outcome, detail)
         handling = Handling(detail, Forward.STALE, error.status)
         return Answer(seen.held, outcome, seen.tier, handling)
 
@@ -211,7 +229,7 @@ class Serving:
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
             return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
         if isinstance(landed, Elsewhere):
-            return _elsewhere(landed, forward)
+            return from_elsewhere(landed, forward)
         handling = handling_of(landed, forward, collapsed=collapsed)
         if fruitless(landed) is not None:
             later = await self._later_one(ask, seen, landed, handling)
@@ -223,25 +241,10 @@ class Serving:
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
         """Upstream is behind a version seen before, or far ahead of all: what is stored."""
-        stored = await self._look_up(ask.key) or seen
+        stored = chosen(self._rules, ask, await self._look_up(ask.key)) or seen
         if stored is None or not self._may_rescue(stored):
             return None
         if landed.verdict is StoreVerdict.OLDER and landed.held.entry.supersedes(stored.held.entry):
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
-
-
-def _stored(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
-    return Answer(seen.held, outcome, seen.tier, HITS[detail])
-
-
-def _elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
-    """Another replica asked upstream: this one waited for it, or found it by then."""
-    held = landed.seen.held
-    if landed.awaited:
-        handling = Handling(forward=forward, collapsed=True)
-        return Answer(held, Outcome.COLLAPSED, Tier.L2, handling)
-    if held.entry.is_negative:
-        return _stored(landed.seen, Outcome.NEGATIVE, Detail.NEGATIVE)
-    return _stored(landed.seen, Outcome.FRESH, detail_of(landed.seen.tier))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
-from gateway.core.head import head_of
 from gateway.core.instant import Instant
-from gateway.core.policy import Candidate, Windows, reconcile
+from gateway.core.policy import Candidate, reconcile
+from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, overrules
 from gateway.flow.confirming import NEVER, Confirming
@@ -37,17 +37,15 @@ class Tiers:
         local: LocalStore,
         shared: SharedStore,
         clock: Clock,
-        windows: Windows,
+        rules: Rules,
         *,
         l1_lifetime: float,
-        vary: bool,
     ) -> None:
         self._local = local
         self._shared = shared
         self._clock = clock
-        self._windows = windows
-        self._vary = vary
-        self._alone = Alone(local, windows.believe_after)
+        self._rules = rules
+        self._alone = Alone(local, rules.windows.believe_after)
         self.confirming = Confirming(local, shared, clock, self.render, l1_lifetime)
 
     def peek(self, key: Key) -> Held | None:
@@ -156,7 +154,7 @@ class Tiers:
         if refused is not None:
             return refused
         try:
-            return await self._shared.store(key, held.entry, self._windows.keep)
+            return await self._shared.store(key, held.entry, self._rules.windows.keep)
         except RedisUnavailable:
             held.checked_at = NEVER
             return self._alone.judge(key, held.entry)
@@ -211,7 +209,13 @@ class Tiers:
 
     def render(self, entry: Entry, checked_at: float) -> Held:
         """The entry with its head made, once for all answers that it will give."""
-        return Held(entry, *head_of(entry, vary=self._vary), checked_at)
+        return Held(
+            entry,
+            *self._rules.head(entry),
+            checked_at,
+            is_plain=entry.updated_at is not None and not entry.selecting,
+            is_verbatim=self._rules.is_verbatim,
+        )
 
 
 def _is_passed(other: Entry, local: Entry) -> bool:

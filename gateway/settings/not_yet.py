@@ -11,7 +11,6 @@ from gateway.settings.faults import Fault
 from gateway.settings.schema import Settings
 from gateway.settings.words import (
     ClientDirectives,
-    FreshnessSource,
     SweepEnabled,
     SweepWarm,
     WritesMode,
@@ -34,12 +33,6 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (
     ("server.writes", lambda settings: settings.server.writes, WritesMode.FORWARD, '"deny"'),
-    (
-        "freshness.source",
-        lambda settings: settings.freshness.source,
-        FreshnessSource.ORIGIN,
-        '"policy"',
-    ),
     (
         "freshness.client_directives",
         lambda settings: settings.freshness.client_directives,

@@ -163,8 +163,9 @@ class FreshnessSettings(Section):
     )
     source: Source = Field(
         default=FreshnessSource.POLICY,
-        description="policy: the numbers above; origin: RFC 9111 by the upstream's headers, the "
-        "numbers above (and the heuristic) where it says nothing",
+        description="policy: the numbers above; origin: RFC 9111 by the upstream's headers, a "
+        "tenth of the time since Last-Modified (a day at most), else the numbers above, where it "
+        "says nothing",
     )
     no_store: NoStoreWord = Field(
         default=NoStore.RESPECT,

@@ -26,6 +26,7 @@ from gateway.flow.serve import Answer
 from gateway.ports import Held
 
 _NO_STORE = (b"cache-control", b"no-store")
+_BODILESS = frozenset({204, 304})  # RFC 9110, 8.6: they state no length
 _MOMENTS = 8_192
 
 
@@ -63,7 +64,9 @@ def stored(
         moment = _of_a_hit(handling.detail, int(age), floor(lifetime - age))
     else:
         moment = _of_a_fetch(handling, age, lifetime)
-    lines = held.head if handling.not_stored is None else _not_to_be_stored(held)
+    lines = held.head
+    if handling.not_stored is not None and not held.is_verbatim:
+        lines = _not_to_be_stored(held)
     if conditions is not UNCONDITIONAL and _is_not_modified(conditions, held):
         return 304, lines[held.brief_at :], moment, b"", age
     return entry.status, lines, moment, entry.body, age
@@ -99,15 +102,19 @@ def _not_to_be_stored(held: Held) -> bytes:
 
 
 def _passed(answer: Answer, reply: Reply, request_id: bytes) -> Rendered:
+    headers = reply.headers if reply.is_verbatim else _not_to_be_kept(reply)
+    if reply.status not in _BODILESS:
+        headers += ((b"content-length", b"%d" % len(reply.body)),)
+    headers += (
+        (b"cache-status", cache_status(answer.handling, None)),
+        (b"x-request-id", request_id),
+    )
+    return Rendered(reply.status, to_lines(headers), reply.body, None)
+
+
+def _not_to_be_kept(reply: Reply) -> Headers:
     headers = tuple(
         pair for pair in end_to_end(reply.headers) if pair[0] not in (b"etag", b"last-modified")
     )
     date = reply.header(b"date")
-    headers += (
-        (b"content-length", b"%d" % len(reply.body)),
-        _NO_STORE,
-        (b"cache-status", cache_status(answer.handling, None)),
-        (b"x-request-id", request_id),
-    )
-    lines = to_lines(headers if date is None else (*headers, (b"date", date)))
-    return Rendered(reply.status, lines, reply.body, None)
+    return (*headers, _NO_STORE) if date is None else (*headers, _NO_STORE, (b"date", date))

@@ -131,7 +131,7 @@ class RedisStore:
                 entry.epoch,
                 entry.generation,
                 version(entry.updated_at),
-                "n" if entry.is_negative else "v",
+                "n" if entry.updated_at is None else "v",
                 entry.digest,
                 micros(entry.confirmed_at),
                 encode(key, entry),

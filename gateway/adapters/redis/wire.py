@@ -18,7 +18,7 @@ from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, t
 
 # Goes up when the envelope changes. It is part of the body's name: during a rollout each
 # release writes beside the other, and neither reads what it does not understand.
-SCHEMA = 1
+SCHEMA = 2
 
 NO_VERSION = "0" * WIRE_LENGTH  # no instant is written so; sorts before all of them
 NO_DIGEST = "-" * 32
@@ -115,6 +115,7 @@ class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=
     generation: int
     epoch: str
     length: int
+    selecting: tuple[tuple[bytes, bytes], ...]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -138,6 +139,7 @@ def encode(key: Key, entry: Entry) -> bytes:
             entry.generation,
             entry.epoch,
             len(entry.body),
+            entry.selecting,
         )
     )
     rest = len(head).to_bytes(4, "big") + head + entry.body
@@ -174,10 +176,11 @@ def _checksum(rest: bytes | memoryview) -> bytes:
 def _is_sound(head: _Head) -> bool:
     """Whether it can be served: who wrote it may not have been us."""
     return (
-        head.status in ((404, 410) if head.updated_at is None else (200,))
+        head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
         and 0 <= head.generation < 10**15
         and are_sound(head.headers)
+        and are_sound(head.selecting)
         and all(map(_TEXT.fullmatch, (head.date, head.updated_at_text)))
         and _DIGEST.fullmatch(head.digest) is not None
     )
@@ -197,6 +200,7 @@ def _entry(head: _Head, updated_at: Instant | None, body: bytes) -> Entry:
         freshness_lifetime=head.freshness_lifetime,
         generation=head.generation,
         epoch=head.epoch,
+        selecting=head.selecting,
     )
 
 

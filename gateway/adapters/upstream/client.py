@@ -17,7 +17,14 @@ from typing import Any
 import httpx
 
 from gateway.adapters.upstream.exchange import Exchange, HungUpError, Phase, told
-from gateway.adapters.upstream.message import bounded, decoded, end_to_end, request_fields
+from gateway.adapters.upstream.message import (
+    bounded,
+    coded,
+    decoded,
+    end_to_end,
+    is_ours,
+    request_fields,
+)
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
@@ -32,7 +39,9 @@ class HttpxUpstream:
     """The API at `base_url`. Timeouts are in seconds; `max_body` is in bytes, also once decoded.
 
     `timeout` caps what a call's own deadline allows; `connect_timeout` holds for TCP and again
-    for TLS. `tls` replaces the default trust (public authorities, names checked).
+    for TLS. `passes_codings`: a body in a content coding of another name is handed on as it came,
+    with the field that tells so. `tls` replaces the default trust (public authorities, names
+    checked).
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class HttpxUpstream:
         clock: Clock,
         observer: Observer,
         user_agent: str,
+        passes_codings: bool = False,
         connections: int = _CONNECTIONS,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -55,6 +65,7 @@ class HttpxUpstream:
         self._max_body = max_body
         self._clock = clock
         self._observer = observer
+        self._passes_codings = passes_codings
         self._fields = [
             (b"Accept", b"application/json"),
             (b"Accept-Encoding", b"identity"),
@@ -153,9 +164,11 @@ class HttpxUpstream:
                 raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
             finally:
                 await response.aclose()
-        coding = response.headers.get("content-encoding", "identity")
-        plain = decoded(body, coding.strip().lower(), self._max_body)
-        return Reply(response.status_code, end_to_end(response.headers.raw), plain)
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        fields = end_to_end(response.headers.raw)
+        if self._passes_codings and not is_ours(coding):
+            return Reply(response.status_code, (*fields, coded(coding)), body)
+        return Reply(response.status_code, fields, decoded(body, coding, self._max_body))
 
     async def _head(self, exchange: Exchange) -> httpx.Response:
         try:

@@ -16,6 +16,7 @@ from gateway.ports import Call
 
 # The framing is ours once the body is read and decoded; a cookie is some other caller's.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
+_CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
     *(b"accept", b"accept-encoding", b"authorization", b"content-length", b"cookie", b"expect"),
     *(b"host", b"if-modified-since", b"if-none-match", b"range", b"user-agent"),
@@ -44,11 +45,21 @@ def bounded(size: int, most: int) -> None:
         raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")
 
 
+def is_ours(coding: str) -> bool:
+    """Whether `decoded` can undo it."""
+    return coding in _CODINGS
+
+
+def coded(coding: str) -> tuple[bytes, bytes]:
+    """The field that tells a content coding."""
+    return (b"content-encoding", coding.encode("latin-1"))
+
+
 def decoded(body: bytes, coding: str, most: int) -> bytes:
     """The body without its content coding, which we did not ask for; at most so many bytes."""
     if not body or coding == "identity":
         return body
-    if coding not in ("gzip", "x-gzip", "deflate"):
+    if not is_ours(coding):
         raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in a content coding of another name")
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the header tells zlib from gzip
     try:

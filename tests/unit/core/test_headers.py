@@ -13,7 +13,6 @@ from gateway.core.headers import (
     are_sound,
     as_text,
     delta_seconds,
-    directives,
     end_to_end,
     etag_of,
     first,
@@ -123,19 +122,6 @@ def test_as_text_takes_the_first_of_a_name() -> None:
 def test_delta_seconds(value: bytes | None, seconds: float) -> None:
     """RFC 9111, 1.2.2 and 5.1: bounded, of a list the first, of anything else nothing."""
     assert delta_seconds(value) == seconds
-
-
-@pytest.mark.parametrize(
-    ("value", "names"),
-    [
-        (b"no-store", {b"no-store"}),
-        (b" Private , MAX-AGE=0", {b"private", b"max-age"}),
-        (b'private="a, no-store", x="\\", no-store"', {b"private", b"x"}),
-    ],
-)
-def test_directives(value: bytes, names: set[bytes]) -> None:
-    """Names without case and argument; what a quoted argument says is none."""
-    assert directives(value) == names
 
 
 @pytest.mark.parametrize(

@@ -190,10 +190,11 @@ def test_http_date_round_trip(instant: Instant) -> None:
         "Sunday, 06-Nov-94 08:49:37 GMT",
         "Sun Nov  6 08:49:37 1994",
         " Sun, 06 Nov 1994 08:49:37 GMT\t",
+        "SUN, 06 nov 1994 08:49:37 gMt",
     ],
 )
 def test_all_three_http_dates_are_read(text: str) -> None:
-    """The three forms of RFC 9110, 5.6.7, mean the same second."""
+    """The three forms of RFC 9110, 5.6.7, mean the same second, in either case (RFC 9111, 4.2)."""
     assert parse_http_date(text) == 784_111_777.0
 
 

@@ -14,6 +14,7 @@ from gateway.core.entry import Headers, Key
 from gateway.core.headers import Handling
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
+from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
@@ -111,11 +112,13 @@ class Replica:
         redis: Redis | None = None,
         *,
         windows: Windows = WINDOWS,
+        rules: Rules | None = None,
         limit: int | None = None,
         caller: Caller = CALLER,
         hub: Hub | None = None,
         lease: Lease | None = None,
     ) -> None:
+        rules = rules or ByPolicy(windows, vary=True)
         self.clock = clock
         self.caller = caller
         self.upstream = ScriptedUpstream()
@@ -124,7 +127,7 @@ class Replica:
         self.local_budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
-        self.tiers = Tiers(self.local, self.shared, clock, windows, l1_lifetime=5.0, vary=True)
+        self.tiers = Tiers(self.local, self.shared, clock, rules, l1_lifetime=5.0)
         budget = self.local_budget if redis is None else redis.budget
         self.outbound = Outbound(
             self.upstream, budget, self.local_budget, clock, self.observer, timeout=10.0
@@ -138,12 +141,12 @@ class Replica:
             self.observer,
             bus,
             credentials=self.credentials,
-            windows=windows,
+            rules=rules,
         )
         self.collapsing = Collapsing(
             self.tiers, self.fetcher, lease or AloneLease(self.shared), clock, timeout=10.0
         )
-        self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, windows)
+        self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, rules)
         self.invalidation = Invalidation(
             self.tiers,
             self.shared,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gateway.core.entry import Key
+from gateway.core.rules import ByPolicy
 from gateway.flow.explain import Explainer, Words
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, ok, says, training
@@ -12,7 +13,8 @@ from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, ok, says, traini
 
 def explainer(replica: Replica) -> Explainer:
     """Looks into that replica."""
-    return Explainer(replica.local, replica.shared, replica.clock, WINDOWS, replica.serving)
+    rules = ByPolicy(WINDOWS, vary=True)
+    return Explainer(replica.local, replica.shared, replica.clock, rules, replica.serving)
 
 
 async def explain(replica: Replica) -> Words:

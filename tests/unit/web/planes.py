@@ -15,6 +15,7 @@ from gateway.core.access import Passthrough
 from gateway.core.callers import Access, Callers
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
+from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
@@ -93,16 +94,10 @@ class Data:
         return await ask(self.application, path, method, AUTHORIZED if headers is None else headers)
 
     def _serving(self, limit: int | None) -> Serving:
-        clock, observer, windows = self.clock, self.observer, Windows()
+        clock, observer = self.clock, self.observer
+        rules = ByPolicy(Windows(), vary=True)
         ledger = Ledger(clock, lambda: "0123456789abcdef")
-        tiers = Tiers(
-            self.local,
-            ledger,
-            clock,
-            windows,
-            l1_lifetime=5.0,
-            vary=True,
-        )
+        tiers = Tiers(self.local, ledger, clock, rules, l1_lifetime=5.0)
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
         fetcher = Fetcher(
@@ -112,10 +107,10 @@ class Data:
             observer,
             AloneBus(),
             credentials=Credentials(budget, budget, clock, observer),
-            windows=windows,
+            rules=rules,
         )
         collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
-        return Serving(tiers, collapsing, clock, observer, windows)
+        return Serving(tiers, collapsing, clock, observer, rules)
 
 
 async def ask(

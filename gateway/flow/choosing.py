@@ -1,0 +1,27 @@
+"""Whether a request chooses what is stored, or what somebody else fetched (RFC 9111, 4.1).
+
+A key may have several answers, told apart by request fields; the rules know which.
+"""
+
+from __future__ import annotations
+
+from gateway.core.rules import Rules
+from gateway.flow.answer import Ask
+from gateway.flow.collapsing import Elsewhere, Landed
+from gateway.flow.fetched import Passed
+from gateway.flow.tiers import Seen
+
+
+def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
+    """What was seen, if the request chooses just that."""
+    if seen is None or not rules.selects(seen.held.entry, ask.extra):
+        return None
+    return seen
+
+
+def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
+    """Whether what somebody fetched is what this request would have been given."""
+    if isinstance(landed, Passed):
+        return True
+    held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
+    return held.is_plain or rules.selects(held.entry, ask.extra)

@@ -1,0 +1,85 @@
+"""Cache directives as they are written, well and badly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.directives import LARGEST_DELTA, directives_of, joined, seconds, targeted
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b"max-age=3600", {b"max-age": b"3600"}),
+        (b"MaX-aGe=3600 ,\tNO-STORE", {b"max-age": b"3600", b"no-store": None}),
+        (b", ,no-store,", {b"no-store": None}),
+        (b'no-cache="a, b", max-age=1', {b"no-cache": b"a, b", b"max-age": b"1"}),
+        (b'extension="max-age=3600", max-age=1', {b"extension": b"max-age=3600", b"max-age": b"1"}),
+        (b"max-age=1, max-age=2", {b"max-age": b"1"}),
+        (b"max-age =3600, private", {b"private": None}),
+        (b"max-age= 3600, private", {b"private": None}),
+        (b"=x, no-store", {b"no-store": None}),
+        (b'"x, y", no-store', {b"no-store": None}),
+        (b"", {}),
+    ],
+)
+def test_directives_are_told_by_name(value: bytes, found: dict[bytes, bytes | None]) -> None:
+    """Names in lower case, arguments in either form, the first of several; what is no directive
+    is passed over, and hides no other."""
+    assert directives_of(value) == found
+
+
+@given(st.binary(max_size=80))
+def test_no_field_breaks_the_reading(value: bytes) -> None:
+    """Whatever is sent, there is an answer; what is appended in order is read."""
+    assert directives_of(value) is not None
+    targeted(value)
+    if b'"' not in value:
+        assert b"no-store" in directives_of(joined((value, b"no-store")))
+
+
+@pytest.mark.parametrize(
+    ("value", "stated"),
+    [
+        (b"max-age=3600", 3600.0),
+        (b'max-age="3600"', 3600.0),
+        (b"max-age=003600", 3600.0),
+        (b"max-age=00000000000000000000000000001", 1.0),
+        (b"max-age=99999999999999999999", LARGEST_DELTA),
+        (b"max-age=2147483649", LARGEST_DELTA),
+        *((b"max-age=" + odd, 0.0) for odd in (b"-1", b"'3600'", b"3600.0", b"1a", b"a1", b"")),
+        (b"max-age", 0.0),
+        (b"s-maxage=1", None),
+    ],
+)
+def test_seconds_that_make_no_sense_are_stale(value: bytes, stated: float | None) -> None:
+    """They are whole and not negative, at most the largest; anything else is 0, absent is None."""
+    assert seconds(directives_of(value), b"max-age") == stated
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (b"max-age=3600", {b"max-age": b"3600"}),
+        (b"max-age=1;a=b, private", {b"max-age": b"1", b"private": None}),
+        (b'no-store=?1, x="y, z", n=1.5', {b"no-store": None, b"x": b'"y, z"', b"n": b"1.5"}),
+        (b"no-store=?0, private", {b"private": None}),
+    ],
+)
+def test_a_targeted_field_is_a_dictionary(value: bytes, found: dict[bytes, bytes | None]) -> None:
+    """Of structured fields (RFC 8941, 3.2)."""
+    assert targeted(value) == found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"", b"max-age=1,", b"max-age=1, &&&", b'max-age="1"', b"max-age=1.5", b"max-age"),
+        *(b"max-age=-1", b"MaX-aGe=1", b"max-age=1 private", b"max-age =1", b"a, , b"),
+    ],
+)
+def test_a_targeted_field_with_a_fault_is_none(value: bytes) -> None:
+    """One fault, or nothing in it: it is to be ignored as a whole (RFC 9213, 2.1)."""
+    assert targeted(value) is None

@@ -1,0 +1,42 @@
+"""Whether a request chooses what is stored, or what was fetched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core.by_origin import ByOrigin
+from gateway.core.status import Tier
+from gateway.flow.choosing import chosen, fits
+from gateway.flow.collapsing import Elsewhere
+from gateway.flow.fetched import Filled, Passed
+from gateway.flow.serve import Ask
+from gateway.flow.tiers import Seen
+from gateway.ports import Held
+from tests.doubles.stored import entry_of
+from tests.unit.flow.house import CALLER, KEY, WINDOWS, says
+
+RULES = ByOrigin(WINDOWS, vary=True, is_shared=False)
+ENTRY = replace(entry_of(), selecting=((b"foo", b"=1"),))
+HELD = Held(ENTRY, b"", 0, 0.0, is_plain=False)
+ONE = Ask(KEY, CALLER, extra=((b"foo", b"1"),))
+OTHER = Ask(KEY, CALLER, extra=((b"foo", b"2"),))
+
+
+def test_what_is_stored_is_chosen_by_its_fields() -> None:
+    """To another request it is not there."""
+    seen = Seen(HELD, Tier.L1, below_floor=False)
+
+    assert chosen(RULES, ONE, seen) is seen
+    assert chosen(RULES, OTHER, seen) is None
+    assert chosen(RULES, ONE, None) is None
+
+
+def test_what_was_fetched_fits_whom_it_would_have_been_given() -> None:
+    """Wherever it was fetched; what varies on nothing fits everybody."""
+    elsewhere = Elsewhere(Seen(HELD, Tier.L2, below_floor=False), awaited=True)
+
+    assert fits(RULES, ONE, Filled(HELD, 200, None, None))
+    assert not fits(RULES, OTHER, Filled(HELD, 200, None, None))
+    assert not fits(RULES, OTHER, elsewhere)
+    assert fits(RULES, OTHER, Filled(replace(HELD, is_plain=True), 200, None, None))
+    assert fits(RULES, OTHER, Passed(says(422)))

@@ -1,0 +1,154 @@
+"""Answers under `freshness.source = "origin"`: whose they are, and what passes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.by_origin import ByOrigin
+from gateway.core.entry import Headers
+from gateway.core.errors import UpstreamError
+from gateway.core.reply import Reply
+from gateway.core.status import Outcome, Tier
+from gateway.flow.answer import Answer, Ask
+from gateway.ports import Held
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import CALLER, KEY, WINDOWS, Redis, Replica, ok, says, settle
+
+FRESH = (b"cache-control", b"max-age=60")
+VARIED = (FRESH, (b"vary", b"Foo"))
+RULES = ByOrigin(WINDOWS, vary=True, is_shared=False)
+
+
+@pytest.fixture
+def replica(clock: FakeClock) -> Replica:
+    """One that goes by the upstream's word."""
+    return Replica(clock, rules=RULES)
+
+
+async def get(replica: Replica, *sent: tuple[bytes, bytes]) -> Answer:
+    """What is answered to a request with these fields to pass on."""
+    return await replica.serving.get(Ask(KEY, CALLER, extra=sent))
+
+
+def minute_and_outcome(answer: Answer) -> tuple[str, Outcome]:
+    """Which version it is, and how it came about."""
+    assert isinstance(answer.content, Held)
+    return answer.content.entry.updated_at_text[14:16], answer.outcome
+
+
+async def test_the_lifetime_is_the_upstreams(replica: Replica, clock: FakeClock) -> None:
+    """Neither ours nor jittered."""
+    replica.upstream.then(ok(1, FRESH), ok(2, FRESH))
+    await get(replica)
+
+    clock.advance(59.0)
+    assert (await get(replica)).outcome is Outcome.FRESH
+    clock.advance(90_000.0)
+    assert minute_and_outcome(await get(replica)) == ("02", Outcome.FILLED)
+
+
+@pytest.mark.parametrize("field", ["1", "2"])
+async def test_an_answer_is_for_those_that_would_choose_it(replica: Replica, field: str) -> None:
+    """By the fields that `Vary` names; another request is a miss, not a stale hit."""
+    replica.upstream.then(ok(1, *VARIED), ok(2, *VARIED))
+    await get(replica, (b"foo", b"1"))
+
+    again = await get(replica, (b"foo", field.encode()))
+
+    expected = ("01", Outcome.FRESH) if field == "1" else ("02", Outcome.FILLED)
+    assert minute_and_outcome(again) == expected
+    assert [call.etag for call in replica.upstream.calls] == [None] * len(replica.upstream.calls)
+
+
+async def test_who_joined_is_not_given_what_others_chose(replica: Replica) -> None:
+    """One fetch is shared by those alone that would have been given the same."""
+    replica.upstream.hold()
+    replica.upstream.then(ok(1, *VARIED), ok(2, *VARIED))
+    asked = [asyncio.create_task(get(replica, (b"foo", value))) for value in (b"1", b"1", b"2")]
+    await settle()
+    replica.upstream.release()
+
+    answers = [minute_and_outcome(await task)[0] for task in asked]
+
+    assert answers == ["01", "01", "02"]
+
+
+@pytest.mark.parametrize("status", [201, 301, 404, 405, 500, 599])
+async def test_what_says_that_it_is_fresh_is_stored(replica: Replica, status: int) -> None:
+    """Whatever its status, and whether or not it is a training."""
+    replica.upstream.then(Reply(status, (FRESH,), b"words"))
+    await get(replica)
+
+    again = await get(replica)
+
+    assert isinstance(again.content, Held)
+    assert (again.content.entry.status, again.content.entry.body) == (status, b"words")
+    assert again.tier is Tier.L1
+    assert again.outcome is (Outcome.NEGATIVE if status == 404 else Outcome.FRESH)
+
+
+@pytest.mark.parametrize("reply", [Reply(302, (), b"x"), says(401), says(422), says(503)])
+async def test_every_complete_answer_passes(replica: Replica, reply: Reply) -> None:
+    """As it is, where nothing stored may stand in."""
+    replica.upstream.then(reply)
+
+    answer = await get(replica)
+
+    assert answer.content == RULES.passing(reply)
+    assert (answer.outcome, answer.tier) == (Outcome.REJECTED, Tier.UPSTREAM)
+
+
+async def test_a_503_is_rescued_unless_that_is_forbidden(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """`must-revalidate` wins over `stale_if_error`: then the 503 itself passes."""
+    strict = (b"cache-control", b"max-age=60, must-revalidate")
+    replica.upstream.then(ok(1, FRESH), says(503), ok(2, strict), says(503))
+    await get(replica)
+    clock.advance(1_000.0)
+    rescued = await get(replica)
+    clock.advance(100.0)
+    await get(replica)
+    clock.advance(100.0)
+
+    passed = await get(replica)
+
+    assert minute_and_outcome(rescued) == ("01", Outcome.STALE_ERROR)
+    assert isinstance(passed.content, Reply)
+    assert passed.content.status == 503
+
+
+async def test_what_forbids_to_be_stored_is_given_and_not_kept(replica: Replica) -> None:
+    """`no-store`, each time anew."""
+    replica.upstream.then(*[ok(1, (b"cache-control", b"no-store"))] * 2)
+
+    await get(replica)
+    again = await get(replica)
+
+    assert again.outcome is Outcome.FILLED
+    assert replica.local.entries == 0
+
+
+async def test_replicas_agree_on_what_was_chosen(clock: FakeClock) -> None:
+    """What one stored, another gives to those alone that would choose it."""
+    redis = Redis(clock)
+    one, other = (Replica(clock, redis, rules=RULES) for _ in range(2))
+    one.upstream.then(ok(1, *VARIED))
+    other.upstream.then(ok(1, *VARIED))
+    sent: Headers = ((b"foo", b"1"),)
+    await get(one, *sent)
+
+    same, another = await get(other, *sent), await get(other, (b"foo", b"2"))
+
+    assert (same.tier, another.tier) == (Tier.L2, Tier.UPSTREAM)
+
+
+async def test_by_policy_an_error_is_a_problem_of_ours(clock: FakeClock) -> None:
+    """The upstream's own words do not pass."""
+    replica = Replica(clock)
+    replica.upstream.then(says(503))
+
+    with pytest.raises(UpstreamError):
+        await get(replica)
