@@ -7,7 +7,7 @@ FROM ${PYTHON} AS build
 WORKDIR /src
 # What builds, from the same lock as what is tested, and by its hashes.
 RUN --mount=type=bind,source=requirements-dev.lock,target=requirements-dev.lock \
-    sed -n -E '/^(hatchling|packaging|pathspec|pluggy|trove-classifiers|uv)==/,/^ +#/p' requirements-dev.lock \
+    sed -n -E '/^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers|uv)==/,/^ +#/p' requirements-dev.lock \
       > /tmp/build.txt \
  && python3 -m venv /build \
  && /build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/build.txt

@@ -46,6 +46,7 @@ bench-quick: setup ## the same in one short round, under two minutes
 
 dashboards: setup ## renew dashboards, rules and docs/metrics.md after a change in dashboards/source or in the metrics
 	$(BIN)/python -m dashboards.source
+	@$(BIN)/python -m tests.delivery.chart
 
 lock: setup ## renew both lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
 	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)

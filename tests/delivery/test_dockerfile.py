@@ -1,0 +1,59 @@
+"""What the Dockerfile says, as far as one can tell without building it; `make image-test` does."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import requires
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.delivery.chart import ROOT
+
+TEXT = (ROOT / "Dockerfile").read_text()
+
+
+def test_what_builds_is_pinned_whole() -> None:
+    """The packages taken from the lock are hatchling, uv and all that these need."""
+    taken = re.search(r"/\^\(([a-z|-]+)\)==/", TEXT)
+
+    assert taken is not None
+    assert set(taken[1].split("|")) == _needed("hatchling") | _needed("uv")
+
+
+def test_the_base_is_pinned_by_its_digest_and_named_once() -> None:
+    """A tag alone would build something else tomorrow."""
+    bases = re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE)
+    pinned = re.findall(r"^ARG PYTHON=\S+@sha256:[0-9a-f]{64}$", TEXT, re.MULTILINE)
+
+    assert set(bases) == {"${PYTHON}"}
+    assert len(pinned) == 1
+
+
+def test_the_builder_gets_nothing_but_what_the_image_is_made_of() -> None:
+    """.dockerignore shuts everything out, and lets in what the Dockerfile names."""
+    lines = [
+        line
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+
+    assert lines[0] == "*"
+    let_in = {line[1:] for line in lines if line.startswith("!")}
+    assert let_in == {
+        *("gateway", "config/container.toml", "pyproject.toml"),
+        *("requirements.lock", "requirements-dev.lock"),
+    }
+    assert all((ROOT / name).exists() for name in let_in)
+
+
+def _needed(name: str) -> set[str]:
+    """A package and all that it needs here, by its own word."""
+    found: set[str] = set()
+    ahead = [name]
+    while ahead:
+        found.add(current := ahead.pop())
+        for each in map(Requirement, requires(current) or ()):
+            if each.marker is None or each.marker.evaluate({"extra": ""}):
+                ahead += {canonicalize_name(each.name)} - found
+    return found
