@@ -13,6 +13,7 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.endings import Endings
 from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.store import RedisStore
+from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
@@ -46,6 +47,7 @@ class House:
     clock: SystemClock
     telemetry: Telemetry
     lag: LoopLag
+    history: History
     local: LocalStore
     shared: SharedStore
     budget: Budget
@@ -84,6 +86,7 @@ def compose(settings: Settings) -> House:
         clock=clock,
         telemetry=telemetry,
         lag=LoopLag(clock),
+        history=History(telemetry.counters, clock, telemetry.read),
         local=local,
         shared=shared,
         budget=way.budget,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import gateway
 from gateway.adapters.telemetry.figures import by_outcome, hit_rate
 from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
+from gateway.app.live import Live
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
@@ -28,11 +30,13 @@ _NOT_HERE = (
 
 @dataclass(slots=True)
 class Life:
-    """Where the process stands between start and stop."""
+    """Where the process stands between start and stop; `ended` is set when only operators are
+    left, who may watch until then."""
 
     started: float
     ready: bool = False
     draining: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Operations:
@@ -43,6 +47,7 @@ class Operations:
         self._settings = settings
         self._life = life
         house.telemetry.gauges = self.readings
+        self.watched = Live(house, settings, self.readings, started=life.started, ended=life.ended)
 
     def is_ready(self) -> bool:
         """Whether load balancers should send traffic; waits for nobody."""

@@ -61,6 +61,7 @@ async def serve(
             await data.end(ends[0], patience=settings.server.drain_timeout)
             await house.serving.land(0.0)  # who still waits for upstream gets a 503
             await ends[0]
+            life.ended.set()
             await admin.end(ends[1], patience=_LAST_SECONDS)
     logger.info("gateway.stopped")
 
@@ -172,6 +173,7 @@ async def _living(house: House) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(house.lag.watch()),
+            group.create_task(house.history.watch()),
             group.create_task(house.clients_watch.run()),
         ]
         if house.redis is not None:

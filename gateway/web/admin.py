@@ -5,8 +5,7 @@ HTTP in, HTTP out: what is shown or done is for `Operations`, who may ask for it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from importlib.resources import files
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -24,22 +23,17 @@ from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, problem_response
 from gateway.web.ids import is_partition, raw_path, training_id
+from gateway.web.live import Stream, Watched
 from gateway.web.openapi import admin_document, served
 from gateway.web.orders import invalidate_order, purge_order, receipt_of
+from gateway.web.page import page_routes
 from gateway.web.problems import ProblemAnswer
 
 _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(
     Problem.NO_SUCH_ROUTE,
-    "here are /metrics, /livez, /readyz, /status, /explain/{id}, /openapi.json, the page at /, and "
-    "for POST "
-    "/invalidate and /purge",
-)
-# Paths are absolute here and relative in the page, which may so be shown below a prefix.
-_PAGE = (
-    ("/", "index.html", "text/html"),
-    ("/page.css", "page.css", "text/css"),
-    ("/page.js", "page.js", "text/javascript"),
+    "here are /metrics, /livez, /readyz, /status, /live, /explain/{id}, /openapi.json, the page at "
+    "/, and for POST /invalidate and /purge",
 )
 
 
@@ -56,6 +50,11 @@ class Operations(Protocol):
 
     def status(self) -> dict[str, object]:
         """The first numbers, ready to be written as JSON."""
+        ...
+
+    @property
+    def watched(self) -> Watched:
+        """What the live page shows."""
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
@@ -99,10 +98,8 @@ class AdminPlane:
         self._clock = clock
         self._max_body = max_body
         self._door = Middleware(Door, Guard(host, token), clock, observer, new_id)
-        folder = files("gateway.web") / "static"
-        self._page = [
-            Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in _PAGE
-        ]
+        self._stream = Stream(operations.watched)
+        self._page = page_routes()
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -111,6 +108,7 @@ class AdminPlane:
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/status", self._status),
+            Route("/live", self._stream.answer),
             Route("/openapi.json", served(admin_document)),
             Route("/explain/{path:path}", self._explain),
             Route("/invalidate", self._invalidate, methods=["POST"]),
@@ -168,13 +166,6 @@ class AdminPlane:
             extra=((b"allow", allowed.encode("ascii")),),
         )
         return problem_response(request.scope, problem)
-
-
-def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        return Response(body, media_type=kind)
-
-    return answer
 
 
 def _told(confirmations: Confirmations) -> Response:

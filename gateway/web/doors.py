@@ -22,10 +22,11 @@ from gateway.core.errors import AccessRefused, BadRequest, GatewayError
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock, Observer
+from gateway.web.page import PATHS
 from gateway.web.problems import ProblemAnswer, problem_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
-SHELL = frozenset({"/", "/page.css", "/page.js"})
+SHELL = PATHS
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 _READING = frozenset({"GET", "HEAD"})

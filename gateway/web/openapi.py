@@ -16,7 +16,9 @@ from starlette.responses import Response
 from gateway import __version__
 from gateway.core.status import Problem
 from gateway.web.ids import ID, PARTITION
+from gateway.web.live import KIND
 from gateway.web.orders import ORDERS, Receipt
+from gateway.web.page import FILES
 from gateway.web.problems import status_of
 
 Words = dict[str, object]
@@ -67,9 +69,11 @@ def admin_document(version: str) -> bytes:
         "Training Gateway, for operators",
         version,
         {
-            "/": _read(_answer("the live page, an empty shell", "text/html", text)),
-            "/page.css": _read(_answer("its style", "text/css", text)),
-            "/page.js": _read(_answer("its script", "text/javascript", text)),
+            **{
+                path: _read(_answer(f"the live page: {name}", kind, text))
+                for path, name, kind in FILES
+            },
+            "/live": _read(_answer("a line now, and one a second", KIND, text), *closed),
             **_probes(),
             "/metrics": _read(_metrics()),
             "/status": _read(_answer("the first numbers", _JSON, any_object), *closed),

@@ -16,7 +16,9 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-_REMEMBERED = 50
+# Of each event by its name, so that what comes often pushes out nothing else.
+_REMEMBERED = 20
+_TOLD = 50
 _WINDOW = 1.0
 # Reasons are words of closed sets; this only keeps a mistake from filling memory.
 _MOST_REASONS = 1_000
@@ -32,8 +34,9 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event that was logged; `time` in seconds since the Unix epoch."""
+    """An event that was logged; `time` in seconds since the Unix epoch, `number` counts them."""
 
+    number: int
     time: float
     event: str
     fields: dict[str, object]
@@ -55,7 +58,8 @@ class Events:
         self._clock = clock
         self._log = log
         self._windows: dict[tuple[str, str], _Window] = {}
-        self._recent: deque[Happening] = deque(maxlen=_REMEMBERED)
+        self._recent: dict[str, deque[Happening]] = {}
+        self.number = 0
 
     def emit(
         self,
@@ -84,7 +88,12 @@ class Events:
 
     def recent(self) -> list[Happening]:
         """The last events worth more than debugging, the newest first."""
-        return list(reversed(self._recent))
+        return self.after(0)[:_TOLD]
+
+    def after(self, number: int) -> list[Happening]:
+        """Those remembered that came after the first so many, the newest first."""
+        found = [each for name in self._recent.values() for each in name if each.number > number]
+        return sorted(found, key=lambda each: each.number, reverse=True)
 
     def _admit(self, key: tuple[str, str], per_second: int, every: float) -> int | None:
         """How many went unsaid since the last line, or None: this one goes unsaid too."""
@@ -108,5 +117,7 @@ class Events:
 
     def _write(self, level: int, event: str, fields: dict[str, object]) -> None:
         if level > DEBUG:
-            self._recent.append(Happening(self._clock.now(), event, fields))
+            self.number += 1
+            happening = Happening(self.number, self._clock.now(), event, fields)
+            self._recent.setdefault(event, deque(maxlen=_REMEMBERED)).append(happening)
         self._log.log(level, event, **fields)

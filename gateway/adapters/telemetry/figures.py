@@ -70,6 +70,11 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
     """
     bounds = histograms[0].bounds
     counts = [sum(h.buckets[at] for h in histograms) for at in range(len(bounds) + 1)]
+    return quantile_of(bounds, counts, share)
+
+
+def quantile_of(bounds: Sequence[float], counts: Sequence[int], share: float) -> float:
+    """The same of one histogram's buckets, of which the last is what exceeds all bounds."""
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
         if count and below + count >= wanted:

@@ -61,9 +61,9 @@ class Telemetry(Trail):
         self.counters = Counters()
         super().__init__(clock)
         self._clock = clock
-        self._events = Events(clock, log)
+        self.events = Events(clock, log)
         self._drifts: set[tuple[DriftKind, str]] = set()
-        self._registry = registry_of(CountersCollector(self.counters, version, self._read))
+        self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """A scrape's body and content type, as the `Accept` field asks; milliseconds of CPU."""
@@ -75,7 +75,7 @@ class Telemetry(Trail):
 
     def recent(self) -> list[Happening]:
         """The last 50 events that were logged, the newest first."""
-        return self._events.recent()
+        return self.events.recent()
 
     # ---- the data plane
 
@@ -89,7 +89,7 @@ class Telemetry(Trail):
 
     def access_refused(self, reason: AccessRefusal) -> None:
         self.counters.refusals[reason] += 1
-        self._events.emit(INFO, "access.refused", reason=reason)
+        self.events.emit(INFO, "access.refused", reason=reason)
 
     def clients_known(self, names: Iterable[str]) -> None:
         """These may ask: their series exist from now on."""
@@ -98,14 +98,14 @@ class Telemetry(Trail):
 
     def clients_reloaded(self, tenants: int, clients: int) -> None:
         """Another version of the clients file holds."""
-        self._events.emit(
+        self.events.emit(
             INFO, "clients.reloaded", per_second=_BURST, tenants=tenants, clients=clients
         )
 
     def clients_refused(self, faults: list[str]) -> None:
         """The clients file became faulty; the version before holds."""
         told = faults[:_MOST_FAULTS]
-        self._events.emit(
+        self.events.emit(
             ERROR, "clients.refused", per_second=_BURST, count=len(faults), faults=told
         )
 
@@ -126,18 +126,18 @@ class Telemetry(Trail):
         self.counters.failures[reason] += 1
         if reason is FailureReason.REFUSED:
             return  # of each request; token_refused says it once
-        self._events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
+        self.events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
 
     def token_refused(self, scope: str) -> None:
-        self._events.emit(ERROR, "upstream.token-refused", key=scope, every=_SELDOM, tenant=scope)
+        self.events.emit(ERROR, "upstream.token-refused", key=scope, every=_SELDOM, tenant=scope)
 
     def circuit_moved(self, state: Circuit) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
-        self._events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
+        self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
-        self._events.emit(
+        self.events.emit(
             WARNING, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
         )
 
@@ -145,18 +145,18 @@ class Telemetry(Trail):
         self.counters.wait_seconds[purpose].observe(seconds)
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        self._events.emit(
+        self.events.emit(
             WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=round(seconds, 3)
         )
 
     def gate_opened(self, scope: str) -> None:
-        self._events.emit(INFO, "upstream.gate-opened", key=scope, scope=scope)
+        self.events.emit(INFO, "upstream.gate-opened", key=scope, scope=scope)
 
     # ---- what was answered, and what is stored
 
     def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
         self.counters.rejected[reason] += 1
-        self._events.emit(WARNING, "payload.rejected", reason=reason, id=training_id, what=what)
+        self.events.emit(WARNING, "payload.rejected", reason=reason, id=training_id, what=what)
 
     def drifted(self, kind: DriftKind, field_name: str) -> None:
         self.counters.drift[kind] += 1
@@ -164,24 +164,24 @@ class Telemetry(Trail):
         if drift in self._drifts or len(self._drifts) >= _MOST_DRIFTS:
             return
         self._drifts.add(drift)
-        self._events.emit(
+        self.events.emit(
             INFO, "payload.drifted", per_second=_MOST_DRIFTS, kind=kind, field=field_name
         )
 
     def regressed(self, training_id: str) -> None:
         self.counters.regressions += 1
-        self._events.emit(WARNING, "entry.regressed", per_second=_BURST, id=training_id)
+        self.events.emit(WARNING, "entry.regressed", per_second=_BURST, id=training_id)
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
         if verdict is StoreVerdict.CHANGED:
-            self._events.emit(INFO, "entry.changed", per_second=_BURST, id=key.training_id)
+            self.events.emit(INFO, "entry.changed", per_second=_BURST, id=key.training_id)
         elif verdict is StoreVerdict.BELIEVED:
-            self._events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
+            self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
         # Nothing else tells of a date far ahead, and somebody has to mend it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
-        self._events.emit(
+        self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
         )
 
@@ -189,7 +189,7 @@ class Telemetry(Trail):
         self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
     ) -> None:
         self.counters.invalidations[cause] += count
-        self._events.emit(
+        self.events.emit(
             INFO,
             "entry.invalidated",
             key=cause,
@@ -208,7 +208,7 @@ class Telemetry(Trail):
         self.counters.evictions[tier] += 1
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
-        self._events.emit(
+        self.events.emit(
             WARNING, "refresh.failed", id=key.training_id, why=why, again_in=round(again_in, 3)
         )
 
@@ -219,23 +219,23 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        self._events.emit(WARNING, "redis.failed", key=operation, operation=operation, why=why)
+        self.events.emit(WARNING, "redis.failed", key=operation, operation=operation, why=why)
 
     def bus_failed(self, why: str) -> None:
         self.redis_failed(RedisOperation.BUS, why)
 
     def redis_moved(self, up: bool) -> None:
         level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
-        self._events.emit(level, event, per_second=_BURST)
+        self.events.emit(level, event, per_second=_BURST)
 
     def envelope_refused(self, why: str) -> None:
-        self._events.emit(WARNING, "redis.envelope-refused", why=why)
+        self.events.emit(WARNING, "redis.envelope-refused", why=why)
 
-    def _read(self) -> GaugeReadings | None:
-        """A scrape without gauges beats no scrape."""
+    def read(self) -> GaugeReadings | None:
+        """The gauges of this moment, where they can be read: a scrape without beats no scrape."""
         if self.gauges is None:
             return None
         with suppress(Exception):
             return self.gauges()
-        self._events.emit(ERROR, "telemetry.gauges-unread")
+        self.events.emit(ERROR, "telemetry.gauges-unread")
         return None

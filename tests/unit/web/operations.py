@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import httpx
+from starlette.applications import Starlette
 
 from gateway.core.instant import Instant
 from gateway.ports import Confirmations
 from gateway.web.admin import AdminPlane
+from gateway.web.live import Place
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.unit.web.planes import Fields, ask
+
+
+class CannedSight:
+    """Tells so many lines, each with the place that it was asked about."""
+
+    def __init__(self) -> None:
+        self.lines = 3
+
+    def tell(self, place: Place) -> tuple[dict[str, object], Place]:
+        return {"place": place}, (place[0] + 2, place[1] + 1)
+
+    async def pause(self) -> bool:
+        self.lines -= 1
+        return self.lines > 0
 
 
 class CannedOperations:
@@ -20,6 +36,7 @@ class CannedOperations:
         self.words: dict[str, object] = {"ready": True, "budgets": {}}
         self.failure: Exception | None = None
         self.accepts: list[str] = []
+        self.watched = CannedSight()
         self.explained: list[tuple[str, str | None]] = []
         self.confirmations = Confirmations(known=1, confirmed=1)
         self.invalidated: list[tuple[tuple[str, ...], Instant | None]] = []
@@ -65,8 +82,14 @@ class Admin:
     def __init__(self, host: str = "127.0.0.1", token: str | None = None) -> None:
         self.operations = CannedOperations()
         self.observer = RecordingObserver()
+        self._where = (host, token)
+        self.application = self.remade()
+
+    def remade(self) -> Starlette:
+        """The plane made anew over the operations as they are."""
+        host, token = self._where
         ids = (f"id-{number}" for number in range(1, 1_000))
-        plane = AdminPlane(
+        return AdminPlane(
             self.operations,
             FakeClock(),
             self.observer,
@@ -74,8 +97,7 @@ class Admin:
             token=token,
             max_body=64 * 1024,
             new_id=lambda: next(ids),
-        )
-        self.application = plane.application()
+        ).application()
 
     async def ask(
         self, path: str, method: str = "GET", headers: Fields | None = None

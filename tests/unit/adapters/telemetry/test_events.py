@@ -53,7 +53,7 @@ def test_a_burst_may_be_allowed() -> None:
 
 
 def test_the_last_events_are_remembered() -> None:
-    """Fifty of them, the newest first, with their time; those for debugging are not."""
+    """Twenty of a kind, the newest first, with their time; those for debugging are not."""
     clock = ManualClock()
     events = Events(clock, ListLog())
 
@@ -63,12 +63,37 @@ def test_the_last_events_are_remembered() -> None:
         events.emit(DEBUG, "entry.not-stored", id=str(number))
 
     recent = events.recent()
-    assert len(recent) == 50
+    assert len(recent) == 20
     assert (recent[0].time, recent[0].event, recent[0].fields) == (
         1_060.0,
         "entry.changed",
         {"id": "59"},
     )
+
+
+def test_what_comes_often_pushes_nothing_else_out() -> None:
+    """A rare event is remembered beside hundreds of another; fifty are told in all."""
+    clock = ManualClock()
+    events = Events(clock, ListLog())
+    events.emit(INFO, "clients.reloaded")
+
+    for number in range(300):
+        clock.time += 1.0
+        events.emit(INFO, f"entry.changed-{number % 4}")
+
+    assert events.after(0)[-1].event == "clients.reloaded"
+    assert len(events.recent()) == 50
+
+
+def test_who_was_told_is_told_the_rest() -> None:
+    """What came after so many, the newest first."""
+    events = Events(ManualClock(), ListLog())
+    for each in ("a", "b", "c"):
+        events.emit(INFO, "entry.changed", key=each, id=each)
+
+    assert events.number == 3
+    assert [each.fields["id"] for each in events.after(1)] == ["c", "b"]
+    assert events.after(3) == []
 
 
 def test_a_log_that_fails_fails_nobody() -> None:

@@ -1,0 +1,133 @@
+"""What somebody who watches is told: all at first, then what is new, and how things stand.
+
+Gathered from the whole house, once a second for each who watches; judged in `verdict`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Final
+
+import gateway
+from gateway.adapters.telemetry.figures import HITS, hit_rate
+from gateway.adapters.telemetry.history import EVERY, SPAN, Totals
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.app.compose import House
+from gateway.app.verdict import judge
+from gateway.core.status import Outcome
+from gateway.ports import BudgetView
+from gateway.settings import Settings
+
+Words = dict[str, object]
+# How far somebody was told already: rows of the history, and events.
+Place = tuple[int, int]
+
+_EVERY: Final = 1.0
+# Tenants that are shown, those with the least left.
+_TENANTS: Final = 12
+_STALE: Final = [outcome for outcome in HITS if outcome.startswith("stale-")]
+
+
+class Live:
+    """Tells; `ended` is set when nobody is to be told any more."""
+
+    def __init__(
+        self,
+        house: House,
+        settings: Settings,
+        readings: Callable[[], GaugeReadings],
+        *,
+        started: float,
+        ended: asyncio.Event,
+    ) -> None:
+        self._house = house
+        self._settings = settings
+        self._readings = readings
+        self._started = started
+        self._ended = ended
+
+    async def pause(self) -> bool:
+        """Wait until there is something new to tell; False where it is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EVERY):
+                await self._ended.wait()
+        return not self._ended.is_set()
+
+    def tell(self, place: Place) -> tuple[Words, Place]:
+        """What is new since that place, and the place after it; (0, 0) was told nothing."""
+        history, events = self._house.history, self._house.telemetry.events
+        words: Words = {
+            "now": self._now(),
+            "rows": history.after(place[0]),
+            "events": [asdict(each) for each in events.after(place[1])],
+        }
+        if place == (0, 0):
+            words["about"] = self._about()
+        return words, (history.taken, events.number)
+
+    def _about(self) -> Words:
+        """What does not change while the process lives."""
+        freshness = self._settings.freshness
+        return {
+            "version": gateway.__version__,
+            "every": EVERY,
+            "span": SPAN,
+            "lifetime": freshness.lifetime,
+            "stale_while_revalidate": freshness.stale_while_revalidate,
+            "stale_if_error": freshness.stale_if_error,
+            "l1_max_bytes": self._settings.l1.max_bytes,
+        }
+
+    def _now(self) -> Words:
+        house, now = self._house, self._readings()
+        minute = house.history.minute()
+        return {
+            "time": house.clock.now(),
+            "uptime": round(house.clock.monotonic() - self._started, 1),
+            "ready": now.ready,
+            "draining": now.draining,
+            "findings": [asdict(each) for each in judge(minute, now)],
+            "minute": _words_of(minute),
+            "budgets": [{"tenant": name, **asdict(view)} for name, view in _scarce(now.budgets)],
+            "tenants": len(now.budgets),
+            "circuit": now.circuit,
+            "last_success": house.telemetry.counters.last_success,
+            "inflight": house.telemetry.counters.calls_inflight,
+            "waiters": now.collapsed_waiters,
+            "redis": now.redis_up,
+            "bus": now.bus_connected,
+            "replicas": None if now.bus_connected is False else house.bus.replicas,
+            "loop_lag": now.loop_lag,
+            "l1": {"entries": now.l1_entries, "bytes": now.l1_bytes},
+        }
+
+
+def _words_of(minute: Totals) -> Words:
+    """The last minute's figures; a share or a time is None where there was nothing to share."""
+    asked = sum(minute.requests.values())
+    answered = asked - minute.requests[Outcome.REJECTED]
+    return {
+        "requests": asked,
+        "errors": minute.errors,
+        "calls": minute.calls,
+        "denied": sum(minute.denied.values()),
+        "served": 1 - minute.errors / asked if asked else None,
+        "hit_rate": hit_rate(minute.requests) if answered else None,
+        "stale": sum(minute.requests[each] for each in _STALE) / answered if answered else None,
+        **{f"p{share:.0f}": minute.latency(share / 100) for share in (50, 99)},
+        **{f"age{share:.0f}": minute.age(share / 100) for share in (50, 99)},
+    }
+
+
+def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
+    """The tenants with the smallest share left; closed gates first."""
+
+    def left(view: BudgetView) -> float:
+        known = view.limit is not None and view.available is not None
+        share = (view.available or 0) / (view.limit or 1) if known else 2.0
+        return share - (10.0 if view.gate_closed_for else 0.0)
+
+    return sorted(budgets.items(), key=lambda each: left(each[1]))[:_TENANTS]

@@ -1,0 +1,183 @@
+"""How things stand in a sentence: are callers served, is it us or the upstream, what to do.
+
+A judgement of figures alone. The alerts of `dashboards/` judge by hours and for pagers, this one
+by the last minute and for somebody who looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.adapters.telemetry.history import Totals
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.core.status import Circuit, FailureReason
+
+# Share of a minute's requests that may fail before it is called bad: ten times the objective.
+_BEARABLE: Final = 0.01
+# Seconds by which the event loop may be late before requests feel it.
+_SLUGGISH: Final = 0.25
+# Share of a minute's calls that may be refused as no trainings.
+_STRANGE: Final = 0.05
+
+_BAD, _WATCH, _GOOD = "bad", "watch", "good"
+_US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
+
+_REMEDIES: Final[Mapping[FailureReason, str]] = {
+    FailureReason.CHALLENGE: "The CDN in front of the API turns this address away: ask the API's "
+    "operators to let it in.",
+    FailureReason.REFUSED: "The API refuses the gateway's own token: renew `upstream.token`.",
+    FailureReason.RATE_LIMITED: "Somebody else spends the same limit: find them, or lower "
+    "`upstream.rate_limit`.",
+    FailureReason.TLS: "The API's certificate is not trusted, or does not name it: look at "
+    "`upstream.base_url` and its certificate.",
+    FailureReason.CONNECT: "No connection to the API: see network, DNS and `upstream.base_url`.",
+    FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: see network and firewall.",
+    FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
+    FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
+    "`upstream.timeout`.",
+}
+_ANY_REMEDY: Final = "See the API's status page. What is stored goes on being served meanwhile."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is so: how bad, whose, in words, and what to do about it.
+
+    `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`.
+    """
+
+    level: str
+    whose: str
+    says: str
+    do: str
+
+
+def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
+    """What is worth saying, the worst first; never empty."""
+    found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
+    found += [*_of_redis(now)]
+    asked = sum(minute.requests.values())
+    failing = minute.errors > _BEARABLE * asked
+    found.sort(key=lambda each: each.level != _BAD)
+    if failing:
+        return [_failing(minute, found[:1], asked), *found[1:]]
+    return found or [_all_well(asked)]
+
+
+def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
+    """Callers get errors: that comes first, with what is the likely cause."""
+    share = f"{100 * minute.errors / asked:.0f} %" if minute.errors < asked else "All"
+    says = f"{share} of the requests of the last minute failed"
+    if not causes:
+        return Finding(_BAD, _US, says, "See `request.answered` with level error in the log.")
+    cause = causes[0]
+    return Finding(_BAD, cause.whose, says, f"Most likely: {cause.says}. {cause.do}")
+
+
+def _all_well(asked: int) -> Finding:
+    if not asked:
+        return Finding(
+            _GOOD, _NOBODY, "Ready, and nobody asked in the last minute", "Nothing to do."
+        )
+    return Finding(_GOOD, _NOBODY, "Callers are served", "Nothing to do.")
+
+
+def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
+    if now.draining:
+        yield Finding(
+            _WATCH, _US, "This replica is going away", "Nothing: it finishes what is in flight."
+        )
+    elif not now.ready:
+        yield Finding(_BAD, _US, "This replica is not ready", "Read its log from the start.")
+    if now.loop_lag is not None and now.loop_lag > _SLUGGISH:
+        yield Finding(
+            _WATCH,
+            _US,
+            f"The event loop was {now.loop_lag:.2f} s late",
+            "More CPU for this process, or more replicas.",
+        )
+    if now.clients_reloaded is False:
+        yield Finding(
+            _WATCH,
+            _US,
+            "The clients file is faulty, and the version before holds",
+            "Mend what `clients.refused` in the log names.",
+        )
+
+
+def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
+    failed = {reason: count for reason, count in minute.failures.items() if count}
+    if now.circuit is not Circuit.CLOSED:
+        yield Finding(
+            _BAD,
+            _UPSTREAM,
+            "The API failed again and again, and is left alone for a while",
+            _remedy(failed),
+        )
+    elif failed:
+        worst = max(failed, key=lambda reason: failed[reason])
+        yield Finding(
+            _WATCH,
+            _US if worst is FailureReason.REFUSED else _UPSTREAM,
+            f"{_times(sum(failed.values()), 'call')} of the last minute failed ({worst})",
+            _remedy(failed),
+        )
+    rejected = sum(minute.rejected.values())
+    if rejected > _STRANGE * max(minute.calls, 1):
+        yield Finding(
+            _WATCH,
+            _UPSTREAM,
+            f"The API sent what is no training, {_times(rejected, 'time')} in the last minute",
+            "See `payload.rejected` in the log; what was stored is kept.",
+        )
+
+
+def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
+    closed = {name: view.gate_closed_for for name, view in now.budgets.items()}
+    for tenant, seconds in closed.items():
+        if seconds > 0.0:
+            yield Finding(
+                _WATCH,
+                _UPSTREAM,
+                f"The API said 429: no calls for {tenant} for another {seconds:.0f} s",
+                _REMEDIES[FailureReason.RATE_LIMITED],
+            )
+    denied = sum(minute.denied.values())
+    if denied and not any(closed.values()) and now.circuit is Circuit.CLOSED:
+        yield Finding(
+            _WATCH,
+            _US,
+            f"The limit is spent: {_times(denied, 'call')} of the last minute not made",
+            "Callers get what is stored, or 503. A longer `freshness.lifetime` spends less, a "
+            "higher limit helps if the API grants one.",
+        )
+
+
+def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
+    if now.redis_up is False:
+        yield Finding(
+            _WATCH,
+            _REDIS,
+            "Redis is away: this replica goes on alone",
+            "Bring Redis back; until then each replica has a share of the limit of its own, and "
+            "orders are refused.",
+        )
+    elif now.bus_connected is False:
+        yield Finding(
+            _WATCH,
+            _REDIS,
+            "This replica does not hear the others",
+            "What others invalidate is noticed within `l1.lifetime`; look at Redis' pub/sub.",
+        )
+
+
+def _remedy(failed: Mapping[FailureReason, int]) -> str:
+    if not failed:
+        return _ANY_REMEDY
+    return _REMEDIES.get(max(failed, key=lambda reason: failed[reason]), _ANY_REMEDY)
+
+
+def _times(count: int, one: str) -> str:
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"

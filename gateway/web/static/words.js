@@ -1,0 +1,105 @@
+// Values as words, and words as elements. Everything is written with textContent: what comes from
+// upstream or from a log is never markup.
+
+export const at = (id) => document.getElementById(id);
+export const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+export const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+
+const NOTHING = "–";
+
+export function number(value, digits = 0) {
+  return isNumber(value) ? value.toLocaleString("en", { maximumFractionDigits: digits }) : NOTHING;
+}
+
+// A share never says 100 % where something is missing, nor 0 % where something is there.
+export function share(value) {
+  if (!isNumber(value)) return NOTHING;
+  if (value === 1 || value === 0) return `${value * 100} %`;
+  const percent = value * 100;
+  const digits = percent > 99 || percent < 1 ? 2 : 1;
+  return `${number(Math.min(Math.max(percent, 0.01), 99.99), digits)} %`;
+}
+
+export function seconds(value) {
+  if (!isNumber(value)) return NOTHING;
+  if (value === 0) return "0 s";
+  if (value < 0.001) return `${number(value * 1e6)} µs`;
+  if (value < 1) return `${number(value * 1000, value < 0.1 ? 1 : 0)} ms`;
+  if (value < 60) return `${number(value, value < 10 ? 1 : 0)} s`;
+  return duration(value);
+}
+
+export function duration(value) {
+  if (!isNumber(value)) return NOTHING;
+  const whole = Math.round(value);
+  const parts = [[Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"],
+    [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
+  const first = parts.findIndex(([amount]) => amount > 0);
+  if (first < 0) return "0 s";
+  return parts.slice(first, first + 2).filter(([amount]) => amount > 0)
+    .map(([amount, unit]) => `${amount} ${unit}`).join(" ");
+}
+
+export function bytes(value) {
+  if (!isNumber(value)) return NOTHING;
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let step = 0;
+  for (; value >= 1024 && step < units.length - 1; step += 1) value /= 1024;
+  return `${number(value, step ? 1 : 0)} ${units[step]}`;
+}
+
+export const clock = (value) => new Date(value * 1000).toLocaleTimeString("en-GB");
+
+export function word(value) {
+  if (value === null || value === undefined) return NOTHING;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (isNumber(value)) return String(Math.round(value * 1000) / 1000);
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+export function make(name, text, kind) {
+  const element = document.createElement(name);
+  if (text !== undefined) element.textContent = text;
+  if (kind) element.className = kind;
+  return element;
+}
+
+export function within(element, ...children) {
+  element.append(...children);
+  return element;
+}
+
+// Names of settings stand between backticks.
+export function prose(text) {
+  return text.split("`").map((part, each) => (each % 2 ? make("code", part) : part));
+}
+
+export function say(id, text) {
+  if (at(id).textContent !== text) at(id).textContent = text;
+}
+
+// Children are made anew only where the data differ: a selection or the reader's place stays.
+const shown = new Map();
+export function show(id, data, children) {
+  const text = JSON.stringify(data) ?? "";
+  if (shown.get(id) === text) return;
+  shown.set(id, text);
+  at(id).replaceChildren(...children());
+}
+
+export function rows(pairs) {
+  return pairs.map(([name, value, kind]) => within(make("div"), make("dt", name), make("dd", value, kind)));
+}
+
+export function meter(label, value, most, text) {
+  const filled = make("span");
+  filled.style.width = `${Math.min(100, (100 * value) / Math.max(most, 1))}%`;
+  const element = within(make("div", undefined, "meter"), filled);
+  element.setAttribute("role", "meter");
+  element.setAttribute("aria-label", label);
+  element.setAttribute("aria-valuemin", "0");
+  element.setAttribute("aria-valuemax", String(most));
+  element.setAttribute("aria-valuenow", String(Math.min(value, most)));
+  element.setAttribute("aria-valuetext", text);
+  return element;
+}

@@ -1,0 +1,87 @@
+"""The stream behind the live page, of a real gateway in front of a simulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.gateways import gateway
+
+A = "trn_000001"
+Words = dict[str, Any]
+
+
+async def anew(lines: AsyncIterator[str]) -> Words:
+    """The next line."""
+    words: Words = json.loads(await anext(lines))
+    return words
+
+
+async def test_all_is_told_at_first_and_then_what_is_new(
+    upstream: RunningSimulator, shared: str | None
+) -> None:
+    """The past, an invalidation once, and how things stand; later lines do not repeat it."""
+    async with gateway(upstream.base_url, shared) as planes:
+        await planes.get(A)
+        await planes.get(A)
+        await planes.admin.post("/invalidate", json={"ids": [A]})
+        async with planes.admin.stream("GET", "/live") as answer:
+            lines = answer.aiter_lines()
+            first = await anew(lines)
+            more = [await anew(lines)]
+            while len(more) < 2 or not any(words["rows"]["time"] for words in more):
+                more.append(await anew(lines))
+
+    invalidated = [each for each in first["events"] if each["event"] == "entry.invalidated"]
+    assert [(each["fields"]["id"], each["fields"]["by"]) for each in invalidated] == [(A, "order")]
+    assert first["now"]["minute"]["requests"] == 2
+    assert first["now"]["minute"]["hit_rate"] == 0.5
+    assert first["now"]["redis"] is (None if shared is None else True)
+    assert first["now"]["replicas"] == 1
+    assert first["now"]["findings"][0]["level"] == "good"
+    assert first["about"]["lifetime"] == 30.0
+    assert all("about" not in words for words in more)
+    assert [each for words in more for each in words["events"] if each in invalidated] == []
+    told = [time for words in (first, *more) for time in words["rows"]["time"]]
+    assert told == sorted(set(told))
+    assert told
+
+
+async def test_a_page_that_is_open_does_not_hold_the_end(
+    upstream: RunningSimulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It sees the replica drain, then the stream ends as streams do, and nobody complains."""
+    async with (
+        gateway(upstream.base_url, server__drain_delay="1500ms") as planes,
+        planes.admin.stream("GET", "/live") as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        planes.stop.set()
+        rest = [json.loads(line) async for line in lines]
+
+    assert [words["now"]["draining"] for words in rest][-1:] == [True]
+    assert rest[-1]["now"]["findings"][0]["says"] == "This replica is going away"
+    log = capfd.readouterr().out
+    assert "gateway.stopped" in log
+    assert "library.said" not in log
+
+
+async def test_an_outage_is_the_upstreams(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """Who is to blame, by what failed."""
+    async with gateway(upstream.base_url) as planes:
+        await control.fault("html-403")
+        await planes.get(A)
+
+        async with planes.admin.stream("GET", "/live") as answer:
+            words = await anew(answer.aiter_lines())
+
+    finding = words["now"]["findings"][0]
+    assert (finding["level"], finding["whose"]) == ("bad", "upstream")
+    assert "CDN" in finding["do"]

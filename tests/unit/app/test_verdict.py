@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.history import History, Totals
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.app.verdict import Finding, judge
+from gateway.core.status import Circuit, FailureReason, InvalidReason, Outcome, Purpose, Tier
+from gateway.ports import BudgetView
+from tests.doubles.clock import FakeClock
+
+WELL = GaugeReadings(ready=True, draining=False, l1_entries=1, l1_bytes=1)
+OPEN_GATE = BudgetView(100, 60.0, 50, 0.0)
+
+
+def minute(
+    hits: int = 100,
+    errors: int = 0,
+    *,
+    failures: dict[FailureReason, int] | None = None,
+    rejected: int = 0,
+    denied: int = 0,
+    calls: int = 0,
+) -> Totals:
+    """A minute in which so much happened."""
+    counters = Counters()
+    history = History(counters, FakeClock(), lambda: None)
+    for _ in range(hits):
+        counters.count_request(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0)
+    for _ in range(errors):
+        counters.count_request(Outcome.FAILED, Tier.NONE, 502, 0.1, None)
+    counters.failures.update(failures or {})
+    counters.rejected[InvalidReason.NOT_JSON] += rejected
+    counters.denied[Purpose.MISS] += denied
+    for _ in range(calls):
+        counters.call_seconds[Purpose.MISS].observe(0.1)
+    return history.minute()
+
+
+def first(of: Totals, now: GaugeReadings = WELL) -> Finding:
+    """What is said before all else."""
+    return judge(of, now)[0]
+
+
+def test_all_is_well() -> None:
+    """And nobody is to do anything; whether anybody asked is said."""
+    assert judge(minute(), WELL) == [
+        Finding("good", "nobody", "Callers are served", "Nothing to do.")
+    ]
+    assert "nobody asked" in first(minute(hits=0)).says
+
+
+def test_one_error_in_a_hundred_is_borne() -> None:
+    """Beyond that callers are not served."""
+    assert first(minute(99, 1)).level == "good"
+    assert first(minute(98, 2)).level == "bad"
+    assert first(minute(98, 2)).says.startswith("2 % of the requests")
+    assert first(minute(0, 3)).says.startswith("All of the requests")
+
+
+@pytest.mark.parametrize(
+    ("reason", "whose", "remedy"),
+    [
+        (FailureReason.CHALLENGE, "upstream", "CDN"),
+        (FailureReason.REFUSED, "us", "`upstream.token`"),
+        (FailureReason.CONNECT, "upstream", "DNS"),
+        (FailureReason.STATUS_5XX, "upstream", "status page"),
+    ],
+)
+def test_errors_come_with_their_cause(reason: FailureReason, whose: str, remedy: str) -> None:
+    """Us or the upstream, and what to do: by what failed most."""
+    failures = {reason: 5, FailureReason.TLS: 1}
+    finding = first(minute(50, 50, failures=failures))
+
+    assert (finding.level, finding.whose) == ("bad", whose)
+    assert remedy in finding.do
+
+
+def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
+    """What is stored rescues."""
+    finding = first(minute(failures={FailureReason.READ_TIMEOUT: 1}))
+
+    assert (finding.level, finding.whose) == ("watch", "upstream")
+    assert finding.says.startswith("1 call of the last minute failed (read-timeout)")
+
+
+@pytest.mark.parametrize(
+    ("now", "level", "whose", "word"),
+    [
+        (replace(WELL, ready=False), "bad", "us", "not ready"),
+        (replace(WELL, ready=False, draining=True), "watch", "us", "going away"),
+        (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
+        (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
+        (replace(WELL, circuit=Circuit.OPEN), "bad", "upstream", "left alone"),
+        (replace(WELL, redis_up=False, bus_connected=False), "watch", "redis", "Redis is away"),
+        (replace(WELL, redis_up=True, bus_connected=False), "watch", "redis", "does not hear"),
+        (
+            replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=12.0)}),
+            "watch",
+            "upstream",
+            "no calls for acme for another 12 s",
+        ),
+    ],
+)
+def test_each_state_is_told(now: GaugeReadings, level: str, whose: str, word: str) -> None:
+    """How bad it is, whose it is, and in words."""
+    (finding,) = judge(minute(), now)
+
+    assert (finding.level, finding.whose) == (level, whose)
+    assert word in finding.says
+    assert finding.do
+
+
+def test_the_worst_comes_first() -> None:
+    """An open breaker before a slow loop."""
+    now = replace(WELL, loop_lag=0.4, circuit=Circuit.OPEN)
+
+    assert [each.level for each in judge(minute(), now)] == ["bad", "watch"]
+
+
+def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
+    """Behind a closed gate or an open breaker calls are withheld for that reason."""
+    closed = replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=1.0)})
+
+    assert first(minute(denied=3), replace(WELL, budgets={"acme": OPEN_GATE})).says == (
+        "The limit is spent: 3 calls of the last minute not made"
+    )
+    assert ["429" in each.says for each in judge(minute(denied=3), closed)] == [True]
+
+
+def test_bodies_that_are_no_trainings_are_told() -> None:
+    """One in twenty calls is too many."""
+    assert first(minute(rejected=1, calls=20)).level == "good"
+    assert first(minute(rejected=2, calls=20)).says == (
+        "The API sent what is no training, 2 times in the last minute"
+    )

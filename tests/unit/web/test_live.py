@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+from gateway.web.live import MOST, Place, Stream
+from tests.unit.web.operations import Admin
+from tests.unit.web.planes import ask, problem_word
+
+
+async def test_lines_are_told_until_it_is_over() -> None:
+    """Each a JSON object that goes on where the one before ended."""
+    answer = await Admin().ask("/live")
+
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["cache-control"] == "no-store"
+    assert [json.loads(line)["place"] for line in answer.text.splitlines()] == [
+        [0, 0],
+        [2, 1],
+        [4, 2],
+    ]
+
+
+async def test_a_head_waits_for_nothing() -> None:
+    """It would never end."""
+    admin = Admin()
+
+    answer = await admin.ask("/live", "HEAD")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert admin.operations.watched.lines == 3
+
+
+async def test_the_data_are_behind_the_token() -> None:
+    """The shell is not."""
+    admin = Admin(token="s3cret")
+
+    assert (await admin.ask("/live")).status_code == 401
+    told = await admin.ask("/live", headers={"authorization": "Bearer s3cret"})
+    assert told.status_code == 200
+    assert (await admin.ask("/plots.js")).status_code == 200
+
+
+class Endless:
+    """There is always more to see."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    def tell(self, place: Place) -> tuple[dict[str, object], Place]:
+        return {}, place
+
+    async def pause(self) -> bool:
+        await self.over.wait()
+        return False
+
+
+async def test_so_many_watch_and_no_more() -> None:
+    """Who comes then is told so; who leaves makes room."""
+    endless = Endless()
+    admin = Admin()
+    admin.operations.watched = endless  # type: ignore[assignment]
+    application = admin.remade()
+    watching = [asyncio.create_task(ask(application, "/live")) for _ in range(MOST)]
+    await asyncio.sleep(0.05)
+
+    refused = await ask(application, "/live")
+    endless.over.set()
+    await asyncio.gather(*watching)
+    let_in = await ask(application, "/live")
+
+    assert (refused.status_code, problem_word(refused)) == (503, "too-many-connections")
+    assert refused.headers["retry-after"] == "5"
+    assert let_in.status_code == 200
+
+
+async def test_who_leaves_is_not_counted() -> None:
+    """Whatever cut the stream off."""
+    stream = Stream(Endless())
+    lines = stream._lines()
+    await anext(lines)
+    assert stream.watchers == 1
+
+    await lines.aclose()  # type: ignore[attr-defined]
+
+    assert stream.watchers == 0
