@@ -165,7 +165,11 @@ class SharedStore(Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Whether it answered last; False means calls fail at once."""
+        """Whether all of it answered last."""
+        ...
+
+    def reaches(self, key: Key) -> bool:
+        """Whether what stands under the key can be asked for now; False: calls fail at once."""
         ...
 
     @property
@@ -179,7 +183,7 @@ class SharedStore(Protocol):
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """How each key stands (None: unknown), no body read; shared by all that is asked in
-        the same loop turn."""
+        the same loop turn. Without those that cannot be asked for; raises if none can."""
         ...
 
     async def begin(self, key: Key) -> Ticket:
@@ -598,8 +602,8 @@ class Observer(Protocol):
         """A message on the bus made no sense, or could not be acted upon."""
         ...
 
-    def redis_moved(self, up: bool) -> None:
-        """Redis went away or came back."""
+    def redis_moved(self, up: bool, node: str = "") -> None:
+        """Redis, or where it has several nodes that one, went away or came back."""
         ...
 
     def envelope_refused(self, why: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.cluster_servers import ClusterServers, cluster
 from tests.servers import RedisServer
 
 # The machine may be busy; an example that is slow now and then is no fault.
@@ -48,6 +49,20 @@ def redis_url(redis_server: RedisServer) -> str:
     """The address of the shared Redis, emptied."""
     redis_server.flush()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def cluster_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
+    """One cluster of three masters for the whole run; never to be killed, hung or changed."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture
+def cluster_url(cluster_servers: ClusterServers) -> str:
+    """The address of the shared cluster, emptied."""
+    cluster_servers.flush()
+    return cluster_servers.url
 
 
 @pytest.fixture

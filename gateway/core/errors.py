@@ -222,3 +222,4 @@ class RedisUnavailable(GatewayError):
     def __init__(self, operation: str, why: str) -> None:
         super().__init__(f"Redis did not answer {operation}: {why}")
         self.operation = operation
+        self.why = why

@@ -57,7 +57,7 @@ class Confirming:
         """Whether L1 may answer with it unasked: confirmed lately, or Redis is away."""
         if held.is_purged:
             return False
-        if not self._shared.is_up:
+        if not self._shared.reaches(key):
             return True
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
@@ -96,7 +96,9 @@ class Confirming:
         return {
             key
             for key, held in asked.items()
-            if self._still_holds(key, held) and self._settle(key, held, standings[key], asked_at)
+            if key in standings
+            and self._still_holds(key, held)
+            and self._settle(key, held, standings[key], asked_at)
         }
 
     def _still_holds(self, key: Key, held: Held) -> bool:

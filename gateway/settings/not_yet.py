@@ -17,7 +17,6 @@ from gateway.settings.words import (
 )
 
 _ABSENT = "is not in this release yet"
-_CLUSTER = "redis+cluster://"
 
 
 def not_yet(settings: Settings) -> Iterator[Fault]:
@@ -25,10 +24,6 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
     for name, chosen, value, wanted in _CHOICES:
         if chosen(settings) is value:
             yield Fault(name, f'"{value}" {_ABSENT}', wanted)
-    url = settings.redis.url
-    if url is not None and url.reveal().startswith(_CLUSTER):
-        wanted = "redis://, rediss://, unix:// or redis+sentinel://"
-        yield Fault("redis.url", f"{_CLUSTER} {_ABSENT}", wanted)
 
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -35,40 +36,46 @@ def local_store() -> LocalStore:
     return MemoryStore(20_000, lambda: None)
 
 
-@pytest.fixture
-async def connection(redis_url: str, observer: RecordingObserver) -> AsyncIterator[Connection]:
-    """A patient connection to the shared, empty Redis."""
-    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
+@asynccontextmanager
+async def store_on(url: str, observer: RecordingObserver) -> AsyncIterator[RedisStore]:
+    """The store on a Redis, over a patient connection."""
+    connection = Connection(url, RealClock(), observer, timeout=30.0)
     assert await connection.check()
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def redis_store(
-    connection: Connection, observer: RecordingObserver
-) -> AsyncIterator[RedisStore]:
-    """The store on Redis."""
     store = RedisStore(
         connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, entropy=epochs()
     )
     yield store
     await store.close()
+    await connection.close()
 
 
-@pytest.fixture(params=["ledger", "redis"])
-def shared_store(request: pytest.FixtureRequest) -> SharedStore:
+URLS = {"redis": "redis_url", "cluster": "cluster_url"}
+
+
+@pytest.fixture(params=["ledger", *URLS])
+async def shared_store(
+    request: pytest.FixtureRequest, observer: RecordingObserver
+) -> AsyncIterator[SharedStore]:
     """Each SharedStore, empty."""
     if request.param == "ledger":
-        return Ledger(TickingClock(), epochs())
-    store: SharedStore = request.getfixturevalue("redis_store")
-    return store
+        yield Ledger(TickingClock(), epochs())
+        return
+    async with store_on(request.getfixturevalue(URLS[request.param]), observer) as store:
+        yield store
 
 
-@pytest.fixture(params=["local", "redis"])
+@pytest.fixture(params=["local", *URLS])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each Budget's makers, with a time that can be moved."""
     if request.param == "local":
         yield LocalWorld()
     else:
-        yield RedisWorld(request.getfixturevalue("redis_url"))
+        yield RedisWorld(request.getfixturevalue(URLS[request.param]))
+
+
+@pytest.fixture(params=[*URLS])
+def any_redis_url(request: pytest.FixtureRequest) -> str:
+    """The address of each kind of Redis, empty."""
+    url = request.getfixturevalue(URLS[request.param])
+    assert isinstance(url, str)
+    return url

@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import redis
-
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.entry import Key
 from gateway.ports import Lease, SharedStore
+from tests.cluster_servers import client_of
 from tests.doubles.clock import FakeClock
 from tests.doubles.hearer import PREFIX, hearers
 from tests.doubles.lease import Board, BoardLease
@@ -70,7 +69,7 @@ class RedisWorld:
 
     async def lapse(self) -> None:
         """As Redis would, only sooner."""
-        with redis.Redis.from_url(self._url) as client:
+        with client_of(self._url) as client:
             client.pexpire(f"{PREFIX}:{{trn_1}}:l:p1", 1)
         await asyncio.sleep(0.02)
 

@@ -14,6 +14,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import NoticeKind
 from gateway.ports import AloneBus, Bus, Confirmations, Notice
+from tests.contract.conftest import URLS
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import (
     HEARTBEAT,
@@ -43,13 +44,13 @@ NOTICES = [
 PATIENCE = 30.0
 
 
-@pytest.fixture(params=["alone", "redis"])
+@pytest.fixture(params=["alone", *URLS])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """Each Bus of a replica without others."""
     if request.param == "alone":
         yield AloneBus()
         return
-    async with hearer(request.getfixturevalue("redis_url")) as one:
+    async with hearer(request.getfixturevalue(URLS[request.param])) as one:
         yield one.bus
 
 
@@ -66,9 +67,9 @@ async def test_what_is_announced_to_nobody_does_no_harm(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("notice", NOTICES, ids=lambda notice: str(notice.kind))
-async def test_a_notice_reaches_the_others_as_it_was(redis_url: str, notice: Notice) -> None:
+async def test_a_notice_reaches_the_others_as_it_was(any_redis_url: str, notice: Notice) -> None:
     """Each of them once, and not the one that told."""
-    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+    async with hearers(any_redis_url, "a", "b", "c") as (a, b, c):
         await a.bus.announce(notice)
 
         await until(lambda: bool(b.applied and c.applied))
@@ -77,9 +78,9 @@ async def test_a_notice_reaches_the_others_as_it_was(redis_url: str, notice: Not
         assert b.applied == c.applied == [notice, PURGE]
 
 
-async def test_notices_told_at_once_arrive_without_a_hole(redis_url: str) -> None:
+async def test_notices_told_at_once_arrive_without_a_hole(any_redis_url: str) -> None:
     """Though each goes over a connection of its own: nobody sees disorder."""
-    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+    async with hearers(any_redis_url, "a", "b", "c") as (a, b, c):
         told = [(each, change(number)) for number in range(100) for each in (a, b)]
         await asyncio.gather(*(each.bus.announce(notice) for each, notice in told))
 
@@ -88,29 +89,29 @@ async def test_notices_told_at_once_arrive_without_a_hole(redis_url: str) -> Non
         assert [each.gaps for each in (a, b, c)] == [1, 1, 1]
 
 
-async def test_the_first_connect_is_a_gap(redis_url: str) -> None:
+async def test_the_first_connect_is_a_gap(any_redis_url: str) -> None:
     """What was told before is unknown; what is told after it is no second one."""
-    async with hearer(redis_url, "a") as a:
+    async with hearer(any_redis_url, "a") as a:
         await a.bus.announce(change(1))
-        async with hearer(redis_url, "b") as b:
+        async with hearer(any_redis_url, "b") as b:
             assert (b.gaps, b.applied) == (1, [])
 
             await a.bus.confirm(change(2), PATIENCE)
             assert (b.gaps, b.applied) == (1, [change(2)])
 
 
-async def test_a_confirmation_means_done(redis_url: str) -> None:
+async def test_a_confirmation_means_done(any_redis_url: str) -> None:
     """Whoever is counted has acted by then, 100 times in a row."""
-    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+    async with hearers(any_redis_url, "a", "b", "c") as (a, b, c):
         for number in range(100):
             notice = change(number)
             assert await a.bus.confirm(notice, PATIENCE) == Confirmations(3, 3)
             assert b.applied[-1] == c.applied[-1] == notice
 
 
-async def test_confirmations_of_several_do_not_mix(redis_url: str) -> None:
+async def test_confirmations_of_several_do_not_mix(any_redis_url: str) -> None:
     """All ask all at the same time."""
-    async with hearers(redis_url, "a", "b", "c") as replicas:
+    async with hearers(any_redis_url, "a", "b", "c") as replicas:
         asked = [
             each.bus.confirm(change(number), PATIENCE) for number in range(20) for each in replicas
         ]
@@ -118,10 +119,10 @@ async def test_confirmations_of_several_do_not_mix(redis_url: str) -> None:
         assert await asyncio.gather(*asked) == [Confirmations(3, 3)] * 60
 
 
-async def test_who_fails_does_not_confirm(redis_url: str) -> None:
+async def test_who_fails_does_not_confirm(any_redis_url: str) -> None:
     """It is told, counted as unconfirmed after the patience, made to suspect all it holds, and
     hears the next notice."""
-    async with hearers(redis_url, "a", "b", "c") as (a, b, c):
+    async with hearers(any_redis_url, "a", "b", "c") as (a, b, c):
         b.breaks = True
         asked = asyncio.create_task(a.bus.confirm(change(1), PATIENCE))
         await until(lambda: b.observer.of("bus_failed") == [("ZeroDivisionError",)])
@@ -135,10 +136,10 @@ async def test_who_fails_does_not_confirm(redis_url: str) -> None:
         assert await asked == Confirmations(3, 2)
 
 
-async def test_who_has_left_is_not_waited_for(redis_url: str) -> None:
+async def test_who_has_left_is_not_waited_for(any_redis_url: str) -> None:
     """A clean end takes the replica off the roll at once."""
-    async with hearer(redis_url, "a") as a:
-        async with hearer(redis_url, "b"):
+    async with hearer(any_redis_url, "a") as a:
+        async with hearer(any_redis_url, "b"):
             assert (await a.bus.confirm(PURGE, PATIENCE)).known == 2
 
         assert await a.bus.confirm(PURGE, 3600.0) == Confirmations(1, 1)
@@ -187,10 +188,10 @@ async def test_who_hears_nothing_is_known_and_unconfirmed(redis_server: RedisSer
             assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
 
 
-async def test_after_its_end_nothing_is_heard(redis_url: str) -> None:
+async def test_after_its_end_nothing_is_heard(any_redis_url: str) -> None:
     """And the bus says so."""
-    async with hearer(redis_url, "a") as a:
-        async with hearer(redis_url, "b") as b:
+    async with hearer(any_redis_url, "a") as a:
+        async with hearer(any_redis_url, "b") as b:
             pass
         await a.bus.announce(change(1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -10,24 +11,28 @@ from gateway.adapters.ledger import Ledger
 from gateway.core.entry import Confirmation, Entry, Headers, Key
 from gateway.core.instant import Instant
 from gateway.ports import SharedStore, Standing
-from tests.contract.conftest import epochs
+from tests.contract.conftest import URLS, epochs, store_on
 from tests.contract.test_shared_store import KEEP, KEY, floor_of
 from tests.doubles.clocks import TickingClock
+from tests.doubles.observer import RecordingObserver
 from tests.doubles.shared import InMemoryShared
 from tests.doubles.stored import HEADERS, VERSION, entry_of, version
 
 OTHER = Key("p2", "trn_2")
 
 
-@pytest.fixture(params=["ledger", "in memory", "redis"])
-def shared_store(request: pytest.FixtureRequest) -> SharedStore:
+@pytest.fixture(params=["ledger", "in memory", *URLS])
+async def shared_store(
+    request: pytest.FixtureRequest, observer: RecordingObserver
+) -> AsyncIterator[SharedStore]:
     """Each SharedStore, empty; the double in memory as well, since the flow's tests trust it."""
     if request.param == "ledger":
-        return Ledger(TickingClock(), epochs())
-    if request.param == "in memory":
-        return InMemoryShared(TickingClock(), epochs())
-    store: SharedStore = request.getfixturevalue("redis_store")
-    return store
+        yield Ledger(TickingClock(), epochs())
+    elif request.param == "in memory":
+        yield InMemoryShared(TickingClock(), epochs())
+    else:
+        async with store_on(request.getfixturevalue(URLS[request.param]), observer) as store:
+            yield store
 
 
 async def fetch(

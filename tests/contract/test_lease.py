@@ -13,7 +13,7 @@ from gateway.core.entry import Key
 from gateway.core.instant import Instant
 from gateway.core.status import EndingKind, FailureReason, InvalidReason, StoreVerdict
 from gateway.ports import AloneLease
-from tests.contract.conftest import epochs
+from tests.contract.conftest import URLS, epochs
 from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world
 from tests.doubles.clocks import TickingClock
 from tests.doubles.stored import entry_of, version
@@ -42,13 +42,13 @@ LONG = 3_600.0
 SOON = 20.0
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", *URLS])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[LeaseWorld]:
     """Three replicas that share their leases."""
     if request.param == "memory":
         yield MemoryWorld()
         return
-    async with redis_world(request.getfixturevalue("redis_url")) as found:
+    async with redis_world(request.getfixturevalue(URLS[request.param])) as found:
         yield found
 
 

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
-import redis
-
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
@@ -15,6 +13,7 @@ from gateway.core.errors import CallWithheld
 from gateway.core.rates import OwnRates
 from gateway.core.status import Purpose
 from gateway.ports import Budget
+from tests.cluster_servers import client_of, keys_of
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
@@ -119,15 +118,15 @@ class RedisWorld:
         """Shift every stamp in Redis into the past."""
         self.clock.advance(seconds)
         shift = round(seconds * 1_000_000)
-        with redis.Redis.from_url(self._url) as client:
-            for key in [*client.keys("gateway:{*}:w"), *client.keys("gateway:{*}:w:*")]:
+        with client_of(self._url) as client:
+            for key in [*keys_of(client, "gateway:{*}:w"), *keys_of(client, "gateway:{*}:w:*")]:
                 stamps = [int(stamp) - shift for stamp in client.zrange(key, 0, -1)]
                 client.delete(key)
                 client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
-            for key in client.keys("gateway:{*}:b"):
+            for key in keys_of(client, "gateway:{*}:b"):
                 for field, when in client.hgetall(key).items():
                     client.hset(key, field, max(0, int(when) - shift))
-            for key in client.keys("gateway:{*}:g"):
+            for key in keys_of(client, "gateway:{*}:g"):
                 until, rest = client.get(key).split(b" ", 1)
                 client.set(key, b"%d %s" % (int(until) - shift, rest))
 

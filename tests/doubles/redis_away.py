@@ -14,11 +14,13 @@ from gateway.ports import Budget, BudgetView, Charge, Copies, Found, SharedStore
 class Switch:
     """Whether Redis is there; both wrappers of one Redis share it.
 
-    `hold` lets calls wait on their way to it and back, until `release`.
+    `away` are trainings whose node alone is not there. `hold` lets calls wait on their way to it
+    and back, until `release`.
     """
 
     def __init__(self) -> None:
         self.is_up = True
+        self.away: set[str] = set()
         self.refused = 0
         self._open = asyncio.Event()
         self._open.set()
@@ -55,6 +57,9 @@ class SwitchedStore:
     def is_up(self) -> bool:
         return self._switch.is_up
 
+    def reaches(self, key: Key) -> bool:
+        return self._switch.is_up and key.training_id not in self._switch.away
+
     @property
     def holds_bodies(self) -> bool:
         return self._store.holds_bodies
@@ -68,6 +73,7 @@ class SwitchedStore:
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         self._switch.pass_on("confirm")
+        keys = [key for key in keys if self.reaches(key)]
         self.confirmed.append(len(keys))
         standings = await self._store.confirm(keys)
         await self._switch.come_back()

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.store import RedisStore
-from gateway.adapters.redis.wire import FLOOR_LENGTH, Names
+from gateway.adapters.redis.wire import FLOOR_LENGTH
 from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.status import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running

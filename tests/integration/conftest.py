@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 
 import pytest
 import uvicorn
 
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
+from tests.cluster_servers import ClusterServers, cluster
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,13 @@ async def control(upstream: RunningSimulator) -> AsyncIterator[SimulatorClient]:
     """The simulator's control side."""
     async with SimulatorClient(upstream.base_url) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
+    """A cluster whose nodes are killed and whose slots move; whole at the end of each test."""
+    with cluster(tmp_path_factory.mktemp("own-cluster")) as servers:
+        yield servers
 
 
 @pytest.fixture(params=["alone", "redis"])

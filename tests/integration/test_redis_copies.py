@@ -6,13 +6,12 @@ from pathlib import Path
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.copies import secured
+from gateway.adapters.redis.names import Names
 from gateway.ports import Copies
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.redis_servers import copied
 from tests.servers import RedisServer
-
-MARK = "gateway:{bus}:mark"
 
 
 async def counted(url: str, timeout: float = 5.0, patience: float = 5.0) -> Copies | None:
@@ -20,7 +19,7 @@ async def counted(url: str, timeout: float = 5.0, patience: float = 5.0) -> Copi
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=timeout)
     assert await connection.check()
     try:
-        return await secured(connection, MARK, patience)
+        return await secured(connection, Names("gateway"), patience)
     finally:
         assert connection.is_up
         await connection.close()

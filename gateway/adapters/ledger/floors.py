@@ -151,6 +151,10 @@ class Ledger:
         """Always."""
         return True
 
+    def reaches(self, _key: Key) -> bool:
+        """Always."""
+        return True
+
     @property
     def holds_bodies(self) -> bool:
         """It does not: L1 does."""

@@ -14,8 +14,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from redis.asyncio.connection import parse_url
 
 SENTINEL: Final = "redis+sentinel"
-_SCHEMES: Final = ("redis", "rediss", "unix", SENTINEL)
-_SENTINEL_PORT: Final = 26379
+CLUSTER: Final = "redis+cluster"
+_SCHEMES: Final = ("redis", "rediss", "unix", SENTINEL, CLUSTER)
+_SEVERAL: Final = (SENTINEL, CLUSTER)
+_PORTS: Final = {SENTINEL: 26379, CLUSTER: 6379}
 
 _TLS: Final = (
     "ssl_ca_certs",
@@ -28,16 +30,20 @@ _TLS: Final = (
 )
 # Waiting, retrying and pooling are the gateway's own to decide: redis.timeout holds for all.
 _ALWAYS: Final = ("db", "username", "password", "client_name")
-_OF_SENTINELS: Final = ("ssl", "sentinel_username", "sentinel_password")
+_OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
+_OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
 _BEHIND_HOSTS: Final = re.compile("[/?#]")
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
     """Sentinels, by host and port, the name of the master that they know, and our name there."""
 
-    sentinels: tuple[tuple[str, int], ...]
+    sentinels: tuple[Place, ...]
     master: str
     options: dict[str, Any] = field(repr=False)
 
@@ -47,13 +53,15 @@ class Address:
     """Where a Redis is, in the driver's words.
 
     `options` are of each connection, `tls` those of its certificates (None: without TLS);
-    `watched` where sentinels say which host is the master.
+    `watched` where sentinels say which host is the master; `seeds` nodes of a cluster, any of
+    which knows the others.
     """
 
     scheme: str
     options: dict[str, Any] = field(repr=False)
     tls: dict[str, Any] | None = field(repr=False)
     watched: Watched | None
+    seeds: tuple[Place, ...] = ()
 
 
 def read_address(url: str) -> Address:
@@ -72,7 +80,8 @@ def read_address(url: str) -> Address:
     if certificates.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
         raise ValueError("ssl_cert_reqs has to be required, optional or none")
     watched = _watched(parts, query) if parts.scheme == SENTINEL else None
-    return Address(parts.scheme, options, certificates if tls else None, watched)
+    seeds = _seeds(parts, options) if parts.scheme == CLUSTER else ()
+    return Address(parts.scheme, options, certificates if tls else None, watched, seeds)
 
 
 def _split(url: str) -> SplitResult:
@@ -110,7 +119,7 @@ def _yes_or_no(query: dict[str, str], name: str, default: bool) -> bool:
 
 def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
     """A parameter that does nothing would be a promise that nobody keeps."""
-    known = (*_ALWAYS, *_TLS, *_OF_SENTINELS)
+    known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
             # By its place: a password that was not percent-encoded may stand there.
@@ -119,25 +128,28 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
             raise ValueError(f"{name} is empty")
         if name in _OF_SENTINELS and scheme != SENTINEL:
             raise ValueError(f"{name} is for {SENTINEL}:// alone")
+        if name == "ssl" and scheme not in _SEVERAL:
+            raise ValueError(f"ssl is for {SENTINEL}:// and {CLUSTER}:// alone")
         if name in _TLS and not tls:
-            raise ValueError(f"{name} is for TLS: rediss://, or {SENTINEL}:// with ssl=true")
+            others = f"{SENTINEL}:// or {CLUSTER}:// with ssl=true"
+            raise ValueError(f"{name} is for TLS: rediss://, or {others}")
 
 
 def _options(parts: SplitResult, query: dict[str, str], *, tls: bool) -> dict[str, Any]:
     """In the words of the driver, who also knows how they are percent-encoded."""
     url = parts
-    if parts.scheme == SENTINEL:
+    if parts.scheme in _SEVERAL:
         userinfo = parts.netloc.rpartition("@")[0]
-        db = _path(parts)[1]
+        db = _path(parts)[1] if parts.scheme == SENTINEL else parts.path.removeprefix("/")
         url = parts._replace(scheme="redis", netloc=f"{userinfo}@master", path=f"/{db}")
     try:
         options: dict[str, Any] = dict(parse_url(url.geturl()))
     except ValueError:
         raise ValueError("its number of a database is none") from None
     options.pop("connection_class", None)
-    for name in _OF_SENTINELS:
+    for name in _OF_SEVERAL:
         options.pop(name, None)
-    if parts.scheme == SENTINEL:
+    if parts.scheme in _SEVERAL:
         del options["host"]
     return options
 
@@ -154,21 +166,29 @@ def _watched(parts: SplitResult, query: dict[str, str]) -> Watched:
         raise ValueError(f"names no master: {SENTINEL}://host,host/name")
     if db and not db.isdecimal():
         raise ValueError("its number of a database is none")
-    hosts = parts.netloc.rpartition("@")[2].split(",")
     options = {
-        each.removeprefix("sentinel_"): query[each]
-        for each in ("sentinel_username", "sentinel_password")
-        if each in query
+        each.removeprefix("sentinel_"): query[each] for each in _OF_SENTINELS if each in query
     }
-    return Watched(tuple(_host(each) for each in hosts), name, options)
+    return Watched(_hosts(parts), name, options)
 
 
-def _host(text: str) -> tuple[str, int]:
+def _seeds(parts: SplitResult, options: dict[str, Any]) -> tuple[Place, ...]:
+    if options.pop("db", 0) != 0:
+        raise ValueError("names a database, of which a cluster has one alone")
+    return _hosts(parts)
+
+
+def _hosts(parts: SplitResult) -> tuple[Place, ...]:
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    return tuple(_host(each, _PORTS[parts.scheme]) for each in hosts)
+
+
+def _host(text: str, usual_port: int) -> Place:
     try:
         one = urlsplit(f"//{text}")
         host, port = one.hostname, one.port
     except ValueError:
         host, port = None, None
     if not host:
-        raise ValueError("one of its sentinels is no host:port") from None
-    return host, port or _SENTINEL_PORT
+        raise ValueError("one of its hosts is no host:port") from None
+    return host, port or usual_port

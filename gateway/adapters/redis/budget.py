@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 from cachetools import LRUCache
 
-from gateway.adapters.redis.connection import Connection, Script
-from gateway.adapters.redis.wire import Names
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.script import Script
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.ranks import RANKS, portions, rank_of

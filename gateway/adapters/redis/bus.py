@@ -15,9 +15,10 @@ from typing import Final
 import redis.asyncio as driver
 
 from gateway.adapters.redis.answers import Requests
-from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.endings import Endings, decode_ended, is_ended
 from gateway.adapters.redis.holes import Holes
+from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.notices import (
     Answer,
     NoticeRefused,
@@ -27,8 +28,8 @@ from gateway.adapters.redis.notices import (
     encode_notice,
     is_replica,
 )
+from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
-from gateway.adapters.redis.wire import Names
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Clock, Confirmations, Notice, Observer
@@ -164,7 +165,7 @@ class RedisBus:
             await client.zrem(self._keys[0], self._replica)
 
         with suppress(RedisUnavailable):
-            await self._connection.execute(RedisOperation.BUS, command)
+            await self._connection.execute(RedisOperation.BUS, command, at=self._keys[0])
 
     async def _hear(self, apply: Apply, gap: Gap) -> None:
         pause = _SHORT_PAUSE
@@ -225,7 +226,8 @@ class RedisBus:
             await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
-            await self._connection.execute(RedisOperation.BUS, command)
+            # To the node where the others listen, too: every node would pass it on.
+            await self._connection.execute(RedisOperation.BUS, command, at=self._keys[0])
 
     def _does(self, act: Callable[[], None]) -> bool:
         """Whether it was done; whatever goes wrong, the next notice is to be heard."""

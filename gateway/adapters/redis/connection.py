@@ -1,47 +1,30 @@
-"""The way to Redis: one pool, one patience, one breaker for all who ask, and its watch.
+"""The way to Redis for all who ask: one node or many, and the watch over them.
 
-Lives here: when Redis counts as away, how its errors become ours, and how a script is run.
-What is asked of it is the business of store.py and budget.py.
+Lives here: how a script is run and how many keys are asked for together. Whether a node counts
+as away is the business of node.py, which of several has a key that of cluster.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import sha1
-from pathlib import Path
-from typing import Any, TypeVar
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Final, TypeVar
 
 import redis.asyncio as driver
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import AskError, TryAgainError
 
-from gateway.adapters.redis.route import Route, why
-from gateway.core.errors import RedisUnavailable
+from gateway.adapters.redis.cluster import Cluster
+from gateway.adapters.redis.route import Route
+from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.single import Single
 from gateway.core.status import RedisOperation
 from gateway.ports import Clock, Observer
 
 T = TypeVar("T")
 
-# Raised while what Redis sent is read: no bytes of its may pass for an error of our own.
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
-
-_LUA = Path(__file__).parent / "lua"
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the name under which Redis remembers it."""
-
-    text: str
-    digest: str
-
-    @classmethod
-    def load(cls, *names: str) -> Script:
-        """The script made of these files of `lua/`, preludes first."""
-        text = "\n".join((_LUA / f"{name}.lua").read_text() for name in names)
-        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+# Within what was asked together: these are to be asked again by themselves.
+_REDIRECTED: Final = (AskError, TryAgainError)
 
 
 def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
@@ -51,9 +34,10 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 class Connection:
     """Redis, or the knowledge that it is away.
 
-    The first failure opens the breaker and every call fails at once from then on, until the
-    watch (`run`) has heard from Redis again. `on_time` is called with Redis' clock (seconds)
-    and the seconds that the asking took, for each script and each look of the watch.
+    The first failure opens the breaker of its node and every call for what stands there fails at
+    once from then on, until the watch (`run`) has heard from it again. `on_time` is called with
+    Redis' clock (seconds) and the seconds that the asking took, for each script and each look of
+    the watch. Keys whose braces hold the same stand together.
     """
 
     def __init__(
@@ -69,20 +53,59 @@ class Connection:
         look_every_while_away: float = 0.5,
     ) -> None:
         """`timeout` in seconds holds for a whole operation. Raises ValueError for a bad URL."""
-        self.route = Route(url, timeout)
-        self._client = driver.Redis.from_pool(self.route.pool(timeout, connections))
+        route = Route(url, timeout)
+        kind = Cluster if route.seeds else Single
+        self._nodes: Cluster | Single = kind(
+            route, clock, observer, timeout=timeout, connections=connections, on_time=on_time
+        )
+        self.route = self._nodes.route
+        self.is_alone = isinstance(self._nodes, Single)  # one node has all keys
         self._clock = clock
-        self._observer = observer
-        self._timeout = timeout
-        self._on_time = on_time
         self._look_every = look_every
         self._look_every_while_away = look_every_while_away
-        self._up: bool | None = None
 
     @property
     def is_up(self) -> bool:
-        """Whether Redis answered last; False means that calls fail at once."""
-        return self._up is True
+        """Whether all of it answered last; False means that some calls, or all, fail at once."""
+        return self._nodes.is_up
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """A word for each master: keys with it in their braces stand there."""
+        return self._nodes.tags
+
+    @property
+    def regions(self) -> tuple[str | None, ...]:
+        """What is to be read beside every key is written once for each of these words, which are
+        its braces' then; None where it is written once."""
+        return self._nodes.regions
+
+    def region(self, name: str) -> str | None:
+        """Whose copy stands near that key."""
+        return self._nodes.region(name)
+
+    @property
+    def layout(self) -> Hashable:
+        """Another one when keys have changed hands between nodes."""
+        return self._nodes.layout
+
+    async def has_moved_since(self, layout: Hashable) -> bool:
+        """Whether keys have changed hands since the layout was that one, as far as Redis says."""
+        if not self.is_alone:
+            await self.check()
+        return self.layout != layout
+
+    def serves(self, name: str) -> bool:
+        """Whether what stands under that key can be asked for; False: calls fail at once."""
+        return self._nodes.serves(name)
+
+    def home(self, name: str) -> Hashable:
+        """Keys of the same home are asked for in one round trip."""
+        return self._nodes.home(name)
+
+    def skew(self, name: str) -> float:
+        """Seconds by which the clock that times this key is ahead of the shared one."""
+        return self._nodes.skew(name)
 
     async def run(self) -> None:
         """Keep looking whether Redis is there, until cancelled by the owner."""
@@ -92,40 +115,31 @@ class Connection:
 
     async def reach(self) -> None:
         """Ask once for an answer; raises RedisUnavailable with the reason."""
-        await self._find_master()
-        await self._attempt(RedisOperation.PING, self._look)
+        await self._nodes.reach()
 
     async def check(self) -> bool:
         """Look once whether Redis answers, and close or open the breaker accordingly."""
-        if not self.is_up:
-            await self._drop_idle()
-        with suppress(RedisUnavailable):
-            await self.reach()
-            self._move(True)
-        return self.is_up
+        return await self._nodes.check()
 
     async def close(self) -> None:
         """Close all connections; the watch must have been cancelled."""
-        self._up = False
-        with suppress(RedisError, OSError):
-            await self._client.aclose()
-            await self.route.close()
+        await self._nodes.close()
 
     async def execute(
         self,
         operation: RedisOperation,
         command: Callable[[driver.Redis], Awaitable[T]],
         *,
+        at: str = "",
         asked_to_wait: float = 0.0,
     ) -> T:
-        """What the command brings; raises RedisUnavailable, at once while Redis is away.
+        """What the command brings from where the key `at` stands; raises RedisUnavailable, at
+        once while that is away.
 
         `command` also reads the reply: what it cannot read is a failure of Redis. It may take
         the timeout, and the seconds that Redis is asked to wait before it answers.
         """
-        if not self.is_up:
-            raise RedisUnavailable(operation, "it is away")
-        return await self._attempt(operation, command, asked_to_wait)
+        return await self._nodes.put(at, operation, command, asked_to_wait)
 
     async def run_script(
         self,
@@ -136,18 +150,15 @@ class Connection:
         read: Callable[[list[Any]], T],
     ) -> T:
         """What `read` makes of the reply, behind the two parts of the time that open it."""
+        at = keys[0] if keys else ""
 
         async def command(client: driver.Redis) -> T:
             sent = self._clock.monotonic()
-            parts: tuple[Any, ...] = (*keys, *arguments)
-            try:
-                reply: Any = await client.evalsha(script.digest, len(keys), *parts)
-            except NoScriptError:
-                reply = await client.eval(script.text, len(keys), *parts)
-            self._heard(reply, sent)
+            reply = await script.run(client, keys, arguments)
+            self._nodes.heard(reply, sent)
             return read(reply[2:])
 
-        return await self.execute(operation, command)
+        return await self.execute(operation, command, at=at)
 
     async def run_many(
         self,
@@ -155,79 +166,71 @@ class Connection:
         script: Script,
         calls: Sequence[tuple[Sequence[str], Sequence[str | int]]],
     ) -> None:
-        """Run the script once for each (keys, arguments), in one round trip."""
+        """Run the script once for each (keys, arguments), in one round trip a node."""
 
-        async def command(client: driver.Redis) -> None:
-            async with client.pipeline(transaction=False) as pipe:
-                pipe.script_load(script.text)
-                for keys, arguments in calls:
-                    pipe.evalsha(script.digest, len(keys), *keys, *arguments)
-                await pipe.execute()
+        async def run_at(some: Sequence[int]) -> None:
+            async def command(client: driver.Redis) -> list[Any]:
+                async with client.pipeline(transaction=False) as pipe:
+                    pipe.script_load(script.text)
+                    for number in some:
+                        keys, arguments = calls[number]
+                        pipe.evalsha(script.digest, len(keys), *keys, *arguments)
+                    return _sound(await pipe.execute(raise_on_error=False))[1:]
 
-        await self.execute(operation, command)
+            replies = await self.execute(operation, command, at=calls[some[0]][0][0])
+            for number, reply in zip(some, replies, strict=True):
+                if isinstance(reply, _REDIRECTED):
+                    await self.run_script(operation, script, *calls[number], lambda _: None)
 
-    async def _attempt(
-        self,
-        operation: RedisOperation,
-        command: Callable[[driver.Redis], Awaitable[T]],
-        asked_to_wait: float = 0.0,
-    ) -> T:
-        started = self._clock.monotonic()
-        try:
-            # The one deadline there is: connecting, waiting for a free connection, all.
-            async with asyncio.timeout(self._timeout + asked_to_wait):
-                result = await command(self._client)
-        except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
-            self._failed(operation, fault)
-            raise RedisUnavailable(operation, why(fault)) from fault
-        self._observer.redis_timed(operation, self._clock.monotonic() - started)
-        return result
+        homes = _grouped(range(len(calls)), lambda number: self.home(calls[number][0][0]))
+        await all_of(map(run_at, homes))
 
-    def _failed(self, operation: RedisOperation, fault: Exception) -> None:
-        """A refused command is a fault, but Redis is there; one that became a replica is not."""
-        self._observer.redis_failed(operation, why(fault))
-        refused = isinstance(fault, ResponseError) and not isinstance(fault, ReadOnlyError)
-        if not refused or operation is RedisOperation.PING:
-            self._move(False)
+    async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
+        """What stands under each name, in one round trip a node, one command a slot."""
+        if isinstance(self._nodes, Single):
+            return await self.execute(operation, lambda client: client.mget(names))
+        found: dict[str, Any] = {}
 
-    def _move(self, up: bool) -> None:
-        before, self._up = self._up, up
-        if up is not before and not (up and before is None):
-            self._observer.redis_moved(up)
+        async def read_at(some: Sequence[str]) -> None:
+            slots = _grouped(some, self._nodes.slot)
 
-    async def _look(self, client: driver.Redis) -> None:
-        # PING as well: TIME is answered while a restarted Redis still loads its data.
-        sent = self._clock.monotonic()
-        async with client.pipeline(transaction=False) as pipe:
-            pipe.ping()
-            pipe.execute_command("TIME")
-            pipe.execute_command("ROLE")
-            pong, time, role = await pipe.execute(raise_on_error=False)
-        for refused in (pong, time):
-            if isinstance(refused, Exception):
-                raise refused
-        self._heard(time, sent)
-        # Who may not ask for the role gets an error in its place, and finds out by writing.
-        if not isinstance(role, Exception) and role[0] != b"master":
-            raise ReadOnlyError
+            async def command(client: driver.Redis) -> list[Any]:
+                if len(slots) == 1:
+                    return [await client.mget(slots[0])]
+                async with client.pipeline(transaction=False) as pipe:
+                    for slot in slots:
+                        pipe.mget(slot)
+                    return _sound(await pipe.execute(raise_on_error=False))
 
-    def _heard(self, reply: Sequence[Any], sent: float) -> None:
-        seconds = int(reply[0]) + int(reply[1]) / 1_000_000
-        self._on_time(seconds, self._clock.monotonic() - sent)
+            replies = await self.execute(operation, command, at=some[0])
+            for slot, reply in zip(slots, replies, strict=True):
+                if isinstance(reply, _REDIRECTED):
+                    await read_at(slot)
+                else:
+                    found.update(zip(slot, reply, strict=True))
 
-    async def _find_master(self) -> None:
-        """Where sentinels have to be asked, their patience is beside that of the operation."""
-        try:
-            moved = await self.route.find()
-        except (OSError, RedisError) as fault:
-            self._failed(RedisOperation.PING, fault)
-            raise RedisUnavailable(RedisOperation.PING, why(fault)) from fault
-        if moved:
-            pool: Any = self._client.connection_pool
-            await pool.update_active_connections_for_reconnect()
-            await self._drop_idle()
+        await all_of(map(read_at, _grouped(names, self.home)))
+        return [found[name] for name in names]
 
-    async def _drop_idle(self) -> None:
-        """What was connected before Redis went away is connected to nobody."""
-        with suppress(RedisError, OSError):
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+
+def _sound(replies: list[Any]) -> list[Any]:
+    """The replies, if none is an error but those that say where to ask instead."""
+    for reply in replies:
+        if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
+            raise reply
+    return replies
+
+
+def _grouped(items: Sequence[T], by: Callable[[T], Hashable]) -> list[list[T]]:
+    """Those of which `by` says the same, together."""
+    groups: defaultdict[Hashable, list[T]] = defaultdict(list)
+    for item in items:
+        groups[by(item)].append(item)
+    return list(groups.values())
+
+
+async def all_of(work: Any) -> None:
+    """Do all of it, to the end; raises the first RedisUnavailable."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

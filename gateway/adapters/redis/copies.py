@@ -1,17 +1,19 @@
 """Whether Redis' own replicas have what was written: any of them may become the master.
 
 Replication does not wait: what a master acknowledged is lost if it dies before it passed it on.
-So who promises something asks afterwards.
+So who promises something asks afterwards, in a cluster each of its masters.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import redis.asyncio as driver
 from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.names import Names
 from gateway.core.status import RedisOperation
 from gateway.ports import Copies
 
@@ -19,11 +21,26 @@ from gateway.ports import Copies
 _MARK_KEEP: Final = 1_000
 
 
-async def secured(connection: Connection, mark: str, patience: float) -> Copies | None:
+async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
     """Wait for the replicas of Redis, so many seconds at most, and count them.
 
-    None where there are none, or where we may not ask who they are. `mark` is a key of ours.
+    None where there are none, or where we may not ask who they are.
     """
+    marks = map(names.mark, connection.tags)
+    counted = await asyncio.gather(
+        *(_secured(connection, mark, patience) for mark in marks), return_exceptions=True
+    )
+    known = acknowledged = 0
+    for copies in counted:
+        if isinstance(copies, BaseException):
+            raise copies
+        known += copies.known
+        acknowledged += copies.acknowledged
+    return Copies(known, acknowledged) if known else None
+
+
+async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
+    """Those of the master where the mark stands."""
 
     async def count(client: Any) -> int:
         try:
@@ -40,8 +57,10 @@ async def secured(connection: Connection, mark: str, patience: float) -> Copies 
             _, acknowledged = await pipe.execute()
         return int(acknowledged)
 
-    known = await connection.execute(RedisOperation.INVALIDATE, count)
+    known = await connection.execute(RedisOperation.INVALIDATE, count, at=mark)
     if known == 0:
-        return None
-    acknowledged = await connection.execute(RedisOperation.INVALIDATE, wait, asked_to_wait=patience)
+        return Copies(0, 0)
+    acknowledged = await connection.execute(
+        RedisOperation.INVALIDATE, wait, at=mark, asked_to_wait=patience
+    )
     return Copies(known, min(known, acknowledged))

@@ -6,28 +6,34 @@ Lives here: who waits for which key. How the question is put is the store's busi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
+from gateway.adapters.redis.member import OnTheMove
 from gateway.core.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 
 Found = TypeVar("Found")
+Waiting = dict[Key, list[asyncio.Future[Found]]]
 
 
 class Gathering(Generic[Found]):
-    """Asks `read` for up to `most` keys at once; who stops waiting does not hurt the others."""
+    """Asks `read` for up to `most` keys of one home at once; who stops waiting, and a question
+    that fails, do not hurt the others."""
 
     def __init__(
         self,
         operation: RedisOperation,
         read: Callable[[list[Key]], Awaitable[dict[Key, Found]]],
         most: int,
+        home: Callable[[Key], Hashable] = lambda _: None,
     ) -> None:
         self._operation = operation
         self._read = read
         self._most = most
+        self._home = home
         self._waiting: dict[Key, list[asyncio.Future[Found]]] = {}
         self._batches: set[asyncio.Task[None]] = set()
 
@@ -36,9 +42,18 @@ class Gathering(Generic[Found]):
         return await self._place(key)
 
     async def ask_all(self, keys: Sequence[Key]) -> dict[Key, Found]:
-        """What is found under each; raises RedisUnavailable if one question failed."""
-        found = await asyncio.gather(*map(self._place, keys))
-        return dict(zip(keys, found, strict=True))
+        """What is found under each, without those whose question failed; raises
+        RedisUnavailable if all of them did."""
+        answers = await asyncio.gather(*map(self._place, keys), return_exceptions=True)
+        found: dict[Key, Found] = {}
+        for key, answer in zip(keys, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                found[key] = answer
+            elif not isinstance(answer, RedisUnavailable):
+                raise answer
+        if keys and not found:
+            raise RedisUnavailable(self._operation, "every shared question failed")
+        return found
 
     async def close(self) -> None:
         """Give up what is under way: who still waits is cancelled."""
@@ -56,7 +71,14 @@ class Gathering(Generic[Found]):
         return answer
 
     def _send(self) -> None:
-        waiting, self._waiting = list(self._waiting.items()), {}
+        homes: defaultdict[Hashable, Waiting[Found]] = defaultdict(dict)
+        for key, answers in self._waiting.items():
+            homes[self._home(key)][key] = answers
+        self._waiting = {}
+        for waiting in homes.values():
+            self._send_to(list(waiting.items()))
+
+    def _send_to(self, waiting: list[tuple[Key, list[asyncio.Future[Found]]]]) -> None:
         for start in range(0, len(waiting), self._most):
             batch = asyncio.create_task(self._answer(dict(waiting[start : start + self._most])))
             self._batches.add(batch)
@@ -66,6 +88,9 @@ class Gathering(Generic[Found]):
         try:
             found = await self._read(list(waiting))
         except RedisUnavailable as fault:
+            if isinstance(fault, OnTheMove) and len(waiting) > 1:
+                await asyncio.gather(*(self._answer({each: waiting[each]}) for each in waiting))
+                return
             for _, answer in _open(waiting):
                 answer.set_exception(self._again(fault))
         except BaseException:

@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.adapters.redis.bus import ear
-from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.endings import Endings, decode_ending, encode_ending
+from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.notices import NoticeRefused
-from gateway.adapters.redis.wire import Names, read_floor
+from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.skew import of_floor
+from gateway.adapters.redis.wire import read_floor
 from gateway.core.ending import Ending
 from gateway.core.entry import Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
@@ -58,10 +61,11 @@ class RedisLease:
 
     async def take(self, key: Key) -> Taken:
         """Take the generation before a fetch, and the lease or a place among its followers."""
+        skew = self._connection.skew(self._names.floor(key))
         taken = await self._connection.run_script(
             RedisOperation.LEASE,
             self._elect,
-            (*self._floors(key), *self._leases(key)),
+            (*self._names.touched(key), *self._leases(key)),
             (
                 self._entropy(),
                 self._fetch_keep,
@@ -70,7 +74,7 @@ class RedisLease:
                 self._replica,
                 _KEEP,
             ),
-            _read_taken,
+            lambda reply: _read_taken(reply, skew),
         )
         if taken is None:
             raise RedisUnavailable(RedisOperation.LEASE, "nonsense")
@@ -113,22 +117,18 @@ class RedisLease:
     def _lifetime_ms(self) -> int:
         return max(1, round(self.lifetime * 1000))
 
-    def _floors(self, key: Key) -> tuple[str, str, str]:
-        names = self._names
-        return names.floor(key), names.event(key.training_id), names.body(key)
-
     def _leases(self, key: Key) -> tuple[str, str]:
         """In the slot of the floor: where the lease stands, and who follows."""
         stem = f"{self._names.prefix}:{{{key.training_id}}}"
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _read_taken(reply: Sequence[Any]) -> Taken | None:
+def _read_taken(reply: Sequence[Any], skew: float) -> Taken | None:
     record, stamp, token, leads = reply
-    floor: Floor | None = read_floor(record, None)
+    floor: Floor | None = of_floor(read_floor(record, None), skew)
     if floor is None:
         return None
-    ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000)
+    ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000 - skew)
     return Taken(ticket, token.decode(), int(leads) == 1, floor)
 
 

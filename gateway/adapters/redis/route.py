@@ -7,6 +7,7 @@ so, is the business of sentinels.py; when Redis counts as away that of connectio
 from __future__ import annotations
 
 import ssl
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionFault
 from redis.retry import Retry
 
-from gateway.adapters.redis.address import Address, Watched, read_address
+from gateway.adapters.redis.address import Address, Place, Watched, read_address
 from gateway.adapters.redis.sentinels import Sentinels
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -38,12 +39,14 @@ class Route:
     """The way to the Redis of a URL.
 
     Where sentinels watch it they are asked by `find` alone: whoever connects goes to the master
-    that was found last, and waits for no sentinel.
+    that was found last, and waits for no sentinel. In a cluster each node has one, made by `to`.
     """
 
     def __init__(self, url: str, patience: float) -> None:
         """`patience` in seconds is for each sentinel. Raises ValueError for a bad URL."""
         address = read_address(url)
+        self.seeds = address.seeds
+        self.place: Place | None = None
         tls = None if address.tls is None else {"tls": _context(address.tls)}
         self._class = _class_of(address)
         self._options = {**address.options, **_OURS, **(tls or {})}
@@ -52,8 +55,15 @@ class Route:
             self._sentinels = _sentinels(address.watched, tls, patience)
             self._options["connection_pool"] = self._sentinels
 
+    def to(self, place: Place) -> Route:
+        """The way to one node of the cluster whose seeds the URL names."""
+        route = copy(self)
+        route._options = {**self._options, "host": place[0], "port": place[1]}
+        route.place = place
+        return route
+
     @property
-    def master(self) -> tuple[str, int] | None:
+    def master(self) -> Place | None:
         """Which host is the master, where sentinels said so; it changes when the master does."""
         return None if self._sentinels is None else self._sentinels.master
 

@@ -6,27 +6,27 @@ its script; a floor that is only read is computed by wire.read_floor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from itertools import islice, starmap
+from itertools import starmap
 from typing import Any
 
-import redis.asyncio as driver
-
-from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.gathering import Gathering
+from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.purging import Purging
+from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.skew import of_entry, of_floor, of_found, of_standing
 from gateway.adapters.redis.standing import encode_last, read_found, read_standing
 from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
-from gateway.adapters.redis.wire import Names, encode, micros, read_floor, version
+from gateway.adapters.redis.wire import encode, micros, read_floor, version
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-_PURGED_AT_ONCE = 100
-_SCANNED_AT_ONCE = 500
 # Keys in one question, so that the reply fits into the patience: with bodies, and without.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
@@ -63,18 +63,25 @@ class RedisStore:
         self._fetch_keep = _milliseconds(2 * longest_fetch)
         self._entropy = entropy
         self._believe_after = round(believe_after * 1_000_000)
-        self._lookups = Gathering(RedisOperation.LOOKUP, self._ask, _LOOKED_UP_AT_ONCE)
-        self._confirms = Gathering(RedisOperation.CONFIRM, self._ask_floors, _CONFIRMED_AT_ONCE)
+        self._lookups = Gathering(RedisOperation.LOOKUP, self._read, _LOOKED_UP_AT_ONCE, self._home)
+        self._confirms = Gathering(
+            RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE, self._home
+        )
         self._begin = Script.load("floor", "fetching", "begin")
         self._store = Script.load("floor", "doubt", "store")
         self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")
+        self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
         self._strikes = Strikes(connection, prefix, self._floor_keep)
 
     @property
     def is_up(self) -> bool:
-        """Whether it answered last; False means calls fail at once."""
+        """Whether all of it answered last."""
         return self._connection.is_up
+
+    def reaches(self, key: Key) -> bool:
+        """Whether what stands under the key can be asked for; False: calls fail at once."""
+        return self._connection.is_up or self._connection.serves(self._names.floor(key))
 
     @property
     def holds_bodies(self) -> bool:
@@ -83,15 +90,17 @@ class RedisStore:
 
     async def lookup(self, key: Key) -> Found:
         """Body and floor in one round trip, shared by look-ups of the same loop turn."""
-        if not self.is_up:
+        if not self.reaches(key):
             raise RedisUnavailable(RedisOperation.LOOKUP, "it is away")
         return await self._lookups.ask(key)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """How each key stands, no body read; shared by all that is asked in the same turn."""
-        if not self.is_up:
+        """How each key that can be asked for stands, no body read; shared by all that is asked
+        in the same turn."""
+        reached = [key for key in keys if self.reaches(key)]
+        if keys and not reached:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
-        return await self._confirms.ask_all(keys)
+        return await self._confirms.ask_all(reached)
 
     async def begin(self, key: Key) -> Ticket:
         """Take the generation before a fetch; makes the floor where there is none."""
@@ -102,13 +111,13 @@ class RedisStore:
         floor, started = await self._connection.run_script(
             RedisOperation.BEGIN,
             self._begin,
-            self._touched(key),
+            self._names.touched(key),
             (self._entropy(), self._fetch_keep),
             read,
         )
         if floor is None:
             raise RedisUnavailable(RedisOperation.BEGIN, "nonsense")
-        return Ticket(floor.epoch, floor.generation, started)
+        return Ticket(floor.epoch, floor.generation, started - self._skew(key))
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Offer an entry; see store.lua for what is taken. Kept `keep` seconds (> 0).
@@ -123,10 +132,12 @@ class RedisStore:
         return again if again.verdict.is_refusal else Stored(StoreVerdict.BELIEVED, again.floor)
 
     async def _offer(self, key: Key, entry: Entry, keep: float) -> Stored:
+        skew = self._skew(key)
+        entry = of_entry(entry, -skew)
         return await self._connection.run_script(
             RedisOperation.STORE,
             self._store,
-            self._judged(key),
+            self._names.judged(key),
             (
                 entry.epoch,
                 entry.generation,
@@ -141,7 +152,9 @@ class RedisStore:
                 self._believe_after,
                 encode_last(entry),
             ),
-            lambda reply: Stored(StoreVerdict(reply[0].decode()), read_floor(reply[1], None)),
+            lambda reply: Stored(
+                StoreVerdict(reply[0].decode()), of_floor(read_floor(reply[1], None), skew)
+            ),
         )
 
     async def drop(self, key: Key) -> None:
@@ -149,7 +162,7 @@ class RedisStore:
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._drop,
-            self._judged(key),
+            self._names.judged(key),
             (self._floor_keep, 0),
             lambda _: None,
         )
@@ -170,76 +183,45 @@ class RedisStore:
         await self._strikes.strike(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many.
-
-        Keys without a floor have nothing to drop: a fetch makes the floor before it starts.
-        """
-        keys: set[Key] = set()
-        cursor = 0
-        while True:
-            cursor, found = await self._scan(cursor, partition)
-            new = found - keys
-            keys |= new
-            await self._drop_all(new, soft=soft)
-            if cursor == 0:
-                return len(keys)
+        """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many."""
+        return await self._purging.purge(partition, soft=soft)
 
     async def secure(self, patience: float) -> Copies | None:
         """Wait for Redis' replicas; see copies.py."""
-        return await secured(self._connection, self._names.mark, patience)
+        return await secured(self._connection, self._names, patience)
 
     async def close(self) -> None:
         """Give up look-ups under way; the connection is closed by its owner."""
         await self._lookups.close()
         await self._confirms.close()
 
-    async def _ask(self, keys: list[Key]) -> dict[Key, Found]:
-        return await self._connection.execute(
-            RedisOperation.LOOKUP, lambda client: self._read(client, keys)
-        )
-
-    async def _ask_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
-        return await self._connection.execute(
-            RedisOperation.CONFIRM, lambda client: self._read_floors(client, keys)
-        )
-
-    async def _read_floors(
-        self, client: driver.Redis, keys: list[Key]
-    ) -> dict[Key, Standing | None]:
-        names = [name for key in keys for name in self._touched(key)[:2]]
-        reply, struck = await self._strikes.read(client, names, keys)
-        standings = starmap(read_standing, zip(reply[::2], reply[1::2], strict=True))
+    async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
+        names = [name for key in keys for name in self._names.touched(key)[:2]]
+        reply, struck = await self._strikes.read(RedisOperation.CONFIRM, names, keys)
+        told = starmap(read_standing, zip(reply[::2], reply[1::2], strict=True))
+        standings = map(of_standing, told, map(self._skew, keys))
         return dict(zip(keys, map(standing_struck, standings, struck), strict=True))
 
-    async def _read(self, client: driver.Redis, keys: list[Key]) -> dict[Key, Found]:
-        names = [name for key in keys for name in self._touched(key)]
-        reply, struck = await self._strikes.read(client, names, keys)
+    async def _read(self, keys: list[Key]) -> dict[Key, Found]:
+        names = [name for key in keys for name in self._names.touched(key)]
+        reply, struck = await self._strikes.read(RedisOperation.LOOKUP, names, keys)
         records = zip(keys, reply[::3], reply[1::3], reply[2::3], strict=True)
         refused = self._observer.envelope_refused
-        founds = (read_found(*each, refused) for each in records)
+        founds = map(
+            of_found, (read_found(*each, refused) for each in records), map(self._skew, keys)
+        )
         return dict(zip(keys, map(unstruck, founds, struck), strict=True))
 
-    def _touched(self, key: Key) -> tuple[str, str, str]:
-        names = self._names
-        return names.floor(key), names.event(key.training_id), names.body(key)
+    def _home(self, key: Key) -> Hashable:
+        """Of the entry, and of the strike that is read beside it."""
+        if self._connection.is_alone:
+            return None
+        name = self._names.floor(key)
+        return self._connection.home(name), self._connection.home(self._strikes.name(key, name))
 
-    def _judged(self, key: Key) -> tuple[str, str, str, str]:
-        return *self._touched(key), self._names.doubt(key)
-
-    async def _scan(self, cursor: int, partition: str | None) -> tuple[int, set[Key]]:
-        pattern = self._names.floors(partition)
-
-        async def command(client: driver.Redis) -> tuple[int, set[Key]]:
-            after, found = await client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
-            return int(after), {key for name in found if (key := self._names.key_of(name))}
-
-        return await self._connection.execute(RedisOperation.INVALIDATE, command)
-
-    async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
-        rest = iter(keys)
-        while some := list(islice(rest, _PURGED_AT_ONCE)):
-            calls = [(self._judged(key), (self._floor_keep, int(soft))) for key in some]
-            await self._connection.run_many(RedisOperation.INVALIDATE, self._drop, calls)
+    def _skew(self, key: Key) -> float:
+        alone = self._connection.is_alone
+        return 0.0 if alone else self._connection.skew(self._names.floor(key))
 
 
 def _milliseconds(seconds: float) -> int:

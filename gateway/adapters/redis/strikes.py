@@ -1,18 +1,20 @@
-"""Strikes: until when all that was fetched for a partition is ruled out, one key each.
+"""Strikes: until when all that was fetched for a partition is ruled out.
 
-A look-up reads them beside its entries and compares; nothing is ever searched for.
+A look-up reads them beside its entries and compares; nothing is ever searched for. In a cluster
+a strike is written many times over, so that it can be read from the node that has the entry:
+else all that a tenant has would hang on one node.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import redis.asyncio as driver
-
-from gateway.adapters.redis.connection import Connection, Script
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.script import Script
 from gateway.core.entry import Key
 from gateway.core.status import RedisOperation
 from gateway.ports import Found, Standing
@@ -31,23 +33,34 @@ class Strikes:
 
     async def strike(self, partition: str) -> None:
         """Rule out all that was fetched for it up to now; raises RedisUnavailable."""
-        names, options = (self._name(partition),), (self._keep,)
-        await self._connection.run_script(
-            RedisOperation.INVALIDATE, self._script, names, options, lambda _: None
+        names = [self._name(partition, region) for region in self._connection.regions]
+        await self._connection.run_many(
+            RedisOperation.INVALIDATE, self._script, [((name,), (self._keep,)) for name in names]
         )
 
     async def read(
-        self, client: driver.Redis, names: list[str], keys: list[Key]
+        self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]
     ) -> tuple[list[Any], list[float]]:
-        """What stands under the names, and beside it when each key's partition was struck."""
-        partitions = list(dict.fromkeys(key.partition for key in keys))
-        reply: list[Any] = await client.mget([*names, *map(self._name, partitions)])
-        strikes = map(read_strike, reply[len(names) :])
-        struck = dict(zip(partitions, strikes, strict=True))
-        return reply[: len(names)], [struck[key.partition] for key in keys]
+        """What stands under the names, as many for each key, and beside it when the key's
+        partition was struck, on the shared clock."""
+        each = len(names) // len(keys)
+        beside = [self.name(key, name) for key, name in zip(keys, names[::each], strict=True)]
+        strikes = list(dict.fromkeys(beside))
+        reply = await self._connection.read(operation, [*names, *strikes])
+        struck = {
+            name: read_strike(record) - self._connection.skew(name)
+            for name, record in zip(strikes, reply[len(names) :], strict=True)
+        }
+        return reply[: len(names)], [struck[name] for name in beside]
 
-    def _name(self, partition: str) -> str:
-        return f"{self._prefix}:{{{partition}}}:x"
+    def name(self, key: Key, beside: str) -> str:
+        """Where the strike stands that is read beside another name of the key."""
+        return self._name(key.partition, self._connection.region(beside))
+
+    def _name(self, partition: str, region: str | None) -> str:
+        if region is None:
+            return f"{self._prefix}:{{{partition}}}:x"
+        return f"{self._prefix}:{{{region}}}:x:{partition}"
 
 
 def read_strike(record: bytes | None) -> float:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from redis.exceptions import RedisError
 
-from gateway.adapters.redis.route import Route
+from gateway.adapters.redis.address import Place
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
@@ -26,6 +26,19 @@ class SubscriptionLost(Exception):
         self.why = why
 
 
+class Way(Protocol):
+    """To whoever is the master at that moment (None: nobody has to say)."""
+
+    @property
+    def master(self) -> Place | None:
+        """It changes when another one is."""
+        ...
+
+    def connection(self, patience: float) -> Any:
+        """One connection by itself, not yet connected."""
+        ...
+
+
 class Subscription:
     """Subscribed inside its `async with`.
 
@@ -34,7 +47,7 @@ class Subscription:
     So it does once another master was found, however well the former one may answer.
     """
 
-    def __init__(self, route: Route, channels: Sequence[str], patience: float) -> None:
+    def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
         self._route = route
         self._master = route.master
         # The driver's bare connection: its PubSub would reconnect without telling.

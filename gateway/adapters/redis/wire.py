@@ -1,4 +1,4 @@
-"""What stands in Redis: names of keys, the envelope of an entry, records of floors and events.
+"""What stands in Redis: the envelope of an entry, records of floors and events.
 
 Bytes in and out, no I/O. A record's fields have fixed widths, since Lua compares them as
 text: its numbers are doubles, in which two versions a nanosecond apart would be one.
@@ -7,7 +7,6 @@ text: its numbers are doubles, in which two versions a nanosecond apart would be
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -35,8 +34,6 @@ _FLOOR = re.compile(
 )
 # A serial goes up by one, and must stay within its digits, and exact as one of Lua's numbers.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})")
-_FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
-_GLOB = re.compile(r"([*?\[\]\\^-])")
 
 
 class EnvelopeRefused(Exception):
@@ -45,57 +42,6 @@ class EnvelopeRefused(Exception):
     def __init__(self, why: str) -> None:
         super().__init__(f"not an entry: {why}")
         self.why = why
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The keys of one gateway in Redis.
-
-    The part in braces decides the node of a cluster: all that one script touches shares it,
-    and the trainings of a tenant spread.
-    """
-
-    prefix: str
-
-    def __post_init__(self) -> None:
-        if not self.prefix or set(self.prefix) & set("{}"):
-            raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
-
-    def body(self, key: Key) -> str:
-        """Where the envelope stands that this release reads and writes."""
-        return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
-
-    def floor(self, key: Key) -> str:
-        """Where the version floor stands, for all releases."""
-        return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
-
-    def doubt(self, key: Key) -> str:
-        """Where stands what was refused for its version."""
-        return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
-
-    def event(self, training_id: str) -> str:
-        """Where the last invalidations in every partition stand."""
-        return f"{self.prefix}:{{{training_id}}}:i"
-
-    @property
-    def mark(self) -> str:
-        """What is written to learn how far the copies of Redis have come."""
-        return f"{self.prefix}:{{bus}}:mark"
-
-    def floors(self, partition: str | None) -> str:
-        """The glob of all floors, or of a partition's."""
-        tail = "*" if partition is None else _escaped(partition)
-        return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
-
-    def key_of(self, floor: bytes | str) -> Key | None:
-        """The key whose floor has that name; None if it is no such name."""
-        name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
-        match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
-        return None if match is None else Key(match[2], match[1])
-
-
-def _escaped(text: str) -> str:
-    return _GLOB.sub(r"\\\1", text)
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):

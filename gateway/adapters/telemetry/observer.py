@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 from gateway.adapters.telemetry.collector import CountersCollector, encode, registry_of
 from gateway.adapters.telemetry.counters import Counters, status_class
@@ -224,9 +225,10 @@ class Telemetry(Trail):
     def bus_failed(self, why: str) -> None:
         self.redis_failed(RedisOperation.BUS, why)
 
-    def redis_moved(self, up: bool) -> None:
+    def redis_moved(self, up: bool, node: str = "") -> None:
         level, event = (INFO, "redis.back") if up else (WARNING, "redis.away")
-        self.events.emit(level, event, per_second=_BURST)
+        which: dict[str, Any] = {"node": node} if node else {}
+        self.events.emit(level, event, key=node, per_second=_BURST, **which)
 
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)

@@ -215,3 +215,21 @@ async def test_a_failure_is_passed_on_and_changes_nothing(replica: Replica, redi
 
     redis.switch.is_up = True
     assert replica.tiers.peek(KEY) is not None
+
+
+@pytest.mark.usefixtures("confirming")
+async def test_while_a_part_of_redis_is_away_the_rest_is_confirmed(
+    replica: Replica, redis: Redis
+) -> None:
+    """Of what is away the entry's own freshness decides, and each hit is as fast as ever."""
+    await hold_all(replica)
+    away, there = KEYS[0], KEYS[1]
+    redis.switch.away = {away.training_id}
+
+    await pass_time(replica, 20.0, (away, there))
+
+    assert set(redis.store.confirmed) == {1}
+    asked = await replica.tiers.confirming.confirm([away, there])
+    assert asked == {there}
+    redis.switch.away.clear()
+    assert replica.tiers.peek(away) is None

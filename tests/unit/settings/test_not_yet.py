@@ -14,7 +14,6 @@ from gateway.settings import SettingsFault, load
         ("FRESHNESS__CLIENT_DIRECTIVES", "honour", "freshness.client_directives"),
         ("SWEEP__ENABLED", "true", "sweep.enabled"),
         ("SWEEP__WARM", "before-ready", "sweep.warm"),
-        ("REDIS__URL", "redis+cluster://one:6379", "redis.url"),
     ],
 )
 def test_a_choice_that_is_not_there_is_refused(name: str, value: str, setting: str) -> None:

@@ -50,10 +50,20 @@ def test_sentinels_and_the_master_that_they_know() -> None:
     assert address.watched.options == {"password": "hunter 2"}
 
 
+def test_nodes_of_a_cluster() -> None:
+    """Any of them will do to learn of the others; user and password are those of all."""
+    address = read_address("redis+cluster://me:p%40w@one,two:7001,[::1]:7002?client_name=gateway")
+
+    assert address.seeds == (("one", 6379), ("two", 7001), ("::1", 7002))
+    assert address.options == {"username": "me", "password": "p@w", "client_name": "gateway"}
+    assert address.watched is None
+
+
+@pytest.mark.parametrize("where", ["redis+sentinel://one/main", "redis+cluster://one,two"])
 @pytest.mark.parametrize(("value", "is_on"), [("true", True), ("no", False)])
-def test_sentinels_over_tls(value: str, is_on: bool) -> None:
-    """By a parameter, since their scheme has no letter for it."""
-    address = read_address(f"redis+sentinel://one/main?ssl={value}")
+def test_several_over_tls(where: str, value: str, is_on: bool) -> None:
+    """By a parameter, since their schemes have no letter for it."""
+    address = read_address(f"{where}?ssl={value}")
 
     assert (address.tls is not None) is is_on
     assert address.options == {}
@@ -64,7 +74,11 @@ def test_sentinels_over_tls(value: str, is_on: bool) -> None:
     [
         ("", "redis://, rediss://, unix://, redis\\+sentinel://"),
         ("http://:hunter2@cache", "reached by one of"),
-        ("redis+cluster://:hunter2@a,b", "reached by one of"),
+        ("redis+cluster://:hunter2@a,b/1", "names a database"),
+        ("redis+cluster://:hunter2@a,b?db=2", "names a database"),
+        ("redis+cluster://:hunter2@a,", "no host:port"),
+        ("redis+cluster://:hunter2@a?sentinel_password=hunter2", "for redis\\+sentinel:// alone"),
+        ("redis+cluster://:hunter2@a?ssl_ca_certs=/hunter2", "ssl_ca_certs is for TLS"),
         ("redis://:hunter2@cache:hunter2", "host or port"),
         ("redis://:hunter2@cache:99999", "host or port"),
         ("redis://:hunter2@[::1", "host or port"),
@@ -79,7 +93,7 @@ def test_sentinels_over_tls(value: str, is_on: bool) -> None:
         ("redis://:hunter2@cache?ssl_ca_certs=/hunter2", "ssl_ca_certs is for TLS"),
         ("redis+sentinel://:hunter2@a/main?ssl_ca_certs=/hunter2", "ssl_ca_certs is for TLS"),
         ("redis://:hunter2@cache?sentinel_password=hunter2", "for redis\\+sentinel:// alone"),
-        ("rediss://:hunter2@cache?ssl=true", "for redis\\+sentinel:// alone"),
+        ("rediss://:hunter2@cache?ssl=true", "redis\\+sentinel:// and redis\\+cluster:// alone"),
         ("redis+sentinel://:hunter2@a,b", "names no master"),
         ("redis+sentinel://:hunter2@a/main/hunter2", "number of a database"),
         ("redis+sentinel://:hunter2@a/main/1/hunter2", "number of a database"),

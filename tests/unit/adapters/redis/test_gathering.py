@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.adapters.redis.gathering import Gathering
+from gateway.adapters.redis.member import OnTheMove
 from gateway.core.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
@@ -153,3 +154,37 @@ async def test_one_caller_of_many_keys_is_told_of_a_failure_once() -> None:
 
     with pytest.raises(RedisUnavailable):
         await gathering_of(reader).ask_all(KEYS)
+
+
+async def test_keys_of_another_home_are_another_question() -> None:
+    """So that a home that cannot answer hurts nobody else."""
+    questions: list[list[Key]] = []
+
+    async def read(keys: list[Key]) -> dict[Key, Found]:
+        questions.append(keys)
+        if KEYS[0] in keys:
+            raise RedisUnavailable("lookup", "it is away")
+        return {key: found_of(key) for key in keys}
+
+    gathering = Gathering(RedisOperation.LOOKUP, read, 200, lambda key: KEYS.index(key) % 2)
+
+    found = await gathering.ask_all(KEYS[:6])
+
+    assert questions == [KEYS[0:6:2], KEYS[1:6:2]]
+    assert found == {key: found_of(key) for key in KEYS[1:6:2]}
+    with pytest.raises(RedisUnavailable):
+        await gathering.ask_all(KEYS[:1])
+    assert await gathering.ask_all([]) == {}
+
+
+async def test_who_is_on_the_move_hurts_nobody_beside() -> None:
+    """Each is asked for by itself then."""
+
+    async def read(keys: list[Key]) -> dict[Key, Found]:
+        if KEYS[1] in keys:
+            raise OnTheMove("lookup")
+        return {key: found_of(key) for key in keys}
+
+    gathering = Gathering(RedisOperation.LOOKUP, read, 200)
+
+    assert (await gathering.ask_all(KEYS[:3])).keys() == {KEYS[0], KEYS[2]}

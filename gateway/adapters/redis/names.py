@@ -1,0 +1,70 @@
+"""The names of what stands in Redis, and what they tell."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gateway.adapters.redis.wire import SCHEMA
+from gateway.core.entry import Key
+
+_FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
+_GLOB = re.compile(r"([*?\[\]\\^-])")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The keys of one gateway in Redis.
+
+    The part in braces decides the node of a cluster: all that one script touches shares it,
+    and the trainings of a tenant spread.
+    """
+
+    prefix: str
+
+    def __post_init__(self) -> None:
+        if not self.prefix or set(self.prefix) & set("{}"):
+            raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
+
+    def body(self, key: Key) -> str:
+        """Where the envelope stands that this release reads and writes."""
+        return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
+
+    def floor(self, key: Key) -> str:
+        """Where the version floor stands, for all releases."""
+        return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
+
+    def doubt(self, key: Key) -> str:
+        """Where stands what was refused for its version."""
+        return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
+
+    def touched(self, key: Key) -> tuple[str, str, str]:
+        """What a look-up reads, and each step on a key begins with: floor, event, body."""
+        return self.floor(key), self.event(key.training_id), self.body(key)
+
+    def judged(self, key: Key) -> tuple[str, str, str, str]:
+        """The same and the doubt."""
+        return *self.touched(key), self.doubt(key)
+
+    def event(self, training_id: str) -> str:
+        """Where the last invalidations in every partition stand."""
+        return f"{self.prefix}:{{{training_id}}}:i"
+
+    def mark(self, tag: str) -> str:
+        """What is written, where the tag stands, to learn how far the copies of Redis have come."""
+        return f"{self.prefix}:{{{tag}}}:mark"
+
+    def floors(self, partition: str | None) -> str:
+        """The glob of all floors, or of a partition's."""
+        tail = "*" if partition is None else _escaped(partition)
+        return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
+
+    def key_of(self, floor: bytes | str) -> Key | None:
+        """The key whose floor has that name; None if it is no such name."""
+        name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
+        match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
+        return None if match is None else Key(match[2], match[1])
+
+
+def _escaped(text: str) -> str:
+    return _GLOB.sub(r"\\\1", text)

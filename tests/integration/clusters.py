@@ -1,0 +1,91 @@
+"""A store and its connection on a cluster, and the training ids that stand at each node."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.slots import slot_of
+from gateway.adapters.redis.store import RedisStore
+from gateway.app.clock import SystemClock
+from gateway.core.entry import Entry, Key
+from gateway.core.status import RedisOperation
+from tests.cluster_servers import ClusterNode, ClusterServers
+from tests.doubles.observer import RecordingObserver
+from tests.doubles.stored import entry_of, version
+
+PARTITION = "0123456789abcdef" * 2
+NAMES = Names("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A replica's way to Redis."""
+
+    connection: Connection
+    store: RedisStore
+    observer: RecordingObserver
+    clock: SystemClock
+
+    async def put(self, key: Key, later: int = 0) -> Entry:
+        """Fetch and store a version of the key."""
+        entry = entry_of(await self.store.begin(key), version(later))
+        stored = await self.store.store(key, entry, 600.0)
+        assert not stored.verdict.is_refusal, stored
+        return entry
+
+    def questions(self, operation: RedisOperation) -> int:
+        """How many of that kind Redis has answered."""
+        return [each for each, _ in self.observer.of("redis_timed")].count(operation)
+
+
+@asynccontextmanager
+async def reader(url: str, timeout: float = 10.0) -> AsyncIterator[Reader]:
+    """Looked at once."""
+    observer, clock = RecordingObserver(), SystemClock()
+    connection = Connection(url, clock, observer, timeout=timeout, on_time=clock.learn)
+    await connection.check()
+    store = RedisStore(
+        connection,
+        "gateway",
+        observer,
+        longest_keep=600.0,
+        longest_fetch=20.0,
+        entropy=lambda: secrets.token_hex(8),
+    )
+    try:
+        yield Reader(connection, store, observer, clock)
+    finally:
+        await store.close()
+        await connection.close()
+
+
+def keys_at(servers: ClusterServers, node: ClusterNode, count: int) -> list[Key]:
+    """Keys of trainings that stand at that node."""
+    keys = (Key(PARTITION, f"trn_{number}") for number in itertools.count())
+    there = (key for key in keys if servers.holder(NAMES.floor(key)) is node)
+    return list(itertools.islice(there, count))
+
+
+def slot_of_key(key: Key) -> int:
+    """Where all that belongs to it stands."""
+    return slot_of(NAMES.floor(key))
+
+
+@contextmanager
+def moving(servers: ClusterServers, key: Key) -> Iterator[tuple[ClusterNode, ClusterNode]]:
+    """The key's slot is being handed over, from the first to the second; at the end it is back."""
+    source = servers.holder(NAMES.floor(key))
+    target = servers.other(source)
+    servers.begin_move(slot_of_key(key), source, target)
+    try:
+        yield source, target
+    finally:
+        servers.end_move(slot_of_key(key), source, target)
+        servers.begin_move(slot_of_key(key), target, source)
+        servers.end_move(slot_of_key(key), target, source)

@@ -1,0 +1,212 @@
+"""A cluster: who is asked for what, and what is left where a node is away."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.redis.connection import Connection
+from gateway.core.errors import RedisUnavailable
+from gateway.core.status import RedisOperation
+from gateway.ports import Copies
+from tests.cluster_servers import ClusterNode, ClusterServers, cluster
+from tests.doubles.clocks import RealClock
+from tests.doubles.hearer import change, hearers, until
+from tests.doubles.observer import RecordingObserver
+from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key
+from tests.servers import HOST, free_port, wait_until
+
+LOOKUP = RedisOperation.LOOKUP
+# Of twenty keys a node, this many stand so near to where another node's slots begin that their
+# strike is the other's: each costs a question of its own, to both.
+BORDERS = 1
+
+
+def back(servers: ClusterServers, node: ClusterNode) -> None:
+    """Start it again, and wait until all see it."""
+    node.start()
+    wait_until(servers.is_settled, 30, "the cluster whole again")
+
+
+async def test_look_ups_of_a_turn_are_one_question_a_node(cluster_servers: ClusterServers) -> None:
+    """Whatever their number; each finds its own_cluster."""
+    cluster_servers.flush()
+    keys = [key for node in cluster_servers.masters for key in keys_at(cluster_servers, node, 20)]
+    async with reader(cluster_servers.url) as one:
+        stored = [await one.put(key, number) for number, key in enumerate(keys)]
+
+        found = await asyncio.gather(*map(one.store.lookup, keys))
+        standings = await one.store.confirm(keys)
+
+        assert [each.entry for each in found] == stored
+        assert one.questions(LOOKUP) == 3 + 2 * BORDERS
+        assert one.questions(RedisOperation.CONFIRM) == 3 + 2 * BORDERS
+        assert [standings[key] is not None for key in keys] == [True] * len(keys)
+
+
+async def test_one_node_named_is_enough(cluster_servers: ClusterServers) -> None:
+    """It tells of the others; an address where nobody is does no harm."""
+    cluster_servers.flush()
+    node = cluster_servers.masters[2]
+    url = f"redis+cluster://{HOST}:{free_port()},{node.place}"
+    async with reader(url) as one:
+        assert one.connection.is_up
+        for each in cluster_servers.masters:
+            await one.put(keys_at(cluster_servers, each, 1)[0])
+
+
+@pytest.mark.parametrize("is_hung", [False, True], ids=["killed", "hung"])
+async def test_a_node_that_is_away_takes_its_share_of_the_keys(
+    own_cluster: ClusterServers, is_hung: bool
+) -> None:
+    """And no more; each of the others' is found, by look-ups of the same turn as well."""
+    own_cluster.flush()
+    gone, there = own_cluster.masters[1], own_cluster.masters[0]
+    lost, kept = keys_at(own_cluster, gone, 5), keys_at(own_cluster, there, 5)
+    async with reader(own_cluster.url, timeout=1.0) as one:
+        for key in (*lost, *kept):
+            await one.put(key)
+        gone.pause() if is_hung else gone.kill()
+        await one.connection.check()
+        one.observer.calls.clear()
+
+        found = await asyncio.gather(*map(one.store.lookup, (*lost, *kept)), return_exceptions=True)
+        standings = await one.store.confirm([*lost, *kept])
+
+        assert [type(each) for each in found[:5]] == [RedisUnavailable] * 5
+        assert all(not isinstance(each, BaseException) and each.entry for each in found[5:])
+        assert standings.keys() == set(kept)
+        assert one.questions(LOOKUP) == 1
+        assert one.observer.of("redis_failed") == []
+        assert not one.store.is_up
+        assert [one.store.reaches(key) for key in (lost[0], kept[0])] == [False, True]
+        with pytest.raises(RedisUnavailable, match="away"):
+            await one.put(lost[0])
+        await one.put(kept[0], 1)
+        if is_hung:
+            gone.resume()
+            wait_until(own_cluster.is_settled, 30, "the cluster whole again")
+        else:
+            back(own_cluster, gone)
+        await until_up(one.connection)
+        await one.put(lost[0], 2)
+        assert one.observer.of("redis_moved") == [(True, gone.place)]
+
+
+async def until_up(connection: Connection) -> None:
+    """Look again and again, as the watch does, until all is there."""
+    async with asyncio.timeout(30):
+        while not await connection.check():  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.05)
+
+
+async def test_a_strike_is_read_where_the_entry_is(own_cluster: ClusterServers) -> None:
+    """It rules out what every node has, also while one of the others is away."""
+    own_cluster.flush()
+    keys = [key for node in own_cluster.masters for key in keys_at(own_cluster, node, 3)]
+    async with reader(own_cluster.url, timeout=1.0) as one:
+        for key in keys:
+            await one.put(key)
+
+        await one.store.strike(PARTITION)
+        own_cluster.masters[2].kill()
+        await one.connection.check()
+        found = await asyncio.gather(*map(one.store.lookup, keys), return_exceptions=True)
+
+        assert [isinstance(each, BaseException) for each in found] == [False] * 6 + [True] * 3
+        assert [each.entry for each in found if not isinstance(each, BaseException)] == [None] * 6
+    back(own_cluster, own_cluster.masters[2])
+
+
+async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> None:
+    """Where every slot has to be held (Redis' default), one node fails them all: known at the
+    first refusal, and not asked about by every caller."""
+    own_cluster.flush()
+    there = own_cluster.masters[0]
+    (key,) = keys_at(own_cluster, there, 1)
+    for node in own_cluster.masters:
+        node.say("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+    async with reader(own_cluster.url, timeout=1.0) as one:
+        own_cluster.masters[1].kill()
+        wait_until(lambda: there.info()["cluster_state"] == "fail", 30, "the cluster down")
+
+        with pytest.raises(RedisUnavailable, match="ClusterDownError"):
+            await one.store.begin(key)
+        assert not one.store.reaches(key)
+        assert not await one.connection.check()
+        with pytest.raises(RedisUnavailable, match="away"):
+            await one.store.lookup(key)
+
+        for node in own_cluster.masters:
+            if node.running:
+                node.say("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    back(own_cluster, own_cluster.masters[1])
+
+
+async def test_a_slot_that_moved_is_followed(own_cluster: ClusterServers) -> None:
+    """At once by whoever asks, before the watch has heard of it; there and back."""
+    own_cluster.flush()
+    source, target = own_cluster.masters[:2]
+    key, other = keys_at(own_cluster, source, 2)
+    async with reader(own_cluster.url) as one:
+        entry = await one.put(key)
+        await one.put(other)
+        for giver, taker in ((source, target), (target, source)):
+            own_cluster.begin_move(slot_of_key(key), giver, taker)
+            own_cluster.end_move(slot_of_key(key), giver, taker)
+
+            found, left = await asyncio.gather(one.store.lookup(key), one.store.lookup(other))
+
+            assert found.entry == entry
+            assert left.entry is not None
+            assert await one.connection.check()
+            assert (await one.store.lookup(key)).entry == entry
+        assert one.observer.of("redis_failed") == []
+
+
+async def test_a_notice_is_heard_wherever_it_is_told(cluster_url: str) -> None:
+    """Endings and answers too, which other nodes pass on; nothing is missed."""
+    async with hearers(cluster_url, "a", "b", "c") as (a, b, c):
+        for number in range(30):
+            await a.bus.announce(change(number))
+
+        await until(lambda: len(b.applied) == len(c.applied) == 30)
+
+        assert b.applied == [change(number) for number in range(30)]
+        assert (b.gaps, c.gaps) == (1, 1)
+
+
+async def test_each_masters_copies_are_waited_for(tmp_path: Path) -> None:
+    """All of them together; then a master dies, its copy takes over, and all is found there."""
+    with cluster(tmp_path, copies=True) as servers:
+        async with reader(servers.url) as one:
+            keys = [key for node in servers.masters for key in keys_at(servers, node, 2)]
+            stored = [await one.put(key) for key in keys]
+            assert await one.store.secure(10.0) == Copies(known=3, acknowledged=3)
+            servers.copies[1].pause()
+            assert await one.store.secure(0.2) == Copies(known=3, acknowledged=2)
+            servers.copies[1].resume()
+
+            servers.masters[0].kill()
+            wait_until(lambda: servers.names(servers.copies[0]), 30, "the copy a master")
+            await until_up(one.connection)
+            found = await asyncio.gather(*map(one.store.lookup, keys))
+
+            assert [each.entry for each in found] == stored
+            assert await one.store.purge(None, soft=False) == 6
+
+
+async def test_nobody_there_is_said_for_each() -> None:
+    """By their places, as they were named."""
+    ports = [free_port(), free_port()]
+    url = "redis+cluster://" + ",".join(f"{HOST}:{port}" for port in ports)
+    connection = Connection(url, RealClock(), RecordingObserver(), timeout=1.0)
+
+    with pytest.raises(RedisUnavailable) as fault:
+        await connection.reach()
+
+    assert all(f"{HOST}:{port}: ConnectionError" in str(fault.value) for port in ports)
+    assert not connection.is_up
+    await connection.close()
