@@ -34,8 +34,9 @@ from gateway.flow.invalidation import Invalidation
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
+from gateway.flow.wishing import Grants, Wishing
 from gateway.ports import AloneBus, AloneLease, Budget, Bus, Lease, LocalStore, SharedStore
-from gateway.settings import FreshnessSource, NoStore, Settings
+from gateway.settings import ClientDirectives, FreshnessSource, NoStore, Settings
 
 _LEASE = 3.0
 
@@ -56,6 +57,7 @@ class House:
     outbound: Outbound
     collapsing: Collapsing
     serving: Serving
+    wishing: Wishing | None
     confirming: Confirming
     bus: Bus
     invalidation: Invalidation
@@ -95,6 +97,7 @@ def compose(settings: Settings) -> House:
         outbound=way.outbound,
         collapsing=collapsing,
         serving=serving,
+        wishing=_wishing(settings, serving, clock),
         confirming=tiers.confirming,
         bus=bus,
         invalidation=Invalidation(
@@ -127,6 +130,16 @@ def rules_of(settings: Settings, admission: Admission) -> Rules:
     if settings.freshness.source is FreshnessSource.ORIGIN:
         return ByOrigin(windows, vary, is_shared=not access.owns_tokens)
     return ByPolicy(windows, vary)
+
+
+def _wishing(settings: Settings, serving: Serving, clock: SystemClock) -> Wishing | None:
+    match settings.freshness.client_directives:
+        case ClientDirectives.IGNORE:
+            return None
+        case ClientDirectives.LIMITED:
+            return Wishing(serving, clock, Grants(clock, settings.upstream.rate_limit))
+        case ClientDirectives.HONOUR:
+            return Wishing(serving, clock, grants=None)
 
 
 def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Connection | None:

@@ -94,6 +94,7 @@ def _planes(
         house.clock,
         house.telemetry,
         access_log,
+        wishing=house.wishing,
         forward_headers=frozenset(
             name.lower().encode("ascii") for name in settings.upstream.forward_headers
         ),

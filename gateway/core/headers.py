@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.core.directives import LARGEST_DELTA, directives_of
+from gateway.core.directives import LARGEST_DELTA
 from gateway.core.entry import Entry, Headers
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 from gateway.core.status import Detail, Forward, NotStoredReason
@@ -194,11 +194,6 @@ def _matches(wanted: bytes, etag: bytes) -> bool:
 
 def _date(value: bytes | None) -> float | None:
     return None if value is None else parse_http_date(value.decode("latin-1"))
-
-
-def wants_only_if_cached(cache_control: bytes | None) -> bool:
-    """Whether the caller takes a stored answer or none (RFC 9111, 5.2.1.7)."""
-    return cache_control is not None and b"only-if-cached" in directives_of(cache_control)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,20 @@ from gateway.core.entry import Headers, Key
 from gateway.core.headers import HITS, Handling
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.wishes import Wishes
 from gateway.ports import Held
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request for a training, its caller let in and its id found good."""
+    """One request for a training, its caller let in and its id found good; `wishes` None where
+    any stored answer will do."""
 
     key: Key
     caller: Caller
     only_if_cached: bool = False
     extra: Headers = field(default=(), repr=False)
+    wishes: Wishes | None = None
 
 
 class Answer(NamedTuple):

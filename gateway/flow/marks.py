@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core.errors import CallWithheld, UpstreamError, UpstreamFailure
 from gateway.core.headers import HITS, Handling
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
-from gateway.flow.answer import Answer
+from gateway.flow.answer import Answer, Ask
 from gateway.flow.collapsing import Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed
 from gateway.flow.tiers import Seen
@@ -25,9 +25,16 @@ def detail_of(tier: Tier) -> Detail:
     return Detail.L2 if tier is Tier.L2 else Detail.L1
 
 
+def forward_of(ask: Ask, seen: Seen | None) -> Forward:
+    """Why upstream was asked (RFC 9211, 2.2)."""
+    if seen is None:
+        return Forward.URI_MISS
+    return Forward.STALE if ask.wishes is None else Forward.REQUEST
+
+
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
     """How a fetch of this replica is told; only what was stored before can have changed."""
-    verdict = filled.verdict if forward is Forward.STALE else None
+    verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
         forward=forward,

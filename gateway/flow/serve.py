@@ -21,22 +21,12 @@ from gateway.core.headers import Handling
 from gateway.core.policy import Plan
 from gateway.core.rules import Rules
 from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict, Tier
+from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.backoff import Backoffs, Failure, is_news, stale_word
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed, Want, fruitless
-from gateway.flow.marks import (
-    came_of,
-    detail_of,
-    drops_stored,
-    from_elsewhere,
-    from_store,
-    handling_of,
-    is_outdated,
-    outcome_of,
-    passed_on,
-)
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Observer
@@ -75,52 +65,60 @@ class Serving:
         answer = self.peek(ask)
         if answer is not None:
             return answer
-        seen = chosen(self._rules, ask, await self._look_up(ask.key))
+        seen = await self.seen(ask)
         answer = self.peek(ask) if seen is None else self._at_once(ask, seen)
         if answer is not None:
             return answer
         if ask.only_if_cached:
             raise OnlyIfCached
-        return await self._from_upstream(ask, seen)
+        return await self.from_upstream(ask, seen)
 
     def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
-        detail = detail_of(seen.tier)
+        detail = marks.detail_of(seen.tier)
         match self._plan(seen):
             case Plan.SERVE if seen.held.entry.is_negative:
-                return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+                return marks.from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             case Plan.SERVE:
-                return from_store(seen, Outcome.FRESH, detail)
+                return marks.from_store(seen, Outcome.FRESH, detail)
             case Plan.SERVE_AND_REFRESH:
-                return self._stale_refreshing(ask, seen)
+                return self.stale_refreshing(ask, seen)
             case Plan.WAIT_SOFTLY | Plan.FETCH:
                 return None
 
-    def _stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
+    def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
+        """What is stored, while another one is fetched behind it."""
         failure = self._backoffs.standing(ask.key)
         if failure is not None:
-            return from_store(seen, failure.outcome, failure.detail)
+            return marks.from_store(seen, failure.outcome, failure.detail)
         if not ask.only_if_cached and self.fills.under_way(ask.key) is None:
             self._start(ask, seen, Purpose.REFRESH)
-        return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+        return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
-    async def _look_up(self, key: Key) -> Seen | None:
+    async def seen(self, ask: Ask) -> Seen | None:
+        """What is stored for this request, its freshness aside."""
+        return chosen(self._rules, ask, await self.look_up(ask.key))
+
+    async def look_up(self, key: Key) -> Seen | None:
         """Both tiers asked once for all who ask in the meantime."""
         flight = self.lookups.under_way(key) or self.lookups.start(
             key, lambda flight: self._tiers.lookup(key, flight)
         )
         return await flight.join()
 
-    async def _from_upstream(self, ask: Ask, seen: Seen | None) -> Answer:
+    async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
+        """What the upstream says now, or said to who asked just before; stale where it fails.
+        What is not to be kept is fetched for this one caller."""
         failure = self._backoffs.standing(ask.key)
         # Below the floor nothing is answered unasked, whatever failed before.
         unasked = seen is not None and not seen.below_floor and self._may_rescue(seen)
         if failure is not None and seen is not None and unasked:
-            return from_store(seen, failure.outcome, failure.detail)
-        collapsed = self.fills.under_way(ask.key) is not None
-        flight = self._flight(ask, seen)
+            return marks.from_store(seen, failure.outcome, failure.detail)
+        collapsed = keep and self.fills.under_way(ask.key) is not None
+        flight = self._flight(ask, seen) if keep else self._own_flight(ask)
+        flight.is_current &= keep
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
-            if collapsed and flight.is_current and is_outdated(landed):
+            if collapsed and flight.is_current and marks.is_outdated(landed):
                 landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
             if not fits(self._rules, ask, landed):
                 collapsed = False
@@ -129,7 +127,7 @@ class Serving:
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
-            return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self._landed(ask, seen, landed, collapsed=collapsed)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
@@ -156,9 +154,9 @@ class Serving:
             self._failed(want, error)
             raise
         if not isinstance(filled, Elsewhere):
-            self._observer.fetched(want.key, want.purpose, *came_of(filled))
-        outdate = self.lookups.forget if drops_stored(filled) else self.lookups.retire
-        outdate(want.key)
+            self._observer.fetched(want.key, want.purpose, *marks.came_of(filled))
+        drops = marks.drops_stored(filled)
+        (self.lookups.forget if drops else self.lookups.retire)(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
         vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
@@ -201,47 +199,48 @@ class Serving:
         """Wait for it, but no longer than until the stale answer is the better one."""
         softly = seen is not None and self._plan(seen) is Plan.WAIT_SOFTLY
         patience = self._rules.windows.soft_wait if softly else None
-        if collapsed:
-            return await self.fills.follow(flight, patience)
-        return await flight.join(patience)
+        return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
     def _plan(self, seen: Seen) -> Plan:
         now = self._clock.now()
         return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
+
+    def may_be_stale(self, seen: Seen) -> bool:
+        """Whether it is stale, and may be given to who does not mind."""
+        is_stale = not seen.below_floor and self._plan(seen) is not Plan.SERVE
+        return is_stale and self._may_rescue(seen)
 
     def _may_rescue(self, seen: Seen) -> bool:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
         if seen is None or not self._may_rescue(seen):
-            return passed_on(error)
+            return marks.passed_on(error)
         outcome, detail = stale_word(error)
         if isinstance(error, CallWithheld):
-            return from_store(seen, outcome, detail)
+            return marks.from_store(seen, outcome, detail)
         handling = Handling(detail, Forward.STALE, error.status)
         return Answer(seen.held, outcome, seen.tier, handling)
 
     async def _landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
-        forward = Forward.URI_MISS if seen is None else Forward.STALE
+        forward = marks.forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
             return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
         if isinstance(landed, Elsewhere):
-            return from_elsewhere(landed, forward)
-        handling = handling_of(landed, forward, collapsed=collapsed)
-        if fruitless(landed) is not None:
-            later = await self._later_one(ask, seen, landed, handling)
-            if later is not None:
-                return later
-        return Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
+            return marks.from_elsewhere(landed, forward)
+        handling = marks.handling_of(landed, forward, collapsed=collapsed)
+        vain = fruitless(landed) is not None
+        later = await self._later_one(ask, seen, landed, handling) if vain else None
+        return later or Answer(landed.held, marks.outcome_of(handling), Tier.UPSTREAM, handling)
 
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
         """Upstream is behind a version seen before, or far ahead of all: what is stored."""
-        stored = chosen(self._rules, ask, await self._look_up(ask.key)) or seen
+        stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
             return None
         if landed.verdict is StoreVerdict.OLDER and landed.held.entry.supersedes(stored.held.entry):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from gateway.settings.faults import Fault
 from gateway.settings.schema import Settings
 from gateway.settings.words import (
-    ClientDirectives,
     SweepEnabled,
     SweepWarm,
     WritesMode,
@@ -28,12 +27,6 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (
     ("server.writes", lambda settings: settings.server.writes, WritesMode.FORWARD, '"deny"'),
-    (
-        "freshness.client_directives",
-        lambda settings: settings.freshness.client_directives,
-        ClientDirectives.HONOUR,
-        '"limited" or "ignore", which are one for now: only-if-cached holds, nothing else',
-    ),
     (
         "sweep.enabled",
         lambda settings: settings.sweep.enabled,

@@ -12,7 +12,8 @@ from typing import Final
 
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
-from gateway.core.headers import UNCONDITIONAL, Conditions, is_sound, wants_only_if_cached
+from gateway.core.headers import UNCONDITIONAL, Conditions, is_sound
+from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
 from gateway.web.heads import is_host
 from gateway.web.ids import ID
@@ -71,15 +72,19 @@ def plain(
     target: bytes,
     fields: Sequence[tuple[bytes, bytes]],
     forwarded: frozenset[bytes],
+    *,
+    heeds_wishes: bool,
 ) -> Asked | None:
     """What an HTTP/1.1 head asks; None unless it is sound, has no body, names one training and
-    no field twice, and the connection is to be kept."""
+    no field twice, the connection is to be kept, and any stored answer will do."""
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
         return None
     if not is_host(by_name.get(b"host", b"\n")) or method not in (b"GET", b"HEAD"):
         return None
     if b"connection" in by_name and by_name[b"connection"].lower() != b"keep-alive":
+        return None
+    if heeds_wishes and wishes_of(by_name.get(b"cache-control")) is not None:
         return None
     match = _PLAIN_TARGET.fullmatch(target)
     if match is None:

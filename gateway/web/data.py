@@ -26,10 +26,12 @@ from gateway.core.errors import (
     OnlyIfCached,
 )
 from gateway.core.head import to_lines
-from gateway.core.headers import Conditions, first, wants_only_if_cached
+from gateway.core.headers import Conditions, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Problem, Tier
+from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.wishing import Wishing
 from gateway.ports import Clock, Observer
 from gateway.web.asked import extra_of, request_id_of, trace_id_of
 from gateway.web.exchange import (
@@ -57,7 +59,8 @@ _logger = logging.getLogger(__name__)
 
 
 class DataPlane:
-    """Answers callers. `new_id` makes a request id; `ready` says whether to send traffic."""
+    """Answers callers. `wishing` None: what they say of caching is not heard, but for
+    `only-if-cached`. `new_id` makes a request id; `ready` says whether to send traffic."""
 
     def __init__(
         self,
@@ -67,11 +70,13 @@ class DataPlane:
         observer: Observer,
         access_log: AccessLog,
         *,
+        wishing: Wishing | None,
         forward_headers: frozenset[bytes],
         new_id: Callable[[], str],
         ready: Callable[[], bool],
     ) -> None:
         self._serving = serving
+        self._wishing = wishing
         self._callers = callers
         self._clock = clock
         self._observer = observer
@@ -99,6 +104,7 @@ class DataPlane:
             self._observer,
             self._access_log,
             forward_headers=self._forwarded,
+            heeds_wishes=self._wishing is not None,
             new_id=self._new_id,
         )
 
@@ -119,7 +125,8 @@ class DataPlane:
                 return self._problem(exchange, _NO_SUCH_ROUTE, Outcome.REJECTED)
             exchange.training_id = wanted
             caller = self._admit(request, exchange)
-            answer = await self._serving.get(self._ask(request, wanted, caller))
+            serving = self._wishing or self._serving
+            answer = await serving.get(self._ask(request, wanted, caller))
             return self._answer(request, exchange, answer)
         except GatewayError as error:
             return self._problem(exchange, problem_of(error), _outcome_of(error))
@@ -163,10 +170,11 @@ class DataPlane:
         return admitted.caller
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
-        control = b", ".join(v for k, v in request.headers.raw if k == b"cache-control")
+        control = _joined(request, b"cache-control")
         extra = extra_of(request.headers.raw, self._forwarded)
         key = Key(caller.partition, wanted)
-        return Ask(key, caller, wants_only_if_cached(control or None), extra)
+        wishes = None if self._wishing is None else wishes_of(control)
+        return Ask(key, caller, wants_only_if_cached(control), extra, wishes)
 
     def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
         conditions = Conditions(

@@ -26,7 +26,8 @@ _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers what L1 may answer with; parts as in DataPlane."""
+    """Answers what L1 may answer with; parts as in DataPlane. `heeds_wishes`: who wishes for
+    more than what is stored is for the ordinary way."""
 
     def __init__(
         self,
@@ -37,9 +38,10 @@ class Hits:
         access_log: AccessLog,
         *,
         forward_headers: frozenset[bytes],
+        heeds_wishes: bool,
         new_id: Callable[[], str],
     ) -> None:
-        self.forwarded = forward_headers
+        self.forwarded, self.heeds_wishes = forward_headers, heeds_wishes
         self._peek = serving.peek
         self._admit = callers.admit
         self._clock = clock

@@ -132,7 +132,8 @@ class HotPath(Wire):
             return None
         if not self._is_quiet() or self.parser.get_http_version() != "1.1":
             return None
-        return plain(self.parser.get_method(), self.url, self.headers, self.hits.forwarded)
+        method, hits = self.parser.get_method(), self.hits
+        return plain(method, self.url, self.headers, hits.forwarded, heeds_wishes=hits.heeds_wishes)
 
     def _make_scope(self) -> None:
         """What the parent does at a message's begin, which forgets what was parsed since."""

@@ -21,7 +21,6 @@ from gateway.core.headers import (
     is_not_modified,
     not_modified_fields,
     stored_fields,
-    wants_only_if_cached,
 )
 from gateway.core.hints import retry_hint
 from gateway.core.instant import parse_http_date, parse_instant, to_rfc3339
@@ -29,6 +28,7 @@ from gateway.core.judge import Confirmed, Gone, Question, judge
 from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.reply import Reply
 from gateway.core.training import MAX_DRIFT, Training, digest, parse
+from gateway.core.wishes import wants_only_if_cached
 from tests.doubles.stored import entry_of as stored_with
 from tests.fuzz.examples import damaged, times
 

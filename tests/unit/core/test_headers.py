@@ -19,7 +19,6 @@ from gateway.core.headers import (
     last_modified_of,
     not_modified_fields,
     stored_fields,
-    wants_only_if_cached,
 )
 from gateway.core.instant import Instant, parse_http_date, parse_instant, to_rfc3339
 from tests.doubles.stored import entry_of
@@ -122,25 +121,6 @@ def test_as_text_takes_the_first_of_a_name() -> None:
 def test_delta_seconds(value: bytes | None, seconds: float) -> None:
     """RFC 9111, 1.2.2 and 5.1: bounded, of a list the first, of anything else nothing."""
     assert delta_seconds(value) == seconds
-
-
-@pytest.mark.parametrize(
-    ("value", "wanted"),
-    [
-        (None, False),
-        (b"", False),
-        (b"only-if-cached", True),
-        (b"max-age=0,Only-If-Cached", True),
-        (b"max-age=0 , only-if-cached , no-cache", True),
-        (b"x-only-if-cached", False),
-        (b"only-if-cached-please", False),
-        (b'x="only-if-cached"', False),
-        (b'x="a, only-if-cached, b"', False),
-    ],
-)
-def test_only_if_cached(value: bytes | None, wanted: bool) -> None:
-    """The directive, wherever it stands in the list, and nothing that looks like it."""
-    assert wants_only_if_cached(value) is wanted
 
 
 def test_etag_is_the_upstreams_or_ours() -> None:

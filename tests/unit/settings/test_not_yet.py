@@ -11,7 +11,6 @@ from gateway.settings import SettingsFault, load
     ("name", "value", "setting"),
     [
         ("SERVER__WRITES", "forward", "server.writes"),
-        ("FRESHNESS__CLIENT_DIRECTIVES", "honour", "freshness.client_directives"),
         ("SWEEP__ENABLED", "true", "sweep.enabled"),
         ("SWEEP__WARM", "before-ready", "sweep.warm"),
     ],
@@ -32,7 +31,7 @@ def test_all_of_them_are_named_together() -> None:
             None,
             {
                 "GATEWAY_SERVER__WRITES": "forward",
-                "GATEWAY_FRESHNESS__CLIENT_DIRECTIVES": "honour",
+                "GATEWAY_SWEEP__ENABLED": "true",
                 "GATEWAY_SERVER__PORT": "none",
             },
         )
@@ -40,5 +39,5 @@ def test_all_of_them_are_named_together() -> None:
     assert {fault.name for fault in caught.value.faults} == {
         "server.port",
         "server.writes",
-        "freshness.client_directives",
+        "sweep.enabled",
     }

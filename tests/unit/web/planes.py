@@ -23,6 +23,7 @@ from gateway.flow.fetch import Fetcher
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
+from gateway.flow.wishing import Wishing
 from gateway.ports import AloneBus, AloneLease
 from gateway.web.data import DataPlane
 from gateway.web.exchange import Line
@@ -66,6 +67,7 @@ class Data:
         access: Access = PASSTHROUGH,
         limit: int | None = None,
         forward: frozenset[bytes] = frozenset(),
+        heeds_wishes: bool = False,
     ) -> None:
         self.clock = FakeClock()
         self.observer = RecordingObserver()
@@ -75,12 +77,14 @@ class Data:
         self.local = MemoryStore(1_000_000, lambda: None)
         self.callers = Callers(access)
         self.serving = self._serving(limit)
+        wishing = Wishing(self.serving, self.clock, grants=None)
         self.plane = DataPlane(
             self.serving,
             self.callers,
             self.clock,
             self.observer,
             self.access_log,
+            wishing=wishing if heeds_wishes else None,
             forward_headers=forward,
             new_id=lambda: "made-here",
             ready=lambda: self.ready,

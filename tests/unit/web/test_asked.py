@@ -18,7 +18,8 @@ def asked(
     *fields: tuple[bytes, bytes], target: bytes = b"/training/trn_1", method: bytes = b"GET"
 ) -> Asked | None:
     """What a head with a host asks."""
-    return plain(method, target, [HOST, *fields], frozenset((b"x-extra",)))
+    forwarded = frozenset((b"x-extra",))
+    return plain(method, target, [HOST, *fields], forwarded, heeds_wishes=True)
 
 
 def test_a_head_says_all_that_an_answer_depends_on() -> None:
@@ -104,8 +105,18 @@ def test_every_id_is_plain(target: bytes) -> None:
 def test_another_method_or_host_is_not_plain() -> None:
     """Nor is no host, or one that is none."""
     assert asked(method=b"PUT") is None
-    assert plain(b"GET", b"/training/a", [], frozenset()) is None
-    assert plain(b"GET", b"/training/a", [(b"host", b"a b")], frozenset()) is None
+    for fields in ([], [(b"host", b"a b")]):
+        assert plain(b"GET", b"/training/a", fields, frozenset(), heeds_wishes=True) is None
+
+
+@pytest.mark.parametrize("wish", [b"no-cache", b"max-age=0", b"max-stale, only-if-cached"])
+def test_who_wishes_for_more_than_what_is_stored_is_not_plain(wish: bytes) -> None:
+    """Unless wishes are not heard."""
+    control = (b"cache-control", wish)
+
+    assert asked(control) is None
+    assert asked((b"cache-control", b"private")) is not None
+    assert plain(b"GET", b"/training/a", [HOST, control], frozenset(), heeds_wishes=False)
 
 
 def test_ids_of_callers_have_to_be_harmless() -> None:

@@ -191,3 +191,20 @@ async def test_only_if_cached_never_calls() -> None:
     await data.ask("/training/a")
     assert (await data.ask("/training/a", headers=wish)).status_code == 200
     assert data.upstream.count == 1
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+async def test_a_reload_asks_the_upstream_where_wishes_are_heard(heeds: bool) -> None:
+    """And is an ordinary hit where they are not; the hot path leaves both alike."""
+    data = Data(training_reply("a"), training_reply("a", words="new"), heeds_wishes=heeds)
+    reload = {**AUTHORIZED, "Cache-Control": "no-cache"}
+    await data.ask("/training/a")
+
+    again = await data.ask("/training/a", headers=reload)
+
+    assert again.headers["cache-status"] == (
+        "gateway; fwd=request; fwd-status=200; stored; detail=changed"
+        if heeds
+        else "gateway; hit; ttl=30; detail=l1"
+    )
+    assert data.upstream.count == 1 + heeds

@@ -1,0 +1,89 @@
+"""Requests that say what stored answer they would take, and whether they are granted it.
+
+Lives here: `freshness.client_directives`. What such a wish is stands in core/wishes, what is
+answered without one in serve.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from gateway.core.entry import Key
+from gateway.core.errors import OnlyIfCached
+from gateway.core.rates import Rate
+from gateway.flow.answer import Answer, Ask
+from gateway.flow.serve import Serving
+from gateway.flow.tiers import Seen
+from gateway.ports import Clock
+
+# Seconds for which an entry that was fetched for a wish is good enough for the next one.
+_AGAIN_AFTER: Final = 10.0
+_PART_OF_BUDGET: Final = 10
+_MOST: Final = 10_000
+
+
+class Grants:
+    """Which wishes may cost a call: at most one in ten seconds for a key, and a tenth of the
+    budget of a scope (`rate`; None: unlimited), counted in this replica."""
+
+    def __init__(self, clock: Clock, rate: Rate | None) -> None:
+        self._clock = clock
+        self._most = None if rate is None else max(1, rate.limit // _PART_OF_BUDGET)
+        self._window = 0.0 if rate is None else rate.window
+        self._granted: dict[str, deque[float]] = {}
+        self._last: dict[Key, float] = {}
+
+    def take(self, key: Key, scope: str) -> bool:
+        """Whether this one may; counted as made if so."""
+        now = self._clock.monotonic()
+        if now - self._last.get(key, now - _AGAIN_AFTER) < _AGAIN_AFTER:
+            return False
+        if self._most is not None and not self._fits(scope, now, self._most):
+            return False
+        self._last.pop(key, None)
+        self._last[key] = now
+        if len(self._last) > _MOST:
+            del self._last[next(iter(self._last))]
+        return True
+
+    def _fits(self, scope: str, now: float, most: int) -> bool:
+        granted = self._granted.setdefault(scope, deque())
+        while granted and now - granted[0] >= self._window:
+            granted.popleft()
+        if len(granted) >= most:
+            return False
+        granted.append(now)
+        return True
+
+
+class Wishing:
+    """Answers requests with wishes; `grants` None: all of them are granted."""
+
+    def __init__(self, serving: Serving, clock: Clock, grants: Grants | None) -> None:
+        self._serving = serving
+        self._clock = clock
+        self._grants = grants
+
+    async def get(self, ask: Ask) -> Answer:
+        """As Serving.get, by the caller's wishes where they are granted."""
+        wishes = ask.wishes
+        if wishes is None:
+            return await self._serving.get(ask)
+        seen, now = await self._serving.seen(ask), self._clock.now()
+        if seen is not None and not wishes.refuse(seen.held.entry, now):
+            if wishes.take_stale(seen.held.entry, now) and self._serving.may_be_stale(seen):
+                return self._serving.stale_refreshing(ask, seen)
+            return await self._serving.get(ask)
+        if (seen is None and not wishes.no_store) or not self._granted(ask):
+            return await self._serving.get(ask)
+        return await self._fetched(ask, seen)
+
+    def _granted(self, ask: Ask) -> bool:
+        return self._grants is None or self._grants.take(ask.key, ask.caller.scope)
+
+    async def _fetched(self, ask: Ask, seen: Seen | None) -> Answer:
+        if ask.only_if_cached:
+            raise OnlyIfCached
+        assert ask.wishes is not None, "only a wish is fetched for"
+        return await self._serving.from_upstream(ask, seen, keep=not ask.wishes.no_store)

@@ -1,0 +1,83 @@
+"""What a caller says of the stored answer it would take (RFC 9111, 5.2.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.wishes import Wishes, wants_only_if_cached, wishes_of
+from tests.doubles.stored import entry_of
+
+ENTRY = replace(entry_of(), freshness_lifetime=30.0)
+THEN = ENTRY.confirmed_at
+
+
+@pytest.mark.parametrize(
+    ("value", "wishes"),
+    [
+        (None, None),
+        (b"", None),
+        (b"only-if-cached, nothing-to-see-here", None),
+        (b"No-Cache", Wishes(no_cache=True)),
+        (b"no-store", Wishes(no_store=True)),
+        (b"max-age=10, min-fresh=5", Wishes(max_age=10.0, min_fresh=5.0)),
+        (b"max-age=x", Wishes(max_age=0.0)),
+        (b"max-stale", Wishes(max_stale=math.inf)),
+        (b"max-stale=60", Wishes(max_stale=60.0)),
+        (b"max-stale=x", Wishes(max_stale=0.0)),
+    ],
+)
+def test_wishes_are_read(value: bytes | None, wishes: Wishes | None) -> None:
+    """Where the caller has any; what makes no sense is the strictest, and no permission."""
+    assert wishes_of(value) == wishes
+
+
+@pytest.mark.parametrize(
+    ("wishes", "age", "refused"),
+    [
+        (Wishes(no_cache=True), 0, True),
+        (Wishes(no_store=True), 0, False),
+        (Wishes(max_age=10.0), 10, False),
+        (Wishes(max_age=10.0), 11, True),
+        (Wishes(max_age=100.0), 29, False),
+        (Wishes(max_age=100.0), 31, True),
+        (Wishes(max_age=100.0, max_stale=5.0), 31, False),
+        (Wishes(max_age=100.0, max_stale=5.0), 36, True),
+        (Wishes(min_fresh=10.0), 20, False),
+        (Wishes(min_fresh=10.0), 21, True),
+        (Wishes(max_stale=5.0), 100, False),
+    ],
+)
+def test_an_entry_is_refused_that_is_not_as_wished(
+    wishes: Wishes, age: float, refused: bool
+) -> None:
+    """Of thirty seconds' freshness."""
+    assert wishes.refuse(ENTRY, THEN + age) is refused
+
+
+def test_stale_ones_are_taken_by_who_says_so() -> None:
+    """As stale as it may be, and no more."""
+    assert Wishes(max_stale=5.0).take_stale(ENTRY, THEN + 35.0)
+    assert not Wishes(max_stale=5.0).take_stale(ENTRY, THEN + 36.0)
+    assert not Wishes(no_cache=True).take_stale(ENTRY, THEN + 31.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (None, False),
+        (b"", False),
+        (b"only-if-cached", True),
+        (b"max-age=0,Only-If-Cached", True),
+        (b"max-age=0 , only-if-cached , no-cache", True),
+        (b"x-only-if-cached", False),
+        (b"only-if-cached-please", False),
+        (b'x="only-if-cached"', False),
+        (b'x="a, only-if-cached, b"', False),
+    ],
+)
+def test_only_if_cached(value: bytes | None, wanted: bool) -> None:
+    """The directive, wherever it stands in the list, and nothing that looks like it."""
+    assert wants_only_if_cached(value) is wanted

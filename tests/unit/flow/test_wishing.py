@@ -1,0 +1,162 @@
+"""`freshness.client_directives`: which wishes of callers are granted, and what they cost."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.errors import OnlyIfCached
+from gateway.core.policy import Windows
+from gateway.core.rates import Rate
+from gateway.core.status import Detail, Forward, Outcome
+from gateway.core.wishes import Wishes
+from gateway.flow.answer import Answer, Ask
+from gateway.flow.wishing import Grants, Wishing
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import CALLER, KEY, STALE, UNUSABLE, Replica, minute_of, ok, says
+
+NO_CACHE = Wishes(no_cache=True)
+TENTH = Rate(100, 60.0)
+
+
+@pytest.fixture
+def honouring(alone: Replica) -> Wishing:
+    """Grants all wishes."""
+    return Wishing(alone.serving, alone.clock, grants=None)
+
+
+@pytest.fixture
+def limited(alone: Replica) -> Wishing:
+    """Grants some."""
+    return Wishing(alone.serving, alone.clock, Grants(alone.clock, TENTH))
+
+
+async def get(wishing: Wishing, wishes: Wishes | None, *, only_if_cached: bool = False) -> Answer:
+    """What is answered to who wishes that."""
+    return await wishing.get(Ask(KEY, CALLER, only_if_cached, wishes=wishes))
+
+
+async def test_no_cache_asks_the_upstream(alone: Replica, honouring: Wishing) -> None:
+    """Though what is stored is fresh; it is marked so, and what came is stored for others."""
+    await alone.fill(1)
+    alone.upstream.then(ok(2))
+
+    answer = await get(honouring, NO_CACHE)
+
+    assert minute_of(answer) == 2
+    assert (answer.handling.forward, answer.handling.detail) == (Forward.REQUEST, Detail.CHANGED)
+    assert minute_of(await get(honouring, None)) == 2
+
+
+@pytest.mark.parametrize("wishes", [Wishes(max_age=60.0), Wishes(min_fresh=5.0), Wishes()])
+async def test_a_wish_that_is_met_is_a_hit(
+    alone: Replica, honouring: Wishing, wishes: Wishes
+) -> None:
+    """What is stored is young and fresh enough."""
+    await alone.fill(1)
+
+    assert (await get(honouring, wishes)).outcome is Outcome.FRESH
+
+
+async def test_what_fails_for_a_wish_is_rescued(alone: Replica, honouring: Wishing) -> None:
+    """By what is stored, marked as such."""
+    await alone.fill(1)
+    alone.upstream.then(says(503))
+
+    answer = await get(honouring, NO_CACHE)
+
+    assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_ERROR)
+
+
+async def test_max_stale_is_answered_at_once(alone: Replica, honouring: Wishing) -> None:
+    """Where another caller would wait; another one is fetched behind it. Too stale is too stale."""
+    await alone.fill(1)
+    alone.clock.advance(400.0)
+    alone.upstream.then(ok(2))
+
+    answer = await get(honouring, Wishes(max_stale=math.inf))
+    await alone.land()
+
+    assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
+    alone.clock.advance(UNUSABLE)
+    alone.upstream.then(ok(3))
+    assert minute_of(await get(honouring, Wishes(max_stale=math.inf))) == 3
+
+
+async def test_max_age_is_not_met_by_what_is_stale(alone: Replica, honouring: Wishing) -> None:
+    """However large it is (RFC 9111, 5.2.1.1): stale-while-revalidate is for who does not mind."""
+    await alone.fill(1)
+    alone.clock.advance(STALE)
+    alone.upstream.then(ok(2))
+
+    assert minute_of(await get(honouring, Wishes(max_age=1_000.0))) == 2
+
+
+async def test_what_is_not_to_be_stored_is_not(alone: Replica, honouring: Wishing) -> None:
+    """`no-store` on a miss; what is stored already may be given."""
+    alone.upstream.then(ok(1))
+    await get(honouring, Wishes(no_store=True))
+
+    assert alone.local.entries == 0
+    await alone.fill(2)
+    assert minute_of(await get(honouring, Wishes(no_store=True))) == 2
+
+
+async def test_nothing_is_fetched_for_who_wants_what_is_stored(
+    alone: Replica, honouring: Wishing
+) -> None:
+    """`only-if-cached` with a wish that is not met: nothing usable is stored."""
+    await alone.fill(1)
+
+    with pytest.raises(OnlyIfCached):
+        await get(honouring, NO_CACHE, only_if_cached=True)
+
+
+async def test_the_next_wish_for_an_entry_waits(alone: Replica, limited: Wishing) -> None:
+    """What was fetched for one is good enough for ten seconds, whoever wishes."""
+    await alone.fill(1)
+    alone.upstream.then(ok(2), ok(3))
+
+    first = await get(limited, NO_CACHE)
+    alone.clock.advance(9.9)
+    second = await get(limited, NO_CACHE)
+    alone.clock.advance(0.2)
+    third = await get(limited, NO_CACHE)
+
+    assert [minute_of(answer) for answer in (first, second, third)] == [2, 2, 3]
+    assert second.outcome is Outcome.FRESH
+
+
+async def test_wishes_share_a_tenth_of_the_budget(clock: FakeClock) -> None:
+    """In any window, and each scope its own."""
+    grants = Grants(clock, TENTH)
+
+    granted = [grants.take(Key("p1", str(i)), "one") for i in range(12)]
+
+    assert granted == [True] * 10 + [False] * 2
+    assert grants.take(Key("p2", "1"), "two")
+    clock.advance(60.0)
+    assert grants.take(Key("p1", "99"), "one")
+
+
+async def test_without_a_limit_there_is_no_tenth_of_it(clock: FakeClock) -> None:
+    """Ten seconds an entry hold all the same."""
+    grants = Grants(clock, None)
+
+    assert all(grants.take(Key("p1", str(i)), "one") for i in range(100))
+    assert not grants.take(Key("p1", "5"), "one")
+
+
+async def test_a_stale_answer_that_may_not_be_given_is_not(
+    alone: Replica, clock: FakeClock
+) -> None:
+    """Whoever would take it: within the windows alone."""
+    replica = Replica(clock, windows=Windows(stale_while_revalidate=0.0, stale_if_error=0.0))
+    wishing = Wishing(replica.serving, clock, grants=None)
+    await replica.fill(1)
+    clock.advance(STALE)
+    replica.upstream.then(ok(2))
+
+    assert minute_of(await get(wishing, Wishes(max_stale=math.inf))) == 2
