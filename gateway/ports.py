@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.core.ending import Ending
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
@@ -19,6 +19,7 @@ from gateway.core.status import (
     AccessRefusal,
     Cause,
     Circuit,
+    Detail,
     DriftKind,
     EndingKind,
     FailureReason,
@@ -37,6 +38,11 @@ from gateway.core.status import (
 class Clock(Protocol):
     """The only source of time and of chance; a fake one in tests."""
 
+    @property
+    def offset(self) -> float:
+        """`now` less `monotonic`: changes when the shared clock is set, and not otherwise."""
+        ...
+
     def now(self) -> float:
         """Seconds since the Unix epoch on the clock that the replicas share."""
         ...
@@ -54,6 +60,36 @@ class Clock(Protocol):
         ...
 
 
+# When Redis agreed with what it was not asked about, or does not agree with.
+NEVER: Final = -math.inf
+
+Count = Callable[[float, float, str], None]
+
+
+class Manner:
+    """How answers of one sort are told and counted: one object for thousands of them.
+
+    `start` is the status line. `count`, and `count_not_modified` for a 304 in its place, take
+    the seconds that it took, the age and the client.
+    """
+
+    __slots__ = ("count", "count_not_modified", "detail", "outcome", "start", "tier")
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        tier: Tier,
+        detail: Detail | None,
+        start: bytes,
+        counts: tuple[Count, Count],
+    ) -> None:
+        self.outcome = outcome
+        self.tier = tier
+        self.detail = detail
+        self.start = start
+        self.count, self.count_not_modified = counts
+
+
 @dataclass(slots=True)
 class Held:
     """An entry as L1 holds it, with its head rendered.
@@ -64,6 +100,10 @@ class Held:
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
     it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
     for it, in bytes.
+
+    The last four are the answer that L1 gives with it unasked, and what that is good for:
+    until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
+    lines `moment` behind its head. At most for a second, since they tell the age.
     """
 
     entry: Entry
@@ -74,6 +114,14 @@ class Held:
     cost: int = 0
     is_plain: bool = True
     is_verbatim: bool = False
+    until: float = NEVER
+    edition: object = None
+    manner: Manner | None = None
+    moment: bytes = b""
+
+    def doubt(self) -> None:
+        """Let nobody answer with it before Redis was asked, or while Redis is away."""
+        self.checked_at = self.until = NEVER
 
 
 class LocalStore(Protocol):
@@ -83,7 +131,7 @@ class LocalStore(Protocol):
         """What is held under the key, which becomes the most recently used."""
         ...
 
-    def peek(self, key: Key) -> Held | None:
+    def peek(self, key: tuple[str, str], /) -> Held | None:
         """What is held under the key, its place in the order untouched."""
         ...
 
@@ -496,6 +544,11 @@ class Observer(Protocol):
 
     def client_result(self, client: str, result: str) -> None:
         """`served`, `limited` or `refused`."""
+        ...
+
+    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
+        """What says `requested`, and `client_result` of one served, of each such answer: the
+        short way of a hit, for which nothing has to be looked up."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:

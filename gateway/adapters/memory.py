@@ -41,6 +41,8 @@ class MemoryStore:
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
         # Plain tuples as keys: the collector of cycles does not go through them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
+        # What is held under a key, its place in the order untouched; each hit asks.
+        self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
@@ -51,10 +53,6 @@ class MemoryStore:
         if held is not None:
             self._items.move_to_end(key)
         return held
-
-    def peek(self, key: Key) -> Held | None:
-        """What is held under the key, its place in the order untouched."""
-        return self._items.get(key)
 
     def put(self, key: Key, held: Held) -> None:
         """Hold it in place of what was held; what exceeds the bound alone is not held."""

@@ -24,10 +24,11 @@ _LONGEST: Final = 1_024
 class Admitted:
     """A caller that was let in; `allowance` None: it may ask as often as it likes."""
 
-    __slots__ = ("allowance", "caller")
+    __slots__ = ("allowance", "caller", "client", "partition")
 
     def __init__(self, caller: Caller, allowance: Allowance | None) -> None:
         self.caller = caller
+        self.client, self.partition = caller.client, caller.partition
         self.allowance = allowance
 
 
@@ -37,6 +38,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
+        # Who sent these bytes before, by the rules that hold now; no method of ours: each hit asks.
+        self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
     @property

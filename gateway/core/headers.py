@@ -165,9 +165,6 @@ class Conditions:
     if_modified_since: bytes | None = None
 
 
-UNCONDITIONAL = Conditions()
-
-
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
     """Whether a 304 answers the request (RFC 9110, 13.2.2): weak comparison, lists, `*`;
     If-None-Match has precedence over If-Modified-Since."""

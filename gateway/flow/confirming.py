@@ -12,17 +12,18 @@ from typing import Final
 
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
-from gateway.ports import Clock, Held, LocalStore, Observer, SharedStore, Standing
-
-# When Redis agreed with what it was not asked about, or does not agree with.
-NEVER: Final = -math.inf
+from gateway.core.reply import Reply
+from gateway.core.status import Outcome, RedisOperation
+from gateway.flow.answer import Answer
+from gateway.ports import NEVER, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and
 # what is due is gathered for the second. Due and twice gathered make one: what is read at even
 # intervals is then confirmed in time, whatever they are, unless they exceed the lifetime.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
+# Outcomes of what is fresh: such an answer starts nothing.
+_ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys between which others get their turn.
 _BATCH: Final = 500
 
@@ -50,6 +51,8 @@ class Confirming:
         self._due_after = l1_lifetime * _DUE
         self._gather = l1_lifetime * _GATHER
         self._suspect_until = NEVER
+        self._offset = 0.0
+        self.begin_edition()
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
 
@@ -70,6 +73,36 @@ class Confirming:
             self._mark(key)
         return True
 
+    def stands_for(self, key: Key, answer: Answer) -> float:
+        """For how many seconds, in this edition, L1 would answer so again, whoever asks; 0.0 where
+        each who asks may start something, or is answered by what else the request says."""
+        held, now = answer.content, self._clock.now()
+        if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
+            return 0.0
+        entry = held.entry
+        if now < entry.confirmed_at or not entry.is_fresh(now):
+            return 0.0
+        return min(entry.freshness_lifetime - entry.age(now), self._unasked_for(key, held))
+
+    def _unasked_for(self, key: Key, held: Held) -> float:
+        """Seconds until Redis has to be asked about it, or whoever reads it marks it as due."""
+        if not self._shared.holds_bodies or not self._shared.reaches(key):
+            return math.inf
+        unasked = self._clock.monotonic() - held.checked_at
+        return (self._due_after if unasked < self._due_after else self._lifetime) - unasked
+
+    def edition(self, key: Key) -> object:
+        """The same object for as long as nothing happens that concerns more than one entry: doubt,
+        Redis gone or back, the shared clock set."""
+        if self._clock.offset != self._offset:
+            self._offset = self._clock.offset
+            self.begin_edition()
+        return self._with_redis if self._shared.reaches(key) else self._without_redis
+
+    def begin_edition(self) -> None:
+        """Whatever L1 would answer unasked is judged anew."""
+        self._with_redis, self._without_redis = object(), object()
+
     def _mark(self, key: Key) -> None:
         if key not in self._due:
             self._due.add(key)
@@ -78,6 +111,7 @@ class Confirming:
     def suspect(self) -> None:
         """Doubt all that L1 holds."""
         self._suspect_until = self._clock.monotonic()
+        self.begin_edition()
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
         """Ask Redis about what L1 holds undoubted of these; the keys with which it agreed.
@@ -112,7 +146,7 @@ class Confirming:
             known = entry.confirmed_at >= standing.floor.started
             confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
             if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
-                held.checked_at = NEVER
+                held.doubt()
                 return False
             entry = confirmed
         if entry is held.entry:

@@ -40,7 +40,7 @@ class Serving:
     def __init__(
         self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, rules: Rules
     ) -> None:
-        self._tiers = tiers
+        self._tiers, self.held, self.confirming = tiers, tiers.held, tiers.confirming
         self._filler = filler
         self._clock = clock
         self._observer = observer

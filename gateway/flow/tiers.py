@@ -15,9 +15,9 @@ from gateway.core.policy import Candidate, reconcile
 from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, overrules
-from gateway.flow.confirming import NEVER, Confirming
+from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
-from gateway.ports import Clock, Found, Held, LocalStore, SharedStore, Stored
+from gateway.ports import NEVER, Clock, Found, Held, LocalStore, SharedStore, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Tiers:
         self._shared = shared
         self._clock = clock
         self._rules = rules
+        self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
         self.confirming = Confirming(local, shared, clock, self.render, l1_lifetime)
 
@@ -156,14 +157,14 @@ class Tiers:
         try:
             return await self._shared.store(key, held.entry, self._rules.windows.keep)
         except RedisUnavailable:
-            held.checked_at = NEVER
+            held.doubt()
             return self._alone.judge(key, held.entry)
 
     def doubt(self, key: Key) -> None:
         """Others know better than what L1 holds: let the next request ask them."""
         held = self._local.peek(key)
         if held is not None:
-            held.checked_at = NEVER
+            held.doubt()
 
     def suspect(self) -> None:
         """Doubt all that L1 holds."""
@@ -189,7 +190,8 @@ class Tiers:
         for key in keys:
             held = self._local.peek(key)
             if soft and held is not None:
-                held.is_purged, held.checked_at = True, NEVER
+                held.is_purged = True
+                held.doubt()
             else:
                 self._local.drop(key)
         return len(keys)

@@ -12,59 +12,78 @@ from typing import Final
 
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
-from gateway.core.headers import UNCONDITIONAL, Conditions, is_sound
+from gateway.core.headers import is_sound
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
 from gateway.web.heads import is_host
 from gateway.web.ids import ID
 
+# What may change from request to request: grammars of values that are read as they stand.
+TRACE: Final = rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
+
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:+/=@-]{1,128}")
-_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(REQUEST_ID)
+_TRACE = re.compile(TRACE)
 # What announces more than a head, or wants more than an answer.
 _ODD: Final = frozenset(
     b"content-length expect http2-settings te trailer transfer-encoding upgrade".split()
 )
 
 
-class Asked:
-    """A plain question for a training; `request_id` None where none is given."""
+class Said:
+    """What the fields of a plain head say; None where a field is not there, or is no such.
 
-    __slots__ = (
-        *("_ask", "_extra", "_only_if_cached", "_traceparent", "authorization", "conditions"),
-        *("is_head", "request_id", "training_id"),
-    )
+    `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
+    call upstream.
+    """
 
-    def __init__(
-        self, training_id: str, fields: dict[bytes, bytes], extra: Headers, *, is_head: bool
-    ) -> None:
+    __slots__ = ("extra", "only_if_cached", "request_id", "sent", "since", "tag", "traceparent")
+
+    def __init__(self, fields: dict[bytes, bytes], extra: Headers) -> None:
         given = fields.get
-        self.is_head = is_head
-        self.training_id = training_id
-        authorization = given(b"authorization")
-        self.authorization = () if authorization is None else (authorization,)
-        tag, since = given(b"if-none-match"), given(b"if-modified-since")
-        unconditional = tag is None and since is None
-        self.conditions = UNCONDITIONAL if unconditional else Conditions(tag, since)
+        self.sent = given(b"authorization", b"")
+        self.tag, self.since = given(b"if-none-match"), given(b"if-modified-since")
         self.request_id = request_id_of(given(b"x-request-id"))
-        self._traceparent = given(b"traceparent")
+        self.traceparent = given(b"traceparent")
         control = given(b"cache-control")
-        self._only_if_cached = control is not None and wants_only_if_cached(control)
-        self._extra = extra
-        self._ask: Ask | None = None
+        self.only_if_cached = control is not None and wants_only_if_cached(control)
+        self.extra = extra
 
     @property
     def trace_id(self) -> str | None:
         """The caller's trace, read when somebody wants to know."""
-        return trace_id_of(self._traceparent)
+        return trace_id_of(self.traceparent)
 
-    def by(self, caller: Caller) -> Ask:
-        """The question, asked by that caller; as a rule the same one as last time."""
-        ask = self._ask
-        if ask is None or ask.caller is not caller:
-            key = Key(caller.partition, self.training_id)
-            ask = self._ask = Ask(key, caller, self._only_if_cached, self._extra)
-        return ask
+    def ask(self, caller: Caller, training_id: str) -> Ask:
+        """The question for a training, asked by that caller."""
+        return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, self.extra)
+
+    def copy(self) -> Said:
+        """Another one that says the same."""
+        said = Said.__new__(Said)
+        said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
+        said.tag, said.request_id = self.tag, self.request_id
+        said.traceparent, said.extra = self.traceparent, self.extra
+        return said
+
+    def without_holes(self) -> Said:
+        """The same without what is new with each request."""
+        said = self.copy()
+        said.tag = said.request_id = said.traceparent = None
+        said.extra = ()
+        return said
+
+
+class Asked:
+    """A plain question for a training."""
+
+    __slots__ = ("is_head", "said", "training_id")
+
+    def __init__(self, training_id: str, said: Said, *, is_head: bool) -> None:
+        self.training_id = training_id
+        self.said = said
+        self.is_head = is_head
 
 
 def plain(
@@ -89,8 +108,8 @@ def plain(
     match = _PLAIN_TARGET.fullmatch(target)
     if match is None:
         return None
-    extra = _extra_of_these(by_name, fields, forwarded)
-    return Asked(match[1].decode("ascii"), by_name, extra, is_head=method == b"HEAD")
+    said = Said(by_name, _extra_of_these(by_name, fields, forwarded))
+    return Asked(match[1].decode("ascii"), said, is_head=method == b"HEAD")
 
 
 def _extra_of_these(
@@ -114,8 +133,9 @@ def request_id_of(given: bytes | None) -> bytes | None:
 
 def trace_id_of(traceparent: bytes | None) -> str | None:
     """The trace of a sound `traceparent` (W3C Trace Context, 3.2)."""
-    match = None if traceparent is None else _TRACE.fullmatch(traceparent)
-    return None if match is None else match[1].decode("ascii")
+    if traceparent is None or not _TRACE.fullmatch(traceparent):
+        return None
+    return traceparent[3:35].decode("ascii")
 
 
 def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]) -> Headers:

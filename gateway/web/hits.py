@@ -1,27 +1,36 @@
 """Plain questions answered from L1 at once, each as one piece of bytes; or not at all.
 
 The same look-up, rendering and counting as the ordinary way (`data`), without a request and a
-response in between. Nothing here awaits, and what is not answered here has left no trace.
+response in between. What is decided and rendered is good for a second at most (`Held.until`);
+who asks, and what is held, is looked up each time. Nothing here awaits, and what is not
+answered here has left no trace.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.allowance import Allowance
-from gateway.core.callers import Callers
+from gateway.core.callers import Admitted, Callers
+from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused
 from gateway.core.head import to_lines
-from gateway.core.reply import Reply
-from gateway.flow.serve import Answer, Serving
-from gateway.ports import Clock, Observer
-from gateway.web.asked import Asked
+from gateway.core.status import Detail, Outcome, Tier
+from gateway.flow.serve import Answer, Ask, Serving
+from gateway.ports import Clock, Held, Manner, Observer
+from gateway.web.asked import Said
 from gateway.web.exchange import AccessLog, Line, rate_limit_fields
-from gateway.web.render import stored
+from gateway.web.render import is_current, moment_of
 
+# The constructor of a named tuple is dear, and each hit would pay for it.
+_new_key: Final = tuple.__new__
+_NOT_MODIFIED = STATUS_LINE[304]
+# Of the clocks' arithmetic: what is good till then is made anew a little before.
+_MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
 
@@ -42,70 +51,113 @@ class Hits:
         new_id: Callable[[], str],
     ) -> None:
         self.forwarded, self.heeds_wishes = forward_headers, heeds_wishes
-        self._peek = serving.peek
-        self._admit = callers.admit
-        self._clock = clock
-        self._requested, self._client_result = observer.requested, observer.client_result
+        self._peek, self._held = serving.peek, serving.held
+        self._edition, self._stands_for = serving.confirming.edition, serving.confirming.stands_for
+        self._callers = callers
+        self._clock, self._monotonic = clock, clock.monotonic
+        self._counting = observer.counting
+        self._manners: dict[tuple[Outcome, Tier, Detail | None, int], Manner] = {}
         self._access_log = access_log
         self._weigh = access_log.weigh
         self._new_id = new_id
 
-    def answer(self, asked: Asked) -> bytes | None:
-        """The whole response; None where there is no answer at once, or it would be an error."""
-        began = self._clock.monotonic()
+    def answer(self, said: Said, training_id: str, *, is_head: bool = False) -> bytes | None:
+        """The whole response; None where there is no answer at once, or it would be an error.
+
+        The id needs no judgement: what L1 holds has a good one.
+        """
+        began = self._monotonic()
         try:
-            admitted = self._admit(asked.authorization)
-            caller, allowance = admitted.caller, admitted.allowance
+            admitted = self._callers.known(said.sent) or self._admit(said)
+            key = _new_key(Key, (admitted.partition, training_id))
+            held = self._held(key)
+            if held is None:
+                return None
+            allowance = admitted.allowance
             if allowance is not None and allowance.remaining(began) < 1:
                 return None
-            answer = self._peek(asked.by(caller))
-            if answer is None:
+            edition = self._edition(key)
+            if began >= held.until or held.edition is not edition:
+                manner = self._prepare(held, edition, said.ask(admitted.caller, training_id))
+            else:
+                manner = held.manner
+            if manner is None:
                 return None
-            held, handling = answer.content, answer.handling
-            if isinstance(held, Reply):
-                return None
-            now = self._clock.now()
-            status, lines, moment, body, age = stored(held, handling, asked.conditions, now)
-            request_id = asked.request_id or self._new_id().encode("ascii")
+            entry, lines = held.entry, held.head
+            age = began + self._clock.offset - entry.confirmed_at
+            age = age + entry.initial_age if age > 0.0 else entry.initial_age
+            if (said.tag or said.since) and is_current(said.tag, said.since, held):
+                status, start, body, count = 304, _NOT_MODIFIED, b"", manner.count_not_modified
+                lines = lines[held.brief_at :]
+            else:
+                status, start, body, count = entry.status, manner.start, entry.body, manner.count
+            request_id = said.request_id or self._new_id().encode("ascii")
         except AccessRefused:
             return None
         except Exception:
             _logger.exception("a hit could not be answered the short way")
             return None
-        seconds = self._clock.monotonic() - began
-        self._requested(answer.outcome, answer.tier, status, seconds, age)
-        self._client_result(caller.client, "served")
-        weight = self._weigh(answer.outcome, status, seconds)
+        seconds = self._monotonic() - began
+        count(seconds, age, admitted.client)
+        weight = self._weigh(manner.outcome, status, seconds)
         if weight is not None:
-            line = self._line(asked, answer, status, request_id, (seconds, age, caller.client))
-            self._access_log.put(line, weight)
+            of = (said, training_id, request_id, admitted.client)
+            self._note(manner, of, status, (seconds, age), weight, is_head=is_head)
         own = b"" if allowance is None else _charged(allowance, began)
-        start = STATUS_LINE[status]
-        mine = b"x-request-id: %b\r\n%b\r\n" % (request_id, own)
-        return b"".join((start, lines, moment, mine, b"" if asked.is_head else body))
+        ends = b"x-request-id: %b\r\n%b\r\n" % (request_id, own)
+        return b"".join((start, lines, held.moment, ends, b"" if is_head else body))
 
-    def _line(
+    def _admit(self, said: Said) -> Admitted:
+        return self._callers.admit((said.sent,) if said.sent else ())
+
+    def _prepare(self, held: Held, edition: object, ask: Ask) -> Manner | None:
+        """Have it judged whether L1 may answer with what is held, and write what is said of it
+        for the next moment; None where it may not."""
+        answer = self._peek(ask)
+        if answer is None or answer.content is not held:
+            return None
+        held.moment, unchanged = moment_of(held.entry, answer.handling, self._clock.now())
+        held.manner = self._manner(answer, held.entry.status)
+        held.edition = edition
+        held.until = self._monotonic() + min(self._stands_for(ask.key, answer), unchanged) - _MARGIN
+        return held.manner
+
+    def _manner(self, answer: Answer, status: int) -> Manner:
+        outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
+        sort = (outcome, tier, detail, status)
+        manner = self._manners.get(sort)
+        if manner is None:
+            counts = self._counting(outcome, tier, status), self._counting(outcome, tier, 304)
+            manner = Manner(outcome, tier, detail, STATUS_LINE[status], counts)
+            self._manners[sort] = manner
+        return manner
+
+    def _note(
         self,
-        asked: Asked,
-        answer: Answer,
+        manner: Manner,
+        of: tuple[Said, str, bytes, str],
         status: int,
-        request_id: bytes,
-        measured: tuple[float, float, str],
-    ) -> Line:
-        seconds, age, client = measured
-        return Line(
+        measured: tuple[float, float],
+        weight: int,
+        *,
+        is_head: bool,
+    ) -> None:
+        said, training_id, request_id, client = of
+        seconds, age = measured
+        line = Line(
             request_id=request_id.decode("ascii"),
-            method="HEAD" if asked.is_head else "GET",
-            training_id=asked.training_id,
-            outcome=answer.outcome,
-            tier=answer.tier,
-            detail=answer.handling.detail,
+            method="HEAD" if is_head else "GET",
+            training_id=training_id,
+            outcome=manner.outcome,
+            tier=manner.tier,
+            detail=manner.detail,
             status=status,
             seconds=seconds,
             age=age,
             client=client,
-            trace_id=asked.trace_id,
+            trace_id=said.trace_id,
         )
+        self._access_log.put(line, weight)
 
 
 def _charged(allowance: Allowance, now: float) -> bytes:

@@ -7,56 +7,33 @@ on a quiet connection goes on to Starlette, exactly as it would have without thi
 from __future__ import annotations
 
 import asyncio
-from typing import Self
+from typing import Final, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.web.asked import Asked, plain
+from gateway.web.blocks import Blocks
 from gateway.web.hits import Hits
 from gateway.web.wire import Stage, Terms, Wire
 
 _REST = Stage.REST
-# Heads remembered, and how long one may be: 8 MiB at most.
-_MOST = 8_192
-_LONGEST = 1_024
-
-
-class Heads:
-    """What heads ask that came before, byte for byte: parsing is a function of the bytes.
-
-    Only a head that comes again is kept, so that callers whose heads never repeat fill nothing.
-    A full table starts anew: what is asked for again and again is soon back.
-    """
-
-    def __init__(self, most: int = _MOST) -> None:
-        self._most = most
-        self._known: dict[bytes, Asked] = {}
-        self._seen: set[int] = set()
-        self.get = self._known.get
-
-    def meet(self, head: bytes, asked: Asked) -> None:
-        """This head asks that."""
-        mark = hash(head)
-        if mark not in self._seen:
-            if len(self._seen) >= self._most:
-                self._seen.clear()
-            self._seen.add(mark)
-        elif len(head) <= _LONGEST:
-            if len(self._known) >= self._most:
-                self._known.clear()
-            self._known[head] = asked
+_GET: Final = b"GET /training/"
+_ID_AT: Final = len(_GET)
+_VERSION: Final = b" HTTP/1.1\r\n"
 
 
 class HotPath(Wire):
     """One connection of the data plane; `beside(hits, terms)` gives the class for `http=`."""
 
     hits: Hits
-    heads: Heads
+    blocks: Blocks
 
     @classmethod
     def beside(cls, hits: Hits, terms: Terms) -> type[Self]:
         """This class for the connections of one plane."""
-        return type(cls.__name__, (cls,), {"hits": hits, "heads": Heads(), "terms": terms})
+        limits = terms.limits
+        blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)
+        return type(cls.__name__, (cls,), {"hits": hits, "blocks": blocks, "terms": terms})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As Wire does."""
@@ -67,14 +44,17 @@ class HotPath(Wire):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer at once a head that is known; parse the rest."""
-        known = self.heads.get(data)
+        """Answer at once a head whose fields are known; parse the rest."""
         at_rest = self._stage is _REST
-        if known is not None and at_rest and self._is_quiet():
-            answer = self.hits.answer(known)
-            if answer is not None:
-                self._send(answer)
-                return
+        if at_rest and data.startswith(_GET) and self._is_quiet():
+            ends = data.find(_VERSION, _ID_AT)
+            block = data[ends:]
+            said = self.blocks.known(block) or self.blocks.find(block)
+            if said is not None:
+                answer = self.hits.answer(said, data[_ID_AT:ends].decode("latin-1"))
+                if answer is not None:
+                    self._send(answer)
+                    return
         self._asked, self._begun_here = None, 0
         self._idle_since, self._has_served = None, False
         super().data_received(data)
@@ -106,7 +86,9 @@ class HotPath(Wire):
     def on_headers_complete(self) -> None:
         """Answer a plain hit; make a request of anything else."""
         asked = self._plain()
-        answer = None if asked is None else self.hits.answer(asked)
+        answer = None
+        if asked is not None:
+            answer = self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
         if answer is None:
             self._make_scope()
             super().on_headers_complete()
@@ -122,9 +104,14 @@ class HotPath(Wire):
             self._stage, self._owed_since = _REST, None
 
     def _remember(self, data: bytes) -> None:
-        """What these bytes ask, if they were one plain head as a whole."""
-        if self._asked is not None and self._begun_here == 1 and self._stage is _REST:
-            self.heads.meet(data, self._asked)
+        """What this block says, if the bytes were one plain head as a whole."""
+        asked = self._asked
+        if asked is None or self._begun_here != 1 or self._stage is not _REST:
+            return
+        line = b"%b%b%b" % (_GET, asked.training_id.encode("ascii"), _VERSION)
+        if data.startswith(line):
+            block = data[len(line) - len(_VERSION) :]
+            self.blocks.meet(block, asked.said, self.headers)
 
     def _plain(self) -> Asked | None:
         limits = self.terms.limits

@@ -10,10 +10,9 @@ from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
-from gateway.core.entry import Headers
+from gateway.core.entry import Entry, Headers
 from gateway.core.head import from_lines, has_etag, to_lines
 from gateway.core.headers import (
-    UNCONDITIONAL,
     Conditions,
     Handling,
     cache_status,
@@ -59,27 +58,33 @@ def stored(
     """Status, lines, the lines of the moment, body and age of an entry's answer: pieces, so
     that a hit joins them once."""
     entry = held.entry
-    age, lifetime = entry.age(now), entry.freshness_lifetime
-    if handling.forward is None and handling.detail is not None:
-        moment = _of_a_hit(handling.detail, int(age), floor(lifetime - age))
-    else:
-        moment = _of_a_fetch(handling, age, lifetime)
+    moment, _ = moment_of(entry, handling, now)
     lines = held.head
     if handling.not_stored is not None and not held.is_verbatim:
         lines = _not_to_be_stored(held)
-    if conditions is not UNCONDITIONAL and _is_not_modified(conditions, held):
-        return 304, lines[held.brief_at :], moment, b"", age
-    return entry.status, lines, moment, entry.body, age
+    if is_current(conditions.if_none_match, conditions.if_modified_since, held):
+        return 304, lines[held.brief_at :], moment, b"", entry.age(now)
+    return entry.status, lines, moment, entry.body, entry.age(now)
 
 
-def _is_not_modified(conditions: Conditions, held: Held) -> bool:
-    """As a rule a caller has just the tag that we have."""
+def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
+    """The lines of the moment, and the seconds for which they say the same."""
+    age, lifetime = entry.age(now), entry.freshness_lifetime
+    if handling.forward is not None or handling.detail is None:
+        return _of_a_fetch(handling, age, lifetime), 0.0
+    whole, left = int(age), floor(lifetime - age)
+    unchanged = min(whole + 1.0 - age, lifetime - age - left)
+    return _of_a_hit(handling.detail, whole, left), unchanged
+
+
+def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
+    """Whether a 304 answers who asks with these conditions; as a rule a caller has just the tag
+    that we have."""
     if held.entry.status != 200:
         return False
-    tag = conditions.if_none_match
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
-    return is_not_modified(conditions, held.entry)
+    return is_not_modified(Conditions(tag, since), held.entry)
 
 
 def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:

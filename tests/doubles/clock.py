@@ -10,8 +10,8 @@ class FakeClock:
     """`sleep` advances the time by itself, or with `waiting` until a test advances it so far."""
 
     def __init__(self, start: float = 1_700_000_000.0, *, waiting: bool = False) -> None:
-        self._now = start
         self._monotonic = 1000.0
+        self._offset = start - self._monotonic
         self._waiting = waiting
         self._jitters: list[float] = []
         self._sleepers: list[tuple[float, asyncio.Event]] = []
@@ -19,7 +19,6 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass, and wake who slept until then."""
-        self._now += seconds
         self._monotonic += seconds
         for until, awake in self._sleepers:
             if until <= self._monotonic:
@@ -27,14 +26,18 @@ class FakeClock:
 
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back; no time passes."""
-        self._now += seconds
+        self._offset += seconds
 
     def script(self, jitters: Iterable[float]) -> None:
         """The next numbers of chance; 0.0 after them."""
         self._jitters.extend(jitters)
 
+    @property
+    def offset(self) -> float:
+        return self._offset
+
     def now(self) -> float:
-        return self._now
+        return self._monotonic + self._offset
 
     def monotonic(self) -> float:
         return self._monotonic

@@ -21,13 +21,14 @@ class RealClock:
 
     def __init__(self) -> None:
         self._ahead = 0.0
+        self.offset = time.time() - time.monotonic()
 
     def advance(self, seconds: float) -> None:
         """Be so much further ahead of the real time."""
         self._ahead += seconds
 
     def now(self) -> float:
-        return time.time() + self._ahead
+        return self.monotonic() + self.offset
 
     def monotonic(self) -> float:
         return time.monotonic() + self._ahead

@@ -18,6 +18,7 @@ from gateway.core.status import (
     StoreVerdict,
     Tier,
 )
+from gateway.ports import Count
 
 
 class RecordingObserver:
@@ -37,6 +38,13 @@ class RecordingObserver:
 
     def client_result(self, client: str, result: str) -> None:
         self._note("client_result", client, result)
+
+    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
+        def count(seconds: float, age: float, client: str) -> None:
+            self.requested(outcome, tier, status, seconds, age)
+            self.client_result(client, "served")
+
+        return count
 
     def call_started(self, purpose: Purpose) -> None:
         self._note("call_started", purpose)

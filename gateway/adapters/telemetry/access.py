@@ -72,7 +72,11 @@ class AccessLog:
         elif outcome not in _ROUTINE:
             weight = INFO
         else:
-            weight = self._sampled()
+            self._passed_over += 1
+            if self._passed_over < self._every:
+                weight = DEBUG
+            else:
+                self._passed_over, weight = 0, INFO
         return None if weight < self._least else weight
 
     def put(self, line: Answered, weight: int) -> None:
@@ -93,10 +97,3 @@ class AccessLog:
             "detail": line.detail,
         }
         self._lines.write({name: value for name, value in record.items() if value is not None})
-
-    def _sampled(self) -> int:
-        self._passed_over += 1
-        if self._passed_over < self._every:
-            return DEBUG
-        self._passed_over = 0
-        return INFO

@@ -24,9 +24,11 @@ from gateway.core.status import (
     RedisOperation,
     Tier,
 )
+from gateway.ports import Count
 
 NO_ANSWER = "none"
-CLIENT_RESULTS = ("served", "limited", "refused")
+_SERVED = "served"
+CLIENT_RESULTS = (_SERVED, "limited", "refused")
 # Clients come from a file of the operator's; this only keeps a mistake from filling memory.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
@@ -36,6 +38,7 @@ REQUEST_SECONDS = (
     *(50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+_SHORTEST = REQUEST_SECONDS[0]
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 WAIT_SECONDS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0)
 REDIS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
@@ -136,6 +139,26 @@ class Counters:
             ages = self.age
             ages.buckets[bisect_left(AGE_SECONDS, age)] += 1
             ages.total += age
+
+    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
+        """What does both of these for answers of one sort, served; everything that it needs is
+        at hand, for each hit calls it."""
+        requests, sort = self.requests, (outcome, tier, _CLASS_OF(status, "5xx"))
+        times, ages = self.request_seconds[outcome], self.age
+        in_time, of_age, clients = times.buckets, ages.buckets, self.clients
+
+        def count(seconds: float, age: float, client: str) -> None:
+            requests[sort] += 1
+            in_time[0 if seconds <= _SHORTEST else bisect_left(REQUEST_SECONDS, seconds)] += 1
+            times.total += seconds
+            of_age[bisect_left(AGE_SECONDS, age)] += 1
+            ages.total += age
+            try:
+                clients[client, _SERVED] += 1
+            except KeyError:
+                self._meet(client, _SERVED)
+
+        return count
 
     def count_client(self, client: str, result: str) -> None:
         """Count a client's request; the first one brings all results of that client at 0."""

@@ -32,7 +32,7 @@ from gateway.core.status import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Clock
+from gateway.ports import Clock, Count
 
 # Lines a second for events that name a training each.
 _BURST = 20
@@ -87,6 +87,9 @@ class Telemetry(Trail):
 
     def client_result(self, client: str, result: str) -> None:
         self.counters.count_client(client, result)
+
+    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
+        return self.counters.counting(outcome, tier, status)
 
     def access_refused(self, reason: AccessRefusal) -> None:
         self.counters.refusals[reason] += 1

@@ -44,6 +44,10 @@ class SkewedClock(FakeClock):
         self._truth = truth
         self._ahead = ahead
 
+    @property
+    def offset(self) -> float:
+        return self._truth.offset + self._ahead
+
     def now(self) -> float:
         return self._truth.now() + self._ahead
 

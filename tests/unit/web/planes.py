@@ -101,7 +101,7 @@ class Data:
         clock, observer = self.clock, self.observer
         rules = ByPolicy(Windows(), vary=True)
         ledger = Ledger(clock, lambda: "0123456789abcdef")
-        tiers = Tiers(self.local, ledger, clock, rules, l1_lifetime=5.0)
+        tiers = self.tiers = Tiers(self.local, ledger, clock, rules, l1_lifetime=5.0)
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
         fetcher = Fetcher(

@@ -6,7 +6,6 @@ import pytest
 
 from gateway.core.access import Caller
 from gateway.core.entry import Key
-from gateway.core.headers import UNCONDITIONAL, Conditions
 from gateway.web.asked import Asked, extra_of, plain, request_id_of, trace_id_of
 
 HOST = (b"host", b"a")
@@ -35,10 +34,10 @@ def test_a_head_says_all_that_an_answer_depends_on() -> None:
 
     assert question is not None
     assert (question.training_id, question.is_head) == ("trn_1", False)
-    assert question.authorization == (b"Bearer t-1",)
-    assert question.conditions == Conditions(b'"a"', None)
-    assert (question.request_id, question.trace_id) == (b"mine", "a" * 32)
-    ask = question.by(CALLER)
+    said = question.said
+    assert (said.sent, said.tag, said.since) == (b"Bearer t-1", b'"a"', None)
+    assert (said.request_id, said.trace_id) == (b"mine", "a" * 32)
+    ask = said.ask(CALLER, "trn_1")
     assert ask.key == Key("p1", "trn_1")
     assert ask.only_if_cached
     assert ask.extra == ((b"traceparent", TRACE), (b"x-extra", b"1"))
@@ -50,20 +49,21 @@ def test_a_head_may_say_next_to_nothing() -> None:
 
     assert question is not None
     assert question.is_head
-    assert (question.authorization, question.conditions) == ((), UNCONDITIONAL)
-    assert (question.request_id, question.trace_id) == (None, None)
-    assert question.by(CALLER).extra == ()
+    said = question.said
+    assert (said.sent, said.tag, said.since) == (b"", None, None)
+    assert (said.request_id, said.trace_id) == (None, None)
+    assert said.ask(CALLER, "trn_1").extra == ()
 
 
-def test_a_question_is_asked_anew_by_another_caller() -> None:
-    """What was made for one is never used for the next, who may have another partition."""
-    question = asked()
-    other = Caller("passthrough", "default", "p2", "default", "t-2", owns_token=True)
+def test_what_is_new_with_each_request_can_be_left_out() -> None:
+    """Of a copy: the one that was parsed says what it did."""
+    question = asked((b"x-request-id", b"mine"), (b"traceparent", TRACE), (b"if-none-match", b"*"))
 
     assert question is not None
-    assert question.by(CALLER) is question.by(CALLER)
-    assert question.by(other).key.partition == "p2"
-    assert question.by(other).caller is other
+    bare = question.said.without_holes()
+    assert (bare.request_id, bare.traceparent, bare.tag, bare.extra) == (None, None, None, ())
+    assert (question.said.request_id, question.said.tag) == (b"mine", b"*")
+    assert question.said.extra == ((b"traceparent", TRACE),)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from gateway.core.access import Open
 from gateway.core.callers import Access
 from gateway.core.clients import Client, Clients, Tenant, digest_of
+from gateway.core.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.rates import Rate
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, Outcome
-from gateway.ports import Call
+from gateway.ports import Call, Held, SharedStore
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get
 
@@ -169,3 +170,111 @@ async def test_what_is_answered_the_short_way() -> None:
         Outcome.STALE_REFRESHING,
     ]
     assert door.wire.cycle is made
+
+
+class Redis:
+    """What Confirming sees of it."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.holds_bodies = True
+
+    def reaches(self, key: Key) -> bool:
+        return self.is_up
+
+
+async def warm(redis: Redis) -> Door:
+    """A connection to a plane that holds `a`, confirmed with that Redis just now."""
+    door = world(PASSTHROUGH, short=True)
+    await door.ask(get("a"))
+    shared: SharedStore = redis  # type: ignore[assignment]
+    door.data.tiers.confirming._shared = shared
+    held(door).checked_at = door.data.clock.monotonic()
+    door.connect()
+    door.data.clock.advance(0.3)
+    assert is_answered(door)
+    return door
+
+
+def held(door: Door) -> Held:
+    """What L1 holds of it."""
+    found = door.data.local.peek((PASSTHROUGH.admit((b"Bearer t-1",)).partition, "a"))
+    assert found is not None
+    return found
+
+
+def is_answered(door: Door) -> bool:
+    """Whether the answer was there as soon as the bytes were; else another connection is made."""
+    before = len(door.line.writes)
+    door.wire.data_received(get("a"))
+    if len(door.line.writes) > before:
+        return True
+    door.connect()
+    return False
+
+
+async def test_what_is_doubted_is_not_given_again() -> None:
+    """Not even within the second for which it was rendered."""
+    door = await warm(Redis())
+    assert is_answered(door)
+
+    held(door).doubt()
+
+    assert not is_answered(door)
+
+
+async def test_what_is_suspect_is_not_given_again() -> None:
+    """A gap on the bus concerns all that was rendered."""
+    door = await warm(Redis())
+
+    door.data.clock.advance(0.1)
+    door.data.tiers.confirming.suspect()
+
+    assert not is_answered(door)
+
+
+async def test_what_was_given_unconfirmed_is_not_given_once_redis_is_back() -> None:
+    """From the first request on."""
+    redis = Redis()
+    door = await warm(redis)
+    redis.is_up = False
+    door.data.clock.advance(6.3)
+    assert is_answered(door)
+    assert is_answered(door)
+
+    redis.is_up = True
+
+    assert not is_answered(door)
+
+
+async def test_what_is_read_is_due_for_confirmation() -> None:
+    """And not given any more when that did not come."""
+    door = await warm(Redis())
+    confirming = door.data.tiers.confirming
+
+    held(door).checked_at -= 0.2  # not when the age changes
+
+    door.data.clock.advance(1.0)
+    assert is_answered(door)
+    assert len(confirming._due) == 1
+    door.data.clock.advance(3.4)
+    assert is_answered(door)
+    door.data.clock.advance(0.2)
+
+    assert not is_answered(door)
+
+
+async def test_the_age_follows_the_shared_clock() -> None:
+    """At once."""
+    door = await warm(Redis())
+    assert b"age: 0\r\n" in door.line.writes[-1]
+
+    for told, tell in ((7, 7.0), (2, -5.0)):
+        door.data.clock.step(tell)
+        assert is_answered(door)
+        assert b"age: %d\r\n" % told in door.line.writes[-1]
+    held(door).checked_at = door.data.clock.monotonic()
+    for told, later in ((2, 0.6), (3, 0.2)):
+        door.data.clock.advance(later)
+        assert is_answered(door)
+        assert b"age: %d\r\n" % told in door.line.writes[-1]

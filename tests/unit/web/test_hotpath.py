@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.core.access import Passthrough
 from gateway.core.entry import Key
 from gateway.core.status import Outcome
-from gateway.web.asked import Asked
-from gateway.web.hotpath import Heads, HotPath
+from gateway.web.asked import Said
+from gateway.web.hotpath import HotPath
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import LIMITS, Door, get, quiet
 
@@ -44,10 +44,10 @@ def timer(door: Door) -> object:
     return door.wire.timeout_keep_alive_task
 
 
-def asked(door: Door) -> Asked | None:
-    """What is remembered of the plain head."""
+def said(door: Door, head: bytes) -> Said | None:
+    """What is remembered of the fields of a head."""
     assert isinstance(door.wire, HotPath)
-    return door.wire.heads.get(get("a"))
+    return door.wire.blocks.known(head[head.index(b" HTTP/") :])
 
 
 def test_the_parent_has_the_shape_that_we_rely_on() -> None:
@@ -81,22 +81,43 @@ async def test_a_hit_is_one_write_and_no_request(door: Door) -> None:
     assert door.state.total_requests == before + 1
 
 
-async def test_what_came_three_times_is_not_parsed_again(door: Door) -> None:
-    """The same bytes ask the same."""
-    for _ in range(2):
-        door.wire.data_received(get("a"))
+def once(number: int) -> tuple[bytes, ...]:
+    """Fields that no other request has."""
+    trace = b"traceparent: 00-%032x-%016x-01" % (number, number)
+    return b"X-Request-ID: n-%d" % number, trace
+
+
+@pytest.mark.parametrize("changing", [False, True])
+async def test_what_came_three_times_is_not_parsed_again(door: Door, changing: bool) -> None:
+    """The same fields say the same, whatever is asked for, and whatever trace they are part of."""
+    door.data.upstream.then(training_reply("b"))
+    await door.ask(get("b"))
+    door.connect()
+    for number in range(2):
+        door.wire.data_received(get("a", *(once(number) if changing else ())))
     door.wire.parser = None  # type: ignore[assignment]
 
-    door.wire.data_received(get("a"))
+    door.wire.data_received(get("b", *(once(3) if changing else ())))
 
     assert statuses(door.line.written) == [b"200"] * 3
+    assert b'"id":"b"' in door.line.writes[-1]
+    assert (b"x-request-id: n-3\r\n" in door.line.writes[-1]) == changing
+
+
+async def test_what_comes_behind_a_head_is_not_part_of_it(door: Door) -> None:
+    """Though it looks like a field that is cut out of heads."""
+    for number in range(3):
+        await door.ask(get("a", *once(number)))
+    behind = get("a") + b"X-Request-ID: n\r\n"
+
+    assert statuses(await door.ask(behind)) == [b"200", b"400"]
 
 
 async def test_no_decision_is_remembered(door: Door) -> None:
     """Who asks and what there is, is looked up for bytes that are known, too."""
     for _ in range(3):
         await door.ask(get("a"))
-    assert asked(door) is not None
+    assert said(door, get("a")) is not None
 
     door.data.upstream.then(training_reply("a", words="later"))
     door.data.local.drop(Key(PARTITION, "a"))
@@ -114,8 +135,8 @@ async def test_only_one_whole_head_is_remembered(door: Door) -> None:
         assert statuses(await door.ask(head[:20], head[20:])) == [b"200"]
         assert statuses(await door.ask(get("a") + head[:20], head[20:])) == [b"200", b"200"]
 
-    heads = door.kind.heads  # type: ignore[attr-defined]
-    assert [heads.get(each) for each in (both, head[20:], get("a") + head[:20])] == [None] * 3
+    for each in (both, head, get("a") + head[:20]):
+        assert said(door, each) is None
 
 
 async def test_a_known_head_is_no_request_amid_another(door: Door) -> None:
@@ -220,30 +241,3 @@ async def test_an_unforeseen_failure_goes_the_ordinary_way(
 
     assert statuses(await door.ask(get("a"))) == [b"500"]
     assert outcomes(door)[1:] == [Outcome.FAILED]
-
-
-def test_heads_that_never_repeat_fill_nothing() -> None:
-    """Whatever their number."""
-    heads = Heads(most=100)
-
-    for number in range(1_000):
-        heads.meet(b"%d" % number, Asked("a", {}, (), is_head=False))
-
-    assert not any(heads.get(b"%d" % number) for number in range(1_000))
-
-
-def test_the_table_is_bounded() -> None:
-    """In number, and in the length of each; what is asked for on and on is soon back."""
-    heads, question = Heads(most=10), Asked("a", {}, (), is_head=False)
-
-    for number in range(25):
-        for _ in range(2):
-            heads.meet(b"%d" % number, question)
-    for _ in range(3):
-        heads.meet(b"x" * 1_025, question)
-        heads.meet(b"a", question)
-
-    known = [number for number in range(25) if heads.get(b"%d" % number)]
-    assert len(known) <= 10
-    assert heads.get(b"x" * 1_025) is None
-    assert heads.get(b"a") is question

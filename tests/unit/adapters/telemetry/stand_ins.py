@@ -15,6 +15,7 @@ class ManualClock:
 
     def __init__(self) -> None:
         self.time = 1_000.0
+        self.offset = 0.0
         self.lates: list[float] = []
 
     def now(self) -> float:

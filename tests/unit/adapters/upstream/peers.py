@@ -21,6 +21,8 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 class LoopClock:
     """The loop's own time: what a real deadline is measured by."""
 
+    offset = 0.0
+
     def now(self) -> float:
         return 1_700_000_000.0
 
