@@ -1,0 +1,122 @@
+"""An upstream that hangs, fails or dribbles."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.simulator.faults import FaultMode
+from tests.torture.caller import Answer
+from tests.torture.check import Check, Finding
+from tests.torture.stand import Setting, Stand
+
+ONE = "trn_000001"
+CALLERS = 50
+AT_ONCE = 1.5
+"""Seconds; the upstream is given 3, and does not answer in those either."""
+
+
+async def _cold(stand: Stand) -> list[Finding]:
+    await stand.upstream.fault(FaultMode.HANG, ids=[ONE])
+    crowd = await stand.crowd(ONE, CALLERS)
+    calls = await stand.calls(ONE)
+    slowest = max(answer.seconds for answer in crowd)
+    told = sum(answer.status in {503, 504} for answer in crowd)
+    return [
+        Finding(
+            "hung, cold, 50 callers: all told 503 or 504, at most 2 calls",
+            told == CALLERS and calls <= 2,
+            f"{told} told, {calls} calls",
+        ),
+        Finding("  the slowest (a call may take 3 s)", None, f"{slowest:.1f} s"),
+    ]
+
+
+async def _stale(stand: Stand) -> list[Finding]:
+    await _make_stale(stand)
+    await stand.upstream.fault(FaultMode.HANG, ids=[ONE])
+    await stand.upstream.reset_stats()
+    crowd = await stand.crowd(ONE, CALLERS)
+    calls = await stand.calls(ONE)
+    served = _served_at_once(crowd)
+    return [
+        Finding(
+            "hung, stale stored, 50 callers: all answered at once, one call",
+            served == CALLERS and calls <= 1,
+            f"{served} at once, {calls} calls",
+        )
+    ]
+
+
+async def _failing(stand: Stand) -> list[Finding]:
+    await stand.upstream.fault(FaultMode.STATUS_500, ids=[ONE], delay=0.5)
+    crowd = await stand.crowd(ONE, CALLERS)
+    calls = await stand.calls(ONE)
+    slowest = max(answer.seconds for answer in crowd)
+    return [
+        Finding(
+            "500 after 0.5 s, cold, 50 callers: at most 2 calls, nobody waits for several",
+            calls <= 2 and slowest < 3.0,
+            f"{calls} calls, slowest {slowest:.1f} s",
+        )
+    ]
+
+
+async def _dribbling(stand: Stand) -> list[Finding]:
+    await stand.upstream.fault(FaultMode.DRIBBLE, ids=[ONE], delay=0.5)
+    crowd = await stand.crowd(ONE, 11)
+    calls = await stand.calls(ONE)
+    told = sum(answer.is_whole for answer in crowd)
+    return [
+        Finding(
+            "dribbles (a byte each 0.5 s), cold, 11 callers: all told within 15 s",
+            told == len(crowd),
+            f"{told} told, {calls} calls",
+        )
+    ]
+
+
+async def _dribbling_refresh(stand: Stand) -> list[Finding]:
+    await _make_stale(stand)
+    await stand.upstream.fault(FaultMode.DRIBBLE, ids=[ONE], delay=0.5)
+    first = asyncio.create_task(stand.get(ONE))
+    await asyncio.sleep(0.5)
+    crowd = await stand.crowd(ONE, 10)
+    served = _served_at_once(crowd)
+    await first
+    return [
+        Finding(
+            "a refresh dribbles, stale stored: callers behind it are answered at once",
+            served == len(crowd),
+            f"{served} of {len(crowd)}",
+        )
+    ]
+
+
+async def _make_stale(stand: Stand) -> None:
+    await stand.get(ONE)
+    await asyncio.sleep(stand.setting.lifetime + 0.5)
+
+
+def _served_at_once(crowd: list[Answer]) -> int:
+    return sum(answer.status == 200 and answer.seconds < AT_ONCE for answer in crowd)
+
+
+def _by_hand(mode: str) -> tuple[str, ...]:
+    return (
+        f'curl -d \'{{"mode": "{mode}", "delay": 0.5}}\' $UPSTREAM/_control/fault',
+        "for i in $(seq 5); do curl -m 60 -so /dev/null -w '%{http_code} %{time_total}\\n' "
+        "-H 'Authorization: Bearer alice-token' $URL/training/trn_000001 & done; wait",
+        "curl -s $UPSTREAM/_control/stats",
+    )
+
+
+WAITING = "callers wait one after another, or for as long as the upstream likes"
+TOTAL = "the deadline is for each read: an upstream that sends a byte now and then never meets it"
+COLD, STALE = Setting(timeout=3), Setting(timeout=3, lifetime=1)
+CHECKS = (
+    Check("hung: cold", WAITING, _by_hand("hang"), COLD, _cold),
+    Check("hung: stale", WAITING, _by_hand("hang"), STALE, _stale),
+    Check("failing: cold", WAITING, _by_hand("status-500"), COLD, _failing),
+    Check("dribbling: cold", TOTAL, _by_hand("dribble"), COLD, _dribbling),
+    Check("dribbling: refresh", TOTAL, _by_hand("dribble"), STALE, _dribbling_refresh),
+)

@@ -1,0 +1,122 @@
+"""An upstream that says 429, and a limit that several nodes share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.simulator.faults import FaultMode
+from tests.torture.caller import Answer
+from tests.torture.check import Check, Finding
+from tests.torture.stand import ALICE, BOB, Setting, Stand
+
+STALE = [f"trn_{n:06d}" for n in range(1, 21)]
+COLD = [f"trn_{n:06d}" for n in range(101, 106)]
+TOLD = 60.0
+REQUESTS = 1_000
+SECONDS = 5.0
+
+
+async def _storm(stand: Stand) -> list[Finding]:
+    for training_id in STALE:
+        await stand.get(training_id)
+    await asyncio.sleep(stand.setting.lifetime + 0.5)
+    await stand.upstream.fault(FaultMode.RATE_LIMITED, delay=TOLD)
+    await stand.upstream.reset_stats()
+    answers = await _evenly(stand, STALE, REQUESTS, SECONDS)
+    calls = await stand.calls()
+    served = sum(answer.status == 200 for answer in answers)
+    return [
+        Finding(
+            "20 stale ids, 1,000 requests in 5 s, each call answered 429: at most 2 calls",
+            calls <= 2,
+            f"{calls} calls",
+        ),
+        Finding(
+            "  meanwhile all are answered from what is stored",
+            served == REQUESTS,
+            f"{served} of {REQUESTS}",
+        ),
+    ]
+
+
+async def _cold(stand: Stand) -> list[Finding]:
+    await stand.upstream.latency(0.1)
+    await stand.upstream.fault(FaultMode.RATE_LIMITED, delay=TOLD)
+    answers = await _evenly(stand, COLD, 100, 2.0)
+    calls = await stand.calls()
+    told = [answer.retry_after for answer in answers]
+    honest = sum(seconds is not None and seconds >= TOLD / 2 for seconds in told)
+    return [
+        Finding(
+            "5 cold ids in the same storm: at most a call each",
+            calls <= len(COLD),
+            f"{calls} calls",
+        ),
+        Finding(
+            "  callers are told to wait as long as the API asked (60 s)",
+            honest == len(answers),
+            f"{honest} of {len(answers)}, first: {told[0]}",
+        ),
+        Finding("  the slowest answer", None, f"{max(a.seconds for a in answers):.1f} s"),
+    ]
+
+
+async def _others(stand: Stand) -> list[Finding]:
+    await stand.upstream.fault(FaultMode.RATE_LIMITED, delay=TOLD, ids=COLD[:1])
+    await stand.get(COLD[0], ALICE)
+    answers = [await stand.get(training_id, BOB) for training_id in COLD[1:]]
+    served = sum(answer.status == 200 for answer in answers)
+    return [
+        Finding(
+            "Alice is over her limit: Bob's cold ids are fetched",
+            served == len(answers),
+            f"{served} of {len(answers)}",
+        )
+    ]
+
+
+async def _shared(stand: Stand) -> list[Finding]:
+    ids = [f"trn_{n:06d}" for n in range(1, 221)]
+    gathered = await asyncio.gather(*(stand.get(training_id) for training_id in ids))
+    stats = await stand.upstream.stats()
+    served = sum(answer.status == 200 for answer in gathered)
+    return [
+        Finding(
+            "220 cold ids on two nodes, 100 calls a minute allowed: none answered 429",
+            stats.rate_limited == 0,
+            f"{stats.rate_limited} answered 429",
+        ),
+        Finding("  served at once", None, f"{served} of 220"),
+    ]
+
+
+async def _evenly(stand: Stand, ids: list[str], count: int, seconds: float) -> list[Answer]:
+    """So many requests, evenly over so many seconds, answered or not."""
+    asked: list[asyncio.Task[Answer]] = []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in range(count):
+        await asyncio.sleep(began + number * seconds / count - loop.time())
+        asked.append(asyncio.create_task(stand.get(ids[number % len(ids)])))
+    return await asyncio.gather(*asked)
+
+
+BY_HAND = (
+    'curl -d \'{"mode": "rate-limited", "delay": 60}\' $UPSTREAM/_control/fault',
+    "for i in $(seq 50); do curl -so /dev/null -w '%{http_code} %header{retry-after}\\n' "
+    "-H 'Authorization: Bearer alice-token' $URL/training/trn_000001; done",
+    "curl -s $UPSTREAM/_control/stats",
+)
+HAMMERING = "the API is hammered just when it says stop, and stays closed for longer"
+CHECKS = (
+    Check("429: storm", HAMMERING, BY_HAND, Setting(lifetime=2), _storm),
+    Check("429: cold", HAMMERING, BY_HAND, Setting(), _cold),
+    Check("429: others", "one tenant's limit is another's outage", BY_HAND, Setting(), _others),
+    Check(
+        "limit: two nodes",
+        "each node counts for itself, so that two of them spend the limit twice",
+        ("… 220 different ids over both nodes", "curl -s $UPSTREAM/_control/stats"),
+        Setting(nodes=2, limit="100/minute", enforced=100),
+        _shared,
+    ),
+)

@@ -1,0 +1,57 @@
+"""A purge against a fetch that is under way with the old body."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway.simulator.faults import FaultMode
+from tests.torture.check import Check, Finding
+from tests.torture.stand import Setting, Stand
+
+ONE = "trn_000001"
+# A byte each so many seconds: the old body is on its way for about a second.
+SLOWLY = 0.0004
+
+
+async def _cold(stand: Stand) -> list[Finding]:
+    return [await _purge_while_fetching(stand, "a cold training")]
+
+
+async def _stale(stand: Stand) -> list[Finding]:
+    await stand.get(ONE)
+    await asyncio.sleep(stand.setting.lifetime + 0.5)
+    return [await _purge_while_fetching(stand, "a refresh")]
+
+
+async def _purge_while_fetching(stand: Stand, what: str) -> Finding:
+    await stand.upstream.fault(FaultMode.DRIBBLE, ids=[ONE], count=1, delay=SLOWLY)
+    fetching = asyncio.create_task(stand.get(ONE))
+    await asyncio.sleep(0.3)
+    edited = await stand.upstream.edit(ONE)
+    status = await stand.purge(ONE)
+    purged = time.monotonic()
+    last_old = None
+    while time.monotonic() < purged + 6.0:
+        answer = await stand.get(ONE)
+        if answer.training.get("updated_at") != edited["updated_at"]:
+            last_old = time.monotonic() - purged
+        await asyncio.sleep(0.1)
+    await fetching
+    question = f"purged while {what} is being fetched: the old version is not served again"
+    if last_old is None:
+        return Finding(question, True, f"0 s (purge: {status})")
+    return Finding(question, False, f"old for {last_old:.1f} s and more (purge: {status})")
+
+
+WHY = "the purge forgets what is stored, and the fetch under way stores the old body after it"
+BY_HAND = (
+    'curl -d \'{"mode": "dribble", "delay": 0.002, "count": 1}\' $UPSTREAM/_control/fault',
+    "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001 & sleep 1; "
+    'curl -sd \'{"id": "trn_000001"}\' $UPSTREAM/_control/edit; $PURGE; wait',
+    "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+)
+CHECKS = (
+    Check("purge: cold", WHY, BY_HAND, Setting(lifetime=5), _cold),
+    Check("purge: refresh", WHY, BY_HAND, Setting(lifetime=2), _stale),
+)

@@ -1,0 +1,95 @@
+"""Three hundred callers at once: cold, stale, on one node and on two."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.torture.check import Check, Finding
+from tests.torture.stand import Setting, Stand
+
+ONE = "trn_000001"
+CALL = 0.5
+CALLERS = 300
+
+
+async def _cold(stand: Stand) -> list[Finding]:
+    await stand.upstream.latency(CALL)
+    crowd = await stand.crowd(ONE, CALLERS)
+    calls = await stand.calls(ONE)
+    failed = sum(answer.status != 200 for answer in crowd)
+    slowest = max(answer.seconds for answer in crowd)
+    nodes = len(stand.nodes)
+    return [
+        Finding(
+            f"300 callers, one cold id, nodes: {nodes}: one call, nobody fails",
+            calls == 1 and failed == 0,
+            f"{calls} calls, {failed} failed",
+        ),
+        Finding("  the slowest (a call takes 0.5 s)", None, f"{slowest:.2f} s"),
+    ]
+
+
+async def _stale(stand: Stand) -> list[Finding]:
+    for _ in stand.nodes:
+        await stand.get(ONE)
+    edited = await stand.upstream.edit(ONE)
+    await asyncio.sleep(stand.setting.lifetime + 0.5)
+    await stand.upstream.reset_stats()
+    await stand.upstream.latency(CALL)
+    crowd = await stand.crowd(ONE, CALLERS)
+    await asyncio.sleep(2 * CALL)
+    calls = await stand.calls(ONE)
+    failed = sum(answer.status != 200 for answer in crowd)
+    old = sum(answer.training.get("updated_at") != edited["updated_at"] for answer in crowd)
+    nodes = len(stand.nodes)
+    return [
+        Finding(
+            f"the same, stale and edited, nodes: {nodes}: one call, nobody fails",
+            calls == 1 and failed == 0,
+            f"{calls} calls, {failed} failed",
+        ),
+        Finding("  given the old version meanwhile", None, f"{old} of 300"),
+    ]
+
+
+async def _idle(stand: Stand) -> list[Finding]:
+    await stand.get(ONE)
+    edited = await stand.upstream.edit(ONE)
+    await asyncio.sleep(12.0)
+    answer = await stand.get(ONE)
+    is_new = answer.training.get("updated_at") == edited["updated_at"]
+    version = "new" if is_new else "old"
+    return [
+        Finding(
+            "edited, then nobody asks for 12 s (lifetime 1 s): the answer is new, or says its age",
+            is_new or (answer.age or 0.0) >= 11.0,
+            f"{version}, Age: {answer.fields.get('age', 'none')}",
+        )
+    ]
+
+
+BY_HAND = (
+    "curl -d '{\"latency\": 0.5}' $UPSTREAM/_control/latency",
+    "seq 300 | xargs -P 300 -I{} curl -so /dev/null -H 'Authorization: Bearer alice-token' "
+    "$URL/training/trn_000001",
+    "curl -s $UPSTREAM/_control/stats",
+)
+WHY = "each caller, or each node, makes a call of its own: the limit is spent on one training"
+CHECKS = (
+    Check("stampede: cold", WHY, BY_HAND, Setting(), _cold),
+    Check("stampede: cold, two nodes", WHY, BY_HAND, Setting(nodes=2), _cold),
+    Check("stampede: stale", WHY, BY_HAND, Setting(lifetime=1), _stale),
+    Check("stampede: stale, two nodes", WHY, BY_HAND, Setting(nodes=2, lifetime=1), _stale),
+    Check(
+        "age: idle",
+        "an old answer looks like a new one to whoever reads it",
+        (
+            "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001; "
+            'curl -sd \'{"id": "trn_000001"}\' $UPSTREAM/_control/edit; sleep 12',
+            "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+        ),
+        Setting(lifetime=1),
+        _idle,
+        is_long=True,
+    ),
+)

@@ -1,0 +1,152 @@
+"""Who may see what: stored, collapsed, revalidated, revoked, rotated."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.torture.caller import Answer
+from tests.torture.check import Check, Finding
+from tests.torture.stand import ALICE, BOB, STRANGER, Setting, Stand
+
+ONE = "trn_000001"
+CALL = 0.5
+NEW_TOKEN = "alices-new-token"
+
+
+def _is_of(organisation: str, answer: Answer) -> bool:
+    return f"[{organisation}/" in str(answer.training.get("content", ""))
+
+
+async def _stored(stand: Stand) -> list[Finding]:
+    await stand.get(ONE, ALICE)
+    bob, stranger, nobody = [await stand.get(ONE, token) for token in (BOB, STRANGER, None)]
+    return [
+        Finding("Bob gets his own, not what Alice stored", _is_of("bob", bob), f"{bob.status}"),
+        Finding(
+            "who has no key, or a wrong one, gets 401",
+            (stranger.status, nobody.status) == (401, 401),
+            f"{stranger.status}, {nobody.status}",
+        ),
+    ]
+
+
+async def _collapsed(stand: Stand) -> list[Finding]:
+    await stand.upstream.latency(CALL)
+    alice = asyncio.create_task(stand.get(ONE, ALICE))
+    await asyncio.sleep(CALL / 4)
+    bob, *strangers = await asyncio.gather(
+        stand.get(ONE, BOB), *(stand.get(ONE, STRANGER) for _ in range(5))
+    )
+    calls = (await stand.upstream.stats()).by_status.get("401", 0)
+    led = _is_of("alice", await alice)
+    refused = all(answer.status == 401 for answer in strangers)
+    return [
+        Finding(
+            "who comes while Alice's call is under way gets her answer only with her key",
+            led and _is_of("bob", bob) and refused,
+            f"{bob.status}, {strangers[0].status}",
+        ),
+        Finding("five strangers with one wrong key cost one call", calls == 1, f"{calls} calls"),
+    ]
+
+
+async def _revalidated(stand: Stand) -> list[Finding]:
+    await stand.upstream.answers(etag="strong")
+    for token in (ALICE, BOB):
+        await stand.get(ONE, token)
+    await asyncio.sleep(stand.setting.lifetime + 0.5)
+    answers = []
+    for _ in range(3):
+        answers += [(await stand.get(ONE, ALICE), "alice"), (await stand.get(ONE, BOB), "bob")]
+        await asyncio.sleep(0.3)
+    right = sum(_is_of(organisation, answer) for answer, organisation in answers)
+    return [Finding("revalidated, each has its own still", right == 6, f"{right} of 6")]
+
+
+async def _revoked(stand: Stand) -> list[Finding]:
+    await stand.get(ONE, ALICE)
+    await stand.upstream.revoke_key(ALICE)
+    given = []
+    for _ in range(40):
+        given.append((await stand.get(ONE, ALICE)).status == 200)
+        await asyncio.sleep(0.2)
+    return [
+        Finding(
+            "a revoked key stops being answered: none in the last 4 of 8 s (lifetime 2 s)",
+            not any(given[20:]),
+            f"{sum(given)} of 40 answered",
+        )
+    ]
+
+
+async def _rotated(stand: Stand) -> list[Finding]:
+    await stand.get(ONE, ALICE)
+    await stand.upstream.add_key(NEW_TOKEN, org="alice")
+    new = await stand.get(ONE, NEW_TOKEN)
+    await stand.upstream.revoke_key(ALICE)
+    stranger = await stand.get(ONE, STRANGER)
+    return [
+        Finding(
+            "after a rotation the new key gets the organisation's own, a stranger nothing",
+            _is_of("alice", new) and stranger.status == 401,
+            f"{new.status}, {stranger.status}",
+        )
+    ]
+
+
+CHECKS = (
+    Check(
+        "tenants: stored",
+        "the key of the cache lacks the credential, so that one tenant reads another's",
+        (
+            "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+            "curl -si -H 'Authorization: Bearer bob-token' $URL/training/trn_000001",
+            "curl -si $URL/training/trn_000001",
+        ),
+        Setting(),
+        _stored,
+    ),
+    Check(
+        "tenants: collapsed",
+        "callers who wait for one call are not told apart as those are who read what is stored",
+        (
+            "curl -d '{\"latency\": 2}' $UPSTREAM/_control/latency",
+            "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001 & "
+            "curl -si -H 'Authorization: Bearer nobodys-token' $URL/training/trn_000001",
+        ),
+        Setting(),
+        _collapsed,
+    ),
+    Check(
+        "tenants: revalidated",
+        "a 304 renews what another tenant stored",
+        (
+            'curl -d \'{"etag": "strong"}\' $UPSTREAM/_control/answers',
+            "… the reads of above, twice",
+        ),
+        Setting(lifetime=1),
+        _revalidated,
+    ),
+    Check(
+        "tenants: revoked",
+        "a refusal by the API counts as an error, and the stale answer is given instead, for ever",
+        (
+            "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+            'curl -d \'{"token": "alice-token", "revoked": true}\' $UPSTREAM/_control/keys',
+            "for i in $(seq 20); do curl -so /dev/null -w '%{http_code}\\n' "
+            "-H 'Authorization: Bearer alice-token' $URL/training/trn_000001; sleep 0.5; done",
+        ),
+        Setting(lifetime=2),
+        _revoked,
+    ),
+    Check(
+        "tenants: rotated",
+        "what a former key stored is given to whoever asks next",
+        (
+            'curl -d \'{"token": "alices-new-token", "org": "alice"}\' $UPSTREAM/_control/keys',
+            "curl -si -H 'Authorization: Bearer alices-new-token' $URL/training/trn_000001",
+        ),
+        Setting(),
+        _rotated,
+    ),
+)
