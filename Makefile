@@ -3,7 +3,7 @@ BIN := .venv/bin
 SOURCES := gateway tests dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills fuzz conformance lint bench bench-quick dashboards lock chart clean
+.PHONY: help run setup test check drills fuzz torture conformance lint bench bench-quick dashboards lock chart clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -28,6 +28,9 @@ drills: setup ## the long failure drills: crowds, malformed requests, schemathes
 
 fuzz: setup ## the fuzzers of tests/fuzz, a hundred times as long as in `make test`: about an hour
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/fuzz --timeout 7200 -v --durations 0
+
+torture: setup ## hard cases put to this gateway, nginx and Varnish: a table; ARGS="--help" says more
+	$(BIN)/python -m tests.torture $(ARGS)
 
 conformance: setup ## a public suite for HTTP caches, SUITE=its checkout (github.com/http-tests/cache-tests); wants Node
 	@test -n "$(SUITE)" || { echo "make conformance SUITE=FOLDER, a checkout of http-tests/cache-tests"; exit 2; }

@@ -45,6 +45,7 @@ class FaultMode(StrEnum):
     GZIP = "gzip"
     # The right answer, badly delivered or not at all.
     SLOW = "slow"
+    LATE = "late"
     HELD = "held"
     HANG = "hang"
     DRIBBLE = "dribble"
@@ -67,8 +68,13 @@ ITEM_MODES = frozenset(
 )
 """These spoil a training wherever it appears, also as an item of a list."""
 
-_DELAYS = {FaultMode.SLOW: 1.0, FaultMode.DRIBBLE: 0.05, FaultMode.RATE_LIMITED: 1.0}
-_DELAY_IS_THEIRS = {FaultMode.DRIBBLE, FaultMode.RATE_LIMITED, FaultMode.HANG}
+_DELAYS = {
+    FaultMode.SLOW: 1.0,
+    FaultMode.LATE: 1.0,
+    FaultMode.DRIBBLE: 0.05,
+    FaultMode.RATE_LIMITED: 1.0,
+}
+_DELAY_IS_THEIRS = {FaultMode.LATE, FaultMode.DRIBBLE, FaultMode.RATE_LIMITED, FaultMode.HANG}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,8 @@ class Fault:
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds: before the answer; per byte of a dribble; of a 429's `Retry-After`; of a hang."""
+    """Seconds: before the answer, or, `late`, before it leaves as it was when asked for; per byte
+    of a dribble; of a 429's `Retry-After`; of a hang."""
     size: int | None = None
     """Bytes of a body that is too large."""
 

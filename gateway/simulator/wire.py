@@ -71,6 +71,8 @@ def delivered(fault: Fault | None, answer: Response) -> Answer:
             return _Hanging(fault.delay)
         case FaultMode.RESET:
             return _Reset()
+        case FaultMode.LATE:
+            return _Late(answer, fault.own_delay)
         case FaultMode.DRIBBLE:
             return _Dribbling(answer, fault.own_delay)
         case FaultMode.CUT_BODY:
@@ -107,6 +109,19 @@ class _Reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
         transport.abort()
         await _departure(receive)
+
+
+class _Late:
+    """The whole answer as it was when it was asked for, however old it is when it leaves."""
+
+    def __init__(self, answer: Response, seconds: float) -> None:
+        self.status_code = answer.status_code
+        self._answer = answer
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await pause(self._seconds, receive):
+            await self._answer(scope, receive, send)
 
 
 class _Dribbling:

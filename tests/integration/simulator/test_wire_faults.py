@@ -156,6 +156,18 @@ async def test_dribble_ends_with_its_client(
     await eventually(lambda: _is_idle(control))
 
 
+async def test_late(api: httpx.AsyncClient, control: SimulatorClient) -> None:
+    """What it brings was true when it was asked for, whatever has changed since."""
+    await control.fault("late", delay=1.0)
+    before = await control.body(ID)
+
+    call = asyncio.create_task(api.get(PATH))
+    await eventually(lambda: _in_flight(control, 1))
+    await control.edit(ID, "Later.")
+
+    assert (await call).content == before
+
+
 async def test_slow(api: httpx.AsyncClient, control: SimulatorClient) -> None:
     """The right answer, after the delay."""
     await control.fault("slow", delay=0.15)

@@ -10,8 +10,9 @@ from tests.torture.check import Check, Finding
 from tests.torture.stand import Setting, Stand
 
 ONE = "trn_000001"
-# A byte each so many seconds: the old body is on its way for about a second.
-SLOWLY = 0.0004
+# So long the old body is on its way.
+CALL = 1.0
+WATCHED = 4.0
 
 
 async def _cold(stand: Stand) -> list[Finding]:
@@ -25,14 +26,14 @@ async def _stale(stand: Stand) -> list[Finding]:
 
 
 async def _purge_while_fetching(stand: Stand, what: str) -> Finding:
-    await stand.upstream.fault(FaultMode.DRIBBLE, ids=[ONE], count=1, delay=SLOWLY)
+    await stand.upstream.fault(FaultMode.LATE, ids=[ONE], count=1, delay=CALL)
     fetching = asyncio.create_task(stand.get(ONE))
     await asyncio.sleep(0.3)
     edited = await stand.upstream.edit(ONE)
     status = await stand.purge(ONE)
     purged = time.monotonic()
     last_old = None
-    while time.monotonic() < purged + 6.0:
+    while time.monotonic() < purged + WATCHED:
         answer = await stand.get(ONE)
         if answer.training.get("updated_at") != edited["updated_at"]:
             last_old = time.monotonic() - purged
@@ -46,7 +47,7 @@ async def _purge_while_fetching(stand: Stand, what: str) -> Finding:
 
 WHY = "the purge forgets what is stored, and the fetch under way stores the old body after it"
 BY_HAND = (
-    'curl -d \'{"mode": "dribble", "delay": 0.002, "count": 1}\' $UPSTREAM/_control/fault',
+    'curl -d \'{"mode": "late", "delay": 3, "count": 1}\' $UPSTREAM/_control/fault',
     "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001 & sleep 1; "
     'curl -sd \'{"id": "trn_000001"}\' $UPSTREAM/_control/edit; $PURGE; wait',
     "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
