@@ -30,6 +30,7 @@ EXCEPTED = {
     "make check": "would run the linters once more within the tests",
     "make test": "is what runs this test",
     "make drills": "takes minutes: the long form of what the tests beside this one do",
+    "make torture": "takes a quarter of an hour: test_torture puts the same to this gateway",
     "make fuzz": "takes an hour: the long form of tests/fuzz",
 }
 
