@@ -69,14 +69,15 @@ _CHALLENGED = 'reason="challenge"'
 _TOLD_OFF = 'reason="rate-limited"'
 _REFUSED = 'reason="refused"'
 _SUCCEEDED = 'status="2xx"'
+# Short: the breaker soon lets probes alone through, and good calls from before must not hide them.
+_PAGES_OF_CDN = grown(_FAILURES, "3m", _CHALLENGED)
 UPSTREAM = (
     Alert(
         "GatewayUpstreamBlocked",
         "page",
         "2m",
         "The upstream's CDN answers with a page of its own instead of the API",
-        f"{grown(_FAILURES, '10m', _CHALLENGED)} > 3\n"
-        f"and {grown(_FAILURES, '10m', _CHALLENGED)} > 0.5 * {grown(_CALLS, '10m')}",
+        f"{_PAGES_OF_CDN} > 2\nand {_PAGES_OF_CDN} > 0.5 * {grown(_CALLS, '3m')}",
     ),
     Alert(
         "GatewayTokenRefused",
@@ -102,9 +103,9 @@ UPSTREAM = (
     Alert(
         "GatewayGateClosed",
         "ticket",
-        "5m",
-        "A 429 has held all calls back for minutes",
-        "max by (namespace, job, tenant) (gateway_gate_closed) == 1",
+        "1m",
+        "429s have held nearly all calls back for ten minutes",
+        f"max by ({DEPLOYMENT}, tenant) (avg_over_time(gateway_gate_closed[10m])) > 0.8",
     ),
     Alert(
         "GatewayPayloadsRejected",

@@ -40,6 +40,7 @@ _FAILED = summed(per_second(_REQUESTS, ASKED, 'status="5xx"'))
 _HIT = summed(per_second(_REQUESTS, HITS))
 _FIRING = 'count by (alertname, severity) (ALERTS{alertname=~"Gateway.+",alertstate="firing"})'
 _AVAILABLE, _LIMIT = of("gateway_budget_available"), of("gateway_budget_limit")
+_OPEN = highest(of("gateway_upstream_circuit_state", 'state=~"open|half-open"'))
 _USED = (
     f"max(1 - max by ({DEPLOYMENT}, tenant) ({_AVAILABLE}) "
     f"/ max by ({DEPLOYMENT}, tenant) ({_LIMIT}))"
@@ -105,10 +106,10 @@ def _states() -> list[Panel]:
         ),
         number(
             "Upstream",
-            "What the breakers of the replicas say, the worst one; it is not called while open.",
-            highest(of("gateway_upstream_circuit_state", 'state=~"open|half-open"')),
+            "Left alone: a breaker is open. Told to wait: a 429 holds some tenant's calls.",
+            f"{_OPEN} + 2 * {highest(of('gateway_gate_closed'))}",
             steps=((None, GOOD), (1, BAD)),
-            words={"0": "called", "1": "left alone"},
+            words={"0": "called", "1": "left alone", "2": "told to wait", "3": "both"},
         ),
         number(
             "Redis",
