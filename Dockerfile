@@ -18,7 +18,8 @@ RUN --mount=type=bind,source=requirements.lock,target=requirements.lock \
 RUN --mount=type=bind,target=/src \
     /build/bin/hatchling build -t wheel -d /tmp/wheel \
  && /build/bin/uv pip install --no-cache --offline --compile-bytecode --python /opt/gateway/bin/python \
-      --no-deps /tmp/wheel/*.whl
+      --no-deps /tmp/wheel/*.whl \
+ && rm -f /opt/gateway/.lock
 
 FROM ${PYTHON}
 ARG VERSION=unknown

@@ -26,6 +26,10 @@ drills: setup ## the long failure drills: crowds, malformed requests, schemathes
 	$(BIN)/python -m pytest tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
+image-test: setup ## build the image with buildah on a stand-in of its base, run it without any right; needs root
+	.ci/servers buildah podman runc mmdebstrap
+	$(BIN)/python -m pytest tests/image --timeout 900 -v -o log_cli=true -o log_cli_level=INFO
+
 fuzz: setup ## the fuzzers of tests/fuzz, a hundred times as long as in `make test`: about an hour
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/fuzz --timeout 7200 -v --durations 0
 

@@ -1,0 +1,127 @@
+"""The image holds the gateway and nothing else, and runs with no right at all."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import gateway
+from tests.image.containers import BASE, HARDENED, IMAGE, Container, Store
+from tests.servers import wait_until
+
+SIMULATOR = "http://127.0.0.1:8090"
+DATA, ADMIN = "http://127.0.0.1:8080", "http://127.0.0.1:8081"
+TRAINING = f"{DATA}/training/trn_000001"
+GRACE = 20
+
+
+@pytest.fixture(scope="module")
+def upstream(store: Store) -> Iterator[Container]:
+    """The simulator, from the same image, on a loopback interface that is all the network."""
+    with store.run("upstream", "--network", "none", *HARDENED, command=("simulate",)) as container:
+        container.await_ready(f"{SIMULATOR}/_control/stats")
+        yield container
+
+
+@pytest.fixture(scope="module")
+def running(store: Store, upstream: Container) -> Iterator[Container]:
+    """The gateway as the image starts it, in the simulator's network."""
+    options = ("--network", f"container:{upstream.name}", *HARDENED)
+    environment = ("--env", f"GATEWAY_UPSTREAM__BASE_URL={SIMULATOR}")
+    with store.run("gateway", *options, *environment) as container:
+        container.await_ready(f"{ADMIN}/readyz")
+        yield container
+
+
+def in_flight(upstream: Container) -> int:
+    """How many calls the simulator is at."""
+    _, stats = upstream.ask(f"{SIMULATOR}/_control/stats")
+    return int(json.loads(stats)["in_flight"])
+
+
+def test_it_answers(running: Container) -> None:
+    """A miss is fetched, the next answer is a hit, and the health check is content."""
+    first, second = running.ask(TRAINING), running.ask(TRAINING)
+    _, status = running.ask(f"{ADMIN}/metrics")
+
+    assert first[0] == 200
+    assert first == second
+    assert 'gateway_requests_total{outcome="fresh",status="2xx",tier="l1"} 1.0' in status
+    running.check_health()
+
+
+def test_it_has_no_right(running: Container) -> None:
+    """User 65532, no capability, no new privilege, and nothing to write to but /tmp."""
+    status = running.exec("cat", "/proc/1/status")
+    places = "find / -xdev -writable -not -type l -not -path '/proc/*' -not -path '/dev/*'"
+    writable = running.exec("sh", "-c", f"{places} 2>/dev/null || true")
+
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert facts["Uid"].split() == ["65532"] * 4
+    assert facts["Gid"].split() == ["65532"] * 4
+    assert {facts[f"Cap{which}"] for which in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
+    assert facts["NoNewPrivs"] == "1"
+    assert [path for path in writable.split() if not path.startswith(("/tmp", "/var/tmp"))] == []
+
+
+def test_it_holds_nothing_that_is_not_needed(running: Container) -> None:
+    """No compiler, no uv, no tests, no lock; bytecode for each module."""
+    found = running.exec(
+        "sh", "-c", "find /opt /etc/gateway /src /build -type f 2>/dev/null || true"
+    )
+    tools = "for name in cc gcc g++ clang ld make uv hatchling git curl; do command -v $name; done"
+    files = found.splitlines()
+
+    assert running.exec("sh", "-c", f"{tools} || true") == ""
+    assert [path for path in files if not path.startswith("/opt/gateway/")] == [
+        "/etc/gateway/gateway.toml"
+    ]
+    modules = {path for path in files if "/site-packages/gateway/" in path and path.endswith(".py")}
+    compiled = [path for path in files if "/site-packages/gateway/" in path and ".pyc" in path]
+    assert len(compiled) == len(modules) > 100
+    assert not [path for path in files if "/tests/house/" in path or path.endswith(".lock")]
+
+
+def test_it_holds_no_secret(store: Store) -> None:
+    """Neither its variables nor its history say more than where things lie."""
+    told = store.inspect(IMAGE)
+    variables = {each.partition("=")[0] for each in told["Config"]["Env"]}
+    base = {each.partition("=")[0] for each in store.inspect(BASE)["Config"]["Env"]}
+
+    assert variables - base == {"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "GATEWAY_CONFIG"}
+    history = " ".join(str(each) for each in told["History"]).lower()
+    assert not [word for word in ("token", "password", "index-url") if word in history]
+
+
+def test_it_says_what_it_is(store: Store) -> None:
+    """User, entry point and version; the gateway's own layer is small."""
+    told = store.inspect(IMAGE)
+    config = told["Config"]
+
+    assert config["User"] == "65532:65532"
+    assert (config["Entrypoint"], config["Cmd"]) == (["gateway"], ["serve"])
+    assert config["Labels"]["org.opencontainers.image.version"] == gateway.__version__
+    assert told["Size"] - store.inspect(BASE)["Size"] < 80 * 10**6
+
+
+def test_at_last_it_drains_on_sigterm(running: Container, upstream: Container) -> None:
+    """Who waits for an answer gets it, and the process ends by itself within its grace."""
+    running.ask(f"{SIMULATOR}/_control/latency", '{"latency": 3}')
+    answers: list[tuple[int, str]] = []
+    caller = threading.Thread(target=lambda: answers.append(upstream.ask(TRAINING)))
+    caller.start()
+    wait_until(lambda: in_flight(upstream) == 1, 60, "the call is under way")
+
+    began = time.monotonic()
+    exit_code = running.stop(GRACE)
+    took = time.monotonic() - began
+    caller.join(60)
+
+    assert [status for status, _ in answers] == [200]
+    assert exit_code == 0
+    assert took < GRACE
+    assert "gateway.stopped" in running.logs()
