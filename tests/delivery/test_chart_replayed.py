@@ -1,0 +1,123 @@
+"""What the chart makes, started as processes: pods that work together and end in good order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.delivery.rendering import NAMESPACE, RELEASE, named, of_kind
+from tests.delivery.replay import Pod, replicas
+from tests.servers import RedisServer, wait_until
+from tests.system.commands import address, get, simulator
+
+ID = "trn_000001"
+NAME = f"{RELEASE}-training-gateway"
+
+
+def values(name: str, upstream: str, **over: object) -> dict[str, Any]:
+    """Values of the matrix, in front of this upstream, and patient on a busy machine."""
+    given = named(name)
+    config = {
+        **given.get("config", {}),
+        "upstream": {"base_url": upstream, "rate_limit": "1000/minute"},
+        "redis": {"timeout": "10s"},
+        "server": {"drain_delay": "1s"},
+    }
+    return {**given, "config": config, **over}
+
+
+def status(pod: Pod, training: str = ID) -> str:
+    """The Cache-Status of an answer to a caller."""
+    answer = get(f"{pod.data}/training/{training}")
+    assert answer.status_code == 200, answer.text
+    return answer.headers["cache-status"]
+
+
+def invalidate(pod: Pod, **headers: str) -> httpx.Response:
+    """The answer to an order of an operator."""
+    body = {"ids": [ID]}
+    return httpx.post(
+        f"{pod.admin}/invalidate", json=body, headers=headers, trust_env=False, timeout=30
+    )
+
+
+def all_confirm(pod: Pod, replicas: int) -> bool:
+    """Whether an order is confirmed by so many."""
+    return bool(invalidate(pod).json()["replicas"] == {"known": replicas, "confirmed": replicas})
+
+
+def test_three_pods_work_together(tmp_path: Path, own_redis: RedisServer) -> None:
+    """What one has fetched the others find in Redis; an order reaches all; one leaves quietly."""
+    with simulator(tmp_path, "--trainings", "5") as upstream:
+        given = values("several", address(upstream), redis={"url": own_redis.url})
+        with replicas(given, tmp_path) as (first, second, third):
+            wait_until(lambda: all_confirm(first, 3), 60, "all three hear orders")
+
+            assert "fwd=uri-miss" in status(first)
+            assert ["detail=l2" in status(pod) for pod in (second, third)] == [True, True]
+            assert all_confirm(third, 3)
+            assert ["; hit" in status(pod) for pod in (second, first, third)] == [
+                *(False, True, True)
+            ]
+
+            assert all(pod.passes("livenessProbe") for pod in (first, second, third))
+            assert third.process.stop(third.grace) == 0
+            wait_until(lambda: all_confirm(first, 2), 60, "the others know that it left")
+
+
+def test_a_pod_passes_helm_test_until_it_ends(tmp_path: Path, own_redis: RedisServer) -> None:
+    """From SIGTERM on readiness says no, while callers are served for drain_delay more; `helm
+    test` is content with a gateway that answers, and with nothing else."""
+    with simulator(tmp_path, "--trainings", "5") as upstream:
+        given = values("several", address(upstream), redis={"url": own_redis.url}, replicas=1)
+        given["config"]["server"] = {"drain_delay": "5s"}
+        with replicas(given, tmp_path) as (pod,):
+            assert pod.passes("readinessProbe")
+            assert _helm_test(given, pod) == 0
+            pod.process.child.terminate()
+            wait_until(lambda: not pod.passes("readinessProbe"), 5, "readiness says no")
+
+            assert pod.passes("livenessProbe")
+            assert "fwd=uri-miss" in status(pod)
+            assert pod.process.wait(pod.grace) == 0
+            assert _helm_test(given, pod) != 0
+
+
+def test_secrets_are_read_from_where_they_are_mounted(
+    tmp_path: Path, own_redis: RedisServer
+) -> None:
+    """Mode `open`: the API's token, Redis' address and the operators' token come as files."""
+    secrets = {
+        "open-api": {"token": "demo-token"},
+        "redis": {"url": own_redis.url},
+        "gateway-admin": {"token": "operators"},
+    }
+    with simulator(tmp_path, "--trainings", "5") as upstream:
+        given = values("open", address(upstream), replicas=1)
+        with replicas(given, tmp_path, secrets) as (pod,):
+            answer = httpx.get(f"{pod.data}/training/{ID}", trust_env=False, timeout=30)
+
+            assert answer.status_code == 200
+            assert invalidate(pod).status_code == 401
+            assert invalidate(pod, Authorization="Bearer operators").status_code == 200
+            assert own_redis.client().dbsize() > 0
+
+
+def _helm_test(given: dict[str, Any], pod: Pod) -> int:
+    (only,) = of_kind(given, "Pod")[0]["spec"]["containers"]
+    services = {
+        f"http://{NAME}.{NAMESPACE}:80": pod.data,
+        f"http://{NAME}-admin.{NAMESPACE}:8081": pod.admin,
+    }
+    arguments = list(only["args"])
+    for service, here in services.items():
+        assert any(service in argument for argument in arguments)
+        arguments = [argument.replace(service, here) for argument in arguments]
+    assert only["command"] == ["python", "-c"]
+    return subprocess.run(
+        [sys.executable, "-c", *arguments], capture_output=True, check=False, timeout=60
+    ).returncode
