@@ -24,6 +24,7 @@ from gateway.core.status import (
     EndingKind,
     FailureReason,
     InvalidReason,
+    Mode,
     NoticeKind,
     NotStoredReason,
     Origin,
@@ -533,6 +534,29 @@ class AloneBus:
         """Nothing ever comes."""
 
 
+class SharedMode(Protocol):
+    """Where an operator's word on the mode is kept; raises RedisUnavailable."""
+
+    async def read(self) -> Mode | None:
+        """What was ordered last; None where nothing was."""
+        ...
+
+    async def write(self, mode: Mode) -> None:
+        """Order it for all replicas."""
+        ...
+
+
+class AloneMode:
+    """The mode of a process without others: Modes itself remembers it."""
+
+    async def read(self) -> Mode | None:
+        """Nobody else orders."""
+        return None
+
+    async def write(self, mode: Mode) -> None:
+        """Nobody else is told."""
+
+
 class Observer(Protocol):
     """Where events become metrics and log lines. No verb raises, none awaits."""
 
@@ -569,6 +593,10 @@ class Observer(Protocol):
 
     def circuit_moved(self, state: Circuit) -> None:
         """The upstream's breaker changed its state."""
+        ...
+
+    def mode_moved(self, mode: Mode) -> None:
+        """All replicas are to serve in another mode."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:

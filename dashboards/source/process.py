@@ -129,6 +129,7 @@ def processes() -> list[Panel]:
             "Replicas of each version; those that drain; those whose clients file was refused.",
             Query(f"count by (version) ({of('gateway_build_info')})", "{{version}}"),
             Query(summed(of("gateway_draining")), "draining"),
+            Query(f"max by (mode) ({of('gateway_mode')}) > 0", "mode {{mode}}"),
             Query(
                 f"count({of('gateway_clients_last_reload_successful')} == 0) or vector(0)",
                 "clients file refused",

@@ -12,6 +12,7 @@ from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.endings import Endings
 from gateway.adapters.redis.lease import RedisLease
+from gateway.adapters.redis.modes import RedisMode
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.lag import LoopLag
@@ -31,11 +32,23 @@ from gateway.flow.confirming import Confirming
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
+from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
+from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Grants, Wishing
-from gateway.ports import AloneBus, AloneLease, Budget, Bus, Lease, LocalStore, SharedStore
+from gateway.ports import (
+    AloneBus,
+    AloneLease,
+    AloneMode,
+    Budget,
+    Bus,
+    Lease,
+    LocalStore,
+    SharedMode,
+    SharedStore,
+)
 from gateway.settings import ClientDirectives, FreshnessSource, NoStore, Settings
 
 _LEASE = 3.0
@@ -58,6 +71,8 @@ class House:
     collapsing: Collapsing
     serving: Serving
     wishing: Wishing | None
+    unusual: Unusual
+    modes: Modes
     confirming: Confirming
     bus: Bus
     invalidation: Invalidation
@@ -78,7 +93,9 @@ def compose(settings: Settings) -> House:
     shared = _shared(settings, clock, telemetry, redis)
     tiers = Tiers(local, shared, clock, rules, l1_lifetime=settings.l1.lifetime)
     lease, bus = _together(settings, clock, telemetry, redis, shared)
-    way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus)
+    modes = Modes(_shared_mode(settings, redis), clock, telemetry)
+    rates = admission.rates
+    way = outward(settings, clock, telemetry, redis, rates=rates, bus=bus, modes=modes)
     fetcher = Fetcher(
         tiers, way.outbound, clock, telemetry, bus, credentials=way.credentials, rules=rules
     )
@@ -98,6 +115,8 @@ def compose(settings: Settings) -> House:
         collapsing=collapsing,
         serving=serving,
         wishing=_wishing(settings, serving, clock),
+        unusual=Unusual(serving, collapsing, clock, rules, modes),
+        modes=modes,
         confirming=tiers.confirming,
         bus=bus,
         invalidation=Invalidation(
@@ -171,6 +190,10 @@ def _shared(
         entropy=_new_epoch,
         believe_after=settings.freshness.believe_after,
     )
+
+
+def _shared_mode(settings: Settings, redis: Connection | None) -> SharedMode:
+    return AloneMode() if redis is None else RedisMode(redis, settings.redis.prefix)
 
 
 def _together(

@@ -15,6 +15,7 @@ from gateway.app.live import Live
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
+from gateway.core.status import Mode
 from gateway.ports import BudgetView, Confirmations
 from gateway.settings import Printable, Settings, effective
 
@@ -71,6 +72,7 @@ class Operations:
             redis_up=None if house.redis is None else house.shared.is_up,
             bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,
+            mode=house.modes.current,
             clients_reloaded=house.admission.reloaded,
         )
 
@@ -83,6 +85,7 @@ class Operations:
         return {
             "version": gateway.__version__,
             "ready": self.is_ready(),
+            "mode": str(house.modes.current),
             "draining": life.draining,
             "uptime_seconds": round(house.clock.monotonic() - life.started, 1),
             "requests": {str(outcome): count for outcome, count in outcomes.items()},
@@ -148,6 +151,10 @@ class Operations:
     async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
         """Make everything (of a partition) invalid everywhere; raises RedisUnavailable."""
         return await self._house.invalidation.purge(partition, soft=soft)
+
+    async def set_mode(self, mode: Mode) -> None:
+        """Have all replicas serve in it; raises RedisUnavailable."""
+        await self._house.modes.order(mode)
 
     def _named(self, partitions: list[str]) -> str:
         """Those in a list that one can read, with their tenants where these are known."""

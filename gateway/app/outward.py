@@ -13,6 +13,7 @@ from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.clock import SystemClock
 from gateway.core.rates import OwnRates
 from gateway.flow.credentials import Credentials
+from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.ports import Budget, Bus
 from gateway.settings import FreshnessSource, Settings
@@ -36,6 +37,7 @@ def outward(
     *,
     rates: OwnRates,
     bus: Bus,
+    modes: Modes,
 ) -> Outward:
     """Wire it; `rates` are those of tenants, `bus` counts the replicas."""
     own = _local_budget(settings, clock, rates)
@@ -48,6 +50,7 @@ def outward(
         clock,
         telemetry,
         timeout=settings.upstream.timeout,
+        modes=modes,
         replicas=lambda: bus.replicas,
     )
     return Outward(upstream, budget, outbound, Credentials(budget, own, clock, telemetry))

@@ -60,6 +60,7 @@ async def serve(
             await house.clock.sleep(settings.server.drain_delay)
             await data.end(ends[0], patience=settings.server.drain_timeout)
             await house.serving.land(0.0)  # who still waits for upstream gets a 503
+            await house.unusual.land(0.0)
             await ends[0]
             life.ended.set()
             await admin.end(ends[1], patience=_LAST_SECONDS)
@@ -95,6 +96,7 @@ def _planes(
         house.telemetry,
         access_log,
         wishing=house.wishing,
+        unusual=house.unusual,
         forward_headers=frozenset(
             name.lower().encode("ascii") for name in settings.upstream.forward_headers
         ),
@@ -184,6 +186,7 @@ async def _living(house: House) -> AsyncIterator[None]:
             tasks.append(group.create_task(house.redis.run()))
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
+        tasks.append(group.create_task(house.modes.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
         try:
             yield

@@ -19,6 +19,7 @@ GatewayError
 ├── CallWithheld            ours: the call was not made (rescued likewise)
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
+│   ├── Frozen
 │   └── GateClosed
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: a state, not an accident
@@ -210,6 +211,10 @@ class GateClosed(CallWithheld):
 
 class CircuitOpen(CallWithheld):
     """The breaker is open: the upstream failed too often just now."""
+
+
+class Frozen(CallWithheld):
+    """An operator ordered that nothing is called."""
 
 
 class ShuttingDown(GatewayError):

@@ -205,6 +205,14 @@ class Circuit(StrEnum):
     HALF_OPEN = "half-open"
 
 
+class Mode(StrEnum):
+    """How all replicas serve, by an operator's word."""
+
+    NORMAL = "normal"
+    FROZEN = "frozen"  # from what is stored alone; nothing is called
+    BYPASS = "bypass"  # past what is stored; nothing is kept
+
+
 class RedisOperation(StrEnum):
     """What was asked of Redis (a label of gateway_redis_request_duration_seconds)."""
 
@@ -216,6 +224,7 @@ class RedisOperation(StrEnum):
     BUDGET = "budget"
     LEASE = "lease"
     BUS = "bus"
+    MODE = "mode"
     PING = "ping"
 
 

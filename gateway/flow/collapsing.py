@@ -15,7 +15,8 @@ from typing import Final
 
 from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.entry import Key
-from gateway.core.errors import RedisUnavailable, UpstreamTimeout
+from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
+from gateway.core.ranks import has_a_caller
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want, fruitless
@@ -89,6 +90,10 @@ class Collapsing:
             raise failure
         return await self._ask_alone(want, flight, deadline)
 
+    async def bypass(self, want: Want, flight: Course) -> Filled | Passed:
+        """Ask upstream for one caller; nobody else is asked, and nothing is kept."""
+        return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
+
     async def _take(self, key: Key) -> Taken | None:
         """The lease or whom to follow; None without Redis, and then there is no lease."""
         try:
@@ -96,7 +101,7 @@ class Collapsing:
         except RedisUnavailable:
             return None
 
-    async def _ask_alone(self, want: Want, flight: Course, deadline: float) -> Landed:
+    async def _ask_alone(self, want: Want, flight: Course, deadline: float) -> Filled | Passed:
         ticket = await self._tiers.begin(want.key)
         return await self._fetcher.fetch(want, ticket, flight, deadline)
 
@@ -110,7 +115,7 @@ class Collapsing:
             ending = _ending(landed)
             return landed
         except Exception as error:
-            ending = ending_of(error)
+            ending = _ending_of_failure(error, want)
             raise
         finally:
             with suppress(RedisUnavailable):  # it lapses by itself
@@ -192,6 +197,15 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
     return ending.error()
+
+
+def _ending_of_failure(error: Exception, want: Want) -> Ending:
+    """What the leader's failure means to its followers: where nobody waited for the call that
+    was denied, one who waits may have it; and what a mode forbids each is told by its own."""
+    is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
+    if is_unhurried or isinstance(error, Frozen):
+        return Ending(EndingKind.TRANSIENT)
+    return ending_of(error)
 
 
 def _ending(landed: Landed) -> Ending:

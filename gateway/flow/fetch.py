@@ -151,6 +151,8 @@ class Fetcher:
 
     async def _keep(self, want: Want, entry: Entry, reply: Reply, flight: Course) -> Filled:
         held = self._tiers.render(entry, self._clock.monotonic())
+        if want.bypass:
+            return Filled(held, reply.status, None, NotStoredReason.BYPASS)
         forbidden = self._rules.why_not_stored(entry, reply)
         if forbidden is not None:
             self._observer.not_stored(want.key, forbidden)

@@ -22,7 +22,7 @@ class Want:
     """What is to be fetched, for whom and why; `held` is what is stored of it already.
 
     `guessed`: the upstream probably does not have it; `alone`: this replica is to ask, whoever
-    else does.
+    else does; `bypass`: nothing is to be kept.
     """
 
     key: Key
@@ -32,6 +32,7 @@ class Want:
     extra: Headers = field(default=(), repr=False)
     guessed: bool = False
     alone: bool = False
+    bypass: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from gateway.core.errors import CallWithheld, UpstreamError, UpstreamFailure
 from gateway.core.headers import HITS, Handling
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.backoff import stale_word
 from gateway.flow.collapsing import Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed
 from gateway.flow.tiers import Seen
@@ -18,6 +19,25 @@ _OF_REVALIDATION = {
     StoreVerdict.BELIEVED: Detail.CHANGED,
     StoreVerdict.UNCHANGED: Detail.UNCHANGED,
 }
+
+
+def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
+    """What is stored, in the place of what upstream could not be asked for, or failed at."""
+    outcome, detail = stale_word(error)
+    if isinstance(error, CallWithheld):
+        return from_store(seen, outcome, detail)
+    handling = Handling(detail, Forward.STALE, error.status)
+    return Answer(seen.held, outcome, seen.tier, handling)
+
+
+def bypassed(landed: Filled | Passed) -> Answer:
+    """What upstream said past the cache, in which nothing was looked for or kept."""
+    if isinstance(landed, Passed):
+        handling = Handling(None, Forward.BYPASS, landed.reply.status)
+        return Answer(landed.reply, Outcome.BYPASSED, Tier.UPSTREAM, handling)
+    not_stored = NotStoredReason.BYPASS
+    handling = Handling(None, Forward.BYPASS, landed.forward_status, not_stored=not_stored)
+    return Answer(landed.held, Outcome.BYPASSED, Tier.UPSTREAM, handling)
 
 
 def detail_of(tier: Tier) -> Detail:

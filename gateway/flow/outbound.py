@@ -26,6 +26,7 @@ from gateway.core.errors import (
 from gateway.core.pacing import Breaker, BreakerRule
 from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, Purpose
+from gateway.flow.modes import Modes
 from gateway.flow.paying import Paying
 from gateway.ports import Budget, Call, Clock, Observer, OwnBudget, Upstream
 
@@ -49,6 +50,7 @@ class Outbound:
         observer: Observer,
         *,
         timeout: float,
+        modes: Modes,
         replicas: Callable[[], int] = lambda: 1,
     ) -> None:
         self._upstream = upstream
@@ -57,6 +59,7 @@ class Outbound:
         self._clock = clock
         self._observer = observer
         self._paying = Paying(budget, local_budget, clock, observer, replicas)
+        self._modes = modes
         self._breaker = Breaker()
         self._rule = BreakerRule(
             threshold=_FAILURES, base=1.0, cap=30.0, patience=timeout * 2 + _RETRY_PAUSE
@@ -69,6 +72,7 @@ class Outbound:
 
     async def ask(self, scope: str, call: Call) -> Reply:
         """Send the call and return the whole reply; raises UpstreamFailure, CallWithheld."""
+        self._modes.refuse_calls()
         before = self._breaker
         entered = self._enter()
         try:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from gateway.core.entry import Key
 from gateway.core.errors import (
     AccessRefused,
+    BudgetExhausted,
     CallWithheld,
     OnlyIfCached,
     UpstreamFailure,
@@ -20,10 +21,10 @@ from gateway.core.errors import (
 from gateway.core.headers import Handling
 from gateway.core.policy import Plan
 from gateway.core.rules import Rules
-from gateway.core.status import Detail, Forward, Outcome, Purpose, StoreVerdict, Tier
+from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
-from gateway.flow.backoff import Backoffs, Failure, is_news, stale_word
+from gateway.flow.backoff import Backoffs, Failure, is_news
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed, Want, fruitless
@@ -124,6 +125,8 @@ class Serving:
                 collapsed = False
                 landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
+            if flight.is_unhurried and isinstance(error, BudgetExhausted):
+                return await self.from_upstream(ask, seen, keep=keep)  # with a caller's right
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
@@ -145,7 +148,9 @@ class Serving:
     ) -> Flight[Landed]:
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
-        return self.fills.start(ask.key, lambda flight: self._fill(want, flight))
+        flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
+        flight.is_unhurried = purpose is Purpose.REFRESH
+        return flight
 
     async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
         try:
@@ -155,8 +160,8 @@ class Serving:
             raise
         if not isinstance(filled, Elsewhere):
             self._observer.fetched(want.key, want.purpose, *marks.came_of(filled))
-        drops = marks.drops_stored(filled)
-        (self.lookups.forget if drops else self.lookups.retire)(want.key)
+        outdate = self.lookups.forget if marks.drops_stored(filled) else self.lookups.retire
+        outdate(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
         vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
@@ -216,11 +221,7 @@ class Serving:
     def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
         if seen is None or not self._may_rescue(seen):
             return marks.passed_on(error)
-        outcome, detail = stale_word(error)
-        if isinstance(error, CallWithheld):
-            return marks.from_store(seen, outcome, detail)
-        handling = Handling(detail, Forward.STALE, error.status)
-        return Answer(seen.held, outcome, seen.tier, handling)
+        return marks.rescued(seen, error)
 
     async def _landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool

@@ -29,7 +29,9 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress."""
+    """Shared work in progress; `is_unhurried`: nobody waited for it when it began."""
+
+    is_unhurried: bool = field(default=False, init=False)
 
     _task: asyncio.Task[Result] = field(init=False)
 

@@ -18,14 +18,14 @@ from starlette.routing import Route
 
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
-from gateway.core.status import Problem
+from gateway.core.status import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, problem_response
 from gateway.web.ids import is_partition, raw_path, training_id
 from gateway.web.live import Stream, Watched
 from gateway.web.openapi import admin_document, served
-from gateway.web.orders import invalidate_order, purge_order, receipt_of
+from gateway.web.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.page import page_routes
 from gateway.web.problems import ProblemAnswer
 
@@ -33,7 +33,7 @@ _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(
     Problem.NO_SUCH_ROUTE,
     "here are /metrics, /livez, /readyz, /status, /live, /explain/{id}, /openapi.json, the page at "
-    "/, and for POST /invalidate and /purge",
+    "/, and for POST /invalidate, /purge and /mode",
 )
 
 
@@ -72,6 +72,10 @@ class Operations(Protocol):
     async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
         """Make everything (of a partition) invalid everywhere, `soft` keeps it for rescue;
         raises RedisUnavailable, and may then have done a part."""
+        ...
+
+    async def set_mode(self, mode: Mode) -> None:
+        """Have all replicas serve in it, within a second; raises RedisUnavailable."""
         ...
 
 
@@ -113,6 +117,7 @@ class AdminPlane:
             Route("/explain/{path:path}", self._explain),
             Route("/invalidate", self._invalidate, methods=["POST"]),
             Route("/purge", self._purge, methods=["POST"]),
+            Route("/mode", self._mode, methods=["POST"]),
             *self._page,
         ]
         application = Starlette(
@@ -154,6 +159,11 @@ class AdminPlane:
     async def _purge(self, request: Request) -> Response:
         order = purge_order(await read_body(request, self._max_body))
         return _told(await self._operations.purge(order.partition, soft=order.soft))
+
+    async def _mode(self, request: Request) -> Response:
+        mode = mode_order(await read_body(request, self._max_body))
+        await self._operations.set_mode(mode)
+        return _json({"mode": mode})
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         """No route, or none for this method."""

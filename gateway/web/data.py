@@ -31,6 +31,7 @@ from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Problem, Tier
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.ports import Clock, Observer
 from gateway.web.asked import extra_of, request_id_of, trace_id_of
@@ -71,12 +72,14 @@ class DataPlane:
         access_log: AccessLog,
         *,
         wishing: Wishing | None,
+        unusual: Unusual,
         forward_headers: frozenset[bytes],
         new_id: Callable[[], str],
         ready: Callable[[], bool],
     ) -> None:
         self._serving = serving
         self._wishing = wishing
+        self._unusual = unusual
         self._callers = callers
         self._clock = clock
         self._observer = observer
@@ -104,6 +107,7 @@ class DataPlane:
             self._observer,
             self._access_log,
             forward_headers=self._forwarded,
+            modes=self._unusual.modes,
             heeds_wishes=self._wishing is not None,
             new_id=self._new_id,
         )
@@ -125,7 +129,8 @@ class DataPlane:
                 return self._problem(exchange, _NO_SUCH_ROUTE, Outcome.REJECTED)
             exchange.training_id = wanted
             caller = self._admit(request, exchange)
-            serving = self._wishing or self._serving
+            usual = self._wishing or self._serving
+            serving = self._unusual if self._unusual.is_ordered else usual
             answer = await serving.get(self._ask(request, wanted, caller))
             return self._answer(request, exchange, answer)
         except GatewayError as error:

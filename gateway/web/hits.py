@@ -20,6 +20,7 @@ from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused
 from gateway.core.head import to_lines
 from gateway.core.status import Detail, Outcome, Tier
+from gateway.flow.modes import NORMAL, Modes
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer
 from gateway.web.asked import Said
@@ -47,10 +48,12 @@ class Hits:
         access_log: AccessLog,
         *,
         forward_headers: frozenset[bytes],
+        modes: Modes,
         heeds_wishes: bool,
         new_id: Callable[[], str],
     ) -> None:
         self.forwarded, self.heeds_wishes = forward_headers, heeds_wishes
+        self._modes = modes
         self._peek, self._held = serving.peek, serving.held
         self._edition, self._stands_for = serving.confirming.edition, serving.confirming.stands_for
         self._callers = callers
@@ -66,6 +69,8 @@ class Hits:
 
         The id needs no judgement: what L1 holds has a good one.
         """
+        if self._modes.current is not NORMAL:
+            return None
         began = self._monotonic()
         try:
             admitted = self._callers.known(said.sent) or self._admit(said)

@@ -80,6 +80,7 @@ def admin_document(version: str) -> bytes:
             "/explain/{id}": explain,
             "/invalidate": {"post": _order("Invalidate", told)},
             "/purge": {"post": _order("Purge", told)},
+            "/mode": {"post": _order("SetMode", {"200": _answer("set", _JSON, _ref("SetMode"))})},
             "/openapi.json": _read(_answer("this description", _JSON, any_object), *closed),
         },
     )

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant
+from gateway.core.status import Mode
 from gateway.ports import Confirmations
 from gateway.web.ids import ID, ID_GRAMMAR, PARTITION, is_partition, is_training_id
 
@@ -94,8 +95,14 @@ class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     soft: bool = False
 
 
-ORDERS: Final = {"/invalidate": Invalidate, "/purge": Purge}
-_Words = TypeVar("_Words", Invalidate, Purge)
+class SetMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `/mode`, and the answer to it."""
+
+    mode: Mode
+
+
+ORDERS: Final = {"/invalidate": Invalidate, "/purge": Purge, "/mode": SetMode}
+_Words = TypeVar("_Words", Invalidate, Purge, SetMode)
 
 
 def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
@@ -115,6 +122,11 @@ def purge_order(body: bytes) -> PurgeOrder:
     if not is_partition(words.partition):
         raise BadRequest("partition: its name has 32 digits from 0-9 a-f")
     return PurgeOrder(words.partition, words.soft)
+
+
+def mode_order(body: bytes) -> Mode:
+    """Read the body of `/mode`; raises BadRequest saying what was wrong with it."""
+    return _read(body, SetMode, '{"mode": "normal|frozen|bypass"}').mode
 
 
 def receipt_of(confirmations: Confirmations) -> Receipt:

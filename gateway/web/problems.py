@@ -19,6 +19,7 @@ from gateway.core.errors import (
     CallWithheld,
     CircuitOpen,
     ClientRateLimited,
+    Frozen,
     GateClosed,
     GatewayError,
     InvalidPayload,
@@ -81,6 +82,7 @@ _WITHHELD: tuple[tuple[type[CallWithheld], Problem], ...] = (
     (BudgetExhausted, Problem.BUDGET_EXHAUSTED),
     (GateClosed, Problem.UPSTREAM_RATE_LIMITED),
     (CircuitOpen, Problem.UPSTREAM_UNAVAILABLE),
+    (Frozen, Problem.FROZEN),
 )
 _RETRY_SOON = 1.0
 

@@ -10,6 +10,7 @@ from gateway.core.status import (
     DriftKind,
     FailureReason,
     InvalidReason,
+    Mode,
     NotStoredReason,
     Origin,
     Outcome,
@@ -60,6 +61,9 @@ class RecordingObserver:
 
     def circuit_moved(self, state: Circuit) -> None:
         self._note("circuit_moved", state)
+
+    def mode_moved(self, mode: Mode) -> None:
+        self._note("mode_moved", mode)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self._note("budget_denied", purpose, retry_after)

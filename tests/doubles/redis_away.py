@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import Purpose
+from gateway.core.status import Mode, Purpose
 from gateway.ports import Budget, BudgetView, Charge, Copies, Found, SharedStore, Standing, Stored
 
 
@@ -143,3 +143,19 @@ class SwitchedBudget:
 
     def view(self, scope: str) -> BudgetView:
         return self._budget.view(scope)
+
+
+class SwitchedMode:
+    """The mode of all replicas, behind the switch."""
+
+    def __init__(self, switch: Switch) -> None:
+        self.ordered: Mode | None = None
+        self._switch = switch
+
+    async def read(self) -> Mode | None:
+        self._switch.pass_on("mode")
+        return self.ordered
+
+    async def write(self, mode: Mode) -> None:
+        self._switch.pass_on("mode")
+        self.ordered = mode

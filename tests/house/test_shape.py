@@ -11,7 +11,10 @@ FILE_LINES = 250
 TEST_FILE_LINES = 400  # a table of cases is long and still one concept
 FUNCTION_LINES = 50
 # Longer on purpose, and why.
-EXCUSED = {"gateway/ports.py": "both wings' contracts, each useless without the others' words"}
+EXCUSED = {
+    "gateway/core/status.py": "the list of all words that labels, headers and logs share",
+    "gateway/ports.py": "both wings' contracts, each useless without the others' words",
+}
 NAMELESS = {"utils", "util", "helpers", "common", "base", "manager", "service", "misc"}
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.families import Labels, Row
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import Circuit, Tier
+from gateway.core.status import Circuit, Mode, Tier
 
 T = TypeVar("T", bound=tuple[str, ...])
 
@@ -76,6 +76,12 @@ GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...
         "Whether the replica is going away.",
         (),
         lambda now: [((), now.draining)],
+    ),
+    (
+        "gateway_mode",
+        "How all replicas serve by an operator's word, 1 for the mode they are in.",
+        ("mode",),
+        lambda now: [((mode,), mode is now.mode) for mode in Mode],
     ),
     (
         "gateway_event_loop_lag_seconds",

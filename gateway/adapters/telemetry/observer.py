@@ -24,6 +24,7 @@ from gateway.core.status import (
     DriftKind,
     FailureReason,
     InvalidReason,
+    Mode,
     NotStoredReason,
     Origin,
     Outcome,
@@ -138,6 +139,9 @@ class Telemetry(Trail):
     def circuit_moved(self, state: Circuit) -> None:
         level = WARNING if state is Circuit.OPEN else INFO
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
+
+    def mode_moved(self, mode: Mode) -> None:
+        self.events.emit(WARNING, "gateway.mode-moved", mode=mode)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.status import Circuit
+from gateway.core.status import Circuit, Mode
 from gateway.ports import BudgetView
 
 
@@ -32,3 +32,4 @@ class GaugeReadings:
     loop_lag: float | None = None
     sweep_confirmed: float | None = None
     clients_reloaded: bool | None = None
+    mode: Mode = Mode.NORMAL

@@ -21,15 +21,27 @@ from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.invalidation import Invalidation
+from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Tiers
-from gateway.ports import AloneBus, AloneLease, Bus, Held, Lease, Notice, SharedStore
+from gateway.flow.unusual import Unusual
+from gateway.ports import (
+    AloneBus,
+    AloneLease,
+    AloneMode,
+    Budget,
+    Bus,
+    Held,
+    Lease,
+    Notice,
+    SharedStore,
+)
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
-from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedStore
+from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedMode, SwitchedStore
 from tests.doubles.shared import InMemoryShared
 from tests.doubles.upstream import ScriptedUpstream
 
@@ -98,6 +110,7 @@ class Redis:
         self.switch = Switch()
         self.memory = InMemoryShared(clock, epochs())
         self.store = SwitchedStore(self.memory, self.switch)
+        self.mode = SwitchedMode(self.switch)
         self.budget = SwitchedBudget(
             LocalBudget(clock, limit, 60.0, start_paced=False), self.switch
         )
@@ -128,10 +141,9 @@ class Replica:
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
         self.tiers = Tiers(self.local, self.shared, clock, rules, l1_lifetime=5.0)
+        self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
         budget = self.local_budget if redis is None else redis.budget
-        self.outbound = Outbound(
-            self.upstream, budget, self.local_budget, clock, self.observer, timeout=10.0
-        )
+        self.outbound = self._outbound(budget)
         bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.credentials = Credentials(budget, self.local_budget, clock, self.observer)
         self.fetcher = Fetcher(
@@ -143,10 +155,10 @@ class Replica:
             credentials=self.credentials,
             rules=rules,
         )
-        self.collapsing = Collapsing(
-            self.tiers, self.fetcher, lease or AloneLease(self.shared), clock, timeout=10.0
-        )
+        lease = lease or AloneLease(self.shared)
+        self.collapsing = Collapsing(self.tiers, self.fetcher, lease, clock, timeout=10.0)
         self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, rules)
+        self.unusual = Unusual(self.serving, self.collapsing, clock, rules, self.modes)
         self.invalidation = Invalidation(
             self.tiers,
             self.shared,
@@ -154,6 +166,17 @@ class Replica:
             self.observer,
             serving=self.serving,
             credentials=self.credentials,
+        )
+
+    def _outbound(self, budget: Budget) -> Outbound:
+        return Outbound(
+            self.upstream,
+            budget,
+            self.local_budget,
+            self.clock,
+            self.observer,
+            timeout=10.0,
+            modes=self.modes,
         )
 
     def apply(self, notice: Notice) -> None:

@@ -6,6 +6,7 @@ import httpx
 from starlette.applications import Starlette
 
 from gateway.core.instant import Instant
+from gateway.core.status import Mode
 from gateway.ports import Confirmations
 from gateway.web.admin import AdminPlane
 from gateway.web.live import Place
@@ -40,6 +41,7 @@ class CannedOperations:
         self.explained: list[tuple[str, str | None]] = []
         self.confirmations = Confirmations(known=1, confirmed=1)
         self.invalidated: list[tuple[tuple[str, ...], Instant | None]] = []
+        self.modes: list[Mode] = []
         self.purged: list[tuple[str | None, bool]] = []
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
@@ -69,6 +71,10 @@ class CannedOperations:
     async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
         self.purged.append((partition, soft))
         return self._confirmed()
+
+    async def set_mode(self, mode: Mode) -> None:
+        self._confirmed()
+        self.modes.append(mode)
 
     def _confirmed(self) -> Confirmations:
         if self.failure is not None:

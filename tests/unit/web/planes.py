@@ -20,11 +20,13 @@ from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
+from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
+from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
-from gateway.ports import AloneBus, AloneLease
+from gateway.ports import AloneBus, AloneLease, AloneMode
 from gateway.web.data import DataPlane
 from gateway.web.exchange import Line
 from tests.doubles.clock import FakeClock
@@ -85,6 +87,7 @@ class Data:
             self.observer,
             self.access_log,
             wishing=wishing if heeds_wishes else None,
+            unusual=self.unusual,
             forward_headers=forward,
             new_id=lambda: "made-here",
             ready=lambda: self.ready,
@@ -103,7 +106,10 @@ class Data:
         ledger = Ledger(clock, lambda: "0123456789abcdef")
         tiers = self.tiers = Tiers(self.local, ledger, clock, rules, l1_lifetime=5.0)
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
-        outbound = Outbound(self.upstream, budget, budget, clock, observer, timeout=10.0)
+        modes = self.modes = Modes(AloneMode(), clock, observer)
+        outbound = Outbound(
+            self.upstream, budget, budget, clock, observer, timeout=10.0, modes=modes
+        )
         fetcher = Fetcher(
             tiers,
             outbound,
@@ -114,7 +120,9 @@ class Data:
             rules=rules,
         )
         collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
-        return Serving(tiers, collapsing, clock, observer, rules)
+        serving = Serving(tiers, collapsing, clock, observer, rules)
+        self.unusual = Unusual(serving, collapsing, clock, rules, modes)
+        return serving
 
 
 async def ask(

@@ -9,19 +9,29 @@ import pytest
 
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import parse_instant
+from gateway.core.status import Mode
 from gateway.ports import Confirmations, Copies
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
 PARTITION = "0123456789abcdef" * 2
 JSON = ("content-type", "application/json")
-ORDERS = [("/invalidate", b'{"ids": ["a"]}'), ("/purge", b"{}")]
+ORDERS = [
+    ("/invalidate", b'{"ids": ["a"]}'),
+    ("/purge", b"{}"),
+    ("/mode", b'{"mode": "frozen"}'),
+]
 each_order = pytest.mark.parametrize(("path", "body"), ORDERS)
+each_receipt = pytest.mark.parametrize(("path", "body"), ORDERS[:2])
 
 
 def ordered(admin: Admin) -> int:
     """How many orders were passed on."""
-    return len(admin.operations.invalidated) + len(admin.operations.purged)
+    return (
+        len(admin.operations.invalidated)
+        + len(admin.operations.purged)
+        + len(admin.operations.modes)
+    )
 
 
 async def test_invalidate_passes_ids_and_bound_on() -> None:
@@ -35,6 +45,16 @@ async def test_invalidate_passes_ids_and_bound_on() -> None:
     assert admin.operations.invalidated == [(("a", "b"), None), (("c",), parse_instant(bound))]
 
 
+async def test_mode_passes_the_word_on() -> None:
+    """And says it again."""
+    admin = Admin()
+
+    told = [await admin.order("/mode", b'{"mode": "%s"}' % mode.encode()) for mode in Mode]
+
+    assert admin.operations.modes == list(Mode)
+    assert [answer.json() for answer in told] == [{"mode": mode} for mode in Mode]
+
+
 async def test_purge_passes_partition_and_softness_on() -> None:
     """Everything for `{}`, which is needed."""
     admin = Admin()
@@ -45,7 +65,7 @@ async def test_purge_passes_partition_and_softness_on() -> None:
     assert admin.operations.purged == [(None, False), (PARTITION, True)]
 
 
-@each_order
+@each_receipt
 async def test_all_have_confirmed(path: str, body: bytes) -> None:
     """200 and the count, nothing else."""
     admin = Admin()
@@ -58,7 +78,7 @@ async def test_all_have_confirmed(path: str, body: bytes) -> None:
     assert response.json() == {"replicas": {"known": 3, "confirmed": 3}}
 
 
-@each_order
+@each_receipt
 async def test_not_all_have_confirmed(path: str, body: bytes) -> None:
     """202, the count, the setting that bounds the others, and a sentence."""
     admin = Admin()
@@ -73,7 +93,7 @@ async def test_not_all_have_confirmed(path: str, body: bytes) -> None:
     assert words["bounded_by"] == "l1.lifetime"
 
 
-@each_order
+@each_receipt
 @pytest.mark.parametrize(("acknowledged", "status"), [(1, 200), (0, 202)])
 async def test_replicas_of_redis_count_too(
     path: str, body: bytes, acknowledged: int, status: int
@@ -107,6 +127,9 @@ async def test_redis_away_is_a_503(path: str, body: bytes) -> None:
         ("/invalidate", b'{"ids": []}'),
         ("/invalidate", b'{"ids": [".."]}'),
         ("/invalidate", b'{"ids": ["a"], "updated_at": "2023-11-14T22:18:21Z"}'),
+        ("/mode", b"{}"),
+        ("/mode", b'{"mode": "thawed"}'),
+        ("/mode", b'{"mode": "frozen", "for": "5m"}'),
         ("/purge", b""),
         ("/purge", b'{"partition": "p1"}'),
     ],
@@ -132,7 +155,7 @@ async def test_a_large_order_is_not_passed_on(path: str, body: bytes) -> None:
     assert ordered(admin) == 0
 
 
-@pytest.mark.parametrize("path", ["/invalidate", "/purge"])
+@pytest.mark.parametrize("path", ["/invalidate", "/purge", "/mode"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 async def test_only_post_orders(path: str, method: str) -> None:
     """405 with `Allow`: a link that is followed changes nothing."""

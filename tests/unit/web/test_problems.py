@@ -47,6 +47,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (vague, "upstream-rate-limited", 503, 1.0),
         (errors.BudgetExhausted("x", retry_after=3.0), "budget-exhausted", 503, 3.0),
         (errors.GateClosed("x", retry_after=4.0), "upstream-rate-limited", 503, 4.0),
+        (errors.Frozen("x", retry_after=30.0), "frozen", 503, 30.0),
         (errors.CircuitOpen("x", retry_after=5.0), "upstream-unavailable", 503, 5.0),
         (errors.ShuttingDown(), "shutting-down", 503, 1.0),
         (errors.RedisUnavailable("lookup", "x"), "redis-unavailable", 503, 1.0),

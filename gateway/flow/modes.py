@@ -1,0 +1,61 @@
+"""In which mode this replica serves, the same as the others: an operator's word.
+
+What it means to a request is `unusual`'s business, what it means to a call outbound's.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from gateway.core.errors import Frozen, RedisUnavailable
+from gateway.core.status import Mode
+from gateway.ports import Clock, Observer, SharedMode
+
+# Seconds between two looks, and so until the last replica follows an order.
+_LOOK: Final = 1.0
+# Nobody knows when an operator will thaw it.
+THAW: Final = 30.0
+
+# Names of enums are dear, and each hit asks.
+NORMAL: Final = Mode.NORMAL
+
+
+class Modes:
+    """The mode, followed wherever it is ordered."""
+
+    def __init__(self, shared: SharedMode, clock: Clock, observer: Observer) -> None:
+        self._shared = shared
+        self._clock = clock
+        self._observer = observer
+        self.current: Mode = NORMAL
+
+    async def order(self, mode: Mode) -> None:
+        """Have all replicas serve in it; raises RedisUnavailable, and then nothing changed."""
+        await self._shared.write(mode)
+        self._move(mode)
+
+    async def look(self) -> None:
+        """Follow what was ordered elsewhere; while Redis is away the last word holds."""
+        with suppress(RedisUnavailable):
+            ordered = await self._shared.read()
+            if ordered is not None:
+                self._move(ordered)
+            elif self.current is not NORMAL:
+                await self._shared.write(self.current)  # Redis lost it, its replicas have not
+
+    async def run(self) -> None:
+        """Keep following, until cancelled."""
+        while True:
+            await self.look()
+            await self._clock.sleep(_LOOK)
+
+    def refuse_calls(self) -> None:
+        """Raise Frozen where nothing may be called."""
+        if self.current is Mode.FROZEN:
+            raise Frozen("the gateway answers from its cache only", retry_after=THAW)
+
+    def _move(self, mode: Mode) -> None:
+        if mode is not self.current:
+            self.current = mode
+            self._observer.mode_moved(mode)

@@ -1,0 +1,70 @@
+"""What is answered where an operator ordered another mode than `normal`.
+
+Lives here: `frozen`, from what is stored alone, and `bypass`, from upstream alone.
+"""
+
+from __future__ import annotations
+
+from gateway.core.errors import Frozen, OnlyIfCached
+from gateway.core.policy import Plan
+from gateway.core.rules import Rules
+from gateway.core.status import Detail, Mode, Outcome, Purpose
+from gateway.flow.answer import Answer, Ask
+from gateway.flow.collapsing import Collapsing
+from gateway.flow.fetched import Filled, Passed, Want
+from gateway.flow.marks import bypassed, detail_of, from_store
+from gateway.flow.modes import NORMAL, THAW, Modes
+from gateway.flow.serve import Serving
+from gateway.flow.singleflight import Flights
+from gateway.flow.tiers import Seen
+from gateway.ports import Clock
+
+
+class Unusual:
+    """Answers requests in the other modes, wishes of the callers aside."""
+
+    def __init__(
+        self, serving: Serving, filler: Collapsing, clock: Clock, rules: Rules, modes: Modes
+    ) -> None:
+        self._serving = serving
+        self._filler = filler
+        self._clock = clock
+        self._rules = rules
+        self.modes = modes
+        self._flights: Flights[object, Filled | Passed] = Flights()
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the mode is another than normal."""
+        return self.modes.current is not NORMAL
+
+    async def get(self, ask: Ask) -> Answer:
+        """As Serving.get, by the mode of this moment."""
+        if self.modes.current is Mode.FROZEN:
+            return self._frozen(await self._serving.seen(ask))
+        return await self._bypass(ask)
+
+    def _frozen(self, seen: Seen | None) -> Answer:
+        """The answer from what is stored; raises Frozen where nothing usable is."""
+        now = self._clock.now()
+        if seen is not None:
+            planned = self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
+            if planned is Plan.SERVE and seen.held.entry.is_negative:
+                return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+            if planned is Plan.SERVE:
+                return from_store(seen, Outcome.FRESH, detail_of(seen.tier))
+            if self._rules.may_rescue(seen.held.entry, now):
+                return from_store(seen, Outcome.STALE_SHIELDED, Detail.FROZEN)
+        raise Frozen("nothing usable is stored, and nothing may be fetched", retry_after=THAW)
+
+    async def _bypass(self, ask: Ask) -> Answer:
+        """What upstream says; each request is a call, and is paid like any other."""
+        if ask.only_if_cached:
+            raise OnlyIfCached
+        want = Want(ask.key, ask.caller, Purpose.MISS, extra=ask.extra, bypass=True)
+        flight = self._flights.start(object(), lambda flight: self._filler.bypass(want, flight))
+        return bypassed(await flight.join())
+
+    async def land(self, patience: float) -> None:
+        """Let what is under way end, so many seconds at most."""
+        await self._flights.land(patience)

@@ -1,0 +1,60 @@
+"""The mode in Redis: kept as ordered, and whatever else stands there is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import redis
+
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.modes import RedisMode
+from gateway.core.status import Mode
+from tests.doubles.clocks import RealClock
+from tests.doubles.observer import RecordingObserver
+
+NAME = "gateway:{mode}:m"
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[Connection]:
+    """A patient connection to an empty Redis."""
+    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
+    assert await connection.check()
+    yield connection
+    await connection.close()
+
+
+async def test_what_is_ordered_is_read(connection: Connection) -> None:
+    """By every replica; nothing before the first order."""
+    one, other = RedisMode(connection, "gateway"), RedisMode(connection, "gateway")
+    assert await one.read() is None
+
+    for mode in Mode:
+        await one.write(mode)
+        assert await other.read() is mode
+
+
+async def test_what_is_no_mode_is_set_aside(connection: Connection, redis_url: str) -> None:
+    """As if nothing was ordered; the next order takes its place."""
+    shared = RedisMode(connection, "gateway")
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(NAME, b"thawed\xff")
+        assert await shared.read() is None
+        client.delete(NAME)
+        client.rpush(NAME, b"frozen")
+        assert await shared.read() is None
+
+    await shared.write(Mode.BYPASS)
+
+    assert await shared.read() is Mode.BYPASS
+
+
+async def test_it_expires_once_nobody_looks(connection: Connection, redis_url: str) -> None:
+    """Each look keeps it for a month more."""
+    shared = RedisMode(connection, "gateway")
+    await shared.write(Mode.FROZEN)
+    with redis.Redis.from_url(redis_url) as client:
+        client.expire(NAME, 10)
+        await shared.read()
+        assert client.ttl(NAME) > 86_400
