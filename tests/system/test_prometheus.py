@@ -15,20 +15,24 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dashboards.source.alerts import ALERTS
 from dashboards.source.overview import overview
 from dashboards.source.promises import promises
+from dashboards.source.recordings import recordings
 from dashboards.source.used import panel_queries
 from gateway.core.status import FailureReason
 from tests.house.promql import plain
 from tests.integration.client_files import ClientsFile
 from tests.prometheus import PrometheusServer
+from tests.promtool import promtool
 from tests.servers import ROOT, RedisServer, wait_until
-from tests.system.commands import TOKEN, Gateway, address, simulator
+from tests.system.commands import TOKEN, Gateway, address, get, simulator
 from tests.system.traffic import Traffic
 
 KEY = "a-key-of-forty-three-characters-at-the-least"
 IDS = [f"trn_{number:06}" for number in range(1, 21)]
 PATIENCE = 60.0
+RULES = len(recordings()) + len(ALERTS)
 NOT_YET = "the sweep, which is not there yet"
 RUNBOOK = (ROOT / "dashboards/RUNBOOK.md").read_text()
 FEW = "another-key-of-forty-three-characters-or-so"
@@ -113,10 +117,12 @@ def test_what_happens_is_seen(watched: Watched) -> None:
         _meet_a_hung_redis(watched)
         _meet_an_outage(watched)
         _meet_429s(watched)
-    wait_until(lambda: watched.prometheus.unhealthy_rules() == [], PATIENCE, "healthy rules")
+    wait_until(lambda: watched.prometheus.healthy_rules() == RULES, PATIENCE, "healthy rules")
 
     asked = traffic.statuses.total() + few.statuses.total()
     assert ordinary == set(BROUGHT_BY), "list what brings a number, or take it off the list"
+    scrape = get(f"{watched.gateways[0].admin}/metrics").content
+    assert promtool("check", "metrics", typed=scrape).returncode == 0
     assert [watched.prometheus.query(text) for text in _runbook_queries()]
     assert watched.prometheus.targets_down() == []
     wait_until(lambda: _counted(watched) == asked, PATIENCE, "exact counts")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
-import pytest
-
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.clock import SystemClock
+from tests.promtool import promtool
 from tests.servers import ROOT
 
 FOLDER = ROOT / "dashboards"
@@ -19,14 +15,14 @@ TESTS = sorted(FOLDER.glob("*.test.yml"))
 
 def test_promtool_has_nothing_against_the_rules() -> None:
     """Syntax, templates, duplicates: `promtool check rules` with all lints."""
-    checked = _promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_rules_own_tests_pass() -> None:
     """Quiet nights are quiet, and each failure calls those alerts that it should, no other."""
-    tested = _promtool("test", "rules", *map(str, TESTS))
+    tested = promtool("test", "rules", *map(str, TESTS))
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
@@ -46,15 +42,6 @@ def test_promtool_has_nothing_against_the_metrics() -> None:
     )
     scrape, _ = Telemetry("1", SystemClock(), lambda: readings).render()
 
-    checked = _promtool("check", "metrics", typed=scrape)
+    checked = promtool("check", "metrics", typed=scrape)
 
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-
-
-def _promtool(*arguments: str, typed: bytes = b"") -> subprocess.CompletedProcess[str]:
-    if shutil.which("promtool") is None:
-        pytest.skip("no promtool; type: sudo apt-get install prometheus")
-    command = ["promtool", *arguments]
-    return subprocess.run(
-        command, input=typed.decode(), capture_output=True, text=True, check=False, timeout=100
-    )
