@@ -1,0 +1,118 @@
+"""What is true, and whether an answer is: the outside observer of the soak.
+
+It knows when each version was published and which orders were confirmed, and judges each answer
+by nothing but that and what the answer says of itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import httpx
+
+ORGANISATIONS = ("acme", "globex")
+IDS = tuple(f"trn_{number:06d}" for number in range(1, 13))
+# An answer's Age is in whole seconds, and our clock is not the gateways'.
+SLACK = 1.5
+_NUMBERED = re.compile(r"(\w+) (\w+) (\d+)")
+
+Training = tuple[str, str]
+"""An organisation and an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Seconds: how long answers are fresh, may be stale while revalidated, and on errors."""
+
+    lifetime: float
+    stale: float
+    rescue: float
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked when, of which run of which replica, by whom; `floor` is the version below
+    which no answer may be."""
+
+    training: Training
+    replica: str
+    reader: int
+    asked_at: float
+    floor: int
+
+
+@dataclass(slots=True)
+class Truth:
+    """All that was published and seen."""
+
+    windows: Windows
+    published: dict[Training, list[float]] = field(default_factory=dict)
+    floors: dict[Training, int] = field(default_factory=lambda: defaultdict(int))
+    seen: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    _last: dict[tuple[Training, str, int], int] = field(default_factory=dict)
+
+    def publish(self, training: Training, at: float) -> None:
+        """Another version is surely in force since then."""
+        self.published.setdefault(training, []).append(at)
+
+    def latest(self, training: Training) -> int:
+        """The number of the version in force; versions count from 1."""
+        return len(self.published.get(training, []))
+
+    def judge(self, question: Question, answer: httpx.Response) -> None:
+        """Note what is wrong about it."""
+        self.seen[f"{answer.status_code // 100}xx"] += 1
+        status = answer.headers.get("cache-status", "")
+        word = re.search(r"detail=([\w-]+)", status)
+        self.seen[word[1] if word else "asked" if "fwd=" in status else "other"] += 1
+        if answer.status_code != 200:
+            self._judge_failure(question, answer)
+            return
+        match = _NUMBERED.fullmatch(str(answer.json()["content"]))
+        if match is None or (match[1], match[2]) != question.training:
+            self._note(question, answer, f"is not the caller's: {answer.text[:80]}")
+            return
+        self._judge_version(question, answer, int(match[3]))
+        self._judge_age(question, answer, int(match[3]))
+
+    def _judge_failure(self, question: Question, answer: httpx.Response) -> None:
+        if answer.status_code not in {502, 503, 504}:
+            self._note(question, answer, f"for a good key: {answer.text[:200]}")
+        elif answer.status_code == 503 and "retry-after" not in answer.headers:
+            self._note(question, answer, "without Retry-After")
+
+    def _judge_version(self, question: Question, answer: httpx.Response, number: int) -> None:
+        if number < question.floor:
+            self._note(question, answer, f"version {number} after order for {question.floor}")
+        place = (question.training, question.replica, question.reader)
+        before = self._last.get(place, 0)
+        if number < before:
+            self._note(question, answer, f"version {number} after {before}")
+        self._last[place] = max(before, number)
+
+    def _judge_age(self, question: Question, answer: httpx.Response, number: int) -> None:
+        age = float(answer.headers.get("age", "0"))
+        status = answer.headers.get("cache-status", "")
+        replaced_at = self._replaced_at(question.training, number)
+        if replaced_at is not None and replaced_at < question.asked_at - age - SLACK:
+            late = question.asked_at - age - replaced_at
+            self._note(question, answer, f"version {number} was none for {late:.1f} s at that age")
+        if "detail=stale" not in status and age > self.windows.lifetime + SLACK:
+            self._note(question, answer, "is stale and does not say so")
+        may_be = self.windows.lifetime + self.windows.stale
+        if "detail=stale-error" in status or "detail=stale-shielded" in status:
+            may_be = self.windows.rescue
+        if age > may_be + SLACK:
+            self._note(question, answer, f"is older than {may_be:g} s")
+
+    def _replaced_at(self, training: Training, number: int) -> float | None:
+        times = self.published[training]
+        return times[number] if number < len(times) else None
+
+    def _note(self, question: Question, answer: httpx.Response, what: str) -> None:
+        told = {name: answer.headers.get(name) for name in ("cache-status", "age")}
+        who = f"{question.replica}, reader {question.reader}, {' '.join(question.training)}"
+        self.wrong.append(f"{who}: {answer.status_code} {told} {what}")

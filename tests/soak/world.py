@@ -1,0 +1,98 @@
+"""Three replicas, their Redis and their upstream as real processes, and a clients file."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.simulator import SimulatorClient
+from tests.integration.client_files import ClientsFile, two_tenants
+from tests.servers import RedisServer
+from tests.soak.truth import IDS, ORGANISATIONS, Truth, Windows
+from tests.system.commands import Gateway, address, simulator
+
+WINDOWS = Windows(lifetime=3.0, stale=5.0, rescue=300.0)
+LIMIT, WINDOW = 120, 10.0
+SETTINGS = {
+    "GATEWAY_ACCESS__MODE": "clients",
+    "GATEWAY_FRESHNESS__LIFETIME": f"{WINDOWS.lifetime:g}s",
+    "GATEWAY_FRESHNESS__STALE_WHILE_REVALIDATE": f"{WINDOWS.stale:g}s",
+    "GATEWAY_FRESHNESS__STALE_IF_ERROR": f"{WINDOWS.rescue:g}s",
+    "GATEWAY_L1__LIFETIME": "1s",
+    "GATEWAY_UPSTREAM__TIMEOUT": "3s",
+    "GATEWAY_LOG__LEVEL": "warning",
+}
+
+
+@dataclass(slots=True)
+class Replica:
+    """A gateway that may be killed and started again; `run` counts its lives."""
+
+    gateway: Gateway
+    run: int = 1
+    is_up: bool = True
+
+    @property
+    def name(self) -> str:
+        """Which life of which replica."""
+        return f"{self.gateway.data}#{self.run}"
+
+    def start(self) -> None:
+        """Live again."""
+        self.run += 1
+        self.gateway.process.start()
+        self.is_up = True
+
+
+@dataclass(slots=True)
+class World:
+    """All that runs, and what is true of it."""
+
+    redis: RedisServer
+    replicas: list[Replica]
+    upstream: SimulatorClient
+    clients: ClientsFile
+    truth: Truth
+
+    def key_of(self, organisation: str) -> str:
+        """The key with which its callers ask now: the newest one."""
+        return self.clients.keys[f"{organisation}-web"][1][-1]
+
+    async def edit(self, organisation: str, training_id: str) -> None:
+        """Publish the next version; it says whose it is, and its number."""
+        training = (organisation, training_id)
+        number = self.truth.latest(training) + 1
+        content = f"{organisation} {training_id} {number}"
+        await self.upstream.edit(training_id, content, org=organisation)
+        self.truth.publish(training, time.monotonic())
+
+
+@asynccontextmanager
+async def world(folder: Path, count: int = 3) -> AsyncIterator[World]:
+    """Start everything; each training has its first numbered version."""
+    clients = two_tenants(folder, ORGANISATIONS)
+    clients.budgets = dict.fromkeys(ORGANISATIONS, f"{LIMIT}/{WINDOW:g}s")
+    clients.write()
+    keys = [word for name in ORGANISATIONS for word in ("--key", f"T-{name}={name}")]
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(folder))
+        # No limit of its own: it counts what it is asked in any such window.
+        options = ("--trainings", str(len(IDS)), "--limit", "0", "--window", f"{WINDOW:g}")
+        process = stack.enter_context(simulator(folder, *keys, *options))
+        own = {
+            "GATEWAY_REDIS__URL": redis.url,
+            "GATEWAY_ACCESS__CLIENTS_FILE": str(clients.path),
+        }
+        settings = SETTINGS | own
+        replicas = [Replica(Gateway(folder, address(process), **settings)) for _ in range(count)]
+        for each in replicas:
+            stack.enter_context(each.gateway.process)
+        async with SimulatorClient(address(process)) as upstream:
+            built = World(redis, replicas, upstream, clients, Truth(WINDOWS))
+            for organisation, training_id in itertools.product(ORGANISATIONS, IDS):
+                await built.edit(organisation, training_id)
+            yield built
