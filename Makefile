@@ -26,6 +26,9 @@ drills: setup ## the long failure drills: crowds, malformed requests, schemathes
 	$(BIN)/python -m pytest tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
+package: setup ## wheel, source archive and bill of materials, in dist
+	@$(BIN)/python -m tests.delivery.release
+
 image-test: setup ## build the image with buildah on a stand-in of its base, run it without any right; needs root
 	.ci/servers buildah podman runc mmdebstrap
 	$(BIN)/python -m pytest tests/image --timeout 900 -v -o log_cli=true -o log_cli_level=INFO

@@ -32,6 +32,13 @@ EXCEPTED = {
     "make drills": "takes minutes: the long form of what the tests beside this one do",
     "make torture": "takes a quarter of an hour: test_torture puts the same to this gateway",
     "make fuzz": "takes an hour: the long form of tests/fuzz",
+    "make package": "is tried by tests/delivery/test_package.py",
+    "pipx install dist/training_gateway-*.whl": "is tried by tests/delivery/test_package.py",
+    "docker build -t training-gateway .": "is tried by `make image-test`, with buildah",
+    "docker compose up --build": "fetches images; tests/delivery/test_config_examples.py reads it",
+    "helm install gateway helm/training-gateway --set redis.url=redis://redis:6379": (
+        "needs a cluster; tests/delivery/test_chart_rendered.py renders it"
+    ),
 }
 
 

@@ -1,0 +1,135 @@
+"""Wheel, source archive and bill of materials, tried as those who get them would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import gateway
+from tests.delivery import release
+from tests.servers import ROOT, Process, answers, free_port
+
+PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)", re.MULTILINE)
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Wheel and source archive."""
+    return release.build(tmp_path_factory.mktemp("dist"))
+
+
+def names(wheel: Path) -> set[str]:
+    """The files in a wheel, its own list of them aside."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("RECORD")}
+
+
+def test_the_wheel_says_what_it_is(dist: tuple[Path, Path]) -> None:
+    """Its version is gateway.__version__, and it asks for what pyproject.toml does."""
+    with zipfile.ZipFile(dist[0]) as archive:
+        (file,) = [name for name in archive.namelist() if name.endswith("METADATA")]
+        told = Parser().parsestr(archive.read(file).decode())
+
+    assert told["Version"] == gateway.__version__
+    asked = {re.split(r"[\[><=; ]", line)[0].lower() for line in told.get_all("Requires-Dist", [])}
+    assert asked <= {name for name, _ in PIN.findall(LOCK)}
+    assert len(asked) > 5
+
+
+def test_the_source_archive_makes_the_same_wheel(dist: tuple[Path, Path], tmp_path: Path) -> None:
+    """Whoever has only that builds the same, and finds the example settings beside it."""
+    with tarfile.open(dist[1]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    hatchling = Path(sys.executable).with_name("hatchling")
+    subprocess.run(
+        [hatchling, "build", "--target", "wheel", "--directory", str(tmp_path)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+
+    assert names(wheel) == names(dist[0])
+    assert {path.name for path in (source / "config").iterdir()} >= {"gateway.toml", "examples"}
+
+
+def test_pipx_installs_it(dist: tuple[Path, Path], tmp_path: Path) -> None:
+    """With what the lock pins, in an environment of its own; the command starts and ends."""
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in PIN.findall(LOCK)))
+    pins = ("--pip-args", f"--constraint {constraints}")
+
+    _pipx(tmp_path, "install", "--backend", "uv", *pins, str(dist[0]))
+
+    command = str(tmp_path / "bin" / "gateway")
+    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    with _served(command, tmp_path) as process:
+        exit_code = process.stop()
+    assert version.stdout.strip() == f"gateway {gateway.__version__}"
+    assert exit_code == 0
+
+
+def test_the_bill_lists_what_is_shipped(tmp_path: Path) -> None:
+    """Every pin of the lock, once, with its hashes; and the gateway itself at its version."""
+    told = json.loads(release.bill(tmp_path).read_text())
+
+    component = told["metadata"]["component"]
+    assert (component["name"], component["version"]) == ("training-gateway", gateway.__version__)
+    listed = [(each["name"], each["version"]) for each in told["components"]]
+    assert sorted(listed) == sorted(PIN.findall(LOCK))
+    hashes = {
+        each["content"]
+        for part in told["components"]
+        for reference in part["externalReferences"]
+        for each in reference["hashes"]
+    }
+    assert hashes == set(re.findall(r"sha256:([0-9a-f]{64})", LOCK))
+
+
+def _pipx(folder: Path, *arguments: str) -> None:
+    """Run pipx with a home of its own; uv has most packages already."""
+    beside = Path(sys.executable).parent
+    cache = subprocess.run(
+        [beside / "uv", "cache", "dir"], capture_output=True, text=True, check=True
+    )
+    environment = {
+        "PATH": f"{beside}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "PIPX_HOME": str(folder / "pipx"),
+        "PIPX_BIN_DIR": str(folder / "bin"),
+        "UV_CACHE_DIR": cache.stdout.strip(),
+        "UV_SYSTEM_CERTS": "1",
+    }
+    done = subprocess.run(
+        [beside / "pipx", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _served(command: str, folder: Path) -> Process:
+    port, admin = free_port(), free_port()
+    return Process(
+        [command, "serve"],
+        log=folder / "gateway.log",
+        ready=lambda: answers(f"http://127.0.0.1:{admin}/readyz"),
+        environment={
+            "GATEWAY_SERVER__PORT": str(port),
+            "GATEWAY_ADMIN__PORT": str(admin),
+        },
+    )
