@@ -64,7 +64,13 @@ class Clock(Protocol):
 # When Redis agreed with what it was not asked about, or does not agree with.
 NEVER: Final = -math.inf
 
-Count = Callable[[float, float, str], None]
+
+class Count(Protocol):
+    """Counts one answer of a sort: seconds, age, client, and the trace where one is sampled."""
+
+    def __call__(
+        self, seconds: float, age: float, client: str, trace: bytes | None = None, /
+    ) -> None: ...
 
 
 class Manner:
@@ -561,9 +567,16 @@ class Observer(Protocol):
     """Where events become metrics and log lines. No verb raises, none awaits."""
 
     def requested(
-        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+        self,
+        outcome: Outcome,
+        tier: Tier,
+        status: int,
+        seconds: float,
+        age: float | None,
+        *,
+        trace: bytes | None = None,
     ) -> None:
-        """A request to the data plane was answered."""
+        """A request to the data plane was answered; `trace` is the id of one that is sampled."""
         ...
 
     def client_result(self, client: str, result: str) -> None:
@@ -579,8 +592,11 @@ class Observer(Protocol):
         """A call goes upstream."""
         ...
 
-    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
-        """A call ended, with a status or without an answer."""
+    def call_ended(
+        self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
+    ) -> None:
+        """A call ended, with a status or without an answer; `trace` is the id of one that is
+        sampled."""
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:

@@ -106,7 +106,7 @@ class Operations:
                 "bytes": house.local.size,
                 "max_bytes": self._settings.l1.max_bytes,
             },
-            "events": [asdict(happening) for happening in house.telemetry.recent()],
+            "events": [asdict(happening) for happening in house.telemetry.events.recent()],
             "settings": self.settings(),
         }
 

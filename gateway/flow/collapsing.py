@@ -16,11 +16,13 @@ from typing import Final
 from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.entry import Key
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
+from gateway.core.part import Part
 from gateway.core.ranks import has_a_caller
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want, fruitless
 from gateway.flow.singleflight import Course
+from gateway.flow.spent import on
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Lease, Taken
 
@@ -72,14 +74,16 @@ class Collapsing:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
         deadline, failure = math.inf, None
         for _ in range(_ELECTIONS):
-            taken = await self._take(want.key)
+            with on(Part.LEASE):
+                taken = await self._take(want.key)
             # Counted from Redis' first word, or silence: that takes nothing from the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
                 return await self._ask_alone(want, flight, deadline)
             if taken.leads:
                 return await self._lead(want, taken, flight, deadline)
-            ending = await self._follow(want, taken.token, deadline)
+            with on(Part.LEASE):
+                ending = await self._follow(want, taken.token, deadline)
             seen = await self._stored_elsewhere(ending, want, flight)
             if seen is not None:
                 return Elsewhere(seen, awaited=True)

@@ -18,6 +18,7 @@ from gateway.core.errors import (
 from gateway.core.headers import first
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Other, Question, rejection
+from gateway.core.part import Part
 from gateway.core.reply import Reply
 from gateway.core.rules import Rules
 from gateway.core.status import (
@@ -32,6 +33,7 @@ from gateway.flow.credentials import Credentials
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
+from gateway.flow.spent import on
 from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Call, Clock, Notice, Observer, Stored
 
@@ -158,7 +160,8 @@ class Fetcher:
             self._observer.not_stored(want.key, forbidden)
             await self._outdate(want, entry)
             return Filled(held, reply.status, None, forbidden)
-        stored = await self._tiers.store(want.key, held, flight)
+        with on(Part.STORE):
+            stored = await self._tiers.store(want.key, held, flight)
         refused = _REFUSED.get(stored.verdict)
         if refused is None:
             self._observer.stored(want.key, stored.verdict)

@@ -24,10 +24,12 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.pacing import Breaker, BreakerRule
+from gateway.core.part import Part
 from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, Purpose
 from gateway.flow.modes import Modes
 from gateway.flow.paying import Paying
+from gateway.flow.spent import on
 from gateway.ports import Budget, Call, Clock, Observer, OwnBudget, Upstream
 
 _RETRY_PAUSE = 0.05
@@ -102,9 +104,11 @@ class Outbound:
             raise failure from None
 
     async def _ask_once(self, scope: str, call: Call) -> Reply:
-        paid = await self._paying.pay(scope, call)
+        with on(Part.BUDGET):
+            paid = await self._paying.pay(scope, call)
         try:
-            return await self._upstream.call(call)
+            with on(Part.UPSTREAM):
+                return await self._upstream.call(call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
                 await self._paying.give_back(scope, paid)

@@ -47,8 +47,8 @@ class Serving:
         self._observer = observer
         self._rules = rules
         self._backoffs = Backoffs(clock, rules.windows.believe_after)
-        self.lookups: Flights[Key, Seen | None] = Flights()
-        self.fills: Flights[Key, Landed] = Flights()
+        self.lookups: Flights[Key, Seen | None] = Flights(clock)
+        self.fills: Flights[Key, Landed] = Flights(clock)
 
     def peek(self, ask: Ask) -> Answer | None:
         """The answer that L1 may give at once; a stale one starts its refresh."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
+from gateway.flow.spent import Spent, sharing, watched
+from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
@@ -29,8 +31,10 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress; `is_unhurried`: nobody waited for it when it began."""
+    """Shared work in progress; what it waits for is noted in `spent`, where anybody asks.
+    `is_unhurried`: nobody waited for it when it began."""
 
+    spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
 
     _task: asyncio.Task[Result] = field(init=False)
@@ -41,11 +45,12 @@ class Flight(Course, Generic[Result]):
         Leaving early, by cancellation or for lack of patience, leaves the flight alone.
         Raises ShuttingDown where the flight itself was ended.
         """
-        if patience is None:
-            await self._end()
-        else:
-            async with asyncio.timeout(patience):
+        with sharing(self.spent):
+            if patience is None:
                 await self._end()
+            else:
+                async with asyncio.timeout(patience):
+                    await self._end()
         if self._task.cancelled():
             raise ShuttingDown
         return self._task.result()
@@ -68,9 +73,10 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way, at most one for a name."""
+    """The flights under way, at most one for a name; with a clock they note what they wait for."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock
         self._current: dict[Name, Flight[Result]] = {}
         self._flying: dict[Name, list[Flight[Result]]] = {}  # those that nobody joins as well
         self._owned: set[asyncio.Task[Result]] = set()
@@ -85,6 +91,7 @@ class Flights(Generic[Name, Result]):
     ) -> Flight[Result]:
         """Start the work in a task of its own; the name must have no flight."""
         flight: Flight[Result] = Flight()
+        flight.spent = None if self._clock is None else Spent(self._clock)
         self._current[name] = flight
         self._flying.setdefault(name, []).append(flight)
         flight._task = asyncio.create_task(self._fly(name, flight, make))
@@ -134,7 +141,9 @@ class Flights(Generic[Name, Result]):
         make: Callable[[Flight[Result]], Awaitable[Result]],
     ) -> Result:
         try:
-            return await make(flight)
+            # Not with whoever began it, who may leave.
+            with watched(flight.spent):
+                return await make(flight)
         finally:
             if self._current.get(name) is flight:
                 del self._current[name]

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
+from gateway.core.part import Part
 from gateway.core.policy import Candidate, reconcile
 from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, overrules
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
+from gateway.flow.spent import on
 from gateway.ports import NEVER, Clock, Found, Held, LocalStore, SharedStore, Stored
 
 
@@ -59,9 +61,10 @@ class Tiers:
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The best of both tiers, promoted to L1 unless the flight is outdated by then; no body
         is read where Redis agrees with what L1 holds."""
-        held = self._local.peek(key)
-        confirmed = None if held is None else await self._confirmed(key)
-        return confirmed or await self._read(key, flight)
+        with on(Part.LOOKUP):
+            held = self._local.peek(key)
+            confirmed = None if held is None else await self._confirmed(key)
+            return confirmed or await self._read(key, flight)
 
     async def _confirmed(self, key: Key) -> Seen | None:
         try:

@@ -13,18 +13,17 @@ from typing import Final
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
 from gateway.core.headers import is_sound
+from gateway.core.trace import TRACEPARENT, trace_id_of
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
 from gateway.web.heads import is_host
 from gateway.web.ids import ID
 
-# What may change from request to request: grammars of values that are read as they stand.
-TRACE: Final = rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+# What may change from request to request, as a trace does: a value that is read as it stands.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
 _REQUEST_ID = re.compile(REQUEST_ID)
-_TRACE = re.compile(TRACE)
 # What announces more than a head, or wants more than an answer.
 _ODD: Final = frozenset(
     b"content-length expect http2-settings te trailer transfer-encoding upgrade".split()
@@ -121,7 +120,7 @@ def _extra_of_these(
     traceparent = by_name.get(b"traceparent")
     if traceparent is None:
         return ()
-    if _TRACE.fullmatch(traceparent):
+    if TRACEPARENT.fullmatch(traceparent):
         return ((b"traceparent", traceparent),)
     return extra_of(fields, forwarded)
 
@@ -129,13 +128,6 @@ def _extra_of_these(
 def request_id_of(given: bytes | None) -> bytes | None:
     """The caller's own id, if it is harmless."""
     return given if given is not None and _REQUEST_ID.fullmatch(given) else None
-
-
-def trace_id_of(traceparent: bytes | None) -> str | None:
-    """The trace of a sound `traceparent` (W3C Trace Context, 3.2)."""
-    if traceparent is None or not _TRACE.fullmatch(traceparent):
-        return None
-    return traceparent[3:35].decode("ascii")
 
 
 def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]) -> Headers:
@@ -152,5 +144,5 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 def _is_fit(name: bytes, value: bytes) -> bool:
     """What cannot be sent on would fail the call that others wait for as well."""
     if name == b"traceparent":
-        return _TRACE.fullmatch(value.strip()) is not None
+        return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)

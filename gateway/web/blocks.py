@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.web.asked import REQUEST_ID, TRACE, Said
+from gateway.core.trace import TRACE
+from gateway.web.asked import REQUEST_ID, Said
 
 # Blocks remembered, and how long one may be: 4 MiB at most.
 _MOST: Final = 4_096

@@ -31,10 +31,11 @@ from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Problem, Tier
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.spent import Spent, watched
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.ports import Clock, Observer
-from gateway.web.asked import extra_of, request_id_of, trace_id_of
+from gateway.web.asked import extra_of, request_id_of
 from gateway.web.exchange import (
     AccessLog,
     End,
@@ -129,9 +130,10 @@ class DataPlane:
                 return self._problem(exchange, _NO_SUCH_ROUTE, Outcome.REJECTED)
             exchange.training_id = wanted
             caller = self._admit(request, exchange)
-            usual = self._wishing or self._serving
-            serving = self._unusual if self._unusual.is_ordered else usual
-            answer = await serving.get(self._ask(request, wanted, caller))
+            serving = self._unusual if self._unusual.is_ordered else self._wishing or self._serving
+            exchange.spent = Spent(self._clock)
+            with watched(exchange.spent):
+                answer = await serving.get(self._ask(request, wanted, caller))
             return self._answer(request, exchange, answer)
         except GatewayError as error:
             return self._problem(exchange, problem_of(error), _outcome_of(error))
@@ -153,8 +155,8 @@ class DataPlane:
     def _begin(self, request: Request) -> Exchange:
         given = request_id_of(first(request.headers.raw, b"x-request-id"))
         request_id = self._new_id() if given is None else given.decode("ascii")
-        trace_id = trace_id_of(first(request.headers.raw, b"traceparent"))
-        return Exchange(request_id, request.method, self._clock.monotonic(), trace_id)
+        trace = first(request.headers.raw, b"traceparent")
+        return Exchange(request_id, request.method, self._clock.monotonic(), trace)
 
     def _admit(self, request: Request, exchange: Exchange) -> Caller:
         """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
@@ -202,7 +204,9 @@ class DataPlane:
     def _note(self, exchange: Exchange, end: End, rendered: Rendered) -> None:
         seconds = self._clock.monotonic() - exchange.began
         status = rendered.status
-        self._observer.requested(end.outcome, end.tier, status, seconds, rendered.age)
+        self._observer.requested(
+            end.outcome, end.tier, status, seconds, rendered.age, trace=exchange.sampled
+        )
         client = None if exchange.caller is None else exchange.caller.client
         if client is not None:
             self._observer.client_result(client, client_result(status, end.detail))
@@ -222,6 +226,7 @@ class DataPlane:
                 age=rendered.age,
                 client=client,
                 trace_id=exchange.trace_id,
+                parts=exchange.parts,
             ),
             weight,
         )

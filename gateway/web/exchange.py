@@ -5,18 +5,22 @@ about its own rate. Nothing is decided here.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.access import Caller
 from gateway.core.allowance import Allowance
 from gateway.core.entry import Headers
+from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Problem, Tier
+from gateway.core.trace import sampled_trace_of, trace_id_of
+from gateway.flow.spent import Spent
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One answered request, for the access log."""
+    """One answered request, for the access log; `parts` are the seconds that it waited for each."""
 
     request_id: str
     method: str
@@ -29,6 +33,7 @@ class Line:
     age: float | None
     client: str | None
     trace_id: str | None
+    parts: Mapping[Part, float] | None = None
 
 
 class AccessLog(Protocol):
@@ -46,15 +51,31 @@ class AccessLog(Protocol):
 @dataclass(slots=True)
 class Exchange:
     """What is known of a request while it is being answered; `began` is monotonic, `fields`
-    are what every answer to this caller carries."""
+    are what every answer to this caller carries, `spent` is where its time goes."""
 
     request_id: str
     method: str
     began: float
-    trace_id: str | None
+    traceparent: bytes | None = None
     training_id: str | None = None
     caller: Caller | None = None
     fields: Headers = ()
+    spent: Spent | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The caller's trace."""
+        return trace_id_of(self.traceparent)
+
+    @property
+    def sampled(self) -> bytes | None:
+        """The same, where somebody keeps it."""
+        return sampled_trace_of(self.traceparent)
+
+    @property
+    def parts(self) -> Mapping[Part, float] | None:
+        """Seconds that were waited for each; None where nothing was."""
+        return (None if self.spent is None else self.spent.seconds()) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,16 +33,24 @@ class RecordingObserver:
         return [arguments for name, arguments in self.calls if name == verb]
 
     def requested(
-        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+        self,
+        outcome: Outcome,
+        tier: Tier,
+        status: int,
+        seconds: float,
+        age: float | None,
+        *,
+        trace: bytes | None = None,
     ) -> None:
         self._note("requested", outcome, tier, status, seconds, age)
+        self._note("traced", trace)
 
     def client_result(self, client: str, result: str) -> None:
         self._note("client_result", client, result)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        def count(seconds: float, age: float, client: str) -> None:
-            self.requested(outcome, tier, status, seconds, age)
+        def count(seconds: float, age: float, client: str, trace: bytes | None = None) -> None:
+            self.requested(outcome, tier, status, seconds, age, trace=trace)
             self.client_result(client, "served")
 
         return count
@@ -50,7 +58,9 @@ class RecordingObserver:
     def call_started(self, purpose: Purpose) -> None:
         self._note("call_started", purpose)
 
-    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
+    def call_ended(
+        self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
+    ) -> None:
         self._note("call_ended", purpose, status, seconds)
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:

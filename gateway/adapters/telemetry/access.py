@@ -6,10 +6,12 @@ Which answers deserve a line, and of what weight, is decided here.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Protocol
 
 from gateway.adapters.telemetry.lines import Lines, scrub
+from gateway.core.part import Part
 from gateway.core.status import Outcome, Tier
 
 # Answers that are all right, or the caller's own affair, and come by the thousand.
@@ -43,6 +45,8 @@ class Answered(Protocol):
     def client(self) -> str | None: ...
     @property
     def trace_id(self) -> str | None: ...
+    @property
+    def parts(self) -> Mapping[Part, float] | None: ...
 
 
 class AccessLog:
@@ -90,10 +94,15 @@ class AccessLog:
             "outcome": line.outcome,
             "tier": line.tier,
             "status": line.status,
-            "duration_ms": round(line.seconds * 1_000, 3),
+            "duration_ms": _milliseconds(line.seconds),
             "age": None if line.age is None else round(line.age, 3),
             "client": line.client,
             "trace_id": line.trace_id,
             "detail": line.detail,
+            **{f"{part}_ms": _milliseconds(each) for part, each in (line.parts or {}).items()},
         }
         self._lines.write({name: value for name, value in record.items() if value is not None})
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1_000, 3)

@@ -15,12 +15,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from gateway.adapters.telemetry.counters import Counters, Histogram
 from gateway.adapters.telemetry.families import COUNTS, TIMINGS
 from gateway.adapters.telemetry.gauges import GAUGES, OWN_GAUGES
 from gateway.adapters.telemetry.readings import GaugeReadings
+
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class CountersCollector(Collector):
@@ -89,7 +92,17 @@ def _gauges(readings: GaugeReadings) -> Iterator[Metric]:
         yield family
 
 
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Cumulative, by upper bound. An exemplar would be a third item of a bucket's tuple."""
+def _buckets(histogram: Histogram) -> list[Bucket]:
+    """Cumulative, by upper bound, each with its exemplar, which only OpenMetrics can tell."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
-    return list(zip(bounds, accumulate(histogram.buckets), strict=True))
+    exemplars = dict(histogram.exemplars)
+    counts = accumulate(histogram.buckets)
+    return [
+        (bound, count) if at not in exemplars else (bound, count, _exemplar(*exemplars[at]))
+        for at, (bound, count) in enumerate(zip(bounds, counts, strict=True))
+    ]
+
+
+def _exemplar(trace: bytes, seconds: float) -> Exemplar:
+    """Without a time of its own: a scraper takes the moment when it sees it first."""
+    return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

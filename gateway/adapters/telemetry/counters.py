@@ -55,21 +55,28 @@ Tally = defaultdict[K, int]
 
 
 class Histogram:
-    """How often a value was at most each bound; the last bucket takes what exceeds them all."""
+    """How often a value was at most each bound; the last bucket takes what exceeds them all.
 
-    __slots__ = ("bounds", "buckets", "total")
+    `exemplars` has the last value of a bucket that came with a trace, and that trace's id.
+    """
+
+    __slots__ = ("bounds", "buckets", "exemplars", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
         self.buckets = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, tuple[bytes, float]] = {}
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, trace: bytes | None = None) -> None:
         """Count one value; below 0, or not a number, it counts as 0 so that sums only grow."""
         if not value > 0.0:
             value = 0.0
-        self.buckets[bisect_left(self.bounds, value)] += 1
+        at = bisect_left(self.bounds, value)
+        self.buckets[at] += 1
         self.total += value
+        if trace is not None:
+            self.exemplars[at] = (trace, value)
 
 
 def status_class(status: int | None) -> str:
@@ -125,7 +132,14 @@ class Counters:
     refusals: Tally[AccessRefusal] = field(default_factory=lambda: _zeros(AccessRefusal))
 
     def count_request(
-        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
+        self,
+        outcome: Outcome,
+        tier: Tier,
+        status: int,
+        seconds: float,
+        age: float | None,
+        *,
+        trace: bytes | None = None,
     ) -> None:
         """Count one answer; `status` outside 200–599 is no answer and counts as `5xx`.
 
@@ -133,8 +147,11 @@ class Counters:
         """
         self.requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
-        times.buckets[bisect_left(REQUEST_SECONDS, seconds)] += 1
+        at = bisect_left(REQUEST_SECONDS, seconds)
+        times.buckets[at] += 1
         times.total += seconds
+        if trace is not None:
+            times.exemplars[at] = (trace, seconds)
         if age is not None:
             ages = self.age
             ages.buckets[bisect_left(AGE_SECONDS, age)] += 1
@@ -146,10 +163,14 @@ class Counters:
         requests, sort = self.requests, (outcome, tier, _CLASS_OF(status, "5xx"))
         times, ages = self.request_seconds[outcome], self.age
         in_time, of_age, clients = times.buckets, ages.buckets, self.clients
+        exemplars = times.exemplars
 
-        def count(seconds: float, age: float, client: str) -> None:
+        def count(seconds: float, age: float, client: str, trace: bytes | None = None) -> None:
             requests[sort] += 1
-            in_time[0 if seconds <= _SHORTEST else bisect_left(REQUEST_SECONDS, seconds)] += 1
+            at = 0 if seconds <= _SHORTEST else bisect_left(REQUEST_SECONDS, seconds)
+            in_time[at] += 1
+            if trace is not None:
+                exemplars[at] = (trace, seconds)
             times.total += seconds
             of_age[bisect_left(AGE_SECONDS, age)] += 1
             ages.total += age

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.adapters.telemetry.collector import CountersCollector, encode, registry_of
-from gateway.adapters.telemetry.counters import Counters, status_class
-from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Happening, Log
+from gateway.adapters.telemetry.counted import Counted
+from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Log
 from gateway.adapters.telemetry.figures import figures
 from gateway.adapters.telemetry.log import logger
 from gateway.adapters.telemetry.readings import GaugeReadings
@@ -27,13 +27,11 @@ from gateway.core.status import (
     Mode,
     NotStoredReason,
     Origin,
-    Outcome,
     Purpose,
     RedisOperation,
     StoreVerdict,
-    Tier,
 )
-from gateway.ports import Clock, Count
+from gateway.ports import Clock
 
 # Lines a second for events that name a training each.
 _BURST = 20
@@ -43,10 +41,9 @@ _MOST_FAULTS = 20
 _SELDOM = 60.0
 # Fields that a revision of the schema may bring before we stop telling them one by one.
 _MOST_DRIFTS = 100
-_MISSING = (404, 410)
 
 
-class Telemetry(Trail):
+class Telemetry(Counted, Trail):
     """Counts in `counters`, logs through `log`, answers scrapes; never raises.
 
     `gauges` is read at every scrape, and may be set once there is something to read.
@@ -59,10 +56,9 @@ class Telemetry(Trail):
         gauges: Callable[[], GaugeReadings] | None = None,
         log: Log = logger,
     ) -> None:
+        Counted.__init__(self, clock)
+        Trail.__init__(self, clock)
         self.gauges = gauges
-        self.counters = Counters()
-        super().__init__(clock)
-        self._clock = clock
         self.events = Events(clock, log)
         self._drifts: set[tuple[DriftKind, str]] = set()
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
@@ -75,22 +71,7 @@ class Telemetry(Trail):
         """The first numbers since the start, see `figures`."""
         return figures(self.counters)
 
-    def recent(self) -> list[Happening]:
-        """The last 50 events that were logged, the newest first."""
-        return self.events.recent()
-
     # ---- the data plane
-
-    def requested(
-        self, outcome: Outcome, tier: Tier, status: int, seconds: float, age: float | None
-    ) -> None:
-        self.counters.count_request(outcome, tier, status, seconds, age)
-
-    def client_result(self, client: str, result: str) -> None:
-        self.counters.count_client(client, result)
-
-    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        return self.counters.counting(outcome, tier, status)
 
     def access_refused(self, reason: AccessRefusal) -> None:
         self.counters.refusals[reason] += 1
@@ -116,17 +97,6 @@ class Telemetry(Trail):
 
     # ---- the upstream
 
-    def call_started(self, purpose: Purpose) -> None:
-        self.counters.calls_inflight += 1
-
-    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
-        counters = self.counters
-        counters.calls_inflight -= 1
-        counters.calls[purpose, status_class(status)] += 1
-        counters.call_seconds[purpose].observe(seconds)
-        if status is not None and (status < 400 or status in _MISSING):
-            counters.last_success = self._clock.now()
-
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self.counters.failures[reason] += 1
         if reason is FailureReason.REFUSED:
@@ -149,9 +119,6 @@ class Telemetry(Trail):
             WARNING, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
         )
 
-    def budget_waited(self, purpose: Purpose, seconds: float) -> None:
-        self.counters.wait_seconds[purpose].observe(seconds)
-
     def gate_closed(self, scope: str, seconds: float) -> None:
         self.events.emit(
             WARNING, "upstream.gate-closed", key=scope, scope=scope, seconds=round(seconds, 3)
@@ -168,10 +135,9 @@ class Telemetry(Trail):
 
     def drifted(self, kind: DriftKind, field_name: str) -> None:
         self.counters.drift[kind] += 1
-        drift = (kind, field_name)
-        if drift in self._drifts or len(self._drifts) >= _MOST_DRIFTS:
+        if (kind, field_name) in self._drifts or len(self._drifts) >= _MOST_DRIFTS:
             return
-        self._drifts.add(drift)
+        self._drifts.add((kind, field_name))
         self.events.emit(
             INFO, "payload.drifted", per_second=_MOST_DRIFTS, kind=kind, field=field_name
         )
@@ -209,21 +175,12 @@ class Telemetry(Trail):
         )
         self.note(training_id, "entry.invalidated", None, cause=cause, by=by)
 
-    def lagged(self, seconds: float) -> None:
-        self.counters.freshness_lag.observe(seconds)
-
-    def evicted(self, tier: Tier) -> None:
-        self.counters.evictions[tier] += 1
-
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self.events.emit(
             WARNING, "refresh.failed", id=key.training_id, why=why, again_in=round(again_in, 3)
         )
 
     # ---- Redis
-
-    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
-        self.counters.redis_seconds[operation].observe(seconds)
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1

@@ -26,8 +26,10 @@ from gateway.adapters.upstream.message import (
     request_fields,
 )
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
+from gateway.core.headers import first
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
+from gateway.core.trace import sampled_trace_of
 from gateway.ports import Call, Clock, Observer
 
 _CONNECTIONS = 64
@@ -100,7 +102,9 @@ class HttpxUpstream:
             status = reply.status
             return reply
         finally:
-            self._observer.call_ended(call.purpose, status, self._clock.monotonic() - started)
+            seconds = self._clock.monotonic() - started
+            trace = sampled_trace_of(first(call.extra, b"traceparent"))
+            self._observer.call_ended(call.purpose, status, seconds, trace)
 
     async def reachable(self) -> None:
         """Open a connection, TLS included, and hang up: no call is spent.

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.access import Open
 from gateway.core.errors import UpstreamUnreachable
+from gateway.core.part import Part
 from gateway.core.status import FailureReason, Outcome, Problem, Tier
 from tests.unit.web.planes import AUTHORIZED, Data, Fields, problem_word, training_reply
 
@@ -227,6 +228,31 @@ async def test_probes_answer_without_a_credential() -> None:
     data.ready = False
     assert (await data.ask("/readyz", headers={})).status_code == 503
     assert (await data.ask("/livez", headers={})).status_code == 200
+
+
+@pytest.mark.parametrize(("flags", "told"), [("01", b"a" * 32), ("00", None)])
+async def test_a_sampled_trace_is_told(flags: str, told: bytes | None) -> None:
+    """To whoever counts; a miss and a hit alike."""
+    data = Data(training_reply("a"))
+    trace = AUTHORIZED | {"traceparent": f"00-{'a' * 32}-{'b' * 16}-{flags}"}
+
+    for _ in range(2):
+        await data.ask("/training/a", headers=trace)
+
+    assert data.observer.of("traced") == [(told,), (told,)]
+
+
+async def test_a_line_says_what_was_waited_for() -> None:
+    """A miss looks up, pays, asks and stores; a hit waits for nothing."""
+    data = Data(training_reply("a"))
+
+    for _ in range(2):
+        await data.ask("/training/a")
+
+    missed, hit = data.access_log.lines
+    assert missed.parts is not None
+    assert list(missed.parts) == [*Part]
+    assert hit.parts is None
 
 
 @pytest.mark.parametrize("value", ["00-x", "not one", f"00-{'1' * 32}-{'2' * 16}-01, 00"])

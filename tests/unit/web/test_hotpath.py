@@ -83,7 +83,7 @@ async def test_a_hit_is_one_write_and_no_request(door: Door) -> None:
 
 def once(number: int) -> tuple[bytes, ...]:
     """Fields that no other request has."""
-    trace = b"traceparent: 00-%032x-%016x-01" % (number, number)
+    trace = b"traceparent: 00-%032x-%016x-01" % (number + 1, number + 1)
     return b"X-Request-ID: n-%d" % number, trace
 
 

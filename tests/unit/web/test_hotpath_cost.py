@@ -95,7 +95,7 @@ def changing() -> Callable[[], bytes]:
     numbers = itertools.count()
     return lambda: get(
         "a",
-        b"traceparent: 00-%032x-%016x-01" % ((number := next(numbers)) + 1, number),
+        b"traceparent: 00-%032x-%016x-01" % (number := next(numbers) + 1, number),
         b"X-Request-ID: %032x" % number,
     )
 

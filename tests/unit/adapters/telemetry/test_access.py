@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
 
 from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.lines import Lines
+from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Tier
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink
 
@@ -25,6 +27,7 @@ class Line:
     age: float | None = None
     client: str | None = None
     trace_id: str | None = None
+    parts: Mapping[Part, float] | None = None
 
 
 def _log(sink: ListSink, level: str = "info", every: int = 1_000) -> AccessLog:
@@ -70,6 +73,16 @@ def test_a_line_has_all_that_is_known() -> None:
             "detail": "changed",
         }
     ]
+
+
+def test_a_line_says_where_the_time_went() -> None:
+    """What was waited for, in milliseconds."""
+    sink = ListSink()
+
+    tell(_log(sink), Line(seconds=2.0, parts={Part.LOOKUP: 0.0012, Part.UPSTREAM: 1.9}))
+
+    (record,) = sink.records
+    assert (record["lookup_ms"], record["upstream_ms"]) == (1.2, 1_900.0)
 
 
 @pytest.mark.parametrize(

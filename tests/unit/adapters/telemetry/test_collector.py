@@ -54,6 +54,36 @@ def test_the_series_stay_within_the_promise(telemetry: Telemetry) -> None:
     assert len(_lines(telemetry)) == before + 3
 
 
+def test_a_sampled_trace_is_the_exemplar_of_its_bucket(telemetry: Telemetry) -> None:
+    """The last one of each bucket, in OpenMetrics alone; what is not traced leaves it there."""
+    for seconds, trace in (
+        (0.003, b"a" * 32),
+        (0.004, b"b" * 32),
+        (0.0041, None),
+        (20.0, b"c" * 32),
+    ):
+        telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, seconds, 0.0, trace=trace)
+    telemetry.call_ended(Purpose.MISS, 200, 0.02, b"d" * 32)
+
+    text = telemetry.render("application/openmetrics-text; version=1.0.0")[0].decode()
+    found = {
+        (sample.name, sample.labels["le"]): (sample.exemplar.labels, sample.exemplar.value)
+        for family in openmetrics(text)  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+
+    assert found == {
+        ("gateway_request_duration_seconds_bucket", "0.005"): ({"trace_id": "b" * 32}, 0.004),
+        ("gateway_request_duration_seconds_bucket", "+Inf"): ({"trace_id": "c" * 32}, 20.0),
+        ("gateway_upstream_request_duration_seconds_bucket", "0.025"): (
+            {"trace_id": "d" * 32},
+            0.02,
+        ),
+    }
+    assert b"trace_id" not in telemetry.render()[0]
+
+
 def test_all_counts_start_at_zero(telemetry: Telemetry) -> None:
     """Counters and histograms of the house exist before anything happened."""
     counts = _ours(samples(telemetry))

@@ -268,7 +268,7 @@ def test_the_last_events_are_at_hand() -> None:
 
     telemetry.invalidated(Cause.EVENT, "a")
 
-    assert [(each.event, each.fields["id"]) for each in telemetry.recent()] == [
+    assert [(each.event, each.fields["id"]) for each in telemetry.events.recent()] == [
         ("entry.invalidated", "a")
     ]
 

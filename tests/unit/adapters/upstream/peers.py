@@ -42,13 +42,17 @@ class Watching:
     def __init__(self) -> None:
         self.started: list[Purpose] = []
         self.ended: list[tuple[Purpose, int | None]] = []
+        self.traces: list[bytes | None] = []
 
     def call_started(self, purpose: Purpose) -> None:
         self.started.append(purpose)
 
-    def call_ended(self, purpose: Purpose, status: int | None, seconds: float) -> None:
+    def call_ended(
+        self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
+    ) -> None:
         assert seconds >= 0
         self.ended.append((purpose, status))
+        self.traces.append(trace)
 
 
 class Peer:

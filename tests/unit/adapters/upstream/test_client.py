@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -210,6 +211,18 @@ async def test_the_observer_sees_pairs() -> None:
 
     assert observer.started == [Purpose.MISS] * 3
     assert observer.ended == [(Purpose.MISS, 200), (Purpose.MISS, None), (Purpose.MISS, None)]
+
+
+@pytest.mark.parametrize(("flags", "told"), [(b"01", b"a" * 32), (b"00", None)])
+async def test_a_sampled_trace_is_told_and_passed_on(flags: bytes, told: bytes | None) -> None:
+    """One that nobody keeps is passed on alone."""
+    observer, peer = Watching(), Peer()
+    trace = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-" + flags
+    async with peer.listening() as url, upstream(url, observer=observer) as adapter:
+        await adapter.call(replace(request(), extra=((b"traceparent", trace),)))
+
+    assert observer.traces == [told]
+    assert trace in peer.heads[0]
 
 
 async def test_reachable_spends_no_call() -> None:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.adapters.telemetry.counted import Counted
+from gateway.core.status import Outcome, Purpose, Tier
+from tests.unit.adapters.telemetry.stand_ins import ManualClock
+
+ID = b"a" * 32
+
+
+@pytest.mark.parametrize("trace", [None, ID])
+def test_both_ways_of_a_hit_count_the_same(trace: bytes | None) -> None:
+    """The one that is told all, and the one that is made for its sort."""
+    long, short = Counted(ManualClock()), Counted(ManualClock())
+
+    long.requested(Outcome.FRESH, Tier.L1, 200, 0.0004, 3.0, trace=trace)
+    long.client_result("shop", "served")
+    short.counting(Outcome.FRESH, Tier.L1, 200)(0.0004, 3.0, "shop", trace)
+
+    of_long, of_short = long.counters, short.counters
+    assert of_long.requests == of_short.requests
+    assert of_long.clients == of_short.clients
+    for one, other in zip(
+        of_long.request_seconds.values(), of_short.request_seconds.values(), strict=True
+    ):
+        assert (one.buckets, one.total, one.exemplars) == (
+            other.buckets,
+            other.total,
+            other.exemplars,
+        )
+    assert of_long.request_seconds[Outcome.FRESH].exemplars == (
+        {} if trace is None else {3: (ID, 0.0004)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "is_success"),
+    [(200, True), (304, True), (404, True), (403, False), (502, False), (None, False)],
+)
+def test_the_last_success_is_an_answer_about_the_training(
+    status: int | None, is_success: bool
+) -> None:
+    """A 404 is one, too."""
+    counted = Counted(ManualClock())
+
+    counted.call_started(Purpose.MISS)
+    counted.call_ended(Purpose.MISS, status, 0.1)
+
+    assert (counted.counters.last_success is not None) is is_success
+    assert counted.counters.calls_inflight == 0
