@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.history import Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import Circuit, FailureReason
+from gateway.core.status import Circuit, FailureReason, Mode
 
 # Share of a minute's requests that may fail before it is called bad: ten times the objective.
 _BEARABLE: Final = 0.01
@@ -38,6 +38,15 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
 }
+_SECTIONS: Final[Mapping[FailureReason, str]] = {
+    FailureReason.CHALLENGE: "GatewayUpstreamBlocked",
+    FailureReason.REFUSED: "GatewayTokenRefused",
+    FailureReason.RATE_LIMITED: "GatewayUpstreamRateLimited",
+}
+_MODES: Final[Mapping[Mode, str]] = {
+    Mode.FROZEN: "Frozen, by order: nothing is fetched, what is stored is served",
+    Mode.BYPASS: "Bypassed, by order: nothing is stored, each request goes to the API",
+}
 _ANY_REMEDY: Final = "See the API's status page. What is stored goes on being served meanwhile."
 
 
@@ -45,13 +54,15 @@ _ANY_REMEDY: Final = "See the API's status page. What is stored goes on being se
 class Finding:
     """One thing that is so: how bad, whose, in words, and what to do about it.
 
-    `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`.
+    `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`;
+    `runbook` is the section that says more.
     """
 
     level: str
     whose: str
     says: str
     do: str
+    runbook: str | None = None
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
@@ -71,9 +82,11 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
     share = f"{100 * minute.errors / asked:.0f} %" if minute.errors < asked else "All"
     says = f"{share} of the requests of the last minute failed"
     if not causes:
-        return Finding(_BAD, _US, says, "See `request.answered` with level error in the log.")
+        see = "See `request.answered` with level error in the log."
+        return Finding(_BAD, _US, says, see, "GatewayAvailabilityBurn")
     cause = causes[0]
-    return Finding(_BAD, cause.whose, says, f"Most likely: {cause.says}. {cause.do}")
+    do = f"Most likely: {cause.says}. {cause.do}"
+    return Finding(_BAD, cause.whose, says, do, cause.runbook)
 
 
 def _all_well(asked: int) -> Finding:
@@ -90,13 +103,22 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             _WATCH, _US, "This replica is going away", "Nothing: it finishes what is in flight."
         )
     elif not now.ready:
-        yield Finding(_BAD, _US, "This replica is not ready", "Read its log from the start.")
+        yield Finding(
+            _BAD,
+            _US,
+            "This replica is not ready",
+            "Read its log from the start.",
+            "GatewayNoReplicaReady",
+        )
+    if now.mode is not Mode.NORMAL:
+        yield Finding(_WATCH, _US, _MODES[now.mode], "It ends by the order `normal` to `/mode`.")
     if now.loop_lag is not None and now.loop_lag > _SLUGGISH:
         yield Finding(
             _WATCH,
             _US,
             f"The event loop was {now.loop_lag:.2f} s late",
             "More CPU for this process, or more replicas.",
+            "GatewayLoopLag",
         )
     if now.clients_reloaded is False:
         yield Finding(
@@ -104,6 +126,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             _US,
             "The clients file is faulty, and the version before holds",
             "Mend what `clients.refused` in the log names.",
+            "GatewayClientsFileRefused",
         )
 
 
@@ -115,6 +138,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _UPSTREAM,
             "The API failed again and again, and is left alone for a while",
             _remedy(failed),
+            "GatewayCircuitOpen",
         )
     elif failed:
         worst = max(failed, key=lambda reason: failed[reason])
@@ -123,6 +147,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _US if worst is FailureReason.REFUSED else _UPSTREAM,
             f"{_times(sum(failed.values()), 'call')} of the last minute failed ({worst})",
             _remedy(failed),
+            _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
     rejected = sum(minute.rejected.values())
     if rejected > _STRANGE * max(minute.calls, 1):
@@ -131,6 +156,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _UPSTREAM,
             f"The API sent what is no training, {_times(rejected, 'time')} in the last minute",
             "See `payload.rejected` in the log; what was stored is kept.",
+            "GatewayPayloadsRejected",
         )
 
 
@@ -143,6 +169,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
                 _UPSTREAM,
                 f"The API said 429: no calls for {tenant} for another {seconds:.0f} s",
                 _REMEDIES[FailureReason.RATE_LIMITED],
+                "GatewayGateClosed",
             )
     denied = sum(minute.denied.values())
     if denied and not any(closed.values()) and now.circuit is Circuit.CLOSED:
@@ -152,6 +179,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             f"The limit is spent: {_times(denied, 'call')} of the last minute not made",
             "Callers get what is stored, or 503. A longer `freshness.lifetime` spends less, a "
             "higher limit helps if the API grants one.",
+            "GatewayBudgetShort",
         )
 
 
@@ -163,6 +191,7 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             "Redis is away: this replica goes on alone",
             "Bring Redis back; until then each replica has a share of the limit of its own, and "
             "orders are refused.",
+            "GatewayRedisAway",
         )
     elif now.bus_connected is False:
         yield Finding(
@@ -170,6 +199,7 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             _REDIS,
             "This replica does not hear the others",
             "What others invalidate is noticed within `l1.lifetime`; look at Redis' pub/sub.",
+            "GatewayRedisAway",
         )
 
 

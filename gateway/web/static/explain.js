@@ -2,7 +2,7 @@
 // for that one.
 import { told, when } from "./events.js";
 import { headers } from "./stream.js";
-import { at, bytes, isNumber, isObject, make, number, rows, say, seconds, within, word } from "./words.js";
+import { at, bytes, clock, isNumber, isObject, make, number, rows, say, seconds, window_of, within, word } from "./words.js";
 
 const TIERS = [
   ["status", "Status"], ["updated_at", "Version"], ["age", "Age", seconds],
@@ -59,7 +59,7 @@ function explained(words) {
   if (words.partition) whose.push(["Partition", words.tenant ? `${words.partition} (${words.tenant})` : words.partition]);
   if (words.redis) whose.push(["Redis", word(words.redis), "warn"]);
   for (const [tenant, view] of Object.entries(words.budgets ?? {})) whose.push([`Limit of ${tenant}`, budget(view)]);
-  const events = within(make("ol", undefined, "events"), ...(words.events ?? []).map(event));
+  const events = within(make("ol", undefined, "events"), ...(words.events ?? []).map((each) => event(each, words.partition)));
   return [
     within(make("dl"), ...rows(whose)),
     within(make("div", undefined, "tiers"),
@@ -72,7 +72,7 @@ function explained(words) {
 function budget({ limit, window, available, gate_closed_for }) {
   if (gate_closed_for > 0) return `gate closed for ${seconds(gate_closed_for)}`;
   if (!isNumber(limit)) return "unlimited";
-  return `${number(available)} of ${number(limit)} free in any ${seconds(window)}`;
+  return `${number(available)} of ${number(limit)} free in any ${window_of(window)}`;
 }
 
 function tier(title, words, fields) {
@@ -83,6 +83,9 @@ function tier(title, words, fields) {
     ...rows(known.map(([name, label, as = word]) => [label, as(words[name])]))));
 }
 
-function event({ time, event: name, ...fields }) {
-  return within(make("li"), when(time), make("span", name, "name"), make("span", told(fields), "quiet"));
+function event({ time, event: name, partition, times, since, ...fields }, own) {
+  const parts = [when(time), make("span", name, "name"), make("span", told(fields), "quiet")];
+  if (partition && partition !== own) parts.push(make("span", `partition ${partition}`, "quiet"));
+  if (times > 1) parts.push(make("span", `${number(times)} times since ${clock(Date.parse(since) / 1000)}`, "quiet"));
+  return within(make("li"), ...parts);
 }

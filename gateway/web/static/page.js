@@ -3,7 +3,7 @@ import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as plots from "./plots.js";
 import { useToken, watch } from "./stream.js";
-import { at, bytes, clock, duration, isNumber, make, meter, number, prose, rows, say, seconds, share, show, within } from "./words.js";
+import { at, bytes, clock, duration, isNumber, make, meter, number, prose, rows, say, seconds, share, show, window_of, within } from "./words.js";
 
 const WHOSE = { us: "The gateway", upstream: "The API", redis: "Redis", nobody: "All well" };
 const LATE = 3500;
@@ -84,9 +84,13 @@ function verdict([first, ...others]) {
   at("verdict").dataset.level = first.level;
   say("whose", WHOSE[first.whose] ?? first.whose);
   say("says", first.says);
-  show("do", first.do, () => prose(first.do));
+  show("do", [first.do, first.runbook], () => remedy(first));
   show("others", others, () => others.map((each) =>
-    within(make("li", undefined, each.level), make("strong", `${WHOSE[each.whose]}: `), `${each.says}. `, within(make("span", undefined, "quiet"), ...prose(each.do)))));
+    within(make("li", undefined, each.level), make("strong", `${WHOSE[each.whose]}: `), `${each.says}. `, within(make("span", undefined, "quiet"), ...remedy(each)))));
+}
+
+function remedy(finding) {
+  return [...prose(finding.do), ...(finding.runbook ? [" ", make("span", `Runbook: ${finding.runbook}.`, "quiet")] : [])];
 }
 
 function tiles({ minute, budgets: all }) {
@@ -109,7 +113,7 @@ function tiles({ minute, budgets: all }) {
 }
 
 function left({ tenant, limit, window }, count) {
-  return `of ${number(limit)} calls in any ${duration(window)}${count > 1 ? `, of ${tenant}, who has the least` : ""}`;
+  return `of ${number(limit)} calls in any ${window_of(window)}${count > 1 ? `, of ${tenant}, who has the least` : ""}`;
 }
 
 function grade(id, value, good, watch_from) {
@@ -132,7 +136,7 @@ function budget({ tenant, limit, available, window, gate_closed_for: closed }) {
     ? make("span", `gate closed for ${duration(closed)}: the API said 429`, "bad")
     : make("span", "gate open", "quiet");
   return within(box, within(make("p", undefined, "small"), gate,
-    make("span", limited ? `in any ${duration(window)}` : "", "quiet")));
+    make("span", limited ? `in any ${window_of(window)}` : "", "quiet")));
 }
 
 function parts(now) {

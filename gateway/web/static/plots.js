@@ -1,6 +1,6 @@
 // Four plots of the same quarter of an hour. The rows are kept here: those of a process that ended
 // stay, with a gap before those of the next.
-import { at, clock, isNumber, make, number, seconds, share, within } from "./words.js";
+import { at, brief, clock, isNumber, make, number, seconds, share, within } from "./words.js";
 
 const HITS = ["fresh", "stale-refreshing", "stale-error", "stale-shielded", "negative"];
 const FETCHED = ["filled", "revalidated", "collapsed", "bypassed"];
@@ -31,14 +31,14 @@ const PLOTS = {
     ],
   },
   latency: {
-    told: seconds, axis: seconds, logarithmic: true,
+    told: seconds, axis: brief, logarithmic: true,
     series: [
       ["median", "fresh", (rows) => smooth(rows.p50)],
       ["99 %", "rescued", (rows) => worst(rows.p99)],
     ],
   },
   freshness: {
-    told: seconds, axis: seconds, range: upTo(10),
+    told: seconds, axis: brief, range: upTo(10),
     series: [
       ["median", "fresh", (rows) => smooth(rows.age50)],
       ["99 %", "rescued", (rows) => worst(rows.age99)],

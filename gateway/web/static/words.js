@@ -6,6 +6,7 @@ export const isNumber = (value) => typeof value === "number" && Number.isFinite(
 export const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 
 const NOTHING = "–";
+const SPACE = "\u00a0"; // a number keeps its unit beside it
 
 export function number(value, digits = 0) {
   return isNumber(value) ? value.toLocaleString("en", { maximumFractionDigits: digits }) : NOTHING;
@@ -14,20 +15,30 @@ export function number(value, digits = 0) {
 // A share never says 100 % where something is missing, nor 0 % where something is there.
 export function share(value) {
   if (!isNumber(value)) return NOTHING;
-  if (value === 1 || value === 0) return `${value * 100} %`;
+  if (value === 1 || value === 0) return `${value * 100}${SPACE}%`;
   const percent = value * 100;
   const digits = percent > 99 || percent < 1 ? 2 : 1;
-  return `${number(Math.min(Math.max(percent, 0.01), 99.99), digits)} %`;
+  return `${number(Math.min(Math.max(percent, 0.01), 99.99), digits)}${SPACE}%`;
 }
 
 export function seconds(value) {
   if (!isNumber(value)) return NOTHING;
-  if (value === 0) return "0 s";
-  if (value < 0.001) return `${number(value * 1e6)} µs`;
-  if (value < 1) return `${number(value * 1000, value < 0.1 ? 1 : 0)} ms`;
-  if (value < 60) return `${number(value, value < 10 ? 1 : 0)} s`;
+  if (value === 0) return `0${SPACE}s`;
+  if (value < 0.001) return `${number(value * 1e6)}${SPACE}µs`;
+  if (value < 1) return `${number(value * 1000, value < 0.1 ? 1 : 0)}${SPACE}ms`;
+  if (value < 60) return `${number(value, value < 10 ? 1 : 0)}${SPACE}s`;
   return duration(value);
 }
+
+// The same where there is no room: one unit.
+export function brief(value) {
+  if (!isNumber(value) || value < 60) return seconds(value);
+  const [unit, name] = value < 3600 ? [60, "min"] : value < 86400 ? [3600, "h"] : [86400, "d"];
+  return `${number(value / unit, 1)}${SPACE}${name}`;
+}
+
+// What a limit is about: "in any" and this.
+export const window_of = (value) => (value === 60 ? "minute" : value === 1 ? "second" : duration(value));
 
 export function duration(value) {
   if (!isNumber(value)) return NOTHING;
@@ -35,9 +46,9 @@ export function duration(value) {
   const parts = [[Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"],
     [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
   const first = parts.findIndex(([amount]) => amount > 0);
-  if (first < 0) return "0 s";
+  if (first < 0) return `0${SPACE}s`;
   return parts.slice(first, first + 2).filter(([amount]) => amount > 0)
-    .map(([amount, unit]) => `${amount} ${unit}`).join(" ");
+    .map(([amount, unit]) => `${amount}${SPACE}${unit}`).join(" ");
 }
 
 export function bytes(value) {
@@ -45,7 +56,7 @@ export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let step = 0;
   for (; value >= 1024 && step < units.length - 1; step += 1) value /= 1024;
-  return `${number(value, step ? 1 : 0)} ${units[step]}`;
+  return `${number(value, step ? 1 : 0)}${SPACE}${units[step]}`;
 }
 
 export const clock = (value) => new Date(value * 1000).toLocaleTimeString("en-GB");

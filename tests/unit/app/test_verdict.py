@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,7 @@ from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.history import History, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.verdict import Finding, judge
-from gateway.core.status import Circuit, FailureReason, InvalidReason, Outcome, Purpose, Tier
+from gateway.core.status import Circuit, FailureReason, InvalidReason, Mode, Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.doubles.clock import FakeClock
 
@@ -92,6 +94,8 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
     [
         (replace(WELL, ready=False), "bad", "us", "not ready"),
         (replace(WELL, ready=False, draining=True), "watch", "us", "going away"),
+        (replace(WELL, mode=Mode.FROZEN), "watch", "us", "Frozen, by order"),
+        (replace(WELL, mode=Mode.BYPASS), "watch", "us", "Bypassed, by order"),
         (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
         (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
         (replace(WELL, circuit=Circuit.OPEN), "bad", "upstream", "left alone"),
@@ -112,6 +116,18 @@ def test_each_state_is_told(now: GaugeReadings, level: str, whose: str, word: st
     assert (finding.level, finding.whose) == (level, whose)
     assert word in finding.says
     assert finding.do
+
+
+def test_what_it_refers_to_is_in_the_runbook() -> None:
+    """Each section that a finding names has its heading there."""
+    root = Path(__file__).resolve().parents[3]
+    headings = set(re.findall(r"^## (\w+)$", (root / "dashboards/RUNBOOK.md").read_text(), re.M))
+    source = (root / "gateway/app/verdict.py").read_text()
+    named = set(re.findall(r'"(Gateway\w+)"', source))
+
+    assert len(named) > 8
+    assert named - headings == set()
+    assert first(minute(), replace(WELL, redis_up=False)).runbook == "GatewayRedisAway"
 
 
 def test_the_worst_comes_first() -> None:

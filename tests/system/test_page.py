@@ -1,0 +1,195 @@
+"""The live page in a real Chromium, in front of two replicas, a Redis and the simulator."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from tests.servers import RedisServer
+from tests.system.browser import Sight, browser, looking
+from tests.system.commands import Gateway, address, get, simulator
+
+TOKEN = "an-admin-token"
+SHOWN = "() => !document.getElementById('shown').hidden"
+# What the browser itself says of a connection that failed, which the page then deals with.
+OF_NETWORK = ("Failed to load resource", "net::ERR_")
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What the page looks at."""
+
+    one: Gateway
+    other: Gateway
+    redis: RedisServer
+
+    def ask(self, training_id: str) -> httpx.Response:
+        """As a caller of the first replica."""
+        return get(f"{self.one.data}/training/{training_id}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests here."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """Two replicas, with somebody who asks them a few times a second."""
+    folder = tmp_path_factory.mktemp("page")
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(folder))
+        upstream = stack.enter_context(simulator(folder, "--limit", "0"))
+        shared = {"GATEWAY_REDIS__URL": redis.url, "GATEWAY_REDIS__TIMEOUT": "2s"}
+        one, other = (Gateway(folder, address(upstream), **shared) for _ in range(2))
+        stack.enter_context(one.process)
+        stack.enter_context(other.process)
+        yield Stand(one, other, redis)
+
+
+@pytest.fixture
+def traffic(stand: Stand) -> Iterator[None]:
+    """Somebody asks the first replica all the while."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.1):
+            stand.ask("trn_000001")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    yield
+    over.set()
+    asking.join()
+
+
+def own_faults(sight: Sight) -> list[str]:
+    """Without those of the network, where it was taken away on purpose."""
+    return [each for each in sight.faults if not any(word in each for word in OF_NETWORK)]
+
+
+@pytest.mark.usefixtures("traffic")
+def test_the_plots_move_and_an_invalidation_appears(chromium: Browser, stand: Stand) -> None:
+    """The figures are those of the traffic; nothing is asked of anybody else, nothing complains."""
+    with looking(chromium, stand.one.admin) as sight:
+        sight.until_says("served-more", "requests a second")
+        sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
+        picture = "() => document.querySelector('#plot-outcomes canvas').toDataURL()"
+        before = sight.page.evaluate(picture)
+        sight.until(f"before => ({picture})() !== before", before)
+        sight.until_says("facts", "2 replicas")
+
+        order = httpx.post(f"{stand.other.admin}/invalidate", json={"ids": ["trn_000001"]})
+        sight.until_says("invalidations", "event by replica")
+
+        assert order.status_code == 200
+        assert "trn_000001" in sight.text("invalidations")
+        assert sight.text("state") == "live"
+        assert sight.faults == []
+        assert sight.elsewhere == []
+
+
+def test_a_stopped_redis_shows_within_seconds(
+    chromium: Browser, stand: Stand, record_property: Callable[[str, object], None]
+) -> None:
+    """And its return; the promise is five seconds on a machine that is not busy."""
+    with looking(chromium, stand.one.admin) as sight:
+        sight.until_says("parts", "hears the others")
+        stand.redis.kill()
+        stopped = time.monotonic()
+        sight.until_says("says", "Redis is away")
+        seconds = time.monotonic() - stopped
+
+        assert seconds < 5 * 10
+        record_property("seconds until a stopped Redis showed", round(seconds, 1))
+        assert sight.page.get_attribute("#verdict", "data-level") == "watch"
+        assert sight.text("whose") == "Redis"
+        stand.redis.start()
+        sight.until_says("parts", "hears the others")
+        assert sight.faults == []
+
+
+def test_a_training_is_explained(chromium: Browser, stand: Stand) -> None:
+    """By the field, by its address, and not at all where the id is none."""
+    stand.ask("trn_000002")
+    with looking(chromium, stand.one.admin) as sight:
+        sight.until(SHOWN)
+        sight.page.fill("#id", "trn_000002")
+        sight.page.press("#id", "Enter")
+        sight.until_says("explained", "What happened to it")
+        told = sight.text("explained")
+        sight.page.fill("#id", "no/id")
+        sight.page.press("#id", "Enter")
+        sight.until("() => document.getElementById('explain-note').textContent.length > 12")
+
+        assert "entry.fetched" in told
+        assert "verdict first" in told
+        assert "on the first request in" in told
+        assert sight.text("explained") == ""
+        assert own_faults(sight) == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1600)])
+def test_nothing_serious_stands_in_anybodys_way(
+    chromium: Browser, stand: Stand, scheme: str, width: int
+) -> None:
+    """axe looks at the whole page, a training explained; nothing is wider than the window."""
+    stand.ask("trn_000003")
+    with looking(chromium, stand.one.admin, scheme=scheme, width=width) as sight:
+        sight.until(SHOWN)
+        sight.page.evaluate("() => { location.hash = 'trn_000003'; }")
+        sight.until_says("explained", "What happened to it")
+        sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
+
+        assert sight.violations() == []
+        assert sight.page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_the_plots_are_read_with_the_keyboard(chromium: Browser, stand: Stand) -> None:
+    """An arrow goes back in time and says what was then; Escape comes back."""
+    with looking(chromium, stand.one.admin) as sight:
+        sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
+        sight.page.focus("#plot-calls")
+        now = sight.page.get_attribute("#plot-calls", "aria-valuetext") or ""
+        sight.page.keyboard.press("Home")
+        then = sight.page.get_attribute("#plot-calls", "aria-valuetext") or ""
+        sight.page.keyboard.press("Escape")
+
+        assert now.startswith("now: calls ")
+        assert not then.startswith("now")
+        assert "limit" in then
+        assert (sight.page.get_attribute("#plot-calls", "aria-valuetext") or "").startswith("now")
+
+
+def test_the_page_outlives_the_gateway(chromium: Browser, tmp_path: Path) -> None:
+    """With a token, which the page asks for and keeps; it says that it was alone, and goes on."""
+    with simulator(tmp_path) as upstream:
+        watched = Gateway(tmp_path, address(upstream), GATEWAY_ADMIN__TOKEN=TOKEN)
+        with watched.process, looking(chromium, watched.admin) as sight:
+            sight.until("() => !document.getElementById('door').hidden")
+            sight.page.fill("#token", "wrong")
+            sight.page.click("#door button")
+            sight.until_says("door-fault", "not the token")
+            sight.page.fill("#token", TOKEN)
+            sight.page.click("#door button")
+            sight.until(SHOWN)
+            assert sight.text("state") == "live"
+            watched.process.kill()
+            sight.until_says("state", "no connection")
+            assert "Trying again" in sight.text("notice")
+            watched.process.start()
+            sight.until_says("notice", "the gateway was started again")
+            sight.until_says("state", "live")
+
+            assert own_faults(sight) == []
+            assert "old" not in (sight.page.get_attribute("#shown", "class") or "")
