@@ -14,6 +14,9 @@ from typing import Final, Protocol
 from gateway.core.ending import Ending
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
 from gateway.core.instant import Instant
+from gateway.core.listed import Listed, ListVerdict
+from gateway.core.page import Page
+from gateway.core.progress import Progress
 from gateway.core.reply import Reply
 from gateway.core.status import (
     AccessRefusal,
@@ -106,7 +109,8 @@ class Held:
     request field chose it, so that whoever asks for its key may have it while it is fresh.
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
     it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
-    for it, in bytes.
+    for it, in bytes. `reads` counts the answers that L1 was asked for, of those within a second
+    one.
 
     The last four are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
@@ -121,6 +125,7 @@ class Held:
     cost: int = 0
     is_plain: bool = True
     is_verbatim: bool = False
+    reads: int = 0
     until: float = NEVER
     edition: object = None
     manner: Manner | None = None
@@ -144,6 +149,10 @@ class LocalStore(Protocol):
 
     def put(self, key: Key, held: Held) -> None:
         """Hold it; what exceeds the bound alone is not held."""
+        ...
+
+    def replace(self, key: Key, held: Held) -> None:
+        """Hold it in place of what is held, which must be something, as recently used as that."""
         ...
 
     def drop(self, key: Key) -> bool:
@@ -272,6 +281,95 @@ class SharedStore(Protocol):
     async def secure(self, patience: float) -> Copies | None:
         """Wait until all that was written so far stands in each copy of the store as well, so
         many seconds at most; None where it has no copies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the list said of a training, held against its floor, and the floor after that.
+
+    `is_held`: a body is stored that the floor is about.
+    """
+
+    verdict: ListVerdict
+    floor: Floor | None
+    is_held: bool
+
+
+class ListStore(Protocol):
+    """What the list does to floors and bodies; no body is read or written.
+
+    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    """
+
+    async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
+        """Hold a page against what is known, each training by itself: the version known is
+        renewed with its body for `keep` seconds, a later one raises the floor, and what was
+        stored below it may rescue. Nothing is done where something was learnt or ordered since
+        the page was asked for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How the sweep of a partition stands at `now`, and whether this replica `leads` it.
+
+    `is_read`: callers of some replica read of the partition lately.
+    """
+
+    leads: bool
+    progress: Progress
+    is_read: bool
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """After a page: how many different trainings this sweep has met, and which of the last
+    complete one should have stood on the page and did not."""
+
+    distinct: int
+    absent: tuple[str, ...]
+
+
+class SweepLease(Protocol):
+    """One sweep of a partition for all replicas, and how far it has come.
+
+    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    """
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds after which the lead lapses unless taken again; infinite where nobody else
+        is."""
+        ...
+
+    async def take(self, partition: str, *, was_read: bool) -> Turn:
+        """Take the lead, or keep it; where another replica has it, look on. `was_read`: callers
+        of this replica read of the partition since it was told last."""
+        ...
+
+    async def advance(
+        self, partition: str, progress: Progress, page: Page, before: Progress
+    ) -> Advanced | None:
+        """A page was dealt with: go on from `progress`, where it was `before`. None where the
+        lead is lost, and then nothing is written."""
+        ...
+
+    async def note(self, partition: str, progress: Progress) -> bool:
+        """Go on from there; False where the lead is lost, and then nothing is written."""
+        ...
+
+    async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
+        """A sweep came to its end; of a complete one the trainings are known from now on."""
+        ...
+
+    async def knows(self, partition: str, training_id: str) -> bool | None:
+        """Whether the last complete sweep met the training; None where there was none."""
+        ...
+
+    async def release(self, partition: str) -> None:
+        """Let another replica lead at once."""
         ...
 
 
@@ -430,6 +528,7 @@ class Call:
     `deadline` is on the monotonic clock and holds for the whole call; `extra` are request
     fields to pass on; validators are sent where given. `guessed`: the upstream probably does
     not have that training, and who guesses comes last. Turns are fair among those who ask.
+    `offset`: a page of the list is asked for, from that row on, and no training.
     """
 
     training_id: str
@@ -441,6 +540,7 @@ class Call:
     extra: Headers = ()
     guessed: bool = False
     who: str = ""
+    offset: int | None = None
 
 
 class Upstream(Protocol):
@@ -664,7 +764,21 @@ class Observer(Protocol):
         ...
 
     def swept(self, key: Key, found: str) -> None:
-        """The sweep saw it in the upstream's list: `unchanged`, `changed`, `gone` ..."""
+        """The sweep saw it in the upstream's list, and what that says of it (ListVerdict)."""
+        ...
+
+    def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
+        """The list was gone through; `complete`: it agreed with itself all the while."""
+        ...
+
+    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
+        """The list is left alone for so long (None: for good); all tenants' where it is ""."""
+        ...
+
+    def bound_stated(
+        self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
+    ) -> None:
+        """No answer is older than that; without `trainings` nobody looks ahead."""
         ...
 
     def lagged(self, seconds: float) -> None:

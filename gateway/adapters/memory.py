@@ -56,9 +56,23 @@ class MemoryStore:
 
     def put(self, key: Key, held: Held) -> None:
         """Hold it in place of what was held; what exceeds the bound alone is not held."""
-        self.drop(key)
+        before = self._items.pop(key, None)
+        if before is not None:
+            self._size -= before.cost
+            held.reads = max(held.reads, before.reads)
+        self._hold(key, held)
+
+    def replace(self, key: Key, held: Held) -> None:
+        """Hold it in place of what is held, as recently used as that."""
+        before = self._items[key]
+        held.reads = max(held.reads, before.reads)
+        self._size -= before.cost
+        self._hold(key, held)
+
+    def _hold(self, key: Key, held: Held) -> None:
         held.cost = cost(key, held)
         if held.cost > self._max_bytes:
+            self._items.pop(key, None)
             return
         self._items[key.partition, key.training_id] = held
         self._size += held.cost

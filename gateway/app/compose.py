@@ -22,9 +22,10 @@ from gateway.app.admission import Admission, ClientsWatch, admission_of
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.app.outward import outward
+from gateway.app.sweeping import Ground, Sweeping, sweeping_of
+from gateway.app.windows import windows_of
 from gateway.core.access import Open
 from gateway.core.by_origin import ByOrigin
-from gateway.core.policy import Windows
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Tier
 from gateway.flow.collapsing import Collapsing
@@ -49,7 +50,7 @@ from gateway.ports import (
     SharedMode,
     SharedStore,
 )
-from gateway.settings import ClientDirectives, FreshnessSource, NoStore, Settings
+from gateway.settings import ClientDirectives, FreshnessSource, Settings
 
 _LEASE = 3.0
 
@@ -79,6 +80,7 @@ class House:
     explainer: Explainer
     admission: Admission
     clients_watch: ClientsWatch
+    sweeping: Sweeping
 
 
 def compose(settings: Settings) -> House:
@@ -96,11 +98,11 @@ def compose(settings: Settings) -> House:
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     rates = admission.rates
     way = outward(settings, clock, telemetry, redis, rates=rates, bus=bus, modes=modes)
-    fetcher = Fetcher(
-        tiers, way.outbound, clock, telemetry, bus, credentials=way.credentials, rules=rules
-    )
-    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=settings.upstream.timeout)
+    whose, timeout = way.credentials, settings.upstream.timeout
+    fetcher = Fetcher(tiers, way.outbound, clock, telemetry, bus, credentials=whose, rules=rules)
+    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
     serving = Serving(tiers, collapsing, clock, telemetry, rules)
+    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -120,25 +122,12 @@ def compose(settings: Settings) -> House:
         confirming=tiers.confirming,
         bus=bus,
         invalidation=Invalidation(
-            tiers, shared, bus, telemetry, serving=serving, credentials=way.credentials
+            tiers, shared, bus, telemetry, serving=serving, credentials=whose
         ),
         explainer=Explainer(local, shared, clock, rules, serving),
         admission=admission,
         clients_watch=ClientsWatch(settings, admission, clock, telemetry),
-    )
-
-
-def windows_of(settings: Settings) -> Windows:
-    """The freshness section as the core wants it."""
-    freshness = settings.freshness
-    return Windows(
-        lifetime=freshness.lifetime,
-        stale_while_revalidate=freshness.stale_while_revalidate,
-        stale_if_error=freshness.stale_if_error,
-        soft_wait=freshness.soft_wait,
-        negative_lifetime=freshness.negative_lifetime,
-        respect_no_store=freshness.no_store is NoStore.RESPECT,
-        believe_after=freshness.believe_after,
+        sweeping=sweeping_of(settings, rules, admission, ground),
     )
 
 

@@ -73,6 +73,7 @@ class Operations:
             bus_connected=None if house.redis is None else house.bus.is_connected,
             loop_lag=house.lag.worst,
             mode=house.modes.current,
+            sweep_confirmed=house.sweeping.sweeps.confirmed_age(),
             clients_reloaded=house.admission.reloaded,
         )
 
@@ -106,6 +107,7 @@ class Operations:
                 "bytes": house.local.size,
                 "max_bytes": self._settings.l1.max_bytes,
             },
+            "freshness": self._freshness(),
             "events": [asdict(happening) for happening in house.telemetry.events.recent()],
             "settings": self.settings(),
         }
@@ -140,7 +142,9 @@ class Operations:
             for tenant, view in self._budgets().items()
             if whose.get("tenant", tenant) == tenant
         }
-        return {"budgets": budgets, "events": [_told(each) for each in noted]}
+        freshness = self._house.sweeping.sweeps.words().get(str(whose.get("tenant")))
+        swept: Words = {} if freshness is None else {"freshness": freshness}
+        return {"budgets": budgets, **swept, "events": [_told(each) for each in noted]}
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None
@@ -155,6 +159,12 @@ class Operations:
     async def set_mode(self, mode: Mode) -> None:
         """Have all replicas serve in it; raises RedisUnavailable."""
         await self._house.modes.order(mode)
+
+    def _freshness(self) -> Words:
+        """What is promised, and how old the oldest confirmation is; by tenant where the list
+        is swept."""
+        sweeps = self._house.sweeping.sweeps
+        return {"without_sweep_seconds": sweeps.bound_without(), "tenants": sweeps.words()}
 
     def _named(self, partitions: list[str]) -> str:
         """Those in a list that one can read, with their tenants where these are known."""

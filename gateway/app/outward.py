@@ -99,6 +99,7 @@ def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> H
         timeout=settings.upstream.timeout,
         connect_timeout=settings.upstream.connect_timeout,
         max_body=settings.upstream.max_body,
+        max_list_body=settings.upstream.max_list_body,
         clock=clock,
         observer=telemetry,
         user_agent=f"training-gateway/{gateway.__version__}",

@@ -188,6 +188,8 @@ async def _living(house: House) -> AsyncIterator[None]:
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
         tasks.append(group.create_task(house.modes.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
+        tasks.append(group.create_task(house.sweeping.sweeps.run()))
+        tasks.append(group.create_task(house.sweeping.following.run()))
         try:
             yield
         finally:

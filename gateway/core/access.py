@@ -85,6 +85,10 @@ class Passthrough:
         """By tenant, those that are known beforehand: none, each credential makes its own."""
         return {}
 
+    def own_callers(self) -> Mapping[str, Caller]:
+        """By tenant, as whom the gateway itself asks: as nobody, it has no token."""
+        return {}
+
     def clients_of(self, tenant: str) -> tuple[str, ...]:
         """Under which names callers of the tenant are counted."""
         return ("passthrough",)
@@ -108,6 +112,10 @@ class Open:
         """By tenant: the one of everybody."""
         name = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
         return {DEFAULT_TENANT: name}
+
+    def own_callers(self) -> Mapping[str, Caller]:
+        """By tenant, as whom the gateway itself asks: as everybody does."""
+        return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
         """Under which names callers of the tenant are counted."""

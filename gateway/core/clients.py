@@ -97,6 +97,20 @@ class Clients:
         """By tenant."""
         return self._partitions
 
+    def own_callers(self) -> Mapping[str, Caller]:
+        """By tenant, as whom the gateway itself asks: with the tenant's token."""
+        return {
+            each.name: Caller(
+                client="",
+                tenant=each.name,
+                partition=self._partitions[each.name],
+                scope=each.name,
+                token=each.token,
+                owns_token=False,
+            )
+            for each in self.tenants
+        }
+
     def clients_of(self, tenant: str) -> tuple[str, ...]:
         """Under which names callers of the tenant are counted."""
         return tuple(client.name for client in self.clients if client.tenant == tenant)

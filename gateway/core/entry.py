@@ -58,10 +58,13 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What an answer that confirmed a body brought beside it; fields as in `Entry`."""
+    """What an answer that confirmed a body brought beside it; fields as in `Entry`.
+
+    `headers` None: it said nothing of them, and those of the entry stay.
+    """
 
     status: int
-    headers: Headers
+    headers: Headers | None
     date: str
     confirmed_at: float
     initial_age: float
@@ -185,7 +188,7 @@ class Entry:
             return None
         return replace(
             self,
-            headers=last.headers,
+            headers=self.headers if last.headers is None else last.headers,
             date=last.date,
             confirmed_at=last.confirmed_at,
             initial_age=last.initial_age,

@@ -16,6 +16,7 @@ GatewayError
 │   ├── UpstreamRateLimited
 │   ├── UpstreamRefused     theirs in word, ours in cause: the gateway's own token
 │   └── InvalidPayload
+├── ListRefused             theirs: there is no list for us, or none that we can read
 ├── CallWithheld            ours: the call was not made (rescued likewise)
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
@@ -178,6 +179,10 @@ class InvalidPayload(UpstreamFailure):
         too_large = invalid is InvalidReason.TOO_LARGE
         super().__init__(what, FailureReason.TOO_LARGE if too_large else FailureReason.INVALID)
         self.invalid = invalid
+
+
+class ListRefused(GatewayError):
+    """The list is not for us, or of a shape that we do not know: asking again soon is in vain."""
 
 
 class CallWithheld(GatewayError):

@@ -6,11 +6,13 @@ What follows from it, whether it is stored and for how long, is policy's busines
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from gateway.core.errors import (
     InvalidPayload,
+    ListRefused,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamRefused,
@@ -18,9 +20,13 @@ from gateway.core.errors import (
 from gateway.core.headers import as_text
 from gateway.core.hints import retry_hint
 from gateway.core.pacing import LONGEST_HOLD
+from gateway.core.page import Page, read_page
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.training import Training, parse
+
+# In place of an id, where a page of the list was asked for.
+_THE_LIST: Final = "(the list)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,17 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     if reply.status == 401 and not question.owns_token:
         raise UpstreamRefused("upstream refused the gateway's own token", status=reply.status)
     return Gone() if reply.status in (404, 410) else ForCaller()
+
+
+def judge_page(reply: Reply, offset: int, now: float) -> Page:
+    """What a complete reply to the call for a page means.
+
+    Raises ListRefused where the list is not for us, or another one than we know; else as `judge`.
+    """
+    if reply.status == 200 and not reply.is_html:
+        return read_page(reply, offset)
+    judge(reply, Question(_THE_LIST, conditional=False, owns_token=True), now)
+    raise ListRefused(f"the list answers {reply.status}")
 
 
 def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:

@@ -20,7 +20,7 @@ from gateway.core.training import Training, digest
 # A 304 brings no body: should it be wrong, its validators beside ours would make that last.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
-_JITTER = 0.1
+JITTER = 0.1
 
 
 class Plan(Enum):
@@ -113,10 +113,10 @@ def admit(
         updated_at=None if training is None else training.updated_at,
         updated_at_text="" if training is None else training.updated_at_text,
         digest=digest(reply.body),
-        date=_date(reply, ticket),
+        date=date_of(reply, ticket.started),
         confirmed_at=ticket.started,
         initial_age=delta_seconds(reply.header(b"age")),
-        freshness_lifetime=lifetime * (1.0 - _JITTER * jitter),
+        freshness_lifetime=lifetime * (1.0 - JITTER * jitter),
         generation=ticket.generation,
         epoch=ticket.epoch,
     )
@@ -130,21 +130,21 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
     return replace(
         entry,
         headers=tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh,
-        date=_date(reply, ticket),
+        date=date_of(reply, ticket.started),
         confirmed_at=ticket.started,
         initial_age=delta_seconds(reply.header(b"age")),
-        freshness_lifetime=windows.lifetime * (1.0 - _JITTER * jitter),
+        freshness_lifetime=windows.lifetime * (1.0 - JITTER * jitter),
         generation=ticket.generation,
         epoch=ticket.epoch,
     )
 
 
-def _date(reply: Reply, ticket: Ticket) -> str:
+def date_of(reply: Reply, asked_at: float) -> str:
     """The upstream's Date if it is one, else when the call was sent."""
     text = (reply.header(b"date") or b"").decode("latin-1").strip(" \t")
     if parse_http_date(text) is not None:
         return text
-    return to_http_date(from_seconds(ticket.started))
+    return to_http_date(from_seconds(asked_at))
 
 
 def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:

@@ -223,6 +223,7 @@ class RedisOperation(StrEnum):
     INVALIDATE = "invalidate"
     BUDGET = "budget"
     LEASE = "lease"
+    SWEEP = "sweep"
     BUS = "bus"
     MODE = "mode"
     PING = "ping"

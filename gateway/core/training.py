@@ -24,6 +24,9 @@ from gateway.core.errors import InvalidPayload
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.status import DriftKind, InvalidReason
 
+ID: Final = "[A-Za-z0-9._~-]{1,128}"
+_ID: Final = re.compile(ID)
+
 # The first byte of a JSON value tells its type.
 _STRING: Final = b'"'
 _BOOLEAN: Final = b"tf"
@@ -118,6 +121,11 @@ def parse(body: bytes, expected_id: str | None) -> Training:
     updated_at, text = _read_updated_at(members)
     _check_types(members)
     return Training(training_id, updated_at, text, body, _drift(members))
+
+
+def is_training_id(text: str) -> bool:
+    """Whether it can be the id of a training; `.` and `..` mean something else in a path."""
+    return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def digest(body: bytes) -> str:

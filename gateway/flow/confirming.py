@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.core.entry import Entry, Key
+from gateway.core.entry import Confirmation, Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome, RedisOperation
@@ -152,8 +152,15 @@ class Confirming:
         if entry is held.entry:
             held.checked_at = max(held.checked_at, asked_at)
         else:
-            self._local.put(key, self._render(entry, asked_at))
+            self._local.replace(key, self._render(entry, asked_at))
         return True
+
+    def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
+        """A page of the list confirmed what stands under that floor, asked for at `asked_at`
+        (monotonic): so is what L1 holds undoubted of it."""
+        held = self._local.peek(key)
+        if held is not None and held.checked_at > NEVER:
+            self._settle(key, held, Standing(floor, lambda: last), asked_at)
 
     async def run(self, observer: Observer) -> None:
         """Confirm what is due, again and again, until cancelled by the owner."""

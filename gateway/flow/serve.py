@@ -6,17 +6,13 @@ get   may wait: L1, then both tiers, then upstream; the only place that rescues
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.core.entry import Key
 from gateway.core.errors import (
-    AccessRefused,
     BudgetExhausted,
     CallWithheld,
     OnlyIfCached,
     UpstreamFailure,
-    VersionDoubted,
 )
 from gateway.core.headers import Handling
 from gateway.core.policy import Plan
@@ -24,37 +20,36 @@ from gateway.core.rules import Rules
 from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
-from gateway.flow.backoff import Backoffs, Failure, is_news
+from gateway.flow.backoff import Backoffs
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
-from gateway.flow.fetched import Filled, Passed, Want, fruitless
-from gateway.flow.singleflight import Flight, Flights
+from gateway.flow.fetched import Filled, Passed, fruitless
+from gateway.flow.singleflight import Flight
 from gateway.flow.tiers import Seen, Tiers
+from gateway.flow.underway import UnderWay
 from gateway.ports import Clock, Observer
 
 __all__ = ["Answer", "Ask", "Serving"]
 
 
-class Serving:
+class Serving(UnderWay):
     """Answers requests from the tiers and from upstream."""
 
     def __init__(
         self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, rules: Rules
     ) -> None:
-        self._tiers, self.held, self.confirming = tiers, tiers.held, tiers.confirming
-        self._filler = filler
+        backoffs = Backoffs(clock, rules.windows.believe_after)
+        super().__init__(tiers, filler, clock, observer, backoffs)
+        self.held, self.confirming = tiers.held, tiers.confirming
         self._clock = clock
-        self._observer = observer
         self._rules = rules
-        self._backoffs = Backoffs(clock, rules.windows.believe_after)
-        self.lookups: Flights[Key, Seen | None] = Flights(clock)
-        self.fills: Flights[Key, Landed] = Flights(clock)
 
     def peek(self, ask: Ask) -> Answer | None:
         """The answer that L1 may give at once; a stale one starts its refresh."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
+        held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
             return new_answer(Answer, (held, FRESH, L1, HIT))  # as `_at_once` would
         if not self._rules.selects(held.entry, ask.extra):
@@ -88,28 +83,21 @@ class Serving:
 
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
         """What is stored, while another one is fetched behind it."""
-        failure = self._backoffs.standing(ask.key)
+        failure = self.standing(ask.key)
         if failure is not None:
             return marks.from_store(seen, failure.outcome, failure.detail)
         if not ask.only_if_cached and self.fills.under_way(ask.key) is None:
-            self._start(ask, seen, Purpose.REFRESH)
+            self.start(ask, seen, Purpose.REFRESH)
         return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     async def seen(self, ask: Ask) -> Seen | None:
         """What is stored for this request, its freshness aside."""
         return chosen(self._rules, ask, await self.look_up(ask.key))
 
-    async def look_up(self, key: Key) -> Seen | None:
-        """Both tiers asked once for all who ask in the meantime."""
-        flight = self.lookups.under_way(key) or self.lookups.start(
-            key, lambda flight: self._tiers.lookup(key, flight)
-        )
-        return await flight.join()
-
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """What the upstream says now, or said to who asked just before; stale where it fails.
         What is not to be kept is fetched for this one caller."""
-        failure = self._backoffs.standing(ask.key)
+        failure = self.standing(ask.key)
         # Below the floor nothing is answered unasked, whatever failed before.
         unasked = seen is not None and not seen.below_floor and self._may_rescue(seen)
         if failure is not None and seen is not None and unasked:
@@ -136,67 +124,12 @@ class Serving:
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         """The one under way, else another one."""
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
-        return self.fills.under_way(ask.key) or self._start(ask, seen, purpose)
+        return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
         """One that brings what this request chooses, whoever else is asking."""
         self.fills.retire(ask.key)
-        return self._start(ask, None, Purpose.MISS, alone=True)
-
-    def _start(
-        self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
-    ) -> Flight[Landed]:
-        held = seen.held if seen else None
-        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
-        flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
-        flight.is_unhurried = purpose is Purpose.REFRESH
-        return flight
-
-    async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
-        try:
-            filled = await self._filler.fill(want, flight)
-        except Exception as error:
-            self._failed(want, error)
-            raise
-        if not isinstance(filled, Elsewhere):
-            self._observer.fetched(want.key, want.purpose, *marks.came_of(filled))
-        outdate = self.lookups.forget if marks.drops_stored(filled) else self.lookups.retire
-        outdate(want.key)
-        if isinstance(filled, Passed) and filled.reply.status == 401:
-            self.forget(lambda key: key.partition == want.key.partition)
-        vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
-        if isinstance(vain, VersionDoubted) or (vain and want.purpose is Purpose.REFRESH):
-            self._failed(want, vain)
-        else:
-            self._backoffs.succeeded(want.key)
-        return filled
-
-    def _failed(self, want: Want, error: Exception) -> None:
-        if isinstance(error, AccessRefused):
-            return  # no call was made, and nothing may stand in for it
-        why, again_in = str(error) or repr(error), self._backoffs.failed(want.key, error)
-        self._observer.fetch_failed(want.key, want.purpose, why)
-        if want.purpose is Purpose.REFRESH and is_news(error):
-            self._observer.refresh_failed(want.key, why, again_in)
-
-    def forget(self, matches: Callable[[Key], bool]) -> None:
-        """Let no fetch under way for such a key be kept or joined."""
-        self.lookups.forget_where(matches)
-        self.fills.forget_where(matches)
-
-    def standing(self, key: Key) -> Failure | None:
-        """The failure for which the key is left alone now."""
-        return self._backoffs.standing(key)
-
-    def retire(self) -> None:
-        """Whoever asks from now on does not wait for what is under way."""
-        self.lookups.retire()
-        self.fills.retire()
-
-    async def land(self, patience: float) -> None:
-        """Let what is under way end, so many seconds at most."""
-        await self.fills.land(patience)
-        await self.lookups.land(patience)
+        return self.start(ask, None, Purpose.MISS, alone=True)
 
     async def _follow(
         self, flight: Flight[Landed], seen: Seen | None, *, collapsed: bool

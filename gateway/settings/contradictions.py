@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.settings.certificates import unusable
 from gateway.settings.faults import Fault
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings
-from gateway.settings.words import AccessMode
+from gateway.settings.words import AccessMode, SweepEnabled
 
 Names = Collection[str]
 
@@ -70,6 +70,12 @@ def _has_an_idle_token(settings: Settings, given: Names) -> bool:
 
 def _has_a_token_beside_the_tenants(settings: Settings, _given: Names) -> bool:
     return settings.access.mode is AccessMode.CLIENTS and settings.upstream.token is not None
+
+
+def _sweeps_with_nobodys_token(settings: Settings, given: Names) -> bool:
+    passthrough = settings.access.mode is AccessMode.PASSTHROUGH
+    swept = settings.sweep.enabled is SweepEnabled.TRUE
+    return passthrough and swept and not _asks_for_a_mode(settings, given)
 
 
 def _lacks_clients(settings: Settings, _given: Names) -> bool:
@@ -154,6 +160,15 @@ _RULES = (
             "upstream.token",
             'would never be used, since access.mode is "clients"',
             "no token: each tenant has its own in access.clients_file",
+        ),
+    ),
+    _Rule(
+        ("access.mode", "sweep.enabled", "upstream.token"),
+        _sweeps_with_nobodys_token,
+        Fault(
+            "sweep.enabled",
+            'is true, and access.mode is "passthrough": the gateway has no token to sweep with',
+            '"auto" or false, or access.mode "open" or "clients"',
         ),
     ),
     _Rule(

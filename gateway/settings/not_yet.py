@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from gateway.settings.faults import Fault
 from gateway.settings.schema import Settings
 from gateway.settings.words import (
-    SweepEnabled,
     SweepWarm,
     WritesMode,
 )
@@ -27,12 +26,6 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (
     ("server.writes", lambda settings: settings.server.writes, WritesMode.FORWARD, '"deny"'),
-    (
-        "sweep.enabled",
-        lambda settings: settings.sweep.enabled,
-        SweepEnabled.TRUE,
-        '"auto" or false, which are one for now',
-    ),
     (
         "sweep.warm",
         lambda settings: settings.sweep.warm,

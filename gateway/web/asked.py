@@ -14,10 +14,10 @@ from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
 from gateway.core.headers import is_sound
 from gateway.core.trace import TRACEPARENT, trace_id_of
+from gateway.core.training import ID
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
 from gateway.web.heads import is_host
-from gateway.web.ids import ID
 
 # What may change from request to request, as a trace does: a value that is read as it stands.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"

@@ -11,13 +11,12 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 from gateway.core.errors import BadId
+from gateway.core.training import is_training_id
 
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
-ID = "[A-Za-z0-9._~-]{1,128}"
 PARTITION = "[0-9a-f]{32}"
 
-_ID = re.compile(ID)
 _PARTITION = re.compile(PARTITION)
 
 
@@ -36,11 +35,6 @@ def training_id(raw_path: bytes, prefix: bytes = b"/training/") -> str | None:
     if not is_training_id(decoded):
         raise BadId(ID_GRAMMAR)
     return decoded
-
-
-def is_training_id(text: str) -> bool:
-    """Whether it can be the id of a training; `.` and `..` mean something else in a path."""
-    return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def raw_path(scope: Scope) -> bytes:

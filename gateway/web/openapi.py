@@ -15,7 +15,8 @@ from starlette.responses import Response
 
 from gateway import __version__
 from gateway.core.status import Problem
-from gateway.web.ids import ID, PARTITION
+from gateway.core.training import ID
+from gateway.web.ids import PARTITION
 from gateway.web.live import KIND
 from gateway.web.orders import ORDERS, Receipt
 from gateway.web.page import FILES

@@ -16,8 +16,9 @@ from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant
 from gateway.core.status import Mode
+from gateway.core.training import ID, is_training_id
 from gateway.ports import Confirmations
-from gateway.web.ids import ID, ID_GRAMMAR, PARTITION, is_partition, is_training_id
+from gateway.web.ids import ID_GRAMMAR, PARTITION, is_partition
 
 MAX_IDS: Final = 1_000
 

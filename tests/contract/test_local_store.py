@@ -108,3 +108,42 @@ def test_keys_are_narrowed_down(local_store: LocalStore) -> None:
     assert set(local_store.keys(partition="p1")) == {A, B}
     assert set(local_store.keys(training_id="trn_1")) == {A, OTHER}
     assert local_store.keys("p2", "trn_1") == [OTHER]
+
+
+def test_what_takes_another_s_place_is_as_recently_used_as_that(local_store: LocalStore) -> None:
+    """To renew is not to read: the one that nobody asked for goes first all the same."""
+    fill(local_store, A, B)
+    held = held_of(entry_of())
+
+    local_store.replace(A, held)
+
+    assert local_store.peek(A) is held
+    while local_store.peek(B) is not None:
+        assert local_store.entries > 1
+        local_store.put(Key("p1", f"trn_{local_store.entries}x"), held_of(entry_of()))
+        if local_store.peek(A) is None:
+            break
+    assert local_store.peek(A) is None
+
+
+def test_what_exceeds_the_bound_does_not_take_a_place(local_store: LocalStore) -> None:
+    """What was there is gone too, since it is outdated."""
+    fill(local_store, A, B)
+
+    local_store.replace(A, held_of(entry_of(body=b"x" * 30_000)))
+
+    assert (local_store.peek(A), local_store.entries) == (None, 1)
+
+
+def test_reads_are_counted_on_for_the_key(local_store: LocalStore) -> None:
+    """Whatever takes its place."""
+    fill(local_store, A)
+    held = local_store.get(A)
+    assert held is not None
+    held.reads = 7
+
+    local_store.put(A, held_of(entry_of()))
+    again = held_of(entry_of())
+    local_store.replace(A, again)
+
+    assert again.reads == 7

@@ -117,6 +117,17 @@ class RecordingObserver:
     def swept(self, key: Key, found: str) -> None:
         self._note("swept", key, found)
 
+    def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
+        self._note("sweep_ended", tenant, complete, trainings)
+
+    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
+        self._note("sweep_off", tenant, why, seconds)
+
+    def bound_stated(
+        self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
+    ) -> None:
+        self._note("bound_stated", tenant, seconds, trainings, lifetime)
+
     def lagged(self, seconds: float) -> None:
         self._note("lagged", seconds)
 

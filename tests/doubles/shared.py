@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gateway.adapters.ledger import Ledger
+from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.core.entry import Confirmation, Entry, Floor, Key, Ticket
+from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import StoreVerdict
-from gateway.ports import Clock, Copies, Found, Standing, Stored
+from gateway.ports import Clock, Compared, Copies, Found, Standing, Stored
 
 
 class InMemoryShared:
     """Several tiers may share one, as replicas share a Redis; nothing goes by itself."""
 
-    def __init__(self, clock: Clock, entropy: Callable[[], str]) -> None:
+    def __init__(
+        self, clock: Clock, entropy: Callable[[], str], *, believe_after: float = 60.0
+    ) -> None:
         self._clock = clock
         self._entropy = entropy
-        self._floors = Ledger(clock, entropy)
+        self._floors = Ledger(clock, entropy, believe_after=believe_after)
         self._bodies: dict[Key, Entry] = {}
         self.copies: Copies | None = None
 
@@ -98,3 +101,26 @@ class InMemoryShared:
 
     async def secure(self, patience: float) -> Copies | None:
         return self.copies
+
+
+class InMemoryLists:
+    """ListStore on an InMemoryShared."""
+
+    def __init__(self, shared: InMemoryShared) -> None:
+        self._shared = shared
+
+    async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
+        floors = LedgerLists(self._shared._floors)
+        compared = await floors.compare(partition, items, keep)
+        return [
+            self._renewed(Key(partition, item.training_id), item, each)
+            for item, each in zip(items, compared, strict=True)
+        ]
+
+    def _renewed(self, key: Key, item: Listed, compared: Compared) -> Compared:
+        bodies, floor = self._shared._bodies, compared.floor
+        entry = bodies.get(key)
+        if entry is not None and floor is not None and compared.verdict is ListVerdict.CONFIRMED:
+            last = item.confirmation(floor.generation)
+            bodies[key] = entry.confirmed_by(floor, last) or entry
+        return replace(compared, is_held=entry is not None)

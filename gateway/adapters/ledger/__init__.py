@@ -2,5 +2,7 @@
 
 from gateway.adapters.ledger.budget import LocalBudget
 from gateway.adapters.ledger.floors import Ledger
+from gateway.adapters.ledger.lists import LedgerLists
+from gateway.adapters.ledger.sweeping import LedgerSweepLease
 
-__all__ = ["Ledger", "LocalBudget"]
+__all__ = ["Ledger", "LedgerLists", "LedgerSweepLease", "LocalBudget"]

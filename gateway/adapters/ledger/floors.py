@@ -20,7 +20,7 @@ from gateway.core.status import StoreVerdict
 from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 
-class _Last(Enum):
+class Last(Enum):
     """What the last answer taken under a floor was."""
 
     NONE = "-"
@@ -29,17 +29,21 @@ class _Last(Enum):
 
 
 @dataclass(slots=True)
-class _Record:
-    """A floor, and what scripts know beside it; `trusts_next`: nothing came since a drop."""
+class Record:
+    """A floor, and what scripts know beside it.
+
+    `trusts_next`: nothing came since a drop; `ordered_at`: when an event last invalidated it.
+    """
 
     epoch: str
     generation: int = 0
     updated_at: Instant | None = None
-    last: _Last = _Last.NONE
+    last: Last = Last.NONE
     digest: str = ""
     started: float = 0.0
     doubt: Doubt | None = None
     trusts_next: bool = False
+    ordered_at: float = 0.0
 
     def seen(self) -> Floor:
         """The floor as others see it."""
@@ -59,9 +63,9 @@ class _Record:
             return StoreVerdict.AHEAD
         if _before(entry.updated_at, self.updated_at):
             return StoreVerdict.OLDER
-        if self.last is _Last.NEGATIVE and not is_later:
+        if self.last is Last.NEGATIVE and not is_later:
             return StoreVerdict.OLDER
-        if self.last is _Last.VERSION and entry.updated_at == self.updated_at:
+        if self.last is Last.VERSION and entry.updated_at == self.updated_at:
             if entry.digest == self.digest:
                 return StoreVerdict.UNCHANGED
             return StoreVerdict.CHANGED if is_later else StoreVerdict.OLDER
@@ -70,15 +74,15 @@ class _Record:
     def _judge_negative(self, is_later: bool) -> StoreVerdict:
         if not is_later:
             return StoreVerdict.OLDER
-        return StoreVerdict.UNCHANGED if self.last is _Last.NEGATIVE else self._news()
+        return StoreVerdict.UNCHANGED if self.last is Last.NEGATIVE else self._news()
 
     def _news(self) -> StoreVerdict:
-        known_nothing = self.last is _Last.NONE and self.updated_at is None
+        known_nothing = self.last is Last.NONE and self.updated_at is None
         return StoreVerdict.FIRST if known_nothing else StoreVerdict.CHANGED
 
     def take(self, entry: Entry) -> None:
         """Know this answer from now on."""
-        self.last = _Last.NEGATIVE if entry.updated_at is None else _Last.VERSION
+        self.last = Last.NEGATIVE if entry.updated_at is None else Last.VERSION
         if _before(self.updated_at, entry.updated_at):
             self.updated_at = entry.updated_at
         self.digest = entry.digest
@@ -98,20 +102,20 @@ class _Record:
         if not doubt.is_believed(believe_after):
             return False
         self.generation += 1
-        self.updated_at, self.last, self.digest = entry.updated_at, _Last.VERSION, entry.digest
+        self.updated_at, self.last, self.digest = entry.updated_at, Last.VERSION, entry.digest
         self.started, self.doubt = entry.confirmed_at, None
         return True
 
     def forget(self) -> None:
         """Rule out all there is, know no version any more, and take the next one unquestioned."""
         self.generation += 1
-        self.updated_at, self.last, self.digest, self.started = None, _Last.NONE, "", 0.0
+        self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", 0.0
         self.doubt, self.trusts_next = None, True
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out what is older than the bound, and negative answers to earlier calls."""
         if _before(self.updated_at, bound):
-            self.updated_at, self.last, self.digest = bound, _Last.NONE, ""
+            self.updated_at, self.last, self.digest = bound, Last.NONE, ""
             self.started = max(self.started, now)
 
 
@@ -142,7 +146,7 @@ class Ledger:
         self._clock = clock
         self._entropy = entropy
         self._believe_after = believe_after
-        self._floors: LRUCache[Key, _Record] = LRUCache(max_floors)
+        self._floors: LRUCache[Key, Record] = LRUCache(max_floors)
         self._bounds: LRUCache[str, Instant] = LRUCache(max_floors)
         self._strikes: LRUCache[str, float] = LRUCache(max_floors)
 
@@ -159,6 +163,10 @@ class Ledger:
     def holds_bodies(self) -> bool:
         """It does not: L1 does."""
         return False
+
+    def record(self, key: Key) -> Record | None:
+        """What is known under the key."""
+        return self._floors.get(key)
 
     async def lookup(self, key: Key) -> Found:
         """The floor alone."""
@@ -178,7 +186,7 @@ class Ledger:
         """Take the generation before a fetch; makes the floor where there is none."""
         record = self._floors.get(key)
         if record is None:
-            record = _Record(self._entropy(), updated_at=self._bounds.get(key.training_id))
+            record = Record(self._entropy(), updated_at=self._bounds.get(key.training_id))
             self._floors[key] = record
         return Ticket(record.epoch, record.generation, self._clock.now())
 
@@ -208,14 +216,15 @@ class Ledger:
         A partition without a floor has neither an entry nor a fetch in flight; what it may
         fetch later is bound as well, as long as the event is remembered.
         """
-        records = self._records(lambda key: key.training_id == training_id)
+        records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
+        for record in records:
+            record.ordered_at = now
         if updated_at is None:
             for record in records:
                 record.generation += 1
             return
         bound = Instant(max(updated_at, self._bounds.get(training_id, updated_at)))
         self._bounds[training_id] = bound
-        now = self._clock.now()
         for record in records:
             record.raise_to(bound, now)
 
@@ -235,6 +244,6 @@ class Ledger:
         """There is no other than this one."""
         return None
 
-    def _records(self, wanted: Callable[[Key], bool]) -> list[_Record]:
+    def _records(self, wanted: Callable[[Key], bool]) -> list[Record]:
         """Those of the wanted keys; the order of the others stays."""
         return [self._floors[key] for key in list(self._floors) if wanted(key)]

@@ -164,9 +164,12 @@ class Connection:
         self,
         operation: RedisOperation,
         script: Script,
-        calls: Sequence[tuple[Sequence[str], Sequence[str | int]]],
-    ) -> None:
-        """Run the script once for each (keys, arguments), in one round trip a node."""
+        calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
+        read: Callable[[list[Any]], T],
+    ) -> list[T]:
+        """Run the script once for each (keys, arguments), in one round trip a node; what `read`
+        makes of each reply, as above."""
+        found: dict[int, T] = {}
 
         async def run_at(some: Sequence[int]) -> None:
             async def command(client: driver.Redis) -> list[Any]:
@@ -180,10 +183,13 @@ class Connection:
             replies = await self.execute(operation, command, at=calls[some[0]][0][0])
             for number, reply in zip(some, replies, strict=True):
                 if isinstance(reply, _REDIRECTED):
-                    await self.run_script(operation, script, *calls[number], lambda _: None)
+                    found[number] = await self.run_script(operation, script, *calls[number], read)
+                else:
+                    found[number] = read(reply[2:])
 
         homes = _grouped(range(len(calls)), lambda number: self.home(calls[number][0][0]))
         await all_of(map(run_at, homes))
+        return [found[number] for number in range(len(calls))]
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
         """What stands under each name, in one round trip a node, one command a slot."""

@@ -71,4 +71,6 @@ class Purging:
         rest = iter(keys)
         while some := list(islice(rest, _DROPPED_AT_ONCE)):
             calls = [(self._names.judged(key), (self._keep, int(soft))) for key in some]
-            await self._connection.run_many(RedisOperation.INVALIDATE, self._drop, calls)
+            await self._connection.run_many(
+                RedisOperation.INVALIDATE, self._drop, calls, lambda _: None
+            )

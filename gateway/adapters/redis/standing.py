@@ -1,22 +1,31 @@
 """What the records of one key say together: how it stands, and what is found.
 
 Bytes in and out, no I/O. Behind the fixed part of a floor's record stands what came beside the
-body that it knows; Lua carries that along unread, and forgets it with the digest.
+body that it knows; Lua carries that along unread, and forgets it with the digest. Where a page of
+the list confirmed the body since, its times stand in front of that, with a fixed length.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
 import msgspec
 
-from gateway.adapters.redis.wire import FLOOR_LENGTH, EnvelopeRefused, decode, read_floor
+from gateway.adapters.redis.wire import (
+    FLOOR_LENGTH,
+    EnvelopeRefused,
+    decode,
+    micros,
+    read_floor,
+)
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key
 from gateway.core.headers import are_sound
 from gateway.core.instant import are_seconds
+from gateway.core.listed import Listed
 from gateway.ports import Found, Standing
 
 # Goes up when the form changes; what another release wrote is "not known".
@@ -26,6 +35,13 @@ SCHEMA = 1
 _LARGEST = 4_096
 _SUM = 16
 _DATE = re.compile(r"[\x20-\x7e]*")
+
+# What a page renewed: its own schema, the generation (written by compare.lua), checksum, fields.
+_RENEWED = b"\x02"
+_TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
+_TIMES_LENGTH = 29 + 3 * 16
+_TIMES_AT = 1 + 15
+_RENEWED_LENGTH = _TIMES_AT + _SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -50,7 +66,7 @@ def encode_last(entry: Entry) -> bytes:
     rest = _encoder.encode(
         _Last(
             status=last.status,
-            headers=last.headers,
+            headers=entry.headers,
             date=last.date,
             confirmed_at=last.confirmed_at,
             initial_age=last.initial_age,
@@ -61,6 +77,13 @@ def encode_last(entry: Entry) -> bytes:
     if len(rest) > _LARGEST:
         return b""
     return bytes((SCHEMA,)) + _checksum(rest) + rest
+
+
+def encode_renewed(item: Listed) -> bytes:
+    """What a page renews, behind schema and generation: checksum (16 bytes), fields."""
+    times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
+    fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
+    return _checksum(fields) + fields
 
 
 def read_standing(record: bytes | None, event: bytes | None) -> Standing | None:
@@ -92,7 +115,14 @@ def read_found(
         return Found(None, known)
     # Raised without a body: by an event with a bound, which leaves nothing to rescue.
     lost = known.updated_at is not None and not known.digest and entry.is_below(known)
-    return Found(None if lost else entry, known)
+    return Found(None if lost else _renewed(entry, known, record), known)
+
+
+def _renewed(entry: Entry, known: Floor, record: bytes | None) -> Entry:
+    """The entry as the list confirmed it since: its body stays where it is."""
+    if record is None or entry.confirmed_at >= known.started or entry.is_below(known):
+        return entry
+    return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
 
 
 def _is_struck(record: bytes | None, event: bytes | None, known: Floor) -> bool:
@@ -102,6 +132,33 @@ def _is_struck(record: bytes | None, event: bytes | None, known: Floor) -> bool:
 
 
 def _last(data: bytes) -> Confirmation | None:
+    """The later of what the last single answer and the last page said."""
+    if data[:1] != _RENEWED:
+        return _single(data)
+    single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])
+    if single is None or listed is None or listed.generation != single.generation:
+        return listed or single
+    return (
+        single
+        if single.confirmed_at > listed.confirmed_at
+        else replace(listed, headers=single.headers)
+    )
+
+
+def _listed(data: bytes) -> Confirmation | None:
+    fields = data[_TIMES_AT + _SUM :]
+    match = _TIMES.fullmatch(fields)
+    if match is None or _checksum(fields) != data[_TIMES_AT : _TIMES_AT + _SUM]:
+        return None
+    generation = data[1:_TIMES_AT]
+    if not generation.isdigit():
+        return None
+    confirmed_at, age, lifetime = (int(part) / 1_000_000 for part in match.groups()[1:])
+    date = match[1].decode().rstrip()
+    return Confirmation(200, None, date, confirmed_at, age, lifetime, int(generation))
+
+
+def _single(data: bytes) -> Confirmation | None:
     if data[:1] != bytes((SCHEMA,)) or _checksum(data[1 + _SUM :]) != data[1 : 1 + _SUM]:
         return None
     try:

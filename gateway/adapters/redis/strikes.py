@@ -34,9 +34,9 @@ class Strikes:
     async def strike(self, partition: str) -> None:
         """Rule out all that was fetched for it up to now; raises RedisUnavailable."""
         names = [self._name(partition, region) for region in self._connection.regions]
-        await self._connection.run_many(
-            RedisOperation.INVALIDATE, self._script, [((name,), (self._keep,)) for name in names]
-        )
+        calls = [((name,), (self._keep,)) for name in names]
+        operation = RedisOperation.INVALIDATE
+        await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def read(
         self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]

@@ -13,6 +13,7 @@ from gateway.adapters.telemetry.collector import CountersCollector, encode, regi
 from gateway.adapters.telemetry.counted import Counted
 from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Log
 from gateway.adapters.telemetry.figures import figures
+from gateway.adapters.telemetry.freshness import Freshness
 from gateway.adapters.telemetry.log import logger
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.adapters.telemetry.trail import Trail
@@ -41,9 +42,10 @@ _MOST_FAULTS = 20
 _SELDOM = 60.0
 # Fields that a revision of the schema may bring before we stop telling them one by one.
 _MOST_DRIFTS = 100
+_NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
 
 
-class Telemetry(Counted, Trail):
+class Telemetry(Counted, Trail, Freshness):
     """Counts in `counters`, logs through `log`, answers scrapes; never raises.
 
     `gauges` is read at every scrape, and may be set once there is something to read.
@@ -60,6 +62,7 @@ class Telemetry(Counted, Trail):
         Trail.__init__(self, clock)
         self.gauges = gauges
         self.events = Events(clock, log)
+        Freshness.__init__(self, self.events)
         self._drifts: set[tuple[DriftKind, str]] = set()
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
@@ -115,8 +118,10 @@ class Telemetry(Counted, Trail):
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
+        # Where nobody asked, waiting for a turn is the ordinary thing.
+        level = DEBUG if purpose in _NOBODYS else WARNING
         self.events.emit(
-            WARNING, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
+            level, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
         )
 
     def gate_closed(self, scope: str, seconds: float) -> None:

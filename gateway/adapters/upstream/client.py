@@ -27,6 +27,7 @@ from gateway.adapters.upstream.message import (
 )
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.headers import first
+from gateway.core.page import PAGE_SIZE
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.trace import sampled_trace_of
@@ -38,7 +39,8 @@ _KEPT_SECONDS = 30.0
 
 
 class HttpxUpstream:
-    """The API at `base_url`. Timeouts are in seconds; `max_body` is in bytes, also once decoded.
+    """The API at `base_url`. Timeouts are in seconds; `max_body`, and of a page of the list
+    `max_list_body`, are in bytes, also once decoded.
 
     `timeout` caps what a call's own deadline allows; `connect_timeout` holds for TCP and again
     for TLS. `passes_codings`: a body in a content coding of another name is handed on as it came,
@@ -53,6 +55,7 @@ class HttpxUpstream:
         timeout: float,
         connect_timeout: float,
         max_body: int,
+        max_list_body: int | None = None,
         clock: Clock,
         observer: Observer,
         user_agent: str,
@@ -61,10 +64,11 @@ class HttpxUpstream:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._base = httpx.URL(base_url).copy_with(userinfo=b"", query=None, fragment=None)
-        self._path = self._base.raw_path.rstrip(b"/") + b"/training/"
+        self._path = self._base.raw_path.rstrip(b"/") + b"/training"
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._max_body = max_body
+        self._max_list_body = max_list_body or max_body
         self._clock = clock
         self._observer = observer
         self._passes_codings = passes_codings
@@ -97,7 +101,7 @@ class HttpxUpstream:
         self._observer.call_started(call.purpose)
         try:
             reply = await self._within(
-                seconds, self._exchange(self._url(call), request_fields(call))
+                seconds, self._exchange(self._url(call), request_fields(call), self._most(call))
             )
             status = reply.status
             return reply
@@ -111,7 +115,7 @@ class HttpxUpstream:
 
         Raises UpstreamUnreachable or UpstreamTimeout.
         """
-        exchange = self._exchange(self._base, [])
+        exchange = self._exchange(self._base, [], 0)
         exchange.given_up = True
         with contextlib.suppress(HungUpError):
             await self._within(self._connect_timeout, exchange)
@@ -123,14 +127,23 @@ class HttpxUpstream:
         await self._transport.aclose()
 
     def _url(self, call: Call) -> httpx.URL:
-        return self._base.copy_with(raw_path=self._path + call.training_id.encode())
+        if call.offset is None:
+            return self._base.copy_with(raw_path=self._path + b"/" + call.training_id.encode())
+        page = b"?limit=%d&offset=%d" % (PAGE_SIZE, call.offset)
+        return self._base.copy_with(raw_path=self._path + page)
 
-    def _exchange(self, url: httpx.URL, fields: list[tuple[bytes, bytes]]) -> Exchange:
+    def _most(self, call: Call) -> int:
+        return self._max_body if call.offset is None else self._max_list_body
+
+    def _exchange(
+        self, url: httpx.URL, fields: list[tuple[bytes, bytes]], max_body: int
+    ) -> Exchange:
         # Reads are bounded one by one only; the deadline of the whole is kept by _within.
         patience = httpx.Timeout(self._timeout, connect=self._connect_timeout)
         extensions = {"timeout": patience.as_dict()}
         headers = [*self._fields, *fields]
-        return Exchange(httpx.Request("GET", url, headers=headers, extensions=extensions))
+        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+        return Exchange(request, max_body)
 
     async def _within(self, seconds: float, exchange: Exchange) -> Reply:
         """The exchange's outcome, or its failure once the time is over or the caller leaves."""
@@ -158,7 +171,7 @@ class HttpxUpstream:
             exchange.phase = Phase.CONNECTING
             response = await self._head(exchange)
             try:
-                body = await self._body(response)
+                body = await _body(response, exchange.max_body)
                 if not _ends_with(response):
                     await response.extensions["network_stream"].aclose()
             except httpx.TimeoutException as error:
@@ -172,7 +185,7 @@ class HttpxUpstream:
         fields = end_to_end(response.headers.raw)
         if self._passes_codings and not is_ours(coding):
             return Reply(response.status_code, (*fields, coded(coding)), body)
-        return Reply(response.status_code, fields, decoded(body, coding, self._max_body))
+        return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
 
     async def _head(self, exchange: Exchange) -> httpx.Response:
         try:
@@ -184,15 +197,16 @@ class HttpxUpstream:
         except (httpx.TransportError, OSError) as error:
             raise exchange.failure(error) from error
 
-    async def _body(self, response: httpx.Response) -> bytes:
-        # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
-        if response.status_code not in (204, 304):
-            bounded(int(response.headers.get("content-length", "0")), self._max_body)
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            bounded(len(body), self._max_body)
-        return bytes(body)
+
+async def _body(response: httpx.Response, most: int) -> bytes:
+    # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
+    if response.status_code not in (204, 304):
+        bounded(int(response.headers.get("content-length", "0")), most)
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        bounded(len(body), most)
+    return bytes(body)
 
 
 def _ends_with(response: httpx.Response) -> bool:

@@ -49,10 +49,12 @@ class Exchange:
     httpcore never gets back the slot of a connection whose request was cancelled while it was
     queued or connecting (encode/httpcore#1093, #1099), nor while it is being put back. So it is
     cancelled outside of those phases only; in them it ends by its own timeouts, sending nothing.
+    `max_body` (bytes) is what its answer may bring.
     """
 
-    def __init__(self, request: httpx.Request) -> None:
+    def __init__(self, request: httpx.Request, max_body: int) -> None:
         self.request = request
+        self.max_body = max_body
         self.what = f"{request.method} {request.url}"
         self.phase = Phase.QUEUED
         self.given_up = False

@@ -204,7 +204,7 @@ async def test_a_renewed_entry_that_is_too_large_by_then_is_read_again(
     await put(replica)
     replica.clock.advance(5.0)
     await put(other)
-    monkeypatch.setattr(replica.local, "put", lambda key, _: replica.local.drop(key))
+    monkeypatch.setattr(replica.local, "replace", lambda key, _: replica.local.drop(key))
 
     assert (await find(replica)).tier is Tier.L2
 

@@ -11,7 +11,6 @@ from gateway.settings import SettingsFault, load
     ("name", "value", "setting"),
     [
         ("SERVER__WRITES", "forward", "server.writes"),
-        ("SWEEP__ENABLED", "true", "sweep.enabled"),
         ("SWEEP__WARM", "before-ready", "sweep.warm"),
     ],
 )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.core.access import partition_of
 from gateway.core.errors import BadId
-from gateway.web.ids import is_partition, is_training_id, raw_path, training_id
+from gateway.core.training import is_training_id
+from gateway.web.ids import is_partition, raw_path, training_id
 
 LETTERS = "ABCXYZabcxyz0189._~-"
 

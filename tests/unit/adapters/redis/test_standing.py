@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.standing import SCHEMA, encode_last, read_standing
+from gateway.adapters.redis.standing import SCHEMA, encode_last, encode_renewed, read_standing
 from gateway.adapters.redis.wire import read_floor
 from gateway.core.entry import Confirmation, Entry
-from tests.doubles.stored import entry_of
+from gateway.core.listed import Listed
+from tests.doubles.stored import VERSION, entry_of
 from tests.unit.adapters.redis.test_wire import entries, event, record
 
 KNOWN = record(digest="ab" * 16)
@@ -123,3 +124,46 @@ def test_another_schema_knows_nothing() -> None:
 def test_impossible_values_know_nothing(change: tuple[int, object]) -> None:
     """No line break in a header, no time that is none."""
     assert last_of(resealed(change)) is None
+
+
+LATER = entry_of().confirmed_at + 12.5
+ITEM = Listed("trn_1", VERSION, "0" * 32, "Tue, 14 Nov 2023 22:13:33 GMT", LATER, 1.5, 28.25)
+
+
+def renewed(generation: int = 0, item: Listed = ITEM) -> bytes:
+    """What compare.lua puts in front."""
+    return b"\x02" + b"%015d" % generation + encode_renewed(item)
+
+
+def test_a_page_renews_the_times_and_keeps_the_fields() -> None:
+    """Those of the single answer behind it; its own where that is not known."""
+    alone = last_of(renewed())
+    assert alone == ITEM.confirmation(0)
+    assert alone is not None
+
+    both = last_of(renewed() + encode_last(entry_of()))
+
+    assert both == replace(alone, headers=entry_of().headers)
+
+
+def test_the_later_of_page_and_single_answer_counts() -> None:
+    """Whichever was written last."""
+    later = replace(entry_of(), confirmed_at=LATER + 1.0)
+
+    assert last_of(renewed() + encode_last(later)) == Confirmation.of(later)
+
+
+def test_a_page_of_another_generation_lends_no_fields() -> None:
+    """The single answer is about another life of the training."""
+    assert last_of(renewed(7) + encode_last(entry_of())) == ITEM.confirmation(7)
+
+
+@given(at=st.integers(1, 108), bit=st.integers(0, 7))
+def test_a_flipped_bit_of_a_page_never_shows_other_times(at: int, bit: int) -> None:
+    """The generation alone is not under the checksum: who reads compares it with its own."""
+    tail = bytearray(renewed())
+    tail[at] ^= 1 << bit
+
+    last = last_of(bytes(tail))
+
+    assert last is None or (at < 16 and replace(last, generation=0) == ITEM.confirmation(0))

@@ -1,0 +1,70 @@
+"""ListStore on Redis: one pipeline holds a page of the list against what is known.
+
+Each training by its own step, whose keys share a slot; the rules are in compare.lua.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.skew import of_floor
+from gateway.adapters.redis.standing import encode_renewed
+from gateway.adapters.redis.wire import micros, read_floor, version
+from gateway.core.entry import Key
+from gateway.core.listed import Listed, ListVerdict
+from gateway.core.status import RedisOperation
+from gateway.ports import Compared
+
+
+class RedisLists:
+    """Floors and bodies of RedisStore; `longest_keep` (seconds) is RedisStore's as well."""
+
+    def __init__(self, connection: Connection, prefix: str, *, longest_keep: float) -> None:
+        self._connection = connection
+        self._names = Names(prefix)
+        self._longest_keep = longest_keep
+        self._compare = Script.load("floor", "doubt", "compare")
+
+    async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
+        """Hold a page against what is known, in one round trip a node; see compare.lua.
+
+        Times are those of the node where a training stands, as in store.py.
+        """
+        body_keep = max(1, int(min(keep, self._longest_keep) * 1000))
+        floor_keep = int(2 * self._longest_keep * 1000)
+        keys = [Key(partition, item.training_id) for item in items]
+        skews = [self._connection.skew(self._names.floor(key)) for key in keys]
+        there = [
+            replace(item, confirmed_at=item.confirmed_at + skew)
+            for item, skew in zip(items, skews, strict=True)
+        ]
+        calls = [
+            (
+                self._names.judged(key),
+                (
+                    version(item.updated_at),
+                    micros(item.confirmed_at),
+                    int(item.is_ahead),
+                    encode_renewed(item),
+                    body_keep,
+                    floor_keep,
+                ),
+            )
+            for key, item in zip(keys, there, strict=True)
+        ]
+        told = await self._connection.run_many(RedisOperation.SWEEP, self._compare, calls, _read)
+        return [
+            replace(each, floor=of_floor(each.floor, skew))
+            for each, skew in zip(told, skews, strict=True)
+        ]
+
+
+def _read(reply: Sequence[Any]) -> Compared:
+    said, record, held = reply
+    floor = read_floor(record, None) if record else None
+    return Compared(ListVerdict(said.decode()), floor, int(held) == 1)

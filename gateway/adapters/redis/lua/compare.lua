@@ -1,0 +1,41 @@
+-- Promise: what the list says of a training counts only where nothing was learnt of it, and nothing ordered, since the page was asked for; the version known is confirmed as of that moment, its body left where it is, and a later one raises the floor, below which what is stored may rescue and nothing else.
+-- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 where the version is far ahead, what is renewed (standing.py), keep of the body (ms), keep of the floor (ms).
+
+local version, started, is_ahead, renewed, keep, floor_keep = unpack(ARGV)
+local time = now()
+local LISTED, LENGTH = '\2', 109
+
+local floor = read_floor(KEYS[1])
+if not floor then return { time[1], time[2], 'unknown', '', 0 } end
+if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
+
+local function verdict()
+  if floor.seen > started or started < floor.started then return 'passed' end
+  if floor.kind == 'n' and started == floor.started then return 'passed' end
+  if floor.kind == '-' and version <= floor.updated_at then return 'unknown' end
+  if floor.kind == '-' and floor.updated_at == NO_VERSION then return 'unknown' end
+  if version < floor.updated_at or (is_ahead == '1' and version > floor.updated_at) then
+    return 'doubtful'
+  end
+  if floor.kind == 'v' and version == floor.updated_at then return 'confirmed' end
+  return 'newer'
+end
+
+local said = verdict()
+local held = redis.call('EXISTS', KEYS[3])
+if said == 'confirmed' then
+  local last = floor.last
+  if string.sub(last, 1, 1) == LISTED then last = string.sub(last, LENGTH + 1) end
+  floor.last = LISTED .. string.format('%015.0f', floor.generation) .. renewed .. last
+  floor.started = started
+  redis.call('PEXPIRE', KEYS[3], keep)
+  local doubt = read_doubt(KEYS[4])
+  if doubt and not doubt.trusts_next and started >= doubt.first then redis.call('DEL', KEYS[4]) end
+elseif said == 'newer' then
+  -- Of what was gone nothing may stay fresh; of an older version what is stored may rescue.
+  if floor.kind ~= 'v' then floor.kind, floor.digest, floor.started = '-', NO_DIGEST, started end
+  floor.updated_at, floor.last = version, ''
+else
+  return { time[1], time[2], said, redis.call('GET', KEYS[1]), held }
+end
+return { time[1], time[2], said, write_floor(KEYS[1], floor, floor_keep), held }

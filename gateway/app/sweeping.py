@@ -1,0 +1,142 @@
+"""The sweeps built from settings: who is swept, how fast, and by which adapters."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.lists import RedisLists
+from gateway.adapters.redis.sweeping import RedisSweepLease
+from gateway.adapters.telemetry.counters import OTHER_CLIENTS, Counters
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.app.admission import Admission
+from gateway.app.outward import Outward
+from gateway.core.access import Caller
+from gateway.core.bound import Pace
+from gateway.core.policy import Windows
+from gateway.core.rates import Rate
+from gateway.core.rules import Rules
+from gateway.flow.findings import Findings
+from gateway.flow.following import Following
+from gateway.flow.listing import Listing
+from gateway.flow.serve import Serving
+from gateway.flow.sweep import Parts
+from gateway.flow.sweeps import Sweeps
+from gateway.flow.tiers import Tiers
+from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
+from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
+
+# Seconds after the last read for which trainings are still confirmed.
+PAUSE_AFTER: Final = 300.0
+# A leader that was killed is replaced after so many seconds, and a look.
+_LEAD: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the sweeps stand on; the telemetry counts how many requests came from whom."""
+
+    clock: Clock
+    telemetry: Telemetry
+    local: LocalStore
+    shared: SharedStore
+    redis: Connection | None
+    bus: Bus
+    way: Outward
+    tiers: Tiers
+    serving: Serving
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """The sweeps, and who runs the single calls that they ask for; both have to `run`."""
+
+    sweeps: Sweeps
+    following: Following
+
+
+def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
+    """Wire it."""
+    lists, lease = _stores(settings, rules.windows, ground)
+    following = Following(ground.serving, ground.local, ground.clock, rules)
+
+    def findings() -> Findings:
+        return Findings(
+            lists,
+            ground.tiers,
+            ground.shared,
+            ground.clock,
+            ground.telemetry,
+            bus=ground.bus,
+            following=following,
+            rules=rules,
+        )
+
+    timeout = settings.upstream.timeout
+    listing = Listing(ground.way.outbound, ground.clock, ground.telemetry, timeout=timeout)
+    parts = Parts(lease, listing, findings, ground.clock, ground.telemetry)
+    sweeps = Sweeps(
+        parts,
+        lambda: _own_callers(admission),
+        _pace_of(settings, admission),
+        lambda tenant: _reads(ground.telemetry.counters, admission, tenant),
+        rules.windows,
+        warms=settings.sweep.warm is not SweepWarm.OFF,
+        why_none=_why_none(settings),
+    )
+    return Sweeping(sweeps, following)
+
+
+def _stores(settings: Settings, windows: Windows, ground: Ground) -> tuple[ListStore, SweepLease]:
+    if ground.redis is None:
+        assert isinstance(ground.shared, Ledger), "a process alone has a ledger"
+        return LedgerLists(ground.shared), LedgerSweepLease(ground.clock, pause_after=PAUSE_AFTER)
+    prefix = settings.redis.prefix
+    lists = RedisLists(ground.redis, prefix, longest_keep=windows.keep)
+    lease = RedisSweepLease(
+        ground.redis,
+        prefix,
+        entropy=lambda: secrets.token_hex(8),
+        pause_after=PAUSE_AFTER,
+        lifetime=_LEAD,
+    )
+    return lists, lease
+
+
+def _why_none(settings: Settings) -> str | None:
+    """Why nothing is swept at all, None where something may be."""
+    if settings.sweep.enabled is SweepEnabled.FALSE:
+        return "sweep.enabled is false"
+    if settings.freshness.source is FreshnessSource.ORIGIN:
+        return (
+            "freshness.source is origin: what single answers say of caching the list cannot renew"
+        )
+    if settings.access.mode is AccessMode.PASSTHROUGH:
+        return "callers bring their own tokens, and the gateway has none to read the list with"
+    return None
+
+
+def _own_callers(admission: Admission) -> Mapping[str, Caller]:
+    return admission.callers.access.own_callers()
+
+
+def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
+    sweep, usual = settings.sweep, settings.upstream.rate_limit
+    interval = None if sweep.interval == "auto" else sweep.interval
+    notice = 0.0 if settings.redis.url is None else settings.l1.lifetime
+
+    def pace(tenant: str) -> Pace:
+        rate: Rate | None = admission.rates.of(tenant, usual)
+        return Pace(rate, sweep.share, interval, settings.freshness.lifetime, notice)
+
+    return pace
+
+
+def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
+    """Requests that came from the tenant's clients, as the counters have it."""
+    names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
+    return sum(count for (client, _), count in list(counters.clients.items()) if client in names)

@@ -1,0 +1,137 @@
+"""One page of the list as upstream sent it: bytes -> `Page`, or why it is none.
+
+Lives here: what makes a page, and how the exact bytes of an item are cut out of it. Whether an
+item is a training is `training`'s business; what follows from either is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import MsgspecError, Raw, ValidationError
+from msgspec.json import Decoder
+
+from gateway.core.errors import InvalidPayload, ListRefused
+from gateway.core.reply import Reply
+from gateway.core.status import InvalidReason
+from gateway.core.training import Training, is_training_id, parse
+
+# Items that one call may ask for.
+PAGE_SIZE: Final = 100
+
+# msgspec takes half a surrogate pair for a fault; the copy that is cut has none, and each byte
+# of it stands where it stands in the original.
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_REPLACEMENT: Final = rb"\\ufffd"
+
+_members: Final = Decoder(dict[str, Raw])
+_array: Final = Decoder(list[Raw])
+_count: Final = Decoder(int, strict=True)
+_flag: Final = Decoder(bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one call for a part of the list brought.
+
+    `items` are those that are trainings, bytes verbatim; `rejected` says why others are none.
+    `rows` counts both. `total` is what upstream says of the whole list at that moment.
+    """
+
+    items: tuple[Training, ...]
+    rejected: tuple[InvalidPayload, ...]
+    rows: int
+    total: int
+    has_more: bool
+
+
+def read_page(reply: Reply, offset: int) -> Page:
+    """The page from that row on, of a reply with status 200.
+
+    Raises ListRefused for whole JSON of another shape, InvalidPayload for a body that is cut
+    short or no JSON: that may be different the next time.
+    """
+    body, members = _read(reply.body)
+    total, told = _number(members, "total"), _number(members, "offset")
+    has_more = _has_more(members)
+    if told != offset:
+        raise ListRefused(f"a page from row {told} came in place of one from row {offset}")
+    texts = _cut(reply.body, body, members["items"] if "items" in members else Raw(b""))
+    if len(texts) > PAGE_SIZE:
+        raise ListRefused(f"a page of {len(texts)} rows, where {PAGE_SIZE} were asked for")
+    items, rejected = [], []
+    for text in texts:
+        try:
+            items.append(_item(text))
+        except InvalidPayload as fault:
+            rejected.append(fault)
+    return Page(tuple(items), tuple(rejected), len(texts), total, has_more)
+
+
+def _item(text: bytes) -> Training:
+    """One that can be asked for; else it is none of what we serve."""
+    training = parse(text, None)
+    if not is_training_id(training.id):
+        raise InvalidPayload(InvalidReason.WRONG_ID, "an item's id cannot be asked for")
+    return training
+
+
+def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
+    """The copy that is cut, and the members of the object that it is."""
+    copy = _SURROGATE.sub(_REPLACEMENT, body)
+    try:
+        copy.decode()
+        members = _members.decode(copy)
+    except UnicodeDecodeError as fault:
+        raise InvalidPayload(InvalidReason.NOT_UTF8, "a page is not UTF-8") from fault
+    except RecursionError as fault:
+        raise InvalidPayload(InvalidReason.NOT_JSON, "a page is nested too deeply") from fault
+    except ValidationError as fault:
+        raise ListRefused("the list is no object with its items") from fault
+    except MsgspecError as fault:
+        cut = "truncated" in str(fault)
+        reason = InvalidReason.TRUNCATED if cut else InvalidReason.NOT_JSON
+        raise InvalidPayload(reason, f"a page: {fault}") from fault
+    return copy, members
+
+
+def _number(members: dict[str, Raw], name: str) -> int:
+    try:
+        number = _count.decode(members[name])
+    except (KeyError, MsgspecError):
+        number = -1
+    if number < 0:
+        raise ListRefused(f"a page without a number {name}")
+    return number
+
+
+def _has_more(members: dict[str, Raw]) -> bool:
+    try:
+        return _flag.decode(members["has_more"])
+    except (KeyError, MsgspecError):
+        raise ListRefused("a page that does not say whether there is more") from None
+
+
+def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
+    """The items' own bytes.
+
+    Between two items there is nothing but a comma and white space, so that each begins where
+    its text is found first behind the one before.
+    """
+    try:
+        items = [bytes(item) for item in _array.decode(array)]
+    except MsgspecError:
+        raise ListRefused("a page without an array of items") from None
+    whole = bytes(array)
+    if copy is original or not items:
+        return items
+    if copy.count(whole) != 1:
+        raise ListRefused("a page that has its items twice")
+    texts, at = [], copy.index(whole)
+    for item in items:
+        at = copy.index(item, at)
+        texts.append(original[at : at + len(item)])
+        at += len(item)
+    return texts

@@ -1,0 +1,234 @@
+"""The sweep of one partition: page after page of the list, at an even pace, by one replica.
+
+Lives here: who leads, when the next page is due, and when there is none: nobody reads, or the
+list is not for us. What a page says is findings' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.core.access import Caller
+from gateway.core.bound import Bound, Pace
+from gateway.core.errors import (
+    CallWithheld,
+    ListRefused,
+    RedisUnavailable,
+    ShuttingDown,
+    UpstreamFailure,
+)
+from gateway.core.pacing import backoff
+from gateway.core.page import Page
+from gateway.core.progress import Progress, is_last
+from gateway.core.status import Purpose
+from gateway.flow.findings import Brought, Findings
+from gateway.flow.listing import Listing
+from gateway.ports import Clock, Observer, SweepLease, Turn
+
+# Seconds between two looks at who leads, also while nothing is due.
+_LOOK_EVERY: Final = 1.5
+# Seconds for which a list that refused us is left alone.
+_OFF_FOR: Final = 3600.0
+# Seconds after the first and the last of failed calls in a row.
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all sweeps of a replica have in common."""
+
+    lease: SweepLease
+    listing: Listing
+    findings: Callable[[], Findings]
+    clock: Clock
+    observer: Observer
+
+
+class Sweep:
+    """One partition's, asked for as `caller`; `reads` counts the requests of its callers here.
+
+    `warms`: a first sweep goes even if nobody reads.
+    """
+
+    def __init__(
+        self, parts: Parts, caller: Caller, pace: Pace, reads: Callable[[], int], *, warms: bool
+    ) -> None:
+        self._lease = parts.lease
+        self._listing = parts.listing
+        self._findings = parts.findings()
+        self._clock = parts.clock
+        self._observer = parts.observer
+        self._caller = caller
+        self._pace = pace
+        self._reads = reads
+        self._warms = warms
+        self._reads_told = reads()
+        self._failures = 0
+        self._is_bound_told = False
+        self.turn: Turn | None = None
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is, as last seen; None without Redis."""
+        return None if self.turn is None else self.turn.progress
+
+    @property
+    def oldest(self) -> float | None:
+        """When the list vouched for what it vouched for longest ago; None: it does not."""
+        return None if self.turn is None else self.turn.progress.oldest
+
+    @property
+    def state(self) -> str:
+        """One word for people."""
+        if self.turn is None:
+            return "unknown"
+        if self._is_off(self.turn):
+            return "off"
+        if not self._may_go(self.turn):
+            return "paused"
+        return "on" if self.turn.progress.is_warm else "first"
+
+    @property
+    def bound(self) -> Bound | None:
+        """What is promised; None while the list vouches for nothing, or not for all of it."""
+        if self.turn is None or self.state != "on":
+            return None
+        return self._pace.bound(self.turn.progress.total)
+
+    async def run(self) -> None:
+        """Sweep until cancelled by the owner."""
+        try:
+            while True:
+                pause = await self._step()
+                await self._clock.sleep(pause)
+        finally:
+            with suppress(RedisUnavailable):
+                await self._lease.release(self._caller.partition)
+
+    async def _step(self) -> float:
+        """Do what is due; seconds until the next look."""
+        reads, told = self._reads(), self._reads_told
+        try:
+            turn = await self._lease.take(self._caller.partition, was_read=reads > told)
+            self._reads_told = reads
+            self.turn = turn
+            self._tell_bound(turn.progress)
+            if not turn.leads or not self._may_go(turn):
+                return _LOOK_EVERY
+            wait = self._wait(turn)
+            if wait > 0.0:
+                return min(wait, _LOOK_EVERY)
+            async with self._renewed():
+                return await self._page(turn)
+        except RedisUnavailable:
+            self.turn = None
+            return _LOOK_EVERY
+
+    def _may_go(self, turn: Turn) -> bool:
+        """Whether anybody profits, and the list is for us."""
+        if self._is_off(turn):
+            return False
+        return turn.is_read or (self._warms and not turn.progress.is_warm)
+
+    def _is_off(self, turn: Turn) -> bool:
+        """One that is off until a time that cannot be is not."""
+        return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
+
+    def _wait(self, turn: Turn) -> float:
+        """Seconds until the next page; one of a time that cannot be is due at once."""
+        wait = turn.progress.next_at - turn.now
+        return wait if wait <= self._pace.interval_of(turn.progress.total) else 0.0
+
+    @asynccontextmanager
+    async def _renewed(self) -> AsyncIterator[None]:
+        """The lead is kept as long as the block takes."""
+        if math.isinf(self._lease.lifetime):
+            yield
+            return
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_EVERY)
+            with suppress(RedisUnavailable):  # it may be back in time
+                await self._lease.take(self._caller.partition, was_read=False)
+
+    async def _page(self, turn: Turn) -> float:
+        progress, here = turn.progress, self._clock.monotonic()
+        purpose = Purpose.SWEEP if progress.is_warm else Purpose.WARM
+        try:
+            reply, page = await self._listing.page(self._caller, progress.offset, purpose)
+        except ListRefused as refused:
+            return await self._turn_off(progress, str(refused), turn.now)
+        except CallWithheld as withheld:
+            return min(withheld.retry_after, _LOOK_EVERY)
+        except (UpstreamFailure, ShuttingDown):
+            self._failures += 1
+            return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
+        self._failures = 0
+        brought = Brought(self._caller, reply, page, turn.now, here)
+        likeness = await self._findings.apply(brought, progress.likeness)
+        if self._findings.is_contradicted:
+            self._findings.forgive()
+            why = "single calls bring other versions than the list"
+            return await self._turn_off(progress, why, turn.now)
+        after = replace(progress.after(page, turn.now), likeness=likeness)
+        return await self._go_on(progress, self._paced(after, turn.now), page, turn.now)
+
+    def _paced(self, progress: Progress, now: float) -> Progress:
+        """When the next page is due: evenly, however late this one was."""
+        gap = self._pace.gap(progress.total)
+        return replace(progress, next_at=max(progress.next_at + gap, now))
+
+    async def _go_on(self, before: Progress, after: Progress, page: Page, now: float) -> float:
+        partition = self._caller.partition
+        advanced = await self._lease.advance(partition, after, page, before)
+        if advanced is None:
+            return _LOOK_EVERY
+        self._stands(after)
+        if is_last(page):
+            complete = after.is_complete(advanced.distinct)
+            ended = after.ended(complete=complete, now=now)
+            await self._lease.finish(partition, ended, complete=complete)
+            self._stands(ended)
+            self._observer.sweep_ended(self._caller.tenant, complete, advanced.distinct)
+        await self._findings.look_for(self._caller, advanced.absent)
+        return 0.0
+
+    async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
+        """The list is left alone; who was told why is not told again."""
+        if progress.off_why != why:
+            self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
+        off = progress.off(why, now + _OFF_FOR)
+        await self._lease.note(self._caller.partition, off)
+        self._stands(off)
+        return _LOOK_EVERY
+
+    def _stands(self, progress: Progress) -> None:
+        """So it is from now on, for those who look."""
+        if self.turn is not None:
+            self.turn = replace(self.turn, progress=progress)
+
+    def _tell_bound(self, progress: Progress) -> None:
+        """Once, as soon as the size of the catalogue is known."""
+        if self._is_bound_told or progress.total is None:
+            return
+        self._is_bound_told = True
+        bound = self._pace.bound(progress.total)
+        self._observer.bound_stated(
+            self._caller.tenant,
+            bound.seconds,
+            trainings=progress.total,
+            lifetime=self._pace.lifetime,
+        )

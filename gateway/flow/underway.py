@@ -1,0 +1,103 @@
+"""Look-ups and fetches under way, one of each for a key, and what each leaves behind.
+
+Lives here: who joins whom, and what a failure means for those who come next. Whether what is
+stored may be the answer is serve's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.core.entry import Key
+from gateway.core.errors import AccessRefused, VersionDoubted
+from gateway.core.status import Purpose
+from gateway.flow import marks
+from gateway.flow.answer import Ask
+from gateway.flow.backoff import Backoffs, Failure, is_news
+from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
+from gateway.flow.fetched import Passed, Want, fruitless
+from gateway.flow.singleflight import Flight, Flights
+from gateway.flow.tiers import Seen, Tiers
+from gateway.ports import Clock, Observer
+
+
+class UnderWay:
+    """The flights of this replica."""
+
+    def __init__(
+        self,
+        tiers: Tiers,
+        filler: Collapsing,
+        clock: Clock,
+        observer: Observer,
+        backoffs: Backoffs,
+    ) -> None:
+        self._tiers = tiers
+        self._filler = filler
+        self._observer = observer
+        self._backoffs = backoffs
+        self.lookups: Flights[Key, Seen | None] = Flights(clock)
+        self.fills: Flights[Key, Landed] = Flights(clock)
+
+    async def look_up(self, key: Key) -> Seen | None:
+        """Both tiers asked once for all who ask in the meantime."""
+        flight = self.lookups.under_way(key) or self.lookups.start(
+            key, lambda flight: self._tiers.lookup(key, flight)
+        )
+        return await flight.join()
+
+    def start(
+        self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
+    ) -> Flight[Landed]:
+        """Fetch it, for this one alone or for whoever asks; nothing must be under way."""
+        held = seen.held if seen else None
+        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
+        flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
+        flight.is_unhurried = purpose is Purpose.REFRESH
+        return flight
+
+    async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
+        try:
+            filled = await self._filler.fill(want, flight)
+        except Exception as error:
+            self._failed(want, error)
+            raise
+        if not isinstance(filled, Elsewhere):
+            self._observer.fetched(want.key, want.purpose, *marks.came_of(filled))
+        outdate = self.lookups.forget if marks.drops_stored(filled) else self.lookups.retire
+        outdate(want.key)
+        if isinstance(filled, Passed) and filled.reply.status == 401:
+            self.forget(lambda key: key.partition == want.key.partition)
+        vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
+        if isinstance(vain, VersionDoubted) or (vain and want.purpose is Purpose.REFRESH):
+            self._failed(want, vain)
+        else:
+            self._backoffs.succeeded(want.key)
+        return filled
+
+    def _failed(self, want: Want, error: Exception) -> None:
+        if isinstance(error, AccessRefused):
+            return  # no call was made, and nothing may stand in for it
+        why, again_in = str(error) or repr(error), self._backoffs.failed(want.key, error)
+        self._observer.fetch_failed(want.key, want.purpose, why)
+        if want.purpose is Purpose.REFRESH and is_news(error):
+            self._observer.refresh_failed(want.key, why, again_in)
+
+    def forget(self, matches: Callable[[Key], bool]) -> None:
+        """Let no fetch under way for such a key be kept or joined."""
+        self.lookups.forget_where(matches)
+        self.fills.forget_where(matches)
+
+    def standing(self, key: Key) -> Failure | None:
+        """The failure for which the key is left alone now."""
+        return self._backoffs.standing(key)
+
+    def retire(self) -> None:
+        """Whoever asks from now on does not wait for what is under way."""
+        self.lookups.retire()
+        self.fills.retire()
+
+    async def land(self, patience: float) -> None:
+        """Let what is under way end, so many seconds at most."""
+        await self.fills.land(patience)
+        await self.lookups.land(patience)

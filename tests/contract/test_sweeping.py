@@ -1,0 +1,238 @@
+"""SweepLease: one sweep for all replicas; in memory for a process alone, and on Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import redis
+
+from gateway.adapters.ledger import LedgerSweepLease
+from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.sweeping import RedisSweepLease, decode_progress, encode_progress
+from gateway.core.likeness import Likeness
+from gateway.core.page import Page
+from gateway.core.progress import Progress
+from gateway.core.training import Training
+from gateway.ports import SweepLease
+from tests.doubles.clocks import TickingClock
+from tests.doubles.stored import VERSION
+
+P = "p1"
+_numbers = itertools.count(0xABC0)
+
+
+def entropy() -> str:
+    """Another replica."""
+    return f"{next(_numbers):016x}"
+
+
+def page(*ids: str, total: int = 4, more: bool = True) -> Page:
+    """A page with these trainings."""
+    items = tuple(Training(each, VERSION, "", b"", ()) for each in ids)
+    return Page(items, (), len(ids), total, more)
+
+
+@pytest.fixture
+def replica(connection: Connection) -> Callable[..., RedisSweepLease]:
+    """Makes replicas on one Redis."""
+
+    def make(lifetime: float = 30.0, pause_after: float = 30.0) -> RedisSweepLease:
+        return RedisSweepLease(
+            connection, "gateway", entropy=entropy, pause_after=pause_after, lifetime=lifetime
+        )
+
+    return make
+
+
+@pytest.fixture(params=["ledger", "redis"])
+def lease(request: pytest.FixtureRequest) -> SweepLease:
+    """Each implementation, nothing swept yet."""
+    if request.param == "ledger":
+        return LedgerSweepLease(TickingClock(), pause_after=30.0)
+    make: Callable[..., RedisSweepLease] = request.getfixturevalue("replica")
+    return make()
+
+
+async def sweep(lease: SweepLease, *pages: Page) -> tuple[Progress, list[tuple[str, ...]]]:
+    """Go through these pages; who was absent on each."""
+    progress = (await lease.take(P, was_read=True)).progress
+    absent = []
+    for each in pages:
+        after = progress.after(each, 100.0)
+        advanced = await lease.advance(P, after, each, progress)
+        assert advanced is not None
+        absent.append(advanced.absent)
+        progress, distinct = after, advanced.distinct
+    ended = progress.ended(complete=progress.is_complete(distinct), now=110.0)
+    assert await lease.finish(P, ended, complete=progress.is_complete(distinct))
+    return ended, absent
+
+
+async def test_who_takes_it_first_leads_from_the_beginning(lease: SweepLease) -> None:
+    """Nobody reads yet, and nothing is known."""
+    turn = await lease.take(P, was_read=False)
+
+    assert (turn.leads, turn.progress, turn.is_read) == (True, Progress(), False)
+    assert turn.now > 0
+    assert await lease.knows(P, "a") is None
+
+
+async def test_a_read_counts_for_a_while(lease: SweepLease) -> None:
+    """Also when the next look has nothing new to tell."""
+    await lease.take(P, was_read=True)
+
+    assert (await lease.take(P, was_read=False)).is_read
+    assert not (await lease.take("p2", was_read=False)).is_read
+
+
+async def test_progress_is_kept(lease: SweepLease) -> None:
+    """Every field of it."""
+    progress = Progress(
+        3, 200, 250, False, (1.5, 2.5), (0.5,), "t", 7.5, 6.5, 9.5, "403", Likeness(4)
+    )
+
+    await lease.take(P, was_read=False)
+
+    assert await lease.note(P, progress)
+
+    assert (await lease.take(P, was_read=False)).progress == progress
+
+
+async def test_a_sweep_counts_each_training_once(lease: SweepLease) -> None:
+    """A row that shifted comes on two pages."""
+    before = Progress()
+    first = before.after(page("a", "b"), 1.0)
+    await lease.take(P, was_read=True)
+    advanced = await lease.advance(P, first, page("a", "b"), before)
+    assert advanced is not None
+    assert advanced.distinct == 2
+    again = await lease.advance(P, first.after(page("b", "c"), 2.0), page("b", "c"), first)
+
+    assert again is not None
+    assert (again.distinct, again.absent) == (3, ())
+
+
+async def test_a_complete_sweep_is_known(lease: SweepLease) -> None:
+    """Until the next complete one."""
+    await sweep(lease, page("a", "b"), page("c", "d", more=False))
+    assert [await lease.knows(P, each) for each in "ad"] == [True, True]
+    assert await lease.knows(P, "e") is False
+
+    await sweep(lease, page("a", "b"), page("e", "d", total=5, more=False))
+    assert await lease.knows(P, "e") is False
+    await sweep(lease, page("a", "b"), page("e", "d", more=False))
+    assert [await lease.knows(P, each) for each in "ce"] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("pages", "absent"),
+    [
+        ((page("a", "b"), page("c", "d", more=False)), [(), ()]),
+        ((page("a"), page("c", "d", more=False)), [(), ("b",)]),
+        ((page("b"), page("c", "d", more=False)), [("a",), ()]),
+        ((page("a", "b"), page("c", more=False)), [(), ("d",)]),
+        ((page("new", "a"), page("b", "c"), page("d", more=False)), [(), (), ()]),
+        ((page("a", "b"), page("b", "d", more=False)), [(), ("c",)]),
+        ((page("x"), page("y", more=False)), [(), ()]),
+    ],
+)
+async def test_who_should_stand_on_a_page_and_does_not_is_named(
+    lease: SweepLease, pages: tuple[Page, ...], absent: list[tuple[str, ...]]
+) -> None:
+    """At the page where its neighbours are, however rows have shifted; strangers have none."""
+    await sweep(lease, page("a", "b"), page("c", "d", more=False))
+
+    _, found = await sweep(lease, *pages)
+
+    assert found == absent
+
+
+async def test_one_leads_and_the_others_look_on(
+    replica: Callable[..., RedisSweepLease],
+) -> None:
+    """They see how far it is; who does not lead moves nothing."""
+    leader, other = replica(), replica()
+    progress = (await leader.take(P, was_read=True)).progress
+    after = progress.after(page("a"), 5.0)
+    await leader.advance(P, after, page("a"), progress)
+
+    turn = await other.take(P, was_read=False)
+
+    assert (turn.leads, turn.progress, turn.is_read) == (False, after, True)
+    assert await other.advance(P, Progress(), page("z"), Progress()) is None
+    assert not await other.note(P, Progress())
+    assert not await other.finish(P, Progress(), complete=True)
+    assert (await leader.take(P, was_read=False)).progress == after
+
+
+async def test_another_goes_on_where_the_leader_died(
+    replica: Callable[..., RedisSweepLease],
+) -> None:
+    """Once its lead has lapsed; those met so far count."""
+    leader, other = replica(lifetime=0.05), replica()
+    progress = (await leader.take(P, was_read=True)).progress
+    first = page("a", "b")
+    after = progress.after(first, 5.0)
+    await leader.advance(P, after, first, progress)
+    await asyncio.sleep(0.06)
+
+    turn = await other.take(P, was_read=False)
+
+    assert (turn.leads, turn.progress) == (True, after)
+    second = page("c", "d", more=False)
+    advanced = await other.advance(P, after.after(second, 6.0), second, after)
+    assert advanced is not None
+    assert advanced.distinct == 4
+    assert not await leader.note(P, Progress())
+
+
+async def test_who_leaves_lets_another_lead_at_once(
+    replica: Callable[..., RedisSweepLease],
+) -> None:
+    """And takes nobody else's lead."""
+    leader, other = replica(), replica()
+    await leader.take(P, was_read=True)
+    await other.release(P)
+    assert not (await other.take(P, was_read=True)).leads
+
+    await leader.release(P)
+
+    assert (await other.take(P, was_read=True)).leads
+
+
+async def test_what_is_foreign_there_is_written_over(
+    replica: Callable[..., RedisSweepLease], redis_url: str
+) -> None:
+    """Another type, or words that are none: a sweep that begins."""
+    with redis.Redis.from_url(redis_url) as client:
+        for tail in ("sl", "sp", "sm", "sk"):
+            client.hset(f"gateway:{{{P}}}:{tail}", "a", "b")
+    lease = replica()
+
+    turn = await lease.take(P, was_read=True)
+    assert (turn.leads, turn.progress) == (True, Progress())
+    ended, _ = await sweep(lease, page("a", "b", "c", "d", more=False))
+
+    assert (await lease.take(P, was_read=True)).progress == ended
+    assert await lease.knows(P, "a")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"1 ", b"1 []", b'1 {"offset": -1}', b'1 {"offset": "x"}', b"2 {}", b"\xff", b"1 {" * 9],
+)
+def test_a_progress_that_is_none_begins_anew(data: bytes) -> None:
+    """Whoever wrote it."""
+    assert decode_progress(data) == Progress()
+
+
+def test_a_progress_of_a_later_release_is_read_as_far_as_it_is_known() -> None:
+    """A field more does no harm."""
+    progress = replace(Progress(), offset=100, total=250)
+    written = encode_progress(progress)
+
+    assert decode_progress(written[:-1] + b',"more":1}') == progress

@@ -1,0 +1,188 @@
+"""The sweep over real HTTP and a real Redis: one leader, and callers who notice nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from gateway.app import sweeping as app_sweeping
+from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
+from tests.integration.gateways import Planes, gateway, until
+from tests.integration.sweeping import (
+    OURS,
+    calls_of,
+    leader_of,
+    state,
+    sweepers,
+    sweeps_ended,
+)
+
+IDS = [f"trn_{number:06d}" for number in range(1, 51)]
+HASTY = {"freshness__lifetime": "2s", "sweep__interval": "300ms", "l1__lifetime": "200ms"}
+
+
+async def another_sweep(planes: Planes, count: int = 2) -> None:
+    """Let so many more sweeps end, of which the last began after this; somebody reads."""
+    before = await sweeps_ended(planes)
+
+    async def ended() -> bool:
+        await planes.get(IDS[-1])
+        return await sweeps_ended(planes) >= before + count
+
+    await until(ended)
+
+
+async def test_what_the_list_confirms_is_never_asked_for_again(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """Fifty trainings stay fresh over several lifetimes; only pages are asked for."""
+    async with gateway(upstream.base_url, shared, **OURS, **HASTY) as planes:
+        await asyncio.gather(*map(planes.get, IDS))
+        await another_sweep(planes)
+        await control.reset_stats()
+        for _ in range(8):
+            answers = await asyncio.gather(*map(planes.get, IDS))
+            assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
+            await asyncio.sleep(0.3)
+        endpoints = (await control.stats()).by_endpoint
+
+    assert set(endpoints) == {"GET /training"}
+
+
+async def test_an_edit_is_served_by_every_replica_after_the_next_page(
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
+) -> None:
+    """On the first read, of what was never read again; the call was made before it."""
+    async with sweepers(upstream.base_url, redis_url, 3, **HASTY) as all_planes:
+        for planes in all_planes:
+            await asyncio.gather(*map(planes.get, IDS))
+        for round_number in range(3):
+            ids = IDS[round_number * 5 : round_number * 5 + 5]
+            for training_id in ids:
+                await control.edit(training_id, f"edited {round_number}")
+            await another_sweep(all_planes[0])
+            for planes in all_planes:
+                answers = await asyncio.gather(*map(planes.get, ids))
+                contents = {answer.json()["content"] for answer in answers}
+                assert contents == {f"edited {round_number}"}
+
+    assert (await control.stats()).by_status.get("429", 0) == 0
+
+
+async def test_one_replica_sweeps_for_all(
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str
+) -> None:
+    """And when it goes another goes on, with the same sweeps."""
+    async with sweepers(upstream.base_url, redis_url, 2, **HASTY) as all_planes:
+        await another_sweep(all_planes[0])
+        leader = await leader_of(all_planes)
+        other = all_planes[1 - leader]
+        calls = [await planes.metric(SWEEPS) for planes in all_planes]
+        assert calls[leader] > 0
+        assert calls[1 - leader] == 0
+
+        before = await sweeps_ended(other)
+        all_planes[leader].stop.set()
+        for _ in range(3):
+            await other.get(IDS[0])
+            await another_sweep(other, 1)
+        assert await sweeps_ended(other) > before
+        assert (await state(other))["leads"]
+    assert await calls_of(control)
+
+
+SWEEPS = 'gateway_upstream_requests_total{purpose="sweep"'
+
+
+async def test_a_deleted_training_is_gone_and_an_inserted_one_hurts_nobody(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """404 after the next page and a call; everybody else is a hit all the while."""
+    async with gateway(upstream.base_url, shared, **OURS, **HASTY) as planes:
+        await asyncio.gather(*map(planes.get, IDS))
+        await another_sweep(planes)
+        await control.delete(IDS[7])
+        await control.insert()
+        await another_sweep(planes)
+
+        async def is_gone() -> bool:
+            return (await planes.get(IDS[7])).status_code == 404
+
+        await until(is_gone)
+        others = await asyncio.gather(*(planes.get(each) for each in IDS if each != IDS[7]))
+        stats = await control.stats()
+
+    assert {answer.status_code for answer in others} == {200}
+    assert stats.by_endpoint["GET /training/{id}"] == len(IDS) + 1
+
+
+async def test_a_refused_list_leaves_single_calls_as_they_were(
+    upstream: RunningSimulator,
+    control: SimulatorClient,
+    shared: str | None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One warning, and the bound that holds without it."""
+    await control.fault("list-refused")
+    async with gateway(upstream.base_url, shared, **OURS, **HASTY) as planes:
+
+        async def is_off() -> bool:
+            return (await state(planes)).get("sweep") == "off"
+
+        await until(is_off)
+        answers = [await planes.get(IDS[0]) for _ in range(3)]
+        words = await state(planes)
+        confirmed = await planes.metric("gateway_sweep_confirmed_seconds")
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert words["bound_seconds"] == 302.0
+    assert confirmed == 0.0
+    assert capfd.readouterr().out.count('"event":"sweep.off"') == 1
+    assert (await calls_of(control))[0] == 1
+
+
+async def test_it_rests_while_nobody_reads(
+    upstream: RunningSimulator, control: SimulatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a call more, and the next read begins it again."""
+    monkeypatch.setattr(app_sweeping, "PAUSE_AFTER", 1.0)
+    async with gateway(upstream.base_url, None, **OURS, **HASTY) as planes:
+        await planes.get(IDS[0])
+        await another_sweep(planes, 1)
+
+        async def rests() -> bool:
+            return (await state(planes)).get("sweep") == "paused"
+
+        await until(rests)
+        await control.reset_stats()
+        await asyncio.sleep(2.0)
+        assert (await control.stats()).requests == 0
+        await planes.get(IDS[0])
+        await another_sweep(planes, 1)
+
+
+async def test_callers_are_not_kept_waiting_by_it(redis_url: str) -> None:
+    """With a share of nearly all of a small limit, misses go at once and the upstream never has
+    to refuse."""
+    config = SimulatorConfig(trainings=300, limit=20, window=4.0)
+    settings = {"upstream__rate_limit": "20/4s", "sweep__share": "0.6", "sweep__interval": "1s"}
+    async with (
+        running(config) as upstream,
+        SimulatorClient(upstream.base_url) as control,
+        sweepers(upstream.base_url, redis_url, 2, **settings) as all_planes,
+    ):
+        await until(partial(_has_swept, all_planes[0]))
+        for number in range(6):
+            answer = await all_planes[number % 2].get(f"trn_{number + 100:06d}")
+            assert answer.status_code == 200
+            await asyncio.sleep(1.0)
+        stats = await control.stats()
+
+    assert stats.by_status.get("429", 0) == 0
+    assert stats.by_endpoint["GET /training"] >= 6
+
+
+async def _has_swept(planes: Planes) -> bool:
+    return await sweeps_ended(planes) > 0

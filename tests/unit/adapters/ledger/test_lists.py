@@ -1,0 +1,25 @@
+"""The list held against floors in memory: what the contract suite cannot see."""
+
+from __future__ import annotations
+
+from gateway.adapters.ledger import Ledger, LedgerLists
+from gateway.core.entry import Key
+from gateway.core.listed import Listed, ListVerdict
+from tests.doubles.clock import FakeClock
+from tests.doubles.stored import VERSION, entry_of
+
+KEY = Key("p1", "trn_1")
+
+
+async def test_a_forgotten_floor_is_unknown() -> None:
+    """The ledger is bounded; the list does not fill it."""
+    clock = FakeClock()
+    ledger = Ledger(clock, lambda: "0" * 16, max_floors=1)
+    await ledger.store(KEY, entry_of(await ledger.begin(KEY)), 1.0)
+    await ledger.begin(Key("p1", "trn_2"))
+    item = Listed("trn_1", VERSION, "0" * 32, "", clock.now(), 0.0, 30.0)
+
+    (compared,) = await LedgerLists(ledger).compare("p1", [item], 1.0)
+
+    assert compared.verdict is ListVerdict.UNKNOWN
+    assert ledger.record(KEY) is None

@@ -1,0 +1,63 @@
+"""listed: an item's version and times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.instant import Instant, from_seconds
+from gateway.core.listed import listed
+from gateway.core.policy import Windows
+from gateway.core.reply import Reply
+from gateway.core.training import Training, digest
+from tests.doubles.stored import VERSION, entry_of
+
+AT = 1_700_000_100.0
+BODY = b'{"id": "trn_1"}'
+TRAINING = Training("trn_1", VERSION, "", BODY, ())
+DATE = "Tue, 14 Nov 2023 22:15:00 GMT"
+
+
+def reply(*headers: tuple[bytes, bytes]) -> Reply:
+    """A page with these fields."""
+    return Reply(200, headers, b"")
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_it_is_fresh_from_the_moment_the_page_was_asked_for(jitter: float) -> None:
+    """For the lifetime that a single answer would have, jittered downwards alike."""
+    item = listed(TRAINING, reply((b"age", b"3")), AT, Windows(lifetime=20.0), jitter)
+
+    assert (item.training_id, item.updated_at, item.digest) == ("trn_1", VERSION, digest(BODY))
+    assert (item.confirmed_at, item.initial_age) == (AT, 3.0)
+    assert 18.0 < item.freshness_lifetime <= 20.0
+    assert item.freshness_lifetime == pytest.approx(20.0 * (1 - 0.1 * jitter))
+
+
+def test_its_date_is_the_pages_or_that_moment() -> None:
+    """What is no date does not become one."""
+    assert listed(TRAINING, reply((b"date", DATE.encode())), AT, Windows(), 0.0).date == DATE
+    assert listed(TRAINING, reply((b"date", b"today")), AT, Windows(), 0.0).date == DATE
+
+
+def test_a_version_far_ahead_is_told() -> None:
+    """By the measure of single answers."""
+    item = listed(TRAINING, reply(), AT, Windows(), 0.0)
+    most = from_seconds(AT + VERSION_TOLERANCE)
+
+    assert not replace(item, updated_at=most).is_ahead
+    assert replace(item, updated_at=Instant(most + 1)).is_ahead
+
+
+def test_it_renews_the_times_alone() -> None:
+    """Body, version and header fields of the entry stay."""
+    entry = entry_of()
+    item = listed(TRAINING, reply((b"x-page", b"1")), AT, Windows(), 0.0)
+
+    confirmation = item.confirmation(4)
+
+    assert confirmation.headers is None
+    assert (confirmation.generation, confirmation.status) == (4, entry.status)
+    assert (confirmation.confirmed_at, confirmation.date) == (AT, item.date)

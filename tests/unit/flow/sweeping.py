@@ -1,0 +1,136 @@
+"""A replica that sweeps an upstream with a list, on a clock that goes as told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+
+from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
+from gateway.core.bound import Pace
+from gateway.core.entry import Key
+from gateway.core.rates import Rate
+from gateway.core.reply import Reply
+from gateway.flow.findings import Findings
+from gateway.flow.following import Following
+from gateway.flow.listing import Listing
+from gateway.flow.sweep import Parts, Sweep
+from gateway.ports import AloneBus, Bus, Call, ListStore, SweepLease
+from tests.doubles.clock import FakeClock
+from tests.doubles.shared import InMemoryLists
+from tests.unit.flow.house import OURS, Redis, Replica, ok, says, settle, training
+
+# Ten pages a minute and no margin to speak of: a page each 6.1 s.
+PACE = Pace(Rate(10, 60.0), 1.0, None, 30.0, 0.0)
+PAUSE_AFTER = 300.0
+
+
+class Catalogue:
+    """An upstream with a list: ids and the minutes of their versions, newest first."""
+
+    def __init__(self, *ids: str) -> None:
+        self.minutes = dict.fromkeys(ids, 1)
+        self.page_size = 100
+        self.instead: Callable[[Call], Reply | None] = lambda _: None
+        self.asked: list[str | int] = []
+
+    async def answer(self, call: Call) -> Reply:
+        """What the API says."""
+        self.asked.append(call.training_id if call.offset is None else call.offset)
+        instead = self.instead(call)
+        if instead is not None:
+            return instead
+        if call.offset is not None:
+            return self.page(call.offset)
+        minute = self.minutes.get(call.training_id)
+        return says(404) if minute is None else ok(minute, training_id=call.training_id)
+
+    def page(self, offset: int) -> Reply:
+        """The page from that row on."""
+        rows = list(self.minutes.items())
+        shown = rows[offset : offset + self.page_size]
+        items = b",".join(training(minute, each) for each, minute in shown)
+        more = offset + len(shown) < len(rows)
+        told = json.dumps({"total": len(rows), "limit": 100, "offset": offset, "has_more": more})
+        body = b'{"items":[' + items + b"]," + told[1:].encode()
+        return Reply(200, ((b"content-type", b"application/json"),), body)
+
+    @property
+    def pages_asked(self) -> list[int]:
+        """From which rows pages were asked for."""
+        return [each for each in self.asked if isinstance(each, int)]
+
+
+class Swept:
+    """A replica and its sweep; steps are taken by hand."""
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        catalogue: Catalogue,
+        redis: Redis | None = None,
+        *,
+        lease: SweepLease | None = None,
+        limit: int | None = None,
+        bus: Bus | None = None,
+        warms: bool = True,
+        pace: Pace = PACE,
+    ) -> None:
+        self.clock = clock
+        self.catalogue = catalogue
+        self.replica = Replica(clock, redis, caller=OURS, limit=limit)
+        self.replica.upstream.always = catalogue.answer
+        self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
+        self.following = Following(
+            self.replica.serving, self.replica.local, clock, self.replica.serving._rules
+        )
+        self.findings = Findings(
+            self._lists(redis),
+            self.replica.tiers,
+            self.replica.shared,
+            clock,
+            self.replica.observer,
+            bus=bus or AloneBus(),
+            following=self.following,
+            rules=self.replica.serving._rules,
+        )
+        listing = Listing(self.replica.outbound, clock, self.replica.observer, timeout=10.0)
+        parts = Parts(self.lease, listing, lambda: self.findings, clock, self.replica.observer)
+        self.reads = 0
+        self.sweep = Sweep(parts, OURS, pace, lambda: self.reads, warms=warms)
+
+    def _lists(self, redis: Redis | None) -> ListStore:
+        if redis is not None:
+            return InMemoryLists(redis.memory)
+        assert isinstance(self.replica.shared, Ledger)
+        return LedgerLists(self.replica.shared)
+
+    async def step(self) -> float:
+        """One look of the sweep; somebody read meanwhile."""
+        self.reads += 1
+        return await self.sweep._step()
+
+    async def pages(self, count: int) -> None:
+        """Go on until so many more pages were asked for."""
+        wanted = len(self.catalogue.pages_asked) + count
+        while len(self.catalogue.pages_asked) < wanted:
+            self.clock.advance(await self.step())
+
+    async def errands(self) -> None:
+        """Run all single calls that wait, in their order."""
+        while (errand := self.following._next()) is not None:
+            with suppress(Exception):
+                await self.following._run(errand)
+        await settle()
+
+    async def read(self, training_id: str) -> str:
+        """What a caller gets: version and detail."""
+        from tests.unit.flow.house import minute_of
+
+        answer = await self.replica.get(Key("p1", training_id))
+        return f"{minute_of(answer)} {answer.handling.detail}"
+
+
+def of_list(call: Call) -> bool:
+    """Whether it asks for a page."""
+    return call.offset is not None

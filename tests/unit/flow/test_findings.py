@@ -1,0 +1,273 @@
+"""findings: what is stored after a page of the list, and which single calls follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.listed import ListVerdict
+from gateway.core.status import NoticeKind, Purpose
+from gateway.ports import Call, Notice
+from tests.doubles.bus import Hub, HubBus
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import Redis
+from tests.unit.flow.sweeping import Catalogue, Swept, of_list
+
+IDS = ["t1", "t2", "t3"]
+
+
+@pytest.fixture(params=["alone", "redis"])
+def swept(request: pytest.FixtureRequest, clock: FakeClock) -> Swept:
+    """Three trainings, all read once; with Redis and without."""
+    return Swept(clock, Catalogue(*IDS), Redis(clock) if request.param == "redis" else None)
+
+
+async def whole(swept: Swept) -> None:
+    """One sweep: a page, when it is due."""
+    await swept.pages(1)
+
+
+async def test_what_is_confirmed_stays_fresh_unread(swept: Swept, clock: FakeClock) -> None:
+    """For as long as pages come; nobody asks for it singly, and no body is read again."""
+    await swept.read("t1")
+    for _ in range(20):
+        await whole(swept)
+
+    assert await swept.read("t1") == "1 l1"
+    assert swept.catalogue.asked.count("t1") == 1
+    held = swept.replica.local.peek(Key("p1", "t1"))
+    assert held is not None
+    assert held.entry.age(clock.now()) < 20.0
+
+
+async def test_another_replica_has_it_renewed_too(clock: FakeClock) -> None:
+    """From the floor's record, its own body untouched."""
+    redis = Redis(clock)
+    swept, other = (Swept(clock, Catalogue(*IDS), redis) for _ in "ab")
+    await swept.read("t1")
+    await other.read("t1")
+    for _ in range(5):
+        await whole(swept)
+    lookups = redis.store.lookups
+
+    assert await other.read("t1") == "1 l1"
+    assert redis.store.lookups == lookups
+    assert other.catalogue.asked == []
+
+
+async def test_a_later_version_is_never_served_unasked_again(swept: Swept) -> None:
+    """The old one is outdated by the page, and the first read brings the new one."""
+    await swept.read("t2")
+    swept.catalogue.minutes["t2"] = 2
+    await whole(swept)
+
+    assert await swept.read("t2") == "2 changed"
+
+
+async def test_a_single_call_follows(swept: Swept) -> None:
+    """So that also what nobody reads is there."""
+    await swept.read("t2")
+    swept.catalogue.minutes["t2"] = 2
+    await whole(swept)
+    await swept.errands()
+
+    assert swept.catalogue.asked[-1] == "t2"
+    assert swept.replica.upstream.calls[-1].purpose is Purpose.REFRESH
+    assert await swept.read("t2") == "2 l1"
+    assert ("swept", (Key("p1", "t2"), ListVerdict.NEWER)) in swept.replica.observer.calls
+
+
+async def test_a_caller_who_was_first_makes_that_call_needless(swept: Swept) -> None:
+    """What is fresh by then is not fetched again."""
+    await swept.read("t2")
+    swept.catalogue.minutes["t2"] = 2
+    await whole(swept)
+    await swept.read("t2")
+    asked = len(swept.catalogue.asked)
+    await swept.errands()
+
+    assert len(swept.catalogue.asked) == asked
+
+
+async def test_the_old_version_rescues_while_the_new_one_cannot_be_had(swept: Swept) -> None:
+    """Marked as stale: better than nothing."""
+    await swept.read("t2")
+    swept.catalogue.minutes["t2"] = 2
+    await whole(swept)
+    swept.catalogue.instead = lambda call: None if of_list(call) else fails()
+
+    assert await swept.read("t2") == "1 stale-error"
+
+
+def fails() -> None:
+    """No answer at all."""
+    from gateway.core.errors import UpstreamUnreachable
+    from gateway.core.status import FailureReason
+
+    raise UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=True)
+
+
+async def test_other_replicas_are_told_once_a_page(clock: FakeClock) -> None:
+    """Ids alone, however many changed."""
+    hub, redis = Hub(), Redis(clock)
+    told: list[Notice] = []
+    HubBus(hub, told.append)
+    swept = Swept(clock, Catalogue(*IDS), redis, bus=HubBus(hub, lambda _: None))
+    for each in IDS:
+        await swept.read(each)
+    swept.catalogue.minutes |= {"t1": 2, "t3": 2}
+    await whole(swept)
+
+    (notice,) = told
+    assert (notice.kind, notice.training_ids) == (NoticeKind.CHANGED, ("t1", "t3"))
+
+
+async def test_what_was_gone_is_asked_for_when_it_is_listed_again(swept: Swept) -> None:
+    """A remembered 404 does not outlive the page."""
+    del swept.catalogue.minutes["t2"]
+    assert (await swept.replica.get(Key("p1", "t2"))).handling.forward_status == 404
+    swept.catalogue.minutes["t2"] = 1
+    swept.clock.advance(1.0)
+    await whole(swept)
+
+    assert (await swept.read("t2")).startswith("1 ")
+
+
+async def test_an_older_version_than_known_is_asked_about(swept: Swept) -> None:
+    """The page decides nothing: what is stored stays, and a single call tells."""
+    swept.catalogue.minutes["t2"] = 5
+    await swept.read("t2")
+    page = swept.catalogue.page(0)
+    swept.catalogue.instead = lambda call: (
+        replace(page, body=page.body.replace(b"22:05:00", b"22:03:00")) if of_list(call) else None
+    )
+    await whole(swept)
+
+    assert await swept.read("t2") == "5 l1"
+    await swept.errands()
+    assert swept.catalogue.asked[-1] == "t2"
+    assert swept.replica.upstream.calls[-1].purpose is Purpose.VERIFY
+
+
+async def test_a_list_that_single_calls_contradict_is_left_alone(clock: FakeClock) -> None:
+    """It shows other versions than they bring, again and again: it must not rule them out."""
+    ids = [f"t{number}" for number in range(8)]
+    swept = Swept(clock, Catalogue(*ids))
+    for each in ids:
+        await swept.read(each)
+    page = swept.catalogue.page(0)
+    swept.catalogue.instead = lambda call: (
+        replace(
+            page,
+            body=page.body.replace(
+                b'updated_at": "2023-11-14T22:01:00Z', b'updated_at": "2023-11-14T22:01:00.5Z'
+            ),
+        )
+        if of_list(call)
+        else None
+    )
+    for _ in range(4):
+        await whole(swept)
+        await swept.errands()
+        if swept.sweep.state == "off":
+            break
+
+    assert swept.sweep.state == "off"
+    ((_, why, _),) = swept.replica.observer.of("sweep_off")
+    assert "other versions" in str(why)
+
+
+async def test_who_is_missing_is_asked_for(swept: Swept, clock: FakeClock) -> None:
+    """Absence is no deletion: a single call is, and then it is a 404 for everybody."""
+    for each in IDS:
+        await swept.read(each)
+    await whole(swept)
+    del swept.catalogue.minutes["t2"]
+    await whole(swept)
+
+    assert await swept.read("t2") == "1 l1"
+    await swept.errands()
+    assert swept.catalogue.asked[-1] == "t2"
+    gone = await swept.replica.get(Key("p1", "t2"))
+    assert gone.handling.detail == "negative"
+
+
+async def test_who_is_missing_and_there_stays(swept: Swept) -> None:
+    """A list that hides it loses nobody."""
+    for each in IDS:
+        await swept.read(each)
+    await whole(swept)
+    hidden = Catalogue("t1", "t3").page(0)
+    swept.catalogue.instead = lambda call: hidden if of_list(call) else None
+    await whole(swept)
+    await swept.errands()
+
+    assert await swept.read("t2") == "1 l1"
+
+
+async def test_nobody_asks_for_what_is_not_stored(swept: Swept) -> None:
+    """That there is nothing anybody could be answered with is known without a call."""
+    await whole(swept)
+    del swept.catalogue.minutes["t2"]
+    await whole(swept)
+    await swept.errands()
+
+    assert "t2" not in swept.catalogue.asked
+
+
+async def test_an_insert_on_the_first_page_loses_nobody(clock: FakeClock) -> None:
+    """Rows shift, and the last of a page comes once more on the next."""
+    ids = [f"t{number:03d}" for number in range(250)]
+    swept = Swept(clock, Catalogue(*ids))
+    for each in (ids[99], ids[100], ids[249]):
+        await swept.read(each)
+    await swept.pages(1)
+    swept.catalogue.minutes = {"new": 1} | swept.catalogue.minutes
+    await swept.pages(2)
+    for each in (ids[99], ids[100], ids[249]):
+        assert (await swept.read(each)).endswith("l1")
+    await swept.errands()
+
+    assert swept.replica.observer.of("sweep_ended") == [("default", False, 250)]
+    assert [each for each in swept.catalogue.asked if isinstance(each, str)] == [
+        ids[99],
+        ids[100],
+        ids[249],
+    ]
+
+
+async def test_a_row_that_slipped_through_is_asked_for_singly(clock: FakeClock) -> None:
+    """A deletion in mid-sweep pulls a row over the edge of a page that was read already."""
+    ids = [f"t{number:03d}" for number in range(250)]
+    swept = Swept(clock, Catalogue(*ids))
+    await swept.read(ids[100])
+    await swept.pages(3)
+    await swept.pages(1)
+    del swept.catalogue.minutes[ids[5]]
+    await swept.pages(1)
+    await swept.errands()
+
+    assert swept.catalogue.asked[-1] == ids[100]
+    assert await swept.read(ids[100]) == "1 l1"
+
+
+async def test_items_that_are_no_trainings_are_counted_and_set_aside(swept: Swept) -> None:
+    """The rest of the page counts."""
+    await swept.read("t1")
+    page = swept.catalogue.page(0)
+    bad = replace(page, body=page.body.replace(b'"id": "t2"', b'"id": 7'))
+    swept.catalogue.instead = lambda call: bad if of_list(call) else None
+    for _ in range(5):
+        await whole(swept)
+
+    assert await swept.read("t1") == "1 l1"
+    assert {name for _, name, _ in swept.replica.observer.of("payload_rejected")} == {"(the list)"}
+    assert swept.replica.observer.of("sweep_ended")[0][1] is False
+
+
+def test_a_call_for_a_page_is_told_from_others() -> None:
+    """The double tells them apart by what the port says."""
+    assert of_list(Call("", "t", Purpose.SWEEP, 0.0, offset=0))
+    assert not of_list(Call("t1", "t", Purpose.MISS, 0.0))

@@ -1,0 +1,75 @@
+"""listing: one page of the list, asked for like any other call."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.errors import CallWithheld, ListRefused, UpstreamFailure
+from gateway.core.reply import Reply
+from gateway.core.status import Circuit, Purpose
+from gateway.flow.listing import Listing
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import OURS, Replica, says
+from tests.unit.flow.sweeping import Catalogue
+
+
+def listing(replica: Replica) -> Listing:
+    """The way to its pages."""
+    return Listing(replica.outbound, replica.clock, replica.observer, timeout=10.0)
+
+
+async def test_a_page_is_asked_for_with_our_own_token(clock: FakeClock) -> None:
+    """From the row, for the purpose, within the deadline of a call, and paid."""
+    replica = Replica(clock, limit=10)
+    replica.upstream.always = Catalogue("t1").answer
+
+    _, page = await listing(replica).page(OURS, 0, Purpose.SWEEP)
+
+    (call,) = replica.upstream.calls
+    assert (call.offset, call.token, call.purpose) == (0, "our-token", Purpose.SWEEP)
+    assert call.deadline == clock.monotonic() + 10.0
+    assert [each.id for each in page.items] == ["t1"]
+    assert replica.local_budget.view("default").available == 9
+
+
+async def test_without_budget_there_is_no_page(clock: FakeClock) -> None:
+    """And no call."""
+    replica = Replica(clock, limit=1)
+    replica.upstream.always = Catalogue("t1").answer
+    await listing(replica).page(OURS, 0, Purpose.SWEEP)
+
+    with pytest.raises(CallWithheld):
+        await listing(replica).page(OURS, 0, Purpose.SWEEP)
+
+
+async def test_a_refusal_is_an_answer(alone: Replica) -> None:
+    """The breaker has no part in it."""
+    for _ in range(20):
+        alone.upstream.then(says(403))
+        with pytest.raises(ListRefused, match="403"):
+            await listing(alone).page(OURS, 0, Purpose.SWEEP)
+
+    assert alone.outbound.circuit is Circuit.CLOSED
+
+
+async def test_a_429_closes_the_gate(alone: Replica) -> None:
+    """For callers as well."""
+    alone.upstream.then(says(429, (b"retry-after", b"30")))
+
+    with pytest.raises(UpstreamFailure):
+        await listing(alone).page(OURS, 0, Purpose.SWEEP)
+
+    assert alone.local_budget.view("default").gate_closed_for >= 30.0
+
+
+async def test_what_cannot_be_read_is_counted_without_our_token(alone: Replica) -> None:
+    """An upstream may say back what it was sent."""
+    body = b'{"total":1,"offset":0,"has_more":false,"items":[{"id":"our-token"}]}'
+    alone.upstream.then(Reply(200, (), body))
+
+    _, page = await listing(alone).page(OURS, 0, Purpose.SWEEP)
+
+    assert (page.items, page.rows) == ((), 1)
+    ((reason, name, what),) = alone.observer.of("payload_rejected")
+    assert (reason, name) == ("updated-at-missing", "(the list)")
+    assert "our-token" not in str(what)

@@ -1,0 +1,230 @@
+"""sweep: who leads, when a page is due, and when there is none."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gateway.core.errors import RedisUnavailable
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, Purpose
+from gateway.ports import Call
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import page, says
+from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, of_list
+
+IDS = [f"t{number:03d}" for number in range(250)]
+
+
+def catalogue(size: int = 250) -> Catalogue:
+    """So many trainings."""
+    return Catalogue(*IDS[:size])
+
+
+@pytest.fixture
+def swept(clock: FakeClock) -> Swept:
+    """A replica alone with 250 trainings: three pages."""
+    return Swept(clock, catalogue())
+
+
+async def test_pages_follow_each_other_and_begin_anew(swept: Swept) -> None:
+    """By the rows that came."""
+    await swept.pages(7)
+
+    assert swept.catalogue.pages_asked == [0, 100, 200, 0, 100, 200, 0]
+    assert swept.replica.observer.of("sweep_ended") == [("default", True, 250)] * 2
+
+
+async def test_the_first_sweep_warms_and_the_next_ones_confirm(swept: Swept) -> None:
+    """So that metrics tell which calls keep the promise."""
+    await swept.pages(4)
+
+    purposes = [call.purpose for call in swept.replica.upstream.calls]
+    assert purposes == [Purpose.WARM] * 3 + [Purpose.SWEEP]
+
+
+async def test_pages_come_evenly(swept: Swept, clock: FakeClock) -> None:
+    """Three in a sweep of 18.3 s: ten calls in 61 s."""
+    await swept.pages(2)
+    moments = []
+    for _ in range(6):
+        await swept.pages(1)
+        moments.append(clock.now())
+
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert gaps == [pytest.approx(6.1, abs=0.01)] * 5
+
+
+async def test_a_late_page_is_not_made_up_for(swept: Swept, clock: FakeClock) -> None:
+    """After a stall the next one goes at once, and only that one."""
+    await swept.pages(3)
+    clock.advance(60.0)
+    before = len(swept.catalogue.asked)
+
+    await swept.step()
+    assert len(swept.catalogue.asked) == before + 1
+    clock.advance(await swept.step())
+    assert len(swept.catalogue.asked) <= before + 2
+    await swept.pages(2)
+
+    assert clock.now() > 0
+
+
+async def test_nobody_reads_so_nothing_is_asked(swept: Swept, clock: FakeClock) -> None:
+    """Five minutes after the last read; what was begun rests, and goes on with the next one."""
+    await swept.pages(4)
+    clock.advance(PAUSE_AFTER + 1.0)
+    for _ in range(2_400):
+        clock.advance(await swept.sweep._step())
+
+    assert len(swept.catalogue.asked) == 4
+    assert swept.sweep.state == "paused"
+    assert swept.sweep.bound is None
+
+    await swept.pages(1)
+    assert swept.catalogue.pages_asked[-1] == 100
+
+
+async def test_a_cold_start_is_swept_once_for_nobody(clock: FakeClock) -> None:
+    """Unless warming is off: then the first read begins it."""
+    cold, off = Swept(clock, catalogue()), Swept(clock, catalogue(), warms=False)
+
+    for swept in (cold, off):
+        for _ in range(40):
+            clock.advance(await swept.sweep._step())
+
+    assert cold.catalogue.pages_asked == [0, 100, 200]
+    assert off.catalogue.asked == []
+    await off.pages(1)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        says(401),
+        says(403),
+        says(404),
+        Reply(200, (), b'{"data": []}'),
+        Reply(200, (), b"[]"),
+    ],
+)
+async def test_a_list_that_is_not_for_us_is_left_alone(
+    swept: Swept, clock: FakeClock, refusal: Reply
+) -> None:
+    """With one warning, however often it is found so, and for an hour each time."""
+    swept.catalogue.instead = lambda call: refusal if of_list(call) else None
+
+    began = clock.now()
+
+    for _ in range(5_000):
+        clock.advance(await swept.step())
+
+    hours = (clock.now() - began) / 3600
+    assert hours > 2
+    assert len(swept.catalogue.asked) <= 3 + hours
+    assert len(swept.replica.observer.of("sweep_off")) == 1
+    assert swept.sweep.state == "off"
+    assert swept.sweep.oldest is None
+
+    swept.catalogue.instead = lambda _: None
+    clock.advance(3_600.0)
+    await swept.pages(3)
+    assert swept.sweep.state == "on"
+
+
+@pytest.mark.parametrize("failure", [says(500), page(403), says(429), Reply(200, (), b'{"items')])
+async def test_a_list_that_fails_is_asked_again(
+    swept: Swept, clock: FakeClock, failure: Reply
+) -> None:
+    """Less and less often; nothing is skipped."""
+    await swept.pages(1)
+    swept.catalogue.instead = lambda _: failure
+    began = clock.now()
+    for _ in range(60):
+        clock.advance(await swept.step())
+    failed = len(swept.catalogue.asked) - 1
+
+    assert 1 <= failed <= 5 + (clock.now() - began) / 30
+    assert swept.replica.observer.of("sweep_off") == []
+    swept.catalogue.instead = lambda _: None
+    clock.advance(400.0)
+    await swept.pages(1)
+    assert swept.catalogue.pages_asked[-1] == 100
+
+
+async def test_without_budget_a_page_waits(clock: FakeClock) -> None:
+    """The same page, as soon as there is one."""
+    swept = Swept(clock, catalogue(), limit=1)
+    await swept.pages(2)
+
+    assert swept.catalogue.pages_asked == [0, 100]
+    assert swept.replica.observer.of("budget_denied")
+
+
+async def test_the_bound_is_stated_once_the_size_is_known(swept: Swept) -> None:
+    """By the arithmetic of core/bound."""
+    await swept.pages(4)
+
+    assert swept.replica.observer.of("bound_stated") == [
+        ("default", pytest.approx(4 * 6.1 + 1.0), 250, 30.0)
+    ]
+    assert swept.sweep.bound is not None
+    assert swept.sweep.bound.seconds == pytest.approx(25.4)
+
+
+async def test_a_progress_from_the_far_future_waits_for_nobody(
+    swept: Swept, clock: FakeClock
+) -> None:
+    """A clock was set back, or somebody wrote nonsense into Redis."""
+    from dataclasses import replace
+
+    await swept.pages(1)
+    turn = await swept.lease.take("p1", was_read=True)
+    odd = replace(turn.progress, next_at=clock.now() + 1e9, off_until=clock.now() + 1e9)
+    await swept.lease.note("p1", odd)
+
+    assert await swept.step() == 0.0
+    assert swept.catalogue.pages_asked == [0, 100]
+
+
+async def test_without_redis_nobody_sweeps(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is promised that nobody keeps."""
+    await swept.pages(2)
+
+    async def away(partition: str, *, was_read: bool) -> None:
+        raise RedisUnavailable("sweep", "it is away")
+
+    monkeypatch.setattr(swept.lease, "take", away)
+    await swept.step()
+
+    assert (swept.sweep.state, swept.sweep.oldest) == ("unknown", None)
+    assert len(swept.catalogue.asked) == 2
+
+
+async def test_who_lost_the_lead_writes_nothing(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page was in vain; whoever leads now asks for it again."""
+    await swept.pages(1)
+
+    async def lost(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(swept.lease, "advance", lost)
+    await swept.pages(1)
+
+    assert (await swept.lease.take("p1", was_read=True)).progress.offset == 100
+
+
+async def test_a_failed_page_says_why(swept: Swept) -> None:
+    """Like any other call that failed."""
+
+    def fails(call: Call) -> Reply | None:
+        return page(503) if of_list(call) else None
+
+    swept.catalogue.instead = fails
+    await swept.step()
+
+    ((reason, name, _),) = swept.replica.observer.of("upstream_failed")
+    assert (reason, name) == (FailureReason.CHALLENGE, "(the list)")

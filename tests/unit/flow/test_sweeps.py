@@ -1,0 +1,141 @@
+"""sweeps: one for each tenant whose token the gateway has, and what is promised of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.access import Caller
+from gateway.flow.listing import Listing
+from gateway.flow.sweep import Parts
+from gateway.flow.sweeps import Sweeps
+from tests.doubles.clock import FakeClock
+from tests.doubles.observer import RecordingObserver
+from tests.unit.flow.house import OURS, WINDOWS, settle
+from tests.unit.flow.sweeping import PACE, Catalogue, Swept
+
+OTHER = replace(OURS, tenant="other", partition="p2", scope="other", token="other-token")
+
+
+class Stage:
+    """The sweeps of a replica alone, on a clock that a test moves."""
+
+    def __init__(self, why_none: str | None = None) -> None:
+        self.clock = FakeClock(waiting=True)
+        self.swept = Swept(self.clock, Catalogue("t1", "t2"))
+        self.callers: Mapping[str, Caller] = {"default": OURS}
+        self.reads = 1
+        listing = Listing(self.swept.replica.outbound, self.clock, self.observer, timeout=10.0)
+        parts = Parts(
+            self.swept.lease, listing, lambda: self.swept.findings, self.clock, self.observer
+        )
+        self.sweeps = Sweeps(
+            parts,
+            lambda: self.callers,
+            lambda _: PACE,
+            lambda _: self.reads,
+            WINDOWS,
+            warms=True,
+            why_none=why_none,
+        )
+
+    @property
+    def observer(self) -> RecordingObserver:
+        """Who is told."""
+        return self.swept.replica.observer
+
+    async def pass_time(self, seconds: int) -> None:
+        """Second by second; somebody reads in each."""
+        for _ in range(seconds):
+            self.reads += 1
+            await settle()
+            self.clock.advance(1.0)
+        await settle()
+
+
+@asynccontextmanager
+async def running(stage: Stage) -> AsyncIterator[Stage]:
+    """The sweeps run inside."""
+    task = asyncio.create_task(stage.sweeps.run())
+    try:
+        yield stage
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_what_is_promised_is_told() -> None:
+    """With its parts, how old the oldest confirmation is, and was within the hour."""
+    async with running(Stage()) as stage:
+        await stage.pass_time(40)
+        words = stage.sweeps.words()["default"]
+
+    bound = PACE.bound(2).seconds
+    assert (words["sweep"], words["trainings"], words["leads"]) == ("on", 2, True)
+    assert words["bound_seconds"] == bound
+    confirmed, worst = words["confirmed_seconds"], words["worst_of_last_hour_seconds"]
+    assert isinstance(confirmed, float)
+    assert isinstance(worst, float)
+    assert 0.0 <= confirmed <= worst <= bound
+    age = stage.sweeps.confirmed_age()
+    assert age is not None
+
+
+async def test_nothing_is_promised_before_all_was_seen() -> None:
+    """Then the windows alone hold."""
+    stage = Stage()
+    stage.swept.catalogue.minutes = dict.fromkeys(map(str, range(50)), 1)
+    stage.swept.catalogue.page_size = 1
+    async with running(stage):
+        await stage.pass_time(1)
+        words = stage.sweeps.words()["default"]
+
+    assert words["sweep"] == "first"
+    assert words["bound_seconds"] == WINDOWS.lifetime + WINDOWS.stale_while_revalidate
+    assert words["parts"] is None
+
+
+async def test_tenants_come_and_go() -> None:
+    """A new one is swept, one that is gone is not, and another token begins anew."""
+    async with running(Stage()) as stage:
+        await stage.pass_time(3)
+        stage.callers = {"other": OTHER}
+        await stage.pass_time(3)
+        assert list(stage.sweeps.words()) == ["other"]
+        stage.callers = {"other": replace(OTHER, token="rotated")}
+        await stage.pass_time(40)
+
+    tokens = [call.token for call in stage.swept.replica.upstream.calls]
+    assert list(dict.fromkeys(tokens)) == ["our-token", "other-token", "rotated"]
+
+
+async def test_where_it_cannot_be_one_warning_says_so() -> None:
+    """With the bound that holds without it."""
+    async with running(Stage("callers bring their own tokens")) as stage:
+        await stage.pass_time(100)
+
+    assert stage.observer.of("sweep_off") == [("", "callers bring their own tokens", None)]
+    assert stage.observer.of("bound_stated") == [("", 330.0, None, 30.0)]
+    assert stage.swept.catalogue.asked == []
+    assert (stage.sweeps.words(), stage.sweeps.confirmed_age()) == ({}, None)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_it_goes_on_while_somebody_reads(reads: bool) -> None:
+    """Hours of it; and a few calls at most while nobody does."""
+    async with running(Stage()) as stage:
+        await stage.pass_time(20)
+        before = len(stage.swept.catalogue.asked)
+        for _ in range(1_200):
+            stage.reads += reads
+            await settle()
+            stage.clock.advance(1.0)
+
+    asked = len(stage.swept.catalogue.asked) - before
+    assert asked == pytest.approx(80, abs=2) if reads else asked <= 21
