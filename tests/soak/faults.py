@@ -53,10 +53,10 @@ async def redis_is_flushed(world: World, chance: Random) -> None:
 async def upstream_fails(world: World, chance: Random) -> None:
     """In one of its ways, for a while."""
     mode = chance.choice(UPSTREAM)
-    delay = {FaultMode.LATE: 0.7, FaultMode.RATE_LIMITED: 2.0}.get(mode)
+    delay = {FaultMode.LATE: 1.5, FaultMode.RATE_LIMITED: 2.0}.get(mode)
     await world.upstream.fault(mode, delay=delay)
     await asyncio.sleep(chance.uniform(1.0, 5.0))
-    await world.upstream.clear_faults()
+    await world.behave()
 
 
 async def replica_dies(world: World, chance: Random) -> None:

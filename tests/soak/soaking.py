@@ -120,7 +120,7 @@ async def _read(
         if replica.is_up and replica.name == name:
             truth.wrong.append(f"{name} is up and did not answer: {error!r}")
         return
-    truth.judge(question, answer)
+    truth.judge(question, answer, time.monotonic() - question.asked_at)
 
 
 async def _edit_on(ours: World, chance: Random) -> None:
@@ -130,10 +130,12 @@ async def _edit_on(ours: World, chance: Random) -> None:
 
 
 async def _order_on(ours: World, chance: Random) -> None:
-    """Invalidate what was edited; what all confirmed is never answered again."""
+    """Invalidate, often what was edited just now; what all confirmed is never answered again."""
     while True:
         await asyncio.sleep(chance.uniform(0.5, 3.0))
         training_id = chance.choice(IDS)
+        if chance.random() < 0.7:
+            await ours.edit(chance.choice(ORGANISATIONS), training_id)
         versions = {
             (name, training_id): ours.truth.latest((name, training_id)) for name in ORGANISATIONS
         }

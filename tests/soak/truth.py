@@ -24,11 +24,13 @@ Training = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Seconds: how long answers are fresh, may be stale while revalidated, and on errors."""
+    """Seconds: how long answers are fresh, may be stale while revalidated, and on errors; and how
+    long a caller waits for upstream in between."""
 
     lifetime: float
     stale: float
     rescue: float
+    soft_wait: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class Truth:
         """The number of the version in force; versions count from 1."""
         return len(self.published.get(training, []))
 
-    def judge(self, question: Question, answer: httpx.Response) -> None:
-        """Note what is wrong about it."""
+    def judge(self, question: Question, answer: httpx.Response, answered_in: float) -> None:
+        """Note what is wrong about it; it came after so many seconds."""
         self.seen[f"{answer.status_code // 100}xx"] += 1
         status = answer.headers.get("cache-status", "")
         word = re.search(r"detail=([\w-]+)", status)
@@ -76,7 +78,7 @@ class Truth:
             self._note(question, answer, f"is not the caller's: {answer.text[:80]}")
             return
         self._judge_version(question, answer, int(match[3]))
-        self._judge_age(question, answer, int(match[3]))
+        self._judge_age(question, answer, int(match[3]), answered_in)
 
     def _judge_failure(self, question: Question, answer: httpx.Response) -> None:
         if answer.status_code not in {502, 503, 504}:
@@ -93,7 +95,9 @@ class Truth:
             self._note(question, answer, f"version {number} after {before}")
         self._last[place] = max(before, number)
 
-    def _judge_age(self, question: Question, answer: httpx.Response, number: int) -> None:
+    def _judge_age(
+        self, question: Question, answer: httpx.Response, number: int, answered_in: float
+    ) -> None:
         age = float(answer.headers.get("age", "0"))
         status = answer.headers.get("cache-status", "")
         replaced_at = self._replaced_at(question.training, number)
@@ -102,11 +106,15 @@ class Truth:
             self._note(question, answer, f"version {number} was none for {late:.1f} s at that age")
         if "detail=stale" not in status and age > self.windows.lifetime + SLACK:
             self._note(question, answer, "is stale and does not say so")
-        may_be = self.windows.lifetime + self.windows.stale
-        if "detail=stale-error" in status or "detail=stale-shielded" in status:
-            may_be = self.windows.rescue
-        if age > may_be + SLACK:
-            self._note(question, answer, f"is older than {may_be:g} s")
+        if age > self._may_be(status, answered_in) + SLACK:
+            self._note(question, answer, f"is too old, after {answered_in:.2f} s")
+
+    def _may_be(self, status: str, answered_in: float) -> float:
+        """Seconds; who waited for upstream in vain gets what a failure would have left him."""
+        waited = answered_in >= self.windows.soft_wait * 0.9
+        if waited or "detail=stale-error" in status or "detail=stale-shielded" in status:
+            return self.windows.rescue
+        return self.windows.lifetime + self.windows.stale
 
     def _replaced_at(self, training: Training, number: int) -> float | None:
         times = self.published[training]

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.simulator import SimulatorClient
+from gateway.simulator.faults import FaultMode
 from tests.integration.client_files import ClientsFile, two_tenants
 from tests.servers import RedisServer
 from tests.soak.truth import IDS, ORGANISATIONS, Truth, Windows
 from tests.system.commands import Gateway, address, simulator
 
-WINDOWS = Windows(lifetime=3.0, stale=5.0, rescue=300.0)
+WINDOWS = Windows(lifetime=2.0, stale=4.0, rescue=300.0, soft_wait=1.0)
 LIMIT, WINDOW = 120, 10.0
+UNDER_WAY = 0.3
 SETTINGS = {
     "GATEWAY_ACCESS__MODE": "clients",
     "GATEWAY_FRESHNESS__LIFETIME": f"{WINDOWS.lifetime:g}s",
     "GATEWAY_FRESHNESS__STALE_WHILE_REVALIDATE": f"{WINDOWS.stale:g}s",
     "GATEWAY_FRESHNESS__STALE_IF_ERROR": f"{WINDOWS.rescue:g}s",
+    "GATEWAY_FRESHNESS__SOFT_WAIT": f"{WINDOWS.soft_wait:g}s",
     "GATEWAY_L1__LIFETIME": "1s",
     "GATEWAY_UPSTREAM__TIMEOUT": "3s",
     "GATEWAY_LOG__LEVEL": "warning",
@@ -62,6 +65,11 @@ class World:
         """The key with which its callers ask now: the newest one."""
         return self.clients.keys[f"{organisation}-web"][1][-1]
 
+    async def behave(self) -> None:
+        """No faults but one that is always there: answers were true when they were asked for."""
+        await self.upstream.clear_faults()
+        await self.upstream.fault(FaultMode.LATE, delay=UNDER_WAY)
+
     async def edit(self, organisation: str, training_id: str) -> None:
         """Publish the next version; it says whose it is, and its number."""
         training = (organisation, training_id)
@@ -95,4 +103,5 @@ async def world(folder: Path, count: int = 3) -> AsyncIterator[World]:
             built = World(redis, replicas, upstream, clients, Truth(WINDOWS))
             for organisation, training_id in itertools.product(ORGANISATIONS, IDS):
                 await built.edit(organisation, training_id)
+            await built.behave()
             yield built

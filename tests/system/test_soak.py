@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests.soak.soaking import soak
-from tests.soak.truth import Question, Truth, Windows
+from tests.soak.truth import Question, Truth
+from tests.soak.world import WINDOWS
 
 ONE = ("acme", "trn_000001")
 
@@ -36,7 +37,7 @@ CASES = {
     "too old": (
         {"age": "30", "cache-status": "gateway; hit; detail=stale-refreshing"},
         "acme trn_000001 2",
-        "is older than 8 s",
+        "is too old, after 0.10 s",
     ),
 }
 
@@ -46,12 +47,12 @@ def test_the_observer_sees_what_is_wrong(case: str) -> None:
     """Each kind of lie, by what was published and what the answer says of itself."""
     headers, content, told = CASES[case]
     now = time.monotonic()
-    truth = Truth(Windows(3.0, 5.0, 300.0))
+    truth = Truth(WINDOWS)
     for ago in (60.0, 40.0, 20.0):
         truth.publish(ONE, now - ago)
 
     question = Question(ONE, "replica", 0, now, 2)
-    truth.judge(question, httpx.Response(200, headers=headers, json={"content": content}))
+    truth.judge(question, httpx.Response(200, headers=headers, json={"content": content}), 0.1)
 
     assert any(told in wrong for wrong in truth.wrong), truth.wrong
 
@@ -59,14 +60,14 @@ def test_the_observer_sees_what_is_wrong(case: str) -> None:
 def test_the_observer_sees_versions_go_back() -> None:
     """Of one caller at one replica."""
     now = time.monotonic()
-    truth = Truth(Windows(3.0, 5.0, 300.0))
+    truth = Truth(WINDOWS)
     for _ in "ab":
         truth.publish(ONE, now)
 
     for number in (2, 1):
         question = Question(ONE, "replica", 0, now, 0)
         answer = httpx.Response(200, json={"content": f"acme trn_000001 {number}"})
-        truth.judge(question, answer)
+        truth.judge(question, answer, 0.1)
 
     assert len(truth.wrong) == 1
     assert "version 1 after 2" in truth.wrong[0]
