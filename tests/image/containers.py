@@ -97,9 +97,9 @@ class Container:
         """What the command prints inside."""
         return self._store.podman("exec", self.name, *command)
 
-    def ask(self, url: str, body: str | None = None) -> tuple[int, str]:
-        """Status and body of a request from within."""
-        status, text = json.loads(self.exec("python", "-c", _ASK, url, body or ""))
+    def ask(self, url: str, body: str = "", method: str = "") -> tuple[int, str]:
+        """Status and body of a request from within; a GET, or with a body a POST, unless named."""
+        status, text = json.loads(self.exec("python", "-c", _ASK, url, body, method))
         return status, text
 
     def await_ready(self, url: str) -> None:
@@ -125,7 +125,8 @@ class Container:
 _ASK = """
 import json, sys, urllib.error, urllib.request
 headers = {"Authorization": "Bearer demo-token"}
-request = urllib.request.Request(sys.argv[1], sys.argv[2].encode() or None, headers)
+url, body, method = sys.argv[1:]
+request = urllib.request.Request(url, body.encode() or None, headers, method=method or None)
 try:
     answer = urllib.request.urlopen(request, timeout=30)
 except urllib.error.HTTPError as refusal:
