@@ -14,7 +14,7 @@ import yaml
 import gateway
 from gateway.settings import SettingsFault, describe, load
 from gateway.settings.report import UNSET
-from tests.delivery.chart import CHART, ELSEWHERE, IN_A_POD, made, settings
+from tests.delivery.chart import CHART, ELSEWHERE, IN_A_POD, settings
 from tests.delivery.values_table import rows
 
 VALUES = (CHART / "values.yaml").read_text()
@@ -52,17 +52,6 @@ STRICTER = {
     (f"{plane}.host", host) for plane in ("server", "admin") for host in ("host:80", "a:b-c.d_e")
 }
 NOT_YET = "is not in this release yet"
-
-
-def test_what_is_made_was_made() -> None:
-    """Settings, version, dashboards, rules and table are as `make chart` would write them."""
-    found = {path: path.read_bytes() if path.exists() else b"" for path in made()}
-
-    assert [path.name for path, content in made().items() if found[path] != content] == [], (
-        "type `make chart`"
-    )
-    files = set((CHART / "files").glob("*"))
-    assert files == {path for path in made() if path.parent.name == "files"}
 
 
 def test_the_version_has_one_home() -> None:

@@ -25,7 +25,7 @@ def values(name: str, upstream: str, **over: object) -> dict[str, Any]:
         **given.get("config", {}),
         "upstream": {"base_url": upstream, "rate_limit": "1000/minute"},
         "redis": {"timeout": "10s"},
-        "server": {"drain_delay": "1s"},
+        "server": {"drain_delay": "0s"},
     }
     return {**given, "config": config, **over}
 
@@ -69,28 +69,9 @@ def test_three_pods_work_together(tmp_path: Path, own_redis: RedisServer) -> Non
             wait_until(lambda: all_confirm(first, 2), 60, "the others know that it left")
 
 
-def test_a_pod_passes_helm_test_until_it_ends(tmp_path: Path, own_redis: RedisServer) -> None:
-    """From SIGTERM on readiness says no, while callers are served for drain_delay more; `helm
-    test` is content with a gateway that answers, and with nothing else."""
-    with simulator(tmp_path, "--trainings", "5") as upstream:
-        given = values("several", address(upstream), redis={"url": own_redis.url}, replicas=1)
-        given["config"]["server"] = {"drain_delay": "5s"}
-        with replicas(given, tmp_path) as (pod,):
-            assert pod.passes("readinessProbe")
-            assert _helm_test(given, pod) == 0
-            pod.process.child.terminate()
-            wait_until(lambda: not pod.passes("readinessProbe"), 5, "readiness says no")
-
-            assert pod.passes("livenessProbe")
-            assert "fwd=uri-miss" in status(pod)
-            assert pod.process.wait(pod.grace) == 0
-            assert _helm_test(given, pod) != 0
-
-
-def test_secrets_are_read_from_where_they_are_mounted(
-    tmp_path: Path, own_redis: RedisServer
-) -> None:
-    """Mode `open`: the API's token, Redis' address and the operators' token come as files."""
+def test_a_pod_from_its_first_probe_to_its_last(tmp_path: Path, own_redis: RedisServer) -> None:
+    """Secrets come as files; `helm test` is content while it answers; from SIGTERM on readiness
+    says no, while callers are served for drain_delay more."""
     secrets = {
         "open-api": {"token": "demo-token"},
         "redis": {"url": own_redis.url},
@@ -98,13 +79,23 @@ def test_secrets_are_read_from_where_they_are_mounted(
     }
     with simulator(tmp_path, "--trainings", "5") as upstream:
         given = values("open", address(upstream), replicas=1)
+        given["config"]["server"] = {"drain_delay": "5s"}
         with replicas(given, tmp_path, secrets) as (pod,):
-            answer = httpx.get(f"{pod.data}/training/{ID}", trust_env=False, timeout=30)
-
-            assert answer.status_code == 200
+            assert "fwd=uri-miss" in status(pod)
             assert invalidate(pod).status_code == 401
             assert invalidate(pod, Authorization="Bearer operators").status_code == 200
-            assert own_redis.client().dbsize() > 0
+            with own_redis.client() as redis:
+                assert redis.dbsize() > 0
+            assert pod.passes("readinessProbe")
+            assert _helm_test(given, pod) == 0
+
+            pod.process.child.terminate()
+            wait_until(lambda: not pod.passes("readinessProbe"), 5, "readiness says no")
+            assert pod.passes("livenessProbe")
+            assert "fwd=uri-miss" in status(pod, "trn_000002")
+            assert pod.process.wait(pod.grace) == 0
+
+            assert _helm_test(given, pod) != 0
 
 
 def _helm_test(given: dict[str, Any], pod: Pod) -> int:
