@@ -23,7 +23,7 @@ from tests.doubles.stored import entry_of, version
 from tests.servers import RedisServer
 
 KEY = Key("p1", "trn_1")
-BODY, FLOOR, EVENT = "gateway:{trn_1}:b1:p1", "gateway:{trn_1}:f:p1", "gateway:{trn_1}:i"
+BODY, FLOOR, EVENT = "gateway:{trn_1}:b2:p1", "gateway:{trn_1}:f:p1", "gateway:{trn_1}:i"
 DOUBT = "gateway:{trn_1}:d:p1"
 
 # An event of the year 2255.
@@ -188,19 +188,19 @@ async def test_an_entry_of_another_key_is_a_miss(store: RedisStore, client: Any)
     await fill(store)
     other = Key("p2", "trn_1")
     await store.begin(other)
-    client.copy(BODY, "gateway:{trn_1}:b1:p2")
+    client.copy(BODY, "gateway:{trn_1}:b2:p2")
 
     assert (await store.lookup(other)).entry is None
 
 
 async def test_bodies_of_another_schema_stand_beside(store: RedisStore, client: Any) -> None:
     """During a rollout no release writes over, or reads, the other's."""
-    client.set("gateway:{trn_1}:b2:p1", b"newer")
+    client.set("gateway:{trn_1}:b3:p1", b"newer")
 
     await fill(store)
     await store.lookup(KEY)
 
-    assert client.get("gateway:{trn_1}:b2:p1") == b"newer"
+    assert client.get("gateway:{trn_1}:b3:p1") == b"newer"
     assert client.exists(BODY)
 
 

@@ -30,7 +30,7 @@ def test_a_floors_name_tells_its_key(key: Key) -> None:
     assert names.key_of(names.floor(key).encode()) == key
 
 
-@pytest.mark.parametrize("name", [b"", b"gateway:{x}:b1:p", b"other:{x}:f:p", b"gateway:x:f:p"])
+@pytest.mark.parametrize("name", [b"", b"gateway:{x}:b2:p", b"other:{x}:f:p", b"gateway:x:f:p"])
 def test_other_names_tell_none(name: bytes) -> None:
     """Bodies and foreign keys are no floors."""
     assert Names("gateway").key_of(name) is None
