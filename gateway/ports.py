@@ -522,6 +522,17 @@ class OwnBudget(Budget, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """What a caller writes: `path` is below the API's root, as it goes on the wire; `fields` are
+    the caller's own."""
+
+    method: str
+    path: str
+    body: bytes = field(repr=False)
+    fields: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request to the upstream.
 
@@ -529,6 +540,7 @@ class Call:
     fields to pass on; validators are sent where given. `guessed`: the upstream probably does
     not have that training, and who guesses comes last. Turns are fair among those who ask.
     `offset`: a page of the list is asked for, from that row on, and no training.
+    `write`: not a read, and never to be tried twice.
     """
 
     training_id: str
@@ -541,6 +553,7 @@ class Call:
     guessed: bool = False
     who: str = ""
     offset: int | None = None
+    write: Write | None = None
 
 
 class Upstream(Protocol):

@@ -19,6 +19,7 @@ from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission, ClientsWatch, admission_of
+from gateway.app.answering import wishing_of, writing_of
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.app.outward import outward
@@ -38,7 +39,8 @@ from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
-from gateway.flow.wishing import Grants, Wishing
+from gateway.flow.wishing import Wishing
+from gateway.flow.writing import Writing
 from gateway.ports import (
     AloneBus,
     AloneLease,
@@ -50,7 +52,7 @@ from gateway.ports import (
     SharedMode,
     SharedStore,
 )
-from gateway.settings import ClientDirectives, FreshnessSource, Settings
+from gateway.settings import FreshnessSource, Settings
 
 _LEASE = 3.0
 
@@ -77,6 +79,7 @@ class House:
     confirming: Confirming
     bus: Bus
     invalidation: Invalidation
+    writing: Writing | None
     explainer: Explainer
     admission: Admission
     clients_watch: ClientsWatch
@@ -103,6 +106,7 @@ def compose(settings: Settings) -> House:
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
     serving = Serving(tiers, collapsing, clock, telemetry, rules)
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
+    invalidation = Invalidation(tiers, shared, bus, telemetry, serving=serving, credentials=whose)
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -116,14 +120,13 @@ def compose(settings: Settings) -> House:
         outbound=way.outbound,
         collapsing=collapsing,
         serving=serving,
-        wishing=_wishing(settings, serving, clock),
+        wishing=wishing_of(settings, serving, clock),
         unusual=Unusual(serving, collapsing, clock, rules, modes),
         modes=modes,
         confirming=tiers.confirming,
         bus=bus,
-        invalidation=Invalidation(
-            tiers, shared, bus, telemetry, serving=serving, credentials=whose
-        ),
+        invalidation=invalidation,
+        writing=writing_of(settings, way, invalidation, clock),
         explainer=Explainer(local, shared, clock, rules, serving),
         admission=admission,
         clients_watch=ClientsWatch(settings, admission, clock, telemetry),
@@ -138,16 +141,6 @@ def rules_of(settings: Settings, admission: Admission) -> Rules:
     if settings.freshness.source is FreshnessSource.ORIGIN:
         return ByOrigin(windows, vary, is_shared=not access.owns_tokens)
     return ByPolicy(windows, vary)
-
-
-def _wishing(settings: Settings, serving: Serving, clock: SystemClock) -> Wishing | None:
-    match settings.freshness.client_directives:
-        case ClientDirectives.IGNORE:
-            return None
-        case ClientDirectives.LIMITED:
-            return Wishing(serving, clock, Grants(clock, settings.upstream.rate_limit))
-        case ClientDirectives.HONOUR:
-            return Wishing(serving, clock, grants=None)
 
 
 def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Connection | None:

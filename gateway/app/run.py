@@ -97,6 +97,8 @@ def _planes(
         access_log,
         wishing=house.wishing,
         unusual=house.unusual,
+        writing=house.writing,
+        max_body=settings.server.max_body,
         forward_headers=frozenset(
             name.lower().encode("ascii") for name in settings.upstream.forward_headers
         ),

@@ -155,7 +155,12 @@ class ByOrigin:
 
     def passing(self, reply: Reply) -> Reply:
         """As it is, with what it says of caching."""
-        return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
+        return verbatim(reply)
+
+
+def verbatim(reply: Reply) -> Reply:
+    """What is handed on of it as it is: all but what belongs to one hop, and cookies."""
+    return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:

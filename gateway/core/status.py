@@ -70,6 +70,7 @@ class Forward(StrEnum):
     STALE = "stale"
     REQUEST = "request"
     BYPASS = "bypass"
+    METHOD = "method"
 
 
 class NotStoredReason(StrEnum):

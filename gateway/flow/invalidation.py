@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from gateway.core.entry import Key
+from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import Cause, NoticeKind, Origin
+from gateway.core.written import Written
 from gateway.flow.credentials import Credentials
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
@@ -57,6 +59,21 @@ class Invalidation:
             Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at)
         )
 
+    async def written(self, changed: Written) -> None:
+        """A write was done: nothing stored of them is good any more, and nothing older than what
+        it made comes back. Redis away, others are bounded by their own freshness."""
+        notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
+        if not changed.training_ids:
+            return
+        try:
+            await asyncio.gather(
+                *(self._shared.invalidate(each, None) for each in changed.training_ids)
+            )
+            await asyncio.gather(*(self._shared.invalidate(*each) for each in changed.versions))
+            await self._everywhere(notice, Cause.WRITE)
+        except RedisUnavailable:
+            self.apply(notice, Origin.ORDER, Cause.WRITE)
+
     async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
         """Everything (of a partition) is invalid; `soft` keeps it for rescue.
 
@@ -65,18 +82,20 @@ class Invalidation:
         await self._shared.purge(partition, soft=soft)
         return await self._everywhere(Notice(NoticeKind.PURGED, partition=partition, soft=soft))
 
-    async def _everywhere(self, notice: Notice) -> Confirmations:
+    async def _everywhere(self, notice: Notice, cause: Cause = Cause.EVENT) -> Confirmations:
         copies = await self._shared.secure(_COPYING)
-        self.apply(notice, Origin.ORDER)
+        self.apply(notice, Origin.ORDER, cause)
         return replace(await self._bus.confirm(notice, _PATIENCE), copies=copies)
 
-    def apply(self, notice: Notice, by: Origin = Origin.REPLICA) -> None:
+    def apply(
+        self, notice: Notice, by: Origin = Origin.REPLICA, cause: Cause = Cause.EVENT
+    ) -> None:
         """Do here what the notice says; applying one twice or late does no harm."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
             case NoticeKind.INVALIDATED:
-                self._invalidated(notice, by)
+                self._invalidated(notice, by, cause)
             case NoticeKind.PURGED:
                 self._purged(notice, by)
             case NoticeKind.REFUSED:
@@ -101,12 +120,12 @@ class Invalidation:
                 self._tiers.doubt(key)
                 self._observer.outdated(key)
 
-    def _invalidated(self, notice: Notice, by: Origin) -> None:
+    def _invalidated(self, notice: Notice, by: Origin, cause: Cause) -> None:
         ids = frozenset(notice.training_ids)
         self._serving.forget(lambda key: key.training_id in ids)
         for training_id in notice.training_ids:
             self._tiers.drop_passed(training_id, notice.updated_at)
-            self._observer.invalidated(Cause.EVENT, training_id, by=by)
+            self._observer.invalidated(cause, training_id, by=by)
 
     def _purged(self, notice: Notice, by: Origin) -> None:
         self._serving.forget(lambda key: notice.partition in (None, key.partition))

@@ -89,7 +89,8 @@ class Outbound:
             return await self._ask_once(scope, call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             pause = _RETRY_PAUSE * (1.0 + self._clock.jitter())
-            if failure.sent or self._clock.monotonic() + pause >= call.deadline:
+            is_late = self._clock.monotonic() + pause >= call.deadline
+            if failure.sent or is_late or call.write is not None:
                 raise
             return await self._ask_again(scope, call, pause, failure)
 

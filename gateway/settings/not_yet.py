@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 
 from gateway.settings.faults import Fault
 from gateway.settings.schema import Settings
-from gateway.settings.words import (
-    SweepWarm,
-    WritesMode,
-)
+from gateway.settings.words import SweepWarm
 
 _ABSENT = "is not in this release yet"
 
@@ -25,7 +22,6 @@ def not_yet(settings: Settings) -> Iterator[Fault]:
 
 
 _CHOICES: tuple[tuple[str, Callable[[Settings], object], object, str], ...] = (
-    ("server.writes", lambda settings: settings.server.writes, WritesMode.FORWARD, '"deny"'),
     (
         "sweep.warm",
         lambda settings: settings.sweep.warm,

@@ -5,8 +5,8 @@ HTTP in, HTTP out: what may be answered is decided below, what an error is calle
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,52 +17,31 @@ from starlette.routing import Route
 from gateway.core.access import Caller
 from gateway.core.callers import Callers
 from gateway.core.entry import Key
-from gateway.core.errors import (
-    AccessRefused,
-    BadId,
-    BadRequest,
-    ClientRateLimited,
-    GatewayError,
-    OnlyIfCached,
-)
-from gateway.core.head import to_lines
-from gateway.core.headers import Conditions, first
-from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.status import Outcome, Problem, Tier
+from gateway.core.headers import Conditions
+from gateway.core.status import Outcome
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.spent import Spent, watched
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
+from gateway.flow.writing import Writing
 from gateway.ports import Clock, Observer
-from gateway.web.asked import extra_of, request_id_of
-from gateway.web.exchange import (
-    AccessLog,
-    End,
-    Exchange,
-    Line,
-    client_result,
-    rate_limit_fields,
-)
+from gateway.web.asked import extra_of
+from gateway.web.desk import Desk
+from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.hits import Hits
 from gateway.web.ids import raw_path, training_id
 from gateway.web.openapi import data_document, served
-from gateway.web.problems import ProblemAnswer, problem_of
-from gateway.web.render import Rendered, render
+from gateway.web.render import render
+from gateway.web.writes import METHODS, Writes, misplaced
 
-_NO_SUCH_ROUTE = ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
-_METHOD_NOT_ALLOWED = ProblemAnswer(
-    Problem.METHOD_NOT_ALLOWED,
-    "trainings are read with GET or HEAD",
-    extra=((b"allow", b"GET, HEAD"),),
-)
-_OTHERS = frozenset({"/livez", "/readyz", "/openapi.json"})
-_logger = logging.getLogger(__name__)
+Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
 
 
 class DataPlane:
     """Answers callers. `wishing` None: what they say of caching is not heard, but for
-    `only-if-cached`. `new_id` makes a request id; `ready` says whether to send traffic."""
+    `only-if-cached`. `writing` None: they may not write; `max_body` is what they may, in bytes.
+    `new_id` makes a request id; `ready` says whether to send traffic."""
 
     def __init__(
         self,
@@ -74,6 +53,8 @@ class DataPlane:
         *,
         wishing: Wishing | None,
         unusual: Unusual,
+        writing: Writing | None,
+        max_body: int,
         forward_headers: frozenset[bytes],
         new_id: Callable[[], str],
         ready: Callable[[], bool],
@@ -88,15 +69,25 @@ class DataPlane:
         self._forwarded = forward_headers
         self._new_id = new_id
         self._ready = ready
+        self._desk = desk = Desk(callers, clock, observer, access_log, new_id)
+        self._writes = None
+        if writing is not None:
+            self._writes = Writes(
+                desk, writing, clock, forward_headers=forward_headers, max_body=max_body
+            )
 
     def application(self) -> Starlette:
         """The ASGI application."""
+        writes = self._writes
         routes = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
-            Route("/openapi.json", served(data_document)),
+            Route("/openapi.json", served(partial(data_document, writes=writes is not None))),
             Route("/{path:path}", self._training),
         ]
+        if writes is not None:
+            written = partial(self._attended, writes.answer)
+            routes.append(Route("/{path:path}", written, methods=METHODS))
         return Starlette(routes=routes, exception_handlers={HTTPException: self._unrouted})
 
     def hits(self) -> Hits:
@@ -123,58 +114,30 @@ class DataPlane:
 
     async def _training(self, request: Request) -> Response:
         """GET and HEAD of everything but the probes."""
-        exchange = self._begin(request)
-        try:
-            wanted = training_id(raw_path(request.scope))
-            if wanted is None:
-                return self._problem(exchange, _NO_SUCH_ROUTE, Outcome.REJECTED)
-            exchange.training_id = wanted
-            caller = self._admit(request, exchange)
-            serving = self._unusual if self._unusual.is_ordered else self._wishing or self._serving
-            exchange.spent = Spent(self._clock)
-            with watched(exchange.spent):
-                answer = await serving.get(self._ask(request, wanted, caller))
-            return self._answer(request, exchange, answer)
-        except GatewayError as error:
-            return self._problem(exchange, problem_of(error), _outcome_of(error))
-        except Exception:
-            _logger.exception("request %s failed", exchange.request_id)
-            return self._problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
+        return await self._attended(self._read, request)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """Another method than GET or HEAD."""
-        exchange = self._begin(request)
-        try:
-            wanted = training_id(raw_path(request.scope))
-        except BadId as bad:
-            return self._problem(exchange, problem_of(bad), Outcome.REJECTED)
-        known = wanted is not None or request.url.path in _OTHERS
-        problem = _METHOD_NOT_ALLOWED if known else _NO_SUCH_ROUTE
-        return self._problem(exchange, problem, Outcome.REJECTED)
+        """Another method than there is a route for."""
+        return await self._attended(self._misplaced, request)
 
-    def _begin(self, request: Request) -> Exchange:
-        given = request_id_of(first(request.headers.raw, b"x-request-id"))
-        request_id = self._new_id() if given is None else given.decode("ascii")
-        trace = first(request.headers.raw, b"traceparent")
-        return Exchange(request_id, request.method, self._clock.monotonic(), trace)
+    async def _attended(self, answer: Endpoint, request: Request) -> Response:
+        return await self._desk.attend(request, partial(answer, request))
 
-    def _admit(self, request: Request, exchange: Exchange) -> Caller:
-        """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
-        fields = [value for key, value in request.headers.raw if key == b"authorization"]
-        try:
-            admitted = self._callers.admit(fields)
-        except AccessRefused as refused:
-            self._observer.access_refused(refused.reason)
-            raise
-        exchange.caller = admitted.caller
-        allowance = admitted.allowance
-        if allowance is not None:
-            now = self._clock.monotonic()
-            wait = allowance.take(now)
-            exchange.fields = rate_limit_fields(allowance, now)
-            if wait > 0.0:
-                raise ClientRateLimited(wait)
-        return admitted.caller
+    async def _misplaced(self, request: Request, exchange: Exchange) -> Response:
+        problem = misplaced(raw_path(request.scope), writes=self._writes is not None)
+        return self._desk.problem(exchange, problem, Outcome.REJECTED)
+
+    async def _read(self, request: Request, exchange: Exchange) -> Response:
+        wanted = training_id(raw_path(request.scope))
+        if wanted is None:
+            return await self._misplaced(request, exchange)
+        exchange.training_id = wanted
+        caller = self._desk.admit(request, exchange)
+        serving = self._unusual if self._unusual.is_ordered else self._wishing or self._serving
+        exchange.spent = Spent(self._clock)
+        with watched(exchange.spent):
+            answer = await serving.get(self._ask(request, wanted, caller))
+        return self._answer(request, exchange, answer)
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
         control = _joined(request, b"cache-control")
@@ -190,61 +153,10 @@ class DataPlane:
         request_id = exchange.request_id.encode("ascii")
         rendered = render(answer, conditions, request_id, self._clock.now())
         end = End(answer.outcome, answer.tier, answer.handling.detail)
-        self._note(exchange, end, rendered)
-        return _response(rendered, exchange)
-
-    def _problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
-        body = problem.body(exchange.request_id)
-        date = to_http_date(from_seconds(self._clock.now()))
-        headers = problem.headers(exchange.request_id, date, len(body))
-        rendered = Rendered(problem.status, to_lines(headers), body, None)
-        self._note(exchange, End(outcome, Tier.NONE, problem.problem), rendered)
-        return _response(rendered, exchange)
-
-    def _note(self, exchange: Exchange, end: End, rendered: Rendered) -> None:
-        seconds = self._clock.monotonic() - exchange.began
-        status = rendered.status
-        self._observer.requested(
-            end.outcome, end.tier, status, seconds, rendered.age, trace=exchange.sampled
-        )
-        client = None if exchange.caller is None else exchange.caller.client
-        if client is not None:
-            self._observer.client_result(client, client_result(status, end.detail))
-        weight = self._access_log.weigh(end.outcome, status, seconds)
-        if weight is None:
-            return
-        self._access_log.put(
-            Line(
-                request_id=exchange.request_id,
-                method=exchange.method,
-                training_id=exchange.training_id,
-                outcome=end.outcome,
-                tier=end.tier,
-                detail=end.detail,
-                status=status,
-                seconds=seconds,
-                age=rendered.age,
-                client=client,
-                trace_id=exchange.trace_id,
-                parts=exchange.parts,
-            ),
-            weight,
-        )
+        return self._desk.answer(exchange, end, rendered)
 
 
 def _joined(request: Request, name: bytes) -> bytes | None:
     """All fields of a name as the list that they form together (RFC 9110, 5.3)."""
     values = [value for key, value in request.headers.raw if key == name]
     return b", ".join(values) if values else None
-
-
-def _response(rendered: Rendered, exchange: Exchange) -> Response:
-    response = Response(b"" if exchange.method == "HEAD" else rendered.body, rendered.status)
-    response.raw_headers = [*rendered.headers, *exchange.fields]
-    return response
-
-
-def _outcome_of(error: GatewayError) -> Outcome:
-    """Whether the caller or we are to blame that there is no answer."""
-    of_the_caller = isinstance(error, AccessRefused | BadRequest | ClientRateLimited | OnlyIfCached)
-    return Outcome.REJECTED if of_the_caller else Outcome.FAILED

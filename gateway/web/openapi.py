@@ -37,14 +37,17 @@ _TOLD = ("ETag", "Cache-Control", "Cache-Status", "Training-Updated-At", "X-Requ
 _UPSTREAM = tuple(each for each in Problem if status_of(each) in (502, 503, 504))
 
 
-def data_document(version: str) -> bytes:
-    """What callers may ask."""
+def data_document(version: str, *, writes: bool = False) -> bytes:
+    """What callers may ask, and where they may write."""
     training = _training()
+    on_one, on_draft, on_all = _written() if writes else ({}, {}, {})
     return _document(
         "Training Gateway",
         version,
         {
-            "/training/{id}": {"get": training, "head": _without_bodies(training)},
+            "/training/{id}": {"get": training, "head": _without_bodies(training), **on_one},
+            **on_draft,
+            **on_all,
             **_probes(),
             "/openapi.json": _read(_answer("this description", _JSON, {"type": "object"})),
         },
@@ -132,6 +135,18 @@ def _training() -> Words:
             "4XX": {"description": "what the API says to the caller, or a problem", **passed},
         },
     }
+
+
+def _written() -> tuple[Words, Words, Words]:
+    """The writes of a training, of its draft, and of the collection."""
+    any_body: Words = {"content": {"*/*": {"schema": {}}}}
+    problems = _problems(*_EVERYWHERE, *_BODIES, *_REFUSED, Problem.CLIENT_RATE_LIMITED, *_UPSTREAM)
+    passed: Words = {"description": "what the API answers", **any_body}
+    responses = {**problems, **dict.fromkeys(("2XX", "4XX", "5XX"), passed)}
+    operation: Words = {"requestBody": any_body, "responses": responses}
+    on_one: Words = {**operation, "parameters": [_id_parameter()]}
+    draft: Words = {"/training/{id}/draft": {"put": on_one}}
+    return {"put": on_one, "delete": on_one}, draft, {"/training": {"post": operation}}
 
 
 def _without_bodies(operation: Words) -> Words:

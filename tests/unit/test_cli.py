@@ -126,10 +126,10 @@ def test_the_variable_names_the_file(tmp_path: Path) -> None:
 
 def test_what_this_release_cannot_do_yet_is_no_traceback(tmp_path: Path) -> None:
     """A setting that is sound but refused at the start is one more fault."""
-    result = run("serve", GATEWAY_SERVER__WRITES="forward")
+    result = run("serve", GATEWAY_SWEEP__WARM="before-ready")
 
     assert result.exit_code == 2
-    assert "server.writes" in result.stderr
+    assert "sweep.warm" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -31,7 +31,7 @@ from gateway.core.page import PAGE_SIZE
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.trace import sampled_trace_of
-from gateway.ports import Call, Clock, Observer
+from gateway.ports import Call, Clock, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
@@ -64,7 +64,7 @@ class HttpxUpstream:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._base = httpx.URL(base_url).copy_with(userinfo=b"", query=None, fragment=None)
-        self._path = self._base.raw_path.rstrip(b"/") + b"/training"
+        self._root = self._base.raw_path.rstrip(b"/")
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._max_body = max_body
@@ -101,7 +101,8 @@ class HttpxUpstream:
         self._observer.call_started(call.purpose)
         try:
             reply = await self._within(
-                seconds, self._exchange(self._url(call), request_fields(call), self._most(call))
+                seconds,
+                self._exchange(self._url(call), request_fields(call), self._most(call), call.write),
             )
             status = reply.status
             return reply
@@ -127,22 +128,30 @@ class HttpxUpstream:
         await self._transport.aclose()
 
     def _url(self, call: Call) -> httpx.URL:
+        if call.write is not None:
+            return self._base.copy_with(raw_path=self._root + call.write.path.encode())
         if call.offset is None:
-            return self._base.copy_with(raw_path=self._path + b"/" + call.training_id.encode())
-        page = b"?limit=%d&offset=%d" % (PAGE_SIZE, call.offset)
-        return self._base.copy_with(raw_path=self._path + page)
+            path = self._root + b"/training/" + call.training_id.encode()
+            return self._base.copy_with(raw_path=path)
+        page = b"/training?limit=%d&offset=%d" % (PAGE_SIZE, call.offset)
+        return self._base.copy_with(raw_path=self._root + page)
 
     def _most(self, call: Call) -> int:
         return self._max_body if call.offset is None else self._max_list_body
 
     def _exchange(
-        self, url: httpx.URL, fields: list[tuple[bytes, bytes]], max_body: int
+        self,
+        url: httpx.URL,
+        fields: list[tuple[bytes, bytes]],
+        max_body: int,
+        write: Write | None = None,
     ) -> Exchange:
         # Reads are bounded one by one only; the deadline of the whole is kept by _within.
         patience = httpx.Timeout(self._timeout, connect=self._connect_timeout)
         extensions = {"timeout": patience.as_dict()}
         headers = [*self._fields, *fields]
-        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+        method, body = ("GET", None) if write is None else (write.method, write.body)
+        request = httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
         return Exchange(request, max_body)
 
     async def _within(self, seconds: float, exchange: Exchange) -> Reply:

@@ -22,6 +22,9 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
     *(b"host", b"if-modified-since", b"if-none-match", b"range", b"user-agent"),
 }
 
+# A write may state the conditions that it is done under.
+_NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
+
 
 def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
     """The request fields of this call alone; what is ours to say, `extra` cannot say."""
@@ -30,6 +33,8 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
         fields.append((b"If-None-Match", call.etag))
     if call.last_modified is not None:
         fields.append((b"If-Modified-Since", call.last_modified))
+    if call.write is not None:
+        fields += [each for each in call.write.fields if each[0] not in _NEVER_WRITTEN]
     return fields + [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
 
 

@@ -10,7 +10,6 @@ from gateway.settings import SettingsFault, load
 @pytest.mark.parametrize(
     ("name", "value", "setting"),
     [
-        ("SERVER__WRITES", "forward", "server.writes"),
         ("SWEEP__WARM", "before-ready", "sweep.warm"),
     ],
 )
@@ -29,14 +28,12 @@ def test_all_of_them_are_named_together() -> None:
         load(
             None,
             {
-                "GATEWAY_SERVER__WRITES": "forward",
-                "GATEWAY_SWEEP__ENABLED": "true",
+                "GATEWAY_SWEEP__WARM": "before-ready",
                 "GATEWAY_SERVER__PORT": "none",
             },
         )
 
     assert {fault.name for fault in caught.value.faults} == {
         "server.port",
-        "server.writes",
-        "sweep.enabled",
+        "sweep.warm",
     }

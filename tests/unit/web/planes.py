@@ -20,12 +20,14 @@ from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
+from gateway.flow.invalidation import Invalidation
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
+from gateway.flow.writing import Writing
 from gateway.ports import AloneBus, AloneLease, AloneMode
 from gateway.web.data import DataPlane
 from gateway.web.exchange import Line
@@ -33,7 +35,8 @@ from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.upstream import Answer, ScriptedUpstream
 
-PASSTHROUGH = Passthrough("http://upstream.test", None, budget_per_credential=False)
+UPSTREAM = "http://upstream.test"
+PASSTHROUGH = Passthrough(UPSTREAM, None, budget_per_credential=False)
 AUTHORIZED = {"authorization": "Bearer t-1"}
 UPDATED_AT = "2023-11-14T20:00:00Z"
 Fields = dict[str, str] | list[tuple[str, str]]
@@ -70,6 +73,7 @@ class Data:
         limit: int | None = None,
         forward: frozenset[bytes] = frozenset(),
         heeds_wishes: bool = False,
+        writes: bool = False,
     ) -> None:
         self.clock = FakeClock()
         self.observer = RecordingObserver()
@@ -88,6 +92,8 @@ class Data:
             self.access_log,
             wishing=wishing if heeds_wishes else None,
             unusual=self.unusual,
+            writing=self.writing if writes else None,
+            max_body=1_000,
             forward_headers=forward,
             new_id=lambda: "made-here",
             ready=lambda: self.ready,
@@ -95,10 +101,15 @@ class Data:
         self.application = self.plane.application()
 
     async def ask(
-        self, path: str, method: str = "GET", headers: Fields | None = None
+        self,
+        path: str,
+        method: str = "GET",
+        headers: Fields | None = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
         """Send the path as it is written, with a credential unless headers are given."""
-        return await ask(self.application, path, method, AUTHORIZED if headers is None else headers)
+        fields = AUTHORIZED if headers is None else headers
+        return await ask(self.application, path, method, fields, content)
 
     def _serving(self, limit: int | None) -> Serving:
         clock, observer = self.clock, self.observer
@@ -110,18 +121,25 @@ class Data:
         outbound = Outbound(
             self.upstream, budget, budget, clock, observer, timeout=10.0, modes=modes
         )
+        credentials = Credentials(budget, budget, clock, observer)
         fetcher = Fetcher(
             tiers,
             outbound,
             clock,
             observer,
             AloneBus(),
-            credentials=Credentials(budget, budget, clock, observer),
+            credentials=credentials,
             rules=rules,
         )
         collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
         serving = Serving(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, collapsing, clock, rules, modes)
+        invalidation = Invalidation(
+            tiers, ledger, AloneBus(), observer, serving=serving, credentials=credentials
+        )
+        self.writing = Writing(
+            *(outbound, invalidation, credentials, clock), base_url=UPSTREAM, timeout=10.0
+        )
         return serving
 
 

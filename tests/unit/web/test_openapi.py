@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,11 @@ from gateway.web.openapi import admin_document, data_document
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import Data, ask
 
-DOCUMENTS = [data_document, admin_document]
+DOCUMENTS: list[Callable[[str], bytes]] = [
+    data_document,
+    partial(data_document, writes=True),
+    admin_document,
+]
 METHODS = ("get", "head", "post", "put", "delete", "patch", "options", "trace")
 
 
@@ -63,6 +68,12 @@ def test_every_route_is_described_and_nothing_else() -> None:
     admin = routed(Admin().application, ("/explain/{path:path}", "/explain/{id}"))
 
     assert operations(described(data_document)) == data
+    assert operations(described(partial(data_document, writes=True))) == data | {
+        ("PUT", "/training/{id}"),
+        ("DELETE", "/training/{id}"),
+        ("PUT", "/training/{id}/draft"),
+        ("POST", "/training"),
+    }
     assert operations(described(admin_document)) == admin
 
 
@@ -92,7 +103,7 @@ def test_an_id_is_what_the_planes_take_for_one() -> None:
     """The pattern is the grammar itself."""
     for document in DOCUMENTS:
         words = described(document)
-        path = "/training/{id}" if document is data_document else "/explain/{id}"
+        path = "/explain/{id}" if document is admin_document else "/training/{id}"
         schema = words["paths"][path]["get"]["parameters"][0]["schema"]
         assert re.search(schema["pattern"], "a" * 128)
         assert not re.search(schema["pattern"], "a" * 129)

@@ -1,0 +1,83 @@
+"""What a write changed, as the upstream's answer tells: which trainings, and to what version.
+
+RFC 9111, 4.4. Functions of an answer alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+from gateway.core.entry import VERSION_TOLERANCE, Headers
+from gateway.core.errors import InvalidPayload
+from gateway.core.instant import Instant, from_seconds
+from gateway.core.reply import Reply
+from gateway.core.training import parse
+
+_ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_NAMED_BY: Final = (b"location", b"content-location")
+_OWN_ID: Final = re.compile(rb'"id"\s*:\s*"([A-Za-z0-9._~-]{1,128})"')
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The trainings that are outdated now; `versions` of those whose new one was told."""
+
+    training_ids: tuple[str, ...]
+    versions: tuple[tuple[str, Instant], ...] = ()
+
+
+def is_success(reply: Reply) -> bool:
+    """Whether it may have changed something: a non-error answer (RFC 9111, 4.4)."""
+    return 200 <= reply.status < 400
+
+
+def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
+    """What a success to a write of `target` (None: of the collection) outdates: the target, what
+    `Location` and `Content-Location` name at the same origin, and the training in the body.
+
+    A version that is far ahead of `now` is not taken at its word.
+    """
+    named = [each for each in (target, *_located(reply.headers, base_url)) if each]
+    told = _told(reply)
+    if told is not None:
+        named.append(told[0])
+    ahead = from_seconds(now + VERSION_TOLERANCE)
+    versions = () if told is None or told[1] > ahead else (told,)
+    return Written(tuple(dict.fromkeys(named)), versions)
+
+
+def _located(headers: Headers, base_url: str) -> list[str]:
+    """Ids of trainings that the answer's fields point to (same origin alone: RFC 9111, 4.4)."""
+    base = base_url.rstrip("/") + "/training/"
+    found = []
+    for name, value in headers:
+        if name in _NAMED_BY:
+            place = urlsplit(_resolved(base, value))
+            root = urlsplit(base)
+            same = (place.scheme, place.netloc) == (root.scheme, root.netloc)
+            last = unquote(place.path.removeprefix(root.path))
+            if same and place.path.startswith(root.path) and _ID.fullmatch(last):
+                found.append(last)
+    return found
+
+
+def _resolved(base: str, value: bytes) -> str:
+    try:
+        return urljoin(base, value.decode("ascii").strip())
+    except ValueError:
+        return ""
+
+
+def _told(reply: Reply) -> tuple[str, Instant] | None:
+    """The training that the body is, and its version."""
+    for match in _OWN_ID.finditer(reply.body[:4_096]):
+        training_id = match[1].decode("ascii")
+        try:
+            training = parse(reply.body, training_id)
+        except InvalidPayload:
+            continue
+        return training.id, training.updated_at
+    return None

@@ -1,0 +1,126 @@
+"""A write: handed on as it is, once; what it changed is outdated everywhere before it is answered.
+
+What an answer says was changed is core/written's business. A write whose answer never came may
+have been done all the same: its target is outdated too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.core.access import Caller
+from gateway.core.by_origin import verbatim
+from gateway.core.errors import (
+    UpstreamError,
+    UpstreamFailure,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.core.headers import Handling, as_text
+from gateway.core.hints import retry_hint
+from gateway.core.reply import Reply
+from gateway.core.status import FailureReason, Forward, Outcome, Purpose, Tier
+from gateway.core.written import Written, is_success, written
+from gateway.flow.answer import Answer
+from gateway.flow.credentials import Credentials
+from gateway.flow.invalidation import Invalidation
+from gateway.flow.outbound import Outbound
+from gateway.ports import Call, Clock, Write
+
+_COLLECTION = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One write of a caller that was let in; `training_id` None where it makes one."""
+
+    caller: Caller
+    training_id: str | None
+    write: Write
+
+
+class Writing:
+    """Hands writes on. `timeout` is that of any call; `base_url` is the API's."""
+
+    def __init__(
+        self,
+        outbound: Outbound,
+        invalidation: Invalidation,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        base_url: str,
+        timeout: float,
+    ) -> None:
+        self._outbound = outbound
+        self._invalidation = invalidation
+        self._credentials = credentials
+        self._clock = clock
+        self._base_url = base_url
+        self._timeout = timeout
+
+    async def hand_on(self, order: Order) -> Answer:
+        """The upstream's answer, whatever it is; raises UpstreamFailure, CallWithheld,
+        AccessRefused."""
+        caller = order.caller
+        self._credentials.turn_away(caller.partition)
+        async with self._credentials.vouched(caller, Purpose.WRITE, known=False):
+            reply = await self._sent(order)
+        if is_success(reply):
+            now = self._clock.now()
+            await self._outdate(written(order.training_id, reply, self._base_url, now))
+        handling = Handling(forward=Forward.METHOD, forward_status=reply.status)
+        return Answer(verbatim(reply), Outcome.BYPASSED, Tier.UPSTREAM, handling)
+
+    async def _sent(self, order: Order) -> Reply:
+        caller, sent_at = order.caller, self._clock.monotonic()
+        name = order.training_id or _COLLECTION
+        call = Call(
+            training_id=name,
+            token=caller.token,
+            purpose=Purpose.WRITE,
+            deadline=sent_at + self._timeout,
+            write=order.write,
+            who=caller.client,
+        )
+        try:
+            reply = await self._outbound.ask(caller.scope, call)
+            self._judge(reply, caller)
+        except UpstreamFailure as failure:
+            failure.conceal(caller.token)
+            await self._outbound.failed(caller.scope, name, failure)
+            if order.training_id is not None and _may_have_happened(failure):
+                await self._outdate(Written((order.training_id,)))
+            raise
+        self._credentials.judged(caller, reply.status, sent_at)
+        await self._settled(caller, name, reply)
+        return reply
+
+    async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
+        """The upstream answered: well, or with a failure of its own, which passes all the same."""
+        if reply.status < 500:
+            await self._outbound.answered(caller.scope)
+            return
+        what = f"upstream answered {reply.status} to a write"
+        error = UpstreamError(what, FailureReason.STATUS_5XX, status=reply.status)
+        await self._outbound.failed(caller.scope, name, error)
+
+    def _judge(self, reply: Reply, caller: Caller) -> None:
+        """What concerns us rather than the caller is raised."""
+        if reply.status == 429:
+            hint = retry_hint(as_text(reply.headers), self._clock.now())
+            raise UpstreamRateLimited("upstream answered 429 to a write", retry_after=hint)
+        if reply.status == 401 and not caller.owns_token:
+            raise UpstreamRefused("upstream refused the gateway's own token", status=401)
+
+    async def _outdate(self, changed: Written) -> None:
+        await self._invalidation.written(changed)
+
+
+def _may_have_happened(failure: UpstreamFailure) -> bool:
+    """Whether the upstream may have done it: the request left, and no answer came back whole."""
+    if isinstance(failure, UpstreamTimeout | UpstreamUnreachable):
+        return failure.sent
+    return not isinstance(failure, UpstreamRateLimited | UpstreamRefused)

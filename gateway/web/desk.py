@@ -1,0 +1,150 @@
+"""What every request to the data plane goes through: who asks, how it is answered, and that it
+is counted. What is answered is the business of who uses it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.core.access import Caller
+from gateway.core.callers import Callers
+from gateway.core.errors import (
+    AccessRefused,
+    BadRequest,
+    ClientRateLimited,
+    GatewayError,
+    OnlyIfCached,
+)
+from gateway.core.head import to_lines
+from gateway.core.headers import first
+from gateway.core.instant import from_seconds, to_http_date
+from gateway.core.status import Outcome, Tier
+from gateway.ports import Clock, Observer
+from gateway.web.asked import request_id_of
+from gateway.web.exchange import (
+    AccessLog,
+    End,
+    Exchange,
+    Line,
+    client_result,
+    rate_limit_fields,
+)
+from gateway.web.problems import ProblemAnswer, problem_of
+from gateway.web.render import Rendered
+
+_logger = logging.getLogger(__name__)
+
+
+class Desk:
+    """Lets callers in, and writes down what they got. `new_id` makes a request id."""
+
+    def __init__(
+        self,
+        callers: Callers,
+        clock: Clock,
+        observer: Observer,
+        access_log: AccessLog,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._callers = callers
+        self._clock = clock
+        self._observer = observer
+        self._access_log = access_log
+        self._new_id = new_id
+
+    async def attend(
+        self, request: Request, answer: Callable[[Exchange], Awaitable[Response]]
+    ) -> Response:
+        """The answer, or the problem that it ended in."""
+        exchange = self.begin(request)
+        try:
+            return await answer(exchange)
+        except GatewayError as error:
+            return self.problem(exchange, problem_of(error), _outcome_of(error))
+        except Exception:
+            _logger.exception("request %s failed", exchange.request_id)
+            return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
+
+    def begin(self, request: Request) -> Exchange:
+        """What is known of a request at its begin."""
+        given = request_id_of(first(request.headers.raw, b"x-request-id"))
+        request_id = self._new_id() if given is None else given.decode("ascii")
+        trace = first(request.headers.raw, b"traceparent")
+        return Exchange(request_id, request.method, self._clock.monotonic(), trace)
+
+    def admit(self, request: Request, exchange: Exchange) -> Caller:
+        """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
+        fields = [value for key, value in request.headers.raw if key == b"authorization"]
+        try:
+            admitted = self._callers.admit(fields)
+        except AccessRefused as refused:
+            self._observer.access_refused(refused.reason)
+            raise
+        exchange.caller = admitted.caller
+        allowance = admitted.allowance
+        if allowance is not None:
+            now = self._clock.monotonic()
+            wait = allowance.take(now)
+            exchange.fields = rate_limit_fields(allowance, now)
+            if wait > 0.0:
+                raise ClientRateLimited(wait)
+        return admitted.caller
+
+    def answer(self, exchange: Exchange, end: End, rendered: Rendered) -> Response:
+        """What was rendered, written down."""
+        self._note(exchange, end, rendered)
+        return _response(rendered, exchange)
+
+    def problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
+        """An error of ours, written down."""
+        body = problem.body(exchange.request_id)
+        date = to_http_date(from_seconds(self._clock.now()))
+        headers = problem.headers(exchange.request_id, date, len(body))
+        rendered = Rendered(problem.status, to_lines(headers), body, None)
+        return self.answer(exchange, End(outcome, Tier.NONE, problem.problem), rendered)
+
+    def _note(self, exchange: Exchange, end: End, rendered: Rendered) -> None:
+        seconds = self._clock.monotonic() - exchange.began
+        status = rendered.status
+        self._observer.requested(
+            end.outcome, end.tier, status, seconds, rendered.age, trace=exchange.sampled
+        )
+        client = None if exchange.caller is None else exchange.caller.client
+        if client is not None:
+            self._observer.client_result(client, client_result(status, end.detail))
+        weight = self._access_log.weigh(end.outcome, status, seconds)
+        if weight is None:
+            return
+        self._access_log.put(
+            Line(
+                request_id=exchange.request_id,
+                method=exchange.method,
+                training_id=exchange.training_id,
+                outcome=end.outcome,
+                tier=end.tier,
+                detail=end.detail,
+                status=status,
+                seconds=seconds,
+                age=rendered.age,
+                client=client,
+                trace_id=exchange.trace_id,
+                parts=exchange.parts,
+            ),
+            weight,
+        )
+
+
+def _response(rendered: Rendered, exchange: Exchange) -> Response:
+    response = Response(b"" if exchange.method == "HEAD" else rendered.body, rendered.status)
+    response.raw_headers = [*rendered.headers, *exchange.fields]
+    return response
+
+
+def _outcome_of(error: GatewayError) -> Outcome:
+    """Whether the caller or we are to blame that there is no answer."""
+    of_the_caller = isinstance(error, AccessRefused | BadRequest | ClientRateLimited | OnlyIfCached)
+    return Outcome.REJECTED if of_the_caller else Outcome.FAILED

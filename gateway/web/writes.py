@@ -1,0 +1,136 @@
+"""Writes of callers: which routes there are, and what of a request is handed on.
+
+That they are handed on is `server.writes`; what follows from one is flow/writing's business.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.core.entry import Headers
+from gateway.core.errors import BadRequest
+from gateway.core.headers import Conditions, is_sound
+from gateway.core.status import Outcome, Problem
+from gateway.flow.writing import Order, Writing
+from gateway.ports import Clock, Write
+from gateway.web.asked import extra_of
+from gateway.web.bodies import read_body
+from gateway.web.desk import Desk
+from gateway.web.exchange import End, Exchange
+from gateway.web.ids import raw_path, training_id
+from gateway.web.problems import ProblemAnswer
+from gateway.web.render import render
+
+METHODS: Final = ("DELETE", "POST", "PUT")
+_COLLECTION: Final = b"/training"
+_DRAFT: Final = b"/draft"
+_OWN_SITES: Final = frozenset({"same-origin", "none"})
+_READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
+# What a write says of its body, of the state that it expects, and of itself.
+_HANDED_ON: Final = frozenset(
+    b"content-type content-encoding content-language if-match if-none-match if-modified-since "
+    b"if-unmodified-since idempotency-key prefer".split()
+)
+
+
+class Target(NamedTuple):
+    """What a write is about; `training_id` None where it makes a training."""
+
+    training_id: str | None
+    path: bytes
+
+
+class Writes:
+    """Answers writes; `max_body` in bytes."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        writing: Writing,
+        clock: Clock,
+        *,
+        forward_headers: frozenset[bytes],
+        max_body: int,
+    ) -> None:
+        self._desk = desk
+        self._writing = writing
+        self._clock = clock
+        self._forwarded = forward_headers
+        self._max_body = max_body
+
+    async def answer(self, request: Request, exchange: Exchange) -> Response:
+        """What the upstream answers to it."""
+        path = raw_path(request.scope)
+        target = target_of(request.method, path)
+        if target is None:
+            return self._desk.problem(exchange, misplaced(path, writes=True), Outcome.REJECTED)
+        exchange.training_id = target.training_id
+        if _is_of_another_site(request):
+            raise BadRequest("pages of other sites do not write here")
+        caller = self._desk.admit(request, exchange)
+        body = await read_body(request, self._max_body)
+        fields = _handed_on(request, self._forwarded)
+        write = Write(request.method, target.path.decode("ascii"), body, fields)
+        answer = await self._writing.hand_on(Order(caller, target.training_id, write))
+        request_id = exchange.request_id.encode("ascii")
+        rendered = render(answer, Conditions(), request_id, self._clock.now())
+        end = End(answer.outcome, answer.tier, answer.handling.detail)
+        return self._desk.answer(exchange, end, rendered)
+
+
+def _is_of_another_site(request: Request) -> bool:
+    """Whether a browser says so (Fetch Metadata, 2.4; RFC 6454, 7): in mode `open` a form of any
+    page could write otherwise, with the gateway's token."""
+    sites = request.headers.getlist("sec-fetch-site")
+    host = request.headers.get("host", "")
+    origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
+    return any(site not in _OWN_SITES for site in sites) or any(o != host for o in origins)
+
+
+def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
+    """The caller's fields that go upstream, in their order."""
+    own = [pair for pair in request.headers.raw if pair[0] in _HANDED_ON and is_sound(pair[1])]
+    return (*own, *extra_of(request.headers.raw, forwarded))
+
+
+def target_of(method: str, path: bytes) -> Target | None:
+    """What a write to the undecoded path is about; None where there is no such route. Raises
+    BadId."""
+    if path == _COLLECTION:
+        return Target(None, path) if method == "POST" else None
+    if method == "POST":
+        return None
+    named, tail = training_id(path), b""
+    if named is None and method == "PUT":
+        named, tail = _drafted(path), _DRAFT
+    if named is None:
+        return None
+    return Target(named, b"%b/%b%b" % (_COLLECTION, named.encode("ascii"), tail))
+
+
+def _drafted(path: bytes) -> str | None:
+    """The id of the training whose draft the path is; None where it is no draft's."""
+    return training_id(path.removesuffix(_DRAFT)) if path.endswith(_DRAFT) else None
+
+
+def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
+    """Why a path with another method, or another path, has no answer. Raises BadId."""
+    allowed = _allowed(path, writes=writes)
+    if allowed is None:
+        return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
+    field = (b"allow", allowed.encode("ascii"))
+    detail = f"this path knows {allowed}"
+    return ProblemAnswer(Problem.METHOD_NOT_ALLOWED, detail, extra=(field,))
+
+
+def _allowed(path: bytes, *, writes: bool) -> str | None:
+    if path in _READ_ONLY:
+        return "GET, HEAD"
+    if writes and path == _COLLECTION:
+        return "POST"
+    if training_id(path) is not None:
+        return "GET, HEAD, PUT, DELETE" if writes else "GET, HEAD"
+    return "PUT" if writes and _drafted(path) is not None else None

@@ -1,0 +1,50 @@
+"""Writes against the simulated API over HTTP: what one caller wrote, the next one reads."""
+
+from __future__ import annotations
+
+from gateway.simulator import RunningSimulator
+from tests.integration.gateways import gateway
+
+A = "trn_000001"
+
+
+async def test_who_reads_after_a_write_reads_what_was_written(
+    upstream: RunningSimulator, redis_url: str
+) -> None:
+    """In every replica, though both held the former version as fresh."""
+    forward = {"server__writes": "forward", "redis__prefix": "writes"}
+    async with (
+        gateway(upstream.base_url, redis_url, **forward) as one,
+        gateway(upstream.base_url, redis_url, **forward) as other,
+    ):
+        before = [(await each.get(A)).json()["title"] for each in (one, other)]
+
+        written = await one.data.put(f"/training/{A}", json={"title": "Written"})
+        after = [(await each.get(A)).json()["title"] for each in (one, other)]
+
+        assert (written.status_code, written.json()["title"]) == (200, "Written")
+        assert written.headers["cache-status"] == "gateway; fwd=method; fwd-status=200"
+        assert "Written" not in before
+        assert after == ["Written", "Written"]
+        sample = 'gateway_invalidations_total{cause="write"}'
+        assert await one.metric(sample) == 1
+
+
+async def test_what_is_made_is_read_and_what_is_deleted_is_gone(
+    upstream: RunningSimulator,
+) -> None:
+    """A draft as well; and a refusal of the API's is the caller's to read."""
+    async with gateway(upstream.base_url, server__writes="forward") as house:
+        (await house.get(A)).raise_for_status()
+        draft = await house.data.put(f"/training/{A}/draft", json={"title": "Soon"})
+        drafted = (await house.get(A)).json()
+        made = await house.data.post("/training", json={"title": "New", "content": "Text"})
+        found = await house.get(made.json()["id"])
+        deleted = await house.data.delete(f"/training/{made.json()['id']}")
+        gone = await house.get(made.json()["id"])
+        refused = await house.data.post("/training", json={"title": 7})
+
+        assert (draft.status_code, drafted["draft_title"]) == (200, "Soon")
+        assert (made.status_code, found.json()["title"]) == (201, "New")
+        assert (deleted.status_code, deleted.content, gone.status_code) == (204, b"", 404)
+        assert (refused.status_code, refused.json()["statusCode"]) == (400, 400)

@@ -1,0 +1,81 @@
+"""What a write changed, as the upstream's answer tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.instant import parse_instant, to_seconds
+from gateway.core.reply import Reply
+from gateway.core.written import Written, is_success, written
+from tests.unit.core.test_rules import BODY
+
+BASE = "https://api.test/v1"
+VERSION = parse_instant("2025-01-01T00:00:00Z")
+NOW = to_seconds(VERSION)
+
+
+def changed(*headers: tuple[bytes, bytes], body: bytes = b"", target: str | None = "a") -> Written:
+    """What a 200 to a write outdates."""
+    return written(target, Reply(200, headers, body), BASE, NOW)
+
+
+@pytest.mark.parametrize(("status", "success"), [(200, 1), (204, 1), (303, 1), (400, 0), (500, 0)])
+def test_errors_change_nothing(status: int, success: int) -> None:
+    """RFC 9111, 4.4: a non-error answer does."""
+    assert is_success(Reply(status, (), b"")) == bool(success)
+
+
+def test_the_target_is_outdated() -> None:
+    """Whatever else is said."""
+    assert changed() == Written(("a",))
+    assert changed(target=None) == Written(())
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        (b"https://api.test/v1/training/b", "b"),
+        (b"/v1/training/b", "b"),
+        (b"b", "b"),
+        (b"/v1/training/b?x=y#z", "b"),
+        (b"https://other.test/v1/training/b", None),
+        (b"http://api.test/v1/training/b", None),
+        (b"//other.test/v1/training/b", None),
+        (b"/v1/training/b/draft", None),
+        (b"/training/b", None),
+        (b"https://[", None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+@pytest.mark.parametrize("field", [b"location", b"content-location"])
+def test_what_the_answer_points_to_is_outdated(
+    field: bytes, place: bytes, named: str | None
+) -> None:
+    """At the same origin alone: another's cannot speak for it."""
+    ids = ("a",) if named is None else ("a", named)
+
+    assert changed((field, place)).training_ids == ids
+
+
+def test_the_training_in_the_body_is_outdated_below_its_version() -> None:
+    """That one may be made by a write to the collection."""
+    assert changed(body=BODY, target=None) == Written(("t1",), (("t1", VERSION),))
+    assert changed(body=BODY, target="t1") == Written(("t1",), (("t1", VERSION),))
+    assert changed(body=BODY.replace(b"t1", b"..x"), target=None).training_ids == ("..x",)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"id": "t1"}', b'{"id": "t1"', b"\xff"])
+def test_a_body_that_is_no_training_says_nothing(body: bytes) -> None:
+    """The target is outdated all the same."""
+    assert changed(body=body) == Written(("a",))
+
+
+def test_a_version_far_ahead_is_not_taken_at_its_word() -> None:
+    """It would refuse all true ones."""
+    reply = Reply(200, (), BODY)
+
+    told = written("t1", reply, BASE, NOW - VERSION_TOLERANCE - 1.0)
+
+    assert told == Written(("t1",))

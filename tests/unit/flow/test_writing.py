@@ -1,0 +1,168 @@
+"""Writes: handed on once, and what they changed is outdated before they are answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.errors import (
+    GatewayError,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.core.reply import Reply
+from gateway.core.status import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
+from gateway.flow.answer import Answer
+from gateway.flow.writing import Order, Writing
+from gateway.ports import Call, Write
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    OURS,
+    STALE,
+    Redis,
+    Replica,
+    minute_of,
+    ok,
+    says,
+    settle,
+    training,
+)
+
+WRITE = Write("PUT", "/training/trn_1", b"{}")
+UNSENT = UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=False)
+LATE = UpstreamTimeout("no answer", FailureReason.READ_TIMEOUT, sent=True)
+
+
+async def write(replica: Replica, reply: Reply | Exception, caller: object = CALLER) -> Answer:
+    """Hand on a write of the training, to which the upstream answers so."""
+    assert caller in (CALLER, OURS)
+    writing = Writing(
+        replica.outbound,
+        replica.invalidation,
+        replica.credentials,
+        replica.clock,
+        base_url="http://api.test",
+        timeout=10.0,
+    )
+    replica.upstream.then(reply)
+    order = Order(CALLER if caller is CALLER else OURS, "trn_1", WRITE)
+    return await writing.hand_on(order)
+
+
+async def test_the_answer_is_the_upstreams(alone: Replica) -> None:
+    """As it is, with all it says, marked as passed by."""
+    reply = Reply(201, ((b"location", b"/x"), (b"cache-control", b"no-store")), b"made")
+
+    answer = await write(alone, reply)
+
+    assert isinstance(answer.content, Reply)
+    assert (answer.content.status, answer.content.body) == (201, b"made")
+    assert set(reply.headers) <= set(answer.content.headers)
+    assert answer.outcome is Outcome.BYPASSED
+    assert answer.handling.forward is Forward.METHOD
+    assert [call.write for call in alone.upstream.calls] == [WRITE]
+
+
+async def test_a_success_outdates_what_is_stored(replica: Replica, redis: Redis) -> None:
+    """In both tiers and for all partitions; who asks next is given what upstream has."""
+    await replica.fill(1)
+    await redis.store.store(Key("p2", "trn_1"), replica.local.peek(KEY).entry, 60.0)  # type: ignore[union-attr]
+
+    await write(replica, Reply(200, (), training(2)))
+
+    assert replica.local.entries == 0
+    assert (await redis.store.lookup(KEY)).entry is None
+    assert replica.observer.of("invalidated")[-1] == (Cause.WRITE, "trn_1", 1)
+    assert replica.observer.of("invalidated_by")[-1] == (Origin.ORDER,)
+    assert minute_of(await replica.fill(2)) == 2
+
+
+async def test_its_version_is_the_least_that_is_taken_from_then_on(alone: Replica) -> None:
+    """A replica of the upstream that lags behind does not bring the former one back."""
+    await write(alone, Reply(200, (), training(5)))
+
+    alone.upstream.then(ok(4))
+    answer = await alone.get()
+
+    assert answer.handling.not_stored is NotStoredReason.OLDER_VERSION
+
+
+async def test_a_fetch_under_way_does_not_bring_back_what_was(alone: Replica) -> None:
+    """Its answer came from before the write."""
+    late = asyncio.Event()
+
+    async def former(call: Call) -> Reply:
+        await late.wait()
+        return ok(1)
+
+    await alone.fill(1)
+    alone.clock.advance(STALE)
+    alone.upstream.then(former)
+    await alone.get()  # the stale one; its refresh is under way
+    await settle()
+
+    await write(alone, Reply(204, (), b""))
+    late.set()
+    await alone.land()
+
+    assert alone.local.entries == 0
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 412, 500, 503])
+async def test_an_error_passes_and_changes_nothing(alone: Replica, status: int) -> None:
+    """RFC 9111, 4.4."""
+    await alone.fill(1)
+
+    answer = await write(alone, says(status))
+
+    assert isinstance(answer.content, Reply)
+    assert answer.content.status == status
+    assert alone.local.entries == 1
+
+
+@pytest.mark.parametrize(("failure", "entries"), [(UNSENT, 1), (LATE, 0)])
+async def test_what_may_have_been_done_outdates(
+    alone: Replica, failure: GatewayError, entries: int
+) -> None:
+    """And nothing is tried twice, though the first one never left."""
+    await alone.fill(1)
+
+    with pytest.raises(type(failure)):
+        await write(alone, failure)
+
+    assert alone.local.entries == entries
+    assert alone.upstream.count == 2
+
+
+async def test_a_429_closes_the_gate(alone: Replica) -> None:
+    """As one to a read does."""
+    with pytest.raises(UpstreamRateLimited):
+        await write(alone, says(429, (b"retry-after", b"7")))
+
+    assert alone.observer.of("gate_closed")
+
+
+async def test_a_401_to_our_own_token_is_ours(alone: Replica) -> None:
+    """The caller's own 401 passes, and is remembered."""
+    with pytest.raises(UpstreamRefused):
+        await write(alone, says(401), OURS)
+
+    answer = await write(alone, says(401))
+    assert isinstance(answer.content, Reply)
+    assert alone.observer.of("token_refused") == [("default",)]
+
+
+async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> None:
+    """The write stands; the others are bounded by their own freshness."""
+    await replica.fill(1)
+    redis.switch.is_up = False
+
+    answer = await write(replica, Reply(204, (), b""))
+
+    assert isinstance(answer.content, Reply)
+    assert replica.local.entries == 0

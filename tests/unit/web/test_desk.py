@@ -1,0 +1,39 @@
+"""What every request goes through: a failure of ours is an answer too, and is counted."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.core.errors import GatewayError, OnlyIfCached
+from gateway.core.status import Outcome, Tier
+from gateway.web.desk import Desk
+from gateway.web.exchange import Exchange
+from tests.unit.web.planes import Data
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "outcome"),
+    [
+        (OnlyIfCached(), 504, Outcome.REJECTED),
+        (GatewayError(), 500, Outcome.FAILED),
+        (ZeroDivisionError(), 500, Outcome.FAILED),
+    ],
+)
+async def test_what_goes_wrong_is_a_problem(
+    error: Exception, status: int, outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told apart by whose fault it is; what nobody foresaw is in the log."""
+    data = Data()
+    desk = Desk(data.callers, data.clock, data.observer, data.access_log, lambda: "made-here")
+    request = Request({"type": "http", "method": "GET", "path": "/training/a", "headers": []})
+
+    async def answer(exchange: Exchange) -> Response:
+        raise error
+
+    response = await desk.attend(request, answer)
+
+    assert response.status_code == status
+    assert [(line.outcome, line.tier) for line in data.access_log.lines] == [(outcome, Tier.NONE)]
+    assert bool(caplog.records) is isinstance(error, ZeroDivisionError)
