@@ -198,7 +198,9 @@ def _told(noted: Noted) -> Words:
 
 
 def _instant(seconds: float) -> str:
-    return to_rfc3339(from_seconds(seconds))
+    """To the millisecond, as the log has it."""
+    at = from_seconds(seconds)
+    return to_rfc3339(Instant(at - at % 1_000_000))
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:

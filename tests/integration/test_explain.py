@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, gateway, until
 
@@ -42,4 +44,5 @@ async def test_the_story_of_a_training_is_told(
     assert [each["event"] for each in ordered] == ["entry.invalidated", "entry.fetched"]
     assert (ordered[0]["by"], told[0]["by"]) == ("order", "replica")
     assert ordered[1]["verdict"] == "first"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z", str(last["time"]))
     assert "500" in str(last["why"])

@@ -21,11 +21,9 @@ async def anew(lines: AsyncIterator[str]) -> Words:
     return words
 
 
-async def test_all_is_told_at_first_and_then_what_is_new(
-    upstream: RunningSimulator, shared: str | None
-) -> None:
+async def test_all_is_told_at_first_and_then_what_is_new(upstream: RunningSimulator) -> None:
     """The past, an invalidation once, and how things stand; later lines do not repeat it."""
-    async with gateway(upstream.base_url, shared) as planes:
+    async with gateway(upstream.base_url) as planes:
         await planes.get(A)
         await planes.get(A)
         await planes.admin.post("/invalidate", json={"ids": [A]})
@@ -40,7 +38,7 @@ async def test_all_is_told_at_first_and_then_what_is_new(
     assert [(each["fields"]["id"], each["fields"]["by"]) for each in invalidated] == [(A, "order")]
     assert first["now"]["minute"]["requests"] == 2
     assert first["now"]["minute"]["hit_rate"] == 0.5
-    assert first["now"]["redis"] is (None if shared is None else True)
+    assert first["now"]["redis"] is None
     assert first["now"]["replicas"] == 1
     assert first["now"]["findings"][0].keys() == {"level", "whose", "says", "do", "runbook"}
     assert first["about"]["lifetime"] == 30.0

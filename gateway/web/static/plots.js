@@ -38,7 +38,7 @@ const PLOTS = {
     ],
   },
   freshness: {
-    told: seconds, axis: brief, range: upTo(10),
+    told: seconds, axis: brief, range: upTo(10), steps: [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400],
     series: [
       ["median", "fresh", (rows) => smooth(rows.age50)],
       ["99 %", "rescued", (rows) => worst(rows.age99)],
@@ -178,6 +178,7 @@ function options(own, box) {
       { stroke: quiet, font, grid: { show: false }, ticks: { stroke: grid, size: 4 }, space: 64, size: 28,
         values: (_, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
       { stroke: quiet, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 62, gap: 8, space: 34,
+        ...(plan.steps ? { incrs: plan.steps } : {}),
         ...(plan.logarithmic ? { splits: (_, __, low, high) => powers(low, high) } : {}),
         values: (_, values) => values.map((value) => (value === null ? "" : plan.axis(value))) },
     ],
