@@ -26,7 +26,7 @@ def promises() -> dashboard.Dashboard:
 
 
 def _question(objective: Objective) -> str:
-    return f"{objective.target:.1%} of {objective.says}".replace(".0%", " %").replace("9%", "9 %")
+    return f"{objective.target * 100:g} % of {objective.says}"
 
 
 def _panels(objective: Objective) -> list[Panel]:

@@ -8,7 +8,7 @@ from tests.series import hundred_clients, read_by_all, series_of
 from tests.servers import RedisServer
 from tests.system.commands import Gateway, address, simulator
 
-ONLY_IF_CACHED = {"Cache-Control": "only-if-cached"}
+ONLY_IF_CACHED = "Cache-Control: only-if-cached"
 
 
 async def test_a_hundred_thousand_ids(tmp_path: Path, own_redis: RedisServer) -> None:

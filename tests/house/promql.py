@@ -29,6 +29,13 @@ def selected(expression: str) -> set[str]:
     return set(_names(promql_parser.parse(plain(expression))))
 
 
+def summed(expression: str) -> set[str]:
+    """The names of the series that it adds up as they are."""
+    parts = _parts(promql_parser.parse(plain(expression)))
+    sums = [part for part in parts if str(getattr(part, "op", "")) == "sum"]
+    return {name for part in sums for name in _names_at(part.expr)}
+
+
 @cache
 def metrics() -> dict[str, set[str]]:
     """Each exported metric by its name, with the names of its series."""
@@ -43,12 +50,21 @@ def known_series() -> set[str]:
 
 
 def _names(expression: Any) -> Iterator[str]:
+    return (name for part in _parts(expression) for name in _names_at(part))
+
+
+def _names_at(expression: Any) -> Iterator[str]:
     if isinstance(expression, promql_parser.VectorSelector):
         yield str(expression.name)
     elif isinstance(expression, promql_parser.MatrixSelector):
         yield str(expression.vector_selector.name)
+
+
+def _parts(expression: Any) -> Iterator[Any]:
+    """The expression and all that it is made of."""
+    yield expression
     for part in ("lhs", "rhs", "expr", "args"):
         inner = getattr(expression, part, None)
         for each in inner if isinstance(inner, list) else [inner]:
             if each is not None:
-                yield from _names(each)
+                yield from _parts(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from dashboards.source.excused import EXCUSED
 from dashboards.source.made import made
 from dashboards.source.used import expressions
 from gateway.adapters.telemetry.counters import AGE_SECONDS, REQUEST_SECONDS
-from tests.house.promql import known_series, metrics, selected
+from tests.house.promql import known_series, metrics, selected, summed
 from tests.house.sources import ROOT
 
 BOARDS = ("overview", "objectives")
+SHARED = {"gateway_budget_limit", "gateway_budget_available", "gateway_gate_closed"}
 RENEW = "type `make dashboards` and commit what changes"
 JOB = re.compile(r'\bjob\s*[=!]~?\s*"(?!\$job")')
 PROVISIONED = sorted((ROOT / "dashboards/provisioning").rglob("*.yml"))
@@ -32,6 +34,14 @@ def test_what_is_committed_is_what_the_source_makes(path: str) -> None:
     committed = (ROOT / path).read_text() if (ROOT / path).exists() else ""
 
     assert committed == made()[path], f"{path} is out of date: {RENEW}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "helm").rglob("files/*")), ids=lambda path: path.name
+)
+def test_the_chart_ships_the_same(path: Path) -> None:
+    """Its copies are renewed by the same command."""
+    assert path.read_bytes() == (ROOT / "dashboards" / path.name).read_bytes(), RENEW
 
 
 def test_every_exported_metric_is_shown_or_excused() -> None:
@@ -57,6 +67,14 @@ def test_nothing_is_excused_that_is_shown_or_is_not_there() -> None:
 def test_every_metric_looked_at_exists() -> None:
     """Panels and rules name only what the gateway exports, or what a rule records."""
     assert _looked_at(*expressions()) - known_series() == set()
+
+
+def test_what_all_replicas_share_is_never_summed() -> None:
+    """Budget and gate are told by each of them: added up they would be as many as there are."""
+    found = [text for texts in expressions().values() for text in texts if summed(text) & SHARED]
+
+    assert found == []
+    assert summed("sum by (job) (gateway_budget_limit) + 1") <= SHARED <= known_series()
 
 
 def test_no_query_fixes_a_job_s_name() -> None:
@@ -105,7 +123,7 @@ def test_the_objectives_bounds_are_buckets() -> None:
 
 
 @pytest.mark.parametrize("path", PROVISIONED, ids=lambda path: path.parent.name)
-def test_grafana_s_provisioning_can_be_read(path: Any) -> None:
+def test_grafana_s_provisioning_can_be_read(path: Path) -> None:
     """Each file is of the form that Grafana reads, and names a folder that a container has."""
     document = yaml.safe_load(path.read_text())
 

@@ -36,7 +36,7 @@ async def test_the_series_are_few_whatever_is_asked_for(
     settings = hundred_clients(tmp_path)
     ids = [*(f"unheard-{number}" for number in range(300)), ONE, "..", "%20", "x" * 200]
     async with gateway(upstream.base_url, redis_url, **settings) as planes:
-        await read_by_all(str(planes.data.base_url), ids, {"Cache-Control": "only-if-cached"})
+        await read_by_all(str(planes.data.base_url), ids, "Cache-Control: only-if-cached")
         await read_by_all(str(planes.data.base_url), [ONE])
         exported = await series_of(str(planes.admin.base_url))
 
