@@ -57,6 +57,13 @@ REPLICAS = (
         f"{grown('gateway_access_refused_total', '5m', _CROWDED)} > 0",
     ),
     Alert(
+        "GatewayModeLeft",
+        "ticket",
+        "30m",
+        "Somebody ordered frozen or bypass, and it was left so",
+        f'max {BY} (gateway_mode{{mode!="normal"}}) == 1',
+    ),
+    Alert(
         "GatewayVersionsDiffer",
         "ticket",
         "1h",

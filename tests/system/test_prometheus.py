@@ -33,7 +33,6 @@ KEY = "a-key-of-forty-three-characters-at-the-least"
 IDS = [f"trn_{number:06}" for number in range(1, 21)]
 PATIENCE = 60.0
 RULES = len(recordings()) + len(ALERTS)
-NOT_YET = "the sweep, which is not there yet"
 RUNBOOK = (ROOT / "dashboards/RUNBOOK.md").read_text()
 FEW = "another-key-of-forty-three-characters-or-so"
 # Queries without a number in ordinary traffic, and what brings one. What is listed here and has a
@@ -41,7 +40,6 @@ FEW = "another-key-of-forty-three-characters-or-so"
 BROUGHT_BY = {
     "Alerts": "429s, until somebody is told",
     "Waiting and denied": "a budget that is short",
-    "Sweep": NOT_YET,
 }
 
 
