@@ -32,7 +32,7 @@ def test_rules_arrive_and_promtool_takes_them(tmp_path: Path) -> None:
         file = tmp_path / f"{each['metadata']['name']}.yml"
         file.write_text(json.dumps(each["spec"]))
     checked = subprocess.run(
-        ["promtool", "check", "rules", *map(str, tmp_path.iterdir())],
+        ["promtool", "check", "rules", "--lint=all", "--lint-fatal", *map(str, tmp_path.iterdir())],
         capture_output=True,
         text=True,
         check=False,

@@ -50,7 +50,7 @@ WRITTEN: tuple[object, ...] = (
 # Sound by its form, and refused by the gateway for what it means.
 STRICTER = {
     (f"{plane}.host", host) for plane in ("server", "admin") for host in ("host:80", "a:b-c.d_e")
-}
+} | {("sweep.enabled", True), ("sweep.enabled", "true")}
 NOT_YET = "is not in this release yet"
 
 

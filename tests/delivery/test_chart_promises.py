@@ -73,6 +73,16 @@ def test_the_test_pod_is_not_served_by_the_services() -> None:
     assert not service.items() <= pod["metadata"]["labels"].items()
 
 
+def test_the_test_pod_may_ask_whoever_else_may() -> None:
+    """Where the network policy names peers, the pods of `helm test` are among them."""
+    (policy,) = of_kind(named("everything"), "NetworkPolicy")
+    (pod,) = of_kind(named("everything"), "Pod")
+    mine = {"podSelector": {"matchLabels": pod["metadata"]["labels"]}}
+
+    assert [mine in rule["from"] for rule in policy["spec"]["ingress"]] == [True, True]
+    assert all(len(rule["from"]) == 2 for rule in policy["spec"]["ingress"])
+
+
 def test_the_monitor_finds_the_admin_port_alone() -> None:
     """It selects one service, and that one leads to the admin port."""
     values = named("watched")

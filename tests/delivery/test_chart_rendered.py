@@ -11,12 +11,14 @@ import kubernetes_validate
 import pytest
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
-from gateway.settings import Settings, load
-from tests.delivery.chart import CHART
+from gateway.adapters.redis.address import read_address
+from gateway.settings import load
+from tests.delivery.chart import CHART, DASHBOARDS
 from tests.delivery.rendering import (
     KUBERNETES,
     MATRIX,
     Object,
+    named,
     objects,
     settings_file,
     values_in,
@@ -48,6 +50,22 @@ def test_helm_has_no_complaint(path: Path, version: str) -> None:
     assert [each["error"] for each in report["messages"]] == ["icon is recommended"]
 
 
+def test_it_is_packaged_with_all_that_it_renders(tmp_path: Path) -> None:
+    """The archive renders as the folder does, dashboards included, and has no values of tests."""
+    archive = Path(helm_python.package(CHART, destination=tmp_path))
+    values = named("watched")
+
+    with (
+        helm_python.Chart.load_archive(archive.read_bytes()) as packed,
+        helm_python.Chart.load(CHART) as folder,
+    ):
+        assert packed.render(values) == folder.render(values)
+        names = {each["name"] for each in packed.files}
+
+    assert {f"files/{path.name}" for path in DASHBOARDS.glob("*.json")} <= names
+    assert not [name for name in names if name.startswith("ci/")]
+
+
 @matrix
 @pytest.mark.parametrize("version", KUBERNETES)
 def test_kubernetes_knows_every_field(path: Path, version: str) -> None:
@@ -77,7 +95,7 @@ def test_operators_know_every_field(path: Path) -> None:
 
 @matrix
 def test_the_gateway_takes_the_settings(path: Path, tmp_path: Path) -> None:
-    """The rendered file is one that the gateway starts with, once the Secrets are there."""
+    """It would start with the rendered file, Redis' address included, given the Secrets."""
     text = settings_file(values_in(path))
     for name, secret in SECRETS.items():
         (tmp_path / name).write_text(secret)
@@ -88,7 +106,8 @@ def test_the_gateway_takes_the_settings(path: Path, tmp_path: Path) -> None:
 
     settings = load(file, {})
 
-    assert isinstance(settings, Settings)
+    if settings.redis.url is not None:
+        read_address(settings.redis.url.reveal())
     assert (settings.server.host, settings.admin.host) == ("0.0.0.0", "0.0.0.0")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.adapters.redis.address import read_address
 from gateway.settings import Settings, load, read_clients
 from tests.delivery.chart import DASHBOARDS, ROOT
 
@@ -46,8 +47,9 @@ def test_settings_are_taken(example: Path, tmp_path: Path) -> None:
     """Each file is loaded, with the address of Redis that stands in its comment."""
     settings = load(placed(example, tmp_path), {})
 
-    assert isinstance(settings, Settings)
     assert settings != Settings()
+    if settings.redis.url is not None:
+        read_address(settings.redis.url.reveal())
 
 
 def test_the_clients_file_is_taken(tmp_path: Path) -> None:
@@ -105,6 +107,8 @@ def test_compose_gives_settings_that_are_taken() -> None:
     settings = load(ROOT / "config" / "container.toml", environment)
 
     assert settings.server.host == settings.admin.host == "0.0.0.0"
+    assert settings.redis.url is not None
+    read_address(settings.redis.url.reveal())
     assert [f"{name}:{settings.admin.port}" for name in gateways] == [
         target for job in scraped for each in job["static_configs"] for target in each["targets"]
     ]

@@ -29,6 +29,9 @@
 {{- if and .Values.access.clientsExistingSecret (ne $mode "clients") -}}
 {{- fail "access.clientsExistingSecret would never be used: set config.access.mode to \"clients\", or name no Secret" -}}
 {{- end -}}
+{{- if and (eq (toString .Values.config.sweep.enabled) "true") (not (has $mode (list "open" "clients"))) -}}
+{{- fail "config.sweep.enabled is true and the gateway has no token to sweep with: leave it \"auto\", or set config.access.mode to \"open\" or \"clients\"" -}}
+{{- end -}}
 {{- if eq (int .Values.config.server.port) (int .Values.config.admin.port) -}}
 {{- fail "config.server.port and config.admin.port are one port: change one of them" -}}
 {{- end -}}

@@ -57,3 +57,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "gateway.scheme" -}}
 {{- ternary "https" "http" (not (empty .Values.tls.existingSecret)) -}}
 {{- end -}}
+
+{{- define "gateway.testLabels" -}}
+app.kubernetes.io/name: {{ include "gateway.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}
+
+{{/* The pods of `helm test` as a peer of a network policy. */}}
+{{- define "gateway.testPods" -}}
+- podSelector:
+    matchLabels:
+      {{- include "gateway.testLabels" . | nindent 6 }}
+{{- end -}}
