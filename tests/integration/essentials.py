@@ -1,0 +1,130 @@
+"""What a gateway does with Redis, all of it once: the least that any Redis has to allow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.adapters.redis.budget import RedisBudget
+from gateway.adapters.redis.connection import Connection
+from gateway.core.errors import BudgetExhausted
+from gateway.core.status import Purpose
+from gateway.simulator import SimulatorClient
+from gateway.simulator.faults import FaultMode
+from tests.doubles.clocks import RealClock
+from tests.doubles.observer import RecordingObserver
+from tests.integration.gateways import Planes, until
+from tests.integration.replicas import number_of, replicas
+
+IDS = [f"trn_{number:06}" for number in range(1, 13)]
+SETTINGS = {
+    "freshness__lifetime": "100ms",
+    "l1__lifetime": "200ms",
+    "upstream__rate_limit": "100000/minute",
+    # Whoever is stalled is not what this is about.
+    "redis__timeout": "30s",
+}
+
+
+async def ask_all(planes: Planes) -> set[int]:
+    """The versions that the trainings are answered with."""
+    answers = await asyncio.gather(*map(planes.get, IDS))
+    assert {answer.status_code for answer in answers} == {200}
+    return {number_of(answer) for answer in answers}
+
+
+async def exercise(upstream: str, control: SimulatorClient, url: str) -> None:
+    """Two replicas fetch, share, confirm, follow, wait for their turn, close, reopen, refuse,
+    invalidate and purge; every caller is answered."""
+    async with replicas(upstream, [url] * 2, **SETTINGS) as (one, other):
+        await ask_all(one)
+        await ask_all(other)
+        await edited(control, one, other)
+        await followed(control, one, other)
+        await spent(url)
+        await closed(control, one)
+        await refused(control, one)
+        async with unasked(control):
+            told = (await one.admin.post("/purge", json={"soft": True})).json()
+            assert told["replicas"] == {"known": 2, "confirmed": 2}
+
+
+async def edited(control: SimulatorClient, one: Planes, other: Planes) -> None:
+    """A change and the order that tells of it."""
+    for training_id in IDS:
+        await control.edit(training_id, "7")
+    told = (await one.admin.post("/invalidate", json={"ids": IDS})).json()
+    assert told["replicas"] == {"known": 2, "confirmed": 2}
+    assert await ask_all(other) == {7}
+    assert await ask_all(one) == {7}
+    await until(lambda: is_confirmed(one))
+
+
+async def is_confirmed(planes: Planes) -> bool:
+    """Whether what L1 holds was confirmed in the background, while it is read."""
+    await ask_all(planes)
+    name = "gateway_redis_request_duration_seconds_count"
+    return await planes.metric(f'{name}{{operation="confirm"}}') > 0
+
+
+async def followed(control: SimulatorClient, one: Planes, other: Planes) -> None:
+    """A fetch for two replicas, that lasts until its lease had to be renewed."""
+    await control.fault(FaultMode.HELD)
+    asked = [asyncio.create_task(planes.get("trn_000040")) for planes in (one, other)]
+
+    async def is_asked() -> bool:
+        return "trn_000040" in (await control.stats()).by_id
+
+    await until(is_asked)
+    await asyncio.sleep(1.2)
+    await control.clear_faults()
+    answers = [await each for each in asked]
+    assert [answer.status_code for answer in answers] == [200] * 2
+
+
+async def refused(control: SimulatorClient, one: Planes) -> None:
+    """A token that is revoked: all that it stored is struck."""
+    await control.fault(FaultMode.UNAUTHORIZED)
+
+    async def is_refused() -> bool:
+        return {(await one.get(each)).status_code for each in IDS} == {401}
+
+    await until(is_refused)
+    await control.clear_faults()
+
+
+async def spent(url: str) -> None:
+    """A budget of one call, asked for two; by itself, since spending a gateway's takes long."""
+    clock = RealClock()
+    connection = Connection(url, clock, RecordingObserver(), timeout=30.0)
+    assert await connection.check()
+    budget = RedisBudget(connection, "gateway", clock, 1, 60.0, start_paced=False)
+    charge = await budget.take("spent", Purpose.MISS)
+    with pytest.raises(BudgetExhausted):
+        await budget.take("spent", Purpose.MISS)
+    await budget.give_back("spent", charge)
+    await connection.close()
+
+
+async def closed(control: SimulatorClient, one: Planes) -> None:
+    """A 429 closes the gate, and the answer to the probe opens it."""
+    await control.fault(FaultMode.RATE_LIMITED)
+
+    async def reads(value: float) -> bool:
+        await one.get(IDS[0])
+        return await one.metric("gateway_gate_closed") == value
+
+    await until(lambda: reads(1.0))
+    await control.clear_faults()
+    await until(lambda: reads(0.0))
+
+
+@asynccontextmanager
+async def unasked(control: SimulatorClient) -> AsyncIterator[None]:
+    """Without a call upstream."""
+    before = (await control.stats()).requests
+    yield
+    assert (await control.stats()).requests == before

@@ -1,0 +1,127 @@
+"""The user that SECURITY.md tells operators to make: enough, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.cluster_servers import ClusterServers
+from tests.integration.essentials import exercise
+from tests.redis_servers import MASTER, SentinelServer, copied
+from tests.servers import HOST, ROOT, RedisServer
+
+PASSWORD = "hunter2"
+USER = f"gateway:{PASSWORD}@"
+# The tests' own, and what Redis' replicas and sentinels say to each other.
+OTHERS = {
+    *("acl|setuser", "acl|log", "acl|deluser", "info", "config|set", "config|get"),
+    *("config|resetstat", "cluster|myid", "replconf", "psync", "select", "client|kill"),
+    *("flushall", "script|flush", "hello", "auth", "client|setinfo"),
+}
+
+
+def rule() -> list[str]:
+    """The words of the documented ACL, without those that name the user."""
+    text = (ROOT / "SECURITY.md").read_text()
+    block = re.search(
+        r"^ACL SETUSER gateway on >PASSWORD (.*?)^```", text, re.DOTALL | re.MULTILINE
+    )
+    assert block is not None
+    return block[1].split()
+
+
+def commands() -> set[str]:
+    """Those that it lets through."""
+    return {word.removeprefix("+") for word in rule() if word.startswith("+")}
+
+
+def admit(servers: Iterable[RedisServer]) -> None:
+    """Make the user on each, with its counts at zero and its log of refusals empty."""
+    for server in servers:
+        with server.client() as client:
+            client.config_resetstat()
+            client.execute_command("ACL", "LOG", "RESET")
+            client.execute_command(
+                "ACL", "SETUSER", "gateway", "reset", "on", f">{PASSWORD}", *rule()
+            )
+
+
+def refusals(servers: Iterable[RedisServer]) -> list[object]:
+    """What somebody was refused since then."""
+    found: list[object] = []
+    for server in servers:
+        with server.client() as client:
+            found += [(each["context"], each["object"]) for each in client.acl_log()]
+    return found
+
+
+def used(servers: Iterable[RedisServer]) -> set[str]:
+    """The commands that were carried out since then, tests' own left out."""
+    found: set[str] = set()
+    for server in servers:
+        with server.client() as client:
+            found |= {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+    return found - OTHERS
+
+
+async def test_a_redis_by_itself(
+    upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer
+) -> None:
+    """All that a gateway does is let through."""
+    admit([own_redis])
+
+    await exercise(upstream.base_url, control, own_redis.url.replace("//", f"//{USER}"))
+
+    assert refusals([own_redis]) == []
+    assert used([own_redis]) <= commands()
+
+
+async def test_behind_a_sentinel(
+    upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """With a copy that is waited for, and a user of the sentinel's as is said there."""
+    with (
+        copied(own_redis, tmp_path) as copy,
+        SentinelServer(tmp_path, own_redis.port) as sentinel,
+    ):
+        admit([own_redis, copy])
+        with sentinel.client() as client:
+            who = ("watcher", "reset", "on", f">{PASSWORD}", "-@all", "+sentinel|masters")
+            client.execute_command("ACL", "SETUSER", *who)
+        where = f"{HOST}:{sentinel.port}/{MASTER}"
+        theirs = f"sentinel_username=watcher&sentinel_password={PASSWORD}"
+
+        await exercise(upstream.base_url, control, f"redis+sentinel://{USER}{where}?{theirs}")
+
+        assert refusals([own_redis, copy]) == []
+        assert "wait" in used([own_redis])
+
+
+async def test_a_cluster_uses_all_of_it(
+    upstream: RunningSimulator, control: SimulatorClient, own_cluster: ClusterServers
+) -> None:
+    """Every word of it is needed: what is missing here was used behind sentinels, or by a slot
+    that moves."""
+    own_cluster.flush()
+    admit(own_cluster.masters)
+
+    await exercise(upstream.base_url, control, own_cluster.url.replace("//", f"//{USER}"))
+
+    assert refusals(own_cluster.masters) == []
+    seen = used(own_cluster.masters)
+    assert seen <= commands() | {"cluster|slots", "cluster|info"}
+    assert commands() - seen == {"wait", "asking"}
+
+
+@pytest.mark.parametrize("words", ["KEYS *", "FLUSHALL", "CONFIG GET *", "GET a", "PUBLISH a b"])
+def test_it_lets_nothing_else_through(own_redis: RedisServer, words: str) -> None:
+    """Neither other commands nor other keys and channels."""
+    admit([own_redis])
+    with own_redis.client() as client:
+        answer = client.execute_command("ACL", "DRYRUN", "gateway", *words.split())
+
+    assert b"has no permissions" in answer
