@@ -23,6 +23,8 @@ IDS = [f"trn_{number:06}" for number in range(1, 13)]
 SETTINGS = {
     "freshness__lifetime": "100ms",
     "l1__lifetime": "200ms",
+    # A third of it is the lease's lifetime, which is to be renewed.
+    "upstream__timeout": "6s",
     "upstream__rate_limit": "100000/minute",
     # Whoever is stalled is not what this is about.
     "redis__timeout": "30s",
@@ -79,7 +81,7 @@ async def followed(control: SimulatorClient, one: Planes, other: Planes) -> None
         return "trn_000040" in (await control.stats()).by_id
 
     await until(is_asked)
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(0.8)
     await control.clear_faults()
     answers = [await each for each in asked]
     assert [answer.status_code for answer in answers] == [200] * 2

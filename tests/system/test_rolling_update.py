@@ -1,0 +1,47 @@
+"""A rolling update from the release before: both at work on one Redis, under callers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import redis
+
+from gateway.adapters.redis.wire import SCHEMA
+from gateway.simulator import SimulatorClient
+from tests.rolling import Fleet, previous_release, steady
+from tests.system.commands import Gateway, address, simulator
+
+SETTINGS = {
+    "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
+    "GATEWAY_FRESHNESS__LIFETIME": "500ms",
+    "GATEWAY_REDIS__TIMEOUT": "1s",
+    "GATEWAY_SERVER__DRAIN_DELAY": "1s",
+    "GATEWAY_LOG__LEVEL": "warning",
+}
+
+
+async def test_a_replica_is_replaced_and_back(tmp_path: Path, redis_url: str) -> None:
+    """No request fails, and nobody sees a version go back. With more of all: tests/drills."""
+    older, settings = previous_release(tmp_path), {**SETTINGS, "GATEWAY_REDIS__URL": redis_url}
+    fleet = Fleet()
+    with simulator(tmp_path, "--limit", "0") as process:
+        upstream = address(process)
+        old = Gateway(tmp_path, upstream, **settings, **older)
+        new = Gateway(tmp_path, upstream, **settings)
+        watch = asyncio.create_task(fleet.watch())
+        async with SimulatorClient(upstream) as control:
+            await fleet.add(old)
+            async with steady(fleet, control, rate=200, callers=10) as stream:
+                await fleet.add(new)
+                await asyncio.sleep(1)
+                await fleet.retire(old)
+            await fleet.retire(new)
+        watch.cancel()
+
+    with redis.Redis.from_url(redis_url) as client:
+        bodies = [len(client.keys(f"gateway:*:b{each}:*")) for each in (SCHEMA - 1, SCHEMA)]
+    assert min(bodies) > 0, "both wrote their own"
+    assert stream.faults == []
+    assert stream.went_back == []
+    assert stream.statuses[200] > 100
