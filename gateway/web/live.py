@@ -53,7 +53,9 @@ class Stream:
             return Response(media_type=KIND)
         if self.watchers >= MOST:
             return problem_response(request.scope, _FULL)
-        return StreamingResponse(self._lines(), media_type=KIND)
+        # An nginx in between would else keep lines back until it has a buffer full of them.
+        unbuffered = {"x-accel-buffering": "no"}
+        return StreamingResponse(self._lines(), media_type=KIND, headers=unbuffered)
 
     async def _lines(self) -> AsyncIterator[bytes]:
         self.watchers += 1

@@ -82,6 +82,8 @@ const replicas = (count) => (isNumber(count) ? `${number(count)} ${count === 1 ?
 
 function verdict([first, ...others]) {
   at("verdict").dataset.level = first.level;
+  // Read aloud when something else is so, not whenever a count in it moves.
+  show("news", [first.level, first.whose, first.runbook], () => [`${WHOSE[first.whose] ?? first.whose}: ${first.says}`]);
   say("whose", WHOSE[first.whose] ?? first.whose);
   say("says", first.says);
   show("do", [first.do, first.runbook], () => remedy(first));
@@ -97,14 +99,14 @@ function tiles({ minute, budgets: all }) {
   say("served", share(minute.served));
   const pace = minute.requests / 60;
   say("served-more", minute.requests
-    ? `${number(pace, pace < 10 ? 1 : 0)} requests a second, 99 % within ${seconds(minute.p99)}`
+    ? `${number(pace, pace < 10 ? 1 : 0)} requests a second, 99\u00a0% within ${seconds(minute.p99)}`
     : "nobody asked in the last minute");
   grade("served", minute.served, 0.999, 0.99);
   say("hits", share(minute.hit_rate));
   say("hits-more", minute.requests ? `${number(minute.calls)} calls to the API in the last minute` : "of the last minute");
   say("age", seconds(minute.age99));
   say("age-more", isNumber(minute.age99)
-    ? `99 % was no older; median ${seconds(minute.age50)}, ${share(minute.stale)} stale`
+    ? `99\u00a0% was no older; median ${seconds(minute.age50)}, ${share(minute.stale)} stale`
     : `fresh for ${seconds(about.lifetime)} at most`);
   const scarce = all.find(({ limit }) => isNumber(limit));
   say("left", scarce ? number(scarce.available) : all.length ? "unlimited" : "–");

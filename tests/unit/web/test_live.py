@@ -14,6 +14,7 @@ async def test_lines_are_told_until_it_is_over() -> None:
 
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-accel-buffering"] == "no"
     assert [json.loads(line)["place"] for line in answer.text.splitlines()] == [
         [0, 0],
         [2, 1],
