@@ -3,7 +3,7 @@ BIN := .venv/bin
 SOURCES := gateway tests dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills fuzz torture conformance lint bench bench-quick dashboards lock chart clean
+.PHONY: help run setup test check drills fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -48,11 +48,17 @@ lint: setup ## format, lint and types alone
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 
-bench: setup ## what a hit costs beside nginx and Varnish: a table, a plot, figures in build/bench
-	$(BIN)/python -m tests.bench
+bench: setup ## what a hit costs beside nginx and Varnish, and how it grows: tables, plots, figures in build/bench
+	$(BIN)/python -m tests.bench --python "$$(.ci/bench-python)"
 
 bench-quick: setup ## the same in one short round, under two minutes
-	$(BIN)/python -m tests.bench --quick
+	$(BIN)/python -m tests.bench --quick --python "$$(.ci/bench-python)"
+
+bench-record: setup ## three runs of it in a row, about half an hour, written into docs/ and the README
+	$(BIN)/python -m tests.bench --runs 3 --record --python "$$(.ci/bench-python)"
+
+capacity: setup ## count what one, two and three replicas ask of Redis, and write docs/capacity.md from that
+	$(BIN)/python -m tests.bench.capacity --python "$$(.ci/bench-python)"
 
 dashboards: setup ## renew dashboards, rules and docs/metrics.md after a change in dashboards/source or in the metrics
 	$(BIN)/python -m dashboards.source

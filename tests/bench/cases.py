@@ -6,20 +6,22 @@ Every round asks each server the same in turn, so that a busy machine is busy fo
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from tests.bench import stands
+from tests.bench.growth import Curve, Say, curves
 from tests.bench.load import Run, closed, open_loop
 from tests.bench.stands import IDS, TOKEN, Stand
-from tests.servers import HOST, Process, RedisServer
+from tests.servers import HOST, ROOT, Process, RedisServer
 
 KINDS = {
     "repeated": "hit, headers repeated",
@@ -32,31 +34,40 @@ GATEWAY_ONLY = {
     "stale": "stale, upstream gone",
     "hung": "hit while Redis hangs",
     "clients": "hit, mode clients, a rate of its own",
+    "pair": "hit, two processes on one port",
 }
+COMPARED = ("gateway", "nginx", "varnish")
+SHARES = (0.1, 0.5)
 _PEERS = ("gateway", "floor", "nginx", "nginx-common", "varnish")
 
 
 @dataclass(slots=True)
 class Results:
-    """Runs by case and server; p99 by rate and server; bytes an entry by body size."""
+    """Runs by case and server; p99 by share of the slowest's rate and server, and those rates;
+    what `memory` measures by body size; milliseconds to the first answer; CPU as things grow."""
 
     runs: dict[str, dict[str, list[Run]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
-    open: dict[int, dict[str, list[float]]] = field(
+    open: dict[float, dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
-    memory: dict[int, tuple[float, float]] = field(default_factory=dict)
+    rates: dict[float, float] = field(default_factory=dict)
+    memory: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    start: list[float] = field(default_factory=list)
+    growth: dict[str, Curve] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: seconds a run, rounds, and how many entries for the memory."""
+    """How much is measured: seconds a run, rounds, how many entries for the memory, whether
+    things grow; `python` runs gateway and floor."""
 
     seconds: int
     rounds: int
     entries: int
-    open_loop: bool
+    grows: bool
+    python: str
 
 
 @dataclass(slots=True)
@@ -69,62 +80,75 @@ class _Field:
     cold_l1: Stand
     stale: Stand
     clients: Stand
+    pair: Stand
     tags: dict[str, Path] = field(default_factory=dict)
 
 
-def measure(plan: Plan, folder: Path, say: Callable[[str], None]) -> Results:
+def measure(plan: Plan, folder: Path, say: Say) -> Results:
     """Start everything, warm it, and measure it round by round."""
     results = Results()
-    with _everything(folder, say) as every:
+    with _everything(folder, plan, say) as every:
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
             _round(every, plan, results, say)
     for size in (1_024, 4_096, 16_384, 65_536):
-        results.memory[size] = _memory(size, max(1_000, plan.entries * 1_600 // size))
-        say(f"memory of an entry of {size} bytes: {results.memory[size][0]:.0f} bytes")
+        count = max(1_000, plan.entries * 1_600 // size)
+        found = results.memory[size] = _memory(size, count, plan.python)
+        say(f"an entry of {size} bytes takes {found[0]:.0f}; {count} stop for {found[2]:.0f} ms")
+    results.start = [first_answer(folder, plan.python) for _ in range(2 * plan.rounds + 1)]
+    say(f"first answer after {min(results.start):.0f} ms")
+    if plan.grows:
+        results.growth = curves(_sub(folder, "growth"), plan.python, plan.seconds, say)
     return results
 
 
 @contextlib.contextmanager
-def _everything(folder: Path, say: Callable[[str], None]) -> Iterator[_Field]:
+def _everything(folder: Path, plan: Plan, say: Say) -> Iterator[_Field]:
     with contextlib.ExitStack() as stack:
         upstream, _ = stack.enter_context(stands.simulator(folder))
         gone, simulator = stack.enter_context(stands.simulator(_sub(folder, "gone")))
         redis = stack.enter_context(RedisServer(folder))
+        gateway = partial(stands.gateway, folder, python=plan.python)
+
+        def one(name: str, settings: dict[str, str]) -> Stand:
+            return stack.enter_context(gateway(upstream, redis, name, settings))
+
         common = {
-            "floor": stack.enter_context(stands.floor(folder)),
+            "floor": stack.enter_context(stands.floor(folder, plan.python)),
             "nginx": stack.enter_context(stands.nginx(folder, upstream)),
             "nginx-common": stack.enter_context(stands.nginx(folder, upstream, "nginx-common")),
             "varnish": stack.enter_context(stands.varnish(folder, upstream)),
-            "gateway": stack.enter_context(stands.gateway(folder, upstream, redis)),
+            "gateway": one("gateway", {}),
         }
-        cold = {"GATEWAY_L1__MAX_BYTES": "1KiB", "GATEWAY_REDIS__PREFIX": "cold"}
+        shared = {"GATEWAY_SERVER__REUSE_PORT": "true"}
+        pair = one("pair", shared)
+        other = stack.enter_context(gateway(upstream, redis, "pair-2", shared, port=pair.port))
         short = {"GATEWAY_FRESHNESS__LIFETIME": "1s", "GATEWAY_FRESHNESS__STALE_IF_ERROR": "24h"}
         every = _Field(
             folder,
             redis,
             common,
-            stack.enter_context(stands.gateway(folder, upstream, redis, "cold-l1", cold)),
-            stack.enter_context(stands.gateway(folder, gone, None, "stale", short)),
-            stack.enter_context(
-                stands.gateway(folder, upstream, redis, "clients", stands.clients(folder))
-            ),
+            one("cold-l1", {"GATEWAY_L1__MAX_BYTES": "1KiB", "GATEWAY_REDIS__PREFIX": "cold"}),
+            stack.enter_context(gateway(gone, None, "stale", short)),
+            one("clients", stands.clients(folder)),
+            replace(pair, beside=other.process),
         )
         _warm(every, simulator, say)
         yield every
 
 
-def _warm(every: _Field, simulator: Process, say: Callable[[str], None]) -> None:
-    for stand in [*every.common.values(), every.cold_l1, every.stale, every.clients]:
+def _warm(every: _Field, simulator: Process, say: Say) -> None:
+    alone = (every.cold_l1, every.stale, every.clients, every.pair)
+    for stand in [*every.common.values(), *alone]:
         if stand.name == "floor":
             continue
         say(f"warming {stand.name}")
-        every.tags[stand.name] = _ask_all(stand, every.folder)
+        every.tags[stand.name] = ask_all(stand, every.folder)
     simulator.kill()
     time.sleep(1.1)  # what the one behind it holds is stale from now on
 
 
-def _ask_all(stand: Stand, folder: Path) -> Path:
+def ask_all(stand: Stand, folder: Path) -> Path:
     """Ask twice for every training, once for what is not there; the entity tags, a line each."""
     tags = folder / f"tags-{stand.name}.txt"
     limits = httpx.Limits(max_connections=4)
@@ -140,7 +164,7 @@ def _ask_all(stand: Stand, folder: Path) -> Path:
     return tags
 
 
-def _round(every: _Field, plan: Plan, results: Results, say: Callable[[str], None]) -> None:
+def _round(every: _Field, plan: Plan, results: Results, say: Say) -> None:
     for kind in KINDS:
         for name in _PEERS:
             stand = every.common[name]
@@ -148,49 +172,74 @@ def _round(every: _Field, plan: Plan, results: Results, say: Callable[[str], Non
             if name == "floor" and kind != "repeated":
                 continue
             _note(results, kind, closed(stand, kind, plan.seconds, tags), name, say)
-    _note(results, "redis", closed(every.cold_l1, "repeated", plan.seconds), "gateway", say)
-    clients = closed(every.clients, "repeated", plan.seconds)
-    _note(results, "clients", clients, "gateway", say)
-    _note(results, "stale", closed(every.stale, "repeated", plan.seconds), "gateway", say)
+    for kind, stand in (
+        ("redis", every.cold_l1),
+        ("clients", every.clients),
+        ("pair", every.pair),
+        ("stale", every.stale),
+    ):
+        _note(results, kind, closed(stand, "repeated", plan.seconds), "gateway", say)
+    gateway = every.common["gateway"]
     every.redis.pause()
     try:
-        _note(
-            results,
-            "hung",
-            closed(every.common["gateway"], "repeated", plan.seconds),
-            "gateway",
-            say,
-        )
+        _note(results, "hung", closed(gateway, "repeated", plan.seconds), "gateway", say)
     finally:
         every.redis.resume()
     time.sleep(2)  # the gateway sees that it is back
-    if plan.open_loop:
-        _open_loop(every, plan, results, say)
+    _open_loop(every, plan, results, say)
 
 
-def _open_loop(every: _Field, plan: Plan, results: Results, say: Callable[[str], None]) -> None:
-    """At half of what the slowest of the three can do, and at a tenth of it."""
-    compared = ("gateway", "nginx", "varnish")
-    slowest = min(results.runs["repeated"][name][-1].rate for name in compared)
-    for share in (0.1, 0.5):
-        rate = round(slowest * share / 1000) * 1000
-        for name in compared:
+def _open_loop(every: _Field, plan: Plan, results: Results, say: Say) -> None:
+    """At half of what the slowest of the three did in the first round, and at a tenth of it."""
+    slowest = min(results.runs["repeated"][name][0].rate for name in COMPARED)
+    for share in SHARES:
+        rate = results.rates[share] = slowest * share
+        for name in COMPARED:
             p99 = open_loop(every.common[name], rate, plan.seconds, every.folder)
-            results.open[rate][name].append(p99)
-            say(f"open loop at {rate}/s, {name}: p99 {p99:.2f} ms")
+            results.open[share][name].append(p99)
+            say(f"open loop at {rate:.0f}/s, {name}: p99 {p99:.2f} ms")
 
 
-def _note(results: Results, kind: str, run: Run, name: str, say: Callable[[str], None]) -> None:
+def _note(results: Results, kind: str, run: Run, name: str, say: Say) -> None:
     results.runs[kind][name].append(run)
     say(
         f"{kind}, {name}: {run.cpu:.1f} µs of CPU a request, {run.rate:.0f}/s, p99 {run.p99:.2f} ms"
     )
 
 
-def _memory(size: int, count: int) -> tuple[float, float]:
-    command = [sys.executable, "-m", "tests.bench.memory", str(size), str(count)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return float(said[0]), float(said[1])
+def _memory(size: int, count: int, python: str) -> tuple[float, float, float]:
+    command = [python, "-m", "tests.bench.memory", str(size), str(count)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    seen, accounted, stopped = map(float, done.stdout.split())
+    return seen, accounted, stopped
+
+
+def first_answer(folder: Path, python: str) -> float:
+    """Milliseconds from the start of a gateway to its first answer to a caller."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    with (folder / "start.log").open("ab") as log:
+        began = time.perf_counter()
+        process = stands.start(python, port, log)
+        try:
+            while not _answers(port):
+                time.sleep(0.002)
+            return (time.perf_counter() - began) * 1_000
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=5) as wire:
+            wire.sendall(b"GET /training/a HTTP/1.1\r\nHost: a\r\n\r\n")
+            return bool(wire.recv(1))
+    except OSError:
+        return False
 
 
 def _sub(folder: Path, name: str) -> Path:

@@ -39,22 +39,37 @@ def closed(stand: Stand, kind: str, seconds: int, tags: Path | None = None) -> R
     `kind` is the first argument of configs/hit.lua; `tags` holds an entity tag a line.
     """
     arguments = [kind, str(IDS), TOKEN, *([str(tags)] if tags else [])]
-    before = cpu_seconds(stand.process.pid)
+    return run_wrk(stand, "hit", arguments, seconds, CONNECTIONS, refused=kind == "absent")
+
+
+def run_wrk(
+    stand: Stand,
+    script: str,
+    arguments: list[str],
+    seconds: int,
+    connections: int,
+    *,
+    refused: bool = False,
+) -> Run:
+    """A closed loop by one of configs/*.lua; `refused`: no answer is to be a 2xx or 3xx."""
+    before = sum(map(cpu_seconds, stand.pids))
     said = _run(
         [
-            *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
-            *("-s", str(CONFIGS / "hit.lua"), f"http://{HOST}:{stand.port}", "--", *arguments),
+            *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout=10s"),
+            *("-s", str(CONFIGS / f"{script}.lua"), f"http://{HOST}:{stand.port}", "--"),
+            *arguments,
         ]
     )
-    used = cpu_seconds(stand.process.pid) - before
+    used = sum(map(cpu_seconds, stand.pids)) - before
     requests = int(_found(r"(\d+) requests in", said))
     if not requests:
-        raise LoadFailed(f"{stand.name}, {kind}: no answer at all\n{said}")
-    refused = int(_found(r"Non-2xx or 3xx responses: (\d+)", said, "0"))
+        raise LoadFailed(f"{stand.name}, {script}: no answer at all\n{said}")
+    others = int(_found(r"Non-2xx or 3xx responses: (\d+)", said, "0"))
     errors = re.search(r"Socket errors: .*", said)
-    wanted = requests if kind == "absent" else 0
-    if stand.name != "floor" and (errors or refused != wanted):
-        raise LoadFailed(f"{stand.name}, {kind}: {refused} of {requests} not as asked; {errors}")
+    if stand.name != "floor" and (errors or others != requests * refused):
+        raise LoadFailed(
+            f"{stand.name}, {arguments}: {others} of {requests} not as asked; {errors}"
+        )
     return Run(
         cpu=used / requests * 1e6,
         rate=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
@@ -64,7 +79,8 @@ def closed(stand: Stand, kind: str, seconds: int, tags: Path | None = None) -> R
 
 
 def open_loop(stand: Stand, rate: float, seconds: int, folder: Path) -> float:
-    """The 99th percentile (ms) at a fixed rate of requests, whether answers come or not."""
+    """The 99th percentile (ms) at a fixed rate of requests, whether answers come or not: to the
+    next multiple of CONNECTIONS, each of which asks a whole number of times a second."""
     ids, log = folder / "ids.txt", folder / f"h2load-{stand.name}.log"
     lines = (f"http://{HOST}:{stand.port}/training/trn_{n:06d}" for n in range(1, IDS + 1))
     ids.write_text("\n".join(lines) + "\n")

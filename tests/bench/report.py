@@ -7,50 +7,88 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from tests.bench.cases import GATEWAY_ONLY, KINDS, Results
+from tests.bench.growth import AXES
 from tests.bench.load import CONNECTIONS, Run
 from tests.bench.stands import IDS
+from tests.bench.targets import targets
 
 
-def as_json(results: Results) -> str:
+def as_json(results: Results, python: str) -> str:
     """Everything that was measured."""
     return json.dumps(
         {
-            "machine": machine(),
-            "cpu_us": {
-                kind: {name: [round(run.cpu, 2) for run in runs] for name, runs in by_name.items()}
-                for kind, by_name in results.runs.items()
-            },
-            "rate": {
-                kind: {name: [round(run.rate) for run in runs] for name, runs in by_name.items()}
-                for kind, by_name in results.runs.items()
-            },
+            "machine": machine(python),
+            "targets": [asdict(each) for each in targets(results)],
+            "cpu_us": _each(results, lambda run: round(run.cpu, 2)),
+            "rate": _each(results, lambda run: round(run.rate)),
+            "p50_ms": _each(results, lambda run: run.p50),
+            "p99_ms": _each(results, lambda run: run.p99),
+            "open_loop_rate": results.rates,
             "open_loop_p99_ms": results.open,
             "bytes_an_entry": results.memory,
+            "first_answer_ms": [round(each) for each in results.start],
+            "growth_cpu_us": {
+                axis: {value: round(run.cpu, 2) for value, run in curve.items()}
+                for axis, curve in results.growth.items()
+            },
         },
         indent=2,
     )
 
 
-def as_table(results: Results) -> str:
-    """Markdown: a line a case and server, then the open loop and the memory."""
-    return "\n".join([*_closed(results), "", *_open(results), "", *_memory(results)])
+def _each(results: Results, what: Callable[[Run], float]) -> dict[str, dict[str, list[float]]]:
+    return {
+        kind: {name: [what(run) for run in runs] for name, runs in by_name.items()}
+        for kind, by_name in results.runs.items()
+    }
 
 
-def machine() -> dict[str, str]:
+def as_table(results: Results, python: str) -> str:
+    """Markdown: the targets, a line a case and server, the open loop, memory, growth, machine."""
+    parts = [_targets(results), _closed(results), _open(results), _memory(results)]
+    parts += [_growth(results), _machine(python)]
+    return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
+
+
+def _targets(results: Results) -> Iterator[str]:
+    yield "| target | measured | |"
+    yield "| --- | --- | --- |"
+    for each in targets(results):
+        yield f"| {each.line} | {each.found} | {'held' if each.held else '**missed**'} |"
+
+
+def machine(python: str) -> dict[str, str]:
     """What the figures were taken on."""
     return {
         "cores": str(os.cpu_count()),
         "processor": _line(["sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo"]),
         "kernel": platform.release(),
-        "python": platform.python_version(),
+        "python": _line([python, "-V"]).removeprefix("Python "),
+        "python_call_ns": _line([python, "-c", _CALLS]),
         "nginx": _line(["nginx", "-v"]).removeprefix("nginx version: "),
         "varnish": _line(["varnishd", "-V"]),
         "load": f"wrk -t1 -c{CONNECTIONS}, {IDS} ids, server and caller on a core each",
     }
+
+
+# What a call of a Python function costs: builds of the same version differ by a factor of two.
+_CALLS = (
+    "import timeit; call = lambda value: value; "
+    "print(round(min(timeit.repeat('call(1)', globals={'call': call}, number=10**6)) * 1000))"
+)
+
+
+def _machine(python: str) -> Iterator[str]:
+    told = machine(python)
+    yield (
+        f"{told['cores']} cores ({told['processor']}), Linux {told['kernel']}, Python"
+        f" {told['python']} ({told['python_call_ns']} ns a call), {told['nginx']},"
+        f" {told['varnish']}; {told['load']}"
+    )
 
 
 def _closed(results: Results) -> Iterator[str]:
@@ -75,51 +113,31 @@ def _rest(runs: list[Run]) -> str:
 
 
 def _open(results: Results) -> Iterator[str]:
-    if not results.open:
-        return
-    yield "| open loop | server | p99 ms, median |"
-    yield "| --- | --- | --- |"
-    for rate, by_name in results.open.items():
+    yield "| open loop: share of the slowest one's rate | requests/s | server | p99 ms, median |"
+    yield "| --- | --- | --- | --- |"
+    for share, by_name in results.open.items():
         for name, values in by_name.items():
-            yield f"| {rate} requests/s | {name} | {statistics.median(values):.2f} |"
+            p99 = statistics.median(values)
+            yield f"| {share:.0%} | {results.rates[share]:.0f} | {name} | {p99:.2f} |"
 
 
 def _memory(results: Results) -> Iterator[str]:
-    yield "| body | bytes an entry, of the process | by the account of L1 |"
-    yield "| --- | --- | --- |"
-    for size, (seen, accounted) in results.memory.items():
-        yield f"| {size} | {seen:.0f} | {accounted:.0f} |"
+    yield "| body | bytes an entry, of the process | by the account of L1 | a full collection |"
+    yield "| --- | --- | --- | --- |"
+    for size, (seen, accounted, stopped) in results.memory.items():
+        yield f"| {size} | {seen:.0f} | {accounted:.0f} | {stopped:.0f} ms |"
+
+
+def _growth(results: Results) -> Iterator[str]:
+    if not results.growth:
+        return
+    yield "| as it grows | CPU µs a hit |"
+    yield "| --- | --- |"
+    for axis, curve in results.growth.items():
+        points = ", ".join(f"{value:,}: {run.cpu:.1f}" for value, run in curve.items())
+        yield f"| {AXES[axis][0]} | {points} |"
 
 
 def _line(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip().splitlines()[0]
-
-
-def plot(results: Results, path: Path) -> None:
-    """CPU a request, a bar a server, a group a case, as a PNG."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    names = list(results.runs["repeated"])
-    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
-    kinds = {kind: title for kind, title in KINDS.items() if results.runs[kind]}
-    for offset, name in enumerate(names):
-        at = [
-            n + offset / (len(names) + 1)
-            for n, kind in enumerate(kinds)
-            if name in results.runs[kind]
-        ]
-        heights = [
-            statistics.median(run.cpu for run in results.runs[kind][name])
-            for kind in kinds
-            if name in results.runs[kind]
-        ]
-        axes.bar(at, heights, 1 / (len(names) + 1), label=name)
-    axes.set_xticks([n + 0.35 for n in range(len(kinds))], list(kinds.values()), fontsize=8)
-    axes.set_ylabel("CPU µs a request")
-    axes.legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

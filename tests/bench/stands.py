@@ -9,12 +9,14 @@ import contextlib
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import BinaryIO
 
 from tests.servers import HOST, ROOT, Process, RedisServer, answers, free_port, listens
 
@@ -34,6 +36,12 @@ class Stand:
     name: str
     port: int
     process: Process
+    beside: Process | None = None  # shares the port
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that answer."""
+        return [each.pid for each in (self.process, self.beside) if each is not None]
 
 
 def missing() -> list[str]:
@@ -59,10 +67,10 @@ def simulator(folder: Path) -> Iterator[tuple[int, Process]]:
 
 
 @contextlib.contextmanager
-def floor(folder: Path) -> Iterator[Stand]:
+def floor(folder: Path, python: str) -> Iterator[Stand]:
     """Fixed bytes."""
     port = free_port()
-    command = [sys.executable, str(Path(__file__).parent / "floor.py"), str(port)]
+    command = [python, str(Path(__file__).parent / "floor.py"), str(port)]
     with _process(command, folder, "floor", port) as process:
         yield Stand("floor", port, process)
 
@@ -110,9 +118,13 @@ def gateway(
     redis: RedisServer | None,
     name: str = "gateway",
     settings: Mapping[str, str] | None = None,
+    *,
+    python: str = sys.executable,
+    command: Sequence[str] = ("-m", "gateway", "serve"),
+    port: int | None = None,
 ) -> Iterator[Stand]:
     """The gateway with all that it does by default, and entries that stay fresh."""
-    port, admin = free_port(), free_port()
+    port, admin = port or free_port(), free_port()
     environment = {
         "PYTHONPATH": str(ROOT),
         "GATEWAY_UPSTREAM__BASE_URL": f"http://{HOST}:{upstream}",
@@ -124,16 +136,28 @@ def gateway(
         **({} if redis is None else {"GATEWAY_REDIS__URL": redis.url}),
         **(settings or {}),
     }
-    command = [sys.executable, "-m", "gateway", "serve"]
     ready = f"http://{HOST}:{admin}/readyz"
     process = Process(
-        _pinned(command, SERVER_CORE),
+        _pinned([python, *command], SERVER_CORE),
         log=folder / f"{name}.log",
         ready=lambda: answers(ready),
         environment=environment,
+        patience=180,
     )
     with process:
         yield Stand(name, port, process)
+
+
+def start(python: str, port: int, log: BinaryIO) -> subprocess.Popen[bytes]:
+    """A gateway by itself, with no settings but its ports, started and not waited for."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "GATEWAY_SERVER__PORT": str(port),
+        "GATEWAY_ADMIN__PORT": str(free_port()),
+    }
+    command = _pinned([python, "-m", "gateway", "serve"], SERVER_CORE)
+    return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 def clients(folder: Path) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""How the cost of a hit grows: with entries, connections, size of bodies, and credentials.
+
+L1 is filled directly; one thing grows at a time, from a usual point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from tests.bench.load import Run, run_wrk
+from tests.bench.stands import Stand, gateway
+
+Say = Callable[[str], None]
+Curve = dict[int, Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What is there: entries in all, with bodies of so many bytes, for so many credentials, and
+    how many connections ask."""
+
+    entries: int = 1_000
+    body: int = 1_600
+    credentials: int = 1
+    connections: int = 64
+
+
+_MANY: Final = 1_000
+USUAL: Final = Point()
+AXES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
+    "entries": ("entries in L1", (1_000, 10_000, 100_000, 1_000_000)),
+    "connections": ("connections", (1, 8, 64, 512, 5_000)),
+    "body": ("bytes of a body", (1_024, 4_096, 16_384, 65_536)),
+    "credentials": ("credentials", (1, 10, 100, 1_000, 10_000)),
+}
+
+
+def curves(folder: Path, python: str, seconds: int, say: Say) -> dict[str, Curve]:
+    """CPU of a hit along each axis."""
+    found: dict[str, Curve] = {}
+    for axis, (_, values) in AXES.items():
+        found[axis] = {}
+        for value in values:
+            run = found[axis][value] = _measured(folder, python, _point(axis, value), seconds)
+            say(f"{value} {axis}: {run.cpu:.1f} µs of CPU a hit")
+    return found
+
+
+def _point(axis: str, value: int) -> Point:
+    match axis:
+        case "entries":
+            return replace(USUAL, entries=value, body=256 if value > 100_000 else USUAL.body)
+        case "connections":
+            return replace(USUAL, connections=value)
+        case "body":
+            return replace(USUAL, body=value)
+        case _:
+            return replace(USUAL, entries=max(USUAL.entries, value), credentials=value)
+
+
+def _measured(folder: Path, python: str, point: Point, seconds: int) -> Run:
+    with _filled(folder, python, point) as stand:
+        ids, tokens = point.entries // point.credentials, point.credentials
+        # Until each caller is known; what comes once is no part of a hit, nor to accept thousands.
+        for length in (1, seconds * (4 if point.connections > _MANY else 1)):
+            run = run_wrk(stand, "spread", [str(ids), str(tokens)], length, point.connections)
+    return run
+
+
+@contextlib.contextmanager
+def _filled(folder: Path, python: str, point: Point) -> Iterator[Stand]:
+    numbers = (point.entries, point.body, point.credentials)
+    command = ["-m", "tests.bench.filled", *map(str, numbers)]
+    settings = {"GATEWAY_L1__MAX_BYTES": "12GiB", "GATEWAY_FRESHNESS__LIFETIME": "10h"}
+    with gateway(folder, 1, None, "filled", settings, python=python, command=command) as stand:
+        yield stand

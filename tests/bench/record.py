@@ -1,0 +1,79 @@
+"""Several runs kept for readers: docs/benchmark.* and the table between the README's marks.
+
+The README and the pictures show the run in the middle, by what a hit costs beside nginx.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Sequence
+
+from tests.bench.capacity import write_page
+from tests.bench.cases import KINDS, Results
+from tests.bench.plots import plot_costs, plot_growth
+from tests.bench.report import as_json, as_table
+from tests.bench.targets import targets
+from tests.servers import ROOT
+
+_MARKS = re.compile(r"(<!-- benchmark -->\n).*?(<!-- end of benchmark -->)", re.DOTALL)
+
+
+def record(runs: Sequence[Results], python: str) -> None:
+    """Write them down."""
+    docs, middle = ROOT / "docs", sorted(runs, key=_ratio)[len(runs) // 2]
+    figures = [json.loads(as_json(each, python)) for each in runs]
+    (docs / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
+    parts = ["# The benchmark", "", _PREFACE, "", "## All runs", "", *_over(runs)]
+    parts += ["", "## The run in the middle", "", as_table(middle, python)]
+    (docs / "benchmark.md").write_text("\n".join(parts) + "\n")
+    plot_costs(middle, docs / "benchmark.png")
+    if middle.growth:
+        plot_growth(middle, docs / "growth.png")
+    readme = ROOT / "README.md"
+    pictures = [f"![{name}](docs/{name}.png)" for name in ("benchmark", "growth")]
+    table = "\n".join([*_short(middle), "", *pictures[: 1 + bool(middle.growth)]])
+    text = _MARKS.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", readme.read_text())
+    readme.write_text(text)
+    write_page()
+
+
+_PREFACE = (
+    "Written by `make bench-record`: what each line of the targets came to in each run, then one"
+    " run as a whole. Configurations of the peers are in `tests/bench/configs`, all figures in"
+    " [benchmark.json](benchmark.json). CPU is user and system time of the server's processes."
+)
+
+
+def _over(runs: Sequence[Results]) -> list[str]:
+    """A line a target, a column a run."""
+    lines = [f"| target |{' |'.join(f' run {n + 1}' for n in range(len(runs)))} |"]
+    lines.append("| --- |" + " --- |" * len(runs))
+    for each in zip(*map(targets, runs), strict=True):
+        cells = (f"{one.found}{'' if one.held else ' **missed**'}" for one in each)
+        lines.append(f"| {each[0].line} | {' | '.join(cells)} |")
+    return lines
+
+
+def _short(run: Results) -> list[str]:
+    """CPU µs a request, by case and server."""
+    names = ("gateway", "nginx", "nginx-common", "varnish", "floor")
+    lines = [f"| CPU µs a request | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    for kind, title in KINDS.items():
+        cells = (_median(run, kind, name) for name in names)
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
+
+
+def _median(run: Results, kind: str, name: str) -> str:
+    found = run.runs[kind].get(name)
+    return "" if not found else f"{statistics.median(each.cpu for each in found):.1f}"
+
+
+def _ratio(run: Results) -> float:
+    ours, theirs = (
+        statistics.median(each.cpu for each in run.runs["repeated"][name])
+        for name in ("gateway", "nginx")
+    )
+    return ours / theirs

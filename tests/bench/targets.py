@@ -1,0 +1,64 @@
+"""What must be reached, line by line, and whether it was: on medians of one benchmark's rounds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.bench.cases import Results
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A line, what was found, and whether that holds it."""
+
+    line: str
+    found: str
+    held: bool
+
+
+def targets(results: Results) -> list[Target]:
+    """All that this benchmark can judge."""
+    return [*_hits(results), *_others(results), *_process(results)]
+
+
+def _hits(results: Results) -> Iterator[Target]:
+    for kind, bounds in (
+        ("repeated", {"nginx": 0.9, "varnish": 0.55, "floor": 1.5}),
+        ("changing", {"nginx": 1.0, "varnish": 0.6}),
+    ):
+        for peer, bound in bounds.items():
+            ours, theirs = _cpu(results, kind), _cpu(results, kind, peer)
+            ratio = ours / theirs
+            found = f"{ratio:.2f} ({ours:.1f} against {theirs:.1f} µs)"
+            yield Target(f"hit, headers {kind}: ≤ {bound} × {peer}", found, ratio <= bound)
+    half = {name: statistics.median(each) for name, each in results.open[0.5].items()}
+    found = f"{half['gateway']:.2f} against {half['nginx']:.2f} ms"
+    line = "p99 at half of the slowest one's rate: ≤ nginx's"
+    yield Target(line, found, half["gateway"] <= half["nginx"])
+
+
+def _others(results: Results) -> Iterator[Target]:
+    hit = _cpu(results, "repeated")
+    for kind, line, most in (
+        ("conditional", "304: no dearer than a 200", hit),
+        ("redis", "hit in Redis: ≤ 25 µs beyond a local one", hit + 25.0),
+        ("hung", "hit while Redis hangs: no change beyond a tenth", hit * 1.1),
+        ("pair", "two processes on one port: within a tenth", hit * 1.1),
+    ):
+        found = _cpu(results, kind)
+        yield Target(line, f"{found:.1f} against {hit:.1f} µs", found <= most)
+
+
+def _process(results: Results) -> Iterator[Target]:
+    for size, (seen, accounted, _) in results.memory.items():
+        line = f"an entry of {size} bytes: ≤ 1.5 × its body + 1 KiB, as accounted to a tenth"
+        held = seen <= 1.5 * size + 1024 and abs(seen / accounted - 1) <= 0.1
+        yield Target(line, f"{seen:.0f} bytes, {accounted:.0f} accounted", held)
+    start = statistics.median(results.start)
+    yield Target("first answer within 1 s", f"{start:.0f} ms", start <= 1_000)
+
+
+def _cpu(results: Results, kind: str, name: str = "gateway") -> float:
+    return statistics.median(run.cpu for run in results.runs[kind][name])
