@@ -105,6 +105,7 @@ async def stand(target: Target, setting: Setting) -> AsyncIterator[Stand]:
             "redis_port": redis.port if redis else 0,
             "lifetime": setting.lifetime,
             "timeout": setting.timeout,
+            "longer": setting.timeout + 1,
             "limit": setting.limit,
         }
         nodes = [Node(target, folder, values, shares=shares) for _ in range(setting.nodes)]

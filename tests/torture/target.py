@@ -1,8 +1,9 @@
 """A caching proxy under test, as its description says: how to start it, and how to purge.
 
-Descriptions are targets/*.toml, and may name templates beside them; see README in `--help`.
+Descriptions are targets/*.toml, and may name templates beside them.
 Placeholders: $folder $port $admin_port $upstream_port $redis_port $python $root $lifetime (s)
-$timeout (s) $limit (a rate as the gateway writes it) and, in a purge, $id and $token.
+$timeout (s) $longer (a second more) $limit (a rate as the gateway writes it) and, in a purge,
+$id and $token.
 """
 
 from __future__ import annotations

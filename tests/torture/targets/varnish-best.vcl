@@ -62,6 +62,10 @@ sub vcl_backend_response {
 }
 
 sub vcl_backend_error {
+    # What failed behind a stale answer does not take its place.
+    if (bereq.is_bgfetch) {
+        return (abandon);
+    }
     set beresp.http.Retry-After = "5";
     set beresp.ttl = 1s;
     set beresp.grace = 0s;
