@@ -155,6 +155,7 @@ def test_an_entry_is_kept_beyond_every_window(
     windows = Windows(float(lifetime), float(revalidate), float(error), 1.0, float(negative))
     last = SENT + windows.keep - 60.0
 
+    assert last >= SENT
     assert not may_rescue(entry_with(lifetime), last, windows)
     assert plan(entry_with(lifetime), last, windows) is Plan.FETCH
     assert plan(entry_with(negative, negative=True), last, windows) is Plan.FETCH

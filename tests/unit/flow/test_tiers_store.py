@@ -51,6 +51,38 @@ async def test_a_flight_outdated_while_it_stores_is_not_held(
     assert in_l1(alone) is None
 
 
+async def test_what_a_look_up_promoted_meanwhile_is_not_overwritten(
+    replica: Replica, other: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica's later version came into L1 while this one was on its way to Redis."""
+    taken = replica.shared.store
+
+    async def store(key: Key, entry: Entry, keep: float) -> Stored:
+        stored = await taken(key, entry, keep)
+        monkeypatch.undo()
+        await put(other, version(3))
+        await find(replica)
+        return stored
+
+    monkeypatch.setattr(replica.shared, "store", store)
+    await put(replica, version(2))
+
+    entry = in_l1(replica)
+    assert entry is not None
+    assert entry.updated_at == version(3)
+
+
+async def test_only_what_is_below_an_event_s_version_is_dropped(replica: Replica) -> None:
+    """The version that the event tells of is the one to keep."""
+    await put(replica, version(2))
+
+    replica.tiers.drop_passed(KEY.training_id, version(2))
+    assert in_l1(replica) is not None
+
+    replica.tiers.drop_passed(KEY.training_id, version(3))
+    assert in_l1(replica) is None
+
+
 async def test_what_is_promoted_while_it_is_dropped_is_dropped(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
