@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from gateway.core.ending import Ending
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
+from gateway.core.hints import Stated
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.page import Page
@@ -496,8 +497,15 @@ class Budget(Protocol):
         """
         ...
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
-        """The upstream said 429: close the gate; seconds until it may reopen."""
+    async def close(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
+    ) -> float:
+        """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
+        ...
+
+    async def learn(self, scope: str, said: Stated) -> None:
+        """The upstream said what is left of the limit, or what the limit is: downwards it is
+        believed."""
         ...
 
     async def reopen(self, scope: str) -> bool:

@@ -99,6 +99,18 @@ def portions(limit: int, sweep_share: float) -> Portions:
     }
 
 
+def scaled(full: int, limit: int, sweep_share: float) -> Portions:
+    """What each may spend of a limit that was lowered from `full`."""
+    return {
+        rank: Portion(
+            floor=of.floor * limit // full,
+            ceiling=max(1, of.ceiling * limit // full),
+            always=of.always,
+        )
+        for rank, of in portions(full, sweep_share).items()
+    }
+
+
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
     """How many calls a rank leaves to the others, given what each has spent of its floor.
 

@@ -9,7 +9,9 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.core.ranks import RANKS, Portions, Rank, kept_from, portions
+from gateway.core.hints import Stated
+from gateway.core.lowered import Lowered, after_refusal
+from gateway.core.ranks import RANKS, Portions, Rank, kept_from, portions, scaled
 
 _ALL_OF_IT: Final = 1.0
 
@@ -27,14 +29,19 @@ class WindowLog:
     may be granted for later: those count from now on.
     """
 
-    __slots__ = ("_by_rank", "_limit", "_portions", "_sent", "_wanted", "_window")
+    __slots__ = (
+        *("_by_rank", "_full", "_limit", "_lowered", "_portions", "_sent"),
+        *("_sweep_share", "_wanted", "_window"),
+    )
 
     def __init__(self, limit: int, window: float, sweep_share: float = _ALL_OF_IT) -> None:
         if limit < 1 or not window > 0:
             raise ValueError(f"no pace: {limit} calls in {window} s")
-        self._limit = limit
+        self._full = self._limit = limit
         self._window = window
+        self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
+        self._lowered: Lowered | None = None
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
         self._wanted: dict[Rank, float] = {}
@@ -83,6 +90,33 @@ class WindowLog:
         if _remove(self._sent, stamp):
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
+    def limit(self, now: float) -> int:
+        """What holds of the limit, after what upstream said of it."""
+        self._forget(now)
+        return self._limit
+
+    def refused(self, now: float) -> None:
+        """The upstream said 429: what is spent within a window was too much."""
+        limit = self.limit(now)
+        if self._sent:  # else what was spent is not known
+            self._lower(now, after_refusal(self._full, limit, len(self._sent)))
+
+    def learn(self, now: float, said: Stated) -> None:
+        """The upstream said how many are left: fewer than we thought means that others spend;
+        or what its limit is: a lower one holds, a higher one is not ours to use."""
+        if said.quota is not None and said.window is not None:
+            quota = max(1, int(said.quota * self._window / said.window))
+            if quota < self.limit(now):
+                self._lower(now, quota)
+        if said.remaining is not None and said.reset is not None and said.reset > 0.0:
+            until = now + min(said.reset, self._window)
+            for _ in range(self.available(now) - said.remaining):
+                insort(self._sent, until - self._window)
+
+    def _lower(self, now: float, limit: int) -> None:
+        self._lowered = Lowered(limit, now)
+        self._forget(now)
+
     def available(self, now: float) -> int:
         """How many calls may go now."""
         self._forget(now)
@@ -125,6 +159,11 @@ class WindowLog:
         insort(self._by_rank[rank], at)
 
     def _forget(self, now: float) -> None:
+        if self._lowered is not None:
+            self._limit = self._lowered.now(self._full, self._window, now)
+            self._portions = scaled(self._full, self._limit, self._sweep_share)
+            if self._limit == self._full:
+                self._lowered = None
         for sent in (self._sent, *self._by_rank.values()):
             del sent[: bisect_right(sent, now - self._window)]
 

@@ -15,7 +15,8 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.headers import first
+from gateway.core.headers import as_text, first
+from gateway.core.hints import stated
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Other, Question, rejection
 from gateway.core.part import Part
@@ -77,7 +78,9 @@ class Fetcher:
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, want.purpose, known=want.held is not None):
             reply, judged = await self._ask(want, deadline)
-        await self._outbound.answered(caller.scope)
+        await self._outbound.answered(
+            caller.scope, stated(as_text(reply.headers), self._clock.now())
+        )
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:
             await self._turned_away(want, reply.status)

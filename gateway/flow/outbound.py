@@ -23,7 +23,8 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.pacing import Breaker, BreakerRule
+from gateway.core.hints import Stated
+from gateway.core.pacing import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.part import Part
 from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, Purpose
@@ -149,26 +150,47 @@ class Outbound:
             case _ if not _says_nothing(failure):
                 self._record_failure()
 
-    async def answered(self, scope: str) -> None:
-        """An answer of the API came."""
+    async def answered(self, scope: str, said: Stated | None = None) -> None:
+        """An answer of the API came, which may say what is left of its limit."""
         self._succeeded()
         await self._open_gate(scope)
+        if said is not None:
+            await self._learn(scope, said)
 
-    async def _close_gate(self, scope: str, retry_after: float | None) -> float:
-        seconds = await self._close_shared_gate(scope, retry_after)
+    async def _learn(self, scope: str, said: Stated) -> None:
+        """What is news; that nothing is left although we thought so closes the gate."""
+        budget = self._own if self._shared is None else self._shared
+        view = budget.view(scope)
+        if not said.is_less_than(view.limit, view.available, view.window):
+            return
+        is_spent = said.remaining == 0 and said.reset is not None and said.reset >= SHORTEST_HOLD
+        if is_spent and view.available != 0:
+            await self._close_gate(scope, said.reset, is_refusal=False)
+        for each in (budget, self._own):
+            with suppress(RedisUnavailable):
+                await each.learn(scope, said)
+            if budget is self._own:
+                return
+
+    async def _close_gate(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
+    ) -> float:
+        seconds = await self._close_shared_gate(scope, retry_after, is_refusal=is_refusal)
         if seconds is None:
-            seconds = await self._own.close(scope, retry_after)
+            seconds = await self._own.close(scope, retry_after, is_refusal=is_refusal)
         else:
             # Not a moment longer: who may probe there must not be kept back here.
             self._own.hold(scope, seconds)
         self._observer.gate_closed(scope, seconds)
         return seconds
 
-    async def _close_shared_gate(self, scope: str, retry_after: float | None) -> float | None:
+    async def _close_shared_gate(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool
+    ) -> float | None:
         """Seconds that it is closed for, None without Redis."""
         if self._shared is not None:
             with suppress(RedisUnavailable):
-                return await self._shared.close(scope, retry_after)
+                return await self._shared.close(scope, retry_after, is_refusal=is_refusal)
         return None
 
     async def _open_gate(self, scope: str) -> None:

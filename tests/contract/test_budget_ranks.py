@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.hints import Stated
 from gateway.core.status import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import LocalWorld, RedisWorld, World
@@ -125,7 +126,7 @@ async def test_a_turn_is_undone_by_a_429_in_between(world: World) -> None:
     async with world.budget(2, 600.0) as budget:
         await budget.take("default", Purpose.MISS)
         turn = await budget.take("default", Purpose.MISS, patience=10.0)
-        await budget.close("default", 100.0)
+        await budget.close("default", 100.0, is_refusal=False)
 
         with pytest.raises(GateClosed) as closed:
             await budget.enter("default", turn)
@@ -209,3 +210,56 @@ async def told(world: World, limit: int, history: Iterable[Asked]) -> list[tuple
             except BudgetExhausted as exhausted:
                 answers.append(("refused", exhausted.retry_after))
     return answers
+
+
+async def test_what_others_spend_counts(world: World) -> None:
+    """Fewer left than we thought: until the upstream's reset, and no longer."""
+    async with world.budget(50, 600.0) as budget:
+        for _ in range(10):
+            await budget.take("default", Purpose.MISS)
+
+        await budget.learn("default", Stated(remaining=15, reset=300.0))
+
+        assert budget.view("default").available == 15
+        assert await spend(budget, Purpose.MISS) == 15
+        world.advance(320.0)
+        assert await spend(budget, Purpose.MISS) == 25
+
+
+async def test_more_than_was_set_is_not_believed(world: World) -> None:
+    """Neither more left nor a higher limit."""
+    async with world.budget(5, 600.0) as budget:
+        await budget.learn("default", Stated(1000, 60.0, 900, 30.0))
+
+        assert await spend(budget, Purpose.MISS) == 5
+        assert budget.view("default").limit == 5
+
+
+async def test_a_lower_limit_is_believed_and_forgotten_slowly(world: World) -> None:
+    """It names its own window; ten of ours later the way back begins."""
+    async with world.budget(50, 595.0) as budget:
+        await budget.learn("default", Stated(2, 60.0))
+
+        assert await spend(budget, Purpose.MISS) == 19
+        assert budget.view("default").limit == 19
+        world.advance(12 * 600.0)
+        assert await spend(budget, Purpose.MISS) == 23
+
+
+async def test_a_429_lowers_the_limit_once(world: World) -> None:
+    """To four fifths of what was spent; stragglers and exhausted fields lower nothing."""
+    async with world.budget(50, 600.0) as budget:
+        for _ in range(20):
+            await budget.take("default", Purpose.MISS)
+        await budget.close("default", 5.0, is_refusal=False)
+        world.advance(10.0)
+        await budget.take("default", Purpose.MISS)
+        for _ in range(3):
+            await budget.close("default", 5.0)
+        world.advance(620.0)
+
+        await budget.take("default", Purpose.PROBE)
+        await budget.reopen("default")
+
+        assert 1 + await spend(budget, Purpose.MISS) == 16
+        assert budget.view("default").limit == 16

@@ -125,7 +125,8 @@ class RedisWorld:
                 client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
             for key in keys_of(client, "gateway:{*}:b"):
                 for field, when in client.hgetall(key).items():
-                    client.hset(key, field, max(0, int(when) - shift))
+                    if field != b"limit":
+                        client.hset(key, field, max(0, int(when) - shift))
             for key in keys_of(client, "gateway:{*}:g"):
                 until, rest = client.get(key).split(b" ", 1)
                 client.set(key, b"%d %s" % (int(until) - shift, rest))

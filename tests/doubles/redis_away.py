@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
+from gateway.core.hints import Stated
 from gateway.core.status import Mode, Purpose
 from gateway.ports import Budget, BudgetView, Charge, Copies, Found, SharedStore, Standing, Stored
 
@@ -133,9 +134,15 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         await self._budget.give_back(scope, charge)
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
+    async def close(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
+    ) -> float:
         self._switch.pass_on("budget")
-        return await self._budget.close(scope, retry_after)
+        return await self._budget.close(scope, retry_after, is_refusal=is_refusal)
+
+    async def learn(self, scope: str, said: Stated) -> None:
+        self._switch.pass_on("budget")
+        await self._budget.learn(scope, said)
 
     async def reopen(self, scope: str) -> bool:
         self._switch.pass_on("budget")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.hints import Stated
 from gateway.core.pacing import Gate
 from gateway.core.ranks import rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
@@ -113,9 +114,20 @@ class LocalBudget:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
-        """The upstream said 429: close the gate; seconds until it may reopen."""
+    async def learn(self, scope: str, said: Stated) -> None:
+        """The upstream said what is left of the limit, or what the limit is."""
+        account = self._account(scope)
+        if account.log is not None:
+            account.log.learn(self._clock.monotonic(), said)
+
+    async def close(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
+    ) -> float:
+        """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
         account, now = self._account(scope), self._clock.monotonic()
+        is_straggler = not account.gate.is_open and account.gate.probe is None
+        if is_refusal and not is_straggler and account.log is not None:
+            account.log.refused(now)
         account.gate = account.gate.close(now, retry_after, self._clock.jitter())
         return account.gate.wait(now)
 
@@ -134,7 +146,10 @@ class LocalBudget:
         """The budget as it is, without charging."""
         account, now = self._account(scope), self._clock.monotonic()
         available = None if account.log is None else account.log.available(now)
-        return BudgetView(*self._shown(account), available, account.gate.wait(now))
+        limit, window = self._shown(account)
+        if account.log is not None:
+            limit = account.log.limit(now)
+        return BudgetView(limit, window, available, account.gate.wait(now))
 
     def _shown(self, account: _Account) -> tuple[int | None, float]:
         rate = account.rate

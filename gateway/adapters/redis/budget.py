@@ -7,7 +7,7 @@ and reopen.lua, which follow core/pacing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
 from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.hints import Stated
 from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.ranks import RANKS, portions, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
@@ -39,6 +40,7 @@ class _Seen:
     closed_until: float
     stamp: int = 0
     is_probed: bool = False
+    limit: int = 0
 
 
 class RedisBudget:
@@ -77,7 +79,8 @@ class RedisBudget:
         self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "window", "take")
         self._enter = Script.load("pace", "enter")
-        self._close = Script.load("pace", "close")
+        self._close = Script.load("pace", "window", "close")
+        self._learn = Script.load("pace", "window", "learn")
         self._reopen = Script.load("pace", "reopen")
 
     async def take(
@@ -123,15 +126,35 @@ class RedisBudget:
         """Undo a charge, once: the call provably never left."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
-        """The upstream said 429: close the gate; seconds until it may reopen."""
+    async def learn(self, scope: str, said: Stated) -> None:
+        """The upstream said what is left of the limit, or what the limit is."""
+        limit, span, *_ = self._rule(scope)
+        if limit == 0:
+            return
+        named = 0 if said.quota is None or said.window is None else said.quota / said.window
+        left = -1 if said.remaining is None or said.reset is None else said.remaining
+        quota = max(1, int(named * span / 1_000_000)) if named > 0 else 0
+        holds, available = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._learn,
+            (self._log(scope), self._book(scope)),
+            (limit, span, _KEEP, quota, left, _micros(said.reset or 0.0)),
+            lambda reply: (int(reply[0]), int(reply[1])),
+        )
+        self._seen[scope] = replace(self._last(scope), limit=holds, available=available)
+
+    async def close(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
+    ) -> float:
+        """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
+        limit, span, *_ = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
         closed_for = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._close,
-            (self._gate(scope),),
-            (named, f"{self._clock.jitter():.6f}", *holds, _KEEP),
+            (self._gate(scope), self._log(scope), self._book(scope)),
+            (named, f"{self._clock.jitter():.6f}", *holds, _KEEP, limit, span, int(is_refusal)),
             lambda reply: _seconds(reply[0]),
         )
         self._note_gate(scope, closed_for)
@@ -156,7 +179,9 @@ class RedisBudget:
         """The budget as the last reply had it; full where there was none."""
         seen = self._last(scope)
         limit, window = self._shown(scope)
-        available = None if limit is None else seen.available
+        if limit is not None and seen.limit > 0:
+            limit = min(limit, seen.limit)
+        available = None if limit is None else min(limit, seen.available)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         return BudgetView(limit, window, available, closed_for)
 
@@ -186,17 +211,18 @@ class RedisBudget:
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _read(self, reply: Sequence[Any]) -> _Seen:
-        word, wait, available, closed_for, stamp, probed = reply
+        word, wait, available, closed_for, stamp, probed, limit = reply
         closed_until = self._clock.monotonic() + _seconds(closed_for)
         counted = int(available), closed_until, int(stamp)
-        return _Seen(word.decode(), _seconds(wait), *counted, is_probed=int(probed) == 1)
+        told = (word.decode(), _seconds(wait), *counted)
+        return _Seen(*told, is_probed=int(probed) == 1, limit=int(limit))
 
     def _last(self, scope: str) -> _Seen:
         return self._seen.get(scope) or _Seen("", 0.0, self._shown(scope)[0] or 0, 0.0)
 
     def _note_gate(self, scope: str, closed_for: float) -> None:
         until = self._clock.monotonic() + closed_for
-        self._seen[scope] = _Seen("", 0.0, self._last(scope).available, until)
+        self._seen[scope] = replace(self._last(scope), closed_until=until)
 
     def _log(self, scope: str) -> str:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"

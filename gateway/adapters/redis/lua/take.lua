@@ -9,11 +9,15 @@ local gate = read_gate(KEYS[2], at)
 local stamp = at
 make_room(log, 'zset')
 make_room(book, 'hash')
+local full = limit
+if limit > 0 then limit = lowered(book, limit, span, at) end
 local window = { log = log, book = book, limit = limit, span = span, rank = rank, ranks = {}, floors = {}, ceilings = {}, always = {} }
 for n = 1, #KEYS - 3 do
   window.ranks[n] = KEYS[n + 3]
   make_room(window.ranks[n], 'zset')
-  window.floors[n], window.ceilings[n] = tonumber(ARGV[3 * n + 5]), tonumber(ARGV[3 * n + 6])
+  local floor, ceiling = tonumber(ARGV[3 * n + 5]), tonumber(ARGV[3 * n + 6])
+  window.floors[n] = full > 0 and math.floor(floor * limit / full) or 0
+  window.ceilings[n] = full > 0 and math.max(1, math.floor(ceiling * limit / full)) or 0
   window.always[n] = ARGV[3 * n + 7] == '1'
 end
 
@@ -21,7 +25,7 @@ end
 -- the free ones had been sent evenly, so that one more may go each time one of them is old, and
 -- each rank had had as much of its floor as was spent of the limit.
 local function start_paced()
-  redis.call('DEL', log, book, unpack(window.ranks))
+  redis.call('DEL', log, unpack(window.ranks))
   for n = 1, limit - free do
     local logs = { log }
     for place, floor in ipairs(window.floors) do
@@ -34,7 +38,7 @@ end
 local function reply(word, wait)
   local available = limit > 0 and limit - later(log, at - span) or 0
   local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0 }
+  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0, limit }
 end
 
 if gate and at < gate.closed_until then return reply('closed', gate.closed_until - at) end

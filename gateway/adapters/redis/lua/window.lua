@@ -27,6 +27,21 @@ local function write_book(book, field, when, keep)
   redis.call('PEXPIRE', book, keep)
 end
 
+-- What holds of the limit after refusals: as core/lowered has it.
+local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
+
+local function lowered(book, limit, span, at)
+  local low, since = read_book(book, 'limit'), read_book(book, 'lowered')
+  if not low or not since then return limit end
+  local windows = math.max(0, math.floor((at - since) / span) - HOLD)
+  return math.max(1, math.min(limit, low + windows * math.max(1, math.floor(limit / STEPS))))
+end
+
+local function lower(book, limit, at, keep)
+  write_book(book, 'limit', limit, keep)
+  write_book(book, 'lowered', at, keep)
+end
+
 -- `window` is a table: log, ranks (the logs' names), book, limit, span, rank (which one asks),
 -- floors, ceilings, always (of each rank).
 local function may_go(window, at)
