@@ -512,6 +512,14 @@ class Budget(Protocol):
         """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
         ...
 
+    async def look(self, scope: str) -> Sequence[float]:
+        """How old (seconds) each call of the last window is, the oldest first; renews the view."""
+        ...
+
+    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
+        """Charge calls that were made so many seconds ago, paid from elsewhere."""
+        ...
+
     def view(self, scope: str) -> BudgetView:
         """The budget as last seen, without asking."""
         ...
@@ -522,6 +530,15 @@ class OwnBudget(Budget, Protocol):
 
     def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
         """Charge one call that the shared budget granted, whatever is left."""
+        ...
+
+    def stand_in(self, scope: str, ages: Sequence[float], replicas: int) -> None:
+        """From now on pay alone, one of so many replicas' share of the limit and of what was
+        spent of it, as it was when the shared budget was last seen."""
+        ...
+
+    def step_back(self, scope: str) -> None:
+        """The shared budget pays again."""
         ...
 
     def hold(self, scope: str, seconds: float) -> None:

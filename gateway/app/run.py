@@ -189,6 +189,7 @@ async def _living(house: House) -> AsyncIterator[None]:
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
         tasks.append(group.create_task(house.modes.run()))
+        tasks.append(group.create_task(house.outbound.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
         tasks.append(group.create_task(house.sweeping.sweeps.run()))
         tasks.append(group.create_task(house.sweeping.following.run()))

@@ -85,6 +85,11 @@ class WindowLog:
             if _remove(sent, stamp):
                 insort(sent, now)
 
+    def add(self, now: float, ages: Sequence[float]) -> None:
+        """Charge calls that were made so long ago."""
+        for age in ages:
+            insort(self._sent, now - age)
+
     def give_back(self, stamp: float) -> None:
         """Undo the charge made at `stamp`, for a call that provably never left."""
         if _remove(self._sent, stamp):
@@ -121,6 +126,21 @@ class WindowLog:
         """How many calls may go now."""
         self._forget(now)
         return max(0, self._limit - len(self._sent))
+
+    def ages(self, now: float) -> list[float]:
+        """How long ago each call of the last window was, the oldest first."""
+        self._forget(now)
+        return [now - sent for sent in self._sent]
+
+    def share(self, ages: Sequence[float], replicas: int, now: float) -> WindowLog:
+        """One of so many equal parts of a log of that limit with calls of these ages: together
+        they grant what the whole would, and no part is nothing."""
+        part = WindowLog(max(1, self.limit(now) // replicas), self._window, self._sweep_share)
+        part._sent = sorted(now - age for age in ages)[replicas - 1 :: replicas]
+        over = len(ages) % replicas
+        if over:  # what does not divide counts in each part: never one too many
+            part._sent.append(now - min(ages))
+        return part
 
     def follow(self, other: WindowLog) -> None:
         """Take the place of a log under another limit: what was sent there counts here."""

@@ -68,6 +68,11 @@ class Outbound:
             threshold=_FAILURES, base=1.0, cap=30.0, patience=timeout * 2 + _RETRY_PAUSE
         )
 
+    async def run(self) -> None:
+        """Keep an eye on the shared budget, so that it can be stood in for; until cancelled."""
+        if self._paying.absences is not None:
+            await self._paying.absences.run()
+
     @property
     def circuit(self) -> Circuit:
         """The breaker's state, for those who watch."""

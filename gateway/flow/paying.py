@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed, RedisUnavailable
 from gateway.core.ranks import has_a_caller, rank_of
+from gateway.flow.absence import Absences
 from gateway.flow.line import MOST, Line, Place
 from gateway.ports import Budget, Call, Charge, Clock, Observer, OwnBudget
 
@@ -58,6 +59,8 @@ class Paying:
         self._clock = clock
         self._observer = observer
         self._replicas = replicas
+        shared = self._shared
+        self.absences = None if shared is None else Absences(shared, own, clock, replicas)
         self._line: Line[Paid] = Line(clock)
         self._held = 0
         self._promised: dict[str, float] = {}
@@ -135,15 +138,25 @@ class Paying:
     async def _take(self, scope: str, call: Call, patience: float) -> Paid:
         """Take one call from the shared budget, or from our own without Redis."""
         purpose, guessed = call.purpose, call.guessed
-        if self._shared is not None:
+        if self._shared is not None and self.absences is not None:
             # A 429 heard while Redis was away, or lost by it since, holds here all the same.
             wait = self._own.view(scope).gate_closed_for
             if wait > 0.0:
                 raise GateClosed("upstream asked to wait", retry_after=wait)
-            with suppress(RedisUnavailable):
-                shared = await self._shared.take(scope, purpose, guessed=guessed, patience=patience)
-                return Paid(self._own.note(scope, purpose, guessed=guessed), shared)
-        return Paid(await self._own.take(scope, purpose, guessed=guessed, patience=patience), None)
+            if not self.absences.lasts(scope):
+                try:
+                    shared = await self._shared.take(
+                        scope, purpose, guessed=guessed, patience=patience
+                    )
+                except RedisUnavailable:
+                    self.absences.begin(scope)
+                else:
+                    self.absences.used(scope)
+                    return Paid(self._own.note(scope, purpose, guessed=guessed), shared)
+        own = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
+        if self.absences is not None:
+            self.absences.spent(scope)
+        return Paid(own, None)
 
     async def _enter(self, scope: str, paid: Paid) -> Paid:
         """The turn has come; raises GateClosed where that happened meanwhile."""

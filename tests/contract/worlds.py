@@ -124,9 +124,10 @@ class RedisWorld:
                 client.delete(key)
                 client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
             for key in keys_of(client, "gateway:{*}:b"):
-                for field, when in client.hgetall(key).items():
-                    if field != b"limit":
-                        client.hset(key, field, max(0, int(when) - shift))
+                times = client.hgetall(key)
+                times.pop(b"limit", None)
+                for field, when in times.items():
+                    client.hset(key, field, max(0, int(when) - shift))
             for key in keys_of(client, "gateway:{*}:g"):
                 until, rest = client.get(key).split(b" ", 1)
                 client.set(key, b"%d %s" % (int(until) - shift, rest))

@@ -144,6 +144,14 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         await self._budget.learn(scope, said)
 
+    async def look(self, scope: str) -> Sequence[float]:
+        self._switch.pass_on("budget")
+        return await self._budget.look(scope)
+
+    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
+        self._switch.pass_on("budget")
+        await self._budget.hand_in(scope, ages)
+
     async def reopen(self, scope: str) -> bool:
         self._switch.pass_on("budget")
         return await self._budget.reopen(scope)

@@ -5,6 +5,7 @@ Lives here: one window and one gate a scope. The arithmetic is core's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -141,6 +142,29 @@ class LocalBudget:
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
+
+    async def look(self, scope: str) -> Sequence[float]:
+        """How old (seconds) each call of the last window is, the oldest first."""
+        log = self._account(scope).log
+        return [] if log is None else log.ages(self._clock.monotonic())
+
+    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
+        """Charge calls that were made so many seconds ago, paid from elsewhere."""
+        account, now = self._account(scope), self._clock.monotonic()
+        if account.log is not None:
+            account.log.add(now, ages)
+
+    def stand_in(self, scope: str, ages: Sequence[float], replicas: int) -> None:
+        """From now on pay alone, one of so many replicas' share of the limit and of what was
+        spent of it, as it was when the shared budget was last seen."""
+        account, now = self._account(scope), self._clock.monotonic()
+        if account.log is not None:
+            account.log = account.log.share(ages, replicas, now)
+
+    def step_back(self, scope: str) -> None:
+        """The shared budget pays again: what was spent stands there."""
+        account = self._account(scope)
+        account.log = self._new_log(scope, account.rate)
 
     def view(self, scope: str) -> BudgetView:
         """The budget as it is, without charging."""

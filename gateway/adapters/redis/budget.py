@@ -7,19 +7,18 @@ and reopen.lua, which follow core/pacing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from cachetools import LRUCache
 
+from gateway.adapters.redis.accounts import AccountNames, Seen, micros, numbers, seconds
 from gateway.adapters.redis.connection import Connection
-from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.hints import Stated
 from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
-from gateway.core.ranks import RANKS, portions, rank_of
+from gateway.core.ranks import RANKS, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
 from gateway.core.window import transit
@@ -28,19 +27,7 @@ from gateway.ports import BudgetView, Charge, Clock
 # How long an idle budget is remembered. One that is forgotten starts paced.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a reply said: `closed_until` on the monotonic clock, `stamp` on Redis' own."""
-
-    word: str
-    wait: float
-    available: int
-    closed_until: float
-    stamp: int = 0
-    is_probed: bool = False
-    limit: int = 0
+_MOST_AGES = 1_000
 
 
 class RedisBudget:
@@ -69,18 +56,20 @@ class RedisBudget:
     ) -> None:
         self._sweep_share = sweep_share
         self._connection = connection
-        self._prefix = Names(prefix).prefix
+        self._names = AccountNames(prefix)
         self._clock = clock
         self._usual = None if limit is None else Rate(limit, window)
         self._window = window
         self._rates = rates or OwnRates()
         self._start_paced = start_paced
         self._probe_patience = probe_patience
-        self._seen: LRUCache[str, _Seen] = LRUCache(_SCOPES_SEEN)
+        self._seen: LRUCache[str, Seen] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "window", "take")
         self._enter = Script.load("pace", "enter")
         self._close = Script.load("pace", "window", "close")
         self._learn = Script.load("pace", "window", "learn")
+        self._look = Script.load("pace", "window", "look")
+        self._hand_in = Script.load("pace", "window", "hand_in")
         self._reopen = Script.load("pace", "reopen")
 
     async def take(
@@ -91,12 +80,23 @@ class RedisBudget:
 
         The stamp is Redis' time in microseconds, which a float holds exactly.
         """
+        shares = numbers(self._shown(scope)[0], self._sweep_share)
         rank = RANKS.index(rank_of(purpose, guessed=guessed)) + 1
         seen = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._take,
-            (self._log(scope), self._gate(scope), self._book(scope), *self._ranks(scope)),
-            (*self._rule(scope), rank, _micros(patience), *self._portions(scope)),
+            (
+                self._names.log(scope),
+                self._names.gate(scope),
+                self._names.book(scope),
+                *self._names.ranks(scope),
+            ),
+            (
+                *self._rule(scope),
+                rank,
+                micros(patience),
+                *shares,
+            ),
             self._read,
         )
         self._seen[scope] = seen
@@ -113,9 +113,9 @@ class RedisBudget:
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
-            (self._log(scope), self._gate(scope), *self._ranks(scope)),
+            (self._names.log(scope), self._names.gate(scope), *self._names.ranks(scope)),
             (f"{charge.stamp:.0f}",),
-            lambda reply: (_seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
+            lambda reply: (seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
         )
         if closed_for > 0.0:
             self._note_gate(scope, closed_for)
@@ -137,8 +137,8 @@ class RedisBudget:
         holds, available = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._learn,
-            (self._log(scope), self._book(scope)),
-            (limit, span, _KEEP, quota, left, _micros(said.reset or 0.0)),
+            (self._names.log(scope), self._names.book(scope)),
+            (limit, span, _KEEP, quota, left, micros(said.reset or 0.0)),
             lambda reply: (int(reply[0]), int(reply[1])),
         )
         self._seen[scope] = replace(self._last(scope), limit=holds, available=available)
@@ -153,12 +153,37 @@ class RedisBudget:
         closed_for = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._close,
-            (self._gate(scope), self._log(scope), self._book(scope)),
+            (self._names.gate(scope), self._names.log(scope), self._names.book(scope)),
             (named, f"{self._clock.jitter():.6f}", *holds, _KEEP, limit, span, int(is_refusal)),
-            lambda reply: _seconds(reply[0]),
+            lambda reply: seconds(reply[0]),
         )
         self._note_gate(scope, closed_for)
         return closed_for
+
+    async def look(self, scope: str) -> Sequence[float]:
+        """How old (seconds) each call of the last window is, the oldest first."""
+        limit, span, *_ = self._rule(scope)
+        reply = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._look,
+            (self._names.log(scope), self._names.gate(scope), self._names.book(scope)),
+            (limit, span, _MOST_AGES),
+            lambda reply: [int(each) for each in reply],
+        )
+        holds, closed_for, spent, every, *ages = reply
+        until = self._clock.monotonic() + closed_for / 1_000_000
+        self._seen[scope] = Seen("", 0.0, max(0, holds - spent), until, limit=holds)
+        return [age / 1_000_000 for age in ages for _ in range(every)]
+
+    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
+        """Charge calls that were made so many seconds ago, paid from elsewhere."""
+        await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._hand_in,
+            (self._names.log(scope),),
+            (_KEEP, *map(micros, ages)),
+            lambda _: None,
+        )
 
     async def reopen(self, scope: str) -> bool:
         """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
@@ -168,9 +193,9 @@ class RedisBudget:
         closed_for, opened = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._reopen,
-            (self._log(scope), self._gate(scope), *self._ranks(scope)),
+            (self._names.log(scope), self._names.gate(scope), *self._names.ranks(scope)),
             (never_sent, _KEEP),
-            lambda reply: (_seconds(reply[0]), int(reply[1]) == 1),
+            lambda reply: (seconds(reply[0]), int(reply[1]) == 1),
         )
         self._note_gate(scope, closed_for)
         return opened
@@ -191,59 +216,27 @@ class RedisBudget:
         # Newcomers pay the whole budget as well, which is paced.
         is_paced = self._start_paced and scope != NEWCOMERS
         free = max(1, most // 10) if is_paced else most
-        span = _micros(window + transit(window))
-        return most, span, free, _micros(self._probe_patience), _KEEP
-
-    def _portions(self, scope: str) -> tuple[int, ...]:
-        """Floor, ceiling and whether it is always kept, of each rank."""
-        limit, _ = self._shown(scope)
-        if limit is None:
-            return (0, 0, 0) * len(RANKS)
-        of = portions(limit, self._sweep_share)
-        return tuple(
-            number
-            for rank in RANKS
-            for number in (of[rank].floor, of[rank].ceiling, int(of[rank].always))
-        )
+        span = micros(window + transit(window))
+        return most, span, free, micros(self._probe_patience), _KEEP
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
         rate = self._rates.of(scope, self._usual)
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
-    def _read(self, reply: Sequence[Any]) -> _Seen:
+    def _read(self, reply: Sequence[Any]) -> Seen:
         word, wait, available, closed_for, stamp, probed, limit = reply
-        closed_until = self._clock.monotonic() + _seconds(closed_for)
+        closed_until = self._clock.monotonic() + seconds(closed_for)
         counted = int(available), closed_until, int(stamp)
-        told = (word.decode(), _seconds(wait), *counted)
-        return _Seen(*told, is_probed=int(probed) == 1, limit=int(limit))
+        told = (word.decode(), seconds(wait), *counted)
+        return Seen(*told, is_probed=int(probed) == 1, limit=int(limit))
 
-    def _last(self, scope: str) -> _Seen:
-        return self._seen.get(scope) or _Seen("", 0.0, self._shown(scope)[0] or 0, 0.0)
+    def _last(self, scope: str) -> Seen:
+        return self._seen.get(scope) or Seen("", 0.0, self._shown(scope)[0] or 0, 0.0)
 
     def _note_gate(self, scope: str, closed_for: float) -> None:
         until = self._clock.monotonic() + closed_for
         self._seen[scope] = replace(self._last(scope), closed_until=until)
 
-    def _log(self, scope: str) -> str:
-        return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
-
-    def _gate(self, scope: str) -> str:
-        return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
-
-    def _book(self, scope: str) -> str:
-        return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
-
-    def _ranks(self, scope: str) -> tuple[str, ...]:
-        return tuple(f"{self._log(scope)}:{rank}" for rank in RANKS)
-
 
 def _closed(wait: float, is_probed: bool) -> GateClosed:
     return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)
-
-
-def _micros(seconds: float) -> int:
-    return round(seconds * 1_000_000)
-
-
-def _seconds(micros: bytes) -> float:
-    return int(micros) / 1_000_000

@@ -143,8 +143,9 @@ class Replica:
         self.tiers = Tiers(self.local, self.shared, clock, rules, l1_lifetime=5.0)
         self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
         budget = self.local_budget if redis is None else redis.budget
+        self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.outbound = self._outbound(budget)
-        bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
+        bus = self.bus
         self.credentials = Credentials(budget, self.local_budget, clock, self.observer)
         self.fetcher = Fetcher(
             self.tiers,
@@ -177,6 +178,7 @@ class Replica:
             self.observer,
             timeout=10.0,
             modes=self.modes,
+            replicas=lambda: self.bus.replicas,
         )
 
     def apply(self, notice: Notice) -> None:

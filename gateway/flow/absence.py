@@ -1,0 +1,104 @@
+"""While the shared budget is away: each replica its share, and everything told on its return.
+
+Lives here: what is remembered of the shared budget so that a share can be made of it, and the
+calls that were paid from a share. When and by whom a call is paid is paying's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.core.errors import RedisUnavailable
+from gateway.ports import Budget, Clock, OwnBudget
+
+# Seconds between two looks at the shared budget, and how long after its return shares are still
+# lived on: by then each replica has told what it spent.
+LOOK: Final = 1.0
+_SETTLES: Final = 2.5 * LOOK
+# Scopes that are looked at, the latest ones.
+_MOST: Final = 100
+
+
+@dataclass(slots=True)
+class _Absence:
+    """Since the shared budget was missed: the calls not told of yet, and when it was back."""
+
+    untold: list[float] = field(default_factory=list)
+    back_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mirror:
+    """The calls of the last window as they were at `at` (monotonic)."""
+
+    ages: Sequence[float]
+    at: float
+
+
+class Absences:
+    """Keeps watch over one shared budget; `replicas` tells how many live on it."""
+
+    def __init__(
+        self, shared: Budget, own: OwnBudget, clock: Clock, replicas: Callable[[], int]
+    ) -> None:
+        self._shared = shared
+        self._own = own
+        self._clock = clock
+        self._replicas = replicas
+        self._mirrors: dict[str, _Mirror] = {}
+        self._absences: dict[str, _Absence] = {}
+
+    def lasts(self, scope: str) -> bool:
+        """Whether a share pays for now."""
+        return scope in self._absences
+
+    def begin(self, scope: str) -> None:
+        """The shared budget did not answer: make a share of what was last seen of it."""
+        self._absences[scope] = _Absence()
+        mirror, now = self._mirrors.get(scope), self._clock.monotonic()
+        ages = [] if mirror is None else [age + now - mirror.at for age in mirror.ages]
+        if mirror is not None:
+            self._own.stand_in(scope, ages, self._replicas())
+
+    def spent(self, scope: str) -> None:
+        """A call was paid from the share."""
+        self._absences[scope].untold.append(self._clock.monotonic())
+
+    def used(self, scope: str) -> None:
+        """The shared budget paid: it is worth looking at."""
+        mirror, now = self._mirrors.pop(scope, None), self._clock.monotonic()
+        ages = [] if mirror is None else [age + now - mirror.at for age in mirror.ages]
+        self._mirrors[scope] = _Mirror([*ages, 0.0], now)
+        if len(self._mirrors) > _MOST:
+            del self._mirrors[next(iter(self._mirrors))]
+
+    async def run(self) -> None:
+        """Look and tell, until cancelled."""
+        while True:
+            await self.look()
+            await self._clock.sleep(LOOK)
+
+    async def look(self) -> None:
+        """Renew what is known of each scope, and tell what was spent of its share."""
+        for scope in {**self._mirrors, **self._absences}:
+            with suppress(RedisUnavailable):
+                await self._tell(scope)
+                self._mirrors[scope] = _Mirror(
+                    await self._shared.look(scope), self._clock.monotonic()
+                )
+
+    async def _tell(self, scope: str) -> None:
+        absence, now = self._absences.get(scope), self._clock.monotonic()
+        if absence is None:
+            return
+        told = absence.untold[:]
+        await self._shared.hand_in(scope, [now - each for each in told])
+        del absence.untold[: len(told)]
+        if absence.back_since is None:
+            absence.back_since = now
+        elif now - absence.back_since >= _SETTLES and not absence.untold:
+            del self._absences[scope]
+            self._own.step_back(scope)

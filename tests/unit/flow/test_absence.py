@@ -1,0 +1,126 @@
+"""Redis away: a share for each replica, together no more than the limit, and all told after it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.errors import BudgetExhausted
+from gateway.core.status import Purpose
+from gateway.flow.outbound import Outbound
+from gateway.ports import Call
+from tests.doubles.bus import Hub
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import Redis, Replica, ok
+
+SCOPE, LIMIT, WINDOW = "default", 12, 61.0
+
+
+class Three:
+    """Three replicas on one Redis, who count each other."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.redis = Redis(self.clock, LIMIT)
+        hub = Hub()
+        self.replicas = [Replica(self.clock, self.redis, limit=LIMIT, hub=hub) for _ in range(3)]
+        for each in self.replicas:
+            each.upstream.always = ok(1)
+
+    async def spend(self, replica: Replica) -> int:
+        """How many calls go at once."""
+        count = 0
+        while True:
+            deadline = self.clock.monotonic() + 1.0
+            try:
+                await replica.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, deadline))
+            except BudgetExhausted:
+                return count
+            count += 1
+
+    async def spend_all(self) -> list[int]:
+        """What each could."""
+        return [await self.spend(each) for each in self.replicas]
+
+    async def look(self) -> None:
+        """Let each keep its eye on the shared budget."""
+        for each in self.replicas:
+            absences = each.outbound._paying.absences
+            assert absences is not None
+            await absences.look()
+
+
+@pytest.fixture
+async def three() -> Three:
+    """Three who have spent six calls, all by the first, and have seen it."""
+    three = Three()
+    for each in three.replicas:
+        await each.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, three.clock.monotonic() + 1.0))
+    for _ in range(3):
+        await three.replicas[0].outbound.ask(
+            SCOPE, Call("t", "k", Purpose.MISS, three.clock.monotonic() + 1.0)
+        )
+    await three.look()
+    return three
+
+
+async def test_what_was_left_is_divided(three: Three) -> None:
+    """Six were left: two for each, whoever spent the others."""
+    three.redis.switch.is_up = False
+
+    assert await three.spend_all() == [2, 2, 2]
+
+
+async def test_then_the_limit_is_divided(three: Three) -> None:
+    """In no window more than the limit, nor is any replica left without."""
+    three.redis.switch.is_up = False
+    calls = [*[three.clock.monotonic()] * 6]
+    for _ in range(25):
+        calls += [three.clock.monotonic()] * sum(await three.spend_all())
+        three.clock.advance(10.0)
+
+    for first in calls:
+        assert sum(first <= call < first + WINDOW for call in calls) <= LIMIT
+    assert len(calls) > 3 * LIMIT
+
+
+async def test_one_that_is_cut_off_has_its_share_alone(three: Three) -> None:
+    """The overshoot is bounded by that: what the others have left, and a third of it."""
+    cut_off, *others = three.replicas
+    three.redis.switch.is_up = False
+    assert await three.spend(cut_off) == 2
+    three.redis.switch.is_up = True
+
+    assert sum([await three.spend(each) for each in others]) == 6
+
+
+async def test_on_its_return_all_is_told(three: Three) -> None:
+    """What was spent meanwhile counts, before anybody takes from it again."""
+    three.redis.switch.is_up = False
+    three.clock.advance(100.0)
+    assert await three.spend_all() == [4, 4, 4]
+    three.redis.switch.is_up = True
+
+    for _ in range(5):
+        assert await three.spend_all() == [0, 0, 0]
+        await three.look()
+        three.clock.advance(1.0)
+
+    assert three.redis.budget.view(SCOPE).available == 0
+    three.clock.advance(WINDOW)
+    assert sum(await three.spend_all()) == LIMIT
+
+
+async def test_the_eye_is_kept_until_it_is_closed(three: Three) -> None:
+    """The task ends by cancellation alone, Redis or not."""
+    outbound: Outbound = three.replicas[0].outbound
+    watching = asyncio.create_task(outbound.run())
+    for up in (True, False, True):
+        three.redis.switch.is_up = up
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not watching.done()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
