@@ -13,6 +13,7 @@ from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.clock import SystemClock
 from gateway.core.rates import OwnRates
 from gateway.flow.credentials import Credentials
+from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.ports import Budget, Bus
@@ -51,6 +52,7 @@ def outward(
         telemetry,
         timeout=settings.upstream.timeout,
         modes=modes,
+        guesses=Guesses(clock, settings.upstream.rate_limit, rates),
         replicas=lambda: bus.replicas,
     )
     return Outward(upstream, budget, outbound, Credentials(budget, own, clock, telemetry))

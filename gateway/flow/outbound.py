@@ -28,6 +28,7 @@ from gateway.core.pacing import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.part import Part
 from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, Purpose
+from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes
 from gateway.flow.paying import Paying
 from gateway.flow.spent import on
@@ -54,6 +55,7 @@ class Outbound:
         *,
         timeout: float,
         modes: Modes,
+        guesses: Guesses,
         replicas: Callable[[], int] = lambda: 1,
     ) -> None:
         self._upstream = upstream
@@ -63,6 +65,7 @@ class Outbound:
         self._observer = observer
         self._paying = Paying(budget, local_budget, clock, observer, replicas)
         self._modes = modes
+        self._guesses = guesses
         self._breaker = Breaker()
         self._rule = BreakerRule(
             threshold=_FAILURES, base=1.0, cap=30.0, patience=timeout * 2 + _RETRY_PAUSE
@@ -81,6 +84,15 @@ class Outbound:
     async def ask(self, scope: str, call: Call) -> Reply:
         """Send the call and return the whole reply; raises UpstreamFailure, CallWithheld."""
         self._modes.refuse_calls()
+        if call.purpose is not Purpose.MISS:
+            return await self._ask(scope, call)
+        guessed = call.guessed or self._guesses.is_guesser(call.who, scope)
+        with self._guesses.asking(call.who):
+            reply = await self._ask(scope, replace(call, guessed=guessed))
+            self._guesses.ended(call.who, in_vain=reply.status in (404, 410))
+            return reply
+
+    async def _ask(self, scope: str, call: Call) -> Reply:
         before = self._breaker
         entered = self._enter()
         try:

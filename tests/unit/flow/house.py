@@ -13,6 +13,7 @@ from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
 from gateway.core.headers import Handling
 from gateway.core.policy import Windows
+from gateway.core.rates import OwnRates, Rate
 from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Outcome
@@ -20,6 +21,7 @@ from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want
+from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
@@ -132,7 +134,7 @@ class Replica:
         lease: Lease | None = None,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
-        self.clock = clock
+        self.clock, self._limit = clock, limit
         self.caller = caller
         self.upstream = ScriptedUpstream()
         self.observer = RecordingObserver()
@@ -170,6 +172,7 @@ class Replica:
         )
 
     def _outbound(self, budget: Budget) -> Outbound:
+        rate = None if self._limit is None else Rate(self._limit, 60.0)
         return Outbound(
             self.upstream,
             budget,
@@ -178,6 +181,7 @@ class Replica:
             self.observer,
             timeout=10.0,
             modes=self.modes,
+            guesses=Guesses(self.clock, rate, OwnRates()),
             replicas=lambda: self.bus.replicas,
         )
 

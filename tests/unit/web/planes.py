@@ -14,12 +14,14 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.access import Passthrough
 from gateway.core.callers import Access, Callers
 from gateway.core.policy import Windows
+from gateway.core.rates import OwnRates
 from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
+from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
@@ -119,7 +121,14 @@ class Data:
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         modes = self.modes = Modes(AloneMode(), clock, observer)
         outbound = Outbound(
-            self.upstream, budget, budget, clock, observer, timeout=10.0, modes=modes
+            self.upstream,
+            budget,
+            budget,
+            clock,
+            observer,
+            timeout=10.0,
+            modes=modes,
+            guesses=Guesses(clock, None, OwnRates()),
         )
         credentials = Credentials(budget, budget, clock, observer)
         fetcher = Fetcher(

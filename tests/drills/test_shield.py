@@ -1,0 +1,54 @@
+"""What the shield promises, at the real hundred a minute; `pytest -s` shows what each counted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator.limiter import RetryAfter
+from tests.integration import scenarios
+from tests.integration.shielding import Pace
+from tests.servers import RedisServer
+
+REAL = Pace(100, 60.0)
+
+
+def told(figures: dict[str, int]) -> None:
+    """Show what was counted, with `pytest -s`."""
+    sys.stdout.write(f"{figures}\n")
+
+
+async def test_a_cold_start_a_purge_and_one_more_replica(redis_url: str) -> None:
+    """No 429, never more calls than the limit, and the hot ids are served."""
+    told(await scenarios.cold_start(redis_url, REAL, windows=1.2))
+
+
+@pytest.mark.parametrize(
+    "form", [RetryAfter.SECONDS, RetryAfter.HTTP_DATE, RetryAfter.RATELIMIT_FIELD]
+)
+async def test_a_429_closes_the_gate_in_every_form(redis_url: str, form: RetryAfter) -> None:
+    """Nothing goes until the time given, and what is stored answers meanwhile."""
+    told(await scenarios.gate(redis_url, form, hold=10.0))
+
+
+async def test_a_second_user_of_the_key_keeps_its_half(redis_url: str) -> None:
+    """The gateway settles below the rest."""
+    told(await scenarios.second_user(redis_url, Pace(20, 12.0), windows=10))
+
+
+async def test_guessed_ids_cost_the_others_nothing(redis_url: str, tmp_path: Path) -> None:
+    """Another client's misses are all served."""
+    told(await scenarios.guesses(redis_url, REAL, tmp_path, ids=50_000))
+
+
+async def test_who_comes_back_when_told_is_served(redis_url: str) -> None:
+    """With demand within the budget, from a cold start."""
+    told(await scenarios.obeyed(redis_url, REAL, windows=3))
+
+
+async def test_without_redis_the_limit_holds(tmp_path: Path) -> None:
+    """For two windows, all replicas on their shares."""
+    with RedisServer(tmp_path) as server:
+        told(await scenarios.redis_away(server, REAL, windows=2))

@@ -1,0 +1,224 @@
+"""What the shield promises, one scenario each, at whatever pace.
+
+`tests/integration/test_shield.py` runs them short, `tests/drills/test_shield.py` at the real rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+
+import httpx
+
+from gateway.simulator.limiter import RetryAfter
+from tests.integration.client_files import ClientsFile, bearer
+from tests.integration.gateways import TOKEN, until
+from tests.integration.shielding import Load, Pace, Stand, stand
+from tests.servers import RedisServer
+
+
+async def cold_start(redis_url: str, pace: Pace, windows: float) -> dict[str, int]:
+    """A start with nothing, a purge of everything, and one more replica, each under full load."""
+    async with stand(redis_url, pace) as made:
+        load = Load(made.replicas)
+        await load.run(windows * pace.window)
+        purged = await made.replicas[0].admin.post("/purge", json={})
+        assert purged.status_code == 200
+        await load.run(windows * pace.window)
+        await made.add()
+        await load.run(windows * pace.window)
+
+        refused, fullest = (await made.control.stats()).rate_limited, await made.fullest()
+        assert load.dishonest == []
+        assert refused == 0
+        assert fullest <= pace.limit
+        assert load.hottest(2) <= load.served
+        return {"429s": refused, "fullest": fullest} | {str(k): n for k, n in load.statuses.items()}
+
+
+async def gate(redis_url: str, form: RetryAfter, hold: float) -> dict[str, int]:
+    """The upstream's limit is lower than ours; it says when to come back, in some form."""
+    generous = Pace(1000, 60.0)
+    async with stand(redis_url, generous, Pace(6, hold), form, upstream__timeout="2s") as made:
+        stored = [f"trn_{number:06d}" for number in range(1, 4)]
+        for wanted in stored:
+            assert (await made.replicas[0].get(wanted)).status_code == 200
+        closed = await _until_closed(made)
+        calls = len(await made.control.requests())
+        answered = await _meanwhile(made, stored, closed)
+
+        requests = await made.control.requests()
+        early = len(requests) - calls
+        await until(lambda: _is_served(made, "trn_000900"))
+        probes = [each.at for each in (await made.control.requests())[calls:]]
+        figures = {"stored": answered, "early": early, "429s": await made.refused()}
+        assert figures["early"] == 0
+        assert probes, "nobody probed"
+        assert figures["429s"] <= 3
+        return figures
+
+
+async def _until_closed(made: Stand) -> float:
+    """Ask for new ids, one after the other, until upstream says 429; for how long, in seconds."""
+    for number in range(100, 200):
+        planes = made.replicas[number % len(made.replicas)]
+        answer = await planes.get(f"trn_{number:06d}")
+        if answer.status_code == 503:
+            return float(answer.headers["retry-after"])
+    raise AssertionError("the upstream never said 429")
+
+
+async def _meanwhile(made: Stand, stored: list[str], seconds: float) -> int:
+    """Every stored id is answered by each replica while the gate is closed; how many answers."""
+    until_, answered = time.monotonic() + seconds - 1.0, 0
+    while time.monotonic() < until_ or not answered:
+        for planes in made.replicas:
+            for wanted in stored:
+                assert (await planes.get(wanted)).status_code == 200
+                answered += 1
+        await asyncio.sleep(0.1)
+    return answered
+
+
+async def _is_served(made: Stand, wanted: str) -> bool:
+    return (await made.replicas[1].get(wanted)).status_code == 200
+
+
+async def second_user(redis_url: str, pace: Pace, windows: int) -> dict[str, int]:
+    """Somebody else spends half of the limit, evenly, with the same key."""
+    async with stand(redis_url, pace) as made:
+        load = Load(made.replicas)
+        other = asyncio.create_task(_spend(made, pace, pace.limit // 2))
+        await load.run(windows * pace.window)
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        limits = [await planes.metric("gateway_budget_limit") for planes in made.replicas]
+        figures = {"429s": await made.refused(), "limit": int(min(limits))}
+        assert load.dishonest == []
+        assert figures["429s"] <= 3
+        assert figures["limit"] <= pace.limit // 2
+        return figures
+
+
+async def _spend(made: Stand, pace: Pace, calls: int) -> None:
+    bearer_ = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(base_url=made.upstream.base_url, headers=bearer_) as client:
+        while True:
+            await client.get("/training/trn_000001")
+            await asyncio.sleep(pace.window / calls)
+
+
+async def guesses(redis_url: str, pace: Pace, folder: Path, ids: int) -> dict[str, int]:
+    """One client guesses; another one asks for trainings that are there, a few in each window."""
+    file = ClientsFile(
+        folder / "clients.toml",
+        tokens={"acme": TOKEN},
+        keys={"guesser": ("acme", ["guesser-key"]), "reader": ("acme", ["reader-key"])},
+        budgets={"acme": pace.rate},
+    )
+    file.write()
+    async with stand(redis_url, pace, **file.settings) as made:
+        await asyncio.sleep(1.2 * pace.window)  # an unknown past is paced
+        guessing = asyncio.create_task(_guess(made, ids))
+        statuses = await _read_new(made, guessing, pace)
+        stats = await made.control.stats()
+        pages = [(await each.admin.get("/status")).json() for each in made.replicas]
+        held = max(page["l1"]["entries"] for page in pages)
+        missing = stats.by_status.get("404", 0)
+        figures = {"guessed": await guessing, "404s": missing, "429s": stats.rate_limited}
+        figures |= {"reader": len(statuses), "served": statuses.count(200), "held": held}
+        assert figures["served"] == figures["reader"], figures
+        assert figures["429s"] == 0, figures
+        assert held <= len(statuses) + missing, figures
+        return figures
+
+
+async def _read_new(made: Stand, guessing: asyncio.Task[int], pace: Pace) -> list[int]:
+    """Ask for a third of the limit in new trainings, for two windows and while that goes on."""
+    until_ = time.monotonic() + 2 * pace.window
+    statuses: list[int] = []
+    while time.monotonic() < until_ or not guessing.done():
+        number = len(statuses) + 1
+        wanted = f"/training/trn_{number:06d}"
+        planes = made.replicas[number % 3]
+        answer = await planes.data.get(wanted, headers=bearer("reader-key"))
+        statuses.append(answer.status_code)
+        await asyncio.sleep(3 * pace.window / pace.limit)
+    return statuses
+
+
+async def _guess(made: Stand, ids: int) -> int:
+    """Ask for so many ids that are not there, thirty at a time."""
+    numbers = iter(range(ids))
+
+    async def one() -> None:
+        for number in numbers:
+            planes = made.replicas[number % 3]
+            answer = await planes.data.get(
+                f"/training/guess_{number}", headers=bearer("guesser-key")
+            )
+            assert answer.status_code in (404, 503), answer.text
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(30):
+            group.create_task(one())
+    return ids
+
+
+@dataclass
+class _Obedient:
+    """Asks for new ids, and comes back when told; counts how that went."""
+
+    made: Stand
+    told: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    async def ask(self, number: int) -> None:
+        """Until it is served."""
+        planes = self.made.replicas[number % len(self.made.replicas)]
+        answer = await planes.get(f"trn_{number:06d}")
+        while answer.status_code == 503:
+            self.told += 1
+            await asyncio.sleep(int(answer.headers["retry-after"]))
+            answer = await planes.get(f"trn_{number:06d}")
+            self.succeeded += answer.status_code == 200
+            self.failed += answer.status_code != 200
+
+
+async def obeyed(redis_url: str, pace: Pace, windows: int) -> dict[str, int]:
+    """Demand of four fifths of the limit, of new ids, in bursts; who is told to come back does."""
+    numbers, burst = count(1), max(2, pace.limit // 4)
+    async with stand(redis_url, pace) as made, asyncio.TaskGroup() as group:
+        caller = _Obedient(made)
+        asked = []
+        for _ in range(math.ceil(windows * pace.limit * 0.8 / burst)):
+            asked += [group.create_task(caller.ask(each)) for each in islice(numbers, burst)]
+            await asyncio.sleep(burst * pace.window / (pace.limit * 0.8))
+        await asyncio.gather(*asked)
+        assert caller.failed <= caller.told / 100
+        assert (await made.control.stats()).rate_limited == 0
+        figures = {"told": caller.told, "succeeded": caller.succeeded}
+        return figures | {"failed": caller.failed, "asked": next(numbers) - 1}
+
+
+async def redis_away(server: RedisServer, pace: Pace, windows: int) -> dict[str, int]:
+    """Redis hangs for so many windows under full load, for all replicas."""
+    async with stand(server.url, pace, redis__timeout="100ms") as made:
+        load = Load(made.replicas)
+        await load.run(1.5 * pace.window)
+        server.pause()
+        try:
+            await load.run(windows * pace.window)
+            stats = await made.control.stats()
+        finally:
+            server.resume()
+        assert load.dishonest == []
+        assert stats.rate_limited == 0
+        fullest = await made.fullest()
+        assert fullest <= pace.limit
+        return {"calls": stats.requests, "fullest": fullest, "429s": stats.rate_limited}

@@ -1,0 +1,17 @@
+"""What the shield promises, in short: the drills have the same, and more, at the real rate."""
+
+from __future__ import annotations
+
+from gateway.simulator.limiter import RetryAfter
+from tests.integration import scenarios
+from tests.integration.shielding import Pace
+
+
+async def test_a_cold_start_a_purge_and_one_more_replica(redis_url: str) -> None:
+    """No 429, never more calls than the limit, and the hot ids are served."""
+    await scenarios.cold_start(redis_url, Pace(10, 4.0), windows=0.8)
+
+
+async def test_an_exhausted_field_closes_the_gate(redis_url: str) -> None:
+    """Nothing goes until the time given, and what is stored answers meanwhile."""
+    await scenarios.gate(redis_url, RetryAfter.RATELIMIT_FIELD, hold=2.0)
