@@ -110,8 +110,9 @@ class Held:
     request field chose it, so that whoever asks for its key may have it while it is fresh.
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
     it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
-    for it, in bytes. `reads` counts the answers that L1 was asked for, of those within a second
-    one.
+    for it, in bytes. `is_codable`: its compressed form is worth having; that is `coded`, once
+    somebody asked for it. `reads` counts the answers that L1 was asked for, of those within a
+    second one.
 
     The last four are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
@@ -126,6 +127,8 @@ class Held:
     cost: int = 0
     is_plain: bool = True
     is_verbatim: bool = False
+    is_codable: bool = False
+    coded: Held | None = None
     reads: int = 0
     until: float = NEVER
     edition: object = None

@@ -17,6 +17,7 @@ from gateway.ports import Held
 # what the allocator rounds up. Measured by the growth of a process over 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
+_EACH_CODED = 1_000
 
 
 def cost(key: Key, held: Held) -> int:
@@ -31,6 +32,8 @@ def cost(key: Key, held: Held) -> int:
     for name, value in entry.headers:
         if name not in ALIKE:
             total += _EACH_FIELD + len(value)
+    if held.coded is not None:
+        total += _EACH_CODED + len(held.coded.head) + len(held.coded.entry.body)
     return total
 
 

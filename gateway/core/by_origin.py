@@ -131,7 +131,7 @@ class ByOrigin:
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
         """With what the upstream said; our own lifetime where it said nothing."""
-        return head_of_fields(self._fields(entry))
+        return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
         fields = list(_kept(entry.headers))

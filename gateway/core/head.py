@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.core.coding import VARY, coded_fields, is_worth_coding
 from gateway.core.entry import Entry, Headers
 from gateway.core.headers import not_modified_fields, stored_fields
 
@@ -15,11 +16,20 @@ from gateway.core.headers import not_modified_fields, stored_fields
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
     """The lines of all answers that the entry will give, and where those begin that a 304 says
     as well, `ETag` first; `vary` as in `stored_fields`."""
-    return head_of_fields(stored_fields(entry, vary=vary))
+    return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
-def head_of_fields(fields: Headers) -> tuple[bytes, int]:
+def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
     """The same of fields that were chosen already."""
+    return _arranged((*fields, VARY) if is_worth_coding(entry) else fields)
+
+
+def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
+    """The same of the entry's compressed form, made of its own head; `length` in bytes."""
+    return _arranged(coded_fields(from_lines(head), entry, length))
+
+
+def _arranged(fields: Headers) -> tuple[bytes, int]:
     brief = sorted(not_modified_fields(fields), key=lambda pair: pair[0] != b"etag")
     lines = to_lines(pair for pair in fields if pair not in brief)
     return lines + to_lines(brief), len(lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.core.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
@@ -27,7 +28,7 @@ from gateway.flow.fetched import Filled, Passed, fruitless
 from gateway.flow.singleflight import Flight
 from gateway.flow.tiers import Seen, Tiers
 from gateway.flow.underway import UnderWay
-from gateway.ports import Clock, Observer
+from gateway.ports import Clock, Held, Observer
 
 __all__ = ["Answer", "Ask", "Serving"]
 
@@ -55,6 +56,10 @@ class Serving(UnderWay):
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
+
+    def coded(self, key: Key, held: Held) -> Held:
+        """The compressed form of what is held, where there is one."""
+        return self._tiers.coded(key, held)
 
     async def get(self, ask: Ask) -> Answer:
         """The answer, waiting as long as it takes; raises what cannot be rescued."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from gateway.core.coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
+from gateway.core.head import coded_head
 from gateway.core.instant import Instant
 from gateway.core.part import Part
 from gateway.core.policy import Candidate, reconcile
@@ -220,7 +222,21 @@ class Tiers:
             checked_at,
             is_plain=entry.updated_at is not None and not entry.selecting,
             is_verbatim=self._rules.is_verbatim,
+            is_codable=is_worth_coding(entry),
         )
+
+    def coded(self, key: Key, held: Held) -> Held:
+        """Its compressed form, made when it is asked for first; itself where that gains nothing."""
+        if held.is_codable and held.coded is None:
+            body = coded_body(held.entry.body)
+            held.is_codable = body is not None
+            if body is not None:
+                entry = coded_entry(held.entry, body)
+                head, brief_at = coded_head(held.head, held.entry, len(body))
+                held.coded = replace(held, entry=entry, head=head, brief_at=brief_at)
+                if self._local.peek(key) is held:
+                    self._local.put(key, held)  # it takes more from now on
+        return held.coded or held
 
 
 def _is_passed(other: Entry, local: Entry) -> bool:

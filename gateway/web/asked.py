@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.access import Caller
+from gateway.core.coding import takes_gzip
 from gateway.core.entry import Headers, Key
 from gateway.core.headers import is_sound
 from gateway.core.trace import TRACEPARENT, trace_id_of
@@ -37,7 +38,10 @@ class Said:
     call upstream.
     """
 
-    __slots__ = ("extra", "only_if_cached", "request_id", "sent", "since", "tag", "traceparent")
+    __slots__ = (
+        *("extra", "only_if_cached", "request_id", "sent", "since", "tag", "takes_gzip"),
+        "traceparent",
+    )
 
     def __init__(self, fields: dict[bytes, bytes], extra: Headers) -> None:
         given = fields.get
@@ -47,6 +51,7 @@ class Said:
         self.traceparent = given(b"traceparent")
         control = given(b"cache-control")
         self.only_if_cached = control is not None and wants_only_if_cached(control)
+        self.takes_gzip = takes_gzip(given(b"accept-encoding"))
         self.extra = extra
 
     @property
@@ -64,6 +69,7 @@ class Said:
         said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
         said.tag, said.request_id = self.tag, self.request_id
         said.traceparent, said.extra = self.traceparent, self.extra
+        said.takes_gzip = self.takes_gzip
         return said
 
     def without_holes(self) -> Said:

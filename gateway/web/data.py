@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from gateway.core.access import Caller
 from gateway.core.callers import Callers
+from gateway.core.coding import takes_gzip
 from gateway.core.entry import Key
 from gateway.core.headers import Conditions
 from gateway.core.status import Outcome
@@ -25,7 +26,7 @@ from gateway.flow.spent import Spent, watched
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.flow.writing import Writing
-from gateway.ports import Clock, Observer
+from gateway.ports import Clock, Held, Observer
 from gateway.web.asked import extra_of
 from gateway.web.desk import Desk
 from gateway.web.exchange import AccessLog, End, Exchange
@@ -150,6 +151,11 @@ class DataPlane:
         conditions = Conditions(
             _joined(request, b"if-none-match"), _joined(request, b"if-modified-since")
         )
+        content, caller = answer.content, exchange.caller
+        if isinstance(content, Held) and takes_gzip(_joined(request, b"accept-encoding")):
+            assert caller is not None, "who is answered was let in"
+            key = Key(caller.partition, exchange.training_id or "")
+            answer = answer._replace(content=self._serving.coded(key, content))
         request_id = exchange.request_id.encode("ascii")
         rendered = render(answer, conditions, request_id, self._clock.now())
         end = End(answer.outcome, answer.tier, answer.handling.detail)

@@ -76,10 +76,11 @@ class Hits:
         try:
             admitted = self._callers.known(said.sent) or self._admit(said)
             key = _new_key(Key, (admitted.partition, training_id))
-            held = self._held(key)
-            if held is None:
+            held, allowance = self._held(key), admitted.allowance
+            # None also where its compressed form is wanted and not made yet.
+            form = held.coded if held and said.takes_gzip and held.is_codable else held
+            if held is None or form is None:
                 return None
-            allowance = admitted.allowance
             if allowance is not None and allowance.remaining(began) < 1:
                 return None
             edition = self._edition(key)
@@ -89,12 +90,12 @@ class Hits:
                 manner = held.manner
             if manner is None:
                 return None
-            entry, lines = held.entry, held.head
+            entry, lines = form.entry, form.head
             age = began + self._clock.offset - entry.confirmed_at
             age = age + entry.initial_age if age > 0.0 else entry.initial_age
-            if (said.tag or said.since) and is_current(said.tag, said.since, held):
+            if (said.tag or said.since) and is_current(said.tag, said.since, form):
                 status, start, body, count = 304, _NOT_MODIFIED, b"", manner.count_not_modified
-                lines = lines[held.brief_at :]
+                lines = lines[form.brief_at :]
             else:
                 status, start, body, count = entry.status, manner.start, entry.body, manner.count
             request_id = said.request_id or self._new_id().encode("ascii")

@@ -41,7 +41,9 @@ def test_who_may_not_install_servers_is_told_what_to_type(tmp_path: Path) -> Non
         check=True,
     )
 
-    assert told.stderr.endswith("sudo apt-get install redis-server prometheus chromium nginx\n")
+    assert told.stderr.endswith(
+        "sudo apt-get install redis-server prometheus chromium nginx nodejs curl\n"
+    )
 
 
 def _pytest(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

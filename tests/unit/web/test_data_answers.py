@@ -208,3 +208,40 @@ async def test_a_reload_asks_the_upstream_where_wishes_are_heard(heeds: bool) ->
         else "gateway; hit; ttl=30; detail=l1"
     )
     assert data.upstream.count == 1 + heeds
+
+
+LONG = "again and again " * 200
+
+
+async def test_who_takes_it_compressed_is_given_the_same() -> None:
+    """With a tag of its own, by which it is confirmed; who does not take it is told that both
+    are there. L1 counts both forms."""
+    data = Data(training_reply("a", words=LONG))
+    zipped = {**AUTHORIZED, "Accept-Encoding": "gzip"}
+    plain = await data.ask("/training/a", headers={**AUTHORIZED, "Accept-Encoding": "identity"})
+    before = data.local.size
+
+    coded = await data.ask("/training/a", headers=zipped)
+
+    assert data.local.size > before + int(coded.headers["content-length"])
+    assert coded.content == plain.content  # httpx has undone it
+    assert coded.headers["content-encoding"] == "gzip"
+    assert int(coded.headers["content-length"]) < len(plain.content)
+    assert "content-encoding" not in plain.headers
+    assert "Accept-Encoding" in plain.headers["vary"]
+    assert plain.headers["etag"] != coded.headers["etag"]
+    for headers, etag in ((zipped, coded.headers["etag"]), (AUTHORIZED, plain.headers["etag"])):
+        asked = {"Accept-Encoding": "identity", **headers, "If-None-Match": etag}
+        again = await data.ask("/training/a", headers=asked)
+        assert (again.status_code, again.headers["etag"]) == (304, etag)
+    assert data.upstream.count == 1
+
+
+async def test_what_gains_nothing_by_it_is_not_compressed() -> None:
+    """A short one is as it is, and says nothing of a choice."""
+    data = Data(training_reply("a"))
+
+    answer = await data.ask("/training/a", headers={**AUTHORIZED, "Accept-Encoding": "gzip"})
+
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["vary"] == "Authorization"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import re
 
@@ -79,6 +80,24 @@ async def test_a_hit_is_one_write_and_no_request(door: Door) -> None:
     assert made == (None, None)
     assert not door.state.tasks
     assert door.state.total_requests == before + 1
+
+
+async def test_a_compressed_hit_is_no_request_either() -> None:
+    """Once somebody asked for that form, which the ordinary way made; nothing is compressed, and
+    who does not take it is given the other one."""
+    door = Door(Data(training_reply("a", words="again and again " * 200)))
+    zipped = b"Accept-Encoding: gzip"
+    await door.ask(get("a", zipped))
+    door.connect()
+
+    for head in (get("a", zipped), get("a")):
+        door.wire.data_received(head)
+
+    coded, plain = door.line.writes
+    assert (b"content-encoding: gzip" in coded, b"content-encoding" in plain) == (True, False)
+    body = coded.partition(b"\r\n\r\n")[2]
+    assert gzip.decompress(body) == plain.partition(b"\r\n\r\n")[2]
+    assert not door.state.tasks
 
 
 def once(number: int) -> tuple[bytes, ...]:
