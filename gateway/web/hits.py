@@ -30,6 +30,8 @@ from gateway.web.render import is_current, moment_of
 
 # The constructor of a named tuple is dear, and each hit would pay for it.
 _new_key: Final = tuple.__new__
+_REQUEST_ID: Final = b"x-request-id: "
+_ENDS: Final = b"\r\n\r\n"
 _NOT_MODIFIED = STATUS_LINE[304]
 # Of the clocks' arithmetic: what is good till then is made anew a little before.
 _MARGIN = 1e-6
@@ -111,9 +113,9 @@ class Hits:
         if weight is not None:
             of = (said, training_id, request_id, admitted.client)
             self._note(manner, of, status, (seconds, age), weight, is_head=is_head)
-        own = b"" if allowance is None else _charged(allowance, began)
-        ends = b"x-request-id: %b\r\n%b\r\n" % (request_id, own)
-        return b"".join((start, lines, held.moment, ends, b"" if is_head else body))
+        ends = _ENDS if allowance is None else b"\r\n%b\r\n" % _charged(allowance, began)
+        sent = b"" if is_head else body
+        return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
 
     def _admit(self, said: Said) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())

@@ -146,6 +146,7 @@ def _warm(every: _Field, simulator: Process, say: Say) -> None:
         every.tags[stand.name] = ask_all(stand, every.folder)
     simulator.kill()
     time.sleep(1.1)  # what the one behind it holds is stale from now on
+    closed(every.stale, "repeated", 2)  # until each training's first refresh has failed
 
 
 def ask_all(stand: Stand, folder: Path) -> Path:
