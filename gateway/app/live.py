@@ -47,6 +47,7 @@ class Live:
         self._settings = settings
         self._readings = readings
         self._started = started
+        self._began = round(house.clock.now(), 3)  # tells one life of a replica from the next
         self._ended = ended
 
     async def pause(self) -> bool:
@@ -73,6 +74,7 @@ class Live:
         freshness = self._settings.freshness
         return {
             "version": gateway.__version__,
+            "began": self._began,
             "every": EVERY,
             "span": SPAN,
             "lifetime": freshness.lifetime,

@@ -22,12 +22,11 @@ function line(words) {
   if (words.about) {
     about = words.about;
     plots.began(about);
-    const began = Math.round(now.time - now.uptime);
-    is_other = life !== 0 && Math.abs(began - life) > 2;
-    if (is_other || life === 0) life = began;
+    is_other = life !== 0 && life !== about.began;
+    life = about.began;
     at("door").hidden = true;
     at("shown").hidden = false;
-    if (was_lost) notice(is_other, began);
+    if (was_lost) notice(is_other, life);
     was_lost = false;
   }
   figures(now);
