@@ -17,7 +17,7 @@ from gateway.adapters.redis.store import RedisStore
 from gateway.core.entry import Key
 from gateway.core.errors import GateClosed, RedisUnavailable
 from gateway.core.status import Purpose, StoreVerdict
-from gateway.ports import Found
+from gateway.ports import Charge, Found
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -249,7 +249,7 @@ async def test_two_replicas_share_one_budget(own_redis: RedisServer) -> None:
     async with replica(own_redis) as one, replica(own_redis) as other:
         takes = [each.budget.take("default", Purpose.MISS) for each in (one, other) * 10]
         results = await asyncio.gather(*takes, return_exceptions=True)
-        assert sum(isinstance(result, float) for result in results) == 2
+        assert sum(isinstance(result, Charge) for result in results) == 2
 
         await one.budget.close("default", 30.0)
         assert other.budget.view("default").gate_closed_for == 0.0

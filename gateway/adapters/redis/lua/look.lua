@@ -9,6 +9,6 @@ local is_book = redis.call('TYPE', KEYS[3]).ok == 'hash'
 local holds = limit > 0 and is_book and lowered(KEYS[3], limit, span, at) or limit
 local stamps = is_log and redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(at - span), '+inf') or {}
 local every, ages = math.max(1, math.ceil(#stamps / most)), {}
-for n = every, #stamps, every do ages[#ages + 1] = text(at - tonumber(stamps[n])) end
+for n = every, #stamps, every do ages[#ages + 1] = text(at - (tonumber(stamps[n]) or at)) end
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], holds, text(closed_for), #stamps, every, unpack(ages) }

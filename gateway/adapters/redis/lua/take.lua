@@ -45,7 +45,7 @@ if gate and at < gate.closed_until then return reply('closed', gate.closed_until
 if gate then waits = 0 end -- who probes does so now
 
 if limit > 0 then
-  local last = tonumber(redis.call('ZRANGE', log, -1, -1)[1]) or -1
+  local last = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2]) or -1
   if last < 0 or last > at + span + 1000000 then
     start_paced()
     last = at - span

@@ -65,7 +65,8 @@ local function turn_of(window, at)
   local low = redis.call('ZCOUNT', window.log, '-inf', text(at - window.span))
   local high = redis.call('ZCARD', window.log) - 1
   local function ends(n)
-    return tonumber(redis.call('ZRANGE', window.log, n, n)[1]) + window.span
+    -- By its score: what is no number of ours as a member counts all the same, until it lapses.
+    return (tonumber(redis.call('ZRANGE', window.log, n, n, 'WITHSCORES')[2]) or at) + window.span
   end
   while low < high do
     local middle = math.floor((low + high) / 2)
