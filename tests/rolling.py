@@ -155,6 +155,8 @@ class _Client:
         await self._hang_up()
         if self._replica not in self._fleet.ready:
             self._replica = self._random.choice(self._fleet.ready)
+            # Another replica may not have heard yet of what the former one answered with last.
+            self._last.clear()
         self._caller = await _connect(self._replica)
         return False
 

@@ -22,7 +22,7 @@ SETTINGS = {
 
 
 async def test_a_replica_is_replaced_and_back(tmp_path: Path, redis_url: str) -> None:
-    """No request fails, and nobody sees a version go back. With more of all: tests/drills."""
+    """No request fails, and no replica's version goes back for a caller."""
     older, settings = previous_release(tmp_path), {**SETTINGS, "GATEWAY_REDIS__URL": redis_url}
     fleet = Fleet()
     with simulator(tmp_path, "--limit", "0") as process:
