@@ -12,6 +12,9 @@ from tests.integration import scenarios
 from tests.integration.shielding import Pace
 from tests.servers import RedisServer
 
+# Several windows of a minute each.
+pytestmark = pytest.mark.timeout(1800)
+
 REAL = Pace(100, 60.0)
 
 
