@@ -155,6 +155,10 @@ class LocalStore(Protocol):
         """Hold it; what exceeds the bound alone is not held."""
         ...
 
+    def offer(self, key: Key, held: Held) -> bool:
+        """Hold it where there is room, as the one to go first; whether it is held."""
+        ...
+
     def replace(self, key: Key, held: Held) -> None:
         """Hold it in place of what is held, which must be something, as recently used as that."""
         ...
@@ -288,16 +292,22 @@ class SharedStore(Protocol):
         ...
 
 
+def _unknown() -> None:
+    """Nothing is known of it here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """What the list said of a training, held against its floor, and the floor after that.
 
-    `is_held`: a body is stored that the floor is about.
+    `is_held`: a body is stored that the floor is about. `last` reads what the last single answer
+    brought beside it; None where that is not known here.
     """
 
     verdict: ListVerdict
     floor: Floor | None
     is_held: bool
+    last: Callable[[], Confirmation | None] = field(default=_unknown, compare=False)
 
 
 class ListStore(Protocol):
@@ -370,6 +380,18 @@ class SweepLease(Protocol):
 
     async def knows(self, partition: str, training_id: str) -> bool | None:
         """Whether the last complete sweep met the training; None where there was none."""
+        ...
+
+    async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
+        """These were stored from the list."""
+        ...
+
+    async def filled(self, partition: str) -> list[str]:
+        """All that were, as far as it is known."""
+        ...
+
+    async def forget_filled(self, partition: str) -> None:
+        """None of them is any more."""
         ...
 
     async def release(self, partition: str) -> None:
@@ -814,6 +836,10 @@ class Observer(Protocol):
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         """The list is left alone for so long (None: for good); all tenants' where it is ""."""
+        ...
+
+    def filling_stopped(self, tenant: str, taken_back: int) -> None:
+        """The list's bytes are not those of single answers: what was stored of them goes."""
         ...
 
     def bound_stated(

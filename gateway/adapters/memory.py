@@ -65,6 +65,15 @@ class MemoryStore:
             held.reads = max(held.reads, before.reads)
         self._hold(key, held)
 
+    def offer(self, key: Key, held: Held) -> bool:
+        """Hold it where there is room, as the one to go first; whether it is held."""
+        held.cost = cost(key, held)
+        if key in self._items or self._size + held.cost > self._max_bytes:
+            return False
+        self._hold(key, held)
+        self._items.move_to_end((key.partition, key.training_id), last=False)
+        return True
+
     def replace(self, key: Key, held: Held) -> None:
         """Hold it in place of what is held, as recently used as that."""
         before = self._items[key]

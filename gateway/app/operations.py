@@ -17,12 +17,14 @@ from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.status import Mode
 from gateway.ports import BudgetView, Confirmations
-from gateway.settings import Printable, Settings, effective
+from gateway.settings import Printable, Settings, SweepWarm, effective
 
 Words = dict[str, object]
 
 # Enough to choose from; where each credential has its own, there can be thousands.
 _NAMED = 20
+# Seconds for which readiness may wait for a cold start.
+_WARMING = 30.0
 _NOT_HERE = (
     "on the first request: this replica holds it for nobody (each credential or tenant has its "
     "own partition; with ?partition= Redis is asked too)"
@@ -52,7 +54,14 @@ class Operations:
 
     def is_ready(self) -> bool:
         """Whether load balancers should send traffic; waits for nobody."""
-        return self._life.ready and not self._life.draining
+        return self._life.ready and not self._life.draining and not self._warms_first()
+
+    def _warms_first(self) -> bool:
+        """Whether readiness waits for the cold start's sweep, at most so long."""
+        if self._settings.sweep.warm is not SweepWarm.BEFORE_READY:
+            return False
+        up = self._house.clock.monotonic() - self._life.started
+        return up < _WARMING and self._house.sweeping.sweeps.are_warming()
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """A scrape's body and content type."""

@@ -20,6 +20,7 @@ from gateway.core.bound import Pace
 from gateway.core.policy import Windows
 from gateway.core.rates import Rate
 from gateway.core.rules import Rules
+from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
 from gateway.flow.listing import Listing
@@ -64,7 +65,18 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     lists, lease = _stores(settings, rules.windows, ground)
     following = Following(ground.serving, ground.local, ground.clock, rules)
 
-    def findings() -> Findings:
+    def findings(caller: Caller) -> Findings:
+        filling = Filling(
+            caller,
+            ground.tiers,
+            ground.local,
+            lease,
+            ground.clock,
+            observer=ground.telemetry,
+            following=following,
+            rules=rules,
+            bodies_here=not ground.shared.holds_bodies,
+        )
         return Findings(
             lists,
             ground.tiers,
@@ -73,6 +85,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
             ground.telemetry,
             bus=ground.bus,
             following=following,
+            filling=filling,
             rules=rules,
         )
 

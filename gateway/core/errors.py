@@ -79,13 +79,17 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """The upstream was asked and has no version as late as the caller wants."""
+    """The upstream was asked and has no version as late as the caller wants.
 
-    def __init__(self, wanted: str, reached: str | None) -> None:
+    `retry_after` (seconds, > 0) says when it will be asked again.
+    """
+
+    def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
         has = reached or "none"
         super().__init__(f"wanted a version of {wanted} or later, upstream has {has}")
         self.wanted = wanted
         self.reached = reached
+        self.retry_after = retry_after
 
 
 class UpstreamFailure(GatewayError):

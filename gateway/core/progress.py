@@ -43,9 +43,15 @@ class Progress:
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
-    def is_warm(self) -> bool:
-        """Whether the whole list was gone through once."""
+    def is_whole(self) -> bool:
+        """Whether the list was gone through to its end."""
         return self.sweeps > 0
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a cold start is over: the first sweep learns whom there is, the second may
+        store them."""
+        return self.sweeps > 1
 
     def after(self, page: Page, asked_at: float) -> Progress:
         """Where it stands after another page of this sweep."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from gateway.core.access import Caller
 from gateway.core.entry import Headers, Key
 from gateway.core.headers import HITS, Handling
+from gateway.core.instant import Instant
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, Outcome, Tier
 from gateway.core.wishes import Wishes
@@ -17,13 +18,14 @@ from gateway.ports import Held
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request for a training, its caller let in and its id found good; `wishes` None where
-    any stored answer will do."""
+    any stored answer will do, `at_least` where any version will."""
 
     key: Key
     caller: Caller
     only_if_cached: bool = False
     extra: Headers = field(default=(), repr=False)
     wishes: Wishes | None = None
+    at_least: Instant | None = None
 
 
 class Answer(NamedTuple):

@@ -14,19 +14,21 @@ from typing import Final
 from gateway.core.access import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.instant import Instant
+from gateway.core.instant import Instant, to_seconds
 from gateway.core.likeness import Likeness
 from gateway.core.listed import Listed, ListVerdict, listed
 from gateway.core.page import Page
+from gateway.core.progress import Progress
 from gateway.core.reply import Reply
 from gateway.core.rules import Rules
-from gateway.core.status import NoticeKind, Purpose, StoreVerdict
+from gateway.core.status import Cause, NoticeKind, Purpose, StoreVerdict
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetched import Filled
+from gateway.flow.filling import Filling, Item
 from gateway.flow.following import Errand, Following
 from gateway.flow.tiers import Tiers
-from gateway.ports import Bus, Clock, Compared, ListStore, Notice, Observer, SharedStore
+from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # So many single answers in a row that contradict the list, and it is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
@@ -56,6 +58,7 @@ class Findings:
         *,
         bus: Bus,
         following: Following,
+        filling: Filling,
         rules: Rules,
     ) -> None:
         self._lists = lists
@@ -65,6 +68,7 @@ class Findings:
         self._clock = clock
         self._observer = observer
         self._following = following
+        self._filling = filling
         self._rules = rules
         self._contradictions = 0
 
@@ -77,18 +81,22 @@ class Findings:
         """Begin to believe the list anew."""
         self._contradictions = 0
 
-    async def apply(self, brought: Brought, likeness: Likeness) -> Likeness:
-        """Renew what the page confirms, outdate what it passed; how alike the bytes are by now.
+    async def apply(self, brought: Brought, progress: Progress) -> Likeness:
+        """Renew what the page confirms, outdate what it passed, store what may be stored; how
+        alike the bytes are by now. `progress` is from before the page.
 
         Raises RedisUnavailable, and may then have done a part: doing it again does no harm.
         """
-        partition = brought.caller.partition
+        partition, filling = brought.caller.partition, self._filling
+        likeness = await filling.settle(progress.likeness)
         items = [self._listed(brought, at) for at in range(len(brought.page.items))]
         compared = await self._lists.compare(partition, items, self._rules.windows.keep)
         newer: list[Listed] = []
-        for item, each in zip(items, compared, strict=True):
+        seen: list[Item] = []
+        for training, item, each in zip(brought.page.items, items, compared, strict=True):
             key = Key(partition, item.training_id)
-            likeness = self._compare(likeness, item, each)
+            seen.append(Item(key, training, item, each))
+            likeness = filling.compare(seen[-1], likeness)
             match each.verdict:
                 case ListVerdict.CONFIRMED if each.floor is not None:
                     last = item.confirmation(each.floor.generation)
@@ -100,8 +108,21 @@ class Findings:
                 case _:
                     continue
             self._observer.swept(key, each.verdict)
-        await self._outdate(brought.caller, newer)
+        asked = (brought.asked_at, brought.asked_here)
+        filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
+        filling.learn(progress.offset, seen, likeness, warming=not progress.is_warm)
+        await self._outdate(brought.caller, newer, filled)
         return likeness
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether another sweep had better wait for single answers that are under way."""
+        return self._filling.is_awaiting
+
+    async def prepare(self, progress: Progress) -> None:
+        """Before the page is asked for with which it goes on."""
+        warming = not progress.is_warm
+        await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Known ones that are not on the page: those that are stored are asked about singly."""
@@ -115,30 +136,30 @@ class Findings:
         training, jitter = brought.page.items[at], self._clock.jitter()
         return listed(training, brought.reply, brought.asked_at, self._rules.windows, jitter)
 
-    def _compare(self, likeness: Likeness, item: Listed, each: Compared) -> Likeness:
-        """Each single answer that is stored shows whether the list has the same bytes."""
-        if each.verdict is not ListVerdict.CONFIRMED or each.floor is None:
-            return likeness
-        return likeness.compared(same=each.floor.digest == item.digest)
-
-    async def _outdate(self, caller: Caller, newer: Sequence[Listed]) -> None:
-        """The floors are raised: here and elsewhere nothing below them is served unasked."""
+    async def _outdate(self, caller: Caller, newer: Sequence[Listed], filled: set[str]) -> None:
+        """The floors are raised: here and elsewhere nothing below them is served unasked. What
+        could not be stored from the page is asked for singly."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
         for item in newer:
-            self._tiers.doubt(Key(caller.partition, item.training_id))
+            if item.training_id in filled:
+                self._observer.invalidated(Cause.UPDATED_AT, item.training_id)
+                self._observer.lagged(max(0.0, self._clock.now() - to_seconds(item.updated_at)))
+            else:
+                self._tiers.doubt(Key(caller.partition, item.training_id))
         with suppress(RedisUnavailable):
             await self._bus.announce(Notice(NoticeKind.CHANGED, ids, caller.partition))
         for item in newer:
-            self._follow(caller, item, Purpose.REFRESH)
+            if item.training_id not in filled:
+                self._follow(caller, item, Purpose.REFRESH)
 
     def _follow(self, caller: Caller, item: Listed, purpose: Purpose) -> None:
         """Let a single call tell what the training is now."""
         ask = Ask(Key(caller.partition, item.training_id), caller)
         self._following.send(Errand(ask, purpose, lambda landed: self._weigh(item, landed)))
 
-    def _weigh(self, item: Listed, landed: Landed) -> None:
+    def _weigh(self, item: Listed, landed: Landed | None) -> None:
         """Whether the single answer bears out that there was something to ask about."""
         if not isinstance(landed, Filled):
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
@@ -30,11 +30,11 @@ _PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch, and whom to tell what came; `refresh`: unless it is fresh by then."""
+    """One training to fetch, and whom to tell what came: None, where nothing did."""
 
     ask: Ask
     purpose: Purpose
-    then: Callable[[Landed], None]
+    then: Callable[[Landed | None], None]
 
     @property
     def refresh(self) -> bool:
@@ -59,10 +59,15 @@ class Following:
         return len(self._errands)
 
     def send(self, errand: Errand) -> None:
-        """Run it when its turn comes; the same one twice is one."""
-        if len(self._errands) < _MOST or errand.ask in self._errands:
-            self._errands[errand.ask] = errand
-            self._any.set()
+        """Run it when its turn comes; two for the same training are one fetch."""
+        before = self._errands.get(errand.ask)
+        if before is not None:
+            errand = replace(errand, then=_both(before.then, errand.then))
+        elif len(self._errands) >= _MOST:
+            errand.then(None)
+            return
+        self._errands[errand.ask] = errand
+        self._any.set()
 
     async def run(self) -> None:
         """Run errands until cancelled by the owner."""
@@ -97,9 +102,8 @@ class Following:
             self.send(errand)
             return min(withheld.retry_after, _PATIENCE)
         except (UpstreamFailure, AccessRefused, ShuttingDown):
-            return 0.0  # told where it failed; the next sweep finds it again
-        if landed is not None:
-            errand.then(landed)
+            landed = None  # told where it failed; the next sweep finds it again
+        errand.then(landed)
         return 0.0
 
     async def _fetch(self, errand: Errand) -> Landed | None:
@@ -114,3 +118,13 @@ class Following:
                 return None
         flight = serving.fills.under_way(ask.key)
         return await (flight or serving.start(ask, seen, errand.purpose)).join()
+
+
+def _both(
+    one: Callable[[Landed | None], None], other: Callable[[Landed | None], None]
+) -> Callable[[Landed | None], None]:
+    def tell(landed: Landed | None) -> None:
+        one(landed)
+        other(landed)
+
+    return tell

@@ -124,7 +124,7 @@ class Serving(UnderWay):
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
             return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
-        return await self._landed(ask, seen, landed, collapsed=collapsed)
+        return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         """The one under way, else another one."""
@@ -161,9 +161,10 @@ class Serving(UnderWay):
             return marks.passed_on(error)
         return marks.rescued(seen, error)
 
-    async def _landed(
+    async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
+        """The answer to who waited for it; `seen` is what was stored before."""
         forward = marks.forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)

@@ -32,6 +32,8 @@ from gateway.ports import Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at who leads, also while nothing is due.
 _LOOK_EVERY: Final = 1.5
+# Seconds between two pages while nothing is known: the budget is the pace.
+_HURRY: Final = 0.05
 # Seconds for which a list that refused us is left alone.
 _OFF_FOR: Final = 3600.0
 # Seconds after the first and the last of failed calls in a row.
@@ -45,7 +47,7 @@ class Parts:
 
     lease: SweepLease
     listing: Listing
-    findings: Callable[[], Findings]
+    findings: Callable[[Caller], Findings]
     clock: Clock
     observer: Observer
 
@@ -61,7 +63,7 @@ class Sweep:
     ) -> None:
         self._lease = parts.lease
         self._listing = parts.listing
-        self._findings = parts.findings()
+        self._findings = parts.findings(caller)
         self._clock = parts.clock
         self._observer = parts.observer
         self._caller = caller
@@ -92,7 +94,15 @@ class Sweep:
             return "off"
         if not self._may_go(self.turn):
             return "paused"
-        return "on" if self.turn.progress.is_warm else "first"
+        return "on" if self.turn.progress.is_whole else "first"
+
+    @property
+    def is_warming(self) -> bool:
+        """Whether a cold start is still being filled, and can be."""
+        turn = self.turn
+        if not self._warms or self._failures:
+            return False
+        return turn is None or not (turn.progress.is_warm or self._is_off(turn))
 
     @property
     def bound(self) -> Bound | None:
@@ -142,6 +152,8 @@ class Sweep:
 
     def _wait(self, turn: Turn) -> float:
         """Seconds until the next page; one of a time that cannot be is due at once."""
+        if turn.progress.offset == 0 and self._findings.is_awaiting:
+            return _HURRY
         wait = turn.progress.next_at - turn.now
         return wait if wait <= self._pace.interval_of(turn.progress.total) else 0.0
 
@@ -166,6 +178,7 @@ class Sweep:
 
     async def _page(self, turn: Turn) -> float:
         progress, here = turn.progress, self._clock.monotonic()
+        await self._findings.prepare(progress)
         purpose = Purpose.SWEEP if progress.is_warm else Purpose.WARM
         try:
             reply, page = await self._listing.page(self._caller, progress.offset, purpose)
@@ -178,7 +191,7 @@ class Sweep:
             return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
         self._failures = 0
         brought = Brought(self._caller, reply, page, turn.now, here)
-        likeness = await self._findings.apply(brought, progress.likeness)
+        likeness = await self._findings.apply(brought, progress)
         if self._findings.is_contradicted:
             self._findings.forgive()
             why = "single calls bring other versions than the list"
@@ -187,8 +200,10 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page, turn.now)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """When the next page is due: evenly, however late this one was."""
+        """When the next page is due: evenly, however late this one was; a cold start hurries."""
         gap = self._pace.gap(progress.total)
+        if not progress.is_warm:
+            return replace(progress, next_at=now + min(gap, _HURRY))
         return replace(progress, next_at=max(progress.next_at + gap, now))
 
     async def _go_on(self, before: Progress, after: Progress, page: Page, now: float) -> float:

@@ -71,6 +71,13 @@ class Sweeps:
         ages = [self._age(each.sweep) for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
 
+    def are_warming(self) -> bool:
+        """Whether a cold start is still being filled for some tenant."""
+        if self._why_none is not None:
+            return False
+        running = [each.sweep for each in self._running.values()]
+        return any(each.is_warming for each in running) or not running
+
     def words(self) -> dict[str, Words]:
         """By tenant, what is promised and what is so."""
         return {tenant: self._words(each) for tenant, each in self._running.items()}

@@ -123,7 +123,7 @@ class Tiers:
         """Offer the entry to L2, and hold it in L1 where it was taken."""
         if not flight.is_current:
             return Stored(StoreVerdict.INVALIDATED, None)
-        stored = await self._offer(key, held)
+        stored = await self.offer(key, held)
         if stored.verdict.is_refusal:
             self._refused(key, held, stored, flight)
             return stored
@@ -131,7 +131,7 @@ class Tiers:
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
             # Believed: that gave the floor a generation which the fetch could not know.
             held.entry = replace(held.entry, generation=stored.floor.generation)
-        if not self._holds_later(key, held.entry) and flight.is_current:
+        if not self.holds_later(key, held.entry) and flight.is_current:
             self._local.put(key, held)
         return stored
 
@@ -145,7 +145,7 @@ class Tiers:
                 self._local.put(key, held)
         self.doubt(key)
 
-    def _holds_later(self, key: Key, entry: Entry) -> bool:
+    def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a look-up promoted something later while this was on its way to Redis; of
         another generation it would be older, whatever its version."""
         held = self._local.peek(key)
@@ -155,7 +155,8 @@ class Tiers:
         same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
         return same_floor and not entry.supersedes(known)
 
-    async def _offer(self, key: Key, held: Held) -> Stored:
+    async def offer(self, key: Key, held: Held) -> Stored:
+        """Offer it to L2 alone, or have it judged here while Redis is away."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused

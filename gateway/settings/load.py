@@ -12,7 +12,6 @@ from gateway.settings.clients import read_clients
 from gateway.settings.contradictions import contradictions
 from gateway.settings.declared import DECLARED, setting_of
 from gateway.settings.faults import Fault, SettingsFault, shown
-from gateway.settings.not_yet import not_yet
 from gateway.settings.schema import Settings
 from gateway.settings.sources import gather
 from gateway.settings.words import AccessMode
@@ -34,7 +33,6 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
     if given.complete:
         faulty = {setting_of(fault.name) for fault in faults}
         faults += contradictions(settings, given.values, faulty)
-        faults += not_yet(settings)
         faults += _of_the_clients(settings, {fault.name for fault in faults})
     if faults:
         raise SettingsFault(tuple(sorted(faults, key=_place)))

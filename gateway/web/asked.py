@@ -13,7 +13,9 @@ from typing import Final
 from gateway.core.access import Caller
 from gateway.core.coding import takes_gzip
 from gateway.core.entry import Headers, Key
+from gateway.core.errors import BadRequest
 from gateway.core.headers import is_sound
+from gateway.core.instant import Instant, parse_instant
 from gateway.core.trace import TRACEPARENT, trace_id_of
 from gateway.core.training import ID
 from gateway.core.wishes import wants_only_if_cached, wishes_of
@@ -27,7 +29,8 @@ _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
 _REQUEST_ID = re.compile(REQUEST_ID)
 # What announces more than a head, or wants more than an answer.
 _ODD: Final = frozenset(
-    b"content-length expect http2-settings te trailer transfer-encoding upgrade".split()
+    b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
+    b"upgrade".split()
 )
 
 
@@ -152,3 +155,13 @@ def _is_fit(name: bytes, value: bytes) -> bool:
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
+
+
+def at_least_of(value: bytes | None) -> Instant | None:
+    """The version of `Training-Min-Updated-At`; raises BadRequest for what is none."""
+    if value is None:
+        return None
+    try:
+        return parse_instant(value.decode("ascii").strip(" \t"))
+    except ValueError as fault:
+        raise BadRequest("Training-Min-Updated-At is no date-time with an offset") from fault

@@ -21,13 +21,14 @@ from gateway.core.entry import Key
 from gateway.core.headers import Conditions
 from gateway.core.status import Outcome
 from gateway.core.wishes import wants_only_if_cached, wishes_of
+from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.spent import Spent, watched
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.flow.writing import Writing
 from gateway.ports import Clock, Held, Observer
-from gateway.web.asked import extra_of
+from gateway.web.asked import at_least_of, extra_of
 from gateway.web.desk import Desk
 from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.hits import Hits
@@ -63,6 +64,7 @@ class DataPlane:
         self._serving = serving
         self._wishing = wishing
         self._unusual = unusual
+        self._reaching = Reaching(serving, clock)
         self._callers = callers
         self._clock = clock
         self._observer = observer
@@ -137,7 +139,7 @@ class DataPlane:
         serving = self._unusual if self._unusual.is_ordered else self._wishing or self._serving
         exchange.spent = Spent(self._clock)
         with watched(exchange.spent):
-            answer = await serving.get(self._ask(request, wanted, caller))
+            answer = await self._reaching.get(self._ask(request, wanted, caller), serving)
         return self._answer(request, exchange, answer)
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:
@@ -145,7 +147,8 @@ class DataPlane:
         extra = extra_of(request.headers.raw, self._forwarded)
         key = Key(caller.partition, wanted)
         wishes = None if self._wishing is None else wishes_of(control)
-        return Ask(key, caller, wants_only_if_cached(control), extra, wishes)
+        at_least = at_least_of(_joined(request, b"training-min-updated-at"))
+        return Ask(key, caller, wants_only_if_cached(control), extra, wishes, at_least)
 
     def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
         conditions = Conditions(

@@ -31,7 +31,7 @@ _INSTANT: Final = {"type": "string", "format": "date-time"}
 _EVERYWHERE = (Problem.BAD_REQUEST, Problem.HEAD_TOO_LARGE, Problem.HEAD_TOO_SLOW)
 _BODIES = (Problem.TOO_LARGE, Problem.TOO_MANY_CONNECTIONS, Problem.INTERNAL)
 _REFUSED = (Problem.CREDENTIAL_MISSING, Problem.CREDENTIAL_UNKNOWN)
-_ASKED = ("If-None-Match", "If-Modified-Since", "Cache-Control", "traceparent", "X-Request-ID")
+_ASKED = "If-None-Match If-Modified-Since Cache-Control Training-Min-Updated-At traceparent "
 _RATES = ("RateLimit", "RateLimit-Policy")
 _TOLD = ("ETag", "Cache-Control", "Cache-Status", "Training-Updated-At", "X-Request-ID", *_RATES)
 _UPSTREAM = tuple(each for each in Problem if status_of(each) in (502, 503, 504))
@@ -126,7 +126,7 @@ def _training() -> Words:
     return {
         "parameters": [
             _id_parameter(),
-            *(_parameter(name, "header", text) for name in _ASKED),
+            *(_parameter(name, "header", text) for name in (_ASKED + "X-Request-ID").split()),
         ],
         "responses": {
             "200": stored,

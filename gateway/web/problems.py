@@ -179,9 +179,14 @@ def _of_ours(error: GatewayError) -> ProblemAnswer:
     if isinstance(error, OnlyIfCached):
         return ProblemAnswer(Problem.ONLY_IF_CACHED, "the request asked for a stored answer only")
     if isinstance(error, VersionNotReached):
-        return ProblemAnswer(Problem.VERSION_NOT_REACHED, str(error))
+        return _not_reached(error)
     if isinstance(error, ShuttingDown):
         return ProblemAnswer(Problem.SHUTTING_DOWN, "another replica takes over", _RETRY_SOON)
     if isinstance(error, RedisUnavailable):
         return ProblemAnswer(Problem.REDIS_UNAVAILABLE, "the operation needs Redis", _RETRY_SOON)
     return ProblemAnswer(Problem.INTERNAL, "the request id names the log lines that tell more")
+
+
+def _not_reached(error: VersionNotReached) -> ProblemAnswer:
+    reached = () if error.reached is None else ((b"training-updated-at", error.reached.encode()),)
+    return ProblemAnswer(Problem.VERSION_NOT_REACHED, str(error), error.retry_after, reached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,8 +16,8 @@ from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import StoreVerdict
 from gateway.ports import Compared, ListStore, SharedStore
-from tests.contract.conftest import epochs
-from tests.doubles.clocks import TickingClock
+from tests.contract.conftest import URLS, epochs
+from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.shared import InMemoryLists, InMemoryShared
 from tests.doubles.stored import VERSION, entry_of, version
@@ -53,16 +54,20 @@ class Both:
         return compared
 
 
-@pytest.fixture(params=["ledger", "in memory", "redis"])
-def both(request: pytest.FixtureRequest) -> Both:
+@pytest.fixture(params=["ledger", "in memory", *URLS])
+async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
     """Each implementation, empty."""
     if request.param == "ledger":
         ledger = Ledger(TickingClock(), epochs(), believe_after=0.0)
-        return Both(ledger, LedgerLists(ledger))
+        yield Both(ledger, LedgerLists(ledger))
+        return
     if request.param == "in memory":
         shared = InMemoryShared(TickingClock(), epochs(), believe_after=0.0)
-        return Both(shared, InMemoryLists(shared))
-    connection: Connection = request.getfixturevalue("connection")
+        yield Both(shared, InMemoryLists(shared))
+        return
+    url = request.getfixturevalue(URLS[request.param])
+    connection = Connection(url, RealClock(), RecordingObserver(), timeout=30.0)
+    assert await connection.check()
     store = RedisStore(
         connection,
         "gateway",
@@ -72,7 +77,9 @@ def both(request: pytest.FixtureRequest) -> Both:
         entropy=epochs(),
         believe_after=0.0,
     )
-    return Both(store, RedisLists(connection, "gateway", longest_keep=KEEP))
+    yield Both(store, RedisLists(connection, "gateway", longest_keep=KEEP))
+    await store.close()
+    await connection.close()
 
 
 async def test_what_nobody_fetched_is_unknown(both: Both) -> None:

@@ -147,3 +147,15 @@ def test_reads_are_counted_on_for_the_key(local_store: LocalStore) -> None:
     local_store.replace(A, again)
 
     assert again.reads == 7
+
+
+def test_what_is_offered_is_held_where_there_is_room(local_store: LocalStore) -> None:
+    """It pushes nobody out, takes nobody's place, and is the first to go."""
+    fill(local_store, A)
+
+    assert local_store.offer(B, held_of(entry_of()))
+    assert not local_store.offer(A, held_of(entry_of()))
+    assert not local_store.offer(OTHER, held_of(entry_of(body=b"x" * 18_500)))
+    while local_store.peek(B) is not None:
+        local_store.put(Key("p1", f"trn_x{local_store.entries}"), held_of(entry_of()))
+    assert local_store.peek(A) is not None

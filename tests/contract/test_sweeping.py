@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -18,7 +18,9 @@ from gateway.core.page import Page
 from gateway.core.progress import Progress
 from gateway.core.training import Training
 from gateway.ports import SweepLease
-from tests.doubles.clocks import TickingClock
+from tests.contract.conftest import URLS
+from tests.doubles.clocks import RealClock, TickingClock
+from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import VERSION
 
 P = "p1"
@@ -37,24 +39,31 @@ def page(*ids: str, total: int = 4, more: bool = True) -> Page:
 
 
 @pytest.fixture
-def replica(connection: Connection) -> Callable[..., RedisSweepLease]:
-    """Makes replicas on one Redis."""
+async def replica(any_redis_url: str) -> AsyncIterator[Callable[..., RedisSweepLease]]:
+    """Makes replicas on one Redis, of each kind."""
+    connection = Connection(any_redis_url, RealClock(), RecordingObserver(), timeout=30.0)
+    assert await connection.check()
 
     def make(lifetime: float = 30.0, pause_after: float = 30.0) -> RedisSweepLease:
         return RedisSweepLease(
             connection, "gateway", entropy=entropy, pause_after=pause_after, lifetime=lifetime
         )
 
-    return make
+    yield make
+    await connection.close()
 
 
-@pytest.fixture(params=["ledger", "redis"])
-def lease(request: pytest.FixtureRequest) -> SweepLease:
+@pytest.fixture(params=["ledger", *URLS])
+async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SweepLease]:
     """Each implementation, nothing swept yet."""
     if request.param == "ledger":
-        return LedgerSweepLease(TickingClock(), pause_after=30.0)
-    make: Callable[..., RedisSweepLease] = request.getfixturevalue("replica")
-    return make()
+        yield LedgerSweepLease(TickingClock(), pause_after=30.0)
+        return
+    url = request.getfixturevalue(URLS[request.param])
+    connection = Connection(url, RealClock(), RecordingObserver(), timeout=30.0)
+    assert await connection.check()
+    yield RedisSweepLease(connection, "gateway", entropy=entropy, pause_after=30.0)
+    await connection.close()
 
 
 async def sweep(lease: SweepLease, *pages: Page) -> tuple[Progress, list[tuple[str, ...]]]:
@@ -151,6 +160,18 @@ async def test_who_should_stand_on_a_page_and_does_not_is_named(
     assert found == absent
 
 
+async def test_what_was_stored_from_the_list_is_remembered(lease: SweepLease) -> None:
+    """Until it is taken back."""
+    assert await lease.filled(P) == []
+    await lease.note_filled(P, ["b", "a"])
+    await lease.note_filled(P, ["a", "c"])
+
+    assert await lease.filled(P) == ["a", "b", "c"]
+    assert await lease.filled("p2") == []
+    await lease.forget_filled(P)
+    assert await lease.filled(P) == []
+
+
 async def test_one_leads_and_the_others_look_on(
     replica: Callable[..., RedisSweepLease],
 ) -> None:
@@ -205,13 +226,15 @@ async def test_who_leaves_lets_another_lead_at_once(
 
 
 async def test_what_is_foreign_there_is_written_over(
-    replica: Callable[..., RedisSweepLease], redis_url: str
+    redis_url: str,
 ) -> None:
     """Another type, or words that are none: a sweep that begins."""
     with redis.Redis.from_url(redis_url) as client:
         for tail in ("sl", "sp", "sm", "sk"):
             client.hset(f"gateway:{{{P}}}:{tail}", "a", "b")
-    lease = replica()
+    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
+    assert await connection.check()
+    lease = RedisSweepLease(connection, "gateway", entropy=entropy, pause_after=30.0)
 
     turn = await lease.take(P, was_read=True)
     assert (turn.leads, turn.progress) == (True, Progress())
@@ -219,6 +242,7 @@ async def test_what_is_foreign_there_is_written_over(
 
     assert (await lease.take(P, was_read=True)).progress == ended
     assert await lease.knows(P, "a")
+    await connection.close()
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,9 @@ class RecordingObserver:
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
         self._note("sweep_off", tenant, why, seconds)
 
+    def filling_stopped(self, tenant: str, taken_back: int) -> None:
+        self._note("filling_stopped", tenant, taken_back)
+
     def bound_stated(
         self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
     ) -> None:

@@ -231,3 +231,27 @@ async def test_the_budget_holds(
 
 async def _is_hit(planes: Planes) -> bool:
     return (await planes.get(ONE)).headers["cache-status"].endswith("detail=l1")
+
+
+async def test_who_wrote_a_training_reads_what_it_wrote(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """By the `updated_at` that the write answered, of what is fresh in the cache; what is no
+    version is refused, and one that is not there is told."""
+    async with gateway(upstream.base_url, shared) as planes:
+        await planes.get("trn_000001")
+        edited = await control.edit("trn_000001", "what I wrote")
+        wanted = str(edited["updated_at"])
+
+        mine = await planes.get("trn_000001", Training_Min_Updated_At=wanted)
+        again = await planes.get("trn_000001", Training_Min_Updated_At=wanted)
+        later = await planes.get("trn_000001", Training_Min_Updated_At="2199-01-01T00:00:00Z")
+        bad = await planes.get("trn_000001", Training_Min_Updated_At="yesterday")
+
+    assert mine.json()["content"] == "what I wrote"
+    assert mine.headers["training-updated-at"] == wanted
+    assert "detail=l1" in again.headers["cache-status"]
+    assert (later.status_code, later.headers["training-updated-at"]) == (412, wanted)
+    assert later.json()["type"] == "urn:gateway:problem:version-not-reached"
+    assert int(later.headers["retry-after"]) >= 1
+    assert bad.status_code == 400

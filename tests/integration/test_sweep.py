@@ -186,3 +186,38 @@ async def test_callers_are_not_kept_waiting_by_it(redis_url: str) -> None:
 
 async def _has_swept(planes: Planes) -> bool:
     return await sweeps_ended(planes) > 0
+
+
+async def test_a_cold_start_is_filled_before_it_is_ready(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None
+) -> None:
+    """By two sweeps and the twenty calls that prove the list; then everybody is a hit."""
+    warm = {"sweep__warm": "before-ready", "freshness__lifetime": "1m"}
+    async with gateway(upstream.base_url, shared, **OURS, **warm) as planes:
+
+        async def is_ready() -> bool:
+            return (await planes.data.get("/readyz")).status_code == 200
+
+        await until(is_ready)
+        endpoints = (await control.stats()).by_endpoint
+        answers = await asyncio.gather(*map(planes.get, IDS))
+        bodies = [await control.body(each) for each in IDS]
+        after = (await control.stats()).by_endpoint
+
+    assert endpoints["GET /training"] >= 2
+    assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
+    assert [answer.content for answer in answers] == bodies
+    assert after["GET /training/{id}"] == 20
+
+
+async def test_an_upstream_that_fails_holds_no_readiness(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """Nobody would ever be ready while it is away."""
+    await control.fault("status-503")
+    async with gateway(upstream.base_url, None, **OURS, sweep__warm="before-ready") as planes:
+
+        async def is_ready() -> bool:
+            return (await planes.data.get("/readyz")).status_code == 200
+
+        await until(is_ready, patience=20.0)

@@ -124,12 +124,12 @@ def test_the_variable_names_the_file(tmp_path: Path) -> None:
     assert result.stderr.startswith("server.port: -1")
 
 
-def test_what_this_release_cannot_do_yet_is_no_traceback(tmp_path: Path) -> None:
-    """A setting that is sound but refused at the start is one more fault."""
-    result = run("serve", GATEWAY_SWEEP__WARM="before-ready")
+def test_settings_that_contradict_each_other_are_no_traceback() -> None:
+    """A setting that is sound by itself but refused at the start is one more fault."""
+    result = run("serve", GATEWAY_SWEEP__ENABLED="true")
 
     assert result.exit_code == 2
-    assert "sweep.warm" in result.stderr
+    assert "sweep.enabled" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -6,6 +6,7 @@ Follows the rules of adapters/redis/lua/sweep_*.lua one for one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.page import Page
@@ -21,6 +22,7 @@ class _Board:
     met: dict[str, int] = field(default_factory=dict)
     known: dict[str, int] | None = None
     read_at: float = -math.inf
+    filled: set[str] = field(default_factory=set)
 
 
 class LedgerSweepLease:
@@ -71,6 +73,18 @@ class LedgerSweepLease:
         """Whether the last complete sweep met it; None where there was none."""
         known = self._board(partition).known
         return None if known is None else training_id in known
+
+    async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
+        """These were stored from the list."""
+        self._board(partition).filled.update(training_ids)
+
+    async def filled(self, partition: str) -> list[str]:
+        """All that were."""
+        return sorted(self._board(partition).filled)
+
+    async def forget_filled(self, partition: str) -> None:
+        """None of them is any more."""
+        self._board(partition).filled.clear()
 
     async def release(self, partition: str) -> None:
         """There is nobody to lead."""

@@ -13,8 +13,8 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.skew import of_floor
-from gateway.adapters.redis.standing import encode_renewed
-from gateway.adapters.redis.wire import micros, read_floor, version
+from gateway.adapters.redis.standing import encode_renewed, read_standing
+from gateway.adapters.redis.wire import micros, version
 from gateway.core.entry import Key
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import RedisOperation
@@ -66,5 +66,8 @@ class RedisLists:
 
 def _read(reply: Sequence[Any]) -> Compared:
     said, record, held = reply
-    floor = read_floor(record, None) if record else None
-    return Compared(ListVerdict(said.decode()), floor, int(held) == 1)
+    standing = read_standing(record, None) if record else None
+    verdict, is_held = ListVerdict(said.decode()), int(held) == 1
+    if standing is None:
+        return Compared(verdict, None, is_held)
+    return Compared(verdict, standing.floor, is_held, standing.last)

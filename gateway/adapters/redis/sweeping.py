@@ -23,6 +23,9 @@ from gateway.ports import Advanced, Turn
 # How long a sweep that nobody goes on with is remembered (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
+# Longer than a body that was stored from the list (ms).
+_KEEP_FILLED: Final = 7 * _KEEP
+
 # Goes up when the form changes; a sweep of another form begins anew.
 _SCHEMA: Final = b"1 "
 
@@ -117,6 +120,39 @@ class RedisSweepLease:
             return None if not exists else score is not None
 
         return await self._connection.execute(RedisOperation.SWEEP, command, at=known)
+
+    async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
+        """These were stored from the list."""
+        name = self._filled(partition)
+
+        async def command(client: Any) -> None:
+            async with client.pipeline(transaction=False) as pipe:
+                pipe.sadd(name, *training_ids)
+                pipe.pexpire(name, _KEEP_FILLED)
+                await pipe.execute()
+
+        await self._connection.execute(RedisOperation.SWEEP, command, at=name)
+
+    async def filled(self, partition: str) -> list[str]:
+        """All that were, as far as it is known."""
+        name = self._filled(partition)
+
+        async def command(client: Any) -> list[str]:
+            return sorted(each.decode() for each in await client.smembers(name))
+
+        return await self._connection.execute(RedisOperation.SWEEP, command, at=name)
+
+    async def forget_filled(self, partition: str) -> None:
+        """None of them is any more."""
+        name = self._filled(partition)
+
+        async def command(client: driver.Redis) -> None:
+            await client.delete(name)
+
+        await self._connection.execute(RedisOperation.SWEEP, command, at=name)
+
+    def _filled(self, partition: str) -> str:
+        return f"{self._prefix}:{{{partition}}}:sf"
 
     async def release(self, partition: str) -> None:
         """Let another replica lead at once: shorten the lead to nothing, if it is ours."""

@@ -27,6 +27,11 @@ class Freshness:
             WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
         )
 
+    def filling_stopped(self, tenant: str, taken_back: int) -> None:
+        self._told.emit(
+            WARNING, "sweep.filling-stopped", key=tenant, tenant=tenant, taken_back=taken_back
+        )
+
     def bound_stated(
         self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
     ) -> None:

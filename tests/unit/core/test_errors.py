@@ -137,7 +137,7 @@ def test_a_bad_request_says_what_may_be_shown() -> None:
 @pytest.mark.parametrize(("reached", "told"), [("2025-01-01T00:00:00Z",) * 2, (None, "none")])
 def test_a_version_not_reached_names_both(reached: str | None, told: str) -> None:
     """What was wanted, and what there is."""
-    error = VersionNotReached("2026-01-01T00:00:00Z", reached)
+    error = VersionNotReached("2026-01-01T00:00:00Z", reached, retry_after=1.0)
 
     assert (error.wanted, error.reached) == ("2026-01-01T00:00:00Z", reached)
     assert str(error) == f"wanted a version of 2026-01-01T00:00:00Z or later, upstream has {told}"

@@ -29,7 +29,7 @@ def test_pages_follow_each_other() -> None:
     assert progress.offset == 4
     assert progress.last_id == "c"
     assert progress.pages == (100.0, 110.0)
-    assert not progress.is_warm
+    assert not progress.is_whole
 
 
 def test_a_sweep_that_agrees_with_itself_is_complete() -> None:
@@ -40,7 +40,7 @@ def test_a_sweep_that_agrees_with_itself_is_complete() -> None:
     assert not progress.is_complete(3)
     ended = progress.ended(complete=True, now=115.0)
     assert (ended.sweeps, ended.offset, ended.completed_at) == (1, 0, 115.0)
-    assert ended.is_warm
+    assert (ended.is_whole, ended.is_warm) == (True, False)
 
 
 def test_a_total_that_moved_leaves_it_open_who_was_missed() -> None:

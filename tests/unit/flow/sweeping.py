@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.core.bound import Pace
 from gateway.core.entry import Key
 from gateway.core.rates import Rate
 from gateway.core.reply import Reply
+from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
 from gateway.flow.listing import Listing
@@ -75,7 +77,10 @@ class Swept:
         bus: Bus | None = None,
         warms: bool = True,
         pace: Pace = PACE,
+        cold: bool = False,
     ) -> None:
+        """`cold`: nothing was ever swept; else two sweeps were, of which nothing is known here."""
+        self._cold = cold
         self.clock = clock
         self.catalogue = catalogue
         self.replica = Replica(clock, redis, caller=OURS, limit=limit)
@@ -83,6 +88,17 @@ class Swept:
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
         self.following = Following(
             self.replica.serving, self.replica.local, clock, self.replica.serving._rules
+        )
+        filling = Filling(
+            OURS,
+            self.replica.tiers,
+            self.replica.local,
+            self.lease,
+            clock,
+            observer=self.replica.observer,
+            following=self.following,
+            rules=self.replica.serving._rules,
+            bodies_here=redis is None,
         )
         self.findings = Findings(
             self._lists(redis),
@@ -92,10 +108,11 @@ class Swept:
             self.replica.observer,
             bus=bus or AloneBus(),
             following=self.following,
+            filling=filling,
             rules=self.replica.serving._rules,
         )
         listing = Listing(self.replica.outbound, clock, self.replica.observer, timeout=10.0)
-        parts = Parts(self.lease, listing, lambda: self.findings, clock, self.replica.observer)
+        parts = Parts(self.lease, listing, lambda _: self.findings, clock, self.replica.observer)
         self.reads = 0
         self.sweep = Sweep(parts, OURS, pace, lambda: self.reads, warms=warms)
 
@@ -108,6 +125,10 @@ class Swept:
     async def step(self) -> float:
         """One look of the sweep; somebody read meanwhile."""
         self.reads += 1
+        if not self._cold:
+            self._cold = True
+            turn = await self.lease.take("p1", was_read=True)
+            await self.lease.note("p1", replace(turn.progress, sweeps=2))
         return await self.sweep._step()
 
     async def pages(self, count: int) -> None:

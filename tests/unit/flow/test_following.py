@@ -25,9 +25,9 @@ def swept(clock: FakeClock) -> Swept:
     return Swept(clock, Catalogue(*IDS))
 
 
-def errand(training_id: str, landed: list[Landed] | None = None) -> Errand:
+def errand(training_id: str, landed: list[Landed | None] | None = None) -> Errand:
     """One fetch, whatever is stored."""
-    told: list[Landed] = [] if landed is None else landed
+    told: list[Landed | None] = [] if landed is None else landed
     return Errand(Ask(Key("p1", training_id), OURS), Purpose.VERIFY, told.append)
 
 
@@ -46,13 +46,13 @@ async def test_what_is_read_most_goes_first(swept: Swept) -> None:
 
 async def test_the_same_errand_is_run_once(swept: Swept) -> None:
     """However often it is sent before its turn, and whoever sent it is told."""
-    landed: list[Landed] = []
+    landed: list[Landed | None] = []
     for _ in range(3):
         swept.following.send(errand("t1", landed))
 
     assert swept.following.waiting == 1
     await swept.errands()
-    assert (len(landed), swept.catalogue.asked) == (1, ["t1"])
+    assert (len(landed), swept.catalogue.asked) == (3, ["t1"])
 
 
 async def test_without_budget_it_waits(clock: FakeClock) -> None:
@@ -84,7 +84,7 @@ async def test_a_callers_fetch_is_joined(swept: Swept) -> None:
     swept.replica.upstream.hold()
     caller = asyncio.create_task(swept.read("t1"))
     await settle()
-    landed: list[Landed] = []
+    landed: list[Landed | None] = []
     swept.following.send(errand("t1", landed))
     errands = asyncio.create_task(swept.errands())
     await settle()

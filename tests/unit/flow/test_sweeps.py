@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,7 +31,7 @@ class Stage:
         self.reads = 1
         listing = Listing(self.swept.replica.outbound, self.clock, self.observer, timeout=10.0)
         parts = Parts(
-            self.swept.lease, listing, lambda: self.swept.findings, self.clock, self.observer
+            self.swept.lease, listing, lambda _: self.swept.findings, self.clock, self.observer
         )
         self.sweeps = Sweeps(
             parts,
@@ -61,13 +60,16 @@ class Stage:
 @asynccontextmanager
 async def running(stage: Stage) -> AsyncIterator[Stage]:
     """The sweeps run inside."""
-    task = asyncio.create_task(stage.sweeps.run())
+    tasks = [
+        asyncio.create_task(stage.sweeps.run()),
+        asyncio.create_task(stage.swept.following.run()),
+    ]
     try:
         yield stage
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_what_is_promised_is_told() -> None:

@@ -35,7 +35,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (missing, "credential-missing", 401, None),
         (malformed, "credential-unknown", 401, None),
         (unknown, "credential-unknown", 401, None),
-        (errors.VersionNotReached("2", "1"), "version-not-reached", 412, None),
+        (errors.VersionNotReached("2", "1", retry_after=1.5), "version-not-reached", 412, 1.5),
         (errors.InvalidPayload(InvalidReason.NOT_JSON, "x"), "upstream-invalid", 502, None),
         (errors.InvalidPayload(InvalidReason.TOO_LARGE, "x"), "upstream-invalid", 502, None),
         (failed, "upstream-error", 502, None),

@@ -1,0 +1,248 @@
+"""Trainings stored from the list, where its bytes were shown to be those of single answers.
+
+Lives here: which items may be stored, and that they all go at the first difference. A page's item
+shows a ticket like any other fetch: taken before the page was asked for, when the sweep before
+saw the training or just before the page that is to bring it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from gateway.core.access import Caller
+from gateway.core.entry import Entry, Headers, Key, Ticket
+from gateway.core.likeness import ENOUGH, Likeness
+from gateway.core.listed import Listed, ListVerdict
+from gateway.core.reply import Reply
+from gateway.core.rules import Rules
+from gateway.core.status import Purpose
+from gateway.core.training import Training
+from gateway.flow.answer import Ask
+from gateway.flow.collapsing import Landed
+from gateway.flow.fetched import Filled
+from gateway.flow.following import Errand, Following
+from gateway.flow.tiers import Tiers
+from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
+
+_VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
+T = TypeVar("T")
+
+# Checks that wait for their turn.
+_MOST_DUE: Final = 100
+# Steps in Redis under way at once.
+_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a page, and what is known of its training."""
+
+    key: Key
+    training: Training
+    listed: Listed
+    compared: Compared
+
+
+class Filling:
+    """Stores items of one partition's list, as `caller`; keeps what it saw until the next sweep.
+
+    `bodies_here`: there is nowhere else for them than L1.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        tiers: Tiers,
+        local: LocalStore,
+        lease: SweepLease,
+        clock: Clock,
+        *,
+        observer: Observer,
+        following: Following,
+        rules: Rules,
+        bodies_here: bool,
+    ) -> None:
+        self._caller = caller
+        self._tiers = tiers
+        self._local = local
+        self._lease = lease
+        self._clock = clock
+        self._observer = observer
+        self._following = following
+        self._rules = rules
+        self._bodies_here = bodies_here
+        self._tickets: dict[str, Ticket] = {}
+        self._unknown: dict[int, list[str]] = defaultdict(list)
+        self._fields: frozenset[bytes] | None = None
+        self._counted: dict[str, str] = {}
+        self._due: deque[Item] = deque(maxlen=_MOST_DUE)
+        self._awaited = 0
+        self._checking = 0
+        self._differed = False
+
+    async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
+        """Take tickets for what the page from that row may bring and nobody knows yet."""
+        unknown = self._unknown.pop(row, [])
+        if likeness.stopped or not (likeness.is_proven or warming):
+            return
+        for training_id in unknown:
+            ticket = await self._tiers.begin(Key(self._caller.partition, training_id))
+            self._tickets[training_id] = ticket
+
+    def compare(self, item: Item, likeness: Likeness) -> Likeness:
+        """Hold the item against a single answer of the same version, where one is stored."""
+        floor = item.compared.floor
+        if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None:
+            return likeness
+        fields = self._fields_of(item)
+        if fields is None:
+            return likeness
+        names = frozenset(name for name, _ in fields)
+        same = floor.digest == item.listed.digest and names.isdisjoint(_VALIDATORS)
+        if same:
+            self._fields = names
+        elif likeness.is_proven:
+            # What is stored may be older than its version: only a new answer tells.
+            self._check(item)
+            return likeness
+        if same and self._counted.get(item.listed.training_id) == floor.digest:
+            return likeness  # the same answer says the same again
+        self._counted[item.listed.training_id] = floor.digest
+        return likeness.compared(same=same)
+
+    async def settle(self, likeness: Likeness) -> Likeness:
+        """Take back all that was stored, if a check found a difference."""
+        if not self._differed:
+            return likeness
+        self._differed = False
+        ids = await self._lease.filled(partition := self._caller.partition)
+        for some in _batches([Key(partition, each) for each in ids]):
+            await asyncio.gather(*map(self._tiers.drop, some))
+            for key in some:
+                self._following.send(Errand(Ask(key, self._caller), Purpose.REFRESH, _nothing))
+        await self._lease.forget_filled(partition)
+        self._observer.filling_stopped(self._caller.tenant, len(ids))
+        return likeness.compared(same=False)
+
+    async def fill(
+        self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
+    ) -> tuple[set[str], Likeness]:
+        """Store what is outdated or missing; which were stored. `asked`: when the page was asked
+        for, on the shared clock and here."""
+        filled: list[Item] = []
+        if likeness.is_proven and self._fields is not None and not self._checking:
+            wanted = [item for item in items if self._is_wanted(item)]
+            for some in _batches(wanted):
+                stored = await asyncio.gather(*(self._store(each, reply, asked) for each in some))
+                filled += [each for each, took in zip(some, stored, strict=True) if took]
+        ids = [item.listed.training_id for item in filled]
+        if ids:
+            await self._lease.note_filled(self._caller.partition, ids)
+        likeness, due = likeness.after_filling(len(filled))
+        self._due.extend(filled[:due])
+        return set(ids), likeness
+
+    def learn(self, row: int, items: Iterable[Item], likeness: Likeness, *, warming: bool) -> None:
+        """Remember how each stands now: the next page that brings it comes later."""
+        items = list(items)
+        if row == 0 and self._due:
+            # One a sweep, so that checks put off no page for long.
+            self._check(self._due.popleft())
+        for item in items:
+            floor, training_id = item.compared.floor, item.listed.training_id
+            self._tickets.pop(training_id, None)
+            if floor is not None:
+                self._tickets[training_id] = Ticket(floor.epoch, floor.generation, 0.0)
+            else:
+                self._unknown[row].append(training_id)
+        if warming and row == 0 and likeness.same < ENOUGH:
+            # Nobody has asked yet: single answers to hold the list against are made.
+            for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
+                ask = Ask(item.key, self._caller)
+                self._awaited += 1
+                self._following.send(Errand(ask, Purpose.WARM, self._came))
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether single answers are under way that the next sweep is to be held against."""
+        return self._awaited > 0
+
+    def _came(self, _: Landed | None) -> None:
+        self._awaited -= 1
+
+    def _is_wanted(self, item: Item) -> bool:
+        if item.listed.training_id not in self._tickets:
+            return False
+        if item.compared.verdict is ListVerdict.CONFIRMED:
+            lacks = self._bodies_here and self._local.peek(item.key) is None
+            return lacks or not item.compared.is_held
+        return item.compared.verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
+
+    async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:
+        known = self._tickets[item.listed.training_id]
+        entry = self._entry(item, reply, Ticket(known.epoch, known.generation, asked[0]))
+        if self._rules.why_not_stored(entry, reply) is not None:
+            return False
+        stored = await self._deposit(item.key, entry, asked[1])
+        if not stored.verdict.is_refusal:
+            self._observer.stored(item.key, stored.verdict)
+        return not stored.verdict.is_refusal
+
+    async def _deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
+        """Nobody asked for it: L1 holds it in place of what it has; where it alone holds bodies,
+        also if there is room."""
+        held = self._tiers.render(entry, asked_at)
+        stored = await self._tiers.offer(key, held)
+        if stored.verdict.is_refusal:
+            return stored
+        if self._local.peek(key) is None:
+            if self._bodies_here:
+                self._local.offer(key, held)
+        elif not self._tiers.holds_later(key, entry):
+            self._local.replace(key, held)
+        return stored
+
+    def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
+        """As if it had been the answer to a single call: with the page's own fields, but for
+        those that single answers do not have."""
+        names = self._fields or frozenset()
+        fields: Headers = tuple(field for field in reply.headers if field[0] in names)
+        single = Reply(200, fields, item.training.body)
+        jitter = self._clock.jitter()
+        return self._rules.admit(single, item.training, ticket, (), jitter)
+
+    def _fields_of(self, item: Item) -> Headers | None:
+        """Header fields of the single answer that is stored, as far as they can be told."""
+        last = item.compared.last()
+        if last is not None and last.headers is not None:
+            return last.headers
+        held = self._local.peek(item.key)
+        return None if held is None else held.entry.headers
+
+    def _check(self, item: Item) -> None:
+        """Let a single call tell whether the item is its answer; until then nothing is stored."""
+        self._checking += 1
+        ask = Ask(item.key, self._caller)
+        self._following.send(Errand(ask, Purpose.VERIFY, lambda landed: self._told(item, landed)))
+
+    def _told(self, item: Item, landed: Landed | None) -> None:
+        self._checking -= 1
+        if not isinstance(landed, Filled):
+            return
+        entry = landed.held.entry
+        names = {name for name, _ in entry.headers}
+        same_version = entry.updated_at == item.listed.updated_at
+        differs = entry.digest != item.listed.digest or not names.isdisjoint(_VALIDATORS)
+        self._differed |= same_version and differs
+
+
+def _nothing(_: Landed | None) -> None:
+    """Nobody waits for it."""
+
+
+def _batches(items: list[T]) -> Iterable[list[T]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))

@@ -1,0 +1,244 @@
+"""filling: trainings stored from the list, and only where that is what a single call answers."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.entry import Key
+from gateway.core.reply import Reply
+from gateway.core.status import Purpose
+from gateway.ports import Call
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import Redis, ok
+from tests.unit.flow.sweeping import Catalogue, Swept, of_list
+
+IDS = [f"t{number:02d}" for number in range(60)]
+
+
+def swept_by(request: pytest.FixtureRequest, clock: FakeClock, *, cold: bool = False) -> Swept:
+    """Sixty trainings, with Redis or without."""
+    redis = Redis(clock) if request.param == "redis" else None
+    return Swept(clock, Catalogue(*IDS), redis, cold=cold)
+
+
+@pytest.fixture(params=["alone", "redis"])
+def swept(request: pytest.FixtureRequest, clock: FakeClock) -> Swept:
+    """A replica that was swept before."""
+    return swept_by(request, clock)
+
+
+@pytest.fixture(params=["alone", "redis"])
+def cold(request: pytest.FixtureRequest, clock: FakeClock) -> Swept:
+    """A replica that knows nothing yet."""
+    return swept_by(request, clock, cold=True)
+
+
+async def read_all(swept: Swept, count: int) -> None:
+    """Callers ask for the first so many."""
+    for each in IDS[:count]:
+        await swept.read(each)
+
+
+def singles(swept: Swept) -> list[str]:
+    """What was asked for singly."""
+    return [each for each in swept.catalogue.asked if isinstance(each, str)]
+
+
+async def test_twenty_answers_of_callers_prove_the_list(swept: Swept) -> None:
+    """From then on it stores what it lists; nobody else is asked for singly, but for checks."""
+    await read_all(swept, 20)
+    await swept.pages(3)
+    await swept.errands()
+    asked = singles(swept)
+
+    for each in IDS:
+        assert (await swept.read(each))[0] == "1"
+    assert singles(swept) == asked
+    assert len(asked) == 20
+
+
+async def test_nineteen_do_not(swept: Swept) -> None:
+    """Until then the list only confirms."""
+    await read_all(swept, 19)
+    await swept.pages(4)
+    await swept.read(IDS[30])
+
+    assert singles(swept)[-1] == IDS[30]
+
+
+async def test_a_changed_training_is_stored_from_the_page(swept: Swept) -> None:
+    """Without a call of its own, byte for byte what a single call would bring."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    await swept.errands()
+    swept.catalogue.minutes[IDS[3]] = 2
+    asked = len(singles(swept))
+    await swept.pages(1)
+    await swept.errands()
+
+    answer = await swept.replica.get(Key("p1", IDS[3]))
+    assert len(singles(swept)) == asked
+    assert (
+        answer.content.body == ok(2, training_id=IDS[3]).body
+        if isinstance(answer.content, Reply)
+        else answer.content.entry.body == ok(2, training_id=IDS[3]).body
+    )
+    assert (await swept.read(IDS[3])).startswith("2 ")
+    assert swept.replica.observer.of("lagged")
+
+
+async def test_a_cold_start_proves_and_fills_by_itself(cold: Swept) -> None:
+    """Twenty single calls, then the second sweep stores the rest; nobody read anything."""
+    await cold.pages(1)
+    for _ in range(5):
+        assert 0.0 < await cold.step() < 1.0
+    assert len(cold.catalogue.pages_asked) == 1
+    await cold.errands()
+    assert [call.purpose for call in cold.replica.upstream.calls[1:]] == [Purpose.WARM] * 20
+    await cold.pages(1)
+    await cold.errands()
+    asked = singles(cold)
+
+    for each in IDS:
+        assert (await cold.read(each))[0] == "1"
+    assert singles(cold) == asked
+    assert len(asked) == 20
+
+
+def reformatted(swept: Swept, *ids: str) -> None:
+    """The list shows these in another form than single calls do."""
+
+    def instead(call: Call) -> Reply | None:
+        if not of_list(call):
+            return None
+        page = swept.catalogue.page(call.offset or 0)
+        body = page.body
+        for each in ids:
+            body = body.replace(
+                f'{{"id": "{each}", "title"'.encode(), f'{{"id": "{each}",  "title"'.encode()
+            )
+        return replace(page, body=body)
+
+    swept.catalogue.instead = instead
+
+
+async def test_a_list_in_another_form_is_never_served(swept: Swept) -> None:
+    """However long it is swept: callers see the bytes of single calls alone."""
+    reformatted(swept, *IDS)
+    await read_all(swept, 40)
+    for _ in range(4):
+        swept.catalogue.minutes[IDS[5]] += 1
+        await swept.pages(1)
+        await swept.errands()
+    for each in IDS:
+        answer = await swept.replica.get(Key("p1", each))
+        assert not isinstance(answer.content, Reply)
+        minute = swept.catalogue.minutes[each]
+        assert answer.content.entry.body == ok(minute, training_id=each).body
+
+
+async def test_the_first_difference_takes_everything_back(swept: Swept) -> None:
+    """What a check finds ends it for good: what was stored goes, and is fetched singly."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    await swept.errands()
+    await swept.pages(1)
+    await swept.errands()
+
+    ((tenant, taken_back),) = swept.replica.observer.of("filling_stopped")
+    assert (tenant, taken_back) == ("default", 40)
+    before = singles(swept)
+    assert set(IDS[20:]) <= set(before)
+    swept.catalogue.minutes[IDS[30]] = 2
+    await swept.pages(1)
+    await swept.errands()
+    assert singles(swept)[len(before) :] == [IDS[30]]
+
+
+async def test_a_form_that_changed_for_both_stops_nothing(swept: Swept) -> None:
+    """What is stored is of the old form; a new answer shows that the list is right."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, IDS[0])
+    listed = swept.catalogue.instead
+
+    def both(call: Call) -> Reply | None:
+        if call.training_id == IDS[0]:
+            answer = ok(1, training_id=IDS[0])
+            return replace(answer, body=answer.body.replace(b', "title"', b',  "title"', 1))
+        return listed(call)
+
+    swept.catalogue.instead = both
+    for _ in range(3):
+        await swept.pages(1)
+        await swept.errands()
+
+    assert swept.replica.observer.of("filling_stopped") == []
+
+
+async def test_answers_with_validators_are_never_filled(swept: Swept) -> None:
+    """A page has none for each of its items, and a 304 would be lost."""
+
+    def tagged(call: Call) -> Reply | None:
+        if of_list(call):
+            return None
+        return ok(1, (b"etag", b'"v"'), training_id=call.training_id)
+
+    swept.catalogue.instead = tagged
+    await read_all(swept, 30)
+    await swept.pages(3)
+    await swept.read(IDS[40])
+
+    assert singles(swept)[-1] == IDS[40]
+
+
+async def test_what_was_ordered_meanwhile_is_not_brought_back(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A purge between the page's call and its answer: the ticket is from before."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    await swept.errands()
+    swept.catalogue.minutes[IDS[3]] = 2
+
+    async def purge(call: Call) -> None:
+        await swept.replica.invalidation.purge(None, soft=False)
+
+    answer = swept.catalogue.answer
+
+    async def late(call: Call) -> Reply:
+        reply = await answer(call)
+        if of_list(call):
+            await purge(call)
+        return reply
+
+    swept.replica.upstream.always = late
+    await swept.pages(1)
+    swept.replica.upstream.always = answer
+    asked = len(singles(swept))
+
+    assert (await swept.read(IDS[3])).startswith("2 ")
+    assert len(singles(swept)) == asked + 1
+
+
+async def test_checks_come_one_a_sweep(clock: FakeClock) -> None:
+    """Else they would put off the pages, and with them what is promised of everybody."""
+    ids = [f"t{number:03d}" for number in range(180)]
+    swept = Swept(clock, Catalogue(*ids))
+    for each in ids[:20]:
+        await swept.read(each)
+    await swept.pages(4)  # proven on the first, and all is stored by the fourth
+    asked = len(singles(swept))
+    counts = []
+    for _ in range(5):
+        await swept.pages(2)
+        await swept.errands()
+        counts.append(len(singles(swept)) - asked)
+
+    assert counts[-1] == 3
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise([0, *counts]))

@@ -1,0 +1,198 @@
+"""reaching: a version at least as late as the one that the caller knows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamError, VersionNotReached
+from gateway.core.instant import Instant, parse_instant
+from gateway.core.reply import Reply
+from gateway.core.status import Purpose, Tier
+from gateway.flow.answer import Answer, Ask
+from gateway.flow.reaching import Reaching
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, page, says, settle
+
+
+def minute(number: int) -> Instant:
+    """The version of that minute."""
+    return parse_instant(f"2023-11-14T22:{number:02d}:00Z")
+
+
+@dataclass
+class Reader:
+    """A replica, asked for versions."""
+
+    replica: Replica
+
+    def __post_init__(self) -> None:
+        self.reaching = Reaching(self.replica.serving, self.replica.clock)
+
+    async def get(self, number: int | None, *, only_if_cached: bool = False) -> Answer:
+        """What a caller gets who wants the version of that minute or a later one."""
+        wanted = None if number is None else minute(number)
+        ask = Ask(KEY, CALLER, only_if_cached, at_least=wanted)
+        return await self.reaching.get(ask, self.replica.serving)
+
+
+@pytest.fixture
+def reader(alone: Replica) -> Reader:
+    """One that holds the version of the second minute."""
+    return Reader(alone)
+
+
+async def test_who_wants_nothing_is_answered_as_ever(reader: Reader) -> None:
+    """Without a look at what is stored."""
+    reader.replica.upstream.then(ok(2))
+
+    assert minute_of(await reader.get(None)) == 2
+    assert (await reader.get(None)).tier is Tier.L1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_what_is_late_enough_is_a_hit(reader: Reader, number: int) -> None:
+    """However it came there."""
+    await reader.replica.fill(2)
+
+    answer = await reader.get(number)
+
+    assert (minute_of(answer), answer.tier) == (2, Tier.L1)
+    assert reader.replica.upstream.count == 1
+
+
+async def test_a_version_that_is_not_stored_is_fetched(reader: Reader) -> None:
+    """Although what is stored is fresh; and for everybody after that."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.then(ok(3))
+
+    assert minute_of(await reader.get(3)) == 3
+    assert reader.replica.upstream.calls[-1].purpose is Purpose.MIN_VERSION
+    assert minute_of(await reader.replica.get()) == 3
+
+
+async def test_many_who_want_it_cost_one_call(reader: Reader) -> None:
+    """All of them at once, and all are answered."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.then(ok(3))
+    reader.replica.upstream.hold()
+    waiting = [asyncio.create_task(reader.get(3)) for _ in range(50)]
+    await settle()
+    reader.replica.upstream.release()
+
+    assert {minute_of(answer) for answer in await asyncio.gather(*waiting)} == {3}
+    assert reader.replica.upstream.count == 2
+
+
+async def test_a_fetch_from_before_is_not_enough(reader: Reader) -> None:
+    """Who joined it and got an older version has another one made."""
+    reader.replica.upstream.then(ok(2), ok(3))
+    reader.replica.upstream.hold()
+    first = asyncio.create_task(reader.replica.get())
+    await settle()
+    second = asyncio.create_task(reader.get(3))
+    await settle()
+    reader.replica.upstream.release()
+
+    assert minute_of(await first) == 2
+    assert minute_of(await second) == 3
+
+
+async def test_a_version_that_is_not_there_yet_is_told(reader: Reader, clock: FakeClock) -> None:
+    """With the one that is there; and it is asked for less and less often."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.always = ok(2)
+    for _ in range(600):
+        with pytest.raises(VersionNotReached) as caught:
+            await reader.get(3)
+        assert (caught.value.reached, caught.value.retry_after > 0) == (
+            "2023-11-14T22:02:00Z",
+            True,
+        )
+        clock.advance(0.1)
+
+    assert 3 <= reader.replica.upstream.count <= 2 + 60 / 5
+    assert minute_of(await reader.get(None)) == 2
+
+    clock.advance(10.0)
+    reader.replica.upstream.always = ok(3)
+    assert minute_of(await reader.get(3)) == 3
+
+
+async def test_a_reached_version_ends_the_waiting(reader: Reader, clock: FakeClock) -> None:
+    """Who writes twice reads twice."""
+    await reader.replica.fill(2)
+    for number in (3, 4, 5):
+        clock.advance(0.1)
+        reader.replica.upstream.then(ok(number))
+        assert minute_of(await reader.get(number)) == number
+
+
+async def test_the_wish_raises_no_floor(clock: FakeClock, redis: Redis) -> None:
+    """A version from a caller's mouth rules out nothing for the others."""
+    replica = Replica(clock, redis)
+    reader = Reader(replica)
+    await replica.fill(2)
+    before = (await redis.memory.lookup(KEY)).floor
+    replica.upstream.then(ok(2))
+    with pytest.raises(VersionNotReached):
+        await reader.get(50)
+
+    after = (await redis.memory.lookup(KEY)).floor
+    assert before is not None
+    assert after is not None
+    assert (after.updated_at, after.generation) == (before.updated_at, before.generation)
+    assert (await replica.get()).tier is Tier.L1
+
+
+async def test_an_older_version_rescues_nobody(reader: Reader) -> None:
+    """Who asks for a version wants no other; a failure is told as one."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.then(page(503))
+
+    with pytest.raises(UpstreamError):
+        await reader.get(3)
+
+
+async def test_without_budget_it_is_told_when_to_come_back(clock: FakeClock) -> None:
+    """And no call goes."""
+    replica = Replica(clock, limit=1)
+    await replica.fill(2)
+
+    with pytest.raises(CallWithheld):
+        await Reader(replica).get(3)
+    assert replica.upstream.count == 1
+
+
+async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
+    """What is stored is not late enough, so there is nothing."""
+    await reader.replica.fill(2)
+
+    assert minute_of(await reader.get(2, only_if_cached=True)) == 2
+    with pytest.raises(OnlyIfCached):
+        await reader.get(3, only_if_cached=True)
+    assert reader.replica.upstream.count == 1
+
+
+async def test_that_there_is_no_such_training_is_an_answer(reader: Reader) -> None:
+    """No version will come of it, and waiting is in vain."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.then(says(404))
+
+    answer = await reader.get(3)
+
+    assert not isinstance(answer.content, Reply)
+    assert answer.content.entry.status == 404
+
+
+async def test_the_upstreams_word_to_the_caller_passes(reader: Reader) -> None:
+    """A 403 is about who asks."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.then(says(403))
+
+    answer = await reader.get(3)
+
+    assert isinstance(answer.content, Reply)
+    assert answer.content.status == 403
