@@ -71,6 +71,7 @@ class Findings:
         self._filling = filling
         self._rules = rules
         self._contradictions = 0
+        self.warms = True  # whether a cold start makes single calls of its own
 
     @property
     def is_contradicted(self) -> bool:
@@ -110,7 +111,7 @@ class Findings:
             self._observer.swept(key, each.verdict)
         asked = (brought.asked_at, brought.asked_here)
         filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
-        filling.learn(progress.offset, seen, likeness, warming=not progress.is_warm)
+        filling.learn(progress.offset, seen, likeness, warming=self.warms and not progress.is_warm)
         await self._outdate(brought.caller, newer, filled)
         return likeness
 
@@ -121,7 +122,7 @@ class Findings:
 
     async def prepare(self, progress: Progress) -> None:
         """Before the page is asked for with which it goes on."""
-        warming = not progress.is_warm
+        warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:

@@ -64,6 +64,7 @@ class Sweep:
         self._lease = parts.lease
         self._listing = parts.listing
         self._findings = parts.findings(caller)
+        self._findings.warms = warms
         self._clock = parts.clock
         self._observer = parts.observer
         self._caller = caller
