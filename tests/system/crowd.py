@@ -1,7 +1,6 @@
 """Many callers for one cold training, spread over three gateways, processes of their own.
 
-The client costs as little as it can, so that what it measures is the gateways: connections that
-are open before anybody asks, requests made in advance, answers that are only counted.
+So that what is measured is the gateways, connections are open before anybody asks.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.bench.load import cpu_seconds
 from tests.integration.gateways import TOKEN, until
+from tests.line import Line
 from tests.system.commands import Gateway, address, simulator
 
 ONE = "trn_000001"
@@ -27,50 +26,6 @@ REQUEST = (
     f"GET /training/{ONE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
 )
 PATIENCE = 60.0
-
-
-class Caller(asyncio.Protocol):
-    """One connection; `answered` brings the status (0: it was closed), and when it was read."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._data = b""
-        self.answered: asyncio.Future[tuple[int, float]] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def ask(self) -> asyncio.Future[tuple[int, float]]:
-        """Send the request; one at a time."""
-        assert self._transport is not None
-        self._data = b""
-        self.answered = asyncio.get_running_loop().create_future()
-        self._transport.write(REQUEST)
-        return self.answered
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        head, end, body = self._data.partition(b"\r\n\r\n")
-        if end and len(body) >= _length(head):
-            self._tell(int(head[9:12]))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._tell(0)
-
-    def _tell(self, status: int) -> None:
-        if self.answered is not None and not self.answered.done():
-            self.answered.set_result((status, time.monotonic()))
-
-    def close(self) -> None:
-        """Hang up."""
-        if self._transport is not None:
-            self._transport.close()
-
-
-def _length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"\r\ncontent-length:")
-    return int(rest.partition(b"\r\n")[0])
 
 
 @dataclass
@@ -110,17 +65,12 @@ def three_gateways(folder: Path, redis: str) -> Iterator[tuple[str, list[Gateway
 
 
 @asynccontextmanager
-async def connected(gateways: list[Gateway], callers: int) -> AsyncIterator[list[list[Caller]]]:
+async def connected(gateways: list[Gateway], callers: int) -> AsyncIterator[list[list[Line]]]:
     """So many callers, a list for each gateway."""
-    loop = asyncio.get_running_loop()
-    groups: list[list[Caller]] = [[] for _ in gateways]
+    groups: list[list[Line]] = [[] for _ in gateways]
     try:
         for number in range(callers):
-            where = urlsplit(gateways[number % 3].data)
-            assert where.hostname is not None
-            assert where.port is not None
-            _, caller = await loop.create_connection(Caller, where.hostname, where.port)
-            groups[number % 3].append(caller)
+            groups[number % 3].append(await Line.to(gateways[number % 3].data))
         yield groups
     finally:
         for group in groups:
@@ -147,7 +97,7 @@ async def gather_and_kill(upstream: str, gateways: list[Gateway], callers: int) 
     crowd = Crowd()
     async with SimulatorClient(upstream) as control, connected(gateways, callers) as groups:
         await control.fault(FaultMode.HELD)
-        groups[0][0].ask()
+        groups[0][0].ask(REQUEST)
         await until(lambda: _is_called(control))
         asked = asyncio.create_task(_ask_all([groups[0][1:], *groups[1:]], crowd))
         await asyncio.sleep(CALL)
@@ -160,14 +110,14 @@ async def gather_and_kill(upstream: str, gateways: list[Gateway], callers: int) 
     return crowd
 
 
-async def _ask_all(groups: list[list[Caller]], crowd: Crowd) -> float:
+async def _ask_all(groups: list[list[Line]], crowd: Crowd) -> float:
     """Seconds until the last of all was answered."""
     began = time.monotonic()
-    answers = [[caller.ask() for caller in group] for group in groups]
+    answers = [[caller.ask(REQUEST) for caller in group] for group in groups]
     async with asyncio.timeout(PATIENCE):
         told = [await asyncio.gather(*group) for group in answers]
-    crowd.statuses = [{status for status, _ in group} for group in told]
-    return max(at for group in told for _, at in group) - began
+    crowd.statuses = [{reply.status for reply in group} for group in told]
+    return max(reply.at for group in told for reply in group) - began
 
 
 async def _cpu_after(seconds: float, gateways: list[Gateway]) -> float:

@@ -9,7 +9,8 @@ import redis
 
 from gateway.adapters.redis.wire import SCHEMA
 from gateway.simulator import SimulatorClient
-from tests.rolling import Fleet, previous_release, steady
+from tests.rolling import Fleet, previous_release
+from tests.steady import steady
 from tests.system.commands import Gateway, address, simulator
 
 SETTINGS = {
@@ -24,20 +25,17 @@ SETTINGS = {
 async def test_a_replica_is_replaced_and_back(tmp_path: Path, redis_url: str) -> None:
     """No request fails, and no replica's version goes back for a caller."""
     older, settings = previous_release(tmp_path), {**SETTINGS, "GATEWAY_REDIS__URL": redis_url}
-    fleet = Fleet()
     with simulator(tmp_path, "--limit", "0") as process:
         upstream = address(process)
         old = Gateway(tmp_path, upstream, **settings, **older)
         new = Gateway(tmp_path, upstream, **settings)
-        watch = asyncio.create_task(fleet.watch())
-        async with SimulatorClient(upstream) as control:
+        async with Fleet() as fleet, SimulatorClient(upstream) as control:
             await fleet.add(old)
             async with steady(fleet, control, rate=200, callers=10) as stream:
                 await fleet.add(new)
                 await asyncio.sleep(1)
                 await fleet.retire(old)
             await fleet.retire(new)
-        watch.cancel()
 
     with redis.Redis.from_url(redis_url) as client:
         bodies = [len(client.keys(f"gateway:*:b{each}:*")) for each in (SCHEMA - 1, SCHEMA)]
