@@ -157,8 +157,12 @@ async def _is_confirmed(replica: Replica, training_id: str) -> bool:
 
 async def _sample(ours: World, outcome: Outcome, tell: Callable[[str], None]) -> None:
     pid = ours.replicas[0].gateway.process.pid
+    told = 0
     while True:
         await asyncio.sleep(5.0)
+        for wrong in outcome.wrong[told : told + 5]:
+            tell(wrong)
+        told = len(outcome.wrong)
         outcome.memory.append(memory_of(pid))
         outcome.files.append(len(os.listdir(f"/proc/{pid}/fd")))
         if len(outcome.memory) % 12 == 0:
