@@ -17,7 +17,7 @@ setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
 	.ci/second-python
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadfile
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit
