@@ -27,8 +27,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Below the range that the kernel gives to outgoing connections: a client that keeps trying a port
 # of that range can end up connected to itself, and a server could then not start on it again.
+# Several processes that run tests begin far from each other.
 _PORTS = itertools.cycle(range(20_000, 32_000))
-for _ in range(os.getpid() * 37 % 12_000):
+for _ in range(os.getpid() * 3_701 % 12_000):
     next(_PORTS)
 
 

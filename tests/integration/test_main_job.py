@@ -151,7 +151,7 @@ async def test_head_and_conditions_are_answered_from_the_entry(
         same = await planes.get(ONE, if_none_match=f'"other", W/{got.headers["etag"]}')
 
         assert head.content == b""
-        assert head.headers["content-length"] == str(len(got.content))
+        assert head.headers["content-length"] == got.headers["content-length"]
         assert same.status_code == 304
         assert {"etag", "cache-control", "vary", "date"} <= set(same.headers)
         requests = await control.requests()
