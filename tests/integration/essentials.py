@@ -18,6 +18,7 @@ from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.integration.gateways import Planes, until
 from tests.integration.replicas import number_of, replicas
+from tests.integration.sweeping import sweepers, sweeps_ended
 
 IDS = [f"trn_{number:06}" for number in range(1, 13)]
 SETTINGS = {
@@ -25,7 +26,8 @@ SETTINGS = {
     "l1__lifetime": "200ms",
     # A third of it is the lease's lifetime, which is to be renewed.
     "upstream__timeout": "6s",
-    "upstream__rate_limit": "100000/minute",
+    # In short windows: a 429 lowers it to what was spent in one, and all wait for the next.
+    "upstream__rate_limit": "5000/second",
     # Whoever is stalled is not what this is about.
     "redis__timeout": "30s",
 }
@@ -39,19 +41,35 @@ async def ask_all(planes: Planes) -> set[int]:
 
 
 async def exercise(upstream: str, control: SimulatorClient, url: str) -> None:
-    """Two replicas fetch, share, confirm, follow, wait for their turn, close, reopen, refuse,
-    invalidate and purge; every caller is answered."""
+    """Two replicas fetch, share, confirm, follow, wait for their turn, change their mode, close,
+    reopen, refuse, invalidate and purge, a third one sweeps; every caller is answered."""
     async with replicas(upstream, [url] * 2, **SETTINGS) as (one, other):
         await ask_all(one)
         await ask_all(other)
         await edited(control, one, other)
         await followed(control, one, other)
         await spent(url)
+        await ordered(one, other)
         await closed(control, one)
         await refused(control, one)
         async with unasked(control):
             told = (await one.admin.post("/purge", json={"soft": True})).json()
             assert told["replicas"] == {"known": 2, "confirmed": 2}
+    async with sweepers(upstream, url, 1, sweep__interval="1s") as (one,):
+        await until(lambda: has_swept(one))
+
+
+async def has_swept(planes: Planes) -> bool:
+    """Whether all was filled and compared: it takes a sweep each."""
+    await planes.get(IDS[0])
+    return await sweeps_ended(planes) >= 2
+
+
+async def ordered(one: Planes, other: Planes) -> None:
+    """A mode that both read, and the usual one again."""
+    for mode in ("frozen", "normal"):
+        assert (await one.admin.post("/mode", json={"mode": mode})).status_code == 200
+        await until(lambda mode=mode: other.reads(f'gateway_mode{{mode="{mode}"}}', 1))  # type: ignore[misc]
 
 
 async def edited(control: SimulatorClient, one: Planes, other: Planes) -> None:

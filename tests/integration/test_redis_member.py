@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -95,10 +95,16 @@ def ahead(
         heard(member, (int(reply[0]) + shift, reply[1]), sent)
 
     async def run_one_by_one(
-        connection: Connection, operation: RedisOperation, script: Script, calls: Sequence[Any]
-    ) -> None:
-        for call in calls:
-            await connection.run_script(operation, script, call[0], call[1], lambda _: None)
+        connection: Connection,
+        operation: RedisOperation,
+        script: Script,
+        calls: Sequence[Any],
+        read: Callable[[list[Any]], Any],
+    ) -> list[Any]:
+        return [
+            await connection.run_script(operation, script, keys, arguments, read)
+            for keys, arguments in calls
+        ]
 
     monkeypatch.setattr(Script, "run", run_by_that_clock)
     monkeypatch.setattr(Connection, "run_many", run_one_by_one)
