@@ -26,19 +26,28 @@ class WindowLog:
 
     A token bucket would let through its burst and its rate in one window. A call made at `t`
     counts in [t, t + window); whoever needs a margin for transit makes the window longer. Calls
-    may be granted for later: those count from now on.
+    may be granted for later: those count from now on. A lowered limit recovers by the `season`
+    (seconds; None: the window).
     """
 
     __slots__ = (
         *("_by_rank", "_full", "_limit", "_lowered", "_portions", "_sent"),
-        *("_sweep_share", "_wanted", "_window"),
+        *("_season", "_sweep_share", "_wanted", "_window"),
     )
 
-    def __init__(self, limit: int, window: float, sweep_share: float = _ALL_OF_IT) -> None:
+    def __init__(
+        self,
+        limit: int,
+        window: float,
+        sweep_share: float = _ALL_OF_IT,
+        *,
+        season: float | None = None,
+    ) -> None:
         if limit < 1 or not window > 0:
             raise ValueError(f"no pace: {limit} calls in {window} s")
         self._full = self._limit = limit
         self._window = window
+        self._season = season or window
         self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
         self._lowered: Lowered | None = None
@@ -48,13 +57,20 @@ class WindowLog:
 
     @classmethod
     def paced(
-        cls, limit: int, window: float, now: float, free: int = 1, sweep_share: float = _ALL_OF_IT
+        cls,
+        limit: int,
+        window: float,
+        now: float,
+        free: int = 1,
+        sweep_share: float = _ALL_OF_IT,
+        *,
+        season: float | None = None,
     ) -> WindowLog:
         """A log for an unknown past: `free` calls may go at once, the rest at the mean rate.
 
         Each rank is taken to have had as much of its floor as was spent of the limit.
         """
-        log = cls(limit, window, sweep_share)
+        log = cls(limit, window, sweep_share, season=season)
         for n in range(1, limit - free + 1):
             stamp = now - window + n * window / limit
             log._sent.append(stamp)
@@ -135,7 +151,8 @@ class WindowLog:
     def share(self, ages: Sequence[float], replicas: int, now: float) -> WindowLog:
         """One of so many equal parts of a log of that limit with calls of these ages: together
         they grant what the whole would, and no part is nothing."""
-        part = WindowLog(max(1, self.limit(now) // replicas), self._window, self._sweep_share)
+        most = max(1, self.limit(now) // replicas)
+        part = WindowLog(most, self._window, self._sweep_share, season=self._season)
         part._sent = sorted(now - age for age in ages)[replicas - 1 :: replicas]
         over = len(ages) % replicas
         if over:  # what does not divide counts in each part: never one too many
@@ -180,7 +197,7 @@ class WindowLog:
 
     def _forget(self, now: float) -> None:
         if self._lowered is not None:
-            self._limit = self._lowered.now(self._full, self._window, now)
+            self._limit = self._lowered.now(self._full, self._season, now)
             self._portions = scaled(self._full, self._limit, self._sweep_share)
             if self._limit == self._full:
                 self._lowered = None

@@ -16,13 +16,14 @@ from gateway.core.pacing import Gate
 from gateway.core.ranks import rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
-from gateway.core.window import WindowLog, transit
+from gateway.core.stretch import Stretch
+from gateway.core.window import WindowLog
 from gateway.ports import BudgetView, Charge, Clock
 
 
 @dataclass(slots=True)
 class _Account:
-    """One scope's budget; `log` None is unlimited."""
+    """One scope's budget; `log` None is unlimited, and counts in stretches of the window."""
 
     rate: Rate | None
     log: WindowLog | None
@@ -169,10 +170,12 @@ class LocalBudget:
     def view(self, scope: str) -> BudgetView:
         """The budget as it is, without charging."""
         account, now = self._account(scope), self._clock.monotonic()
-        available = None if account.log is None else account.log.available(now)
         limit, window = self._shown(account)
-        if account.log is not None:
-            limit = account.log.limit(now)
+        available = None
+        if account.log is not None and account.rate is not None:
+            stretch = Stretch.of(account.rate)
+            available = stretch.whole(account.log.available(now), account.rate)
+            limit = stretch.whole(account.log.limit(now), account.rate)
         return BudgetView(limit, window, available, account.gate.wait(now))
 
     def _shown(self, account: _Account) -> tuple[int | None, float]:
@@ -195,13 +198,13 @@ class LocalBudget:
     def _new_log(self, scope: str, rate: Rate | None) -> WindowLog | None:
         if rate is None:
             return None
-        span = rate.window + transit(rate.window)
+        stretch = Stretch.of(rate)
+        most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
         # Newcomers pay the whole budget as well, which is paced.
         if not self._start_paced or scope == NEWCOMERS:
-            return WindowLog(rate.limit, span, self._sweep_share)
-        free = max(1, rate.limit // 10)
-        now = self._clock.monotonic()
-        return WindowLog.paced(rate.limit, span, now, free, self._sweep_share)
+            return WindowLog(most, span, self._sweep_share, season=season)
+        free, now = max(1, most // 10), self._clock.monotonic()
+        return WindowLog.paced(most, span, now, free, self._sweep_share, season=season)
 
 
 def _closed(gate: Gate, wait: float) -> GateClosed:

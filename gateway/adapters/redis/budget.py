@@ -21,7 +21,7 @@ from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HO
 from gateway.core.ranks import RANKS, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
-from gateway.core.window import transit
+from gateway.core.stretch import Stretch
 from gateway.ports import BudgetView, Charge, Clock
 
 # How long an idle budget is remembered. One that is forgotten starts paced.
@@ -80,7 +80,8 @@ class RedisBudget:
 
         The stamp is Redis' time in microseconds, which a float holds exactly.
         """
-        shares = numbers(self._shown(scope)[0], self._sweep_share)
+        rule = self._rule(scope)
+        shares = numbers(rule[0] or None, self._sweep_share)
         rank = RANKS.index(rank_of(purpose, guessed=guessed)) + 1
         seen = await self._connection.run_script(
             RedisOperation.BUDGET,
@@ -92,7 +93,7 @@ class RedisBudget:
                 *self._names.ranks(scope),
             ),
             (
-                *self._rule(scope),
+                *rule,
                 rank,
                 micros(patience),
                 *shares,
@@ -128,7 +129,7 @@ class RedisBudget:
 
     async def learn(self, scope: str, said: Stated) -> None:
         """The upstream said what is left of the limit, or what the limit is."""
-        limit, span, *_ = self._rule(scope)
+        limit, span, parts, *_ = self._rule(scope)
         if limit == 0:
             return
         named = 0 if said.quota is None or said.window is None else said.quota / said.window
@@ -138,7 +139,7 @@ class RedisBudget:
             RedisOperation.BUDGET,
             self._learn,
             (self._names.log(scope), self._names.book(scope)),
-            (limit, span, _KEEP, quota, left, micros(said.reset or 0.0)),
+            (limit, span, parts, _KEEP, quota, left, micros(said.reset or 0.0)),
             lambda reply: (int(reply[0]), int(reply[1])),
         )
         self._seen[scope] = replace(self._last(scope), limit=holds, available=available)
@@ -147,14 +148,17 @@ class RedisBudget:
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
         """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
-        limit, span, *_ = self._rule(scope)
+        limit, span, parts, *_ = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
         closed_for = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._close,
             (self._names.gate(scope), self._names.log(scope), self._names.book(scope)),
-            (named, f"{self._clock.jitter():.6f}", *holds, _KEEP, limit, span, int(is_refusal)),
+            (
+                *(named, f"{self._clock.jitter():.6f}", *holds),
+                *(_KEEP, limit, span, parts, int(is_refusal)),
+            ),
             lambda reply: seconds(reply[0]),
         )
         self._note_gate(scope, closed_for)
@@ -162,12 +166,12 @@ class RedisBudget:
 
     async def look(self, scope: str) -> Sequence[float]:
         """How old (seconds) each call of the last window is, the oldest first."""
-        limit, span, *_ = self._rule(scope)
+        limit, span, parts, *_ = self._rule(scope)
         reply = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._look,
             (self._names.log(scope), self._names.gate(scope), self._names.book(scope)),
-            (limit, span, _MOST_AGES),
+            (limit, span, parts, _MOST_AGES),
             lambda reply: [int(each) for each in reply],
         )
         holds, closed_for, spent, every, *ages = reply
@@ -202,22 +206,24 @@ class RedisBudget:
 
     def view(self, scope: str) -> BudgetView:
         """The budget as the last reply had it; full where there was none."""
-        seen = self._last(scope)
-        limit, window = self._shown(scope)
-        if limit is not None and seen.limit > 0:
-            limit = min(limit, seen.limit)
-        available = None if limit is None else min(limit, seen.available)
+        seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
-        return BudgetView(limit, window, available, closed_for)
+        if rate is None:
+            return BudgetView(None, self._window, None, closed_for)
+        stretch = Stretch.of(rate)
+        holds = min(stretch.limit, seen.limit or stretch.limit)
+        available = stretch.whole(min(holds, seen.available), rate)
+        return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
     def _rule(self, scope: str) -> tuple[int, ...]:
         rate = self._rates.of(scope, self._usual)
-        most, window = (0, self._window) if rate is None else (rate.limit, rate.window)
+        stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
+        most = stretch.limit
         # Newcomers pay the whole budget as well, which is paced.
         is_paced = self._start_paced and scope != NEWCOMERS
         free = max(1, most // 10) if is_paced else most
-        span = micros(window + transit(window))
-        return most, span, free, micros(self._probe_patience), _KEEP
+        span, patience = micros(stretch.span), micros(self._probe_patience)
+        return most, span, stretch.parts, free, patience, _KEEP
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
         rate = self._rates.of(scope, self._usual)
@@ -231,7 +237,7 @@ class RedisBudget:
         return Seen(*told, is_probed=int(probed) == 1, limit=int(limit))
 
     def _last(self, scope: str) -> Seen:
-        return self._seen.get(scope) or Seen("", 0.0, self._shown(scope)[0] or 0, 0.0)
+        return self._seen.get(scope) or Seen("", 0.0, self._rule(scope)[0], 0.0)
 
     def _note_gate(self, scope: str, closed_for: float) -> None:
         until = self._clock.monotonic() + closed_for

@@ -1,6 +1,6 @@
 -- Promise: from now on no replica is granted a call until the time has passed that upstream named, or, where it named none, one that doubles with each refused probe; 429s of calls that were in flight only put it off.
 -- A 429 also lowers the limit: what was spent within a window was too much.
--- KEYS gate, log, book; ARGV seconds that upstream named (empty: none), jitter, first and last hold without a name, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), 1 for a 429. The same rule as core/pacing.Gate.close.
+-- KEYS gate, log, book; ARGV seconds that upstream named (empty: none), jitter, first and last hold without a name, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many of them a lowered limit takes for one, 1 for a 429. The same rule as core/pacing.Gate.close.
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
 local time, at = now()
@@ -14,11 +14,11 @@ hold = math.min(longest, math.max(shortest, hold) * (1 + jitter / 10))
 local closed_until = math.ceil(at + hold * 1000000)
 if is_straggler then closed_until = math.max(closed_until, gate.closed_until) end
 
-local limit, span = tonumber(ARGV[8]), tonumber(ARGV[9])
-if ARGV[10] == '1' and limit > 0 and not is_straggler then
+local limit, span, parts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+if ARGV[11] == '1' and limit > 0 and not is_straggler then
   make_room(KEYS[2], 'zset')
   make_room(KEYS[3], 'hash')
-  local spent, holds = later(KEYS[2], at - span), lowered(KEYS[3], limit, span, at)
+  local spent, holds = later(KEYS[2], at - span), lowered(KEYS[3], limit, span * parts, at)
   local kept = math.max(1, math.floor(limit / LEAST), math.floor(spent * KEPT))
   if spent > 0 then lower(KEYS[3], math.min(holds, kept), at, ARGV[7]) end
 end

@@ -1,12 +1,12 @@
 -- Promise: changes nothing; tells what holds of the limit, how long the gate is closed, and how old each call of the last window is (negative: it is granted for later).
--- KEYS log, gate, book; ARGV limit (0: none), window (microseconds), the most ages to tell: where there are more, every n-th stands for n.
+-- KEYS log, gate, book; ARGV limit (0: none), window (microseconds), how many of them a lowered limit takes for one, the most ages to tell: where there are more, every n-th stands for n.
 
-local limit, span, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local limit, span, parts, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time, at = now()
 local gate = read_gate(KEYS[2], at)
 local is_log = redis.call('TYPE', KEYS[1]).ok == 'zset'
 local is_book = redis.call('TYPE', KEYS[3]).ok == 'hash'
-local holds = limit > 0 and is_book and lowered(KEYS[3], limit, span, at) or limit
+local holds = limit > 0 and is_book and lowered(KEYS[3], limit, span * parts, at) or limit
 local stamps = is_log and redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(at - span), '+inf') or {}
 local every, ages = math.max(1, math.ceil(#stamps / most)), {}
 for n = every, #stamps, every do ages[#ages + 1] = text(at - (tonumber(stamps[n]) or at)) end

@@ -1,7 +1,7 @@
 -- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling.
--- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, free calls of an unknown past, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, then floor, ceiling and 1 or 0 for "always kept" of each rank.
+-- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, free calls of an unknown past, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
-local limit, span, free, patience, keep, rank, waits = unpack(ARGV, 1, 7)
+local limit, span, parts, free, patience, keep, rank, waits = unpack(ARGV, 1, 8)
 limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
 local time, at = now()
 local log, book = KEYS[1], KEYS[3]
@@ -10,15 +10,15 @@ local stamp = at
 make_room(log, 'zset')
 make_room(book, 'hash')
 local full = limit
-if limit > 0 then limit = lowered(book, limit, span, at) end
+if limit > 0 then limit = lowered(book, limit, span * parts, at) end
 local window = { log = log, book = book, limit = limit, span = span, rank = rank, ranks = {}, floors = {}, ceilings = {}, always = {} }
 for n = 1, #KEYS - 3 do
   window.ranks[n] = KEYS[n + 3]
   make_room(window.ranks[n], 'zset')
-  local floor, ceiling = tonumber(ARGV[3 * n + 5]), tonumber(ARGV[3 * n + 6])
+  local floor, ceiling = tonumber(ARGV[3 * n + 6]), tonumber(ARGV[3 * n + 7])
   window.floors[n] = full > 0 and math.floor(floor * limit / full) or 0
   window.ceilings[n] = full > 0 and math.max(1, math.floor(ceiling * limit / full)) or 0
-  window.always[n] = ARGV[3 * n + 7] == '1'
+  window.always[n] = ARGV[3 * n + 8] == '1'
 end
 
 -- Nothing is known of the past (flushed, lost, or the clock went back): as if the calls beyond
@@ -26,13 +26,17 @@ end
 -- each rank had had as much of its floor as was spent of the limit.
 local function start_paced()
   redis.call('DEL', log, unpack(window.ranks))
+  local all, theirs, when = {}, {}, 0
+  for place = 1, #window.ranks do theirs[place] = {} end
   for n = 1, limit - free do
-    local logs = { log }
+    when = math.max(when + 1, math.floor(at - span + n * span / limit))
+    all[n] = text(when)
     for place, floor in ipairs(window.floors) do
-      if math.floor(n * floor / limit) > math.floor((n - 1) * floor / limit) then logs[#logs + 1] = window.ranks[place] end
+      if math.floor(n * floor / limit) > math.floor((n - 1) * floor / limit) then table.insert(theirs[place], all[n]) end
     end
-    charge(logs, math.floor(at - span + n * span / limit), keep)
   end
+  charge_all(log, all, keep)
+  for place, stamps in ipairs(theirs) do charge_all(window.ranks[place], stamps, keep) end
 end
 
 local function reply(word, wait)

@@ -12,6 +12,21 @@ local function charge(logs, when, keep)
   return when
 end
 
+-- Stamps that differ, into an empty log: few commands, since all wait meanwhile.
+local AT_ONCE = 1000
+
+local function charge_all(log, stamps, keep)
+  for first = 1, #stamps, AT_ONCE do
+    local scored = {}
+    for n = first, math.min(first + AT_ONCE - 1, #stamps) do
+      table.insert(scored, stamps[n])
+      table.insert(scored, stamps[n])
+    end
+    redis.call('ZADD', log, unpack(scored))
+  end
+  if #stamps > 0 then redis.call('PEXPIRE', log, keep) end
+end
+
 local function later(log, since)
   return redis.call('ZCOUNT', log, '(' .. text(since), '+inf')
 end
@@ -30,10 +45,11 @@ end
 -- What holds of the limit after refusals: as core/lowered has it.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
-local function lowered(book, limit, span, at)
+-- `season`: the window by which it recovers.
+local function lowered(book, limit, season, at)
   local low, since = read_book(book, 'limit'), read_book(book, 'lowered')
   if not low or not since then return limit end
-  local windows = math.max(0, math.floor((at - since) / span) - HOLD)
+  local windows = math.max(0, math.floor((at - since) / season) - HOLD)
   return math.max(1, math.min(limit, low + windows * math.max(1, math.floor(limit / STEPS))))
 end
 
