@@ -215,7 +215,8 @@ class RedisServer(Process):
     def _pings(self) -> bool:
         try:
             with self.client() as client:
-                return bool(client.ping())
+                # Another session's may have taken the port since it was free.
+                return bool(client.info("server")["process_id"] == self.pid)
         except redis.RedisError:
             return False
 
