@@ -676,6 +676,11 @@ class Bus(Protocol):
         """
         ...
 
+    async def enter(self) -> None:
+        """Be among those who are waited for, before the first answer; nothing where the others
+        cannot be reached."""
+        ...
+
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
         """Hand each notice of another replica to `apply`, and call `gap` whenever notices
         may have been missed; until cancelled, whatever arrives."""
@@ -698,6 +703,9 @@ class AloneBus:
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """This replica is all there are."""
         return Confirmations(known=1, confirmed=1)
+
+    async def enter(self) -> None:
+        """There is nobody who would wait."""
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
         """Nothing ever comes."""

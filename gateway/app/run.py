@@ -185,6 +185,7 @@ async def _living(house: House) -> AsyncIterator[None]:
             await (
                 house.redis.check()
             )  # once before the first request, redis.timeout each for it and its sentinels
+            await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))

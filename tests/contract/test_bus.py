@@ -21,6 +21,7 @@ from tests.doubles.hearer import (
     PARTITION,
     PURGE,
     ROLL,
+    Hearer,
     beat,
     change,
     hearer,
@@ -220,14 +221,37 @@ async def test_without_redis_nothing_can_be_told() -> None:
     await connection.close()
 
 
+async def test_who_enters_is_waited_for_before_it_hears(redis_server: RedisServer) -> None:
+    """It may hold something by the time of an order, and would be told of nothing."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        late = Hearer(redis_server.url, "b", heartbeat=HEARTBEAT, timeout=60.0)
+        await late.connection.check()
+        await late.bus.enter()
+
+        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+        await late.connection.close()
+
+
+async def test_entering_without_redis_is_nothing(redis_server: RedisServer) -> None:
+    """A replica starts all the same."""
+    alone = Hearer(redis_server.url, "a", heartbeat=HEARTBEAT, timeout=60.0)
+
+    await alone.bus.enter()  # nobody has reached Redis yet
+
+    with redis_server.client() as client:
+        assert client.zscore(ROLL, "a") is None
+    await alone.connection.close()
+
+
 async def test_what_stands_in_redis_goes_by_itself(redis_server: RedisServer) -> None:
-    """Roll and number have an expiry, and there is nothing else."""
+    """Roll, its life and the number have an expiry, and there is nothing else."""
     redis_server.flush()
     async with hearer(redis_server.url, "a") as a:
         await a.bus.announce(PURGE)
         with redis_server.client() as client:
             keys = client.keys()
-            assert len(keys) == 2
+            assert len(keys) == 3
             assert all(client.ttl(key) > 3600 for key in keys)
 
 

@@ -60,5 +60,8 @@ class HubBus:
         """Tell the others and wait for them."""
         return await self._hub.confirm(self, notice)
 
+    async def enter(self) -> None:
+        """Whoever is there is waited for."""
+
     async def listen(self, apply: Apply, gap: Callable[[], None]) -> None:
         """Nothing to wait for: notices come when they are told."""

@@ -199,7 +199,7 @@ async def truth(upstream: RunningSimulator) -> list[bytes]:
 # What a request touches, and what the bus and the budget do; %s: the partition.
 PLACES = (
     *("{trn_%d}:f:%s", "{trn_%d}:b2:%s", "{trn_%d}:d:%s", "{trn_%d}:l:%s", "{trn_%d}:q:%s"),
-    *("{trn_%d}:i", "{bus}:replicas", "{bus}:number", "{default}:w", "{default}:g"),
+    *("{trn_%d}:i", "{bus}:replicas", "{bus}:number", "{bus}:life", "{default}:w", "{default}:g"),
 )
 here = st.dictionaries(st.sampled_from(PLACES), garbage, min_size=1, max_size=4)
 

@@ -105,6 +105,19 @@ async def test_a_lost_subscription_is_made_again(own_redis: RedisServer) -> None
         assert b.applied == [change(turn) for turn in range(2, 5)]
 
 
+async def test_who_was_on_a_lost_roll_is_waited_for(own_redis: RedisServer) -> None:
+    """An order right after a flush is confirmed by all who hear, or says that it is not."""
+    async with hearers(own_redis.url, "a", "b", "c") as (a, b, c):
+        beat()  # so that each knows of the others
+        await until(lambda: all(each.bus.replicas == 3 for each in (a, b, c)))
+        own_redis.flush()
+        assert await a.bus.confirm(change(1), PATIENCE) == Confirmations(3, 3)
+
+        own_redis.flush()
+        c.breaks = True
+        assert await a.bus.confirm(change(2), SHORT) == Confirmations(3, 2)
+
+
 async def test_a_flushed_redis_is_a_gap(own_redis: RedisServer) -> None:
     """No connection breaks, but the count begins anew; nobody stays off the roll."""
     async with hearers(own_redis.url, "a", "b") as (a, b):
@@ -129,7 +142,7 @@ async def test_a_replica_that_hangs_is_left_behind(own_redis: RedisServer) -> No
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(b.bus, "_receive", hang)
-            patch.setattr(b.bus, "_beat", hang)
+            patch.setattr(b.bus._roll, "beat", hang)
             assert await a.bus.confirm(change(1), 0.2) == Confirmations(2, 1)
             with own_redis.client() as client:
                 seconds, _ = client.time()

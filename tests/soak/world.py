@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.simulator import SimulatorClient
@@ -60,6 +61,7 @@ class World:
     upstream: SimulatorClient
     clients: ClientsFile
     truth: Truth
+    _editing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def key_of(self, organisation: str) -> str:
         """The key with which its callers ask now: the newest one."""
@@ -73,10 +75,11 @@ class World:
     async def edit(self, organisation: str, training_id: str) -> None:
         """Publish the next version; it says whose it is, and its number."""
         training = (organisation, training_id)
-        number = self.truth.latest(training) + 1
-        content = f"{organisation} {training_id} {number}"
-        await self.upstream.edit(training_id, content, org=organisation)
-        self.truth.publish(training, time.monotonic())
+        async with self._editing:  # two at once would both publish the same number
+            number = self.truth.latest(training) + 1
+            content = f"{organisation} {training_id} {number}"
+            await self.upstream.edit(training_id, content, org=organisation)
+            self.truth.publish(training, time.monotonic())
 
 
 @asynccontextmanager

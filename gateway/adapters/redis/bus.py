@@ -28,7 +28,7 @@ from gateway.adapters.redis.notices import (
     encode_notice,
     is_replica,
 )
-from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.roll import Roll
 from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
@@ -36,9 +36,6 @@ from gateway.ports import Clock, Confirmations, Notice, Observer
 
 Apply = Callable[[Notice], None]
 Gap = Callable[[], None]
-
-# Heartbeats without which a replica is no longer waited for.
-_LIVES: Final = 5
 
 # Seconds between attempts to reach Redis, the first and the longest.
 _SHORT_PAUSE: Final = 0.2
@@ -79,20 +76,16 @@ class RedisBus:
         self._heartbeat = heartbeat
         self._prefix = Names(prefix).prefix
         self._channel = f"{prefix}:bus"
-        self._keys = (f"{prefix}:{{bus}}:replicas", f"{prefix}:{{bus}}:number")
-        self._patience = round(_LIVES * heartbeat * 1_000_000)
-        self._beat_script = Script.load("roll", "beat")
-        self._tell_script = Script.load("roll", "tell")
+        self._roll = Roll(connection, prefix, clock, replica, heartbeat)
         self._requests = Requests()
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        self._alive = 1
 
     @property
     def replicas(self) -> int:
         """How many replicas there were when Redis was last asked, this one included."""
-        return self._alive
+        return self._roll.alive
 
     @property
     def is_connected(self) -> bool:
@@ -114,6 +107,11 @@ class RedisBus:
             answered = await request.answered_by(others, patience)
         return Confirmations(1 + len(others), 1 + answered)
 
+    async def enter(self) -> None:
+        """Be on the roll: from now on whoever gives an order waits for this replica."""
+        with suppress(RedisUnavailable):  # nobody can give one meanwhile
+            await self._roll.beat()
+
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """Hand each notice of another replica to `apply`, and call `gap` whenever notices
         may have been missed; until cancelled, whatever arrives."""
@@ -123,31 +121,13 @@ class RedisBus:
                 both.create_task(self._hear(apply, gap))
         finally:
             self._is_connected = False
-            await self._leave()
+            with suppress(RedisUnavailable):
+                await self._roll.leave()
 
     async def _tell(self, notice: Notice, request: int | None) -> frozenset[str]:
-        """The other replicas on the roll at that moment."""
+        """The other replicas to wait for."""
         message = encode_notice(notice, self._replica, request)
-        members: list[bytes] = await self._connection.run_script(
-            RedisOperation.BUS,
-            self._tell_script,
-            self._keys,
-            (self._channel, message, self._patience),
-            lambda reply: list(reply[0]),
-        )
-        names = {member.decode("utf-8", "replace") for member in members}
-        return frozenset(filter(is_replica, names - {self._replica}))
-
-    async def _beat(self) -> int:
-        """Be on the roll; the number of the notice told last."""
-        number, self._alive = await self._connection.run_script(
-            RedisOperation.BUS,
-            self._beat_script,
-            self._keys,
-            (self._replica, self._patience),
-            lambda reply: (int(reply[0]), max(1, int(reply[1]))),
-        )
-        return number
+        return await self._roll.tell(self._channel, message)
 
     async def _stay_on_roll(self, gap: Gap) -> None:
         """Also while nothing is heard: whoever asks must know that this replica does not."""
@@ -155,17 +135,11 @@ class RedisBus:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
                 heard_before = self._holes.heard
-                if self._holes.catch_up(await self._beat(), heard_before) and self._is_connected:
+                missed = self._holes.catch_up(await self._roll.beat(), heard_before)
+                if missed and self._is_connected:
                     self._does(gap)
                 pause = self._heartbeat
             await self._clock.sleep(pause)
-
-    async def _leave(self) -> None:
-        async def command(client: driver.Redis) -> None:
-            await client.zrem(self._keys[0], self._replica)
-
-        with suppress(RedisUnavailable):
-            await self._connection.execute(RedisOperation.BUS, command, at=self._keys[0])
 
     async def _hear(self, apply: Apply, gap: Gap) -> None:
         pause = _SHORT_PAUSE
@@ -187,7 +161,7 @@ class RedisBus:
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # Subscribed, then counted, then the gap: what was told before the count is covered
             # by the gap, what is told after it is heard or leaves a hole.
-            self._holes.start(await self._beat())
+            self._holes.start(await self._roll.beat())
             self._is_connected = True
             self._does(gap)
             while True:
@@ -227,7 +201,7 @@ class RedisBus:
 
         with suppress(RedisUnavailable):
             # To the node where the others listen, too: every node would pass it on.
-            await self._connection.execute(RedisOperation.BUS, command, at=self._keys[0])
+            await self._connection.execute(RedisOperation.BUS, command, at=self._roll.home)
 
     def _does(self, act: Callable[[], None]) -> bool:
         """Whether it was done; whatever goes wrong, the next notice is to be heard."""

@@ -22,3 +22,15 @@ local function call_the_roll(roll, patience)
   redis.call('ZREMRANGEBYSCORE', roll, string.format('(%.0f', at + patience), '+inf')
   return time, at
 end
+
+-- When this life of the roll began: another one began with another, and knows nobody of before.
+local function life_of(key, at)
+  local raw = redis.pcall('GET', key)
+  local began = type(raw) == 'string' and string.match(raw, '^%d+$') and #raw == 16 and raw
+  if not began then
+    began = string.format('%016.0f', at)
+    redis.call('SET', key, began)
+  end
+  redis.call('PEXPIRE', key, KEEP)
+  return began
+end
