@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,13 +128,12 @@ class ClusterServers:
 
 
 @contextmanager
-def cluster(folder: Path, *options: str, copies: bool = False) -> Iterator[ClusterServers]:
+def cluster(
+    folder: Path, make: Callable[[Path], ClusterNode] = ClusterNode, *, copies: bool = False
+) -> Iterator[ClusterServers]:
     """Nodes that know each other; with `copies` each master has one, in step."""
     with ExitStack() as stack:
-        nodes = tuple(
-            stack.enter_context(ClusterNode(folder, *options))
-            for _ in range(MASTERS * (1 + copies))
-        )
+        nodes = tuple(stack.enter_context(make(folder)) for _ in range(MASTERS * (1 + copies)))
         group = ClusterServers(nodes)
         _introduce(group)
         yield group
