@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -63,6 +64,13 @@ async def reader(url: str, timeout: float = 10.0) -> AsyncIterator[Reader]:
     finally:
         await store.close()
         await connection.close()
+
+
+async def until_up(connection: Connection) -> None:
+    """Look again and again, as the watch does, until all is there."""
+    async with asyncio.timeout(30):
+        while not await connection.check():  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.05)
 
 
 def keys_at(servers: ClusterServers, node: ClusterNode, count: int) -> list[Key]:

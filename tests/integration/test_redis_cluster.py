@@ -11,11 +11,11 @@ from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Copies
-from tests.cluster_servers import ClusterNode, ClusterServers, cluster
+from tests.cluster_servers import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import change, hearers, until
 from tests.doubles.observer import RecordingObserver
-from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key
+from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key, until_up
 from tests.servers import HOST, free_port, wait_until
 
 LOOKUP = RedisOperation.LOOKUP
@@ -95,13 +95,6 @@ async def test_a_node_that_is_away_takes_its_share_of_the_keys(
         assert one.observer.of("redis_moved") == [(True, gone.place)]
 
 
-async def until_up(connection: Connection) -> None:
-    """Look again and again, as the watch does, until all is there."""
-    async with asyncio.timeout(30):
-        while not await connection.check():  # noqa: ASYNC110 - nobody sets an event
-            await asyncio.sleep(0.05)
-
-
 async def test_a_strike_is_read_where_the_entry_is(own_cluster: ClusterServers) -> None:
     """It rules out what every node has, also while one of the others is away."""
     own_cluster.flush()
@@ -126,8 +119,11 @@ async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> No
     own_cluster.flush()
     there = own_cluster.masters[0]
     (key,) = keys_at(own_cluster, there, 1)
+    # Nothing is harmed by a node that is taken for dead too soon: all are to be.
+    hasty = ("cluster-require-full-coverage", "yes", "cluster-node-timeout", NODE_TIMEOUT // 4)
+    patient = ("cluster-require-full-coverage", "no", "cluster-node-timeout", NODE_TIMEOUT)
     for node in own_cluster.masters:
-        node.say("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+        node.say("CONFIG", "SET", *hasty)
     async with reader(own_cluster.url, timeout=1.0) as one:
         own_cluster.masters[1].kill()
         wait_until(lambda: there.info()["cluster_state"] == "fail", 30, "the cluster down")
@@ -141,7 +137,7 @@ async def test_a_cluster_that_is_down_is_away(own_cluster: ClusterServers) -> No
 
         for node in own_cluster.masters:
             if node.running:
-                node.say("CONFIG", "SET", "cluster-require-full-coverage", "no")
+                node.say("CONFIG", "SET", *patient)
     back(own_cluster, own_cluster.masters[1])
 
 
@@ -179,23 +175,15 @@ async def test_a_notice_is_heard_wherever_it_is_told(cluster_url: str) -> None:
 
 
 async def test_each_masters_copies_are_waited_for(tmp_path: Path) -> None:
-    """All of them together; then a master dies, its copy takes over, and all is found there."""
+    """All of them together; that one takes over is in tests/drills."""
     with cluster(tmp_path, copies=True) as servers:
         async with reader(servers.url) as one:
-            keys = [key for node in servers.masters for key in keys_at(servers, node, 2)]
-            stored = [await one.put(key) for key in keys]
+            for node in servers.masters:
+                await one.put(keys_at(servers, node, 1)[0])
             assert await one.store.secure(10.0) == Copies(known=3, acknowledged=3)
             servers.copies[1].pause()
             assert await one.store.secure(0.2) == Copies(known=3, acknowledged=2)
             servers.copies[1].resume()
-
-            servers.masters[0].kill()
-            wait_until(lambda: servers.names(servers.copies[0]), 30, "the copy a master")
-            await until_up(one.connection)
-            found = await asyncio.gather(*map(one.store.lookup, keys))
-
-            assert [each.entry for each in found] == stored
-            assert await one.store.purge(None, soft=False) == 6
 
 
 async def test_nobody_there_is_said_for_each() -> None:
