@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from functools import partial
 
 import gateway
 from gateway.adapters.ledger import Ledger
@@ -23,7 +24,7 @@ from gateway.app.answering import wishing_of, writing_of
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.app.outward import outward
-from gateway.app.sweeping import Ground, Sweeping, sweeping_of
+from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
 from gateway.app.windows import windows_of
 from gateway.core.access import Open
 from gateway.core.by_origin import ByOrigin
@@ -102,10 +103,13 @@ def compose(settings: Settings) -> House:
     rates = admission.rates
     way = outward(settings, clock, telemetry, redis, rates=rates, bus=bus, modes=modes)
     whose, timeout = way.credentials, settings.upstream.timeout
-    fetcher = Fetcher(tiers, way.outbound, clock, telemetry, bus, credentials=whose, rules=rules)
+    sweep_lease = lease_of(settings, clock, redis)
+    known = knowing_of(settings, sweep_lease)
+    fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=known)
+    fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
     serving = Serving(tiers, collapsing, clock, telemetry, rules)
-    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
+    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, sweep_lease)
     invalidation = Invalidation(tiers, shared, bus, telemetry, serving=serving, credentials=whose)
     return House(
         clock=clock,

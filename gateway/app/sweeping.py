@@ -23,6 +23,7 @@ from gateway.core.rules import Rules
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
+from gateway.flow.knowing import Knowing
 from gateway.flow.listing import Listing
 from gateway.flow.serve import Serving
 from gateway.flow.sweep import Parts
@@ -50,6 +51,7 @@ class Ground:
     way: Outward
     tiers: Tiers
     serving: Serving
+    lease: SweepLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Sweeping:
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
     """Wire it."""
-    lists, lease = _stores(settings, rules.windows, ground)
+    lists, lease = _lists(settings, rules.windows, ground), ground.lease
     following = Following(ground.serving, ground.local, ground.clock, rules)
 
     def findings(caller: Caller) -> Findings:
@@ -104,20 +106,29 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     return Sweeping(sweeps, following)
 
 
-def _stores(settings: Settings, windows: Windows, ground: Ground) -> tuple[ListStore, SweepLease]:
-    if ground.redis is None:
-        assert isinstance(ground.shared, Ledger), "a process alone has a ledger"
-        return LedgerLists(ground.shared), LedgerSweepLease(ground.clock, pause_after=PAUSE_AFTER)
-    prefix = settings.redis.prefix
-    lists = RedisLists(ground.redis, prefix, longest_keep=windows.keep)
-    lease = RedisSweepLease(
-        ground.redis,
-        prefix,
+def lease_of(settings: Settings, clock: Clock, redis: Connection | None) -> SweepLease:
+    """Who leads, and whom the sweeps met."""
+    if redis is None:
+        return LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
+    return RedisSweepLease(
+        redis,
+        settings.redis.prefix,
         entropy=lambda: secrets.token_hex(8),
         pause_after=PAUSE_AFTER,
         lifetime=_LEAD,
     )
-    return lists, lease
+
+
+def knowing_of(settings: Settings, lease: SweepLease) -> Knowing:
+    """What sweeps met counts where there are any."""
+    return Knowing(lease if _why_none(settings) is None else None)
+
+
+def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
+    if ground.redis is None:
+        assert isinstance(ground.shared, Ledger), "a process alone has a ledger"
+        return LedgerLists(ground.shared)
+    return RedisLists(ground.redis, settings.redis.prefix, longest_keep=windows.keep)
 
 
 def _why_none(settings: Settings) -> str | None:

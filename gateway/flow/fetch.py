@@ -6,6 +6,7 @@ Raises what went wrong; rescues nothing.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import (
@@ -32,6 +33,7 @@ from gateway.core.status import (
 from gateway.core.training import Training
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetched import Filled, Passed, Want
+from gateway.flow.knowing import Knowing
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
@@ -58,6 +60,7 @@ class Fetcher:
         *,
         credentials: Credentials,
         rules: Rules,
+        knowing: Knowing,
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
@@ -66,6 +69,7 @@ class Fetcher:
         self._bus = bus
         self._credentials = credentials
         self._rules = rules
+        self._knowing = knowing
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
@@ -88,9 +92,10 @@ class Fetcher:
         return await self._keep(want, entry, reply, flight)
 
     async def _ask(self, want: Want, deadline: float) -> tuple[Reply, Judged]:
+        guessed = want.guessed or await self._knowing.is_unknown(want)
         sent_at = self._clock.monotonic()
         try:
-            call = self._call(want, deadline)
+            call = replace(self._call(want, deadline), guessed=guessed)
             reply = await self._outbound.ask(want.caller.scope, call)
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:
@@ -110,7 +115,6 @@ class Fetcher:
             etag=first(held, b"etag"),
             last_modified=first(held, b"last-modified"),
             extra=want.extra,
-            guessed=want.guessed,
             who=f"{want.caller.client} {want.caller.partition}",
         )
 

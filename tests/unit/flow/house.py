@@ -23,6 +23,7 @@ from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
+from gateway.flow.knowing import Knowing
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
@@ -39,6 +40,7 @@ from gateway.ports import (
     Lease,
     Notice,
     SharedStore,
+    SweepLease,
 )
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
@@ -132,6 +134,7 @@ class Replica:
         caller: Caller = CALLER,
         hub: Hub | None = None,
         lease: Lease | None = None,
+        sweep_lease: SweepLease | None = None,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
         self.clock, self._limit = clock, limit
@@ -149,15 +152,7 @@ class Replica:
         self.outbound = self._outbound(budget)
         bus = self.bus
         self.credentials = Credentials(budget, self.local_budget, clock, self.observer)
-        self.fetcher = Fetcher(
-            self.tiers,
-            self.outbound,
-            clock,
-            self.observer,
-            bus,
-            credentials=self.credentials,
-            rules=rules,
-        )
+        self.fetcher = self._fetcher(rules, sweep_lease)
         lease = lease or AloneLease(self.shared)
         self.collapsing = Collapsing(self.tiers, self.fetcher, lease, clock, timeout=10.0)
         self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, rules)
@@ -169,6 +164,18 @@ class Replica:
             self.observer,
             serving=self.serving,
             credentials=self.credentials,
+        )
+
+    def _fetcher(self, rules: Rules, sweep_lease: SweepLease | None) -> Fetcher:
+        return Fetcher(
+            self.tiers,
+            self.outbound,
+            self.clock,
+            self.observer,
+            self.bus,
+            credentials=self.credentials,
+            rules=rules,
+            knowing=Knowing(sweep_lease),
         )
 
     def _outbound(self, budget: Budget) -> Outbound:

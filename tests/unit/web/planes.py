@@ -23,6 +23,7 @@ from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
 from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
+from gateway.flow.knowing import Knowing
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
@@ -139,6 +140,7 @@ class Data:
             AloneBus(),
             credentials=credentials,
             rules=rules,
+            knowing=Knowing(None),
         )
         collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
         serving = Serving(tiers, collapsing, clock, observer, rules)
