@@ -32,7 +32,8 @@ PATIENCE = 60.0
 class Crowd:
     """What became of them: the statuses for each gateway, and seconds until the last answer.
 
-    `cost` is the seconds of CPU that gateways and callers spent since the call was over.
+    `cost` is the seconds of CPU that gateways and callers spent: reading all requests, before
+    the call could be sent, and writing all answers. While it is under way they have nothing to do.
     """
 
     statuses: list[set[int]] = field(default_factory=list)
@@ -83,9 +84,9 @@ async def gather(upstream: str, gateways: list[Gateway], callers: int) -> Crowd:
     crowd = Crowd()
     async with SimulatorClient(upstream) as control, connected(gateways, callers) as groups:
         await control.latency(CALL)
-        over = asyncio.create_task(_cpu_after(CALL, gateways))
+        before = _cpu(gateways)
         crowd.slowest = await _ask_all(groups, crowd)
-        crowd.cost = _cpu(gateways) - await over
+        crowd.cost = _cpu(gateways) - before
         crowd.calls = await _calls(control)
         crowd.hits = await _ask_all(groups, Crowd())
         assert await _calls(control) == crowd.calls
@@ -118,11 +119,6 @@ async def _ask_all(groups: list[list[Line]], crowd: Crowd) -> float:
         told = [await asyncio.gather(*group) for group in answers]
     crowd.statuses = [{reply.status for reply in group} for group in told]
     return max(reply.at for group in told for reply in group) - began
-
-
-async def _cpu_after(seconds: float, gateways: list[Gateway]) -> float:
-    await asyncio.sleep(seconds)
-    return _cpu(gateways)
 
 
 def _cpu(gateways: list[Gateway]) -> float:
