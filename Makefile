@@ -17,12 +17,12 @@ setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
 	.ci/second-python
-	$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit
 
-drills: setup ## the long failure drills: crowds, malformed requests, schemathesis; about ten minutes
+drills: setup ## the long failure drills: crowds, malformed requests, schemathesis, soaks; an hour and a half
 	$(BIN)/python -m pytest tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
