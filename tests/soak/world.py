@@ -100,11 +100,12 @@ async def world(folder: Path, count: int = 3) -> AsyncIterator[World]:
         }
         settings = SETTINGS | own
         replicas = [Replica(Gateway(folder, address(process), **settings)) for _ in range(count)]
-        for each in replicas:
-            stack.enter_context(each.gateway.process)
         async with SimulatorClient(address(process)) as upstream:
             built = World(redis, replicas, upstream, clients, Truth(WINDOWS))
             for organisation, training_id in itertools.product(ORGANISATIONS, IDS):
                 await built.edit(organisation, training_id)
             await built.behave()
+            # Not before: a sweep would keep what has no number.
+            for each in replicas:
+                stack.enter_context(each.gateway.process)
             yield built
