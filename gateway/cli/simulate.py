@@ -55,7 +55,8 @@ Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
   html-401 html-403 html-503 html-520 malformed-json not-an-object wrong-id
   missing-id missing-updated-at bad-updated-at naive-updated-at wrong-type
   regress too-large too-large-chunked gzip rate-limited unauthorized
-  forbidden not-found gone list-refused
+  forbidden not-found gone list-refused list-reformatted
+  list-field-missing
 
 \b
 Also by POST: /_control/edit, insert, delete, editing, revision, limit,

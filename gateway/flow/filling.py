@@ -19,6 +19,7 @@ from gateway.core.likeness import ENOUGH, Likeness
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.reply import Reply
 from gateway.core.rules import Rules
+from gateway.core.shape import Forms
 from gateway.core.status import Purpose
 from gateway.core.training import Training
 from gateway.flow.answer import Ask
@@ -79,6 +80,7 @@ class Filling:
         self._unknown: dict[int, list[str]] = defaultdict(list)
         self._fields: frozenset[bytes] | None = None
         self._counted: dict[str, str] = {}
+        self._forms = Forms()
         self._due: deque[Item] = deque(maxlen=_MOST_DUE)
         self._awaited = 0
         self._checking = 0
@@ -95,11 +97,8 @@ class Filling:
 
     def compare(self, item: Item, likeness: Likeness) -> Likeness:
         """Hold the item against a single answer of the same version, where one is stored."""
-        floor = item.compared.floor
-        if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None:
-            return likeness
-        fields = self._fields_of(item)
-        if fields is None:
+        floor, fields = item.compared.floor, self._fields_of(item)
+        if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None or fields is None:
             return likeness
         names = frozenset(name for name, _ in fields)
         same = floor.digest == item.listed.digest and names.isdisjoint(_VALIDATORS)
@@ -112,6 +111,8 @@ class Filling:
         if same and self._counted.get(item.listed.training_id) == floor.digest:
             return likeness  # the same answer says the same again
         self._counted[item.listed.training_id] = floor.digest
+        if same:
+            self._forms.learn(item.training.body)
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
@@ -123,7 +124,9 @@ class Filling:
         for some in _batches([Key(partition, each) for each in ids]):
             await asyncio.gather(*map(self._tiers.drop, some))
             for key in some:
-                self._following.send(Errand(Ask(key, self._caller), Purpose.REFRESH, _nothing))
+                self._following.send(
+                    Errand(Ask(key, self._caller), Purpose.REFRESH, lambda _: None)
+                )
         await self._lease.forget_filled(partition)
         self._observer.filling_stopped(self._caller.tenant, len(ids))
         return likeness.compared(same=False)
@@ -177,10 +180,11 @@ class Filling:
     def _is_wanted(self, item: Item) -> bool:
         if item.listed.training_id not in self._tickets:
             return False
+        is_wanted = item.compared.verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
         if item.compared.verdict is ListVerdict.CONFIRMED:
             lacks = self._bodies_here and self._local.peek(item.key) is None
-            return lacks or not item.compared.is_held
-        return item.compared.verdict in (ListVerdict.NEWER, ListVerdict.UNKNOWN)
+            is_wanted = lacks or not item.compared.is_held
+        return is_wanted and self._forms.cover(item.training.body)
 
     async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:
         known = self._tickets[item.listed.training_id]
@@ -220,14 +224,13 @@ class Filling:
         last = item.compared.last()
         if last is not None and last.headers is not None:
             return last.headers
-        held = self._local.peek(item.key)
-        return None if held is None else held.entry.headers
+        return held.entry.headers if (held := self._local.peek(item.key)) else None
 
     def _check(self, item: Item) -> None:
         """Let a single call tell whether the item is its answer; until then nothing is stored."""
         self._checking += 1
-        ask = Ask(item.key, self._caller)
-        self._following.send(Errand(ask, Purpose.VERIFY, lambda landed: self._told(item, landed)))
+        ask, then = Ask(item.key, self._caller), lambda landed: self._told(item, landed)
+        self._following.send(Errand(ask, Purpose.VERIFY, then))
 
     def _told(self, item: Item, landed: Landed | None) -> None:
         self._checking -= 1
@@ -235,13 +238,11 @@ class Filling:
             return
         entry = landed.held.entry
         names = {name for name, _ in entry.headers}
-        same_version = entry.updated_at == item.listed.updated_at
         differs = entry.digest != item.listed.digest or not names.isdisjoint(_VALIDATORS)
-        self._differed |= same_version and differs
-
-
-def _nothing(_: Landed | None) -> None:
-    """Nobody waits for it."""
+        self._differed |= differs and entry.updated_at == item.listed.updated_at
+        if not differs and not self._forms.cover(entry.body):
+            self._forms, self._counted = Forms(), {}  # what single calls wrote before is past
+            self._forms.learn(entry.body)
 
 
 def _batches(items: list[T]) -> Iterable[list[T]]:

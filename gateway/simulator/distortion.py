@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.simulator.answers import error, page
 from gateway.simulator.calls import Call, CallKind
-from gateway.simulator.faults import ITEM_MODES, Fault, FaultMode
+from gateway.simulator.faults import Fault, FaultMode
 from gateway.simulator.revisions import Document, instant
 
 _SINGLE_SIZE = 2 * 1024 * 1024
@@ -34,7 +34,7 @@ def distorted(fault: Fault, call: Call, answer: Response) -> Response:
     """The API's own answer, spoilt; one that is no success stays as it is."""
     if answer.status_code != 200:
         return answer
-    if fault.mode in ITEM_MODES:
+    if fault.mode in _SPOILING:
         return _with_body(answer, _spoil_documents(fault, bytes(answer.body)))
     distort = _DISTORTIONS.get(fault.mode)
     return distort(fault, call, answer) if distort else answer
@@ -76,6 +76,11 @@ def _with(name: str, value: object) -> Callable[[Document], None]:
 
 def _naive(document: Document) -> None:
     document["updated_at"] = str(document["updated_at"]).removesuffix("Z")
+
+
+def _turned_round(document: Document) -> None:
+    for name in reversed(list(document)):
+        document[name] = document.pop(name)
 
 
 def _regress(document: Document) -> None:
@@ -145,6 +150,8 @@ _SPOILING: dict[FaultMode, Callable[[Document], None]] = {
     FaultMode.NAIVE_UPDATED_AT: _naive,
     FaultMode.WRONG_TYPE: _with("title", 7),
     FaultMode.REGRESS: _regress,
+    FaultMode.LIST_FIELD_MISSING: _without("draft_content"),
+    FaultMode.LIST_REFORMATTED: _turned_round,
 }
 
 _DISTORTIONS: dict[FaultMode, Callable[[Fault, Call, Response], Response]] = {

@@ -29,6 +29,9 @@ class FaultMode(StrEnum):
     NOT_FOUND = "not-found"
     GONE = "gone"
     LIST_REFUSED = "list-refused"
+    # Items of the list that are not what a single call answers.
+    LIST_REFORMATTED = "list-reformatted"
+    LIST_FIELD_MISSING = "list-field-missing"
     # The API's answer with something wrong about it.
     STATUS_201 = "status-201"
     WRONG_ID = "wrong-id"
@@ -68,6 +71,10 @@ ITEM_MODES = frozenset(
 )
 """These spoil a training wherever it appears, also as an item of a list."""
 
+_LIST_MODES = frozenset(
+    {FaultMode.LIST_REFUSED, FaultMode.LIST_REFORMATTED, FaultMode.LIST_FIELD_MISSING}
+)
+
 _DELAYS = {
     FaultMode.SLOW: 1.0,
     FaultMode.LATE: 1.0,
@@ -94,7 +101,7 @@ class Fault:
         """Whether the call meets this fault."""
         if self.on is not None and call.kind not in self.on:
             return False
-        if self.mode is FaultMode.LIST_REFUSED:
+        if self.mode in _LIST_MODES:
             return call.kind is CallKind.LIST
         if self.ids is None or call.training_id in self.ids:
             return True

@@ -212,6 +212,24 @@ async def test_a_cold_start_is_filled_before_it_is_ready(
     assert after["GET /training/{id}"] == 20
 
 
+@pytest.mark.parametrize("mode", ["list-reformatted", "list-field-missing"])
+async def test_items_of_another_form_are_never_served(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None, mode: str
+) -> None:
+    """Also where the list was what single calls answer, was relied upon, and is so no longer."""
+    async with gateway(upstream.base_url, shared, **OURS, **HASTY) as planes:
+        await asyncio.gather(*map(planes.get, IDS))
+        await another_sweep(planes)
+        await control.fault(mode, ids=IDS[:10])
+        for each in IDS[:10]:
+            await control.edit(each, "edited")
+        for _ in range(2):
+            await another_sweep(planes)
+            answers = await asyncio.gather(*map(planes.get, IDS))
+            bodies = [await control.body(each) for each in IDS]
+            assert [answer.content for answer in answers] == bodies
+
+
 async def test_an_upstream_that_fails_holds_no_readiness(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:
