@@ -14,7 +14,14 @@ from tests.cluster_servers import ClusterServers, cluster
 from tests.servers import RedisServer
 
 # The machine may be busy; an example that is slow now and then is no fault.
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=40)
+# In CI the same commit has the same examples: new ones are looked for by developers and drills.
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,
+    print_blob=True,
+    max_examples=40,
+    derandomize=os.environ.get("CI") == "true",
+)
 # A hundred times as much: with tests/fuzz about an hour, see `make fuzz`.
 hypothesis.settings.register_profile("long", deadline=None, print_blob=True, max_examples=4_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
