@@ -850,10 +850,14 @@ class Observer(Protocol):
         """The list's bytes are not those of single answers: what was stored of them goes."""
         ...
 
-    def bound_stated(
-        self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
-    ) -> None:
+    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
         """No answer is older than that; without `trainings` nobody looks ahead."""
+        ...
+
+    def sweep_too_slow(
+        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
+    ) -> None:
+        """The bound that settings allow for so many trainings is beyond the freshness lifetime."""
         ...
 
     def lagged(self, seconds: float) -> None:

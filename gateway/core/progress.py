@@ -22,6 +22,7 @@ class Progress:
     pages    when each page of this sweep was asked for; `before`: those of the one before
     last_id  the last training of the last page
     off_until, off_why  the list is left alone until then, and why
+    complete how many sweeps in a row saw everybody, of those after a cold start
     """
 
     sweeps: int = 0
@@ -36,6 +37,7 @@ class Progress:
     off_until: float = 0.0
     off_why: str = ""
     likeness: Likeness = UNPROVEN
+    complete: int = 0
 
     @property
     def oldest(self) -> float | None:
@@ -43,9 +45,10 @@ class Progress:
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the list was gone through to its end."""
-        return self.sweeps > 0
+    def is_proven(self) -> bool:
+        """Whether the list vouches for all trainings: one sweep that comes evenly may still have
+        to make up for what filling a cold start spent, and a single one saw each only once."""
+        return self.complete > 1
 
     @property
     def is_warm(self) -> bool:
@@ -76,6 +79,7 @@ class Progress:
         return replace(
             self,
             sweeps=self.sweeps + 1,
+            complete=self.complete + self.is_warm if complete else 0,
             offset=0,
             steady=True,
             pages=(),

@@ -73,7 +73,6 @@ class Sweep:
         self._warms = warms
         self._reads_told = reads()
         self._failures = 0
-        self._is_bound_told = False
         self.turn: Turn | None = None
 
     @property
@@ -82,9 +81,10 @@ class Sweep:
         return None if self.turn is None else self.turn.progress
 
     @property
-    def oldest(self) -> float | None:
-        """When the list vouched for what it vouched for longest ago; None: it does not."""
-        return None if self.turn is None else self.turn.progress.oldest
+    def age(self) -> float | None:
+        """Seconds since the list vouched for what it vouched for longest ago; None: it does not."""
+        oldest = None if self.turn is None else self.turn.progress.oldest
+        return None if oldest is None else max(0.0, self._clock.now() - oldest)
 
     @property
     def state(self) -> str:
@@ -95,7 +95,7 @@ class Sweep:
             return "off"
         if not self._may_go(self.turn):
             return "paused"
-        return "on" if self.turn.progress.is_whole else "first"
+        return "warming" if self.bound is None else "on"
 
     @property
     def is_warming(self) -> bool:
@@ -106,11 +106,20 @@ class Sweep:
         return turn is None or not (turn.progress.is_warm or self._is_off(turn))
 
     @property
+    def allowed(self) -> Bound | None:
+        """The bound that settings allow; None while nobody knows how many trainings there are."""
+        total = None if self.progress is None else self.progress.total
+        return None if total is None else self._pace.bound(total)
+
+    @property
     def bound(self) -> Bound | None:
-        """What is promised; None while the list vouches for nothing, or not for all of it."""
-        if self.turn is None or self.state != "on":
+        """What is promised; None where it is not kept: before two sweeps in a row saw everybody,
+        and while what the list vouched for longest ago is older than that."""
+        turn, age, allowed = self.turn, self.age, self.allowed
+        if turn is None or age is None or allowed is None:
             return None
-        return self._pace.bound(self.turn.progress.total)
+        is_kept = turn.progress.is_proven and self._may_go(turn) and age <= allowed.seconds
+        return allowed if is_kept else None
 
     async def run(self) -> None:
         """Sweep until cancelled by the owner."""
@@ -129,7 +138,6 @@ class Sweep:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
             self.turn = turn
-            self._tell_bound(turn.progress)
             if not turn.leads or not self._may_go(turn):
                 return _LOOK_EVERY
             wait = self._wait(turn)
@@ -235,16 +243,3 @@ class Sweep:
         """So it is from now on, for those who look."""
         if self.turn is not None:
             self.turn = replace(self.turn, progress=progress)
-
-    def _tell_bound(self, progress: Progress) -> None:
-        """Once, as soon as the size of the catalogue is known."""
-        if self._is_bound_told or progress.total is None:
-            return
-        self._is_bound_told = True
-        bound = self._pace.bound(progress.total)
-        self._observer.bound_stated(
-            self._caller.tenant,
-            bound.seconds,
-            trainings=progress.total,
-            lifetime=self._pace.lifetime,
-        )

@@ -27,6 +27,8 @@ class _Running:
     sweep: Sweep
     task: asyncio.Task[None]
     worst: Worst
+    is_slowness_told: bool = False
+    is_bound_told: bool = False
 
 
 class Sweeps:
@@ -62,13 +64,14 @@ class Sweeps:
             while True:
                 self._keep_up(group)
                 for each in self._running.values():
-                    each.worst.note(self._parts.clock.monotonic(), self._age(each.sweep))
+                    each.worst.note(self._parts.clock.monotonic(), each.sweep.age)
+                    self._tell_bound(each)
                 await self._parts.clock.sleep(_LOOK_EVERY)
 
     def confirmed_age(self) -> float | None:
         """Seconds since the list vouched for what it vouched for longest ago; None where it
         vouches for nothing."""
-        ages = [self._age(each.sweep) for each in self._running.values()]
+        ages = [each.sweep.age for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
 
     def are_warming(self) -> bool:
@@ -87,9 +90,22 @@ class Sweeps:
         return without_sweep(self._windows.lifetime, self._windows.stale_while_revalidate)
 
     def _tell_why_none(self, why: str) -> None:
-        observer, lifetime = self._parts.observer, self._windows.lifetime
-        observer.sweep_off("", why, None)
-        observer.bound_stated("", self.bound_without(), trainings=None, lifetime=lifetime)
+        self._parts.observer.sweep_off("", why, None)
+        self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
+
+    def _tell_bound(self, each: _Running) -> None:
+        """Once, as soon as it is kept; that it is too long, as soon as it can be told."""
+        allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
+        progress = each.sweep.progress
+        if each.is_bound_told or allowed is None or progress is None or progress.total is None:
+            return
+        tenant, seconds, total = each.caller.tenant, allowed.seconds, progress.total
+        if seconds > lifetime and not each.is_slowness_told:
+            each.is_slowness_told = True
+            told.sweep_too_slow(tenant, seconds, trainings=total, lifetime=lifetime)
+        if each.sweep.bound is not None:
+            each.is_bound_told = True
+            told.bound_stated(tenant, seconds, trainings=total)
 
     def _keep_up(self, group: asyncio.TaskGroup) -> None:
         callers = self._own_callers()
@@ -109,13 +125,9 @@ class Sweeps:
                 task = group.create_task(sweep.run())
                 self._running[tenant] = _Running(caller, sweep, task, Worst())
 
-    def _age(self, sweep: Sweep) -> float | None:
-        oldest = sweep.oldest
-        return None if oldest is None else max(0.0, self._parts.clock.now() - oldest)
-
     def _words(self, each: _Running) -> Words:
         sweep, now = each.sweep, self._parts.clock.monotonic()
-        bound, progress, age = sweep.bound, sweep.progress, self._age(sweep)
+        bound, progress, age = sweep.bound, sweep.progress, sweep.age
         seconds = self.bound_without() if bound is None else bound.seconds
         words: Words = {
             "sweep": sweep.state,

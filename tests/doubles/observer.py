@@ -126,10 +126,14 @@ class RecordingObserver:
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
         self._note("filling_stopped", tenant, taken_back)
 
-    def bound_stated(
-        self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
+    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
+        self._note("bound_stated", tenant, seconds, trainings)
+
+    def sweep_too_slow(
+        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        self._note("bound_stated", tenant, seconds, trainings, lifetime)
+        """The bound is beyond the lifetime."""
+        self._note("sweep_too_slow", tenant, seconds, trainings, lifetime)
 
     def lagged(self, seconds: float) -> None:
         self._note("lagged", seconds)

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.events import DEBUG, INFO, WARNING, Events
 
+_BOUND: Final = "seconds from an edit to the last answer without it, at most"
 _TOO_SLOW: Final = "the sweep's share of the budget is too small for so many trainings"
 _ALL: Final = "*"
 
@@ -22,7 +23,11 @@ class Freshness:
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
+        """What settings say is nobody's fault; a list that refuses may be."""
         tenant = tenant or _ALL
+        if seconds is None:
+            self._told.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
+            return
         self._told.emit(
             WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
         )
@@ -32,18 +37,28 @@ class Freshness:
             WARNING, "sweep.filling-stopped", key=tenant, tenant=tenant, taken_back=taken_back
         )
 
-    def bound_stated(
-        self, tenant: str, seconds: float, *, trainings: int | None, lifetime: float
-    ) -> None:
-        """A warning where the sweep comes too late for what is promised to be fresh."""
-        too_slow = trainings is not None and seconds > lifetime
+    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
+        by = "windows" if trainings is None else f"a sweep of {trainings} trainings"
         self._told.emit(
-            WARNING if too_slow else INFO,
+            INFO,
             "freshness.bound",
             key=tenant,
             tenant=tenant or _ALL,
-            seconds=round(seconds, 3),
-            lifetime=lifetime,
+            bound_seconds=round(seconds, 3),
+            bound_is=_BOUND,
+            kept_by=by,
+        )
+
+    def sweep_too_slow(
+        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
+    ) -> None:
+        self._told.emit(
+            WARNING,
+            "sweep.too-slow",
+            key=tenant,
+            tenant=tenant,
+            bound_seconds=round(seconds, 3),
+            freshness_lifetime=lifetime,
             trainings=trainings,
-            why=_TOO_SLOW if too_slow else None,
+            why=_TOO_SLOW,
         )

@@ -29,7 +29,6 @@ def test_pages_follow_each_other() -> None:
     assert progress.offset == 4
     assert progress.last_id == "c"
     assert progress.pages == (100.0, 110.0)
-    assert not progress.is_whole
 
 
 def test_a_sweep_that_agrees_with_itself_is_complete() -> None:
@@ -40,7 +39,7 @@ def test_a_sweep_that_agrees_with_itself_is_complete() -> None:
     assert not progress.is_complete(3)
     ended = progress.ended(complete=True, now=115.0)
     assert (ended.sweeps, ended.offset, ended.completed_at) == (1, 0, 115.0)
-    assert (ended.is_whole, ended.is_warm) == (True, False)
+    assert not ended.is_warm
 
 
 def test_a_total_that_moved_leaves_it_open_who_was_missed() -> None:
@@ -92,6 +91,18 @@ def test_off_it_vouches_for_nothing() -> None:
 
     assert off.oldest is None
     assert (off.off_why, off.off_until, off.offset) == ("status 403", 3_700.0, 0)
+
+
+def test_two_sweeps_in_a_row_prove_that_the_list_vouches_for_all() -> None:
+    """Those of a cold start do not count; one that missed somebody, or a list that was left
+    alone, begins anew."""
+    cold = Progress().ended(complete=True, now=1.0).ended(complete=True, now=2.0)
+    once = cold.ended(complete=True, now=3.0)
+    twice = once.ended(complete=True, now=4.0)
+
+    assert [each.is_proven for each in (cold, once, twice)] == [False, False, True]
+    assert not twice.ended(complete=False, now=5.0).ended(complete=True, now=6.0).is_proven
+    assert not twice.off("status 403", 3_700.0).is_proven
 
 
 def test_a_sweep_ends_where_nothing_more_comes() -> None:

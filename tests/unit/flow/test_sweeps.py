@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.access import Caller
+from gateway.core.policy import Windows
 from gateway.flow.listing import Listing
 from gateway.flow.sweep import Parts
 from gateway.flow.sweeps import Sweeps
@@ -24,7 +25,7 @@ OTHER = replace(OURS, tenant="other", partition="p2", scope="other", token="othe
 class Stage:
     """The sweeps of a replica alone, on a clock that a test moves."""
 
-    def __init__(self, why_none: str | None = None) -> None:
+    def __init__(self, why_none: str | None = None, windows: Windows = WINDOWS) -> None:
         self.clock = FakeClock(waiting=True)
         self.swept = Swept(self.clock, Catalogue("t1", "t2"))
         self.callers: Mapping[str, Caller] = {"default": OURS}
@@ -38,7 +39,7 @@ class Stage:
             lambda: self.callers,
             lambda _: PACE,
             lambda _: self.reads,
-            WINDOWS,
+            windows,
             warms=True,
             why_none=why_none,
         )
@@ -75,7 +76,7 @@ async def running(stage: Stage) -> AsyncIterator[Stage]:
 async def test_what_is_promised_is_told() -> None:
     """With its parts, how old the oldest confirmation is, and was within the hour."""
     async with running(Stage()) as stage:
-        await stage.pass_time(40)
+        await stage.pass_time(60)
         words = stage.sweeps.words()["default"]
 
     bound = PACE.bound(2).seconds
@@ -89,8 +90,8 @@ async def test_what_is_promised_is_told() -> None:
     assert age is not None
 
 
-async def test_nothing_is_promised_before_all_was_seen() -> None:
-    """Then the windows alone hold."""
+async def test_nothing_is_promised_before_all_was_seen_twice() -> None:
+    """Until then the windows alone hold."""
     stage = Stage()
     stage.swept.catalogue.minutes = dict.fromkeys(map(str, range(50)), 1)
     stage.swept.catalogue.page_size = 1
@@ -98,9 +99,33 @@ async def test_nothing_is_promised_before_all_was_seen() -> None:
         await stage.pass_time(1)
         words = stage.sweeps.words()["default"]
 
-    assert words["sweep"] == "first"
+    assert words["sweep"] == "warming"
     assert words["bound_seconds"] == WINDOWS.lifetime + WINDOWS.stale_while_revalidate
     assert words["parts"] is None
+
+
+async def test_the_bound_is_stated_once_it_is_kept() -> None:
+    """And not before the second sweep after the cold start, a whole one after the first."""
+    async with running(Stage(windows=replace(WINDOWS, lifetime=40.0))) as stage:
+        await stage.pass_time(10)
+        assert stage.observer.of("bound_stated") == []
+        await stage.pass_time(60)
+
+    assert stage.observer.of("bound_stated") == [("default", PACE.bound(2).seconds, 2)]
+    assert stage.observer.of("sweep_too_slow") == []
+
+
+async def test_a_bound_beyond_the_lifetime_is_told_before_it_is_kept() -> None:
+    """As soon as the size is known, once: the settings are to blame, and nobody else."""
+    async with running(Stage(windows=replace(WINDOWS, lifetime=20.0))) as stage:
+        await stage.pass_time(2)
+        assert stage.observer.of("bound_stated") == []
+        told = stage.observer.of("sweep_too_slow")
+        await stage.pass_time(60)
+
+    assert told == [("default", PACE.bound(2).seconds, 2, 20.0)]
+    assert stage.observer.of("sweep_too_slow") == told
+    assert len(stage.observer.of("bound_stated")) == 1
 
 
 async def test_tenants_come_and_go() -> None:
@@ -117,13 +142,13 @@ async def test_tenants_come_and_go() -> None:
     assert list(dict.fromkeys(tokens)) == ["our-token", "other-token", "rotated"]
 
 
-async def test_where_it_cannot_be_one_warning_says_so() -> None:
+async def test_where_it_cannot_be_one_line_says_so() -> None:
     """With the bound that holds without it."""
     async with running(Stage("callers bring their own tokens")) as stage:
         await stage.pass_time(100)
 
     assert stage.observer.of("sweep_off") == [("", "callers bring their own tokens", None)]
-    assert stage.observer.of("bound_stated") == [("", 330.0, None, 30.0)]
+    assert stage.observer.of("bound_stated") == [("", 330.0, None)]
     assert stage.swept.catalogue.asked == []
     assert (stage.sweeps.words(), stage.sweeps.confirmed_age()) == ({}, None)
 

@@ -22,31 +22,46 @@ def telemetry(log: ListLog) -> Telemetry:
     return Telemetry("1", FakeClock(), log=log)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "trainings", "level"),
-    [(14.9791, 1_000, INFO), (20.0, 1_000, INFO), (20.1, 1_600, WARNING), (330.0, None, INFO)],
-)
-def test_a_bound_beyond_the_lifetime_is_a_warning(
-    telemetry: Telemetry, log: ListLog, seconds: float, trainings: int | None, level: int
+def test_a_bound_says_who_keeps_it(telemetry: Telemetry, log: ListLog) -> None:
+    """And what its seconds are, since the line stands alone."""
+    telemetry.bound_stated("acme", 14.9791, trainings=1_000)
+    telemetry.bound_stated("", 330.0, trainings=None)
+
+    (sweep, windows) = log.lines
+    assert sweep[:2] == windows[:2] == (INFO, "freshness.bound")
+    said = sweep[2].pop("bound_is")
+    assert said == windows[2].pop("bound_is")
+    assert "edit" in str(said)
+    assert sweep[2] == {
+        "tenant": "acme",
+        "bound_seconds": 14.979,
+        "kept_by": "a sweep of 1000 trainings",
+    }
+    assert windows[2] == {"tenant": "*", "bound_seconds": 330.0, "kept_by": "windows"}
+
+
+def test_a_bound_beyond_the_lifetime_is_a_warning(telemetry: Telemetry, log: ListLog) -> None:
+    """With both, and why."""
+    telemetry.sweep_too_slow("acme", 20.1, trainings=1_600, lifetime=20.0)
+
+    ((level, event, fields),) = log.lines
+    assert (level, event) == (WARNING, "sweep.too-slow")
+    assert (fields["bound_seconds"], fields["freshness_lifetime"]) == (20.1, 20.0)
+    assert fields["why"]
+
+
+def test_a_list_that_refuses_is_a_warning_and_settings_are_none(
+    telemetry: Telemetry, log: ListLog
 ) -> None:
-    """Where a sweep was to keep it; without one it is as it was set."""
-    telemetry.bound_stated("acme", seconds, trainings=trainings, lifetime=20.0)
-
-    ((said, event, fields),) = log.lines
-    assert (said, event) == (level, "freshness.bound")
-    assert fields["seconds"] == round(seconds, 3)
-    assert (fields["why"] is not None) is (level == WARNING)
-
-
-def test_a_list_that_is_left_alone_is_a_warning(telemetry: Telemetry, log: ListLog) -> None:
-    """Each tenant's by itself, or all of them."""
+    """Who brings callers' tokens has nothing to mend; and nothing is told that is not known."""
     telemetry.sweep_off("acme", "the list answers 403", 3600.0)
     telemetry.sweep_off("", "callers bring their own tokens", None)
 
-    assert [(level, fields["tenant"]) for level, _, fields in log.lines] == [
-        (WARNING, "acme"),
-        (WARNING, "*"),
-    ]
+    refused, settings = log.lines
+    assert (refused[0], refused[2]["tenant"]) == (WARNING, "acme")
+    assert refused[2]["asked_again_in"] == 3600.0
+    assert settings[0] == INFO
+    assert settings[2] == {"tenant": "*", "why": "callers bring their own tokens"}
 
 
 def test_the_end_of_a_sweep_is_nobodys_news(telemetry: Telemetry, log: ListLog) -> None:
