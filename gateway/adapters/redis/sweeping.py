@@ -57,6 +57,8 @@ class RedisSweepLease:
         self._take = Script.load("sweep_take")
         self._advance = Script.load("sweep_advance")
         self._note = Script.load("sweep_note")
+        self._knows = Script.load("sweep_knows")
+        self._release = Script.load("sweep_release")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """Take the lead, keep it, or look on."""
@@ -111,15 +113,9 @@ class RedisSweepLease:
     async def knows(self, partition: str, training_id: str) -> bool | None:
         """Whether the last complete sweep met it; None where there was none."""
         known = self._names(partition)[3]
-
-        async def command(client: driver.Redis) -> bool | None:
-            async with client.pipeline(transaction=False) as pipe:
-                pipe.zscore(known, training_id)
-                pipe.exists(known)
-                score, exists = await pipe.execute()
-            return None if not exists else score is not None
-
-        return await self._connection.execute(RedisOperation.SWEEP, command, at=known)
+        return await self._connection.run_script(
+            RedisOperation.SWEEP, self._knows, (known,), (training_id,), _read_known
+        )
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """These were stored from the list."""
@@ -157,12 +153,9 @@ class RedisSweepLease:
     async def release(self, partition: str) -> None:
         """Let another replica lead at once: shorten the lead to nothing, if it is ours."""
         lead = self._names(partition)[0]
-
-        async def command(client: driver.Redis) -> None:
-            if await client.get(lead) == self._token.encode():
-                await client.delete(lead)
-
-        await self._connection.execute(RedisOperation.SWEEP, command, at=lead)
+        await self._connection.run_script(
+            RedisOperation.SWEEP, self._release, (lead,), (self._token,), lambda _: None
+        )
 
     def _names(self, partition: str) -> tuple[str, str, str, str, str]:
         """All in one slot: the lead, the progress, those met by this sweep, those known from
@@ -190,6 +183,11 @@ def decode_progress(data: bytes) -> Progress:
 def _read_turn(reply: Sequence[Any]) -> Turn:
     leads, progress, reads, stamp = reply
     return Turn(int(leads) == 1, decode_progress(progress), int(reads) == 1, int(stamp) / 1_000_000)
+
+
+def _read_known(reply: Sequence[Any]) -> bool | None:
+    known = int(reply[0])
+    return None if known < 0 else known == 1
 
 
 def _read_advanced(reply: Sequence[Any]) -> Advanced | None:
