@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.redis.connection import Connection
+from gateway.core.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Copies
 from tests.cluster_servers import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
+from tests.counting import entering
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import change, hearers, until
 from tests.doubles.observer import RecordingObserver
@@ -55,6 +57,17 @@ async def test_one_node_named_is_enough(cluster_servers: ClusterServers) -> None
         assert one.connection.is_up
         for each in cluster_servers.masters:
             await one.put(keys_at(cluster_servers, each, 1)[0])
+
+
+async def test_whether_all_is_there_is_known_without_a_look_at_any_node(
+    cluster_servers: ClusterServers,
+) -> None:
+    """Each hit asks: store and connection are passed through, no node."""
+    async with reader(cluster_servers.url) as one:
+        is_up, entered = entering(lambda: one.store.reaches(Key(PARTITION, "a")))
+
+    assert is_up
+    assert entered == ["reaches", "is_up"]
 
 
 @pytest.mark.parametrize("is_hung", [False, True], ids=["killed", "hung"])

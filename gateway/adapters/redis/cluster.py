@@ -58,16 +58,13 @@ class Cluster:
         self._told: Holders | None = None
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
+        # Whether every key can be asked for: each hit wants to know, so it is known beforehand.
+        self.is_up = False
         self.layout = 0
         self.tags: tuple[str, ...] = ()
         self.route = Ear(self)
         for seed in route.seeds:
             self._member(seed)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether every key can be asked for."""
-        return self._is_whole and all(master.is_up for master in self._masters)
 
     @property
     def regions(self) -> tuple[str | None, ...]:
@@ -163,8 +160,13 @@ class Cluster:
                 timeout=self._timeout,
                 connections=self._connections,
                 on_time=partial(self._heard, place),
+                on_move=self._count,
             )
         return member
+
+    def _count(self) -> None:
+        """A node came or went, or there are others."""
+        self.is_up = self._is_whole and all(master.is_up for master in self._masters)
 
     def _heard(self, place: Place, seconds: float, round_trip: float) -> None:
         if place == self._holders[_SHARED_SLOT]:
@@ -199,6 +201,7 @@ class Cluster:
         self.layout += 1
         masters = dict.fromkeys(place for place in self._holders if place is not None)
         self._masters = tuple(map(self._member, masters))
+        self._count()
         await self._forget(masters)
         return True
 

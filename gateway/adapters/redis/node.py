@@ -36,7 +36,7 @@ class Node:
     The first failure opens the breaker, and a look that is answered closes it. `timeout` in
     seconds holds for a whole operation. `on_time` is called with its clock (seconds) and the
     seconds that the asking took, for each script and each look. `name` is said to observers
-    where there are several.
+    where there are several; `on_move` is called when the breaker has opened or closed.
     """
 
     # What a look asks beside the time, and what is for others to judge and no failure.
@@ -53,9 +53,11 @@ class Node:
         connections: int,
         on_time: OnTime,
         name: str = "",
+        on_move: Callable[[], None] = lambda: None,
     ) -> None:
         self.route = route
         self.is_up = False
+        self._on_move = on_move
         self._is_known = False
         self._client = driver.Redis.from_pool(route.pool(timeout, connections))
         self._clock = clock
@@ -85,6 +87,7 @@ class Node:
     async def close(self) -> None:
         """Close all connections; nobody must be asking."""
         self.is_up = False
+        self._on_move()
         with suppress(RedisError, OSError):
             await self._client.aclose()
             await self.route.close()
@@ -130,6 +133,7 @@ class Node:
         is_news = up is not self.is_up or not self._is_known
         is_there_from_the_start = up and not self._is_known
         self.is_up, self._is_known = up, True
+        self._on_move()
         if is_news and not is_there_from_the_start:
             self._observer.redis_moved(up, self._name)
 
