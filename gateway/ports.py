@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
+
 from gateway.core.ending import Ending
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
 from gateway.core.hints import Stated
@@ -101,8 +103,7 @@ class Manner:
         self.count, self.count_not_modified = counts
 
 
-@dataclass(slots=True)
-class Held:
+class Held(msgspec.Struct, gc=False):
     """An entry as L1 holds it, with its head rendered.
 
     `head` is the lines of its fields, from `brief_at` on those that a 304 says as well;
@@ -117,6 +118,8 @@ class Held:
     The last four are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
     lines `moment` behind its head. At most for a second, since they tell the age.
+
+    The collector of cycles does not see it: there are many, and none is part of a cycle.
     """
 
     entry: Entry
@@ -134,6 +137,10 @@ class Held:
     edition: object = None
     manner: Manner | None = None
     moment: bytes = b""
+
+    def but(self, **changes: object) -> Held:
+        """The same with other values in these fields."""
+        return msgspec.structs.replace(self, **changes)
 
     def doubt(self) -> None:
         """Let nobody answer with it before Redis was asked, or while Redis is away."""

@@ -82,8 +82,7 @@ class ByOrigin:
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
         if lifetime is None:
             lifetime = entry.freshness_lifetime if has_ours else 0.0
-        return replace(
-            entry,
+        return entry.but(
             headers=_kept(reply.headers),
             initial_age=initial_age(reply.headers, ticket.started),
             freshness_lifetime=lifetime,
@@ -100,8 +99,7 @@ class ByOrigin:
         renewed = renew(entry, reply, ticket, self.windows, jitter)
         dated = (*headers, (b"date", renewed.date.encode("ascii")))
         lifetime = self._lifetime(entry.status, dated, ticket.started)
-        return replace(
-            renewed,
+        return renewed.but(
             headers=headers,
             initial_age=initial_age(reply.headers, ticket.started),
             freshness_lifetime=renewed.freshness_lifetime if lifetime is None else lifetime,

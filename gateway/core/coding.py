@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -66,7 +65,7 @@ def coded_entry(entry: Entry, coded: bytes) -> Entry:
     """The entry in its compressed form, as conditions are compared with it."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
-    return replace(entry, body=coded, headers=headers)
+    return entry.but(body=coded, headers=headers)
 
 
 def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:

@@ -6,8 +6,10 @@ there is no Redis). An entry never changes: to renew is to make another one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.instant import Instant, from_seconds
 
@@ -85,8 +87,7 @@ class Confirmation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """An answer of the upstream that passed its checks, as it will be served.
 
     headers     end-to-end fields, names lower-case, validators included where upstream sent any
@@ -97,6 +98,8 @@ class Entry:
     initial_age   seconds of `Age` that the upstream reported with it
     generation  the floor's when the fetch began; below the floor's it is never fresh
     selecting   the request fields that its `Vary` names, as they were sent (RFC 9111, 4.1)
+
+    The collector of cycles does not see it: there are many, and none can be part of a cycle.
     """
 
     status: int
@@ -112,6 +115,10 @@ class Entry:
     generation: int
     epoch: str
     selecting: Headers = ()
+
+    def but(self, **changes: object) -> Entry:
+        """The same with other values in these fields."""
+        return msgspec.structs.replace(self, **changes)
 
     @property
     def is_negative(self) -> bool:
@@ -186,8 +193,7 @@ class Entry:
             return self
         if self.status != last.status or self.selecting:
             return None
-        return replace(
-            self,
+        return self.but(
             headers=self.headers if last.headers is None else last.headers,
             date=last.date,
             confirmed_at=last.confirmed_at,

@@ -5,7 +5,7 @@ Everything that decides what a caller gets stands here, as functions of values a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
 
@@ -127,8 +127,7 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
     (RFC 9111, 3.2)."""
     fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
-    return replace(
-        entry,
+    return entry.but(
         headers=tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh,
         date=date_of(reply, ticket.started),
         confirmed_at=ticket.started,

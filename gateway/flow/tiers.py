@@ -6,7 +6,7 @@ Rules are core's; this is their order. Redis failing is caught here and nowhere 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.core.coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.entry import Entry, Key, Ticket
@@ -130,7 +130,7 @@ class Tiers:
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
             # Believed: that gave the floor a generation which the fetch could not know.
-            held.entry = replace(held.entry, generation=stored.floor.generation)
+            held.entry = held.entry.but(generation=stored.floor.generation)
         if not self.holds_later(key, held.entry) and flight.is_current:
             self._local.put(key, held)
         return stored
@@ -234,7 +234,7 @@ class Tiers:
             if body is not None:
                 entry = coded_entry(held.entry, body)
                 head, brief_at = coded_head(held.head, held.entry, len(body))
-                held.coded = replace(held, entry=entry, head=head, brief_at=brief_at)
+                held.coded = held.but(entry=entry, head=head, brief_at=brief_at)
                 if self._local.peek(key) is held:
                     self._local.put(key, held)  # it takes more from now on
         return held.coded or held

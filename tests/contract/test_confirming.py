@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -189,4 +188,4 @@ async def test_it_survives_a_fetch_that_begins_or_is_refused(shared_store: Share
 
     last = Confirmation.of(after) if shared_store.holds_bodies else None
     assert standing.last() == last
-    assert replace(before).confirmed_by(standing.floor, last) == (after if last else None)
+    assert before.but().confirmed_by(standing.floor, last) == (after if last else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -103,7 +103,7 @@ async def test_the_version_known_is_renewed(both: Both) -> None:
 
     assert compared.verdict is CONFIRMED
     assert compared.is_held
-    renewed = replace(entry, date=DATE, confirmed_at=at, initial_age=2.0, freshness_lifetime=25.0)
+    renewed = entry.but(date=DATE, confirmed_at=at, initial_age=2.0, freshness_lifetime=25.0)
     assert compared.floor is not None
     assert compared.floor.started == pytest.approx(at)
     if both.store.holds_bodies:

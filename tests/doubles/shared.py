@@ -70,7 +70,7 @@ class InMemoryShared:
         if stored.verdict.is_refusal or self._is_confirmed_later(key, entry, stored):
             return stored
         if stored.verdict is StoreVerdict.BELIEVED and stored.floor is not None:
-            entry = replace(entry, generation=stored.floor.generation)
+            entry = entry.but(generation=stored.floor.generation)
         self._bodies[key] = entry
         return stored
 

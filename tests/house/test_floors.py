@@ -12,7 +12,7 @@ from tests.house.sources import ROOT, Source, sources
 # The longest matching name decides. The floors above the wings (app, cli, demo) may use anything.
 LIBRARIES = {
     "gateway.core": {"msgspec"},
-    "gateway.ports": set(),
+    "gateway.ports": {"msgspec"},
     "gateway.flow": set(),
     "gateway.adapters": set(),
     "gateway.adapters.ledger": {"cachetools"},

@@ -27,7 +27,7 @@ def settled(known: float, ahead: float, error: float) -> float:
 
 def of_entry(entry: Entry, skew: float) -> Entry:
     """The entry with its times so many seconds earlier."""
-    return replace(entry, confirmed_at=entry.confirmed_at - skew) if skew else entry
+    return entry.but(confirmed_at=entry.confirmed_at - skew) if skew else entry
 
 
 def of_floor(floor: Floor | None, skew: float) -> Floor | None:

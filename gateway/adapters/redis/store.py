@@ -7,7 +7,6 @@ its script; a floor that is only read is computed by wire.read_floor.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
 from itertools import starmap
 from typing import Any
 
@@ -127,7 +126,7 @@ class RedisStore:
         stored = await self._offer(key, entry, keep)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
             return stored
-        entry = replace(entry, generation=stored.floor.generation)
+        entry = entry.but(generation=stored.floor.generation)
         again = await self._offer(key, entry, keep)
         return again if again.verdict.is_refusal else Stored(StoreVerdict.BELIEVED, again.floor)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from gateway.adapters.memory import MemoryStore, cost
@@ -45,3 +47,20 @@ def test_an_eviction_is_told() -> None:
         store.drop(key)
 
     assert evicted == []
+
+
+def test_the_collector_of_cycles_sees_nothing_of_what_is_held() -> None:
+    """Each full collection would stop everything for as long as it takes to look at it all."""
+    store = MemoryStore(10_000_000, lambda: None)
+    gc.collect()
+    before = len(gc.get_objects())
+
+    for number in range(2_000):
+        held = held_of(entry_of(headers=((b"x-number", b"%d" % number),)))
+        held.coded = held.but(head=b"")
+        store.put(Key("p", f"t{number}"), held)
+    del held
+    gc.collect()
+
+    assert store.entries == 2_000
+    assert len(gc.get_objects()) - before < 100

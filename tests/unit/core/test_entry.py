@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +25,7 @@ def at(confirmed_at: float, updated_at: int | None = 0, generation: int = 0) -> 
 
 def aged(lifetime: float, initial_age: float = 0.0) -> Entry:
     """An entry confirmed at SENT with that lifetime, in seconds."""
-    return replace(at(SENT), freshness_lifetime=lifetime, initial_age=initial_age)
+    return at(SENT).but(freshness_lifetime=lifetime, initial_age=initial_age)
 
 
 def floor_of(updated_at: int | None, generation: int = 0, started: float = 0.0) -> Floor:
@@ -143,7 +141,7 @@ def test_another_epoch_rules_out_everything(
     updated_at: int | None, known: int | None, sent: float
 ) -> None:
     """After a flush of Redis no generation from before means anything."""
-    before = replace(at(sent, updated_at, generation=7), epoch="before")
+    before = at(sent, updated_at, generation=7).but(epoch="before")
 
     assert before.is_below(floor_of(known))
 

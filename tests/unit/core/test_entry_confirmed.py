@@ -23,8 +23,7 @@ def floor_of(entry: Entry, started: float = 100.0) -> Floor:
 
 def later(entry: Entry) -> Entry:
     """The same body as an answer of a minute later brought it."""
-    return replace(
-        entry,
+    return entry.but(
         headers=((b"x-cluster", b"eu-2"),),
         date="Tue, 14 Nov 2023 22:14:20 GMT",
         confirmed_at=160.0,
@@ -42,7 +41,7 @@ def test_what_made_the_entry_agrees_with_it(entry: Entry) -> None:
     assert entry.confirmed_by(floor, None) is entry
 
 
-@pytest.mark.parametrize("entry", [ENTRY, GONE, replace(GONE, status=410)])
+@pytest.mark.parametrize("entry", [ENTRY, GONE, GONE.but(status=410)])
 def test_a_later_answer_with_the_same_body_renews(entry: Entry) -> None:
     """With all that it brought: no field is left from the earlier one."""
     renewed = later(entry)
@@ -105,7 +104,7 @@ def test_the_same_bytes_of_another_version_are_to_be_looked_at() -> None:
 @pytest.mark.parametrize(("entry", "status"), [(ENTRY, 404), (GONE, 200), (GONE, 410)])
 def test_the_same_bytes_with_another_status_are_to_be_looked_at(entry: Entry, status: int) -> None:
     """A 404 is not renewed by a training, nor the other way round."""
-    last = Confirmation.of(replace(later(entry), status=status))
+    last = Confirmation.of(later(entry).but(status=status))
 
     assert entry.confirmed_by(floor_of(entry, 160.0), last) is None
 
@@ -113,7 +112,7 @@ def test_the_same_bytes_with_another_status_are_to_be_looked_at(entry: Entry, st
 @given(st.integers(0, 5).filter(lambda generation: generation != 3))
 def test_an_answer_of_another_generation_renews_nothing(generation: int) -> None:
     """It vouched for the body before an invalidation, or after one that we have not seen."""
-    last = Confirmation.of(replace(later(ENTRY), generation=generation))
+    last = Confirmation.of(later(ENTRY).but(generation=generation))
 
     assert ENTRY.confirmed_by(floor_of(ENTRY, 160.0), last) is None
     assert ENTRY.confirmed_by(floor_of(ENTRY, 100.0), last) is ENTRY

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -53,7 +51,7 @@ messages = st.lists(_fields | _connections, max_size=12).map(tuple)
 
 def with_fields(*headers: tuple[bytes, bytes], updated_at: Instant | None = NOON) -> Entry:
     """An entry whose upstream sent these, dated DATE."""
-    return replace(entry_of(updated_at=updated_at, headers=headers), date=DATE)
+    return entry_of(updated_at=updated_at, headers=headers).but(date=DATE)
 
 
 @given(messages)
@@ -153,7 +151,7 @@ def test_last_modified_is_the_upstreams_where_it_sends_one() -> None:
 
 def test_without_a_date_there_is_no_last_modified() -> None:
     """How old the version was when it was confirmed is not known then."""
-    assert last_modified_of(replace(entry_of(), date="")) is None
+    assert last_modified_of(entry_of().but(date="")) is None
 
 
 def test_the_stored_fields_of_a_training() -> None:
@@ -161,7 +159,7 @@ def test_the_stored_fields_of_a_training() -> None:
     earlier = Instant(NOON - 61 * SECOND)
     entry = with_fields((b"content-type", b"application/json; v=2"), updated_at=earlier)
 
-    assert stored_fields(replace(entry, freshness_lifetime=28.9), vary=True) == (
+    assert stored_fields(entry.but(freshness_lifetime=28.9), vary=True) == (
         (b"content-type", b"application/json; v=2"),
         (b"content-length", b"%d" % len(entry.body)),
         (b"etag", etag_of(entry)),

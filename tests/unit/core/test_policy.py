@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def windows_of(revalidate: int, error: int) -> Windows:
 def entry_with(lifetime: float, *, negative: bool = False, initial_age: float = 0.0) -> Entry:
     """An entry confirmed at SENT."""
     entry = entry_of(Ticket("a", 0, SENT), None if negative else version())
-    return replace(entry, freshness_lifetime=float(lifetime), initial_age=float(initial_age))
+    return entry.but(freshness_lifetime=float(lifetime), initial_age=float(initial_age))
 
 
 def of(number: int | None, sent: int, generation: int, epoch: str) -> Entry:

@@ -152,8 +152,7 @@ def test_renew_keeps_body_and_version_and_takes_the_times() -> None:
 
     again = renewed(entry, (b"date", UPSTREAMS_DATE.encode()))
 
-    assert again == replace(
-        entry,
+    assert again == entry.but(
         date=UPSTREAMS_DATE,
         confirmed_at=LATER.started,
         initial_age=0.0,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
 from gateway.core.wishes import Wishes, wants_only_if_cached, wishes_of
 from tests.doubles.stored import entry_of
 
-ENTRY = replace(entry_of(), freshness_lifetime=30.0)
+ENTRY = entry_of().but(freshness_lifetime=30.0)
 THEN = ENTRY.confirmed_at
 
 

@@ -25,7 +25,7 @@ def no_generation(patch: pytest.MonkeyPatch) -> None:
     judge, is_below = floors.Record.judge, Entry.is_below
 
     def careless(self: floors.Record, entry: Entry) -> StoreVerdict:
-        return judge(self, replace(entry, generation=self.generation))
+        return judge(self, entry.but(generation=self.generation))
 
     def below(self: Entry, floor: Floor) -> bool:
         return is_below(self, replace(floor, generation=self.generation))
@@ -39,7 +39,7 @@ def no_epoch(patch: pytest.MonkeyPatch) -> None:
     judge, is_below = floors.Record.judge, Entry.is_below
 
     def careless(self: floors.Record, entry: Entry) -> StoreVerdict:
-        return judge(self, replace(entry, epoch=self.epoch))
+        return judge(self, entry.but(epoch=self.epoch))
 
     def below(self: Entry, floor: Floor) -> bool:
         return is_below(self, replace(floor, epoch=self.epoch))
@@ -53,7 +53,7 @@ def order_by_end(patch: pytest.MonkeyPatch) -> None:
     store = InMemoryShared.store
 
     async def careless(self: InMemoryShared, key: Key, entry: Entry, keep: float) -> Stored:
-        return await store(self, key, replace(entry, confirmed_at=self._clock.now()), keep)
+        return await store(self, key, entry.but(confirmed_at=self._clock.now()), keep)
 
     patch.setattr(InMemoryShared, "store", careless)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.core.by_origin import ByOrigin
 from gateway.core.status import Tier
 from gateway.flow.choosing import chosen, fits
@@ -16,7 +14,7 @@ from tests.doubles.stored import entry_of
 from tests.unit.flow.house import CALLER, KEY, WINDOWS, says
 
 RULES = ByOrigin(WINDOWS, vary=True, is_shared=False)
-ENTRY = replace(entry_of(), selecting=((b"foo", b"=1"),))
+ENTRY = entry_of().but(selecting=((b"foo", b"=1"),))
 HELD = Held(ENTRY, b"", 0, 0.0, is_plain=False)
 ONE = Ask(KEY, CALLER, extra=((b"foo", b"1"),))
 OTHER = Ask(KEY, CALLER, extra=((b"foo", b"2"),))
@@ -38,5 +36,5 @@ def test_what_was_fetched_fits_whom_it_would_have_been_given() -> None:
     assert fits(RULES, ONE, Filled(HELD, 200, None, None))
     assert not fits(RULES, OTHER, Filled(HELD, 200, None, None))
     assert not fits(RULES, OTHER, elsewhere)
-    assert fits(RULES, OTHER, Filled(replace(HELD, is_plain=True), 200, None, None))
+    assert fits(RULES, OTHER, Filled(HELD.but(is_plain=True), 200, None, None))
     assert fits(RULES, OTHER, Passed(says(422)))

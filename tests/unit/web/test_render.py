@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.core.entry import Headers
@@ -30,7 +28,7 @@ def rendered(
 ) -> Rendered:
     """A stored answer, rendered so many seconds after its fetch began."""
     entry = entry_of(updated_at=None) if missing else entry_of()
-    held = held_of(replace(entry, initial_age=initial_age))
+    held = held_of(entry.but(initial_age=initial_age))
     answer = Answer(held, Outcome.FRESH, Tier.L1, handling)
     return render(answer, conditions, b"r-1", NOW + later)
 

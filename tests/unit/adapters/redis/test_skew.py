@@ -66,7 +66,7 @@ def test_all_times_of_what_is_found_move() -> None:
 
     moved = of_found(found, 2 * STEP)
 
-    assert moved.entry == replace(entry, confirmed_at=entry.confirmed_at - 0.125)
+    assert moved.entry == entry.but(confirmed_at=entry.confirmed_at - 0.125)
     assert moved.floor == replace(FLOOR, started=FLOOR.started - 0.125)
     assert moved.struck_at == 5.0
     assert of_found(found, 0.0) is found

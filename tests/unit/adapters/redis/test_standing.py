@@ -76,8 +76,8 @@ def test_no_floor_is_unknown(raw: bytes | None) -> None:
 
 def test_much_is_left_out() -> None:
     """A floor lives long: headers of many kilobytes are read with the body."""
-    most = replace(entry_of(), headers=((b"x-a", b"x" * 4_000),))
-    more = replace(entry_of(), headers=((b"x-a", b"x" * 4_096),))
+    most = entry_of().but(headers=((b"x-a", b"x" * 4_000),))
+    more = entry_of().but(headers=((b"x-a", b"x" * 4_096),))
 
     assert last_of(encode_last(most)) == Confirmation.of(most)
     assert encode_last(more) == b""
@@ -148,7 +148,7 @@ def test_a_page_renews_the_times_and_keeps_the_fields() -> None:
 
 def test_the_later_of_page_and_single_answer_counts() -> None:
     """Whichever was written last."""
-    later = replace(entry_of(), confirmed_at=LATER + 1.0)
+    later = entry_of().but(confirmed_at=LATER + 1.0)
 
     assert last_of(renewed() + encode_last(later)) == Confirmation.of(later)
 

@@ -32,7 +32,7 @@ EPOCH = "00c0ffee00c0ffee"
 
 def negative(ticket: Ticket, status: int, body: bytes) -> Entry:
     """What is remembered of a training that is not there."""
-    return replace(entry_of(ticket, updated_at=None, body=body), status=status)
+    return entry_of(ticket, updated_at=None, body=body).but(status=status)
 
 
 names = st.from_regex(rb"[!#$%&'*+.^_`|~0-9a-z-]{1,20}", fullmatch=True)
