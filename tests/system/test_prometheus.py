@@ -39,7 +39,6 @@ FEW = "another-key-of-forty-three-characters-or-so"
 # number all the same fails, too.
 BROUGHT_BY = {
     "Alerts": "429s, until somebody is told",
-    "Sweep": "a sweep, which here would confirm what single calls find broken",
     "Waiting and denied": "a budget that is short",
 }
 
@@ -91,8 +90,6 @@ def watched(tmp_path: Path, own_redis: RedisServer) -> Iterator[Watched]:
         "GATEWAY_REDIS__URL": own_redis.url,
         "GATEWAY_REDIS__TIMEOUT": "1s",
         "GATEWAY_FRESHNESS__LIFETIME": "1s",
-        # Else the list confirms what no single call could.
-        "GATEWAY_SWEEP__ENABLED": "false",
         **{f"GATEWAY_{name.upper()}": value for name, value in clients.settings.items()},
     }
     with ExitStack() as stack:
@@ -114,6 +111,7 @@ def test_what_happens_is_seen(watched: Watched) -> None:
         ordinary = _silent_panels(watched)
         with Traffic([watched.gateways[0].data], FEW, IDS) as few:
             watched.await_number("Waiting and denied")
+        _refuse_the_list(watched)
         _meet_bad_answers(watched)
         _meet_a_hung_redis(watched)
         _meet_an_outage(watched)
@@ -127,6 +125,12 @@ def test_what_happens_is_seen(watched: Watched) -> None:
     assert [watched.prometheus.query(text) for text in _runbook_queries()]
     assert watched.prometheus.targets_down() == []
     wait_until(lambda: _counted(watched) == asked, PATIENCE, "exact counts")
+
+
+def _refuse_the_list(watched: Watched) -> None:
+    """The sweep is switched off: else the list confirms what no single call could."""
+    watched.tell("POST", "fault", mode="list-refused")
+    wait_until(lambda: not watched.numbers("Sweep"), PATIENCE, "no sweep")
 
 
 def _meet_bad_answers(watched: Watched) -> None:
