@@ -35,6 +35,7 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.CONNECT: "No connection to the API: see network, DNS and `upstream.base_url`.",
     FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: see network and firewall.",
     FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
+    FailureReason.INVALID: "See `payload.rejected` in the log; what was stored is kept.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
 }
@@ -42,11 +43,10 @@ _SECTIONS: Final[Mapping[FailureReason, str]] = {
     FailureReason.CHALLENGE: "GatewayUpstreamBlocked",
     FailureReason.REFUSED: "GatewayTokenRefused",
     FailureReason.RATE_LIMITED: "GatewayUpstreamRateLimited",
+    FailureReason.INVALID: "GatewayPayloadsRejected",
 }
-_MODES: Final[Mapping[Mode, str]] = {
-    Mode.FROZEN: "Frozen, by order: nothing is fetched, what is stored is served",
-    Mode.BYPASS: "Bypassed, by order: nothing is stored, each request goes to the API",
-}
+_FROZEN: Final = "Frozen, by order: nothing is fetched, what is stored is served"
+_BYPASSED: Final = "Bypassed, by order: nothing is stored, each request goes to the API"
 _ANY_REMEDY: Final = "See the API's status page. What is stored goes on being served meanwhile."
 
 
@@ -70,9 +70,10 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
-    failing = minute.errors > _BEARABLE * asked
     found.sort(key=lambda each: each.level != _BAD)
-    if failing:
+    if now.mode is Mode.FROZEN:
+        return [_frozen(minute, asked), *found]
+    if minute.errors > _BEARABLE * asked:
         return [_failing(minute, found[:1], asked), *found[1:]]
     return found or [_all_well(asked)]
 
@@ -87,6 +88,20 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
     cause = causes[0]
     do = f"Most likely: {cause.says}. {cause.do}"
     return Finding(_BAD, cause.whose, says, do, cause.runbook)
+
+
+def _frozen(minute: Totals, asked: int) -> Finding:
+    """Whoever ordered it accepted that what is not stored fails; what else is so comes after."""
+    says = _FROZEN
+    if minute.errors:
+        says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
+    return _of_order(says)
+
+
+def _of_order(says: str) -> Finding:
+    return Finding(
+        _WATCH, _US, says, "It ends by the order `normal` to `/mode`.", "GatewayModeLeft"
+    )
 
 
 def _all_well(asked: int) -> Finding:
@@ -110,8 +125,8 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             "Read its log from the start.",
             "GatewayNoReplicaReady",
         )
-    if now.mode is not Mode.NORMAL:
-        yield Finding(_WATCH, _US, _MODES[now.mode], "It ends by the order `normal` to `/mode`.")
+    if now.mode is Mode.BYPASS:
+        yield _of_order(_BYPASSED)
     if now.loop_lag is not None and now.loop_lag > _SLUGGISH:
         yield Finding(
             _WATCH,
@@ -149,13 +164,14 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    rejected = sum(minute.rejected.values())
+    # Counted as failures, too, where one training was asked for: told once is enough.
+    rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
             _WATCH,
             _UPSTREAM,
             f"The API sent what is no training, {_times(rejected, 'time')} in the last minute",
-            "See `payload.rejected` in the log; what was stored is kept.",
+            _REMEDIES[FailureReason.INVALID],
             "GatewayPayloadsRejected",
         )
 

@@ -116,7 +116,7 @@ class Desk:
         client = None if exchange.caller is None else exchange.caller.client
         if client is not None:
             self._observer.client_result(client, client_result(status, end.detail))
-        weight = self._access_log.weigh(end.outcome, status, seconds)
+        weight = self._access_log.weigh(end.outcome, status, seconds, end.detail)
         if weight is None:
             return
         self._access_log.put(

@@ -39,7 +39,9 @@ class Line:
 class AccessLog(Protocol):
     """Where answered requests are written down, or not."""
 
-    def weigh(self, outcome: Outcome, status: int, seconds: float) -> int | None:
+    def weigh(
+        self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
+    ) -> int | None:
         """The weight of a line about such an answer, None where none is due; asked once each."""
         ...
 

@@ -90,7 +90,7 @@ def test_the_plots_move_and_an_invalidation_appears(chromium: Browser, stand: St
         sight.until_says("facts", "2 replicas")
 
         order = httpx.post(f"{stand.other.admin}/invalidate", json={"ids": ["trn_000001"]})
-        sight.until_says("invalidations", "event by replica")
+        sight.until_says("invalidations", "event told by a replica")
 
         assert order.status_code == 200
         assert "trn_000001" in sight.text("invalidations")
@@ -194,3 +194,33 @@ def test_the_page_outlives_the_gateway(chromium: Browser, tmp_path: Path) -> Non
 
             assert own_faults(sight) == []
             assert "old" not in (sight.page.get_attribute("#shown", "class") or "")
+
+
+def test_orders_are_named(chromium: Browser, tmp_path: Path) -> None:
+    """By what an operator ordered, in the lists and where a training is explained; a frozen
+    gateway is said to be so, though what it does not hold fails."""
+    with simulator(tmp_path) as upstream:
+        watched = Gateway(tmp_path, address(upstream))
+        with watched.process, looking(chromium, watched.admin) as sight:
+            get(f"{watched.data}/training/trn_000001")
+            order(watched, "invalidate", ids=["trn_000001"])
+            sight.until_says("invalidations", "invalidate by an operator's order")
+            for mode in ("bypass", "frozen"):
+                order(watched, "mode", mode=mode)
+            sight.until_says("happened", "mode frozen by an operator's order")
+            failed = get(f"{watched.data}/training/trn_000002").status_code
+            sight.until_says("says", "failed in the last minute")
+            sight.page.evaluate("() => { location.hash = 'trn_000001'; }")
+            sight.until_says("explained", "invalidate by an operator's order")
+
+            assert failed == 503
+            assert sight.text("says").startswith("Frozen, by order")
+            assert sight.page.get_attribute("#verdict", "data-level") == "watch"
+            assert "mode bypass by an operator's order" in sight.text("happened")
+            assert "–" not in sight.text("happened"), "a field with nothing in it"
+
+
+def order(gateway: Gateway, what: str, **words: object) -> None:
+    """Have it done."""
+    answer = httpx.post(f"{gateway.admin}/{what}", json=words, trust_env=False, timeout=30)
+    assert answer.status_code == 200

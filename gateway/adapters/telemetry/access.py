@@ -12,9 +12,10 @@ from typing import Protocol
 
 from gateway.adapters.telemetry.lines import Lines, scrub
 from gateway.core.part import Part
-from gateway.core.status import Outcome, Tier
+from gateway.core.status import Detail, Outcome, Tier
 
-# Answers that are all right, or the caller's own affair, and come by the thousand.
+# Answers that are all right, or the caller's own affair, and come by the thousand; as do those
+# that are stale because an operator ordered it.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
@@ -66,14 +67,16 @@ class AccessLog:
         self._slow = slow
         self._passed_over = 0
 
-    def weigh(self, outcome: Outcome, status: int, seconds: float) -> int | None:
+    def weigh(
+        self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
+    ) -> int | None:
         """The weight of a line about such an answer, None where none is due; asked once each,
         so that nobody makes a line in vain."""
         if status >= 500:
             weight = ERROR
-        elif seconds > self._slow or outcome in _RESCUED:
+        elif seconds > self._slow or (outcome in _RESCUED and detail != Detail.FROZEN):
             weight = WARNING
-        elif outcome not in _ROUTINE:
+        elif outcome not in _ROUTINE and detail != Detail.FROZEN:
             weight = INFO
         else:
             self._passed_over += 1

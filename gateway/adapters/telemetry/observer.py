@@ -114,7 +114,8 @@ class Telemetry(Counted, Trail, Freshness):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode) -> None:
-        self.events.emit(WARNING, "gateway.mode-moved", mode=mode)
+        # Each is an operator's word, however fast they follow each other.
+        self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1

@@ -1,11 +1,14 @@
 // What happened lately, in three lists: what became invalid, what was refused, and the rest.
-import { clock, isNumber, make, show, within, word } from "./words.js";
+import { clock, isNumber, make, number, show, within, word } from "./words.js";
 
 const MOST = 12;
 const INVALIDATED = ["entry.invalidated", "entry.believed"];
 const REFUSED = ["access.refused", "payload.rejected", "entry.not-stored", "entry.regressed",
   "budget.denied", "upstream.token-refused", "upstream.gate-closed", "clients.refused"];
 const WARNING = /failed|refused|rejected|away|denied|closed|regressed|unread/;
+// Fields that say it all without their name.
+const SENTENCES = ["what", "why"];
+const ID = /^[\w.~-]+$/;
 // An entry that changed is told as invalidated, too.
 const TWICE = ["entry.changed"];
 
@@ -25,31 +28,63 @@ export function take(events, life) {
 }
 
 function list(id, events, none) {
-  const last = events.slice(0, MOST);
+  const last = folded(events).slice(0, MOST);
   show(id, [last, none], () => (last.length ? last.map(item) : [make("li", none, "quiet")]));
 }
 
-function item({ time, event, fields }) {
+// What repeats itself, but for its numbers, is told once: as it came last, and how often.
+function folded(events) {
+  const known = new Map();
+  for (const { time, event, fields: { suppressed = 0, ...fields } } of events) {
+    const name = JSON.stringify([event, ...Object.values(fields).filter((value) => !isNumber(value))]);
+    const seen = known.get(name) ?? { time, event, fields, times: 0 };
+    known.set(name, { ...seen, times: seen.times + 1 + suppressed, since: time });
+  }
+  return [...known.values()];
+}
+
+function item({ time, event, fields, times, since }) {
   const { id, ...others } = fields;
   const parts = [when(time), make("span", title(event, others), WARNING.test(event) ? "name warn" : "name")];
-  if (typeof id === "string" && id) parts.push(id === "*" ? make("span", "all") : link(id));
+  if (typeof id === "string" && id) parts.push(ID.test(id) ? link(id) : make("span", id === "*" ? "all" : id));
   const rest = told(others);
   if (rest) parts.push(make("span", rest, "quiet"));
-  return within(make("li"), ...parts);
+  return within(make("li"), ...parts, ...repeated(times, since));
+}
+
+export function repeated(times, since) {
+  return times > 1 ? [make("span", `${number(times)} times since ${clock(since)}`, "quiet")] : [];
 }
 
 // In a list of invalidations the name of the event says nothing: its cause does.
 function title(event, fields) {
-  if (event !== "entry.invalidated") return event;
-  const [cause, by] = [word(fields.cause), word(fields.by)];
-  delete fields.cause;
-  delete fields.by;
+  const name = ordered(event, fields);
+  if (event !== "entry.invalidated" || name !== event) return name;
+  const [cause, by] = [taken(fields, "cause"), taken(fields, "by")];
+  return by === "replica" ? `${cause} told by a replica` : cause;
+}
+
+const BY_OPERATOR = "by an operator's order";
+const ORDERS = { event: `invalidate ${BY_OPERATOR}`, purge: `purge ${BY_OPERATOR}`, write: "write by a caller" };
+
+// What somebody ordered is named by the order, anything else by the event.
+export function ordered(event, fields) {
   if (fields.count === 1) delete fields.count;
-  return by === "upstream" ? cause : `${cause} by ${by}`;
+  if (event === "gateway.mode-moved") return `mode ${taken(fields, "mode")} ${BY_OPERATOR}`;
+  if (event !== "entry.invalidated" || fields.by !== "order") return event;
+  delete fields.by;
+  return ORDERS[taken(fields, "cause")];
+}
+
+function taken(fields, name) {
+  const { [name]: value } = fields;
+  delete fields[name];
+  return word(value);
 }
 
 export function told(fields) {
-  return Object.entries(fields).map(([name, value]) => `${name.replaceAll("_", " ")} ${word(value)}`).join(" · ");
+  const known = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return known.map(([name, value]) => (SENTENCES.includes(name) ? "" : `${name.replaceAll("_", " ")} `) + word(value)).join(" · ");
 }
 
 export function when(time) {

@@ -1,13 +1,13 @@
 // The field for an id, and what the gateway says of it. An address that ends in #trn_000001 asks
 // for that one.
-import { told, when } from "./events.js";
+import { ordered, repeated, told, when } from "./events.js";
 import { headers } from "./stream.js";
-import { at, bytes, clock, isNumber, isObject, make, number, rows, say, seconds, window_of, within, word } from "./words.js";
+import { at, bytes, isNumber, isObject, make, number, rows, say, seconds, window_of, within, word } from "./words.js";
 
 const TIERS = [
   ["status", "Status"], ["updated_at", "Version"], ["age", "Age", seconds],
   ["freshness_lifetime", "Fresh for", seconds], ["plan", "Next request"], ["generation", "Generation"],
-  ["bytes", "Body", bytes], ["digest", "Digest"], ["below_floor", "Below the floor"],
+  ["bytes", "Body", bytes], ["digest", "Digest"], ["below_floor", "Below floor"],
 ];
 const FLOOR = [["updated_at", "Version"], ["generation", "Generation"], ["epoch", "Epoch"], ["digest", "Digest"]];
 
@@ -84,8 +84,7 @@ function tier(title, words, fields) {
 }
 
 function event({ time, event: name, partition, times, since, ...fields }, own) {
-  const parts = [when(time), make("span", name, "name"), make("span", told(fields), "quiet")];
+  const parts = [when(time), make("span", ordered(name, fields), "name"), make("span", told(fields), "quiet")];
   if (partition && partition !== own) parts.push(make("span", `partition ${partition}`, "quiet"));
-  if (times > 1) parts.push(make("span", `${number(times)} times since ${clock(Date.parse(since) / 1000)}`, "quiet"));
-  return within(make("li"), ...parts);
+  return within(make("li"), ...parts, ...repeated(times, Date.parse(since) / 1000));
 }

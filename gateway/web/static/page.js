@@ -3,7 +3,7 @@ import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as plots from "./plots.js";
 import { useToken, watch } from "./stream.js";
-import { at, bytes, clock, duration, isNumber, make, meter, number, prose, rows, say, seconds, share, show, window_of, within } from "./words.js";
+import { at, brief, bytes, clock, duration, isNumber, make, meter, number, prose, rows, say, seconds, share, show, window_of, within } from "./words.js";
 
 const WHOSE = { us: "The gateway", upstream: "The API", redis: "Redis", nobody: "All well" };
 const LATE = 3500;
@@ -103,7 +103,7 @@ function tiles({ minute, budgets: all }) {
   grade("served", minute.served, 0.999, 0.99);
   say("hits", share(minute.hit_rate));
   say("hits-more", minute.requests ? `${number(minute.calls)} calls to the API in the last minute` : "of the last minute");
-  say("age", seconds(minute.age99));
+  say("age", brief(minute.age99));
   say("age-more", isNumber(minute.age99)
     ? `99\u00a0% was no older; median ${seconds(minute.age50)}, ${share(minute.stale)} stale`
     : `fresh for ${seconds(about.lifetime)} at most`);

@@ -137,6 +137,15 @@ def test_the_worst_comes_first() -> None:
     assert [each.level for each in judge(minute(), now)] == ["bad", "watch"]
 
 
+def test_what_is_frozen_may_fail() -> None:
+    """As somebody ordered: how much of it is told, and nothing is alarming about it."""
+    findings = judge(minute(1, 3), replace(WELL, mode=Mode.FROZEN, circuit=Circuit.OPEN))
+
+    assert [each.level for each in findings] == ["watch", "bad"]
+    assert findings[0].says.endswith("served; 3 of 4 requests failed in the last minute")
+    assert first(minute(1, 3), replace(WELL, mode=Mode.BYPASS)).level == "bad"
+
+
 def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
     """Behind a closed gate or an open breaker calls are withheld for that reason."""
     closed = replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=1.0)})
@@ -153,3 +162,6 @@ def test_bodies_that_are_no_trainings_are_told() -> None:
     assert first(minute(rejected=2, calls=20)).says == (
         "The API sent what is no training, 2 times in the last minute"
     )
+    failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
+    assert [each.runbook for each in failed] == ["GatewayPayloadsRejected"]
+    assert failed[0].says.startswith("2 calls of the last minute failed (invalid)")

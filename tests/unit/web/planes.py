@@ -59,7 +59,9 @@ class ListAccessLog:
     def __init__(self) -> None:
         self.lines: list[Line] = []
 
-    def weigh(self, outcome: Outcome, status: int, seconds: float) -> int | None:
+    def weigh(
+        self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
+    ) -> int | None:
         return logging.INFO
 
     def put(self, line: Line, weight: int) -> None:

@@ -36,7 +36,7 @@ def _log(sink: ListSink, level: str = "info", every: int = 1_000) -> AccessLog:
 
 def tell(log: AccessLog, line: Line) -> None:
     """As the web does: a line is made where one is due."""
-    weight = log.weigh(line.outcome, line.status, line.seconds)
+    weight = log.weigh(line.outcome, line.status, line.seconds, line.detail)
     if weight is not None:
         log.put(line, weight)
 
@@ -117,6 +117,18 @@ def test_routine_is_sampled(outcome: Outcome) -> None:
         tell(access, Line(outcome))
 
     assert len(sink.records) == 3
+
+
+def test_what_is_stale_by_order_is_sampled() -> None:
+    """While the gateway is frozen each answer is, and nobody is to be warned of each."""
+    sink = ListSink()
+    access = _log(sink, every=10)
+
+    for _ in range(35):
+        tell(access, Line(Outcome.STALE_SHIELDED, detail=Detail.FROZEN))
+    tell(access, Line(Outcome.STALE_SHIELDED, detail=Detail.STALE_SHIELDED))
+
+    assert [record["level"] for record in sink.records] == ["info"] * 3 + ["warning"]
 
 
 def test_for_debugging_every_answer_is_logged() -> None:

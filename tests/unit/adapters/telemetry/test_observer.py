@@ -15,6 +15,7 @@ from gateway.core.status import (
     DriftKind,
     FailureReason,
     InvalidReason,
+    Mode,
     NotStoredReason,
     Outcome,
     Purpose,
@@ -185,6 +186,18 @@ def test_a_refused_token_is_told_once_a_minute() -> None:
     told = [fields["tenant"] for _, _, fields in log.lines]
     assert told == ["acme", "globex", "acme", "globex"]
     assert log.lines[2][2]["suppressed"] == 59
+
+
+def test_each_order_of_a_mode_is_told() -> None:
+    """However fast they follow each other."""
+    log = ListLog()
+    telemetry = Telemetry("1.0", ManualClock(), log=log)
+    ordered = [Mode.FROZEN, Mode.NORMAL, Mode.FROZEN]
+
+    for mode in ordered:
+        telemetry.mode_moved(mode)
+
+    assert [fields["mode"] for _, _, fields in log.lines] == ordered
 
 
 def test_clients_are_there_from_the_start() -> None:
