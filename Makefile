@@ -48,11 +48,11 @@ lint: setup ## format, lint and types alone
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 
-bench: setup ## what a hit costs beside nginx and Varnish, and how it grows: tables, plots, figures in build/bench
-	$(BIN)/python -m tests.bench --python "$$(.ci/bench-python)"
+bench: setup ## what a hit costs beside nginx and Varnish, and how it grows: figures in build/bench; ARGS="--beside FOLDER": another checkout's too
+	$(BIN)/python -m tests.bench --python "$$(.ci/bench-python)" $(ARGS)
 
 bench-quick: setup ## the same in one short round, under two minutes
-	$(BIN)/python -m tests.bench --quick --python "$$(.ci/bench-python)"
+	$(BIN)/python -m tests.bench --quick --python "$$(.ci/bench-python)" $(ARGS)
 
 bench-record: setup ## three runs of it in a row, about half an hour, written into docs/ and the README
 	$(BIN)/python -m tests.bench --runs 3 --record --python "$$(.ci/bench-python)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,13 +13,18 @@ from tests.bench.cases import Plan, Results, measure
 from tests.bench.plots import plot_costs, plot_growth
 from tests.bench.record import record
 from tests.bench.report import as_json, as_table
-from tests.bench.stands import missing
+from tests.bench.stands import Checkout, missing
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="One short round, under two minutes, no growth.")
 @click.option("--runs", default=1, show_default=True, help="Whole runs, one after the other.")
 @click.option("--record", "is_record", is_flag=True, help="Write docs/ and the README's table.")
+@click.option(
+    "--beside",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout of this project with its environment: its hits in the same rounds.",
+)
 @click.option("--python", default=sys.executable, help="Runs the gateway and the floor.")
 @click.option(
     "--out",
@@ -28,7 +33,9 @@ from tests.bench.stands import missing
     show_default=True,
     help="Where each run's figures.json, table.md and plots go.",
 )
-def main(*, quick: bool, runs: int, is_record: bool, python: str, out: Path) -> None:
+def main(
+    *, quick: bool, runs: int, is_record: bool, beside: Path | None, python: str, out: Path
+) -> None:
     """Measure the gateway beside nginx, Varnish and the floor, on this machine."""
     absent = missing()
     if absent:
@@ -40,17 +47,31 @@ def main(*, quick: bool, runs: int, is_record: bool, python: str, out: Path) -> 
     plan = Plan(seconds=3, rounds=3, entries=50_000, grows=True, python=python)
     if quick:
         plan = Plan(seconds=1, rounds=1, entries=10_000, grows=False, python=python)
+    if beside is not None:
+        plan = replace(plan, beside=_checkout(beside, python))
     found = [
-        _run(plan, out / f"run-{number + 1}", lambda line: click.echo(line, err=True))
+        # How things grow is no target: once is enough.
+        _run(replace(plan, grows=plan.grows and number == 0), out / f"run-{number + 1}")
         for number in range(runs)
     ]
     if is_record:
         record(found, python)
 
 
-def _run(plan: Plan, out: Path, say: Callable[[str], None]) -> Results:
+def _checkout(root: Path, python: str) -> Checkout:
+    try:
+        return Checkout.at(root.absolute(), python)
+    except LookupError as fault:
+        raise click.ClickException(f"{fault}: run `make setup` and `.ci/bench-python`") from fault
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _run(plan: Plan, out: Path) -> Results:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        results = measure(plan, Path(folder), say)
+        results = measure(plan, Path(folder), _say)
     out.mkdir(parents=True, exist_ok=True)
     (out / "figures.json").write_text(as_json(results, plan.python) + "\n")
     (out / "table.md").write_text(as_table(results, plan.python) + "\n")
@@ -58,7 +79,7 @@ def _run(plan: Plan, out: Path, say: Callable[[str], None]) -> Results:
     if results.growth:
         plot_growth(results, out / "growth.png")
     click.echo(as_table(results, plan.python))
-    say(f"written: {out}/figures.json, table.md, costs.png")
+    _say(f"written: {out}/figures.json, table.md, costs.png")
     return results
 
 

@@ -20,7 +20,7 @@ import httpx
 from tests.bench import stands
 from tests.bench.growth import Curve, Say, curves
 from tests.bench.load import Run, closed, open_loop
-from tests.bench.stands import IDS, TOKEN, Stand
+from tests.bench.stands import IDS, TOKEN, Checkout, Stand
 from tests.servers import HOST, ROOT, Process, RedisServer
 
 KINDS = {
@@ -38,7 +38,7 @@ GATEWAY_ONLY = {
 }
 COMPARED = ("gateway", "nginx", "varnish")
 SHARES = (0.1, 0.5)
-_PEERS = ("gateway", "floor", "nginx", "nginx-common", "varnish")
+_PEERS = ("gateway", "beside", "floor", "nginx", "nginx-common", "varnish")
 
 
 @dataclass(slots=True)
@@ -61,13 +61,14 @@ class Results:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much is measured: seconds a run, rounds, how many entries for the memory, whether
-    things grow; `python` runs gateway and floor."""
+    things grow; `python` runs gateway and floor; `beside` is another checkout to compare with."""
 
     seconds: int
     rounds: int
     entries: int
     grows: bool
     python: str
+    beside: Checkout | None = None
 
 
 @dataclass(slots=True)
@@ -120,6 +121,15 @@ def _everything(folder: Path, plan: Plan, say: Say) -> Iterator[_Field]:
             "varnish": stack.enter_context(stands.varnish(folder, upstream)),
             "gateway": one("gateway", {}),
         }
+        if plan.beside is not None:
+            common["beside"] = stack.enter_context(
+                stands.gateway(
+                    *(folder, upstream, redis, "beside"),
+                    {"GATEWAY_REDIS__PREFIX": "beside"},
+                    python=plan.beside.python,
+                    root=plan.beside.root,
+                )
+            )
         shared = {"GATEWAY_SERVER__REUSE_PORT": "true"}
         pair = one("pair", shared)
         other = stack.enter_context(gateway(upstream, redis, "pair-2", shared, port=pair.port))
@@ -168,7 +178,9 @@ def ask_all(stand: Stand, folder: Path) -> Path:
 def _round(every: _Field, plan: Plan, results: Results, say: Say) -> None:
     for kind in KINDS:
         for name in _PEERS:
-            stand = every.common[name]
+            stand = every.common.get(name)
+            if stand is None:
+                continue
             tags = every.tags.get(name) if kind == "conditional" else None
             if name == "floor" and kind != "repeated":
                 continue

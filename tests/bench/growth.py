@@ -45,12 +45,13 @@ def curves(folder: Path, python: str, seconds: int, say: Say) -> dict[str, Curve
     for axis, (_, values) in AXES.items():
         found[axis] = {}
         for value in values:
-            run = found[axis][value] = _measured(folder, python, _point(axis, value), seconds)
+            run = found[axis][value] = _measured(folder, python, point(axis, value), seconds)
             say(f"{value} {axis}: {run.cpu:.1f} µs of CPU a hit")
     return found
 
 
-def _point(axis: str, value: int) -> Point:
+def point(axis: str, value: int) -> Point:
+    """What is there when that axis has come so far, and nothing else has grown."""
     match axis:
         case "entries":
             return replace(USUAL, entries=value, body=256 if value > 100_000 else USUAL.body)
@@ -62,18 +63,18 @@ def _point(axis: str, value: int) -> Point:
             return replace(USUAL, entries=max(USUAL.entries, value), credentials=value)
 
 
-def _measured(folder: Path, python: str, point: Point, seconds: int) -> Run:
-    with _filled(folder, python, point) as stand:
-        ids, tokens = point.entries // point.credentials, point.credentials
+def _measured(folder: Path, python: str, there: Point, seconds: int) -> Run:
+    with _filled(folder, python, there) as stand:
+        ids, tokens = there.entries // there.credentials, there.credentials
         # Until each caller is known; what comes once is no part of a hit, nor to accept thousands.
-        for length in (1, seconds * (4 if point.connections > _MANY else 1)):
-            run = run_wrk(stand, "spread", [str(ids), str(tokens)], length, point.connections)
+        for length in (1, seconds * (4 if there.connections > _MANY else 1)):
+            run = run_wrk(stand, "spread", [str(ids), str(tokens)], length, there.connections)
     return run
 
 
 @contextlib.contextmanager
-def _filled(folder: Path, python: str, point: Point) -> Iterator[Stand]:
-    numbers = (point.entries, point.body, point.credentials)
+def _filled(folder: Path, python: str, there: Point) -> Iterator[Stand]:
+    numbers = (there.entries, there.body, there.credentials)
     command = ["-m", "tests.bench.filled", *map(str, numbers)]
     settings = {"GATEWAY_L1__MAX_BYTES": "12GiB", "GATEWAY_FRESHNESS__LIFETIME": "10h"}
     with gateway(folder, 1, None, "filled", settings, python=python, command=command) as stand:

@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 
 _COLOURS = {
     "gateway": "#c0392b",
+    "beside": "#e6b0aa",
     "floor": "#95a5a6",
     "nginx": "#27ae60",
     "nginx-common": "#a9dfbf",

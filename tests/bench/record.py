@@ -9,6 +9,7 @@ import json
 import re
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.bench.capacity import write_page
 from tests.bench.cases import KINDS, Results
@@ -22,7 +23,7 @@ _MARKS = re.compile(r"(<!-- benchmark -->\n).*?(<!-- end of benchmark -->)", re.
 
 def record(runs: Sequence[Results], python: str) -> None:
     """Write them down."""
-    docs, middle = ROOT / "docs", sorted(runs, key=_ratio)[len(runs) // 2]
+    docs, middle = ROOT / "docs", middle_of(runs)
     figures = [json.loads(as_json(each, python)) for each in runs]
     (docs / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
     parts = ["# The benchmark", "", _PREFACE, "", "## All runs", "", *_over(runs)]
@@ -37,6 +38,12 @@ def record(runs: Sequence[Results], python: str) -> None:
     text = _MARKS.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", readme.read_text())
     readme.write_text(text)
     write_page()
+
+
+def middle_of(runs: Sequence[Results]) -> Results:
+    """The run in the middle, with how things grow from whichever run looked at that."""
+    middle = sorted(runs, key=_ratio)[len(runs) // 2]
+    return replace(middle, growth=next((each.growth for each in runs if each.growth), {}))
 
 
 _PREFACE = (

@@ -30,6 +30,25 @@ CALLER_CORE = "1" if (os.cpu_count() or 1) > 1 else "0"
 
 
 @dataclass(frozen=True, slots=True)
+class Checkout:
+    """Another state of this project, with an environment of its own."""
+
+    root: Path
+    python: str
+
+    @classmethod
+    def at(cls, root: Path, python: str) -> Checkout:
+        """Run by the same interpreter of its own as `python` is of ours; where ours is not within
+        this checkout, by that one. Raises LookupError where there is no such thing."""
+        own = Path(python)
+        theirs = root / own.relative_to(ROOT) if own.is_relative_to(ROOT) else own
+        for needed in (root / "gateway" / "__main__.py", theirs):
+            if not needed.exists():
+                raise LookupError(f"{needed} is not there")
+        return cls(root, str(theirs))
+
+
+@dataclass(frozen=True, slots=True)
 class Stand:
     """One server under load."""
 
@@ -122,11 +141,13 @@ def gateway(
     python: str = sys.executable,
     command: Sequence[str] = ("-m", "gateway", "serve"),
     port: int | None = None,
+    root: Path = ROOT,
 ) -> Iterator[Stand]:
-    """The gateway with all that it does by default, and entries that stay fresh."""
+    """The gateway of the checkout `root` with all that it does by default, and entries that stay
+    fresh."""
     port, admin = port or free_port(), free_port()
     environment = {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(root),
         "GATEWAY_UPSTREAM__BASE_URL": f"http://{HOST}:{upstream}",
         "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
         "GATEWAY_SERVER__PORT": str(port),

@@ -33,10 +33,21 @@ def _hits(results: Results) -> Iterator[Target]:
             ratio = ours / theirs
             found = f"{ratio:.2f} ({ours:.1f} against {theirs:.1f} µs)"
             yield Target(f"hit, headers {kind}: ≤ {bound} × {peer}", found, ratio <= bound)
+    if "beside" in results.runs["repeated"]:
+        yield from _beside(results)
     half = {name: statistics.median(each) for name, each in results.open[0.5].items()}
     found = f"{half['gateway']:.2f} against {half['nginx']:.2f} ms"
     line = "p99 at half of the slowest one's rate: ≤ nginx's"
     yield Target(line, found, half["gateway"] <= half["nginx"])
+
+
+def _beside(results: Results) -> Iterator[Target]:
+    """A twentieth is what two runs of the same code differ by."""
+    for kind in ("repeated", "changing", "conditional", "absent"):
+        ours, theirs = _cpu(results, kind), _cpu(results, kind, "beside")
+        found = f"{ours / theirs:.2f} ({ours:.1f} against {theirs:.1f} µs)"
+        line = f"hit, {kind}: no dearer than in the checkout beside"
+        yield Target(line, found, ours <= 1.05 * theirs)
 
 
 def _others(results: Results) -> Iterator[Target]:

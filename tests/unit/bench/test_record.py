@@ -1,0 +1,23 @@
+"""Which run is shown, and with what."""
+
+from __future__ import annotations
+
+from tests.bench.load import Run
+from tests.bench.record import middle_of
+from tests.unit.bench.figures import results_of
+
+
+def test_the_run_in_the_middle_is_shown_with_how_things_grow() -> None:
+    """In the middle by what a hit costs beside nginx; the growth may be another run's."""
+    runs = [
+        results_of(gateway=[14.0], nginx=[14.0]),
+        results_of(gateway=[9.0], nginx=[10.0]),
+        results_of(gateway=[8.0], nginx=[20.0]),
+    ]
+    runs[0].growth = {"entries": {1_000: Run(10.0, 1.0, 1.0, 1.0)}}
+
+    middle = middle_of(runs)
+
+    assert middle.runs is runs[1].runs
+    assert middle.growth == runs[0].growth
+    assert middle_of(runs[1:]).growth == {}

@@ -1,0 +1,80 @@
+"""What is held and what is missed, on figures that are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.cases import Results
+from tests.bench.load import Run
+from tests.bench.targets import Target, targets
+from tests.unit.bench.figures import results_of
+
+
+def line(results: Results, begin: str) -> Target:
+    """The one target that begins so."""
+    (found,) = (each for each in targets(results) if each.line.startswith(begin))
+    return found
+
+
+def test_what_is_at_its_bound_is_held() -> None:
+    """Medians of all rounds are compared, so that one bad round decides nothing."""
+    results = results_of(gateway=[9.0, 90.0, 9.0], nginx=[10.0, 1.0, 10.0], varnish=[17.0])
+
+    assert line(results, "hit, headers repeated: ≤ 0.9 × nginx") == Target(
+        "hit, headers repeated: ≤ 0.9 × nginx", "0.90 (9.0 against 10.0 µs)", True
+    )
+    assert line(results, "hit, headers repeated: ≤ 0.55 × varnish").held
+    assert not line(results, "hit, headers repeated: ≤ 1.5 × floor").held  # 5 µs
+
+
+def test_headers_that_change_have_bounds_of_their_own() -> None:
+    """As dear as nginx is allowed there."""
+    results = results_of(gateway=[10.0], nginx=[10.0], varnish=[16.0])
+
+    assert line(results, "hit, headers changing: ≤ 1.0 × nginx").held
+    assert not line(results, "hit, headers changing: ≤ 0.6 × varnish").held
+    assert not line(results, "hit, headers repeated: ≤ 0.9 × nginx").held
+
+
+@pytest.mark.parametrize(("cost", "held"), [(35.0, True), (35.1, False)])
+def test_redis_is_beyond_a_local_hit(cost: float, held: bool) -> None:
+    """By so many microseconds, not by a factor."""
+    results = results_of(gateway=[10.0])
+    results.runs["redis"]["gateway"] = [Run(cost, 1.0, 1.0, 1.0)]
+
+    assert line(results, "hit in Redis").held is held
+
+
+def test_the_tail_is_nginxs_at_most() -> None:
+    """At half of the slowest one's rate, not at a tenth."""
+    results = results_of(gateway=[10.0])
+    results.open[0.1] = {"gateway": [9.0], "nginx": [1.0], "varnish": [1.0]}
+    assert line(results, "p99").held
+
+    results.open[0.5]["gateway"] = [2.1, 2.1, 0.1]
+    assert not line(results, "p99").held
+
+
+def test_an_entry_is_its_body_and_a_kilobyte_and_as_accounted() -> None:
+    """Either alone is not enough."""
+    results = results_of(gateway=[10.0])
+    bound = 1.5 * 1_024 + 1_024
+    for seen, accounted, held in (
+        (bound, bound / 1.09, True),
+        (bound + 1, bound + 1, False),
+        (bound, bound / 1.2, False),
+    ):
+        results.memory = {1_024: (seen, accounted, 0.0)}
+        assert line(results, "an entry of 1024 bytes").held is held
+
+
+def test_another_checkout_is_compared_where_there_is_one() -> None:
+    """A hit that is a twentieth dearer than there is no dearer than two runs of the same code."""
+    results = results_of(gateway=[10.5])
+    assert not any("beside" in each.line for each in targets(results))
+
+    for kind in ("repeated", "changing", "conditional", "absent"):
+        results.runs[kind]["beside"] = [Run(10.0, 1.0, 1.0, 1.0)]
+    assert line(results, "hit, repeated: no dearer").held
+    results.runs["repeated"]["beside"] = [Run(9.9, 1.0, 1.0, 1.0)]
+    assert not line(results, "hit, repeated: no dearer").held
