@@ -42,7 +42,7 @@ def test_who_may_not_install_servers_is_told_what_to_type(tmp_path: Path) -> Non
     )
 
     assert told.stderr.endswith(
-        "sudo apt-get install redis-server prometheus chromium nginx nodejs curl\n"
+        "sudo apt-get install redis-server prometheus chromium nginx nodejs curl strace\n"
     )
 
 
