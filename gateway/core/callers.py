@@ -16,8 +16,8 @@ from gateway.core.rates import Rate
 
 Access = Passthrough | Open | Clients
 
-# Together with the bound on their length: 4 MiB of credentials at most.
-_MOST: Final = 4_096
+# Together with the bound on their length: 16 MiB of credentials at most.
+_MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
 

@@ -13,8 +13,8 @@ from typing import Final
 from gateway.core.trace import TRACE
 from gateway.web.asked import REQUEST_ID, Said
 
-# Blocks remembered, and how long one may be: 4 MiB at most.
-_MOST: Final = 4_096
+# Blocks remembered, and how long one may be: 16 MiB at most. Each caller has a block of its own.
+_MOST: Final = 16_384
 _LONGEST: Final = 1_024
 # What a request line with the longest id takes.
 _LINE: Final = 160

@@ -10,6 +10,7 @@ import gc
 import itertools
 import sys
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from types import FrameType
 
@@ -18,9 +19,12 @@ import pytest
 from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.lines import Lines
 from gateway.adapters.telemetry.observer import Telemetry
+from gateway.core import callers as remembered
 from gateway.core.entry import Key
 from gateway.flow.confirming import Confirming
 from gateway.ports import SharedStore
+from gateway.web.blocks import Blocks
+from tests.doubles.stored import entry_of, held_of
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get
 
@@ -100,6 +104,18 @@ def changing() -> Callable[[], bytes]:
     )
 
 
+def callers(door: Door, number: int) -> list[bytes]:
+    """Heads of so many callers, whose answers L1 has."""
+    data, heads = door.data, []
+    data.local._max_bytes = 100_000_000
+    for each in range(number):
+        token = b"Bearer t-%d" % each
+        entry = entry_of(body=b"of %d" % each).but(confirmed_at=data.clock.now() - 0.3)
+        data.local.put(Key(PASSTHROUGH.admit((token,)).partition, "a"), held_of(entry))
+        heads.append(get("a").replace(b"Bearer t-1", token))
+    return heads
+
+
 def ours(door: Door, head: bytes) -> list[str]:
     """The functions of the house, and of uvicorn, that it enters."""
     calls = calls_of(lambda: door.wire.data_received(head))
@@ -140,6 +156,37 @@ async def test_a_head_that_is_new_costs_a_call_a_field(door: Door) -> None:
     calls = ours(door, get("a", b"X-New: 1"))
 
     assert len(calls) <= MOST_WHEN_PARSED, calls
+
+
+async def test_thousands_of_callers_cost_no_more_than_one(door: Door) -> None:
+    """Each has a credential, a block of fields and an entry of its own, and all ask in turn."""
+    heads = callers(door, 4_500)
+    for head in heads * 2:
+        door.wire.data_received(head)
+    assert len(door.line.writes) == 9_000
+
+    calls = [name for head in heads[:200] for name in ours(door, head)]
+
+    assert len(calls) <= 200 * MOST_WHEN_KNOWN, Counter(calls)
+
+
+async def test_more_callers_than_are_remembered_are_answered_all_the_same(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the short way, each with what is its own; the tables do not grow."""
+    monkeypatch.setattr(remembered, "_MOST", 50)
+    blocks = Blocks(frozenset(), max_head=8_000, max_fields=30, most=50)
+    door.kind.blocks = blocks  # type: ignore[attr-defined]
+    heads = callers(door, 300)
+
+    for head in heads * 3:
+        door.wire.data_received(head)
+
+    bodies = [answer.rpartition(b"\r\n\r\n")[2] for answer in door.line.writes]
+    assert bodies == [b"of %d" % number for number in range(300)] * 3
+    assert len(blocks._known) <= 50
+    assert len(blocks._seen) <= 50
+    assert len(door.data.callers._known) <= 50
 
 
 @pytest.mark.parametrize("kind", ["known", "changing", "not-modified"])
