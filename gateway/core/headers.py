@@ -198,6 +198,8 @@ class Handling:
     """How the cache dealt with a request, as Cache-Status tells it (RFC 9211).
 
     `forward` None is a hit. `forward_status` is the upstream's, None where it sent none.
+    `outdated`: the answer was ruled out since it was stored and only rescues, so that it is
+    stale whatever its lifetime says.
     """
 
     detail: Detail | None = None
@@ -206,6 +208,7 @@ class Handling:
     stored: bool = False
     not_stored: NotStoredReason | None = None
     collapsed: bool = False
+    outdated: bool = False
 
 
 # Of answers for which nobody was asked: made once, since each hit has one.

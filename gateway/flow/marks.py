@@ -26,7 +26,7 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
     outcome, detail = stale_word(error)
     if isinstance(error, CallWithheld):
         return from_store(seen, outcome, detail)
-    handling = Handling(detail, Forward.STALE, error.status)
+    handling = Handling(detail, Forward.STALE, error.status, outdated=seen.below_floor)
     return Answer(seen.held, outcome, seen.tier, handling)
 
 
@@ -92,7 +92,8 @@ def drops_stored(landed: Landed) -> bool:
 
 def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
     """What is stored, without asking."""
-    return Answer(seen.held, outcome, seen.tier, HITS[detail])
+    handling = Handling(detail, outdated=True) if seen.below_floor else HITS[detail]
+    return Answer(seen.held, outcome, seen.tier, handling)
 
 
 def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:

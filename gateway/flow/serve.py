@@ -186,4 +186,5 @@ class Serving(UnderWay):
         if landed.verdict is StoreVerdict.OLDER and landed.held.entry.supersedes(stored.held.entry):
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
-        return Answer(stored.held, outcome, stored.tier, replace(handling, collapsed=False))
+        told = replace(handling, collapsed=False, outdated=stored.below_floor)
+        return Answer(stored.held, outcome, stored.tier, told)

@@ -25,6 +25,8 @@ from gateway.flow.serve import Answer
 from gateway.ports import Held
 
 _NO_STORE = (b"cache-control", b"no-store")
+_STALE_NOW = (b"cache-control", b"private, max-age=0")
+_OF_FRESHNESS = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
 _BODILESS = frozenset({204, 304})  # RFC 9110, 8.6: they state no length
 _MOMENTS = 8_192
 
@@ -60,8 +62,10 @@ def stored(
     entry = held.entry
     moment, _ = moment_of(entry, handling, now)
     lines = held.head
-    if handling.not_stored is not None and not held.is_verbatim:
-        lines = _not_to_be_stored(held)
+    if handling.outdated:
+        lines = _with_control(held, _STALE_NOW)
+    elif handling.not_stored is not None and not held.is_verbatim:
+        lines = _with_control(held, _NO_STORE)
     if is_current(conditions.if_none_match, conditions.if_modified_since, held):
         return 304, lines[held.brief_at :], moment, b"", entry.age(now)
     return entry.status, lines, moment, entry.body, entry.age(now)
@@ -70,7 +74,7 @@ def stored(
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
     """The lines of the moment, and the seconds for which they say the same."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
-    if handling.forward is not None or handling.detail is None:
+    if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0
     whole, left = int(age), floor(lifetime - age)
     unchanged = min(whole + 1.0 - age, lifetime - age - left)
@@ -89,7 +93,8 @@ def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
 
 def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
     came_now = handling.stored or handling.not_stored is not None
-    ttl = None if came_now else lifetime - age
+    left = lifetime - age
+    ttl = None if came_now or (handling.outdated and left >= 0.0) else left
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(handling, ttl))
 
 
@@ -99,10 +104,11 @@ def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
 
 
-def _not_to_be_stored(held: Held) -> bytes:
-    """The entry's lines with another `Cache-Control`, which a 304 would say as well."""
+def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
+    """The entry's lines with this in the place of all that tells how long it is fresh, which a
+    304 would say as well."""
     fields = from_lines(held.head[held.brief_at :])
-    brief = (*(pair for pair in fields if pair[0] != b"cache-control"), _NO_STORE)
+    brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.system.commands import Gateway, address, get, run, simulator
+from tests.system.commands import CALLER, Gateway, address, get, run, simulator
 
 ID = "trn_000001"
 CONFIRMED = "1 of 1 replicas confirmed\n"
@@ -93,6 +93,26 @@ def test_a_soft_purge_keeps_the_rescue(
     assert told == (0, CONFIRMED)
     assert answer.status_code == status
     assert ("detail=stale-error" in answer.headers.get("cache-status", "")) is (status == 200)
+
+
+@pytest.mark.parametrize("mode", ["normal", "frozen"])
+def test_what_was_purged_softly_calls_itself_stale(
+    upstream: str, house: Gateway, tmp_path: Path, mode: str
+) -> None:
+    """In the answer, in the hit's place, in a 304 and to a `HEAD`: nothing says it is fresh."""
+    tell(upstream, "fault", mode="status-500")
+    tag = training(house).headers["etag"]
+    run("purge", "--soft", "--admin", house.admin, folder=tmp_path)
+    httpx.post(f"{house.admin}/mode", json={"mode": mode}, trust_env=False, timeout=30)
+
+    with httpx.Client(headers=CALLER, trust_env=False, timeout=30) as caller:
+        url = f"{house.data}/training/{ID}"
+        answers = [caller.get(url), caller.get(url), caller.head(url)]
+        answers.append(caller.get(url, headers={"If-None-Match": tag}))
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 304]
+    assert {answer.headers["cache-control"] for answer in answers} == {"private, max-age=0"}
+    assert not any("ttl=" in answer.headers["cache-status"] for answer in answers)
 
 
 def test_after_a_purge_everything_is_fetched(tmp_path: Path, upstream: str, house: Gateway) -> None:

@@ -7,9 +7,9 @@ import pytest
 from gateway.core.entry import Key
 from gateway.core.headers import Handling
 from gateway.core.reply import Reply
-from gateway.core.status import Detail, NotStoredReason, Outcome, Purpose, Tier
+from gateway.core.status import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.fetched import Want
-from gateway.flow.serve import Answer
+from gateway.flow.serve import Answer, Ask
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
@@ -177,6 +177,26 @@ async def test_a_softly_purged_entry_rescues(replica: Replica, redis: Redis) -> 
     replica.upstream.then(says(500))
 
     assert marks(await replica.get())[:2] == (1, Outcome.STALE_ERROR)
+
+
+@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.FROZEN])
+@pytest.mark.parametrize("held_here", [True, False])
+async def test_what_was_purged_softly_never_passes_for_fresh(
+    replica: Replica, other: Replica, redis: Redis, mode: Mode, held_here: bool
+) -> None:
+    """It is within its lifetime, and ruled out: whichever tier it rescues from, that is told."""
+    await replica.fill(1)
+    await redis.store.purge(None, soft=True)
+    replica.clock.advance(5.0)
+    asked = replica if held_here else other
+    asked.upstream.then(says(500))
+    await asked.modes.order(mode)
+
+    way = asked.unusual if mode is Mode.FROZEN else asked.serving
+    answer = await way.get(Ask(KEY, CALLER))
+
+    assert minute_of(answer) == 1
+    assert answer.handling.outdated
 
 
 async def test_who_asks_after_an_invalidation_does_not_join_what_began_before(

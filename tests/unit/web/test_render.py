@@ -72,6 +72,26 @@ def test_an_answer_that_came_now_has_no_ttl() -> None:
     assert said == b"gateway; fwd=uri-miss; fwd-status=200; stored"
 
 
+@pytest.mark.parametrize("conditions", [NO_CONDITION, CONDITION])
+@pytest.mark.parametrize("forward", [None, Forward.STALE])
+def test_an_answer_that_was_ruled_out_is_stale_in_every_field(
+    conditions: Conditions, forward: Forward | None
+) -> None:
+    """Whatever is left of its lifetime, and also in a 304: no `ttl` that says fresh, and no
+    lifetime; but for how long it was stale, once it is told."""
+    handling = Handling(Detail.STALE_ERROR, forward, outdated=True)
+
+    young = rendered(handling, later=5.0, conditions=conditions)
+    old = rendered(handling, later=40.0, conditions=conditions)
+
+    for answer in (young, old):
+        assert fields(answer.headers, b"cache-control") == [b"private, max-age=0"]
+        assert len(fields(answer.headers, b"etag")) == 1
+    assert fields(young.headers, b"age") == [b"5"]
+    assert b"ttl" not in fields(young.headers, b"cache-status")[0]
+    assert b"ttl=-10;" in fields(old.headers, b"cache-status")[0]
+
+
 def test_a_stale_answer_tells_for_how_long() -> None:
     """A negative ttl, rounded away from zero."""
     (said,) = fields(rendered(Handling(Detail.STALE_ERROR), later=30.5).headers, b"cache-status")
