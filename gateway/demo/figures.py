@@ -18,7 +18,7 @@ _ERASE = "\r\x1b[2K"
 class _Counts(msgspec.Struct, frozen=True):
     requests: int
     upstream_calls: int
-    invalidations: int
+    edits: int = msgspec.field(name="invalidations.updated_at")
 
 
 class _Budget(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ def sentence(status: Status) -> str:
     )
     return (
         f"requests {figures.requests}   hits {status.hit_rate:.0%}   "
-        f"calls {figures.upstream_calls}   edits seen {figures.invalidations}{budget}"
+        f"calls {figures.upstream_calls}   edits seen {figures.edits}{budget}"
     )
 
 
