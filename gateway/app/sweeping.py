@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.adapters.redis.connection import Connection
@@ -20,6 +20,7 @@ from gateway.core.bound import Pace
 from gateway.core.policy import Windows
 from gateway.core.rates import Rate
 from gateway.core.rules import Rules
+from gateway.flow.ahead import Ahead
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
@@ -56,10 +57,17 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """The sweeps, and who runs the single calls that they ask for; both have to `run`."""
+    """The sweeps, who runs the single calls that they ask for, and who makes some where there is
+    no list: not where nothing is to be asked ahead of callers, or the upstream says when."""
 
     sweeps: Sweeps
     following: Following
+    ahead: Ahead | None
+
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to be run, each until cancelled."""
+        all_of_them = (self.sweeps, self.following, self.ahead)
+        return [each.run() for each in all_of_them if each is not None]
 
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
@@ -103,7 +111,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         warms=settings.sweep.warm is not SweepWarm.OFF,
         why_none=_why_none(settings),
     )
-    return Sweeping(sweeps, following)
+    return Sweeping(sweeps, following, _ahead(settings, rules, admission, ground, sweeps))
 
 
 def lease_of(settings: Settings, clock: Clock, redis: Connection | None) -> SweepLease:
@@ -142,6 +150,26 @@ def _why_none(settings: Settings) -> str | None:
     if settings.access.mode is AccessMode.PASSTHROUGH:
         return "callers bring their own tokens, and the gateway has none to read the list with"
     return None
+
+
+def _ahead(
+    settings: Settings, rules: Rules, admission: Admission, ground: Ground, sweeps: Sweeps
+) -> Ahead | None:
+    if settings.sweep.enabled is SweepEnabled.FALSE:
+        return None
+    if settings.freshness.source is FreshnessSource.ORIGIN:
+        return None
+    pace_of = _pace_of(settings, admission)
+    ahead = Ahead(
+        ground.serving,
+        ground.local,
+        ground.clock,
+        rules,
+        is_for=lambda caller: sweeps.is_off(caller.tenant),
+        gap=lambda caller: pace_of(caller.tenant).shortest_gap * ground.bus.replicas,
+    )
+    ground.serving.heed = ahead.heed
+    return ahead
 
 
 def _own_callers(admission: Admission) -> Mapping[str, Caller]:

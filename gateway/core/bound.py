@@ -38,7 +38,7 @@ class Pace:
     def interval_of(self, total: int | None) -> float:
         """Seconds that one sweep takes."""
         wanted = self.lifetime / 2.0 if self.interval is None else self.interval
-        return max(wanted, pages(total) * self._shortest_gap)
+        return max(wanted, pages(total) * self.shortest_gap)
 
     def bound(self, total: int | None) -> Bound:
         """What can be promised of a catalogue of that size."""
@@ -46,7 +46,8 @@ class Pace:
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
     @property
-    def _shortest_gap(self) -> float:
+    def shortest_gap(self) -> float:
+        """Seconds between two calls that spend the whole share."""
         if self.rate is None:
             return _SHORTEST_GAP
         calls = max(1, int(self.rate.limit * self.share))

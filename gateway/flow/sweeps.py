@@ -81,6 +81,11 @@ class Sweeps:
         running = [each.sweep for each in self._running.values()]
         return any(each.is_warming for each in running) or not running
 
+    def is_off(self, tenant: str) -> bool:
+        """Whether there is no list to be had of the tenant's trainings."""
+        each = self._running.get(tenant)
+        return self._why_none is not None or (each is not None and each.sweep.state == "off")
+
     def words(self) -> dict[str, Words]:
         """By tenant, what is promised and what is so."""
         return {tenant: self._words(each) for tenant, each in self._running.items()}

@@ -38,6 +38,7 @@ class UnderWay:
         self._backoffs = backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
+        self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
 
     async def look_up(self, key: Key) -> Seen | None:
         """Both tiers asked once for all who ask in the meantime."""
@@ -50,6 +51,7 @@ class UnderWay:
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
         """Fetch it, for this one alone or for whoever asks; nothing must be under way."""
+        self.heed(ask)
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))

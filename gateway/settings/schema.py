@@ -209,8 +209,8 @@ class SweepSettings(Section):
 
     enabled: Enabled = Field(
         default=SweepEnabled.AUTO,
-        description="auto: on where the gateway holds the token; paused five minutes after the "
-        "last read; switched off with a warning when the list endpoint refuses",
+        description="auto: on where the gateway holds the token, while somebody reads. Where there "
+        "is no list, what is read is refreshed singly once it is stale; false: by its next reader",
     )
     share: Share = Field(default=0.5, description="the share of the budget that it may use")
     interval: Interval = Field(
