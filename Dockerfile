@@ -38,6 +38,6 @@ USER 65532:65532
 EXPOSE 8080 8081
 # The event loop alone; whether to send callers is what /readyz tells.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"GATEWAY_ADMIN__PORT\", 8081)}/livez', timeout=2)"]
+  CMD ["gateway", "health"]
 ENTRYPOINT ["gateway"]
 CMD ["serve"]

@@ -12,6 +12,7 @@ import click
 from gateway import __version__
 from gateway.cli.demo import demo
 from gateway.cli.explain import explain
+from gateway.cli.health import health
 from gateway.cli.invalidate import invalidate, purge
 from gateway.cli.keys import hash_key
 from gateway.cli.serve import check, serve
@@ -27,5 +28,5 @@ def main() -> None:
     """A gateway in front of one training API: fresh answers from a cache, within its rate limit."""
 
 
-for command in (serve, check, explain, invalidate, purge, hash_key, demo, simulate):
+for command in (serve, check, health, explain, invalidate, purge, hash_key, demo, simulate):
     main.add_command(command)

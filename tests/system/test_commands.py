@@ -1,4 +1,4 @@
-"""serve, check, explain, simulate as a person starts and ends them: real processes and signals."""
+"""The commands as a person starts and ends them: real processes and signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import wait_until
+from tests.integration.test_tls import certified
+from tests.servers import gateway, listens, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, port_of, run, shell, simulator
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -102,6 +103,33 @@ def test_check_names_what_is_not_there(tmp_path: Path) -> None:
     names = [line.partition(": ")[0] for line in output.splitlines()]
     assert names == ["settings", "upstream.base_url", "redis.url"]
     assert exit_code == 1
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_health_is_that_of_the_gateway_of_these_settings(
+    tmp_path: Path, upstream: str, is_tls: bool
+) -> None:
+    """Found where it listens on all addresses, too; a line and exit code 1 once it is gone."""
+    tls = certified(tmp_path, "admin") if is_tls else {}
+    house = Gateway(
+        tmp_path,
+        upstream,
+        GATEWAY_ADMIN__HOST="0.0.0.0",
+        **{f"GATEWAY_{name.upper()}": value for name, value in tls.items()},
+    )
+    process = gateway(
+        "serve",
+        log=tmp_path / "serve.log",
+        ready=lambda: listens(port_of(house.admin)),
+        settings=house.settings,
+    )
+    with process:
+        alive = run("health", folder=tmp_path, **house.settings)
+    exit_code, output = run("health", folder=tmp_path, **house.settings)
+
+    assert alive == (0, "")
+    assert (exit_code, output.count("\n")) == (1, 1)
+    assert f":{port_of(house.admin)} does not answer" in output
 
 
 def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:

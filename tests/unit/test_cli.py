@@ -34,7 +34,8 @@ def run(*arguments: str, **environment: str) -> Result:
 def test_the_commands_are_the_documented_ones() -> None:
     """No command is there that no document names."""
     assert [
-        *("check", "demo", "explain", "hash-key", "invalidate", "purge", "serve", "simulate"),
+        *("check", "demo", "explain", "hash-key", "health", "invalidate", "purge", "serve"),
+        "simulate",
     ] == COMMANDS
 
 
