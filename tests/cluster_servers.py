@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from tests import acl
 from tests.servers import HOST, RedisServer, free_port, wait_until
 
 MASTERS = 3
@@ -79,7 +80,8 @@ class ClusterServers:
     @property
     def url(self) -> str:
         """Its address, as `redis.url` takes it; not all nodes have to be named."""
-        return "redis+cluster://" + ",".join(node.place for node in self.masters)
+        places = ",".join(node.place for node in self.masters)
+        return f"redis+cluster://{acl.credentials()}{places}"
 
     def holder(self, name: str) -> ClusterNode:
         """The master that had the key at first."""
@@ -174,6 +176,7 @@ def _has_copy(master: ClusterNode) -> bool:
 
 def client_of(url: str) -> Any:
     """A blocking client of whatever Redis has that address; to be closed by whoever asked."""
+    url = acl.without(url)
     hosts = url.partition("redis+cluster://")[2]
     if not hosts:
         return redis.Redis.from_url(url)

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import acl
 from tests.cluster_servers import ClusterServers, cluster
 from tests.servers import RedisServer
 
@@ -34,10 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="let replicas of tests/integration run on machines whose clocks are minutes apart",
     )
+    parser.addoption(
+        "--documented-acl",
+        action="store_true",
+        help="give gateways the user of Redis that SECURITY.md documents, who may do no more",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take our own options."""
+    acl.is_documented_user = config.getoption("documented_acl")
     if config.getoption("clocks_apart"):
         from tests.integration import gateways
 

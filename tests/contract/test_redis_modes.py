@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-import redis
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.modes import RedisMode
 from gateway.core.status import Mode
+from tests.cluster_servers import client_of
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 
@@ -38,7 +38,7 @@ async def test_what_is_ordered_is_read(connection: Connection) -> None:
 async def test_what_is_no_mode_is_set_aside(connection: Connection, redis_url: str) -> None:
     """As if nothing was ordered; the next order takes its place."""
     shared = RedisMode(connection, "gateway")
-    with redis.Redis.from_url(redis_url) as client:
+    with client_of(redis_url) as client:
         client.set(NAME, b"thawed\xff")
         assert await shared.read() is None
         client.delete(NAME)
@@ -54,7 +54,7 @@ async def test_it_expires_once_nobody_looks(connection: Connection, redis_url: s
     """Each look keeps it for a month more."""
     shared = RedisMode(connection, "gateway")
     await shared.write(Mode.FROZEN)
-    with redis.Redis.from_url(redis_url) as client:
+    with client_of(redis_url) as client:
         client.expire(NAME, 10)
         await shared.read()
         assert client.ttl(NAME) > 86_400

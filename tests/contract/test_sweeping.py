@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
-import redis
 
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.adapters.redis.connection import Connection
@@ -18,6 +17,7 @@ from gateway.core.page import Page
 from gateway.core.progress import Progress
 from gateway.core.training import Training
 from gateway.ports import SweepLease
+from tests.cluster_servers import client_of
 from tests.contract.conftest import URLS
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
@@ -232,7 +232,7 @@ async def test_nobody_comes_between_the_look_at_a_lead_and_its_end(redis_url: st
     lease = RedisSweepLease(connection, "gateway", entropy=entropy, pause_after=30.0)
     await lease.take(P, was_read=True)
 
-    with redis.Redis.from_url(redis_url) as client, client.monitor() as monitor:
+    with client_of(redis_url) as client, client.monitor() as monitor:
         await lease.release(P)
         client.exists("the end")
         seen = list(
@@ -251,7 +251,7 @@ async def test_what_is_foreign_there_is_written_over(
     redis_url: str,
 ) -> None:
     """Another type, or words that are none: a sweep that begins."""
-    with redis.Redis.from_url(redis_url) as client:
+    with client_of(redis_url) as client:
         for tail in ("sl", "sp", "sm", "sk"):
             client.hset(f"gateway:{{{P}}}:{tail}", "a", "b")
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)

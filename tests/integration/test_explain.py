@@ -21,7 +21,7 @@ async def test_the_story_of_a_training_is_told(
 ) -> None:
     """Fetched, revalidated, found changed, invalidated by an order here and seen by the other
     replica; a failure with its reason."""
-    shared = {"freshness__lifetime": "1s", "redis__prefix": "story"}
+    shared = {"freshness__lifetime": "1s"}
     async with (
         gateway(upstream.base_url, redis_url, **shared) as one,
         gateway(upstream.base_url, redis_url, **shared) as other,

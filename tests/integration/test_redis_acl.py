@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.acl import CREDENTIALS, PASSWORD, rule, without
 from tests.cluster_servers import ClusterServers
 from tests.integration.essentials import exercise
 from tests.redis_servers import MASTER, SentinelServer, copied
-from tests.servers import HOST, ROOT, RedisServer
+from tests.servers import HOST, RedisServer
 
-PASSWORD = "hunter2"
-USER = f"gateway:{PASSWORD}@"
 # The tests' own, and what Redis' replicas and sentinels say to each other.
 OTHERS = {
     *("acl|setuser", "acl|log", "acl|deluser", "info", "config|set", "config|get"),
     *("config|resetstat", "cluster|myid", "replconf", "psync", "select", "client|kill"),
     *("flushall", "script|flush", "hello", "auth", "client|setinfo"),
 }
-
-
-def rule() -> list[str]:
-    """The words of the documented ACL, without those that name the user."""
-    text = (ROOT / "SECURITY.md").read_text()
-    block = re.search(
-        r"^ACL SETUSER gateway on >PASSWORD (.*?)^```", text, re.DOTALL | re.MULTILINE
-    )
-    assert block is not None
-    return block[1].split()
 
 
 def commands() -> set[str]:
@@ -50,13 +38,9 @@ def admit(servers: Iterable[RedisServer]) -> None:
             )
 
 
-def refusals(servers: Iterable[RedisServer]) -> list[object]:
-    """What somebody was refused since then."""
-    found: list[object] = []
-    for server in servers:
-        with server.client() as client:
-            found += [(each["context"], each["object"]) for each in client.acl_log()]
-    return found
+def refusals(servers: Iterable[RedisServer]) -> list[tuple[str, str]]:
+    """What it was refused since then."""
+    return [refused for server in servers for refused in server.refusals()]
 
 
 def used(servers: Iterable[RedisServer]) -> set[str]:
@@ -84,7 +68,9 @@ async def test_behind_a_sentinel(
         where = f"{HOST}:{sentinel.port}/{MASTER}"
         theirs = f"sentinel_username=watcher&sentinel_password={PASSWORD}"
 
-        await exercise(upstream.base_url, control, f"redis+sentinel://{USER}{where}?{theirs}")
+        await exercise(
+            upstream.base_url, control, f"redis+sentinel://{CREDENTIALS}{where}?{theirs}"
+        )
 
         assert refusals([own_redis, copy]) == []
         assert "wait" in used([own_redis]) <= commands()
@@ -98,7 +84,9 @@ async def test_a_cluster_uses_all_of_it(
     own_cluster.flush()
     admit(own_cluster.masters)
 
-    await exercise(upstream.base_url, control, own_cluster.url.replace("//", f"//{USER}"))
+    await exercise(
+        upstream.base_url, control, without(own_cluster.url).replace("//", f"//{CREDENTIALS}")
+    )
 
     assert refusals(own_cluster.masters) == []
     seen = used(own_cluster.masters)

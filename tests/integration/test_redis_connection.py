@@ -11,6 +11,7 @@ import pytest
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
+from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 
@@ -55,7 +56,7 @@ async def test_before_the_first_look_every_call_fails_at_once(redis_url: str) ->
 async def test_a_look_finds_redis(redis_url: str) -> None:
     """With the time that the look took; that it is there from the start is no news."""
     observer = RecordingObserver()
-    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
+    connection = Connection(without(redis_url), RealClock(), observer, timeout=30.0)
 
     assert await connection.check()
     assert await connection.check()
@@ -88,7 +89,7 @@ async def test_redis_clock_is_told(redis_url: str) -> None:
 async def test_more_callers_than_connections_wait_their_turn(redis_url: str) -> None:
     """Redis sees no more connections than were allowed."""
     connection = Connection(
-        redis_url, RealClock(), RecordingObserver(), timeout=30.0, connections=3
+        without(redis_url), RealClock(), RecordingObserver(), timeout=30.0, connections=3
     )
     await connection.check()
 

@@ -10,6 +10,7 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
+from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.servers import RedisServer, free_port
@@ -45,7 +46,7 @@ async def test_nobody_there_is_told_once() -> None:
 async def test_a_refused_command_is_no_outage(redis_url: str) -> None:
     """It fails, and Redis stays up."""
     observer = RecordingObserver()
-    connection = Connection(redis_url, RealClock(), observer, timeout=30.0)
+    connection = Connection(without(redis_url), RealClock(), observer, timeout=30.0)
     await connection.check()
 
     with pytest.raises(RedisUnavailable):
@@ -58,7 +59,7 @@ async def test_a_refused_command_is_no_outage(redis_url: str) -> None:
 
 async def test_a_reply_that_cannot_be_read_is_a_failure_of_redis(redis_url: str) -> None:
     """Whoever answers there may be no Redis of ours."""
-    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
+    connection = Connection(without(redis_url), RealClock(), RecordingObserver(), timeout=30.0)
     await connection.check()
 
     async def read_badly(client: driver.Redis) -> int:
@@ -74,7 +75,7 @@ async def test_a_wrong_password_is_an_outage_without_the_password(own_redis: Red
     with own_redis.client() as client:
         client.config_set("requirepass", "right")
     observer = RecordingObserver()
-    url = own_redis.url.replace("//", "//:hunter2@")
+    url = without(own_redis.url).replace("//", "//:hunter2@")
     connection = Connection(url, RealClock(), observer, timeout=30.0)
 
     assert not await connection.check()

@@ -13,6 +13,7 @@ import pytest
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
+from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import until
 from tests.doubles.observer import RecordingObserver
@@ -148,5 +149,5 @@ async def test_who_may_not_ask_for_the_role_is_up(own_redis: RedisServer) -> Non
     with own_redis.client() as client:
         client.acl_setuser("me", enabled=True, passwords=["+pw"], commands=["+@all", "-role"])
 
-    async with connected(own_redis.url.replace("//", "//me:pw@")) as connection:
+    async with connected(without(own_redis.url).replace("//", "//me:pw@")) as connection:
         assert await connection.check()

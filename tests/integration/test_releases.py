@@ -10,6 +10,7 @@ from gateway.adapters.redis.names import Names
 from gateway.core.access import Passthrough
 from gateway.core.entry import Key
 from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.acl import without
 from tests.doubles.previous import PreviousRelease, body_name, encode
 from tests.integration.gateways import TOKEN, until
 from tests.integration.replicas import hears, number_of, replicas
@@ -31,7 +32,7 @@ async def test_both_releases_read_their_own_under_interleaved_writes(
     key, chance = key_of(upstream), random.Random(1)
     hasty = {"freshness__lifetime": "1ms", "freshness__stale_while_revalidate": "0"}
     async with (
-        driver.Redis.from_url(redis_url) as client,
+        driver.Redis.from_url(without(redis_url)) as client,
         replicas(upstream.base_url, [redis_url] * 2, **hasty) as all_planes,
     ):
         previous = PreviousRelease(client)
@@ -59,7 +60,7 @@ async def test_an_envelope_of_another_release_is_a_miss(
     """Even where it stands in our own place: it is asked for anew, counted, and replaced."""
     key = key_of(upstream)
     async with (
-        driver.Redis.from_url(redis_url) as client,
+        driver.Redis.from_url(without(redis_url)) as client,
         replicas(upstream.base_url, [redis_url] * 2) as (one, other),
     ):
         await one.get(ONE)
@@ -76,7 +77,7 @@ async def test_a_notice_of_another_release_costs_a_question(
 ) -> None:
     """What it says cannot be read, so all that L1 holds is confirmed, and nobody stops hearing."""
     async with (
-        driver.Redis.from_url(redis_url) as client,
+        driver.Redis.from_url(without(redis_url)) as client,
         replicas(upstream.base_url, [redis_url] * 2, l1__lifetime="60s") as (one, other),
     ):
         await one.get(ONE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import redis
 
 from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.cluster_servers import client_of
 from tests.integration.gateways import TOKEN, Planes, gateway, until
 
 ONE = "trn_000001"
@@ -97,7 +97,7 @@ async def test_guessed_ids_leave_little_in_redis(
     """Asking for what the budget does not allow leaves floors that go by themselves, soon."""
     async with gateway(upstream.base_url, redis_url, upstream__rate_limit="2/minute") as planes:
         await asyncio.gather(*(planes.get(f"guess-{number}") for number in range(50)))
-        with redis.Redis.from_url(redis_url) as client:
+        with client_of(redis_url) as client:
             lives = [client.pttl(key) for key in client.keys("*:f:*")]
 
     asked_in_vain = [life for life in lives if life <= 40_000]

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.acl import without
 from tests.integration.gateways import gateway
 from tests.servers import RedisServer
 
@@ -55,7 +56,7 @@ async def test_a_credential_is_found_nowhere(
     settings = {} if mode == "passthrough" else {"upstream__token": GATEWAYS}
     bearer = {"authorization": f"Bearer {CALLERS}"}
     told: list[str] = []
-    url = own_redis.url.replace("redis://", f"redis://:{REDIS_WORD}@")
+    url = without(own_redis.url).replace("redis://", f"redis://:{REDIS_WORD}@")
     with own_redis.client() as client:
         client.config_set("requirepass", REDIS_WORD)
     try:
@@ -91,5 +92,5 @@ async def test_a_credential_is_found_nowhere(
 
 def own_redis_unprotected(server: RedisServer) -> None:
     """Take the password away again, for the look into what is stored."""
-    with redis.Redis.from_url(server.url, password=REDIS_WORD) as client:
+    with redis.Redis.from_url(without(server.url), password=REDIS_WORD) as client:
         client.config_set("requirepass", "")

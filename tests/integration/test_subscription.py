@@ -12,10 +12,13 @@ import redis
 
 from gateway.adapters.redis.route import Route
 from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
+from tests.acl import without
 from tests.doubles.hearer import until
 from tests.doubles.loop_time import pass_time
 from tests.servers import HOST, RedisServer, free_port
 
+# As the gateways name theirs.
+ONE, TWO = "gateway:bus", "gateway:bus:two"
 PATIENCE = 0.3
 # What a busy machine may add.
 BUSY = 10.0
@@ -25,12 +28,12 @@ Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Non
 
 def subscribed(url: str, patience: float = 60.0) -> Subscription:
     """To two channels."""
-    return Subscription(Route(url, patience), ("one", "two"), patience)
+    return Subscription(Route(url, patience), (ONE, TWO), patience)
 
 
 async def test_messages_of_both_channels_arrive(redis_server: RedisServer) -> None:
     """In their order, bytes as they are; other channels are not heard."""
-    messages = [("one", b"a"), ("two", b"\x00\xff"), ("one", b"")]
+    messages = [(ONE, b"a"), (TWO, b"\x00\xff"), (ONE, b"")]
     async with subscribed(redis_server.url) as subscription:
         with redis_server.client() as client:
             for channel, data in [("three", b"x"), *messages]:
@@ -50,9 +53,9 @@ async def test_silence_is_borne_as_long_as_redis_lives(redis_server: RedisServer
                 pass_time(60.0)
                 await until(lambda before=before: pings(client) > before)  # type: ignore[misc]
                 await asyncio.sleep(0.1)  # the sign of life arrives
-            client.publish("one", b"late")
+            client.publish(ONE, b"late")
 
-        assert await waiting == ("one", b"late")
+        assert await waiting == (ONE, b"late")
 
 
 def pings(client: redis.Redis) -> int:
@@ -95,7 +98,7 @@ class Moving(Route):
 async def test_a_former_master_is_left(redis_server: RedisServer) -> None:
     """However well it answers: what the others tell is told at the new one."""
     route = Moving(redis_server.url, 60.0)
-    async with Subscription(route, ("one", "two"), 60.0) as subscription:
+    async with Subscription(route, (ONE, TWO), 60.0) as subscription:
         waiting = asyncio.create_task(subscription.message())
         await asyncio.sleep(0.1)
         assert not waiting.done()
@@ -117,7 +120,7 @@ async def test_who_may_not_subscribe_does_not_wait(own_redis: RedisServer) -> No
     """The refusal is told by its kind alone, without the password."""
     with own_redis.client() as client:
         client.acl_setuser("deaf", enabled=True, passwords=["+hunter2"], commands=["+ping"])
-    url = own_redis.url.replace("//", "//deaf:hunter2@")
+    url = without(own_redis.url).replace("//", "//deaf:hunter2@")
 
     with pytest.raises(SubscriptionLost, match="NoPermissionError") as lost:
         async with subscribed(url):

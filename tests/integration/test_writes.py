@@ -12,7 +12,7 @@ async def test_who_reads_after_a_write_reads_what_was_written(
     upstream: RunningSimulator, redis_url: str
 ) -> None:
     """In every replica, though both held the former version as fresh."""
-    forward = {"server__writes": "forward", "redis__prefix": "writes"}
+    forward = {"server__writes": "forward"}
     async with (
         gateway(upstream.base_url, redis_url, **forward) as one,
         gateway(upstream.base_url, redis_url, **forward) as other,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import redis
-
 from gateway.adapters.redis.wire import SCHEMA
 from gateway.simulator import SimulatorClient
+from tests.cluster_servers import client_of
 from tests.rolling import Fleet, previous_release
 from tests.steady import steady
 from tests.system.commands import Gateway, address, simulator
@@ -37,7 +36,7 @@ async def test_a_replica_is_replaced_and_back(tmp_path: Path, redis_url: str) ->
                 await fleet.retire(old)
             await fleet.retire(new)
 
-    with redis.Redis.from_url(redis_url) as client:
+    with client_of(redis_url) as client:
         bodies = [len(client.keys(f"gateway:*:b{each}:*")) for each in (SCHEMA - 1, SCHEMA)]
     assert min(bodies) > 0, "both wrote their own"
     assert stream.faults == []
