@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,6 +23,8 @@ _FIELDS = f"Host: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
 _REQUESTS = {each: f"GET /training/{each} HTTP/1.1\r\n{_FIELDS}".encode() for each in IDS}
 # Seconds after which a caller has given up.
 _PATIENCE = 10.0
+# Seconds between two looks at how late the loop is.
+_LOOK = 0.01
 _NOBODY = Reply(0, b"", b"", 0.0)
 
 
@@ -34,26 +37,38 @@ _version = msgspec.json.Decoder(_Training)
 
 @dataclass
 class Stream:
-    """What became of the requests. `retried`: sent on a kept connection that was closed without
-    a word, and sent again, as HTTP clients do with a GET."""
+    """What became of the requests. `offered` are those that came due in `seconds`, which were all
+    answered `overtime` seconds later. `retried`: sent on a kept connection that was closed without
+    a word, and sent again, as HTTP clients do with a GET. `stalled`: for how many seconds at most
+    this process itself did nothing for them."""
 
+    until: float = math.inf
+    offered: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     went_back: list[str] = field(default_factory=list)
     retried: int = 0
     slowest: tuple[float, str] = (0.0, "")
+    stalled: float = 0.0
     seconds: float = 0.0
+    overtime: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
-        return self.statuses.total() / self.seconds
+        """Requests offered a second."""
+        return self.offered / self.seconds
+
+    @property
+    def pace(self) -> float:
+        """Answers a second, until the last one."""
+        return self.statuses.total() / (self.seconds + self.overtime)
 
     def __str__(self) -> str:
         return (
-            f"{self.statuses.total()} answers in {self.seconds:.1f} s ({self.rate:.0f}/s), "
-            f"{dict(self.statuses)}, {self.retried} retried, slowest {self.slowest[0]:.3f} s "
-            f"({self.slowest[1]}), "
+            f"{self.offered} requests in {self.seconds:.1f} s ({self.rate:.1f}/s), the last "
+            f"answered {self.overtime:.3f} s later ({self.pace:.1f}/s), {dict(self.statuses)}, "
+            f"{self.retried} retried, slowest {self.slowest[0]:.3f} s ({self.slowest[1]}), "
+            f"callers stalled for {self.stalled:.3f} s at most, "
             f"{len(self.faults)} failed, {len(self.went_back)} went back"
         )
 
@@ -70,12 +85,15 @@ class _Caller:
         self._last: dict[str, int] = {}
 
     async def run(self, every: float) -> None:
-        """Ask once in so many seconds, late ones at once, until cancelled."""
+        """Ask once in so many seconds, late ones at once, until all that was due is answered."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._random.random() * every
         try:
             while True:
                 await asyncio.sleep(max(0.0, due - loop.time()))
+                if due > self._stream.until:
+                    return
+                self._stream.offered += 1
                 due += every
                 await self._ask(self._random.choice(IDS))
         finally:
@@ -149,17 +167,30 @@ async def steady(
     """So many requests a second for as long as the block lasts, while somebody edits."""
     loop, stream = asyncio.get_running_loop(), Stream()
     clients = [_Caller(fleet, stream, seed) for seed in range(callers)]
-    tasks = [asyncio.create_task(client.run(callers / rate)) for client in clients]
-    tasks.append(asyncio.create_task(_edit(control)))
     began = loop.time()
+    asking = [asyncio.create_task(client.run(callers / rate)) for client in clients]
+    others = [asyncio.create_task(each) for each in (_edit(control), _watch(stream))]
     try:
         yield stream
     finally:
-        stream.seconds = loop.time() - began
-        for task in tasks:
+        stream.until = loop.time()
+        stream.seconds = stream.until - began
+        ends = await asyncio.gather(*asking, return_exceptions=True)
+        stream.overtime = loop.time() - stream.until
+        for task in others:
             task.cancel()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-    stream.faults += [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
+        ends += await asyncio.gather(*others, return_exceptions=True)
+    failed = [end for end in ends if end and not isinstance(end, asyncio.CancelledError)]
+    stream.faults += map(repr, failed)
+
+
+async def _watch(stream: Stream) -> None:
+    """How late this process' own event loop is."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LOOK
+        await asyncio.sleep(_LOOK)
+        stream.stalled = max(stream.stalled, loop.time() - due)
 
 
 async def _edit(control: SimulatorClient) -> None:
