@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from gateway.core.hints import Stated
 from gateway.core.reply import Reply
 from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
 
@@ -160,12 +161,13 @@ class VersionDoubted(UpstreamError):
 
 
 class UpstreamRateLimited(UpstreamFailure):
-    """429: the upstream says when to come back."""
+    """429: the upstream says when to come back, and perhaps what its limit is."""
 
     status = 429
 
-    def __init__(self, what: str, *, retry_after: float | None) -> None:
+    def __init__(self, what: str, *, retry_after: float | None, said: Stated | None = None) -> None:
         super().__init__(what, FailureReason.RATE_LIMITED, retry_after=retry_after)
+        self.said = said
 
 
 class UpstreamRefused(UpstreamFailure):

@@ -18,7 +18,7 @@ from gateway.core.errors import (
     UpstreamRefused,
 )
 from gateway.core.headers import as_text
-from gateway.core.hints import retry_hint
+from gateway.core.hints import retry_hint, stated
 from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.page import Page, read_page
 from gateway.core.reply import Reply
@@ -76,6 +76,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
         raise UpstreamRateLimited(
             f"upstream answered 429 to training {training_id}",
             retry_after=hint(reply, now),
+            said=stated(as_text(reply.headers), now),
         )
     if reply.is_html:
         raise UpstreamError(

@@ -159,6 +159,8 @@ class Outbound:
             case UpstreamRateLimited():
                 self._succeeded()  # it answers: that is the gate's business
                 failure.retry_after = await self._close_gate(scope, failure.retry_after)
+                if failure.said is not None:  # that nothing is left the gate knows
+                    await self._learn(scope, replace(failure.said, remaining=None, reset=None))
             case UpstreamRefused() | InvalidPayload():
                 await self.answered(scope)  # not to be used, but an answer: not the breaker's case
             case UpstreamError():

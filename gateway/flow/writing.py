@@ -19,7 +19,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.headers import Handling, as_text
-from gateway.core.hints import retry_hint
+from gateway.core.hints import retry_hint, stated
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.core.written import Written, is_success, written
@@ -110,8 +110,12 @@ class Writing:
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """What concerns us rather than the caller is raised."""
         if reply.status == 429:
-            hint = retry_hint(as_text(reply.headers), self._clock.now())
-            raise UpstreamRateLimited("upstream answered 429 to a write", retry_after=hint)
+            headers, now = as_text(reply.headers), self._clock.now()
+            raise UpstreamRateLimited(
+                "upstream answered 429 to a write",
+                retry_after=retry_hint(headers, now),
+                said=stated(headers, now),
+            )
         if reply.status == 401 and not caller.owns_token:
             raise UpstreamRefused("upstream refused the gateway's own token", status=401)
 

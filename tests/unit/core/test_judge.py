@@ -16,6 +16,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
+from gateway.core.hints import Stated
 from gateway.core.judge import Confirmed, ForCaller, Gone, Question, judge, rejection
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
@@ -106,6 +107,18 @@ def test_a_429_is_a_rate_limit_in_any_shape(
 
     assert isinstance(failure, UpstreamRateLimited)
     assert failure.retry_after is None
+    assert failure.said is None
+
+
+def test_a_429_may_name_the_limit() -> None:
+    """Beside when to come back."""
+    fields = ((b"ratelimit", b'"default";r=0;t=7'), (b"ratelimit-policy", b'"default";q=10;w=60'))
+
+    failure = failure_of(Reply(429, fields, b""), OURS)
+
+    assert isinstance(failure, UpstreamRateLimited)
+    assert failure.retry_after == 7.0
+    assert failure.said == Stated(10, 60.0, 0, 7.0)
 
 
 @modes

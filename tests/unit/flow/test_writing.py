@@ -15,6 +15,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.reply import Reply
+from gateway.core.hints import Stated
 from gateway.core.status import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
 from gateway.flow.answer import Answer
 from gateway.flow.writing import Order, Writing
@@ -145,6 +146,14 @@ async def test_a_429_closes_the_gate(alone: Replica) -> None:
         await write(alone, says(429, (b"retry-after", b"7")))
 
     assert alone.observer.of("gate_closed")
+
+
+async def test_a_429_says_what_the_limit_is(alone: Replica) -> None:
+    """As one to a read does."""
+    with pytest.raises(UpstreamRateLimited) as limited:
+        await write(alone, says(429, (b"ratelimit-policy", b'"default";q=10;w=60')))
+
+    assert limited.value.said == Stated(10, 60.0)
 
 
 async def test_a_401_to_our_own_token_is_ours(alone: Replica) -> None:
