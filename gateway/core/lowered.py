@@ -30,6 +30,11 @@ class Lowered:
         return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
 
 
-def after_refusal(full: int, holds: int, spent: int) -> int:
-    """The limit after a 429 to the last of `spent` calls within one window, where `holds` held."""
-    return min(holds, max(1, full // _LEAST, int(spent * _KEPT)))
+def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
+    """The limit after a 429 to the last of `spent` calls within one window, where `holds` held.
+
+    Not `is_known`: others who spend are not to be told from what was spent by us before. It is
+    then halved at most, however few calls are known of.
+    """
+    counted = spent if is_known else max(spent, full // 2)
+    return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))

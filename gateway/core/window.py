@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from gateway.core.hints import Stated
@@ -31,7 +32,7 @@ class WindowLog:
     """
 
     __slots__ = (
-        *("_by_rank", "_full", "_limit", "_lowered", "_portions", "_sent"),
+        *("_born", "_by_rank", "_full", "_limit", "_lowered", "_portions", "_sent"),
         *("_season", "_sweep_share", "_wanted", "_window"),
     )
 
@@ -51,6 +52,8 @@ class WindowLog:
         self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
         self._lowered: Lowered | None = None
+        # What stands in the log from before is made up.
+        self._born = -inf
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
         self._wanted: dict[Rank, float] = {}
@@ -71,6 +74,7 @@ class WindowLog:
         Each rank is taken to have had as much of its floor as was spent of the limit.
         """
         log = cls(limit, window, sweep_share, season=season)
+        log._born = now
         for n in range(1, limit - free + 1):
             stamp = now - window + n * window / limit
             log._sent.append(stamp)
@@ -117,10 +121,12 @@ class WindowLog:
         return self._limit
 
     def refused(self, now: float) -> None:
-        """The upstream said 429: what is spent within a window was too much."""
-        limit = self.limit(now)
-        if self._sent:  # else what was spent is not known
-            self._lower(now, after_refusal(self._full, limit, len(self._sent)))
+        """The upstream said 429: what is spent within a window was too much. What is granted
+        for later, or made up for an unknown past, was not sent."""
+        limit, is_known = self.limit(now), self._born <= now - self._window
+        spent = bisect_right(self._sent, now) - bisect_left(self._sent, self._born)
+        if spent > 0 or not is_known:  # else what was spent was lost
+            self._lower(now, after_refusal(self._full, limit, spent, is_known=is_known))
 
     def learn(self, now: float, said: Stated) -> None:
         """The upstream said how many are left: fewer than we thought means that others spend;
@@ -161,6 +167,7 @@ class WindowLog:
 
     def follow(self, other: WindowLog) -> None:
         """Take the place of a log under another limit: what was sent there counts here."""
+        self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
 

@@ -26,6 +26,7 @@ end
 -- each rank had had as much of its floor as was spent of the limit.
 local function start_paced()
   redis.call('DEL', log, unpack(window.ranks))
+  if tonumber(free) < full then write_book(book, 'born', at, keep) end
   local all, theirs, when = {}, {}, 0
   for place = 1, #window.ranks do theirs[place] = {} end
   for n = 1, limit - free do

@@ -1,0 +1,55 @@
+"""Budget: what a 429 says of what others spend, in this process and over Redis alike."""
+
+from __future__ import annotations
+
+from gateway.core.status import Purpose
+from gateway.ports import Budget
+from tests.contract.worlds import World, count_granted
+
+
+async def limit_after_refusal(budget: Budget) -> int | None:
+    """What holds once upstream said 429."""
+    await budget.close("default", 5.0)
+    await budget.look("default")
+    return budget.view("default").limit
+
+
+async def test_what_is_granted_for_later_was_not_spent(world: World) -> None:
+    """Twenty calls were sent, and ten more wait for their turn when the 429 comes."""
+    async with world.budget(20, 600.0) as budget:
+        assert await count_granted(budget) == 20
+        for _ in range(10):
+            await budget.take("default", Purpose.MISS, patience=650.0)
+
+        assert await limit_after_refusal(budget) == 16
+
+
+async def test_what_is_made_up_for_an_unknown_past_was_not_spent(world: World) -> None:
+    """Of an unknown past it is not known either that others spent it: half of it counts."""
+    async with world.budget(100, 600.0, start_paced=True) as budget:
+        assert await count_granted(budget) == 10
+
+        assert await limit_after_refusal(budget) == 40
+
+
+async def test_what_was_sent_since_counts_where_it_is_more(world: World) -> None:
+    """Nine tenths of a window after the start most of it is known."""
+    async with world.budget(100, 600.0, start_paced=True) as budget:
+        sent = 0
+        for _ in range(9):
+            sent += await count_granted(budget)
+            world.advance(60.0)
+
+        assert 80 <= sent <= 99
+        assert await limit_after_refusal(budget) == int(sent * 0.8)
+
+
+async def test_the_past_is_known_a_window_after_the_start(world: World) -> None:
+    """Then a few calls that were too many leave few to us."""
+    async with world.budget(100, 600.0, start_paced=True) as budget:
+        await budget.take("default", Purpose.MISS)
+        world.advance(1000.0)
+        for _ in range(25):
+            await budget.take("default", Purpose.MISS)
+
+        assert await limit_after_refusal(budget) == 20
