@@ -78,7 +78,7 @@ class Shared:
         self._gate = self._gate.close(now, told, self._chance.random())
 
 
-@pytest.mark.parametrize("limit, window", [(10, 6.0), (20, 12.0), (40, 60.0)])
+@pytest.mark.parametrize(("limit", "window"), [(10, 6.0), (20, 12.0), (40, 60.0)])
 def test_three_refusals_are_enough(limit: int, window: float) -> None:
     """Ten windows long; and what is left is used."""
     begun = 0.0
