@@ -18,6 +18,7 @@ from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key, Ticket
 from gateway.core.hints import Stated
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
+from gateway.core.pacing import Pause
 from gateway.core.page import Page
 from gateway.core.progress import Progress
 from gateway.core.reply import Reply
@@ -431,11 +432,12 @@ class Lease(Protocol):
         """Seconds after which it lapses unless renewed; infinite where nobody else is."""
         ...
 
-    async def take(self, key: Key) -> Taken:
+    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take the generation before a fetch, as SharedStore.begin does, and with it the lease.
 
         Where another fetch holds it, this replica is to follow, and is told of the ending; a
-        fetch since whose begin something was invalidated, or learnt, is passed over.
+        fetch since whose begin something was invalidated, or learnt, is passed over. Raises
+        BackedOff to who is `unhurried` while the key is left alone.
         """
         ...
 
@@ -443,8 +445,14 @@ class Lease(Protocol):
         """Hold it for another lifetime; False where it is lost."""
         ...
 
-    async def release(self, key: Key, token: str, ending: Ending) -> None:
-        """Let go of it and tell those who follow; nothing where it is lost."""
+    async def release(
+        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
+    ) -> None:
+        """Let go of it and tell those who follow; nothing where it is lost.
+
+        `pause`: the key is left alone, by all replicas and for longer with each failure in a
+        row, until an ending that is an answer.
+        """
         ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
@@ -461,7 +469,7 @@ class AloneLease:
     def __init__(self, shared: SharedStore) -> None:
         self._shared = shared
 
-    async def take(self, key: Key) -> Taken:
+    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Whoever asks leads."""
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
@@ -469,8 +477,10 @@ class AloneLease:
         """It cannot be lost."""
         return True
 
-    async def release(self, key: Key, token: str, ending: Ending) -> None:
-        """Nobody follows."""
+    async def release(
+        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
+    ) -> None:
+        """Nobody follows, and what failed the replica remembers by itself."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Nobody leads."""

@@ -30,6 +30,7 @@ from gateway.core.access import Open
 from gateway.core.by_origin import ByOrigin
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Tier
+from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
 from gateway.flow.explain import Explainer
@@ -107,7 +108,8 @@ def compose(settings: Settings) -> House:
     known = knowing_of(settings, sweep_lease)
     fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=known)
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
-    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout)
+    backoffs = Backoffs(clock, rules.windows.believe_after)
+    collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serving = Serving(tiers, collapsing, clock, telemetry, rules)
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, sweep_lease)
     invalidation = Invalidation(tiers, shared, bus, telemetry, serving=serving, credentials=whose)

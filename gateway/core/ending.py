@@ -64,6 +64,11 @@ class Ending:
     retry_after: float | None = None
     sent: bool = True
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the upstream gave an answer of its own."""
+        return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
+
     def error(self) -> Failed | None:
         """The leader's failure as an error of the follower's own; None where it had none."""
         wait = self.retry_after or 1.0

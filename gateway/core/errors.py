@@ -18,6 +18,7 @@ GatewayError
 │   └── InvalidPayload
 ├── ListRefused             theirs: there is no list for us, or none that we can read
 ├── CallWithheld            ours: the call was not made (rescued likewise)
+│   ├── BackedOff           a refresh that failed just now, in some replica
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
 │   ├── Frozen
@@ -222,6 +223,15 @@ class GateClosed(CallWithheld):
 
 class CircuitOpen(CallWithheld):
     """The breaker is open: the upstream failed too often just now."""
+
+
+class BackedOff(CallWithheld):
+    """Fetching it failed just now, in some replica, `attempts` times in a row: who refreshes it
+    with nobody waiting leaves it alone for a while."""
+
+    def __init__(self, attempts: int, *, retry_after: float) -> None:
+        super().__init__("it failed just now and is left alone", retry_after=retry_after)
+        self.attempts = attempts
 
 
 class Frozen(CallWithheld):

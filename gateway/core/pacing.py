@@ -32,6 +32,20 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """How a key is left alone after a failure: as `backoff` has it, and no shorter than `least`."""
+
+    base: float
+    cap: float
+    jitter: float
+    least: float
+
+    def after(self, attempts: int) -> float:
+        """Seconds after so many failures in a row."""
+        return max(self.least, backoff(attempts, self.base, self.cap, self.jitter))
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerRule:
     """How many failures in a row open a breaker, and for how long (seconds, doubling).
 

@@ -1,5 +1,6 @@
 """Keys that upstream failed for a moment ago, and how long each is left alone.
 
+Lives here: what this replica knows. What it shares with the others stands beside the lease.
 Bounded; forgetting one costs a call, nothing else.
 """
 
@@ -9,8 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.entry import Key
-from gateway.core.errors import CallWithheld, UpstreamError, UpstreamRefused, VersionDoubted
-from gateway.core.pacing import backoff
+from gateway.core.errors import (
+    AccessRefused,
+    BackedOff,
+    CallWithheld,
+    UpstreamError,
+    UpstreamRefused,
+    VersionDoubted,
+)
+from gateway.core.pacing import Pause
 from gateway.core.status import Detail, Outcome
 from gateway.ports import Clock
 
@@ -49,15 +57,31 @@ class Backoffs:
         """Note a failure; for how many seconds the key is left alone."""
         before = self._failures.pop(key, None)
         attempts = 1 if before is None else before.attempts + 1
+        wait = self._pause(error).after(attempts)
+        self._note(key, attempts, wait, *stale_word(error))
+        return wait
+
+    def heard(self, key: Key, backed_off: BackedOff) -> None:
+        """Other replicas leave the key alone, for failures of theirs."""
+        self._failures.pop(key, None)
+        wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
+        self._note(key, backed_off.attempts, wait, *word)
+
+    def shared(self, error: Exception) -> Pause | None:
+        """How all replicas are to leave the key alone; None where nothing was asked, or the answer
+        is for one caller: that says nothing of the key."""
+        says_nothing = isinstance(error, CallWithheld | AccessRefused)
+        return None if says_nothing else self._pause(error)
+
+    def _pause(self, error: Exception) -> Pause:
         cap = self._cap_of_doubt if isinstance(error, VersionDoubted) else _CAP
-        wait = backoff(attempts, _BASE, cap, self._clock.jitter())
-        if isinstance(error, CallWithheld | UpstreamError):
-            wait = min(max(wait, error.retry_after or 0.0), _CAP)
-        outcome, detail = stale_word(error)
+        asked = error.retry_after if isinstance(error, CallWithheld | UpstreamError) else None
+        return Pause(_BASE, cap, self._clock.jitter(), min(asked or 0.0, _CAP))
+
+    def _note(self, key: Key, attempts: int, wait: float, outcome: Outcome, detail: Detail) -> None:
         self._failures[key] = Failure(attempts, self._clock.monotonic() + wait, outcome, detail)
         if len(self._failures) > _MOST:
             del self._failures[next(iter(self._failures))]
-        return wait
 
     def succeeded(self, key: Key) -> None:
         """The upstream answered for the key."""

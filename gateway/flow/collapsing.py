@@ -16,11 +16,13 @@ from typing import Final
 from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.entry import Key
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
+from gateway.core.pacing import Pause
 from gateway.core.part import Part
 from gateway.core.ranks import has_a_caller
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
+from gateway.flow.backoff import Backoffs
 from gateway.flow.fetch import Fetcher
-from gateway.flow.fetched import Filled, Passed, Want, fruitless
+from gateway.flow.fetched import Filled, Passed, Want, failing, fruitless
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
 from gateway.flow.tiers import Seen, Tiers
@@ -56,17 +58,26 @@ class Collapsing:
     """Fills keys, each by one replica at a time."""
 
     def __init__(
-        self, tiers: Tiers, fetcher: Fetcher, lease: Lease, clock: Clock, *, timeout: float
+        self,
+        tiers: Tiers,
+        fetcher: Fetcher,
+        lease: Lease,
+        clock: Clock,
+        *,
+        timeout: float,
+        backoffs: Backoffs,
     ) -> None:
         self._tiers = tiers
         self._fetcher = fetcher
         self._lease = lease
         self._clock = clock
         self._timeout = timeout
+        self.backoffs = backoffs
         self.waiters = 0
 
     async def fill(self, want: Want, flight: Course) -> Landed:
-        """Have it fetched, here or elsewhere; raises UpstreamFailure, CallWithheld, AccessRefused.
+        """Have it fetched, here or elsewhere; raises UpstreamFailure, CallWithheld, AccessRefused,
+        and BackedOff where all replicas leave it alone and nobody waits for it.
 
         One deadline holds for the whole: following, leading after that, or asking alone.
         """
@@ -75,7 +86,7 @@ class Collapsing:
         deadline, failure = math.inf, None
         for _ in range(_ELECTIONS):
             with on(Part.LEASE):
-                taken = await self._take(want.key)
+                taken = await self._take(want)
             # Counted from Redis' first word, or silence: that takes nothing from the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
@@ -98,10 +109,10 @@ class Collapsing:
         """Ask upstream for one caller; nobody else is asked, and nothing is kept."""
         return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
 
-    async def _take(self, key: Key) -> Taken | None:
+    async def _take(self, want: Want) -> Taken | None:
         """The lease or whom to follow; None without Redis, and then there is no lease."""
         try:
-            return await self._lease.take(key)
+            return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)
         except RedisUnavailable:
             return None
 
@@ -111,19 +122,22 @@ class Collapsing:
 
     async def _lead(self, want: Want, taken: Taken, flight: Course, deadline: float) -> Landed:
         ending = Ending(EndingKind.TRANSIENT)  # also where this flight is cancelled
+        pause: Pause | None = None
         try:
             async with self._renewed(want.key, taken.token):
                 landed = await self._landed_before(want, taken, flight) or (
                     await self._fetcher.fetch(want, taken.ticket, flight, deadline)
                 )
             ending = _ending(landed)
+            vain = None if isinstance(landed, Elsewhere) else failing(want, landed)
+            pause = None if vain is None else self.backoffs.shared(vain)
             return landed
         except Exception as error:
-            ending = _ending_of_failure(error, want)
+            ending, pause = _ending_of_failure(error, want), self.backoffs.shared(error)
             raise
         finally:
             with suppress(RedisUnavailable):  # it lapses by itself
-                await self._lease.release(want.key, taken.token, ending)
+                await self._lease.release(want.key, taken.token, ending, pause)
 
     @asynccontextmanager
     async def _renewed(self, key: Key, token: str) -> AsyncIterator[None]:

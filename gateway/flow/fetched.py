@@ -52,6 +52,13 @@ class Passed:
     reply: Reply
 
 
+def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
+    """Why the key is left alone for a while although an answer came; None where it is not."""
+    vain = fruitless(landed)
+    is_doubted = isinstance(vain, VersionDoubted)
+    return vain if is_doubted or want.purpose is Purpose.REFRESH else None
+
+
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     """Why what was stored is still there and no younger; None where it was dealt with."""
     if isinstance(landed, Filled):

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gateway.core.entry import Key
 from gateway.core.errors import (
+    BackedOff,
     BudgetExhausted,
     CallWithheld,
     OnlyIfCached,
@@ -21,7 +22,6 @@ from gateway.core.rules import Rules
 from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
-from gateway.flow.backoff import Backoffs
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed, fruitless
@@ -39,8 +39,7 @@ class Serving(UnderWay):
     def __init__(
         self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, rules: Rules
     ) -> None:
-        backoffs = Backoffs(clock, rules.windows.believe_after)
-        super().__init__(tiers, filler, clock, observer, backoffs)
+        super().__init__(tiers, filler, clock, observer)
         self.held, self.confirming = tiers.held, tiers.confirming
         self._clock = clock
         self._rules = rules
@@ -118,7 +117,7 @@ class Serving(UnderWay):
                 collapsed = False
                 landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
-            if flight.is_unhurried and isinstance(error, BudgetExhausted):
+            if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # with a caller's right
             return self._rescued(seen, error)
         except TimeoutError:

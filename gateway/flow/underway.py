@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.core.entry import Key
-from gateway.core.errors import AccessRefused, VersionDoubted
+from gateway.core.errors import AccessRefused, BackedOff
 from gateway.core.status import Purpose
 from gateway.flow import marks
 from gateway.flow.answer import Ask
-from gateway.flow.backoff import Backoffs, Failure, is_news
+from gateway.flow.backoff import Failure, is_news
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
-from gateway.flow.fetched import Passed, Want, fruitless
+from gateway.flow.fetched import Passed, Want, failing
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Clock, Observer
@@ -30,12 +30,11 @@ class UnderWay:
         filler: Collapsing,
         clock: Clock,
         observer: Observer,
-        backoffs: Backoffs,
     ) -> None:
         self._tiers = tiers
         self._filler = filler
         self._observer = observer
-        self._backoffs = backoffs
+        self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
         self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
@@ -70,16 +69,19 @@ class UnderWay:
         outdate(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
-        vain = None if isinstance(filled, Elsewhere) else fruitless(filled)
-        if isinstance(vain, VersionDoubted) or (vain and want.purpose is Purpose.REFRESH):
-            self._failed(want, vain)
-        else:
+        vain = None if isinstance(filled, Elsewhere) else failing(want, filled)
+        if vain is None:
             self._backoffs.succeeded(want.key)
+        else:
+            self._failed(want, vain)
         return filled
 
     def _failed(self, want: Want, error: Exception) -> None:
         if isinstance(error, AccessRefused):
             return  # no call was made, and nothing may stand in for it
+        if isinstance(error, BackedOff):
+            self._backoffs.heard(want.key, error)  # told by who failed
+            return
         why, again_in = str(error) or repr(error), self._backoffs.failed(want.key, error)
         self._observer.fetch_failed(want.key, want.purpose, why)
         if want.purpose is Purpose.REFRESH and is_news(error):

@@ -13,6 +13,7 @@ import msgspec
 from gateway.core.entry import Headers
 from gateway.core.errors import (
     AccessRefused,
+    BackedOff,
     BadId,
     BadRequest,
     BudgetExhausted,
@@ -82,6 +83,7 @@ _WITHHELD: tuple[tuple[type[CallWithheld], Problem], ...] = (
     (BudgetExhausted, Problem.BUDGET_EXHAUSTED),
     (GateClosed, Problem.UPSTREAM_RATE_LIMITED),
     (CircuitOpen, Problem.UPSTREAM_UNAVAILABLE),
+    (BackedOff, Problem.UPSTREAM_UNAVAILABLE),
     (Frozen, Problem.FROZEN),
 )
 _RETRY_SOON = 1.0

@@ -14,6 +14,7 @@ import pytest
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
 from tests.servers import RedisServer
+from tests.unit.flow.house import training
 
 ONE = "trn_000001"
 WAITERS = "gateway_collapsed_waiters"
@@ -173,12 +174,35 @@ async def test_a_short_timeout_makes_a_short_lease(
         assert (await asking).status_code == 200
 
 
+async def test_a_failing_refresh_is_asked_for_once_by_all_replicas(redis_url: str) -> None:
+    """Every read finds the entry stale; the 503 asked for a minute, and all replicas keep it."""
+    stale = {"freshness__lifetime": "1ms", "freshness__stale_while_revalidate": "1h"}
+    async with failing() as upstream, neighbours(upstream.url, redis_url, 3, **stale) as replicas:
+        upstream.answering.set()
+        upstream.good = 1
+        upstream.retry_after = 60
+        assert (await replicas[0].get(ONE)).status_code == 200
+
+        answers = [await planes.get(ONE) for _ in range(20) for planes in replicas]
+        for planes in replicas:
+            await until(partial(planes.reads, "gateway_upstream_inflight", 0.0))
+            answers.append(await planes.get(ONE))
+        explained = [(await planes.admin.get(f"/explain/{ONE}")).json() for planes in replicas]
+
+    assert upstream.calls == 2
+    assert {answer.status_code for answer in answers} == {200}
+    assert all("detail=stale-error" in each.headers["cache-status"] for each in answers[-3:])
+    assert all("it failed once" in each["next_refresh"] for each in explained)
+
+
 class Failing:
-    """An upstream that answers 503, once it is told to."""
+    """An upstream that answers 503, once it is told to; its first `good` answers are trainings."""
 
     def __init__(self) -> None:
         self.answering = asyncio.Event()
         self.calls = 0
+        self.good = 0
+        self.retry_after = 7
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,10 +210,19 @@ class Failing:
         await reader.readuntil(b"\r\n\r\n")
         self.calls += 1
         await self.answering.wait()
-        fields = b"Retry-After: 7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        writer.write(b"HTTP/1.1 503 Service Unavailable\r\n" + fields)
+        writer.write(self._good() if self.calls <= self.good else self._bad())
         await writer.drain()
         writer.close()
+
+    def _good(self) -> bytes:
+        body = training(1, ONE)
+        fields = b"Content-Type: application/json\r\nConnection: close\r\n"
+        return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body)
+
+    def _bad(self) -> bytes:
+        fields = b"Content-Length: 0\r\nConnection: close\r\n"
+        asks = b"Retry-After: %d\r\n\r\n" % self.retry_after
+        return b"HTTP/1.1 503 Service Unavailable\r\n" + fields + asks
 
 
 @asynccontextmanager

@@ -19,12 +19,15 @@ from gateway.adapters.redis.skew import of_floor
 from gateway.adapters.redis.wire import read_floor
 from gateway.core.ending import Ending
 from gateway.core.entry import Floor, Key, Ticket
-from gateway.core.errors import RedisUnavailable
+from gateway.core.errors import BackedOff, RedisUnavailable
+from gateway.core.pacing import Pause
 from gateway.core.status import EndingKind, RedisOperation
 from gateway.ports import Taken
 
 # Longer than a follower pauses between two looks.
 _KEEP: Final = 3_000
+# How long (ms) a failure is remembered once the key may be asked for again.
+_REMEMBERED: Final = 600_000
 
 
 class RedisLease:
@@ -59,13 +62,14 @@ class RedisLease:
         self._release = Script.load("lease", "release")
         self._watch = Script.load("lease", "watch")
 
-    async def take(self, key: Key) -> Taken:
-        """Take the generation before a fetch, and the lease or a place among its followers."""
+    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
+        """Take the generation before a fetch, and the lease or a place among its followers; raises
+        BackedOff to who is `unhurried` while the key is left alone."""
         skew = self._connection.skew(self._names.floor(key))
         taken = await self._connection.run_script(
             RedisOperation.LEASE,
             self._elect,
-            (*self._names.touched(key), *self._leases(key)),
+            (*self._names.touched(key), *self._leases(key), self._names.backoff(key)),
             (
                 self._entropy(),
                 self._fetch_keep,
@@ -73,11 +77,14 @@ class RedisLease:
                 self._lifetime_ms,
                 self._replica,
                 _KEEP,
+                int(unhurried),
             ),
             lambda reply: _read_taken(reply, skew),
         )
         if taken is None:
             raise RedisUnavailable(RedisOperation.LEASE, "nonsense")
+        if isinstance(taken, BackedOff):
+            raise taken
         return taken
 
     async def renew(self, key: Key, token: str) -> bool:
@@ -90,13 +97,16 @@ class RedisLease:
             lambda reply: int(reply[0]) == 1,
         )
 
-    async def release(self, key: Key, token: str, ending: Ending) -> None:
-        """Let go of it and tell those who follow; nothing where it is lost."""
+    async def release(
+        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
+    ) -> None:
+        """Let go of it and tell those who follow, leaving the key alone after a failure; nothing
+        where it is lost."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
-            self._leases(key),
-            (token, encode_ending(ending), _KEEP, self._channels),
+            (*self._leases(key), self._names.backoff(key)),
+            (token, encode_ending(ending), _KEEP, self._channels, *_came(ending, pause)),
             lambda _: None,
         )
 
@@ -123,7 +133,17 @@ class RedisLease:
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
-def _read_taken(reply: Sequence[Any], skew: float) -> Taken | None:
+def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
+    """What an ending says of the key, whoever follows."""
+    if pause is None:
+        return ("answer",) if ending.is_answered else ("none",)
+    base, cap, least = (round(each * 1000) for each in (pause.base, pause.cap, pause.least))
+    return "failure", base, cap, repr(pause.jitter), least, _REMEMBERED
+
+
+def _read_taken(reply: Sequence[Any], skew: float) -> Taken | BackedOff | None:
+    if reply[0] == b"left":
+        return BackedOff(int(reply[1]), retry_after=int(reply[2]) / 1000)
     record, stamp, token, leads = reply
     floor: Floor | None = of_floor(read_floor(record, None), skew)
     if floor is None:

@@ -38,6 +38,10 @@ class Names:
         """Where stands what was refused for its version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
+    def backoff(self, key: Key) -> str:
+        """Where stands for how long it is left alone after failures."""
+        return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
+
     def touched(self, key: Key) -> tuple[str, str, str]:
         """What a look-up reads, and each step on a key begins with: floor, event, body."""
         return self.floor(key), self.event(key.training_id), self.body(key)

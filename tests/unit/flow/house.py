@@ -17,6 +17,7 @@ from gateway.core.rates import OwnRates, Rate
 from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Outcome
+from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
@@ -154,7 +155,10 @@ class Replica:
         self.credentials = Credentials(budget, self.local_budget, clock, self.observer)
         self.fetcher = self._fetcher(rules, sweep_lease)
         lease = lease or AloneLease(self.shared)
-        self.collapsing = Collapsing(self.tiers, self.fetcher, lease, clock, timeout=10.0)
+        backoffs = Backoffs(clock, windows.believe_after)
+        self.collapsing = Collapsing(
+            self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
+        )
         self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, rules)
         self.unusual = Unusual(self.serving, self.collapsing, clock, rules, self.modes)
         self.invalidation = Invalidation(

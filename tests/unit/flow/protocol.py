@@ -17,6 +17,7 @@ from gateway.core.ending import Ending
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
+from gateway.core.pacing import Pause
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason
@@ -175,17 +176,19 @@ class OwnLease(BoardLease):
         super().__init__(board)
         self._way = way
 
-    async def take(self, key: Key) -> Taken:
+    async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         self._way.pass_on("lease")
-        return await super().take(key)
+        return await super().take(key, unhurried=unhurried)
 
     async def renew(self, key: Key, token: str) -> bool:
         self._way.pass_on("lease")
         return await super().renew(key, token)
 
-    async def release(self, key: Key, token: str, ending: Ending) -> None:
+    async def release(
+        self, key: Key, token: str, ending: Ending, pause: Pause | None = None
+    ) -> None:
         self._way.pass_on("lease")
-        await super().release(key, token, ending)
+        await super().release(key, token, ending, pause)
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         self._way.pass_on("lease")

@@ -18,6 +18,7 @@ from gateway.core.rates import OwnRates
 from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
+from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
@@ -144,7 +145,9 @@ class Data:
             rules=rules,
             knowing=Knowing(None),
         )
-        collapsing = Collapsing(tiers, fetcher, AloneLease(ledger), clock, timeout=10.0)
+        backoffs = Backoffs(clock, rules.windows.believe_after)
+        lease = AloneLease(ledger)
+        collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
         serving = Serving(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, collapsing, clock, rules, modes)
         invalidation = Invalidation(

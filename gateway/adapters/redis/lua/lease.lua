@@ -1,5 +1,5 @@
--- Prelude of the scripts of the lease: reads its record, and keeps the list of the replicas that follow.
--- A record is `held token epoch generation begun` or, for a while after that, `ended token ending`.
+-- Prelude of the scripts of the lease: reads its record, keeps the list of the replicas that follow, and how long the key is left alone.
+-- A record is `held token epoch generation begun` or, for a while after that, `ended token ending`. Beside it stands, after failures, `attempts until`.
 
 -- nil where there is none that we can read: nobody holds the lease then.
 local function read_lease(key)
@@ -29,4 +29,23 @@ local function follow(list, replica, keep)
   if redis.call('TYPE', list).ok ~= 'set' then redis.call('DEL', list) end
   redis.call('SADD', list, replica)
   redis.call('PEXPIRE', list, keep)
+end
+
+-- nil where nothing failed lately; `till` in microseconds, as many digits as `now` has.
+local function read_backoff(key)
+  local raw = redis.pcall('GET', key)
+  if type(raw) ~= 'string' then return nil end
+  local attempts, till = string.match(raw, '^(%d+) (%d+)$')
+  if not attempts or #attempts > 9 or #till ~= 16 then return nil end
+  return { attempts = tonumber(attempts), till = till }
+end
+
+-- As `backoff` and `Pause` in core/pacing.py; times in ms.
+local function back_off(key, time, base, cap, jitter, least, keep)
+  local before = read_backoff(key)
+  local attempts = before and before.attempts + 1 or 1
+  local wait = math.min(cap, base * 2 ^ math.min(attempts - 1, 60)) * (1 - jitter / 2)
+  wait = math.ceil(math.max(least, wait))
+  local till = time[1] * 1000000 + time[2] + wait * 1000
+  redis.call('SET', key, string.format('%d %016.0f', attempts, till), 'PX', wait + keep)
 end

@@ -1,9 +1,11 @@
--- Promise: who holds the lease with this token no longer does, and the replicas on the list of followers, nobody else, are told how it ended; for a while it can be read as well.
--- KEYS lease, followers; ARGV token, ending, keep of the ending (ms), what the followers' channels begin with.
+-- Promise: who holds the lease with this token no longer does, and the replicas on the list of followers, nobody else, are told how it ended; for a while it can be read as well. With a failure the key is left alone, for longer with each in a row, until an answer.
+-- KEYS lease, followers, back-off; ARGV token, ending, keep of the ending, what the followers' channels begin with, `answer`, `failure` or `none`; with a failure its base, cap, jitter, the least of it, and how long it is remembered after that (all times in ms).
 
-local token, ending, keep, channels = unpack(ARGV)
+local token, ending, keep, channels, came = unpack(ARGV)
 local time = redis.call('TIME')
 if not is_held_by(read_lease(KEYS[1]), token) then return { time[1], time[2], 0 } end
+if came == 'answer' then redis.call('DEL', KEYS[3]) end
+if came == 'failure' then back_off(KEYS[3], time, unpack(ARGV, 6, 10)) end
 local followers = redis.pcall('SMEMBERS', KEYS[2])
 if #followers == 0 then
   redis.call('DEL', KEYS[1])
