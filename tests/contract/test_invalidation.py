@@ -127,6 +127,19 @@ async def test_a_purged_bound_does_not_come_back(shared_store: SharedStore) -> N
     assert (await fetch(shared_store, version(9))).verdict is StoreVerdict.FIRST
 
 
+async def test_a_soft_purge_brings_back_nothing_that_a_bound_ruled_out(
+    shared_store: SharedStore,
+) -> None:
+    """The purge forgets the bound, and leaves nothing below it for rescue."""
+    await fetch(shared_store, version(4))
+    await shared_store.invalidate("trn_1", version(5))
+
+    await shared_store.purge(None, soft=True)
+
+    assert (await shared_store.lookup(KEY)).entry is None
+    assert (await fetch(shared_store, version(4))).verdict is StoreVerdict.FIRST
+
+
 async def test_a_404_replaces_and_keeps_the_version(shared_store: SharedStore) -> None:
     """The training is gone now; what its last version was stays known."""
     await fetch(shared_store, version(5))

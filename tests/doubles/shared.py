@@ -45,9 +45,7 @@ class InMemoryShared:
         floor, entry = found.floor, self._bodies.get(key)
         if floor is None or entry is None or entry.confirmed_at <= found.struck_at:
             return found
-        # Raised without a body: by an event with a bound, which leaves nothing to rescue.
-        is_lost = floor.updated_at is not None and not floor.digest and entry.is_below(floor)
-        return Found(None if is_lost else entry, floor, found.struck_at)
+        return Found(None if _is_lost(entry, floor) else entry, floor, found.struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         founds = {key: await self._floors.lookup(key) for key in keys}
@@ -94,13 +92,20 @@ class InMemoryShared:
         await self._floors.strike(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        if not soft:
-            for key in [key for key in self._bodies if partition in (None, key.partition)]:
+        for key in [key for key in self._bodies if partition in (None, key.partition)]:
+            floor = (await self._floors.lookup(key)).floor
+            # What a bound has ruled out stays so when the purge forgets the bound.
+            if not soft or (floor is not None and _is_lost(self._bodies[key], floor)):
                 del self._bodies[key]
         return await self._floors.purge(partition, soft=soft)
 
     async def secure(self, patience: float) -> Copies | None:
         return self.copies
+
+
+def _is_lost(entry: Entry, floor: Floor) -> bool:
+    """Raised without a body: by an event with a bound, which leaves nothing to rescue."""
+    return floor.updated_at is not None and not floor.digest and entry.is_below(floor)
 
 
 class InMemoryLists:

@@ -1,10 +1,13 @@
 -- Promise: nothing stored under this key, nor any fetch of it in flight, is used as fresh again, and what was known of its version is forgotten: the next answer is taken whatever its version; a key without a floor has nothing to forget.
--- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue.
+-- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if it may rescue until now.
 
 local time = now()
 local floor = read_floor(KEYS[1])
 if floor then
-  if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
+  local struck = absorb(floor, read_event(KEYS[2]))
+  -- A bound that no answer has met rules the body out, and is forgotten below.
+  local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
+  if struck or lost then redis.call('DEL', KEYS[3]) end
   floor.generation = floor.generation + 1
   floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, NEVER
   write_floor(KEYS[1], floor, ARGV[1])
