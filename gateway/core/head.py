@@ -30,8 +30,10 @@ def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
 
 
 def _arranged(fields: Headers) -> tuple[bytes, int]:
-    brief = sorted(not_modified_fields(fields), key=lambda pair: pair[0] != b"etag")
-    lines = to_lines(pair for pair in fields if pair not in brief)
+    told = not_modified_fields(fields)
+    tag = [pair for pair in told if pair[0] == b"etag"]
+    brief = tag + [pair for pair in told if pair[0] != b"etag"]
+    lines = to_lines([pair for pair in fields if pair not in told])
     return lines + to_lines(brief), len(lines)
 
 
@@ -47,5 +49,5 @@ def to_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def from_lines(lines: bytes) -> Headers:
     """The fields that were written so."""
-    pairs = (line.split(b": ", 1) for line in lines.split(b"\r\n")[:-1])
-    return tuple((name, value) for name, value in pairs)
+    pairs = [line.partition(b": ") for line in lines.split(b"\r\n")[:-1]]
+    return tuple([(name, value) for name, _, value in pairs])
