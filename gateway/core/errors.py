@@ -226,8 +226,7 @@ class CircuitOpen(CallWithheld):
 
 
 class BackedOff(CallWithheld):
-    """Fetching it failed just now, in some replica, `attempts` times in a row: who refreshes it
-    with nobody waiting leaves it alone for a while."""
+    """It failed in some replica, `attempts` times in a row: refreshes leave it alone for now."""
 
     def __init__(self, attempts: int, *, retry_after: float) -> None:
         super().__init__("it failed just now and is left alone", retry_after=retry_after)
