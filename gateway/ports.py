@@ -917,8 +917,8 @@ class Observer(Protocol):
         """What Redis held under a key of ours is no entry that we can read."""
         ...
 
-    def access_refused(self, reason: AccessRefusal) -> None:
-        """A caller was turned away."""
+    def access_refused(self, reason: AccessRefusal, request_id: str = "") -> None:
+        """A caller was turned away; the id where one request is known for it."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:

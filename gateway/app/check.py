@@ -35,6 +35,7 @@ async def check(settings: Settings) -> tuple[str, ...]:
 def _check_listening(settings: Settings, faults: list[str]) -> None:
     for plane, section in (("server", settings.server), ("admin", settings.admin)):
         try:
-            listen(section.host, section.port, setting=f"{plane}.port").close()
+            setting, shared = f"{plane}.port", settings.server.reuse_port and plane == "server"
+            listen(section.host, section.port, setting=setting, reuse_port=shared).close()
         except StartFault as fault:
             faults.extend(fault.faults)

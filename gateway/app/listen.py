@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 from collections.abc import Iterator
@@ -81,9 +82,11 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
         listener.listen(2048)
     except OSError as error:
         listener.close()
+        other = f"choose another with GATEWAY_{setting.upper().replace('.', '__')}"
+        if error.errno == errno.EADDRINUSE:
+            other = f"a gateway that runs already, or another program; if not meant, {other}"
         raise StartFault(
-            f"{setting}: cannot listen on {host}:{port}: {error.strerror}"
-            f" (choose another with GATEWAY_{setting.upper().replace('.', '__')})"
+            f"{setting}: cannot listen on {host}:{port}: {error.strerror} ({other})"
         ) from error
     return listener
 

@@ -82,7 +82,7 @@ class Desk:
         try:
             admitted = self._callers.admit(fields)
         except AccessRefused as refused:
-            self._observer.access_refused(refused.reason)
+            self._observer.access_refused(refused.reason, exchange.request_id)
             raise
         exchange.caller = admitted.caller
         allowance = admitted.allowance

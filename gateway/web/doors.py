@@ -112,7 +112,9 @@ def _on_this_machine(guard: Guard, visit: Visit) -> GatewayError | None:
     if visit.is_reading:
         return None
     if not _is_json(visit.fields(b"content-type")):
-        return BadRequest("changes are asked for with `Content-Type: application/json`")
+        return BadRequest(
+            "changes are asked for with `Content-Type: application/json`, those without a body too"
+        )
     if any(site not in _OWN_SITES for site in visit.fields(b"sec-fetch-site")):
         return BadRequest("changes are not asked for by pages of other sites")
     return None
@@ -178,7 +180,8 @@ class Door:
         moment = scope[_MOMENT] = _Moment(self._new_id(), date)
         dressed = _Dressed(send, moment)
         try:
-            self._admit(Visit(scope["method"], scope["path"], tuple(scope["headers"])))
+            visit = Visit(scope["method"], scope["path"], tuple(scope["headers"]))
+            self._admit(visit, moment.request_id)
             await self._app(scope, receive, dressed)
         except Exception as error:
             if dressed.begun:
@@ -189,12 +192,12 @@ class Door:
                 error = GatewayError()
             await problem_response(scope, problem_of(error))(scope, receive, dressed)
 
-    def _admit(self, visit: Visit) -> None:
+    def _admit(self, visit: Visit, request_id: str) -> None:
         refused = refusal(self._guard, visit)
         if refused is None:
             return
         if isinstance(refused, AccessRefused):
-            self._observer.access_refused(refused.reason)
+            self._observer.access_refused(refused.reason, request_id)
         raise refused
 
 

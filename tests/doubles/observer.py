@@ -165,8 +165,8 @@ class RecordingObserver:
     def envelope_refused(self, why: str) -> None:
         self._note("envelope_refused", why)
 
-    def access_refused(self, reason: AccessRefusal) -> None:
-        self._note("access_refused", reason)
+    def access_refused(self, reason: AccessRefusal, request_id: str = "") -> None:
+        self._note("access_refused", *((reason, request_id) if request_id else (reason,)))
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self._note("refresh_failed", key, why, again_in)

@@ -132,6 +132,21 @@ def test_health_is_that_of_the_gateway_of_these_settings(
     assert f":{port_of(house.admin)} does not answer" in output
 
 
+def test_check_tells_a_port_that_is_taken_from_a_wrong_setting(
+    tmp_path: Path, upstream: str
+) -> None:
+    """While the gateway runs its own ports are taken: that is said, and the settings are fine."""
+    house = Gateway(tmp_path, upstream)
+    with house.process:
+        taken = {"GATEWAY_ADMIN__PORT": house.admin.rpartition(":")[2]}
+        exit_code, output = run("check", folder=tmp_path, **{**house.settings, **taken})
+
+    assert exit_code == 1
+    assert output.splitlines()[0] == "settings: ok"
+    assert "admin.port: cannot listen on" in output
+    assert "a gateway that runs already, or another program" in output
+
+
 def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:
     """The stored training is explained, and neither its content nor the credential shown."""
     house = Gateway(tmp_path, upstream)

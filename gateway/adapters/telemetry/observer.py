@@ -76,9 +76,12 @@ class Telemetry(Counted, Trail, Freshness):
 
     # ---- the data plane
 
-    def access_refused(self, reason: AccessRefusal) -> None:
+    def access_refused(self, reason: AccessRefusal, request_id: str = "") -> None:
         self.counters.refusals[reason] += 1
-        self.events.emit(INFO, "access.refused", reason=reason)
+        if not request_id:
+            self.events.emit(INFO, "access.refused", reason=reason)
+            return
+        self.events.emit(INFO, "access.refused", reason=reason, request_id=request_id)
 
     def clients_known(self, names: Iterable[str]) -> None:
         """These may ask: their series exist from now on."""

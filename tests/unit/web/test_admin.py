@@ -190,5 +190,6 @@ async def test_the_token_opens_and_another_does_not() -> None:
     assert (await admin.ask("/status", headers={"authorization": "Bearer right"})).is_success
     refused = await admin.ask("/status", headers={"authorization": "Bearer wr0ng"})
     assert (refused.status_code, problem_word(refused)) == (401, "credential-unknown")
-    assert admin.observer.of("access_refused") == [(AccessRefusal.CREDENTIAL_UNKNOWN,)]
+    told = (AccessRefusal.CREDENTIAL_UNKNOWN, refused.headers["x-request-id"])
+    assert admin.observer.of("access_refused") == [told]
     assert "wr0ng" not in refused.text

@@ -116,7 +116,8 @@ async def test_who_shows_no_token_is_turned_away(headers: Fields, word: str) -> 
     assert (response.status_code, problem_word(response)) == (401, word)
     assert response.headers["www-authenticate"] == "Bearer"
     assert data.upstream.count == 0
-    assert len(data.observer.of("access_refused")) == 1
+    ((_, request_id),) = data.observer.of("access_refused")
+    assert request_id == response.headers["x-request-id"]
 
 
 async def test_the_id_is_judged_before_the_credential() -> None:
