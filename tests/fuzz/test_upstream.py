@@ -21,7 +21,7 @@ from gateway.core.reply import Reply
 from gateway.core.training import Training, parse
 from tests.fuzz.examples import damaged, times
 from tests.fuzz.test_replies import KEY, NOW, TICKET
-from tests.unit.adapters.upstream.peers import Peer, request, upstream
+from tests.unit.adapters.upstream.peers import Peer, request, settle, upstream
 
 TOKEN = "tok-5ecre7-93ab"
 BODY = b'{"id": "t1", "updated_at": "2025-01-01T00:00:00Z"}'
@@ -29,6 +29,7 @@ OTHER = b'{"statusCode": 404, "message": "somebody else\'s"}'
 PACKED = gzip.compress(BODY)
 LONGEST = 1_000
 DEADLINE = 0.5
+PATIENCE = 20.0
 
 
 def message(head: bytes, body: bytes = b"") -> bytes:
@@ -75,21 +76,30 @@ class Hostile(Peer):
     def __init__(self) -> None:
         super().__init__(closes=True)
         self.pieces = 1
+        self._speaking = asyncio.Lock()
 
     async def reply(self, writer: asyncio.StreamWriter) -> None:
-        """In pieces, some of which come alone."""
-        size = max(1, len(self.answer) // self.pieces)
-        with suppress(ConnectionError):
-            for at in range(0, len(self.answer), size):
-                writer.write(self.answer[at : at + size])
-                await asyncio.sleep(0)
-            await writer.drain()
-        if self._closes:
-            writer.close()
+        """In pieces, some of which come alone; each reply whole as it was when it began."""
+        answer, size, closes = self.answer, max(1, len(self.answer) // self.pieces), self._closes
+        async with self._speaking:
+            with suppress(ConnectionError):
+                for at in range(0, len(answer), size):
+                    writer.write(answer[at : at + size])
+                    await asyncio.sleep(0)
+                await writer.drain()
+            if closes:
+                writer.close()
 
     def says(self, answer: bytes, pieces: int, *, closes: bool) -> None:
         """From now on."""
         self.answer, self.pieces, self._closes = answer, pieces, closes
+
+    async def said(self) -> None:
+        """It has nothing more to say: what comes behind an answer after the next request was sent
+        cannot be told from the answer to that.
+        """
+        async with asyncio.timeout(PATIENCE), self._speaking:
+            await settle()
 
 
 @pytest.fixture
@@ -103,7 +113,13 @@ async def adapter(hostile: Hostile) -> AsyncIterator[HttpxUpstream]:
     """The real one, with connections that it keeps."""
     async with (
         hostile.listening() as url,
-        upstream(url, max_body=LONGEST, connections=2) as adapter,
+        upstream(
+            url,
+            max_body=LONGEST,
+            connections=2,
+            timeout=PATIENCE,
+            connect_timeout=PATIENCE,
+        ) as adapter,
     ):
         yield adapter
 
@@ -123,9 +139,10 @@ async def test_any_bytes_end_as_an_answer_or_our_error(
         assert TOKEN not in f"{failure} {failure!r} {failure.what}"
         assert len(failure.what) < 1_000
 
+    await hostile.said()
     hostile.says(SOUND[0], 1, closes=False)
-    good, failure = await _called(adapter, 20.0)
-    assert failure is None
+    good, failure = await _called(adapter, PATIENCE)
+    assert failure is None, failure.reason
     assert good is not None
     assert (good.status, good.body) == (200, BODY)
 
