@@ -11,7 +11,7 @@ from typing import Final
 from gateway.core.doubt import Doubt, doubt_of
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.status import StoreVerdict
-from gateway.ports import LocalStore, Stored
+from gateway.ports import Held, LocalStore, Stored
 
 _MOST: Final = 10_000
 
@@ -46,6 +46,19 @@ class Alone:
         same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
         return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
 
+    def gave(self, key: Key, held: Held, floor: Floor | None) -> None:
+        """An answer was given that Redis refused, with that floor; L1 goes on with none older.
+
+        Where Redis lost what it knew, nobody else remembers the version: L1 does. Else an order
+        ruled the answer out, and with it what is older, whatever Redis forgets after that."""
+        known = self._local.peek(key)
+        if known is not None and not held.entry.supersedes(known.entry):
+            return
+        if floor is None or floor.epoch != held.entry.epoch:
+            self._local.put(key, held)
+        elif known is not None and known.entry.is_below(floor):
+            self._local.drop(key)
+
     def took(self, key: Key, entry: Entry) -> None:
         """The entry was taken: what was doubted before it is not any more."""
         doubt = self._doubts.get(key)
@@ -74,6 +87,13 @@ def overrules(local: Entry, other: Entry) -> bool:
     if local.epoch == other.epoch or local.digest == other.digest:
         return False
     return not other.supersedes(local)
+
+
+def is_passed(other: Entry, local: Entry) -> bool:
+    """Whether L1's is the later one, and the floor read with the other cannot tell."""
+    if other.epoch == local.epoch:
+        return other.generation < local.generation
+    return overrules(local, other)
 
 
 def _refused(entry: Entry, known: Entry | None) -> Stored | None:

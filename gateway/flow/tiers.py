@@ -17,7 +17,7 @@ from gateway.core.part import Part
 from gateway.core.policy import Candidate, reconcile
 from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
-from gateway.flow.alone import Alone, overrules
+from gateway.flow.alone import Alone, is_passed
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
@@ -87,16 +87,25 @@ class Tiers:
         if self._is_struck(local, found):
             self._local.drop(key)
             local, held = None, None
-        if local is not None and theirs is not None and _is_passed(theirs, local):
+        if local is not None and theirs is not None and is_passed(theirs, local):
             theirs = None
         candidate = reconcile(local, theirs, found.floor)
         if candidate is None:
             return None
         seen = self._as_seen(candidate, held, asked_at)
-        if flight.is_current and not seen.below_floor:
-            seen.held.checked_at = max(seen.held.checked_at, asked_at)
-            self._local.put(key, seen.held)
+        if flight.is_current:
+            self._remember(key, seen, asked_at)
         return seen
+
+    def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
+        """Hold what may answer; what may only rescue too, for that alone: Redis may lose it, and
+        an older one must not come after it."""
+        if not seen.below_floor:
+            seen.held.checked_at = max(seen.held.checked_at, asked_at)
+        elif seen.tier is Tier.L2:
+            seen.held.is_purged = True
+            seen.held.doubt()
+        self._local.put(key, seen.held)
 
     def _is_struck(self, local: Entry | None, found: Found) -> bool:
         """Whether Redis gave up what L1 still holds: it may not even rescue any more."""
@@ -125,7 +134,9 @@ class Tiers:
             return Stored(StoreVerdict.INVALIDATED, None)
         stored = await self.offer(key, held)
         if stored.verdict.is_refusal:
-            self._refused(key, held, stored, flight)
+            if stored.verdict is StoreVerdict.INVALIDATED and flight.is_current:
+                self._alone.gave(key, held, stored.floor)
+            self.doubt(key)
             return stored
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
@@ -134,16 +145,6 @@ class Tiers:
         if not self.holds_later(key, held.entry) and flight.is_current:
             self._local.put(key, held)
         return stored
-
-    def _refused(self, key: Key, held: Held, stored: Stored, flight: Course) -> None:
-        """Doubt what is held. Where Redis refused for having lost what it knew, the answer is
-        given and nobody else remembers its version: L1 does, as one to ask Redis about."""
-        is_lost = stored.floor is None or stored.floor.epoch != held.entry.epoch
-        if stored.verdict is StoreVerdict.INVALIDATED and is_lost and flight.is_current:
-            known = self._local.peek(key)
-            if known is None or held.entry.supersedes(known.entry):
-                self._local.put(key, held)
-        self.doubt(key)
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a look-up promoted something later while this was on its way to Redis; of
@@ -238,10 +239,3 @@ class Tiers:
                 if self._local.peek(key) is held:
                     self._local.put(key, held)  # it takes more from now on
         return held.coded or held
-
-
-def _is_passed(other: Entry, local: Entry) -> bool:
-    """Whether L1's is the later one, and the floor read with the other cannot tell."""
-    if other.epoch == local.epoch:
-        return other.generation < local.generation
-    return overrules(local, other)

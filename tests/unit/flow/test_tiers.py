@@ -72,17 +72,19 @@ async def test_nothing_is_found_where_nothing_is(replica: Replica) -> None:
     assert await replica.tiers.lookup(KEY, Course()) is None
 
 
-async def test_what_is_below_the_floor_is_found_and_not_promoted(
+async def test_what_is_below_the_floor_is_found_for_rescue(
     replica: Replica, other: Replica, redis: Redis
 ) -> None:
-    """It may rescue, that is all."""
+    """Also where Redis is away later; that is all."""
     await put(other)
     await redis.store.purge(None, soft=True)
 
     seen = await find(replica)
+    redis.switch.is_up = False
 
     assert seen.below_floor
-    assert in_l1(replica) is None
+    assert in_l1(replica) is seen.held.entry
+    assert replica.tiers.peek(KEY) is None
 
 
 async def test_an_outdated_look_up_does_not_promote(replica: Replica, other: Replica) -> None:
