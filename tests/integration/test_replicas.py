@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.adapters.redis.bus import RedisBus
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.cluster_servers import client_of
 from tests.integration.gateways import TOKEN, Planes, gateway, until
@@ -63,6 +64,37 @@ async def test_an_invalidation_holds_in_every_replica(
             assert answer.status_code == 200
             for planes in (one, other):
                 assert (await planes.get(ONE)).json()["content"] == f"version {round_}"
+
+
+async def test_an_order_waits_for_who_does_not_hear_yet(
+    upstream: RunningSimulator, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica is on the roll before anybody can ask it, however long it takes to listen."""
+    enter, order = RedisBus.enter, []
+
+    async def slowly(bus: RedisBus) -> None:
+        await asyncio.sleep(0.3)
+        await enter(bus)
+        order.append("entered")
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def at_once(_: Planes) -> bool:
+        order.append("answers")
+        return True
+
+    async with gateway(upstream.base_url, redis_url) as one:
+        monkeypatch.setattr(RedisBus, "enter", slowly)
+        monkeypatch.setattr(RedisBus, "listen", never)
+        monkeypatch.setattr(Planes, "hears_others", at_once)
+        async with gateway(upstream.base_url, redis_url) as late:
+            assert order == ["entered", "answers"]
+            assert (await late.get(ONE)).status_code == 200
+
+            answer = await one.admin.post("/invalidate", json={"ids": [ONE]})
+
+            assert answer.json()["replicas"] == {"known": 2, "confirmed": 1}
 
 
 async def test_an_invalidated_body_rescues_nobody(
