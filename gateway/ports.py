@@ -196,7 +196,8 @@ class LocalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the shared store holds: `floor` None is "unknown", `entry` None is "no body".
+    """What the shared store holds: `floor` None is "unknown", `entry` None is "no body"; a floor
+    of no epoch is what orders left of one that was lost.
 
     What was fetched at `struck_at` (the shared clock) or before is ruled out.
     """

@@ -113,8 +113,8 @@ class Tiers:
             return True
         if local is None or found.floor is None or found.entry is not None:
             return False
-        of_this_life = self._shared.holds_bodies and local.epoch == found.floor.epoch
-        return of_this_life and local.is_below(found.floor)
+        of_this_life = found.floor.epoch in (local.epoch, "")
+        return self._shared.holds_bodies and of_this_life and local.is_below(found.floor)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
         if held is not None and held.entry is candidate.entry:

@@ -40,10 +40,19 @@ class InMemoryShared:
         self._floors = Ledger(self._clock, self._entropy)
         self._bodies.clear()
 
+    def lose_floor(self, key: Key) -> None:
+        """Forget the floor alone, as a Redis without room may."""
+        self._floors._floors.pop(key, None)
+
     async def lookup(self, key: Key) -> Found:
         found = await self._floors.lookup(key)
         floor, entry = found.floor, self._bodies.get(key)
-        if floor is None or entry is None or entry.confirmed_at <= found.struck_at:
+        if (
+            floor is None
+            or not floor.epoch
+            or entry is None
+            or entry.confirmed_at <= found.struck_at
+        ):
             return found
         return Found(None if _is_lost(entry, floor) else entry, floor, found.struck_at)
 

@@ -13,6 +13,7 @@ from enum import Enum
 
 from cachetools import LRUCache
 
+from gateway.adapters.ledger.orders import Orders
 from gateway.core.doubt import Doubt, doubt_of
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
@@ -124,10 +125,6 @@ def _before(one: Instant | None, other: Instant | None) -> bool:
     return other is not None and (one is None or one < other)
 
 
-def _nothing() -> None:
-    """What came beside a body is where the body is."""
-
-
 class Ledger:
     """SharedStore without bodies; `entropy` makes the epoch of each floor.
 
@@ -147,7 +144,7 @@ class Ledger:
         self._entropy = entropy
         self._believe_after = believe_after
         self._floors: LRUCache[Key, Record] = LRUCache(max_floors)
-        self._bounds: LRUCache[str, Instant] = LRUCache(max_floors)
+        self._orders: LRUCache[str, Orders] = LRUCache(max_floors)
         self._strikes: LRUCache[str, float] = LRUCache(max_floors)
 
     @property
@@ -172,21 +169,27 @@ class Ledger:
         """The floor alone."""
         record = self._floors.get(key)
         struck_at = self._strikes.get(key.partition, -math.inf)
+        orders = self._orders.get(key.training_id)
+        if record is None and orders is not None:
+            return orders.found(struck_at)
         return Found(None, None if record is None else record.seen(), struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """The floors; what came beside the bodies only L1 has."""
-        floors = {key: (await self.lookup(key)).floor for key in keys}
+        founds = {key: await self.lookup(key) for key in keys}
         return {
-            key: None if floor is None else Standing(floor, _nothing)
-            for key, floor in floors.items()
+            key: None
+            if found.floor is None
+            else Standing(found.floor, lambda: None, found.struck_at)
+            for key, found in founds.items()
         }
 
     async def begin(self, key: Key) -> Ticket:
         """Take the generation before a fetch; makes the floor where there is none."""
         record = self._floors.get(key)
         if record is None:
-            record = Record(self._entropy(), updated_at=self._bounds.get(key.training_id))
+            orders = self._orders.get(key.training_id)
+            record = Record(self._entropy(), updated_at=orders.bound if orders else None)
             self._floors[key] = record
         return Ticket(record.epoch, record.generation, self._clock.now())
 
@@ -217,16 +220,14 @@ class Ledger:
         fetch later is bound as well, as long as the event is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
+        orders = self._orders.setdefault(training_id, Orders())
+        orders.add(updated_at, now)
         for record in records:
             record.ordered_at = now
-        if updated_at is None:
-            for record in records:
+            if updated_at is None:
                 record.generation += 1
-            return
-        bound = Instant(max(updated_at, self._bounds.get(training_id, updated_at)))
-        self._bounds[training_id] = bound
-        for record in records:
-            record.raise_to(bound, now)
+            elif orders.bound is not None:
+                record.raise_to(orders.bound, now)
 
     async def strike(self, partition: str) -> None:
         """Rule out all that was fetched for a partition up to now."""

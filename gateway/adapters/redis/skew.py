@@ -42,7 +42,7 @@ def of_found(found: Found, skew: float) -> Found:
     if not skew:
         return found
     entry = None if found.entry is None else of_entry(found.entry, skew)
-    return Found(entry, of_floor(found.floor, skew), found.struck_at)
+    return Found(entry, of_floor(found.floor, skew), found.struck_at - skew)
 
 
 def of_standing(standing: Standing | None, skew: float) -> Standing | None:
@@ -56,4 +56,4 @@ def of_standing(standing: Standing | None, skew: float) -> Standing | None:
         told = standing.last()
         return None if told is None else replace(told, confirmed_at=told.confirmed_at - skew)
 
-    return replace(standing, floor=floor, last=last)
+    return replace(standing, floor=floor, last=last, struck_at=standing.struck_at - skew)

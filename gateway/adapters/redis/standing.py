@@ -21,6 +21,7 @@ from gateway.adapters.redis.wire import (
     decode,
     micros,
     read_floor,
+    read_struck,
 )
 from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key
 from gateway.core.headers import are_sound
@@ -88,10 +89,12 @@ def encode_renewed(item: Listed) -> bytes:
 
 def read_standing(record: bytes | None, event: bytes | None) -> Standing | None:
     """The floor of that record once `event` is applied, and what it knows beside; None,
-    "unknown", for no such record."""
+    "unknown", for neither."""
     floor = read_floor(record, event)
-    if record is None or floor is None:
+    if floor is None:
         return None
+    if record is None or not floor.epoch:
+        return Standing(floor, lambda: None, read_struck(event))
     return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
 
 
@@ -106,7 +109,9 @@ def read_found(
     bytes are none."""
     known = read_floor(record, event)
     # A body that lost its floor cannot be told from one that was invalidated.
-    if known is None or body is None or _is_struck(record, event, known):
+    if known is None or not known.epoch:
+        return Found(None, known, read_struck(event))
+    if body is None or _is_struck(record, event, known):
         return Found(None, known)
     try:
         entry = decode(key, body)

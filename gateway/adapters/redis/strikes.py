@@ -72,6 +72,7 @@ def read_strike(record: bytes | None) -> float:
 
 def unstruck(found: Found, struck_at: float) -> Found:
     """Without a body that was fetched before its partition was struck."""
+    struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
         entry = None
@@ -80,4 +81,6 @@ def unstruck(found: Found, struck_at: float) -> Found:
 
 def standing_struck(standing: Standing | None, struck_at: float) -> Standing | None:
     """With the time up to which its partition is ruled out."""
-    return None if standing is None else replace(standing, struck_at=struck_at)
+    if standing is None:
+        return None
+    return replace(standing, struck_at=max(struck_at, standing.struck_at))

@@ -6,6 +6,7 @@ text: its numbers are doubles, in which two versions a nanosecond apart would be
 
 from __future__ import annotations
 
+import math
 import re
 from hashlib import blake2b
 
@@ -161,17 +162,18 @@ def version(updated_at: Instant | None) -> str:
 
 
 def read_floor(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor of that record once `event` is applied; None, "unknown", for no such record.
+    """The floor of that record once `event` is applied; without one what the event is by itself,
+    without either None, "unknown".
 
     The same rule as `absorb` in floor.lua, which writes down what is only read here.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
+    happened = None if event is None else _EVENT.fullmatch(event)
     if match is None:
-        return None
+        return None if happened is None else _left_by(happened)
     epoch, generation, updated_at, digest, started, seen = (
         part.decode() for part in match.groups()
     )
-    happened = None if event is None else _EVENT.fullmatch(event)
     raised = False
     if happened is not None:
         serial, everything, bound, at = (part.decode() for part in happened.groups())
@@ -186,6 +188,19 @@ def read_floor(record: bytes | None, event: bytes | None) -> Floor | None:
         digest="" if digest == NO_DIGEST else digest,
         started=int(started) / 1_000_000,
     )
+
+
+def _left_by(event: re.Match[bytes]) -> Floor:
+    """What is known of a key whose floor was lost, and of whose training only an event is left."""
+    _, _, bound, at = (part.decode() for part in event.groups())
+    return Floor("", 0, _version(bound), "", int(at) / 1_000_000)
+
+
+def read_struck(event: bytes | None) -> float:
+    """When an event without a bound ruled out all that was there; before all, if none did."""
+    match = None if event is None else _EVENT.fullmatch(event)
+    at = 0 if match is None else int(match[2])
+    return at / 1_000_000 if at else -math.inf
 
 
 def _version(text: str) -> Instant | None:

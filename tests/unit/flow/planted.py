@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from gateway.core.status import StoreVerdict
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen, Tiers
-from gateway.ports import Found, Stored
+from gateway.ports import Found, Standing, Stored
 from tests.doubles.shared import InMemoryShared
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -89,6 +89,23 @@ def floor_unread(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(InMemoryShared, "lookup", careless)
 
 
+def orders_unread(patch: pytest.MonkeyPatch) -> None:
+    """Where the floor is lost, so are the orders that outlived it."""
+    lookup, confirm = InMemoryShared.lookup, InMemoryShared.confirm
+
+    async def careless(self: InMemoryShared, key: Key) -> Found:
+        found = await lookup(self, key)
+        known = found.floor is not None and found.floor.epoch
+        return found if known else Found(None, None)
+
+    async def careless_too(self: InMemoryShared, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+        told = await confirm(self, keys)
+        return {key: each if each and each.floor.epoch else None for key, each in told.items()}
+
+    patch.setattr(InMemoryShared, "lookup", careless)
+    patch.setattr(InMemoryShared, "confirm", careless_too)
+
+
 def trusting(patch: pytest.MonkeyPatch) -> None:
     """L1 is never confirmed again."""
     init: Any = Confirming.__init__
@@ -106,5 +123,6 @@ PLANTS: list[Plant] = [
     copy_unchecked,
     keep_unchecked,
     floor_unread,
+    orders_unread,
     trusting,
 ]

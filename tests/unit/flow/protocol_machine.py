@@ -136,7 +136,9 @@ class Replicas(RuleBasedStateMachine):
     # What breaks, and what time does.
 
     @rule(
-        what=st.sampled_from(["hold", "lose", "find", "gap", "crash", "evict", "give up"]),
+        what=st.sampled_from(
+            ["hold", "lose", "find", "gap", "crash", "evict", "forget", "give up"]
+        ),
         number=numbers,
         key=keys,
     )
@@ -155,6 +157,8 @@ class Replicas(RuleBasedStateMachine):
                 self._confirm_what_is_read(self._node(number))
             case "evict":
                 node.replica.local.drop(key)
+            case "forget":
+                self._do(lambda: self.world.memory.lose_floor(key))
             case _:
                 self._do(self._give_up)
         self._run(self._forgive())

@@ -4,19 +4,19 @@
   caller asked; a soft purge leaves it for rescue.
 - While Redis is there, nothing is served that was below the floor for longer than `l1.lifetime`.
 - Versions that a replica has answered with never go back. Excused: a purge forgets versions; so do
-  a flush, a crash, an eviction and Redis being away, where neither L1 nor Redis knows any more; and
-  an older version of the upstream's that is marked as such.
+  a flush, a lost floor, a crash, an eviction and Redis being away, where neither L1 nor Redis knows
+  any more; and an older version of the upstream's that is marked as such.
 - A stale answer is marked as one, and no answer is older than its windows allow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.core.entry import CLOCK_TOLERANCE, Entry, Floor, Key
+from gateway.core.entry import CLOCK_TOLERANCE, Entry, Key
 from gateway.core.status import NotStoredReason, Outcome, Tier
 from gateway.flow.serve import Answer
-from gateway.ports import Held
+from gateway.ports import Found, Held
 from tests.unit.flow.protocol import ID, PARTITIONS, WINDOWS, Called, Node, Order, World
 
 L1_LIFETIME = 5.0
@@ -48,7 +48,7 @@ class Truth:
         self.faults: list[str] = []
         self._highs: dict[tuple[Node, Key], Entry] = {}
         self._eras: dict[tuple[Node, Key], int] = {}
-        self._floors: dict[Key, list[tuple[float, Floor | None]]] = {key: [] for key in KEYS}
+        self._floors: dict[Key, list[tuple[float, Found]]] = {key: [] for key in KEYS}
         self._away: dict[Node, float] = {}
 
     def ask(self, node: Node, key: Key) -> Asked:
@@ -102,9 +102,9 @@ class Truth:
         if not asked.node.way.is_up or self._away.get(asked.node, 0.0) >= since:
             return False
         log = self._floors[asked.key]
-        before = [floor for at, floor in log if at < since][-1:] or [None]
-        floors = [*before, *(floor for at, floor in log if since <= at <= asked.at)]
-        return all(floor is not None and entry.is_below(floor) for floor in floors)
+        before = [found for at, found in log if at < since][-1:] or [Found(None, None)]
+        floors = [*before, *(found for at, found in log if since <= at <= asked.at)]
+        return all(_rules_out(found, entry) for found in floors)
 
     def _went_back(self, asked: Asked, answer: Answer, entry: Entry) -> bool:
         place = (asked.node, asked.key)
@@ -128,9 +128,9 @@ class Truth:
     async def note_floors(self) -> None:
         """The floors as they are now."""
         for key, log in self._floors.items():
-            floor = (await self._world.memory.lookup(key)).floor
-            if not log or log[-1][1] != floor:
-                log.append((self._world.clock.monotonic(), floor))
+            found = replace(await self._world.memory.lookup(key), entry=None)
+            if not log or log[-1][1] != found:
+                log.append((self._world.clock.monotonic(), found))
 
     def note_away(self, node: Node) -> None:
         """Redis is, or was until now, away for this replica."""
@@ -159,6 +159,12 @@ class Truth:
         """Whatever the replica answered so far may be followed by anything."""
         self._eras[node, key] = self._eras.get((node, key), 0) + 1
         self._highs.pop((node, key), None)
+
+
+def _rules_out(found: Found, entry: Entry) -> bool:
+    """Whether Redis knew that it may not be fresh."""
+    is_below = found.floor is not None and entry.is_below(found.floor)
+    return is_below or entry.confirmed_at <= found.struck_at
 
 
 def entry_of(answer: Answer) -> Entry:

@@ -8,13 +8,25 @@ import asyncio
 import pytest
 
 from gateway.core.entry import Entry, Key
+from gateway.core.errors import UpstreamError
+from gateway.core.instant import Instant
 from gateway.core.status import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored
 from tests.doubles.stored import entry_of, version
-from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, serve_stale, settle
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    Redis,
+    Replica,
+    minute_of,
+    ok,
+    says,
+    serve_stale,
+    settle,
+)
 from tests.unit.flow.offering import in_l1, put
 
 
@@ -158,6 +170,37 @@ async def test_who_joined_a_fetch_from_before_an_order_heard_asked_before_it(
     replica.upstream.release()
 
     assert [minute_of(await waiter) for waiter in waiters] == [1, 1]
+    assert replica.upstream.count == 1
+
+
+@pytest.mark.parametrize("bound", [None, version(10**15)])
+async def test_an_order_not_heard_outlives_the_floor(
+    replica: Replica, redis: Redis, bound: Instant | None
+) -> None:
+    """Redis lost the floor and nothing else: what the order ruled out may not even rescue."""
+    await replica.fill(1)
+    await redis.memory.invalidate("trn_1", bound)
+    redis.memory.lose_floor(KEY)
+    replica.clock.advance(5.0)
+    replica.upstream.always = says(500)
+
+    with pytest.raises(UpstreamError):
+        await replica.get()
+
+    assert in_l1(replica) is None
+
+
+async def test_what_was_fetched_after_an_order_stays_without_the_floor(
+    replica: Replica, redis: Redis
+) -> None:
+    """It costs no call."""
+    await redis.memory.invalidate("trn_1", None)
+    replica.clock.advance(1.0)
+    await replica.fill(1)
+    redis.memory.lose_floor(KEY)
+    replica.clock.advance(5.0)
+
+    assert minute_of(await replica.get()) == 1
     assert replica.upstream.count == 1
 
 

@@ -68,7 +68,7 @@ def test_all_times_of_what_is_found_move() -> None:
 
     assert moved.entry == entry.but(confirmed_at=entry.confirmed_at - 0.125)
     assert moved.floor == replace(FLOOR, started=FLOOR.started - 0.125)
-    assert moved.struck_at == 5.0
+    assert moved.struck_at == 4.875
     assert of_found(found, 0.0) is found
     assert of_found(Found(None, None), 1.0) == Found(None, None)
     assert of_floor(replace(FLOOR, started=0.0), 1.0) == replace(FLOOR, started=0.0)
