@@ -128,5 +128,5 @@ def test_a_hit_is_a_wait_a_read_and_a_write(counted: Counted) -> None:
     spare = 1.0 + counted.seconds
 
     assert counted.calls.total() <= HITS * MOST_CALLS + IDLE_CALLS * spare, counted
-    assert counted.commands["mget"] == counted.commands["get"] == 0, counted
+    assert counted.commands["mget"] == 0, counted
     assert counted.commands.total() <= IDLE_COMMANDS * spare, counted

@@ -64,4 +64,4 @@ def test_the_collector_of_cycles_sees_nothing_of_what_is_held() -> None:
     more = len(gc.get_objects()) - before
 
     assert store.entries == 2_000
-    assert more < 100
+    assert more < 1_000  # two thousand and more where it sees them; others come and go
