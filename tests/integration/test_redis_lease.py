@@ -206,3 +206,21 @@ def _asked(one: Hearer) -> Counter[object]:
 
 def _text(name: bytes | str) -> str:
     return name if isinstance(name, str) else name.decode()
+
+
+@pytest.mark.parametrize("keep", [None, 600_000])
+async def test_a_lease_that_does_not_end_soon_is_nobodys(
+    pair: tuple[Hearer, Hearer], client: redis.Redis, keep: int | None
+) -> None:
+    """A foreign hand wrote it, or an expiry was lost: all would wait for it until they are late."""
+    a, _ = pair
+    await a.lease.take(KEY)
+    with client:
+        record = client.get(LEASE)
+        assert isinstance(record, bytes)
+        client.set(LEASE, record, px=keep)
+
+        held = await a.lease.take(KEY)
+
+        assert held.leads
+        assert 0 < int(client.pttl(LEASE)) <= 30_000

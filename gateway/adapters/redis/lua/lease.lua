@@ -1,12 +1,16 @@
 -- Prelude of the scripts of the lease: reads its record, keeps the list of the replicas that follow, and how long the key is left alone.
 -- A record is `held token epoch generation begun` or, for a while after that, `ended token ending`. Beside it stands, after failures, `attempts until`.
 
--- nil where there is none that we can read: nobody holds the lease then.
+local LONGEST = 30000  -- ms; no gateway takes a lease for longer
+
+-- nil where there is none that we can read: nobody holds the lease then. One that never ends, or not soon, is nobody's either: it would be waited for in vain.
 local function read_lease(key)
   local raw = redis.pcall('GET', key)
   if type(raw) ~= 'string' then return nil end  -- nothing, or of another type: written over
   local token, epoch, generation, begun = string.match(raw, '^held (%x+) (%x+) (%d+) (%d+)$')
   if token then
+    local left = redis.call('PTTL', key)
+    if left < 0 or left > LONGEST then return nil end
     return { token = token, epoch = epoch, generation = tonumber(generation), begun = begun }
   end
   local whose, ending = string.match(raw, '^ended (%x+) (.+)$')
