@@ -15,6 +15,7 @@ from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Found, Standing, Stored
+from tests.doubles.redis_away import SwitchedStore
 from tests.doubles.shared import InMemoryShared
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -91,19 +92,18 @@ def floor_unread(patch: pytest.MonkeyPatch) -> None:
 
 def orders_unread(patch: pytest.MonkeyPatch) -> None:
     """Where the floor is lost, so are the orders that outlived it."""
-    lookup, confirm = InMemoryShared.lookup, InMemoryShared.confirm
+    lookup, confirm = SwitchedStore.lookup, SwitchedStore.confirm
 
-    async def careless(self: InMemoryShared, key: Key) -> Found:
+    async def careless(self: SwitchedStore, key: Key) -> Found:
         found = await lookup(self, key)
-        known = found.floor is not None and found.floor.epoch
-        return found if known else Found(None, None)
+        return found if found.floor and found.floor.epoch else Found(None, None)
 
-    async def careless_too(self: InMemoryShared, keys: Sequence[Key]) -> dict[Key, Standing | None]:
+    async def confirm_so(self: SwitchedStore, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         told = await confirm(self, keys)
         return {key: each if each and each.floor.epoch else None for key, each in told.items()}
 
-    patch.setattr(InMemoryShared, "lookup", careless)
-    patch.setattr(InMemoryShared, "confirm", careless_too)
+    patch.setattr(SwitchedStore, "lookup", careless)
+    patch.setattr(SwitchedStore, "confirm", confirm_so)
 
 
 def trusting(patch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ preludes = st.sampled_from(
         "store 0, fetch 1",
         "fetch 0, fetch 1",
         "store 1, hold 0, fetch 0, order 1",
+        "store 0, order 1, forget",
         "fetch 0, order 1, flush, fetch 1",
         "fetch 1, order 0, flush, fetch 0",
     ]
@@ -69,6 +70,8 @@ class Replicas(RuleBasedStateMachine):
                 self._do(self._give_up)
             case "hold":
                 self._node(int(number)).way.holds = True
+            case "forget":
+                self._do(lambda: self.world.memory.lose_floor(KEYS[0]))
             case _:
                 self.flush()
 
