@@ -69,7 +69,10 @@ def is_name(name: bytes) -> bool:
 
 def are_sound(headers: Headers) -> bool:
     """Whether each of them can be sent on as it is."""
-    return all(is_name(name) and _CONTROL.search(value) is None for name, value in headers)
+    for name, value in headers:  # as in `first`
+        if not is_name(name) or _CONTROL.search(value) is not None:
+            return False
+    return True
 
 
 def without_hops(headers: Headers) -> Headers:

@@ -171,12 +171,10 @@ def read_floor(record: bytes | None, event: bytes | None) -> Floor | None:
     happened = None if event is None else _EVENT.fullmatch(event)
     if match is None:
         return None if happened is None else _left_by(happened)
-    epoch, generation, updated_at, digest, started, seen = (
-        part.decode() for part in match.groups()
-    )
+    epoch, generation, updated_at, digest, started, seen = map(bytes.decode, match.groups())
     raised = False
     if happened is not None:
-        serial, everything, bound, at = (part.decode() for part in happened.groups())
+        serial, everything, bound, at = map(bytes.decode, happened.groups())
         went_back = seen > serial
         raised = went_back or everything > seen
         if (went_back or at > seen) and bound > updated_at:
