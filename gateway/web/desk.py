@@ -71,14 +71,14 @@ class Desk:
 
     def begin(self, request: Request) -> Exchange:
         """What is known of a request at its begin."""
-        given = request_id_of(first(request.headers.raw, b"x-request-id"))
+        given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = self._new_id() if given is None else given.decode("ascii")
-        trace = first(request.headers.raw, b"traceparent")
+        trace = first(request.scope["headers"], b"traceparent")
         return Exchange(request_id, request.method, self._clock.monotonic(), trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
         """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
-        fields = [value for key, value in request.headers.raw if key == b"authorization"]
+        fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
         try:
             admitted = self._callers.admit(fields)
         except AccessRefused as refused:

@@ -6,6 +6,7 @@ What lies at a path, and who may ask for it, is the planes' own business.
 from __future__ import annotations
 
 import re
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
@@ -15,12 +16,14 @@ from gateway.core.training import is_training_id
 
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
+TRAININGS: Final = b"/training/"
+
 PARTITION = "[0-9a-f]{32}"
 
 _PARTITION = re.compile(PARTITION)
 
 
-def training_id(raw_path: bytes, prefix: bytes = b"/training/") -> str | None:
+def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
     """The id that the undecoded path names, None where it is no path of a training.
 
     Raises BadId where it should be one and is not.
