@@ -114,7 +114,7 @@ def test_a_stopped_redis_shows_within_seconds(
         record_property("seconds until a stopped Redis showed", round(seconds, 1))
         assert sight.page.get_attribute("#verdict", "data-level") == "watch"
         assert sight.text("whose") == "Redis"
-        assert sight.text("news").startswith("Redis: Redis is away")
+        sight.until_says("news", "Redis: Redis is away")
         stand.redis.start()
         sight.until_says("parts", "hears the others")
         assert sight.faults == []
