@@ -82,7 +82,7 @@ const replicas = (count) => (isNumber(count) ? `${number(count)} ${count === 1 ?
 function verdict([first, ...others]) {
   at("verdict").dataset.level = first.level;
   // Read aloud when something else is so, not whenever a count in it moves.
-  show("news", [first.level, first.whose, first.runbook], () => [`${WHOSE[first.whose] ?? first.whose}: ${first.says}`]);
+  show("news", [first.level, first.whose, first.says.replace(/[\d.]+/g, "")], () => [`${WHOSE[first.whose] ?? first.whose}: ${first.says}`]);
   say("whose", WHOSE[first.whose] ?? first.whose);
   say("says", first.says);
   show("do", [first.do, first.runbook], () => remedy(first));
