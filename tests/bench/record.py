@@ -22,7 +22,8 @@ _MARKS = re.compile(r"(<!-- benchmark -->\n).*?(<!-- end of benchmark -->)", re.
 
 
 def record(runs: Sequence[Results], python: str) -> None:
-    """Write them down."""
+    """Write them down, without the checkout that one of them may have had beside it."""
+    runs = [_without_beside(each) for each in runs]
     docs, middle = ROOT / "docs", middle_of(runs)
     figures = [json.loads(as_json(each, python)) for each in runs]
     (docs / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
@@ -44,6 +45,14 @@ def middle_of(runs: Sequence[Results]) -> Results:
     """The run in the middle, with how things grow from whichever run looked at that."""
     middle = sorted(runs, key=_ratio)[len(runs) // 2]
     return replace(middle, growth=next((each.growth for each in runs if each.growth), {}))
+
+
+def _without_beside(run: Results) -> Results:
+    kinds = {
+        kind: {name: seen for name, seen in by_name.items() if name != "beside"}
+        for kind, by_name in run.runs.items()
+    }
+    return replace(run, runs=kinds)
 
 
 _PREFACE = (
