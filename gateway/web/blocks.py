@@ -31,7 +31,7 @@ _PIECES: Final = 4  # a match in `split`: what stands before it, and the three g
 
 class Blocks:
     """From the end of the request line to the empty line; `find` is asked before anything is
-    parsed, `meet` told what was.
+    parsed, `meet` told what was. A tag alone is cut out only until its block comes again.
 
     Only a block that comes again is kept, so that callers whose heads never repeat fill nothing.
     A full table starts anew: what is asked for again and again is soon back.
@@ -70,6 +70,8 @@ class Blocks:
                 said.tag = tag
             else:
                 return None  # a name that comes twice
+        if said.tag is not None and len(pieces) == _PIECES + 1:
+            self._keep(self._known, block, said)  # a tag alone: whoever has it comes again
         return said
 
     def meet(self, block: bytes, said: Said, fields: list[tuple[bytes, bytes]]) -> None:

@@ -83,6 +83,20 @@ def test_what_is_new_each_time_is_read_where_it_stands(fields: Fields) -> None:
     assert what(table.find(block(fields))) == parsed(fields)
 
 
+def test_a_tag_is_cut_out_until_its_block_comes_again() -> None:
+    """Who has it asks with it again and again; a trace never comes twice."""
+    table = blocks()
+    meet(table, PLAIN + new(1))
+    meet(table, [*PLAIN, (b"If-None-Match", b'"other"')])
+    tagged = [*PLAIN, (b"If-None-Match", b'"tag"')]
+    traced = tagged + new(2)[1:]
+    for fields in (tagged, traced) * 2:
+        table.find(block(fields))
+
+    assert what(table.known(block(tagged))) == parsed(tagged)
+    assert table.known(block(traced)) is None
+
+
 @pytest.mark.parametrize(
     "odd",
     [
