@@ -46,17 +46,18 @@ class Alone:
         same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
         return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
 
-    def gave(self, key: Key, held: Held, floor: Floor | None) -> None:
+    def gave(self, key: Key, held: Held, floor: Floor | None, *, may_hold: bool) -> None:
         """An answer was given that Redis refused, with that floor; L1 goes on with none older.
 
-        Where Redis lost what it knew, nobody else remembers the version: L1 does. Else an order
-        ruled the answer out, and with it what is older, whatever Redis forgets after that."""
+        Where Redis lost what it knew, nobody else remembers the version: L1 does, if it may. Else
+        an order ruled the answer out, and with it what is older, whatever Redis forgets then."""
         known = self._local.peek(key)
         if known is not None and not held.entry.supersedes(known.entry):
             return
-        if floor is None or floor.epoch != held.entry.epoch:
+        is_lost = floor is None or floor.epoch != held.entry.epoch
+        if is_lost and may_hold:
             self._local.put(key, held)
-        elif known is not None and known.entry.is_below(floor):
+        elif known is not None and (floor is None or known.entry.is_below(floor)):
             self._local.drop(key)
 
     def took(self, key: Key, entry: Entry) -> None:

@@ -176,6 +176,8 @@ class Fetcher:
             self._refused(want.key, entry, refused, stored)
         if stored.verdict is StoreVerdict.CHANGED:
             await self._changed(want.key, entry)
+        elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
+            await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
             # Told without its version: what others hold is none that it has passed.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
@@ -212,6 +214,14 @@ class Fetcher:
             return
         self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
         self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))
+
+
+def _proved(entry: Entry, stored: Stored) -> bool:
+    """Whether an order ruled out the answer that proved the latest version known."""
+    floor = stored.floor
+    return (
+        floor is not None and entry.updated_at is not None and floor.updated_at == entry.updated_at
+    )
 
 
 def _change(key: Key, updated_at: Instant | None) -> Notice:

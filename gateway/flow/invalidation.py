@@ -72,7 +72,7 @@ class Invalidation:
             await asyncio.gather(*(self._shared.invalidate(*each) for each in changed.versions))
             await self._everywhere(notice, Cause.WRITE)
         except RedisUnavailable:
-            self.apply(notice, Origin.ORDER, Cause.WRITE)
+            self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
 
     async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
         """Everything (of a partition) is invalid; `soft` keeps it for rescue.
@@ -88,14 +88,20 @@ class Invalidation:
         return replace(await self._bus.confirm(notice, _PATIENCE), copies=copies)
 
     def apply(
-        self, notice: Notice, by: Origin = Origin.REPLICA, cause: Cause = Cause.EVENT
+        self,
+        notice: Notice,
+        by: Origin = Origin.REPLICA,
+        cause: Cause = Cause.EVENT,
+        *,
+        known: bool = True,
     ) -> None:
-        """Do here what the notice says; applying one twice or late does no harm."""
+        """Do here what the notice says; applying one twice or late does no harm. Redis knows it
+        before anybody is told, unless it is away (`known`)."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
             case NoticeKind.INVALIDATED:
-                self._invalidated(notice, by, cause)
+                self._invalidated(notice, by, cause, known=known)
             case NoticeKind.PURGED:
                 self._purged(notice, by)
             case NoticeKind.REFUSED:
@@ -120,9 +126,9 @@ class Invalidation:
                 self._tiers.doubt(key)
                 self._observer.outdated(key)
 
-    def _invalidated(self, notice: Notice, by: Origin, cause: Cause) -> None:
+    def _invalidated(self, notice: Notice, by: Origin, cause: Cause, *, known: bool) -> None:
         ids = frozenset(notice.training_ids)
-        self._serving.forget(lambda key: key.training_id in ids)
+        self._serving.forget(lambda key: key.training_id in ids, known=known)
         for training_id in notice.training_ids:
             self._tiers.drop_passed(training_id, notice.updated_at)
             self._observer.invalidated(cause, training_id, by=by)

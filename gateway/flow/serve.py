@@ -109,6 +109,7 @@ class Serving(UnderWay):
         collapsed = keep and self.fills.under_way(ask.key) is not None
         flight = self._flight(ask, seen) if keep else self._own_flight(ask)
         flight.is_current &= keep
+        flight.may_store &= keep
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
             if collapsed and flight.is_current and marks.is_outdated(landed):

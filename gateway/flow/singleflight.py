@@ -23,10 +23,12 @@ class Course:
     """Whether a flight still leads where it set out for.
 
     `is_current` turns False when the key is invalidated while it flies: its result may still
-    answer those who wait for it, but must not be kept, and nobody joins it any more.
+    answer those who wait for it, but must not be held here, and nobody joins it any more.
+    `may_store` turns False where Redis must not be offered it either, which cannot know why.
     """
 
     is_current: bool = field(default=True, init=False)
+    may_store: bool = field(default=True, init=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,16 +109,20 @@ class Flights(Generic[Name, Result]):
         finally:
             self.waiters -= 1
 
-    def forget(self, name: Name) -> None:
-        """What flights of that name bring is outdated already: let nobody join, nothing be kept."""
+    def forget(self, name: Name, *, known: bool = False) -> None:
+        """What flights of that name bring is outdated already: let nobody join, nothing be kept.
+
+        `known`: Redis knows it as well, and so may judge what they bring.
+        """
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
             flight.is_current = False
+            flight.may_store &= known
 
-    def forget_where(self, matches: Callable[[Name], bool]) -> None:
+    def forget_where(self, matches: Callable[[Name], bool], *, known: bool = False) -> None:
         """Forget each flight whose name matches."""
         for name in [name for name in self._flying if matches(name)]:
-            self.forget(name)
+            self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
         """Let nobody join what is under way (for that name, where given); what it brings may be

@@ -129,20 +129,23 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 where it was taken."""
-        if not flight.is_current:
+        """Offer the entry to L2, and hold it in L1 where it was taken. Either way it was given,
+        so what L1 has that is older is not the next answer."""
+        if not flight.may_store:
             return Stored(StoreVerdict.INVALIDATED, None)
-        stored = await self.offer(key, held)
+        stored = await self.offer(key, held, is_current=flight.is_current)
         if stored.verdict.is_refusal:
-            if stored.verdict is StoreVerdict.INVALIDATED and flight.is_current:
-                self._alone.gave(key, held, stored.floor)
+            if stored.verdict is StoreVerdict.INVALIDATED:
+                self._alone.gave(key, held, stored.floor, may_hold=flight.is_current)
             self.doubt(key)
             return stored
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
             # Believed: that gave the floor a generation which the fetch could not know.
             held.entry = held.entry.but(generation=stored.floor.generation)
-        if not self.holds_later(key, held.entry) and flight.is_current:
+        if not flight.is_current:
+            self.doubt(key)
+        elif not self.holds_later(key, held.entry):
             self._local.put(key, held)
         return stored
 
@@ -156,7 +159,7 @@ class Tiers:
         same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
         return same_floor and not entry.supersedes(known)
 
-    async def offer(self, key: Key, held: Held) -> Stored:
+    async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
         """Offer it to L2 alone, or have it judged here while Redis is away."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
@@ -164,6 +167,8 @@ class Tiers:
         try:
             return await self._shared.store(key, held.entry, self._rules.windows.keep)
         except RedisUnavailable:
+            if not is_current:
+                return Stored(StoreVerdict.INVALIDATED, None)
             held.doubt()
             return self._alone.judge(key, held.entry)
 

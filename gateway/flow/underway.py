@@ -87,10 +87,11 @@ class UnderWay:
         if want.purpose is Purpose.REFRESH and is_news(error):
             self._observer.refresh_failed(want.key, why, again_in)
 
-    def forget(self, matches: Callable[[Key], bool]) -> None:
-        """Let no fetch under way for such a key be kept or joined."""
+    def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
+        """Let no fetch under way for such a key be held here or joined; nor be kept by Redis,
+        unless that knows the order too (`known`)."""
         self.lookups.forget_where(matches)
-        self.fills.forget_where(matches)
+        self.fills.forget_where(matches, known=known)
 
     def standing(self, key: Key) -> Failure | None:
         """The failure for which the key is left alone now."""

@@ -34,7 +34,7 @@ async def test_an_event_covers_the_fetch_in_flight(shared_store: SharedStore) ->
     await shared_store.invalidate("trn_1", None)
 
     assert (await fetch(shared_store, ticket=ticket)).verdict is StoreVerdict.INVALIDATED
-    assert (await fetch(shared_store)).verdict is StoreVerdict.FIRST
+    assert (await fetch(shared_store)).verdict is StoreVerdict.CHANGED
 
 
 async def test_each_of_two_events_counts(shared_store: SharedStore) -> None:

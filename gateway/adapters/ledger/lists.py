@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.adapters.ledger.floors import Last, Ledger, Record
+from gateway.adapters.ledger.floors import Ledger
+from gateway.adapters.ledger.record import Last, Record
 from gateway.core.entry import Key
 from gateway.core.listed import Listed, ListVerdict
 from gateway.ports import Compared

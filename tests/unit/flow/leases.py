@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.core.ending import Ending
+from gateway.core.instant import Instant
 from gateway.core.policy import Windows
 from gateway.core.status import EndingKind
 from gateway.flow.serve import Answer
 from gateway.ports import Taken
 from tests.doubles.clock import FakeClock
 from tests.doubles.lease import Board, BoardLease
-from tests.doubles.stored import entry_of
+from tests.doubles.stored import VERSION, entry_of
 from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, settle
 
 DONE = Ending(EndingKind.DONE)
@@ -68,10 +69,16 @@ class Leader:
         self._taken = await self._lease.take(KEY)
         assert self._taken.leads
 
-    async def store(self, body: bytes | None = None, *, gone: bool = False) -> None:
+    async def store(
+        self,
+        body: bytes | None = None,
+        *,
+        updated_at: Instant | None = VERSION,
+        gone: bool = False,
+    ) -> None:
         """Store what its fetch brought; `gone` makes it a 404."""
         ticket = self.taken.ticket
-        entry = entry_of(ticket, None, b"{}") if gone else entry_of(ticket, body=body)
+        entry = entry_of(ticket, None, b"{}") if gone else entry_of(ticket, updated_at, body)
         await self._town.redis.memory.store(KEY, entry, 60.0)
 
     async def renew(self) -> bool:

@@ -14,9 +14,9 @@ FIRST = version()
 
 
 def outdated() -> Course:
-    """A flight whose key was invalidated."""
+    """A flight whose key was invalidated by what Redis does not know of."""
     course = Course()
-    course.is_current = False
+    course.is_current = course.may_store = False
     return course
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.ledger import floors
+from gateway.adapters.ledger import record
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.status import StoreVerdict
 from gateway.flow.confirming import Confirming
@@ -23,29 +23,29 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def no_generation(patch: pytest.MonkeyPatch) -> None:
     """What a fetch brings is stored, and served, whatever was invalidated since it began."""
-    judge, is_below = floors.Record.judge, Entry.is_below
+    judge, is_below = record.Record.judge, Entry.is_below
 
-    def careless(self: floors.Record, entry: Entry) -> StoreVerdict:
+    def careless(self: record.Record, entry: Entry) -> StoreVerdict:
         return judge(self, entry.but(generation=self.generation))
 
     def below(self: Entry, floor: Floor) -> bool:
         return is_below(self, replace(floor, generation=self.generation))
 
-    patch.setattr(floors.Record, "judge", careless)
+    patch.setattr(record.Record, "judge", careless)
     patch.setattr(Entry, "is_below", below)
 
 
 def no_epoch(patch: pytest.MonkeyPatch) -> None:
     """A floor made after a flush is taken for the one before it."""
-    judge, is_below = floors.Record.judge, Entry.is_below
+    judge, is_below = record.Record.judge, Entry.is_below
 
-    def careless(self: floors.Record, entry: Entry) -> StoreVerdict:
+    def careless(self: record.Record, entry: Entry) -> StoreVerdict:
         return judge(self, entry.but(epoch=self.epoch))
 
     def below(self: Entry, floor: Floor) -> bool:
         return is_below(self, replace(floor, epoch=self.epoch))
 
-    patch.setattr(floors.Record, "judge", careless)
+    patch.setattr(record.Record, "judge", careless)
     patch.setattr(Entry, "is_below", below)
 
 

@@ -388,7 +388,7 @@ async def test_what_the_old_leader_brings_is_refused(town: Town, replica: Replic
     await town.redis.memory.invalidate("trn_1", None)
 
     await replica.fill(2)
-    await old.store(b"old")
+    await old.store(b"old", updated_at=Instant(0))
 
     found = await town.redis.memory.lookup(KEY)
     assert found.entry is not None

@@ -8,7 +8,7 @@ if floor then
   -- A bound that no answer has met rules the body out, and is forgotten below.
   local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
   if struck or lost then redis.call('DEL', KEYS[3]) end
-  floor.generation = floor.generation + 1
+  begin_era(floor)
   floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, NEVER
   write_floor(KEYS[1], floor, ARGV[1])
   redis.call('SET', KEYS[4], TRUST, 'PX', ARGV[1])

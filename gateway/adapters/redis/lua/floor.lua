@@ -65,6 +65,23 @@ local function read_event(key)
   return { serial = serial, all = all, bound = bound, at = at }
 end
 
+-- Generations of one era are apart by events alone; what forgot or took back a version begins another.
+local ERA = 1000000
+
+local function era(generation)
+  return math.floor(generation / ERA)
+end
+
+local function begin_era(floor)
+  floor.generation = (era(floor.generation) + 1) * ERA
+end
+
+-- Takes nothing below that version any more, nor a negative answer to an earlier call.
+local function raise(floor, version, at)
+  floor.updated_at, floor.kind, floor.digest = version, '-', NO_DIGEST
+  floor.started = later(floor.started, at)
+end
+
 -- One step of the generation stands for any number of events: no fetch began between them, or
 -- its begin would have applied the earlier ones. A serial that went back means that the record
 -- was lost and the clock stepped: the safe side is to take every event for a new one.
@@ -75,8 +92,7 @@ local function absorb(floor, event)
   local went_back = floor.seen > event.serial
   if went_back or event.all > floor.seen then floor.generation = floor.generation + 1 end
   if (went_back or event.at > floor.seen) and event.bound > floor.updated_at then
-    floor.updated_at, floor.kind, floor.digest = event.bound, '-', NO_DIGEST
-    floor.started = later(floor.started, event.at)
+    raise(floor, event.bound, event.at)
   end
   floor.seen = event.serial
   return floor.generation > before

@@ -42,13 +42,25 @@ local function believes(said)
     write_doubt(KEYS[4], grown, ARGV[9])
     return false
   end
-  floor.generation = floor.generation + 1
+  begin_era(floor)
   floor.updated_at, floor.kind, floor.digest, floor.started = version, kind, digest, started
   redis.call('DEL', KEYS[3], KEYS[4])
   return true
 end
 
+-- What an order ruled out still proves its version: who was answered with it gets none older.
+-- Not where it began in another era, and not where the version may be a mistake.
+local function proves(said)
+  if said ~= 'invalidated' or kind ~= 'v' or is_ahead then return false end
+  local same = floor.epoch == epoch and era(floor.generation) == era(tonumber(generation))
+  return same and version > floor.updated_at
+end
+
 local said = verdict()
+if proves(said) then
+  raise(floor, version, started)
+  redis.call('DEL', KEYS[3])
+end
 if said == 'invalidated' or said == 'older' or said == 'ahead' then
   if believes(said) then said = 'believed' end
   return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }

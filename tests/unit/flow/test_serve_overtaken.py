@@ -1,0 +1,106 @@
+"""Orders overtake fetches that bring something later: nobody gets something older after that."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.instant import parse_instant
+from gateway.core.status import NotStoredReason, Tier
+from gateway.core.written import Written
+from gateway.flow.serve import Answer
+from tests.doubles.bus import Hub
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, settle
+from tests.unit.flow.offering import in_l1
+
+
+async def asking(replica: Replica, minute: int) -> asyncio.Task[Answer]:
+    """Somebody asks, and the call that will bring that version is under way."""
+    replica.upstream.then(ok(minute))
+    replica.upstream.hold()
+    task = asyncio.create_task(replica.get())
+    await settle()
+    return task
+
+
+async def answered(replica: Replica, task: asyncio.Task[Answer]) -> Answer:
+    """What it got in the end."""
+    replica.upstream.release()
+    return await task
+
+
+@pytest.fixture
+def other(clock: FakeClock, redis: Redis, hub: Hub) -> Replica:
+    """Another replica, on the same bus."""
+    return Replica(clock, redis, hub=hub)
+
+
+@pytest.fixture
+def replica(clock: FakeClock, redis: Redis, hub: Hub) -> Replica:
+    """One with Redis."""
+    return Replica(clock, redis, hub=hub)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    """Their bus."""
+    return Hub()
+
+
+async def test_what_an_order_overtook_is_not_followed_by_an_older_one(
+    replica: Replica, other: Replica
+) -> None:
+    """Another replica asked after the order, and was answered sooner with less."""
+    task = await asking(replica, 8)
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    await other.fill(7)
+
+    first = await answered(replica, task)
+    replica.upstream.then(ok(8))
+    other.upstream.then(ok(8))
+    answers = [await replica.get(), await other.get()]
+
+    assert first.handling.not_stored is NotStoredReason.INVALIDATED
+    assert [minute_of(each) for each in (first, *answers)] == [8, 8, 8]
+
+
+async def test_the_others_hear_of_what_it_proved(replica: Replica, other: Replica) -> None:
+    """What L1 holds elsewhere was good till then."""
+    task = await asking(replica, 8)
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    await other.fill(7)
+
+    await answered(replica, task)
+
+    assert other.peek() is None
+
+
+async def test_an_order_with_a_bound_keeps_what_is_later(replica: Replica) -> None:
+    """Redis takes it, and L1 asks there before it answers with what it had."""
+    await replica.fill(6)
+    replica.clock.advance(400.0)
+    task = await asking(replica, 8)
+    await replica.invalidation.invalidate((KEY.training_id,), parse_instant("2023-11-14T22:05:00Z"))
+
+    first = await answered(replica, task)
+    second = await replica.get()
+
+    assert [minute_of(first), minute_of(second)] == [8, 8]
+    assert second.tier is Tier.L2
+    assert len(replica.upstream.calls) == 2
+
+
+async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redis: Redis) -> None:
+    """A write was done while Redis was away: what was asked before it is kept nowhere."""
+    task = await asking(replica, 8)
+    redis.switch.is_up = False
+    await replica.invalidation.written(Written((KEY.training_id,)))
+    redis.switch.is_up = True
+
+    first = await answered(replica, task)
+
+    assert minute_of(first) == 8
+    assert in_l1(replica) is None
+    assert (await redis.store.lookup(KEY)).entry is None
