@@ -20,8 +20,19 @@ from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.pacing import Pause
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
-from gateway.core.status import FailureReason
-from gateway.ports import Call, Confirmations, Found, Lease, Notice, Standing, Stored, Taken
+from gateway.core.status import FailureReason, Purpose
+from gateway.ports import (
+    Budget,
+    Call,
+    Charge,
+    Confirmations,
+    Found,
+    Lease,
+    Notice,
+    Standing,
+    Stored,
+    Taken,
+)
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import TickingClock
@@ -125,16 +136,18 @@ class History:
 
 
 class Way(Switch):
-    """One replica's way to Redis; what is `held` waits on it, and may be lost there."""
+    """One replica's way to Redis; what is `held` waits on it, and may be lost there. Where it
+    `queues`, calls upstream wait for their turn."""
 
     def __init__(self) -> None:
         super().__init__()
         self.holds = False
+        self.queues = False
         self.waiting: list[asyncio.Future[bool]] = []
 
     async def pause(self, operation: str) -> None:
         """Wait where the way is held; raises where what waited is lost."""
-        if not self.holds:
+        if not (self.queues if operation == "budget" else self.holds):
             return
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.waiting.append(told)
@@ -167,6 +180,20 @@ class HeldStore(SwitchedStore):
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         await self._way.pause("store")
         return await super().store(key, entry, keep)
+
+
+class HeldBudget(SwitchedBudget):
+    """A turn comes when it is let go."""
+
+    def __init__(self, budget: Budget, way: Way) -> None:
+        super().__init__(budget, way)
+        self._way = way
+
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
+        await self._way.pause("budget")
+        return await super().take(scope, purpose, guessed=guessed, patience=patience)
 
 
 class OwnLease(BoardLease):
@@ -204,7 +231,7 @@ class OwnRedis(Redis):
         self.memory = memory
         self.store = HeldStore(memory, way)
         budget = LocalBudget(clock, None, 60.0, start_paced=False)
-        self.budget = SwitchedBudget(budget, way)
+        self.budget = HeldBudget(budget, way)
 
 
 @dataclass(eq=False)

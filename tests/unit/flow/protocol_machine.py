@@ -38,6 +38,7 @@ preludes = st.sampled_from(
         "store 0, order 1, forget",
         "fetch 0, order 1, flush, fetch 1",
         "fetch 1, order 0, flush, fetch 0",
+        "queue 0, fetch 0, order 1, store 1, edit",
     ]
 )
 
@@ -70,6 +71,10 @@ class Replicas(RuleBasedStateMachine):
                 self._do(self._give_up)
             case "hold":
                 self._node(int(number)).way.holds = True
+            case "queue":
+                self._node(int(number)).way.queues = True
+            case "edit":
+                self.world.upstream.edit()
             case "forget":
                 self._do(lambda: self.world.memory.lose_floor(KEYS[0]))
             case _:
@@ -133,14 +138,14 @@ class Replicas(RuleBasedStateMachine):
     def let_redis_go(self, pick: int, is_lost: bool, holds: bool) -> None:
         waiting = [(node, told) for node in self.world.nodes for told in node.way.waiting]
         node, told = waiting[pick % len(waiting)]
-        node.way.holds = holds
+        node.way.holds = node.way.queues = holds
         self._do(lambda: told.set_result(not is_lost))
 
     # What breaks, and what time does.
 
     @rule(
         what=st.sampled_from(
-            ["hold", "lose", "find", "gap", "crash", "evict", "forget", "give up"]
+            ["hold", "queue", "lose", "find", "gap", "crash", "evict", "forget", "give up"]
         ),
         number=numbers,
         key=keys,
@@ -150,6 +155,8 @@ class Replicas(RuleBasedStateMachine):
         match what:
             case "hold":
                 node.way.holds = True
+            case "queue":
+                node.way.queues = True
             case "lose" | "find":
                 self.truth.note_away(node)
                 node.way.is_up = what == "find"
@@ -199,7 +206,7 @@ class Replicas(RuleBasedStateMachine):
         world = self.world
         world.upstream.is_prompt = True
         for node in world.nodes:
-            node.way.holds = False
+            node.way.holds = node.way.queues = False
         self._lose_all()
         for told in list(world.upstream.waiting):
             told.set_result(True)
@@ -232,7 +239,6 @@ class Replicas(RuleBasedStateMachine):
                 told.set_result(False)
 
     async def _ask(self, node: Node, key: Key) -> None:
-        await self.truth.forgive(node)
         asked = self.truth.ask(node, key)
         self.truth.judge(asked, await node.replica.serving.get(Ask(key, caller_of(key.partition))))
 
