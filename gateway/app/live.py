@@ -12,7 +12,8 @@ from dataclasses import asdict
 from typing import Final
 
 import gateway
-from gateway.adapters.telemetry.figures import HITS, hit_rate
+from gateway.adapters.telemetry.counters import STALE
+from gateway.adapters.telemetry.figures import hit_rate
 from gateway.adapters.telemetry.history import EVERY, SPAN, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
@@ -28,7 +29,6 @@ Place = tuple[int, int]
 _EVERY: Final = 1.0
 # Tenants that are shown, those with the least left.
 _TENANTS: Final = 12
-_STALE: Final = [outcome for outcome in HITS if outcome.startswith("stale-")]
 
 
 class Live:
@@ -92,7 +92,7 @@ class Live:
             "ready": now.ready,
             "draining": now.draining,
             "findings": [asdict(each) for each in judge(minute, now)],
-            "minute": _words_of(minute),
+            "minute": _words_of(minute) | {"oldest_stale": house.history.oldest_stale()},
             "budgets": [{"tenant": name, **asdict(view)} for name, view in _scarce(now.budgets)],
             "tenants": len(now.budgets),
             "circuit": now.circuit,
@@ -118,7 +118,7 @@ def _words_of(minute: Totals) -> Words:
         "denied": sum(minute.denied.values()),
         "served": 1 - minute.errors / asked if asked else None,
         "hit_rate": hit_rate(minute.requests) if answered else None,
-        "stale": sum(minute.requests[each] for each in _STALE) / answered if answered else None,
+        "stale": sum(minute.requests[each] for each in STALE) / answered if answered else None,
         **{f"p{share:.0f}": minute.latency(share / 100) for share in (50, 99)},
         **{f"age{share:.0f}": minute.age(share / 100) for share in (50, 99)},
     }

@@ -170,10 +170,14 @@ class Operations:
         await self._house.modes.order(mode)
 
     def _freshness(self) -> Words:
-        """What is promised, and how old the oldest confirmation is; by tenant where the list
-        is swept."""
-        sweeps = self._house.sweeping.sweeps
-        return {"without_sweep_seconds": sweeps.bound_without(), "tenants": sweeps.words()}
+        """What is promised, how old the oldest stale answer of the last minute was, None without
+        one, and how old the oldest confirmation is; by tenant where the list is swept."""
+        sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
+        return {
+            "without_sweep_seconds": sweeps.bound_without(),
+            "oldest_stale_seconds": None if oldest is None else round(oldest, 3),
+            "tenants": sweeps.words(),
+        }
 
     def _named(self, partitions: list[str]) -> str:
         """Those in a list that one can read, with their tenants where these are known."""

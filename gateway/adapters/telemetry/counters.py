@@ -27,6 +27,7 @@ from gateway.core.status import (
 from gateway.ports import Count
 
 NO_ANSWER = "none"
+STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
 # Clients come from a file of the operator's; this only keeps a mistake from filling memory.
@@ -95,7 +96,8 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 
 @dataclass(slots=True)
 class Counters:
-    """Every number that only grows, and the calls in flight."""
+    """Every number that only grows, the calls in flight, and the `Age` (seconds) of the oldest
+    stale answer since that was taken last."""
 
     requests: Tally[tuple[Outcome, Tier, str]] = field(default_factory=lambda: _zeros(POSSIBLE))
     request_seconds: dict[Outcome, Histogram] = field(
@@ -112,6 +114,7 @@ class Counters:
         default_factory=lambda: _per_purpose(CALL_SECONDS)
     )
     calls_inflight: int = 0
+    oldest_stale: float | None = None
     last_success: float | None = None
     failures: Tally[FailureReason] = field(default_factory=lambda: _zeros(FailureReason))
     denied: Tally[Purpose] = field(default_factory=lambda: _zeros(Purpose))
@@ -156,6 +159,8 @@ class Counters:
             ages = self.age
             ages.buckets[bisect_left(AGE_SECONDS, age)] += 1
             ages.total += age
+            if outcome in STALE:
+                self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """What does both of these for answers of one sort, served; everything that it needs is
@@ -179,7 +184,22 @@ class Counters:
             except KeyError:
                 self._meet(client, _SERVED)
 
-        return count
+        def count_stale(
+            seconds: float, age: float, client: str, trace: bytes | None = None
+        ) -> None:
+            self._note_stale(age)
+            count(seconds, age, client, trace)
+
+        return count_stale if outcome in STALE else count
+
+    def take_oldest_stale(self) -> float | None:
+        """The oldest stale answer since this was taken last, in seconds of age; None without."""
+        oldest, self.oldest_stale = self.oldest_stale, None
+        return oldest
+
+    def _note_stale(self, age: float) -> None:
+        if self.oldest_stale is None or age > self.oldest_stale:
+            self.oldest_stale = age
 
     def count_client(self, client: str, result: str) -> None:
         """Count a client's request; the first one brings all results of that client at 0."""

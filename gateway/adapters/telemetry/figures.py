@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from gateway.adapters.telemetry.counters import Counters, Histogram
+from gateway.adapters.telemetry.counters import STALE, Counters, Histogram
 from gateway.core.status import Outcome
 
 S = TypeVar("S", bound=str)
 
 HITS = (
     Outcome.FRESH,
-    Outcome.STALE_REFRESHING,
-    Outcome.STALE_ERROR,
-    Outcome.STALE_SHIELDED,
+    *STALE,
     Outcome.NEGATIVE,
 )
 

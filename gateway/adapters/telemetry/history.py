@@ -75,6 +75,7 @@ class History:
         self._read = read
         self._rows: deque[Row] = deque(maxlen=int(SPAN / EVERY))
         self._totals: deque[Totals] = deque([_totals(counters)], maxlen=int(_MINUTE / EVERY) + 1)
+        self._oldest_stale: deque[float | None] = deque(maxlen=int(_MINUTE / EVERY))
         self.taken = 0
 
     async def watch(self) -> None:
@@ -87,12 +88,18 @@ class History:
         """One row: what happened since the last one, and how things stand."""
         before, now = self._totals[-1], _totals(self._counters)
         self._totals.append(now)
+        self._oldest_stale.append(self._counters.take_oldest_stale())
         self._rows.append(self._row(now.since(before)))
         self.taken += 1
 
     def minute(self) -> Totals:
         """What happened in the last minute, up to this moment."""
         return _totals(self._counters).since(self._totals[0])
+
+    def oldest_stale(self) -> float | None:
+        """How old the oldest stale answer of the last minute was, in seconds; None without one."""
+        ages = (*self._oldest_stale, self._counters.oldest_stale)
+        return max((age for age in ages if age is not None), default=None)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
         """The rows taken after the first so many, as far as they are kept, by column."""

@@ -105,12 +105,16 @@ function tiles({ minute, budgets: all }) {
   say("hits-more", minute.requests ? `${number(minute.calls)} calls to the API in the last minute` : "of the last minute");
   say("age", brief(minute.age99));
   say("age-more", isNumber(minute.age99)
-    ? `99\u00a0% was no older; median ${seconds(minute.age50)}, ${share(minute.stale)} stale`
+    ? `99\u00a0% was no older; median ${seconds(minute.age50)}, ${share(minute.stale)} stale${oldest(minute.oldest_stale)}`
     : `fresh for ${seconds(about.lifetime)} at most`);
   const scarce = all.find(({ limit }) => isNumber(limit));
   say("left", scarce ? number(scarce.available) : all.length ? "unlimited" : "–");
   say("left-more", scarce ? left(scarce, all.length) : "calls to the API");
   grade("left", scarce ? scarce.available / scarce.limit : null, 0.1, 0.02);
+}
+
+function oldest(age) {
+  return isNumber(age) ? `, at most ${brief(age)} old` : "";
 }
 
 function left({ tenant, limit, window }, count) {

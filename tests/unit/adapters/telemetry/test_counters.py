@@ -6,7 +6,7 @@ import pytest
 
 from gateway.adapters.telemetry import counters as module
 from gateway.adapters.telemetry.combinations import POSSIBLE
-from gateway.adapters.telemetry.counters import Counters, Histogram, status_class
+from gateway.adapters.telemetry.counters import STALE, Counters, Histogram, status_class
 from gateway.core.status import Outcome, Tier
 
 
@@ -64,6 +64,43 @@ def test_an_answer_without_an_age_leaves_the_ages_alone() -> None:
     counters.count_request(Outcome.FAILED, Tier.NONE, 502, 0.1, None)
 
     assert sum(counters.age.buckets) == 0
+
+
+@pytest.mark.parametrize("outcome", STALE)
+def test_the_oldest_stale_answer_is_noted(outcome: Outcome) -> None:
+    """By both ways out, until somebody takes it."""
+    counters = Counters()
+    counters.count_request(outcome, Tier.L1, 200, 0.001, 40.0)
+    count = counters.counting(outcome, Tier.L1, 200)
+    for age in (50.0, 45.0):
+        count(0.001, age, "shop")
+
+    assert (counters.take_oldest_stale(), counters.take_oldest_stale()) == (50.0, None)
+    counters.count_request(outcome, Tier.L2, 304, 0.001, 41.0)
+    assert counters.take_oldest_stale() == 41.0
+    assert sum(counters.age.buckets) == 4
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - set(STALE)))
+def test_other_answers_are_not_stale_however_old(outcome: Outcome) -> None:
+    """An entry with a long lifetime is fresh for long."""
+    counters = Counters()
+    counters.count_request(outcome, Tier.L1, 200, 0.001, 900.0)
+    counters.counting(outcome, Tier.L1, 200)(0.001, 900.0, "shop")
+
+    assert counters.take_oldest_stale() is None
+
+
+def test_a_fresh_hit_pays_nothing_for_stale_ones() -> None:
+    """What counts it knows nothing of their age."""
+    counters = Counters()
+    fresh, stale = (
+        counters.counting(outcome, Tier.L1, 200)
+        for outcome in (Outcome.FRESH, Outcome.STALE_REFRESHING)
+    )
+
+    assert fresh.__code__ is not stale.__code__  # type: ignore[attr-defined]
+    assert "self" not in fresh.__code__.co_names  # type: ignore[attr-defined]
 
 
 def test_an_impossible_combination_is_counted_and_named() -> None:

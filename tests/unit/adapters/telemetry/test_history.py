@@ -97,6 +97,25 @@ def test_the_last_minute_is_summed() -> None:
     assert (minute.failures[FailureReason.TLS], minute.failures[FailureReason.CONNECT]) == (0, 1)
 
 
+def test_the_oldest_stale_answer_of_a_minute_is_told() -> None:
+    """Also the one since the last row; after a minute it is forgotten, and then there is none."""
+    counters = Counters()
+    of = history(counters)
+    assert of.oldest_stale() is None
+    for age in (70.0, 40.0):
+        counters.count_request(Outcome.STALE_ERROR, Tier.L1, 200, 0.001, age)
+        assert of.oldest_stale() == 70.0
+        of.take()
+
+    told = []
+    for _ in range(int(60 / EVERY)):
+        told.append(of.oldest_stale())
+        of.take()
+
+    assert told == [70.0] * 29 + [40.0]
+    assert of.oldest_stale() is None
+
+
 @pytest.mark.parametrize(
     ("views", "limit", "available"),
     [

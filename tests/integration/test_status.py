@@ -1,0 +1,48 @@
+"""What /status says of the answers that a real gateway gave just before."""
+
+from __future__ import annotations
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.gateways import Planes, gateway, until
+
+A = "trn_000001"
+
+
+async def oldest(planes: Planes) -> float | None:
+    """How old the oldest stale answer of the last minute was."""
+    status = (await planes.admin.get("/status")).json()
+    seconds: float | None = status["freshness"]["oldest_stale_seconds"]
+    return seconds
+
+
+async def test_the_oldest_stale_answer_is_shown(
+    upstream: RunningSimulator, control: SimulatorClient
+) -> None:
+    """None while all are fresh; then by how much it is past, whichever way it was answered."""
+    async with gateway(upstream.base_url, freshness__lifetime="1s") as planes:
+        await planes.get(A)
+        await planes.get(A)
+        assert await oldest(planes) is None
+        await control.fault("status-500")
+        ages: list[int] = []
+
+        async def is_old() -> bool:
+            answer = await planes.get(A)
+            ages.append(int(answer.headers["age"]))
+            return "stale-error" in answer.headers["cache-status"] and ages[-1] >= 3
+
+        await until(is_old)
+        first = await oldest(planes)
+        await control.clear_faults()
+        await until(lambda: is_fresh(planes))
+        second = await oldest(planes)
+
+    assert first is not None
+    assert ages[-1] <= first < ages[-1] + 1.5
+    assert second is not None
+    assert second >= first
+
+
+async def is_fresh(planes: Planes) -> bool:
+    """Whether the upstream's answer came in the meantime; to be waited for."""
+    return "detail=l1" in (await planes.get(A)).headers["cache-status"]
