@@ -510,6 +510,16 @@ class Charge:
     wait: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The calls of the last window, the oldest first: how old (seconds) each is, less than 0
+    where it is granted for later; and, of those that were sent, when by the budget's own clock,
+    for that budget to read. Where there are too many, a stamp stands for several calls."""
+
+    ages: Sequence[float]
+    stamps: Sequence[float]
+
+
 class Budget(Protocol):
     """Our share of the upstream's limit, and the gate that a 429 closes.
 
@@ -528,9 +538,10 @@ class Budget(Protocol):
         """
         ...
 
-    async def enter(self, scope: str, charge: Charge) -> Charge:
-        """The turn that was waited for has come: the charge counts from now. Raises GateClosed
-        where upstream said 429 meanwhile; then it is undone."""
+    async def enter(self, scope: str, charge: Charge) -> Charge | None:
+        """The turn that was waited for has come: the charge counts from now; None where it is
+        not known any more, and another one is to be asked for. Raises GateClosed where upstream
+        said 429 meanwhile; then it is undone."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -555,12 +566,15 @@ class Budget(Protocol):
         """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
         ...
 
-    async def look(self, scope: str) -> Sequence[float]:
-        """How old (seconds) each call of the last window is, the oldest first; renews the view."""
+    async def look(self, scope: str) -> Spent:
+        """The calls of the last window; renews the view."""
         ...
 
-    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
-        """Charge calls that were made so many seconds ago, paid from elsewhere."""
+    async def hand_in(
+        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
+    ) -> None:
+        """Charge calls that were made so many seconds ago, paid from elsewhere; and those of
+        these stamps, as they were seen here, that are not known any more. None: nothing was."""
         ...
 
     def view(self, scope: str) -> BudgetView:

@@ -99,11 +99,13 @@ class WindowLog:
         self._forget(now)
         self._charge(now, rank)
 
-    def move(self, stamp: float, now: float) -> None:
-        """The call charged at `stamp` goes now, which is later, and counts from now on."""
-        for sent in (self._sent, *self._by_rank.values()):
-            if _remove(sent, stamp):
-                insort(sent, now)
+    def move(self, stamp: float, now: float) -> bool:
+        """The call charged at `stamp` goes now, which is later, and counts from now on; False
+        where nothing is charged there any more."""
+        moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
+        for sent in moved:
+            insort(sent, now)
+        return bool(moved)
 
     def add(self, now: float, ages: Sequence[float]) -> None:
         """Charge calls that were made so long ago."""
@@ -122,9 +124,12 @@ class WindowLog:
 
     def refused(self, now: float) -> None:
         """The upstream said 429: what is spent within a window was too much. What is granted
-        for later, or made up for an unknown past, was not sent."""
+        for later, or made up for an unknown past, was not sent; who waits for that asks anew,
+        under what holds of the limit now."""
+        for sent in (self._sent, *self._by_rank.values()):
+            del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
-        spent = bisect_right(self._sent, now) - bisect_left(self._sent, self._born)
+        spent = len(self._sent) - bisect_left(self._sent, self._born)
         if spent > 0 or not is_known:  # else what was spent was lost
             self._lower(now, after_refusal(self._full, limit, spent, is_known=is_known))
 

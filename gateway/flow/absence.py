@@ -1,18 +1,19 @@
 """While the shared budget is away: each replica its share, and everything told on its return.
 
-Lives here: what is remembered of the shared budget so that a share can be made of it, and the
-calls that were paid from a share. When and by whom a call is paid is paying's business.
+Lives here: what is remembered of the shared budget so that a share can be made of it, and it be
+told of what it has lost, and the calls that were paid from a share. When and by whom a call is
+paid is paying's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.core.errors import RedisUnavailable
-from gateway.ports import Budget, Clock, OwnBudget
+from gateway.ports import Budget, Charge, Clock, OwnBudget, Spent
 
 # Seconds between two looks at the shared budget, and how long after its return shares are still
 # lived on: by then each replica has told what it spent.
@@ -34,8 +35,12 @@ class _Absence:
 class _Mirror:
     """The calls of the last window as they were at `at` (monotonic)."""
 
-    ages: Sequence[float]
+    spent: Spent
     at: float
+
+    def ages(self, now: float) -> list[float]:
+        """How old they are now (seconds)."""
+        return [age + now - self.at for age in self.spent.ages]
 
 
 class Absences:
@@ -58,20 +63,22 @@ class Absences:
     def begin(self, scope: str) -> None:
         """The shared budget did not answer: make a share of what was last seen of it."""
         self._absences[scope] = _Absence()
-        mirror, now = self._mirrors.get(scope), self._clock.monotonic()
-        ages = [] if mirror is None else [age + now - mirror.at for age in mirror.ages]
+        mirror = self._mirrors.get(scope)
         if mirror is not None:
+            ages = mirror.ages(self._clock.monotonic())
             self._own.stand_in(scope, ages, self._replicas())
 
     def spent(self, scope: str) -> None:
         """A call was paid from the share."""
         self._absences[scope].untold.append(self._clock.monotonic())
 
-    def used(self, scope: str) -> None:
-        """The shared budget paid: it is worth looking at."""
+    def used(self, scope: str, charge: Charge, *, sent: bool) -> None:
+        """The shared budget paid that: it is worth looking at. Not `sent`: it goes later, and
+        is stamped anew by then."""
         mirror, now = self._mirrors.pop(scope, None), self._clock.monotonic()
-        ages = [] if mirror is None else [age + now - mirror.at for age in mirror.ages]
-        self._mirrors[scope] = _Mirror([*ages, 0.0], now)
+        ages, stamps = ([], ()) if mirror is None else (mirror.ages(now), mirror.spent.stamps)
+        known = [*stamps, charge.stamp] if sent else stamps
+        self._mirrors[scope] = _Mirror(Spent([*ages, 0.0], known), now)
         if len(self._mirrors) > _MOST:
             del self._mirrors[next(iter(self._mirrors))]
 
@@ -86,16 +93,25 @@ class Absences:
         for scope in {**self._mirrors, **self._absences}:
             with suppress(RedisUnavailable):
                 await self._tell(scope)
-                self._mirrors[scope] = _Mirror(
-                    await self._shared.look(scope), self._clock.monotonic()
-                )
+                self._mirrors[scope] = await self._renewed(scope)
+
+    async def _renewed(self, scope: str) -> _Mirror:
+        """What is known of the scope, once the shared budget was told of what it has lost."""
+        before, spent = self._mirrors.get(scope), await self._shared.look(scope)
+        known = () if before is None else before.spent.stamps
+        if known and max(known) not in spent.stamps:  # lost, or older than the window
+            await self._shared.hand_in(scope, (), known)
+            spent = await self._shared.look(scope)
+        return _Mirror(spent, self._clock.monotonic())
 
     async def _tell(self, scope: str) -> None:
         absence, now = self._absences.get(scope), self._clock.monotonic()
         if absence is None:
             return
-        told = absence.untold[:]
-        await self._shared.hand_in(scope, [now - each for each in told])
+        told, mirror = absence.untold[:], self._mirrors.get(scope)
+        # As it was before the absence, lest it was lost; what is known already changes nothing.
+        known = None if mirror is None else mirror.spent.stamps
+        await self._shared.hand_in(scope, [now - each for each in told], known)
         del absence.untold[: len(told)]
         if absence.back_since is None:
             absence.back_since = now

@@ -90,11 +90,15 @@ class Paying:
         """Wait for a gate that opens in time, then for the turn."""
         while True:
             try:
-                return await self._turn(scope, call, until)
+                paid = await self._turn(scope, call, until)
             except GateClosed as closed:
                 pause = _LOOK if closed.is_probed else closed.retry_after
                 if self._held >= MOST or self._clock.monotonic() + pause >= until:
                     raise
+            else:
+                if paid is not None:
+                    return paid
+                continue  # what was paid is not known any more
             await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
 
     async def _hold(self, seconds: float) -> None:
@@ -104,7 +108,7 @@ class Paying:
         finally:
             self._held -= 1
 
-    async def _turn(self, scope: str, call: Call, until: float) -> Paid:
+    async def _turn(self, scope: str, call: Call, until: float) -> Paid | None:
         now = self._clock.monotonic()
         patience = 0.0 if self._line.is_full else max(0.0, until - now)
         try:
@@ -116,10 +120,10 @@ class Paying:
             if freed is None:
                 raise self._told(scope, exhausted, call) from None
             paid, at = freed.paid, freed.at
-        if at > now:
-            await self._wait(scope, call, paid, at)
-            paid = await self._enter(scope, paid)
-        return paid
+        if at <= now:
+            return paid
+        await self._wait(scope, call, paid, at)
+        return await self._enter(scope, paid)
 
     async def _wait(self, scope: str, call: Call, paid: Paid, at: float) -> None:
         rank = rank_of(call.purpose, guessed=call.guessed)
@@ -151,19 +155,27 @@ class Paying:
                 except RedisUnavailable:
                     self.absences.begin(scope)
                 else:
-                    self.absences.used(scope)
+                    self.absences.used(scope, shared, sent=shared.wait <= 0.0)
                     return Paid(self._own.note(scope, purpose, guessed=guessed), shared)
         own = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
         if self.absences is not None:
             self.absences.spent(scope)
         return Paid(own, None)
 
-    async def _enter(self, scope: str, paid: Paid) -> Paid:
-        """The turn has come; raises GateClosed where that happened meanwhile."""
+    async def _enter(self, scope: str, paid: Paid) -> Paid | None:
+        """The turn has come; None where it is not known any more. Raises GateClosed where that
+        happened meanwhile."""
         if paid.shared is None or self._shared is None:
-            return Paid(await self._own.enter(scope, paid.own), None)
+            own = await self._own.enter(scope, paid.own)
+            return None if own is None else Paid(own, None)
         with suppress(RedisUnavailable):
-            return Paid(paid.own, await self._shared.enter(scope, paid.shared))
+            shared = await self._shared.enter(scope, paid.shared)
+            if shared is None:
+                await self._own.give_back(scope, paid.own)
+                return None
+            if self.absences is not None:
+                self.absences.used(scope, shared, sent=True)
+            return Paid(paid.own, shared)
         return paid
 
     def _told(self, scope: str, exhausted: BudgetExhausted, call: Call) -> BudgetExhausted:

@@ -113,7 +113,10 @@ async def test_a_turn_counts_from_the_moment_it_is_used(world: World) -> None:
         turn = await budget.take("default", Purpose.MISS, patience=700.0)
         world.advance(800.0)
 
-        turn = await budget.enter("default", replace(turn, stamp=turn.stamp - world.shifted(800.0)))
+        moved = replace(turn, stamp=turn.stamp - world.shifted(800.0))
+        entered = await budget.enter("default", moved)
+        assert entered is not None
+        turn = entered
         world.advance(500.0)
 
         assert await spend(budget, Purpose.MISS) == 0
@@ -263,3 +266,15 @@ async def test_a_429_lowers_the_limit_once(world: World) -> None:
 
         assert 1 + await spend(budget, Purpose.MISS) == 16
         assert budget.view("default").limit == 16
+
+
+async def test_a_turn_that_a_429_undid_is_asked_for_anew(world: World) -> None:
+    """What holds of the limit now is less than what it was granted under."""
+    async with world.budget(20, 600.0) as budget:
+        assert await spend(budget, Purpose.MISS) == 20
+        turn = await budget.take("default", Purpose.MISS, patience=650.0)
+        await budget.close("default", 5.0)
+        world.advance(700.0)
+
+        moved = replace(turn, stamp=turn.stamp - world.shifted(700.0))
+        assert await budget.enter("default", moved) is None

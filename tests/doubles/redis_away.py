@@ -9,7 +9,17 @@ from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.hints import Stated
 from gateway.core.status import Mode, Purpose
-from gateway.ports import Budget, BudgetView, Charge, Copies, Found, SharedStore, Standing, Stored
+from gateway.ports import (
+    Budget,
+    BudgetView,
+    Charge,
+    Copies,
+    Found,
+    SharedStore,
+    Spent,
+    Standing,
+    Stored,
+)
 
 
 class Switch:
@@ -126,7 +136,7 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         return await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
 
-    async def enter(self, scope: str, charge: Charge) -> Charge:
+    async def enter(self, scope: str, charge: Charge) -> Charge | None:
         self._switch.pass_on("budget")
         return await self._budget.enter(scope, charge)
 
@@ -144,13 +154,15 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         await self._budget.learn(scope, said)
 
-    async def look(self, scope: str) -> Sequence[float]:
+    async def look(self, scope: str) -> Spent:
         self._switch.pass_on("budget")
         return await self._budget.look(scope)
 
-    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
+    async def hand_in(
+        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
+    ) -> None:
         self._switch.pass_on("budget")
-        await self._budget.hand_in(scope, ages)
+        await self._budget.hand_in(scope, ages, known)
 
     async def reopen(self, scope: str) -> bool:
         self._switch.pass_on("budget")

@@ -48,10 +48,16 @@ async def test_guessed_ids_cost_the_others_nothing(redis_url: str, tmp_path: Pat
 
 async def test_who_comes_back_when_told_is_served(redis_url: str) -> None:
     """With demand within the budget, from a cold start."""
-    told(await scenarios.obeyed(redis_url, REAL, windows=3))
+    told(await scenarios.obeyed(redis_url, Pace(50, 12.0), bursts=6))
 
 
 async def test_without_redis_the_limit_holds(tmp_path: Path) -> None:
     """For two windows, all replicas on their shares."""
     with RedisServer(tmp_path) as server:
         told(await scenarios.redis_away(server, REAL, windows=2))
+
+
+async def test_a_redis_that_forgets_is_told(tmp_path: Path) -> None:
+    """Again and again."""
+    with RedisServer(tmp_path) as server:
+        told(await scenarios.redis_empty(server, Pace(20, 12.0), rounds=6))

@@ -18,7 +18,7 @@ from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
 from gateway.core.stretch import Stretch
 from gateway.core.window import WindowLog
-from gateway.ports import BudgetView, Charge, Clock
+from gateway.ports import BudgetView, Charge, Clock, Spent
 
 
 @dataclass(slots=True)
@@ -90,16 +90,16 @@ class LocalBudget:
             account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
         return Charge(now + wait, wait)
 
-    async def enter(self, scope: str, charge: Charge) -> Charge:
-        """The turn that was waited for has come: the charge counts from now. Raises GateClosed
-        where upstream said 429 meanwhile; then it is undone."""
+    async def enter(self, scope: str, charge: Charge) -> Charge | None:
+        """The turn that was waited for has come: the charge counts from now; None where a 429
+        has undone it since. Raises GateClosed where that still closes the gate."""
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
             await self.give_back(scope, charge)
             raise _closed(account.gate, wait)
-        if account.log is not None:
-            account.log.move(charge.stamp, now)
+        if account.log is not None and not account.log.move(charge.stamp, now):
+            return None
         return Charge(now, charge.wait)
 
     def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
@@ -144,13 +144,17 @@ class LocalBudget:
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
-    async def look(self, scope: str) -> Sequence[float]:
-        """How old (seconds) each call of the last window is, the oldest first."""
-        log = self._account(scope).log
-        return [] if log is None else log.ages(self._clock.monotonic())
+    async def look(self, scope: str) -> Spent:
+        """The calls of the last window."""
+        log, now = self._account(scope).log, self._clock.monotonic()
+        ages = [] if log is None else log.ages(now)
+        return Spent(ages, [now - age for age in ages if age >= 0.0])
 
-    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
-        """Charge calls that were made so many seconds ago, paid from elsewhere."""
+    async def hand_in(
+        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
+    ) -> None:
+        """Charge calls that were made so many seconds ago, paid from elsewhere; nothing is
+        forgotten here."""
         account, now = self._account(scope), self._clock.monotonic()
         if account.log is not None:
             account.log.add(now, ages)

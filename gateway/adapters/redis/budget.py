@@ -14,6 +14,7 @@ from cachetools import LRUCache
 
 from gateway.adapters.redis.accounts import AccountNames, Seen, micros, numbers, seconds
 from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.past import Past
 from gateway.adapters.redis.script import Script
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.hints import Stated
@@ -22,12 +23,11 @@ from gateway.core.ranks import RANKS, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
 from gateway.core.stretch import Stretch
-from gateway.ports import BudgetView, Charge, Clock
+from gateway.ports import BudgetView, Charge, Clock, Spent
 
 # How long an idle budget is remembered. One that is forgotten starts paced.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-_MOST_AGES = 1_000
 
 
 class RedisBudget:
@@ -63,20 +63,19 @@ class RedisBudget:
         self._rates = rates or OwnRates()
         self._start_paced = start_paced
         self._probe_patience = probe_patience
+        self._past = Past(connection, self._names, _KEEP)
         self._seen: LRUCache[str, Seen] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "window", "take")
         self._enter = Script.load("pace", "enter")
         self._close = Script.load("pace", "window", "close")
         self._learn = Script.load("pace", "window", "learn")
-        self._look = Script.load("pace", "window", "look")
-        self._hand_in = Script.load("pace", "window", "hand_in")
         self._reopen = Script.load("pace", "reopen")
 
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
-        which says when to come back, or GateClosed.
+        which says when to come back, or GateClosed, also while Redis hears again what it lost.
 
         The stamp is Redis' time in microseconds, which a float holds exactly.
         """
@@ -96,11 +95,15 @@ class RedisBudget:
                 *rule,
                 rank,
                 micros(patience),
+                int(self._is_paced(scope) and scope in self._seen),
                 *shares,
             ),
             self._read,
         )
         self._seen[scope] = seen
+        if seen.word == "settling":
+            what = "Redis has forgotten what was spent, and hears it from the replicas"
+            raise GateClosed(what, retry_after=seen.wait)
         if seen.word == "closed":
             raise _closed(seen.wait, seen.is_probed)
         if seen.word == "exhausted":
@@ -108,9 +111,9 @@ class RedisBudget:
             raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
         return Charge(float(seen.stamp), seen.wait)
 
-    async def enter(self, scope: str, charge: Charge) -> Charge:
-        """The turn that was waited for has come: the charge counts from now. Raises GateClosed
-        where upstream said 429 meanwhile; then it is undone."""
+    async def enter(self, scope: str, charge: Charge) -> Charge | None:
+        """The turn that was waited for has come: the charge counts from now; None where it is
+        lost, or undone by a 429. Raises GateClosed where that still closes the gate."""
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
@@ -121,7 +124,7 @@ class RedisBudget:
         if closed_for > 0.0:
             self._note_gate(scope, closed_for)
             raise _closed(closed_for, is_probed)
-        return Charge(stamp, charge.wait)
+        return Charge(stamp, charge.wait) if stamp > 0.0 or self._is_unlimited(scope) else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge, once: the call provably never left."""
@@ -154,7 +157,10 @@ class RedisBudget:
         closed_for = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._close,
-            (self._names.gate(scope), self._names.log(scope), self._names.book(scope)),
+            (
+                *(self._names.gate(scope), self._names.log(scope), self._names.book(scope)),
+                *self._names.ranks(scope),
+            ),
             (
                 *(named, f"{self._clock.jitter():.6f}", *holds),
                 *(_KEEP, limit, span, parts, int(is_refusal)),
@@ -164,30 +170,19 @@ class RedisBudget:
         self._note_gate(scope, closed_for)
         return closed_for
 
-    async def look(self, scope: str) -> Sequence[float]:
-        """How old (seconds) each call of the last window is, the oldest first."""
-        limit, span, parts, *_ = self._rule(scope)
-        reply = await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._look,
-            (self._names.log(scope), self._names.gate(scope), self._names.book(scope)),
-            (limit, span, parts, _MOST_AGES),
-            lambda reply: [int(each) for each in reply],
-        )
-        holds, closed_for, spent, every, *ages = reply
-        until = self._clock.monotonic() + closed_for / 1_000_000
-        self._seen[scope] = Seen("", 0.0, max(0, holds - spent), until, limit=holds)
-        return [age / 1_000_000 for age in ages for _ in range(every)]
+    async def look(self, scope: str) -> Spent:
+        """The calls of the last window."""
+        looked = await self._past.look(scope, self._rule(scope)[:3])
+        until = self._clock.monotonic() + looked.closed_for
+        self._seen[scope] = Seen("", 0.0, looked.available, until, limit=looked.limit)
+        return looked.spent
 
-    async def hand_in(self, scope: str, ages: Sequence[float]) -> None:
-        """Charge calls that were made so many seconds ago, paid from elsewhere."""
-        await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._hand_in,
-            (self._names.log(scope),),
-            (_KEEP, *map(micros, ages)),
-            lambda _: None,
-        )
+    async def hand_in(
+        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
+    ) -> None:
+        """Charge calls that were made so many seconds ago, paid from elsewhere; and those of
+        these stamps, as they were seen here, that are not known any more."""
+        await self._past.hand_in(scope, self._rule(scope)[1], ages, known)
 
     async def reopen(self, scope: str) -> bool:
         """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
@@ -219,11 +214,16 @@ class RedisBudget:
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         most = stretch.limit
-        # Newcomers pay the whole budget as well, which is paced.
-        is_paced = self._start_paced and scope != NEWCOMERS
-        free = max(1, most // 10) if is_paced else most
+        free = max(1, most // 10) if self._is_paced(scope) else most
         span, patience = micros(stretch.span), micros(self._probe_patience)
         return most, span, stretch.parts, free, patience, _KEEP
+
+    def _is_paced(self, scope: str) -> bool:
+        # Newcomers pay the whole budget as well, which is paced.
+        return self._start_paced and scope != NEWCOMERS
+
+    def _is_unlimited(self, scope: str) -> bool:
+        return self._rates.of(scope, self._usual) is None
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
         rate = self._rates.of(scope, self._usual)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted
 from gateway.core.status import Purpose
 from gateway.flow.outbound import Outbound
@@ -110,6 +112,31 @@ async def test_on_its_return_all_is_told(three: Three) -> None:
     assert three.redis.budget.view(SCOPE).available == 0
     three.clock.advance(WINDOW)
     assert sum(await three.spend_all()) == LIMIT
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_what_it_has_lost_it_is_told(
+    three: Three, is_away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes back with nothing of what the three saw there, or loses it between two calls."""
+    lost = LocalBudget(three.clock, LIMIT, WINDOW, start_paced=False)
+    told: list[float] = []
+
+    async def hand_in(_scope: str, _ages: object, known: Sequence[float] | None = None) -> None:
+        told.extend(known or ())
+
+    monkeypatch.setattr(lost, "hand_in", hand_in)
+    before = (await three.redis.budget.look(SCOPE)).stamps
+    if is_away:
+        three.redis.switch.is_up = False
+        await three.spend(three.replicas[0])
+        three.redis.switch.is_up = True
+    three.redis.budget.lose(lost)
+
+    await three.look()
+
+    assert len(before) == 6
+    assert set(before) <= set(told)
 
 
 async def test_the_eye_is_kept_until_it_is_closed(three: Three) -> None:

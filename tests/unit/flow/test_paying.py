@@ -186,3 +186,20 @@ async def test_a_gate_that_opens_later_is_told_at_once(replica: Replica) -> None
         await ask(replica)
 
     assert closed.value.retry_after == pytest.approx(60.0)
+
+
+async def test_a_turn_that_is_not_known_any_more_is_asked_for_anew(
+    replica: Replica, clock: FakeClock
+) -> None:
+    """A 429 has undone it, and lowered the limit; the gate is open again by then."""
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+    await replica.outbound._close_gate(SCOPE, 0.5)
+    clock.advance(0.8)
+    await replica.outbound._open_gate(SCOPE)
+
+    clock.advance(0.2)
+    with pytest.raises(BudgetExhausted):
+        await waiting
+    assert len(replica.upstream.calls) == LIMIT

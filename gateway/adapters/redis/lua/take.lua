@@ -1,7 +1,10 @@
 -- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling.
--- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, free calls of an unknown past, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, then floor, ceiling and 1 or 0 for "always kept" of each rank.
+-- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, free calls of an unknown past, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, 1 where the replica has seen a log before, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
-local limit, span, parts, free, patience, keep, rank, waits = unpack(ARGV, 1, 8)
+-- Twice as long as replicas take to see what was lost.
+local SETTLES = 2000000
+
+local limit, span, parts, free, patience, keep, rank, waits, has_seen = unpack(ARGV, 1, 9)
 limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
 local time, at = now()
 local log, book = KEYS[1], KEYS[3]
@@ -15,10 +18,10 @@ local window = { log = log, book = book, limit = limit, span = span, rank = rank
 for n = 1, #KEYS - 3 do
   window.ranks[n] = KEYS[n + 3]
   make_room(window.ranks[n], 'zset')
-  local floor, ceiling = tonumber(ARGV[3 * n + 6]), tonumber(ARGV[3 * n + 7])
+  local floor, ceiling = tonumber(ARGV[3 * n + 7]), tonumber(ARGV[3 * n + 8])
   window.floors[n] = full > 0 and math.floor(floor * limit / full) or 0
   window.ceilings[n] = full > 0 and math.max(1, math.floor(ceiling * limit / full)) or 0
-  window.always[n] = ARGV[3 * n + 8] == '1'
+  window.always[n] = ARGV[3 * n + 9] == '1'
 end
 
 -- Nothing is known of the past (flushed, lost, or the clock went back): as if the calls beyond
@@ -51,6 +54,14 @@ if gate then waits = 0 end -- who probes does so now
 
 if limit > 0 then
   local last = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2]) or -1
+  -- Lost: the replicas tell what they have seen before anything is granted on a guess.
+  local settles = read_book(book, 'settles') or 0
+  if last < 0 and has_seen == '1' and settles == 0 then
+    settles = at + SETTLES
+    write_book(book, 'settles', settles, keep)
+  end
+  if at < settles and settles <= at + SETTLES then return reply('settling', settles - at) end
+  if settles > 0 then write_book(book, 'settles', 0, keep) end
   if last < 0 or last > at + span + 1000000 then
     start_paced()
     last = at - span
