@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.core.entry import Entry, Key
-from gateway.core.errors import OnlyIfCached, VersionNotReached
+from gateway.core.errors import BackedOff, BudgetExhausted, OnlyIfCached, VersionNotReached
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.pacing import backoff
 from gateway.core.reply import Reply
@@ -75,7 +75,13 @@ class Reaching:
         """One fetch for all; who joined one that began before may need another."""
         seen, flight = await self._serving.seen(ask), self._serving.fills.under_way(ask.key)
         flight = flight or self._serving.start(ask, seen, Purpose.MIN_VERSION)
-        answer = await self._serving.landed(ask, seen, await flight.join(), collapsed=joined)
+        try:
+            landed = await flight.join()
+        except (BudgetExhausted, BackedOff):
+            if not flight.is_unhurried:
+                raise
+            return await self._fetched(ask, joined=False)  # with a caller's right
+        answer = await self._serving.landed(ask, seen, landed, collapsed=joined)
         content, wanted = answer.content, ask.at_least
         if not joined or isinstance(content, Reply) or wanted is None:
             return answer

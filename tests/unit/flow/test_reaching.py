@@ -7,14 +7,32 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.core.errors import CallWithheld, OnlyIfCached, UpstreamError, VersionNotReached
+from gateway.core.errors import (
+    BudgetExhausted,
+    CallWithheld,
+    OnlyIfCached,
+    UpstreamError,
+    VersionNotReached,
+)
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.reply import Reply
 from gateway.core.status import Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.reaching import Reaching
+from gateway.ports import Call
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, page, says, settle
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    Redis,
+    Replica,
+    minute_of,
+    ok,
+    page,
+    says,
+    serve_stale,
+    settle,
+)
 
 
 def minute(number: int) -> Instant:
@@ -164,6 +182,28 @@ async def test_without_budget_it_is_told_when_to_come_back(clock: FakeClock) -> 
     with pytest.raises(CallWithheld):
         await Reader(replica).get(3)
     assert replica.upstream.count == 1
+
+
+async def test_a_refresh_that_is_denied_denies_no_caller(
+    reader: Reader, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waited for that one; who wants a version has a caller's right."""
+    await serve_stale(reader.replica)
+    asked, take = [], reader.replica.outbound.ask
+
+    async def ask(scope: str, call: Call) -> Reply:
+        asked.append(call.purpose)
+        if call.purpose is Purpose.REFRESH:
+            await settle()
+            raise BudgetExhausted("none is left", retry_after=5.0)
+        return await take(scope, call)
+
+    monkeypatch.setattr(reader.replica.outbound, "ask", ask)
+    reader.replica.upstream.then(ok(3))
+    assert minute_of(await reader.get(None)) == 1  # and a refresh is under way
+
+    assert minute_of(await reader.get(3)) == 3
+    assert asked == [Purpose.REFRESH, Purpose.MIN_VERSION]
 
 
 async def test_only_if_cached_asks_for_nothing(reader: Reader) -> None:
