@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+
 import pytest
 from click.testing import CliRunner
 
 from tests.torture.__main__ import main
+from tests.torture.by_hand import prelude
 from tests.torture.check import Check, Finding
 from tests.torture.checks import CHECKS
 from tests.torture.running import Verdict, run
-from tests.torture.stand import Setting, Stand
+from tests.torture.stand import Setting, Stand, stand
 from tests.torture.table import failures, table
 from tests.torture.target import targets
 
@@ -42,6 +46,44 @@ def test_a_failure_tells_why_and_how_to_see_it() -> None:
     assert told.startswith("gateway, a case: what goes wrong")
     assert "does it hold: 3 calls" in told
     assert "curl $URL" in told
+    assert "--target 'gateway' --check 'a case' --hold" in told
+
+
+def test_what_shows_a_failure_by_hand_is_bash() -> None:
+    """Nothing in it is left to the reader to fill in."""
+    texts = {check.name: "\n".join(check.by_hand) for check in CHECKS}
+
+    faulty = {name: _bash(text, "-n").stderr for name, text in texts.items()}
+
+    assert all(texts.values())
+    assert {name: said for name, said in faulty.items() if said} == {}
+    assert [name for name, text in texts.items() if "…" in text.partition("#")[0]] == []
+
+
+async def test_a_failure_can_be_seen_by_hand() -> None:
+    """What a held target prints runs as it is pasted."""
+    commands = (
+        "see alice-token trn_000001; edit trn_000001; purge",
+        "RATE=100/s see alice-token trn_000001 trn_000001 | cut -d, -f1,5",
+        "crowd nobodys-token $(times 5 trn_000001); given '*' trn_000001; now trn_000001",
+        'fault malformed-json \'"ids": ["trn_000002"]\'; PATIENCE=2 end trn_000002; asked',
+    )
+    async with stand(targets()["gateway"], Setting()) as ours:
+        text = "\n".join([prelude(ours), *commands])
+
+        said = await asyncio.to_thread(_bash, text)
+
+    lines = said.stdout.splitlines()
+    assert said.stderr == ""
+    assert "[alice/trn_000001 v9]" in lines[0]
+    assert lines[1:3] == ["edit: 200", "purge: 200"]
+    assert [line.startswith("200/0, [alice/trn_000001 v10]") for line in lines[3:5]] == [True] * 2
+    assert lines[5].split() == ["5", "401/0"]
+    assert lines[6].startswith("given *: 304 ")
+    assert lines[4].endswith(lines[7].split('"')[3])
+    assert lines[8] == "fault: 204"
+    assert "502" in lines[9]
+    assert '"rate_limited":0' in lines[10]
 
 
 def test_targets_and_checks_are_listed() -> None:
@@ -60,3 +102,8 @@ def test_an_unknown_target_is_named() -> None:
 
     assert told.exit_code == 2
     assert "no target 'apache'; there are: gateway, nginx best" in told.output
+
+
+def _bash(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", *options]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)

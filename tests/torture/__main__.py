@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shlex
 import sys
 from pathlib import Path
 
 import click
 
+from tests.torture.by_hand import prelude
 from tests.torture.check import Check
 from tests.torture.checks import CHECKS
 from tests.torture.running import Verdict, run
@@ -84,16 +84,9 @@ def _plain(verdict: Verdict) -> dict[str, object]:
 
 async def _hold(target: Target, check: Check) -> None:
     async with stand(target, check.setting) as ours:
-        purge = ours.nodes[0].purge(id="trn_000001", token="alice-token")
-        click.echo(f"{target.name}, as for {check.name}: {check.why}\n")
-        click.echo(f"URL={ours.nodes[0].url} UPSTREAM={ours.upstream_url}")
-        if purge is not None:
-            fields = [word for pair in purge.headers.items() for word in ("-H", ": ".join(pair))]
-            data = ["-d", purge.body] if purge.body else []
-            words = ["curl", "-s", "-X", purge.method, *fields, *data, purge.url]
-            click.echo(f"PURGE={shlex.quote(shlex.join(words))}")
+        click.echo(f"# {target.name}, as for {check.name}: {check.why}")
+        click.echo(f"# Paste into another bash; Ctrl-C here ends it.\n{prelude(ours)}\n")
         click.echo("\n".join(check.by_hand))
-        click.echo("\nCtrl-C ends it.")
         await asyncio.Event().wait()
 
 

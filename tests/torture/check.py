@@ -24,8 +24,8 @@ Body = Callable[[Stand], Awaitable[list[Finding]]]
 class Check:
     """One hard case.
 
-    `why`: what goes wrong where it fails. `by_hand`: shell commands that show it on a target that
-    is held still ($URL, $UPSTREAM, $PURGE). `is_long`: not for each run of the tests.
+    `why`: what goes wrong where it fails. `by_hand`: what shows it on a target that is held
+    still, in bash and the words of `by_hand`. `is_long`: not for each run of the tests.
     """
 
     name: str

@@ -37,12 +37,18 @@ def failures(verdicts: Sequence[Verdict]) -> str:
                     [
                         f"{verdict.target.name}, {verdict.check.name}: {verdict.check.why}",
                         *(f"  {each.question}: {each.figure}" for each in failed),
-                        "  by hand, on a target held still:",
+                        "  by hand, once this prints its words and waits:",
+                        f"    {_held(verdict)}",
                         *(f"    {command}" for command in verdict.check.by_hand),
                     ]
                 )
             )
     return "\n\n".join(parts)
+
+
+def _held(verdict: Verdict) -> str:
+    chosen = f"--target '{verdict.target.name}' --check '{verdict.check.name}' --hold"
+    return f'make torture ARGS="{chosen}"'
 
 
 def _line(*cells: str) -> str:

@@ -75,13 +75,18 @@ def _told(answer: Answer, training_id: str) -> str:
     return str(answer.status)
 
 
-BY_HAND = (
-    'curl -d \'{"mode": "malformed-json", "count": 1}\' $UPSTREAM/_control/fault',
-    "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
-    "sleep 2; curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+EACH = f"number=0; for mode in {' '.join(BROKEN)}; do id=trn_00000$((number += 1))"
+COLD = (
+    f'{EACH}; fault $mode "\\"ids\\": [\\"$id\\"], \\"count\\": 1"; echo "$mode"; '
+    "end $id; sleep 1.5; end $id; done",
+)
+REFRESH = (
+    f"see alice-token $(seq -f trn_%06g {len(BROKEN)}); sleep 2",
+    f'{EACH}; fault $mode "\\"ids\\": [\\"$id\\"]"; echo "$mode"; '
+    "for i in 1 2 3 4; do end $id; sleep 0.5; done; done",
 )
 WHY = "nobody reads the body: one bad answer of the API is repeated to all for a lifetime"
 CHECKS = (
-    Check("bodies: cold", WHY, BY_HAND, Setting(), _cold),
-    Check("bodies: refresh", WHY, BY_HAND, Setting(lifetime=1), _displaced),
+    Check("bodies: cold", WHY, COLD, Setting(), _cold),
+    Check("bodies: refresh", WHY, REFRESH, Setting(lifetime=1), _displaced),
 )

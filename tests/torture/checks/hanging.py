@@ -99,22 +99,23 @@ def _served_at_once(crowd: list[Answer]) -> int:
     return sum(answer.status == 200 and answer.seconds < AT_ONCE for answer in crowd)
 
 
-def _by_hand(mode: str) -> tuple[str, ...]:
-    return (
-        f'curl -d \'{{"mode": "{mode}", "delay": 0.5}}\' $UPSTREAM/_control/fault',
-        "for i in $(seq 5); do curl -m 60 -so /dev/null -w '%{http_code} %{time_total}\\n' "
-        "-H 'Authorization: Bearer alice-token' $URL/training/trn_000001 & done; wait",
-        "curl -s $UPSTREAM/_control/stats",
-    )
-
-
+HANG = "fault hang; order reset-stats ''"
+FAIL = "fault status-500 '\"delay\": 0.5'"
+DRIBBLE = "fault dribble '\"delay\": 0.5'"
+STORE = "see alice-token trn_000001; sleep 2"
+CROWD = f"time crowd alice-token $(times {CALLERS} trn_000001); asked"
+FEW = "time PATIENCE=15 crowd alice-token $(times 11 trn_000001); asked  # …/28: not whole in 15 s"
+BEHIND = (
+    "(PATIENCE=15 see alice-token trn_000001 & sleep 0.5; "
+    "time PATIENCE=15 crowd alice-token $(times 10 trn_000001); wait)"
+)
 WAITING = "callers wait one after another, or for as long as the upstream likes"
 TOTAL = "the deadline is for each read: an upstream that sends a byte now and then never meets it"
 COLD, STALE = Setting(timeout=TIMEOUT), Setting(timeout=TIMEOUT, lifetime=1)
 CHECKS = (
-    Check("hung: cold", WAITING, _by_hand("hang"), COLD, _cold),
-    Check("hung: stale", WAITING, _by_hand("hang"), STALE, _stale),
-    Check("failing: cold", WAITING, _by_hand("status-500"), COLD, _failing),
-    Check("dribbling: cold", TOTAL, _by_hand("dribble"), COLD, _dribbling),
-    Check("dribbling: refresh", TOTAL, _by_hand("dribble"), STALE, _dribbling_refresh),
+    Check("hung: cold", WAITING, (HANG, CROWD), COLD, _cold),
+    Check("hung: stale", WAITING, (STORE, HANG, CROWD), STALE, _stale),
+    Check("failing: cold", WAITING, (FAIL, CROWD), COLD, _failing),
+    Check("dribbling: cold", TOTAL, (DRIBBLE, FEW), COLD, _dribbling),
+    Check("dribbling: refresh", TOTAL, (STORE, DRIBBLE, BEHIND), STALE, _dribbling_refresh),
 )

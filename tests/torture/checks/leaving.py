@@ -55,14 +55,18 @@ async def _hang_up(asked: asyncio.Task[object]) -> None:
         await asked
 
 
-BY_HAND = (
-    "curl -d '{\"latency\": 2}' $UPSTREAM/_control/latency",
-    "curl -m 1 -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000002; sleep 2; "
-    "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000002",
-    "curl -s $UPSTREAM/_control/stats",
+SLOW = "order latency '{\"latency\": 2}'"
+FIRST = (
+    SLOW,
+    "time (PATIENCE=1 see alice-token trn_000001 & sleep 0.5; "
+    "crowd alice-token $(times 20 trn_000001); wait); asked",
+)
+ONLY = (
+    SLOW,
+    "PATIENCE=1 see alice-token trn_000002; sleep 2; see alice-token trn_000002; asked",
 )
 WHY = "the fetch dies with the caller who began it, and is paid for again"
 CHECKS = (
-    Check("leaving: the first of many", WHY, BY_HAND, Setting(), _first_leaves),
-    Check("leaving: the only one", WHY, BY_HAND, Setting(), _only_leaves),
+    Check("leaving: the first of many", WHY, FIRST, Setting(), _first_leaves),
+    Check("leaving: the only one", WHY, ONLY, Setting(), _only_leaves),
 )

@@ -105,21 +105,45 @@ async def _evenly(stand: Stand, ids: list[str], count: int, seconds: float) -> l
     return await asyncio.gather(*asked)
 
 
-BY_HAND = (
-    'curl -d \'{"mode": "rate-limited", "delay": 60}\' $UPSTREAM/_control/fault',
-    "for i in $(seq 50); do curl -so /dev/null -w '%{http_code} %header{retry-after}\\n' "
-    "-H 'Authorization: Bearer alice-token' $URL/training/trn_000001; done",
-    "curl -s $UPSTREAM/_control/stats",
+TWENTY = "$(seq -f trn_%06g 20)"
+BY_HAND_STORM = (
+    f"see alice-token {TWENTY}; sleep 3",
+    "fault rate-limited '\"delay\": 60'; order reset-stats ''",
+    f"storm=$(for i in $(seq 25); do echo {TWENTY}; done)",
+    "for half in 1 2; do RATE=200/s see alice-token $storm | cut -d, -f1 | sort | uniq -c; "
+    "asked; done",
+)
+BY_HAND_COLD = (
+    "order latency '{\"latency\": 0.1}'",
+    "fault rate-limited '\"delay\": 60'",
+    "for i in $(seq 20); do see alice-token $(seq -f trn_%06g 101 105) & sleep 0.1; done; wait",
+    "asked",
+)
+BY_HAND_OTHERS = (
+    'fault rate-limited \'"delay": 60, "ids": ["trn_000101"]\'',
+    "see alice-token trn_000101 trn_000101 trn_000101",
+    "see bob-token $(seq -f trn_%06g 102 105)",
+)
+BY_HAND_SHARED = (
+    "(crowd alice-token $(seq -f trn_%06g 1 2 220) & "
+    "URL=$URL2 crowd alice-token $(seq -f trn_%06g 2 2 220); wait) | grep /",
+    "asked  # rate_limited: answered 429 by the API",
 )
 HAMMERING = "the API is hammered just when it says stop, and stays closed for longer"
 CHECKS = (
-    Check("429: storm", HAMMERING, BY_HAND, Setting(lifetime=2), _storm),
-    Check("429: cold", HAMMERING, BY_HAND, Setting(), _cold),
-    Check("429: others", "one tenant's limit is another's outage", BY_HAND, Setting(), _others),
+    Check("429: storm", HAMMERING, BY_HAND_STORM, Setting(lifetime=2), _storm),
+    Check("429: cold", HAMMERING, BY_HAND_COLD, Setting(), _cold),
+    Check(
+        "429: others",
+        "one tenant's limit is another's outage",
+        BY_HAND_OTHERS,
+        Setting(),
+        _others,
+    ),
     Check(
         "limit: two nodes",
         "each node counts for itself, so that two of them spend the limit twice",
-        ("… 220 different ids over both nodes", "curl -s $UPSTREAM/_control/stats"),
+        BY_HAND_SHARED,
         Setting(nodes=2, limit="100/minute", enforced=100),
         _shared,
     ),

@@ -46,13 +46,14 @@ async def _purge_while_fetching(stand: Stand, what: str) -> Finding:
 
 
 WHY = "the purge forgets what is stored, and the fetch under way stores the old body after it"
-BY_HAND = (
-    'curl -d \'{"mode": "late", "delay": 3, "count": 1}\' $UPSTREAM/_control/fault',
-    "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001 & sleep 1; "
-    'curl -sd \'{"id": "trn_000001"}\' $UPSTREAM/_control/edit; $PURGE; wait',
-    "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+COLD = (
+    'fault late \'"delay": 3, "count": 1\'',
+    "(see alice-token trn_000001 & sleep 1; edit trn_000001; purge; wait)",
+    "for i in $(seq 8); do see alice-token trn_000001; sleep 0.5; done",
+    "now trn_000001",
 )
+STALE = ("see alice-token trn_000001; sleep 3", *COLD)
 CHECKS = (
-    Check("purge: cold", WHY, BY_HAND, Setting(lifetime=5), _cold),
-    Check("purge: refresh", WHY, BY_HAND, Setting(lifetime=2), _stale),
+    Check("purge: cold", WHY, COLD, Setting(lifetime=5), _cold),
+    Check("purge: refresh", WHY, STALE, Setting(lifetime=2), _stale),
 )

@@ -68,25 +68,33 @@ async def _idle(stand: Stand) -> list[Finding]:
     ]
 
 
-BY_HAND = (
-    "curl -d '{\"latency\": 0.5}' $UPSTREAM/_control/latency",
-    "seq 300 | xargs -P 300 -I{} curl -so /dev/null -H 'Authorization: Bearer alice-token' "
-    "$URL/training/trn_000001",
-    "curl -s $UPSTREAM/_control/stats",
+SLOW = "order latency '{\"latency\": 0.5}'"
+EDIT = "edit trn_000001; sleep 2; order reset-stats ''"
+CROWD = "time crowd alice-token $(times 300 trn_000001); sleep 1; asked"
+CROWDS = (
+    "time (crowd alice-token $(times 150 trn_000001) & "
+    "URL=$URL2 crowd alice-token $(times 150 trn_000001); wait); sleep 1; asked"
 )
+READ = "see alice-token trn_000001"
+READS = f"{READ}; URL=$URL2 {READ}"
 WHY = "each caller, or each node, makes a call of its own: the limit is spent on one training"
 CHECKS = (
-    Check("stampede: cold", WHY, BY_HAND, Setting(), _cold),
-    Check("stampede: cold, two nodes", WHY, BY_HAND, Setting(nodes=2), _cold),
-    Check("stampede: stale", WHY, BY_HAND, Setting(lifetime=1), _stale),
-    Check("stampede: stale, two nodes", WHY, BY_HAND, Setting(nodes=2, lifetime=1), _stale),
+    Check("stampede: cold", WHY, (SLOW, CROWD), Setting(), _cold),
+    Check("stampede: cold, two nodes", WHY, (SLOW, CROWDS), Setting(nodes=2), _cold),
+    Check("stampede: stale", WHY, (READ, EDIT, SLOW, CROWD), Setting(lifetime=1), _stale),
+    Check(
+        "stampede: stale, two nodes",
+        WHY,
+        (READS, EDIT, SLOW, CROWDS),
+        Setting(nodes=2, lifetime=1),
+        _stale,
+    ),
     Check(
         "age: idle",
         "an old answer looks like a new one to whoever reads it",
         (
-            "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001; "
-            'curl -sd \'{"id": "trn_000001"}\' $UPSTREAM/_control/edit; sleep 12',
-            "curl -si -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
+            f"{READ}; edit trn_000001; sleep 12",
+            READ,
         ),
         Setting(lifetime=1),
         _idle,

@@ -37,8 +37,10 @@ CHECKS = (
         "memory: guessed ids",
         "what does not exist is remembered without a bound",
         (
-            "for i in $(seq 4000); do curl -so /dev/null -H 'Authorization: Bearer alice-token' "
-            "$URL/training/guess_$i; done",
+            "see alice-token guess_0_{1..4000} | cut -c1-5 | sort | uniq -c",
+            "ps -o rss=,args= --pid $NODE --ppid $NODE  # KiB",
+            "see alice-token guess_1_{1..4000} | cut -c1-5 | sort | uniq -c",
+            "ps -o rss=,args= --pid $NODE --ppid $NODE",
         ),
         Setting(),
         _guessing,

@@ -33,11 +33,9 @@ CHECKS = (
         "versions: older",
         "whatever came last is taken for what is latest",
         (
-            'curl -sd \'{"id": "trn_000001"}\' $UPSTREAM/_control/edit; '
-            "curl -s -H 'Authorization: Bearer alice-token' $URL/training/trn_000001",
-            'curl -d \'{"mode": "regress"}\' $UPSTREAM/_control/fault; sleep 3',
-            "for i in 1 2 3; do curl -s -H 'Authorization: Bearer alice-token' "
-            "$URL/training/trn_000001; sleep 1; done",
+            "edit trn_000001; see alice-token trn_000001",
+            "fault regress; sleep 2",
+            "for i in $(seq 8); do see alice-token trn_000001; sleep 0.3; done",
         ),
         Setting(lifetime=1),
         _older,

@@ -1,0 +1,35 @@
+"""What a held target prints ahead of a check's commands, so that they can be pasted into bash.
+
+The words themselves are by_hand.sh; which of them shows a failure is the check's business.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from tests.torture.stand import ALICE, Stand
+
+_WORDS = Path(__file__).with_suffix(".sh")
+
+
+def prelude(stand: Stand) -> str:
+    """Bash: $URL (of a second node $URL2), $UPSTREAM, $NODE (the first one's process), `purge`
+    (of trn_000001, for Alice), and those of by_hand.sh."""
+    urls = [
+        f"URL{number if number > 1 else ''}={node.url}"
+        for number, node in enumerate(stand.nodes, start=1)
+    ]
+    given = [*urls, f"UPSTREAM={stand.upstream_url}", f"NODE={stand.nodes[0].process.pid}"]
+    return "\n".join([" ".join(given), _purge(stand), f". {shlex.quote(str(_WORDS))}"])
+
+
+def _purge(stand: Stand) -> str:
+    purge = stand.nodes[0].purge(id="trn_000001", token=ALICE)
+    if purge is None:
+        return "purge() { echo 'it knows no purge'; }"
+    fields = [word for pair in purge.headers.items() for word in ("-H", ": ".join(pair))]
+    data = ["-d", purge.body] if purge.body else []
+    show = ["-s", "-o", "/dev/null", "-w", r"purge: %{http_code}\n"]
+    command = ["curl", *show, "-X", purge.method, *fields, *data, purge.url]
+    return f"purge() {{ {shlex.join(command)}; }}"
