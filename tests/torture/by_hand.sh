@@ -39,6 +39,16 @@ edit() { order edit "{\"id\": \"$1\"}"; }
 # now ID: what the upstream has for it.
 now() { curl -s "$UPSTREAM/_control/training/$1" | grep -o '"updated_at.*'; }
 
+# behind ID...: those that are read older than the upstream has them, and how old its version is.
+behind() {
+  local id latest
+  for id in "$@"; do
+    latest=$(now "$id" | cut -d'"' -f4)
+    see alice-token "$id" | grep -q "$latest" ||
+      echo "$id: edited $(($(date +%s) - $(date -d "$latest" +%s))) s ago"
+  done
+}
+
 # asked: what the upstream was asked since the last `order reset-stats`.
 asked() {
   curl -s "$UPSTREAM/_control/stats" |
@@ -57,9 +67,10 @@ given() {
     -H 'Authorization: Bearer alice-token' -H "If-None-Match: $1" "$URL/training/$2"
 }
 
-# end ID: how the body of the answer ends, and what curl says of it.
-end() {
-  curl -s -w ' -> %{http_code} %{errormsg}' -H 'Authorization: Bearer alice-token' \
-    "$URL/training/$1" | tail -c 90
-  echo
+# body ID: how the body of the answer begins and ends, its status and what curl says of it.
+body() {
+  local whole
+  whole=$(curl -s -w ' -> %{http_code} %{errormsg}' -H 'Authorization: Bearer alice-token' \
+    "$URL/training/$1" | tr '\n' ' ')
+  echo "${whole:0:25} ... ${whole: -90}"
 }

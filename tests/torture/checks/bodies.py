@@ -78,12 +78,12 @@ def _told(answer: Answer, training_id: str) -> str:
 EACH = f"number=0; for mode in {' '.join(BROKEN)}; do id=trn_00000$((number += 1))"
 COLD = (
     f'{EACH}; fault $mode "\\"ids\\": [\\"$id\\"], \\"count\\": 1"; echo "$mode"; '
-    "end $id; sleep 1.5; end $id; done",
+    "body $id; sleep 1.5; body $id; done",
 )
 REFRESH = (
     f"see alice-token $(seq -f trn_%06g {len(BROKEN)}); sleep 2",
     f'{EACH}; fault $mode "\\"ids\\": [\\"$id\\"]"; echo "$mode"; '
-    "for i in 1 2 3 4; do end $id; sleep 0.5; done; done",
+    "for i in 1 2 3 4; do body $id; sleep 0.5; done; done",
 )
 WHY = "nobody reads the body: one bad answer of the API is repeated to all for a lifetime"
 CHECKS = (
