@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from tests.torture.__main__ import main
 from tests.torture.by_hand import prelude
+from tests.torture.caller import Answer
 from tests.torture.check import Check, Finding
 from tests.torture.checks import CHECKS
+from tests.torture.checks.freshness import Truth
 from tests.torture.running import Verdict, run
 from tests.torture.stand import Setting, Stand, stand
 from tests.torture.table import failures, table
@@ -66,7 +69,8 @@ async def test_a_failure_can_be_seen_by_hand() -> None:
         "see alice-token trn_000001; edit trn_000001; purge",
         "RATE=100/s see alice-token trn_000001 trn_000001 | cut -d, -f1,5",
         "crowd nobodys-token $(times 5 trn_000001); given '*' trn_000001; now trn_000001",
-        'fault malformed-json \'"ids": ["trn_000002"]\'; PATIENCE=2 end trn_000002; asked',
+        'fault malformed-json \'"ids": ["trn_000002"]\'; body trn_000002; asked',
+        "stated || echo 'not in force'",
     )
     async with stand(targets()["gateway"], Setting()) as ours:
         text = "\n".join([prelude(ours), *commands])
@@ -84,6 +88,22 @@ async def test_a_failure_can_be_seen_by_hand() -> None:
     assert lines[8] == "fault: 204"
     assert "502" in lines[9]
     assert '"rate_limited":0' in lines[10]
+    assert lines[11:] == ["not in force"]
+
+
+def test_an_answer_is_as_old_as_the_first_edit_that_it_lacks() -> None:
+    """For the observer of the checks on freshness."""
+    truth = Truth()
+    for version, at in (("1", 0.0), ("2", 10.0), ("3", 20.0)):
+        truth.publish("trn_000001", version, at)
+    latest, oldest = Answer(200, body=b'{"updated_at":"3"}', is_whole=True), []
+
+    for answer in (latest, replace(latest, body=b'{"updated_at":"1"}'), Answer(503)):
+        truth.judge("trn_000001", answer, 25.0)
+        oldest.append(truth.oldest)
+
+    assert oldest == [0.0, 15.0, 15.0]
+    assert truth.failed == 1
 
 
 def test_targets_and_checks_are_listed() -> None:

@@ -23,13 +23,15 @@ ALICE, BOB, STRANGER = "alice-token", "bob-token", "nobodys-token"
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What a check needs: how many nodes, seconds that answers stay fresh, seconds that a call
-    may take, the limit that the target is told (`limit`) and that the upstream enforces."""
+    may take, how many calls in how many seconds the upstream accepts and the target is told, and
+    whether the target may refresh ahead of its readers, with Alice's token for everybody."""
 
     nodes: int = 1
     lifetime: int = 30
     timeout: int = 5
-    limit: str = "unlimited"
-    enforced: int | None = None
+    limit: int | None = None
+    window: int = 60
+    ahead: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +83,18 @@ class Stand:
         )
         return answer.status
 
+    async def bound(self, patience: float) -> float | None:
+        """Seconds that no answer may lag behind, as the target states it; None: it states none.
+
+        Waits for that until it is in force; raises TimeoutError."""
+        async with asyncio.timeout(patience):
+            while self.nodes[0].stated:
+                seconds = self.nodes[0].bound()
+                if seconds is not None:
+                    return seconds
+                await asyncio.sleep(1.0)
+        return None
+
     async def calls(self, training_id: str | None = None) -> int:
         """What the upstream was asked since the last reset, for a training or in all."""
         stats = await self.upstream.stats()
@@ -106,18 +120,31 @@ async def stand(target: Target, setting: Setting) -> AsyncIterator[Stand]:
             "lifetime": setting.lifetime,
             "timeout": setting.timeout,
             "longer": setting.timeout + 1,
-            "limit": setting.limit,
+            **_limit(setting),
         }
-        nodes = [Node(target, folder, values, shares=shares) for _ in range(setting.nodes)]
+        joined = target.shared if shares else {}
+        more = joined | (target.ahead if setting.ahead else {})
+        nodes = [Node(target, folder, values, more) for _ in range(setting.nodes)]
         for node in nodes:
             stack.enter_context(node.process)
         async with SimulatorClient(upstream) as client:
             yield Stand(nodes, client, upstream, setting)
 
 
+def _limit(setting: Setting) -> dict[str, object]:
+    """As targets write it; those that cannot do without one get the API's own."""
+    calls = setting.limit or 100
+    return {
+        "limit": f"{setting.limit}/{setting.window}s" if setting.limit else "unlimited",
+        "calls": calls,
+        "window": setting.window,
+        "calls_a_minute": calls * 60 // setting.window,
+    }
+
+
 def _simulator(folder: Path, port: int, setting: Setting) -> Process:
     keys = ("--key", f"{ALICE}=alice", "--key", f"{BOB}=bob")
-    limit = ("--limit", str(setting.enforced or 0))
+    limit = ("--limit", str(setting.limit or 0), "--window", str(setting.window))
     return Process(
         [sys.executable, "-m", "gateway", "simulate", "--port", str(port), *keys, *limit],
         log=folder / "simulator.log",

@@ -2,8 +2,8 @@
 
 Descriptions are targets/*.toml, and may name templates beside them.
 Placeholders: $folder $port $admin_port $upstream_port $redis_port $python $root $lifetime (s)
-$timeout (s) $longer (a second more) $limit (a rate as the gateway writes it) and, in a purge,
-$id and $token.
+$timeout (s) $longer (a second more) $limit (a rate as the gateway writes it) $calls in $window (s)
+$calls_a_minute and, in a purge, $id and $token.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+import httpx
 import msgspec
 
 from tests.servers import HOST, ROOT, Process, answers, free_port, listens
@@ -33,12 +34,22 @@ class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: str = ""
 
 
+class Stated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where JSON states how old an answer can be: the path of the seconds, its parts joined by
+    dots, and what has to stand at which other paths for that to be in force."""
+
+    url: str
+    seconds: str
+    once: dict[str, str] = {}
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One description.
 
     `needs`: programs that have to be installed; `ready`: a URL that answers 200 once it serves
     (absent: its port accepts); `files`: what is written into its folder, and the template of
-    each; `shared`: variables that join several nodes by a Redis; `only`: the checks it is for.
+    each; `shared`: variables that join several nodes by a Redis; `ahead`: those that let it refresh
+    ahead of its readers, with the token alice-token for all; `only`: the checks it is for.
     """
 
     name: str
@@ -48,8 +59,10 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ready: str | None = None
     environment: dict[str, str] = {}
     shared: dict[str, str] = {}
+    ahead: dict[str, str] = {}
     files: dict[str, str] = {}
     purge: Purge | None = None
+    bound: Stated | None = None
     only: list[str] = []
 
     @property
@@ -64,7 +77,9 @@ _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 class Node:
     """One process of a target."""
 
-    def __init__(self, target: Target, folder: Path, values: Values, *, shares: bool) -> None:
+    def __init__(
+        self, target: Target, folder: Path, values: Values, more: Mapping[str, str]
+    ) -> None:
         port, admin = free_port(), free_port()
         own = folder / f"{target.name.replace(' ', '-')}-{port}"
         own.mkdir()
@@ -82,7 +97,7 @@ class Node:
         self._target = target
         for name, template in target.files.items():
             (own / name).write_text(self._filled((FOLDER / template).read_text()))
-        environment = target.environment | (target.shared if shares else {})
+        environment = {**target.environment, **more}
         self.process = Process(
             [self._filled(word) for word in target.command],
             log=folder / f"{own.name}.log",
@@ -102,6 +117,22 @@ class Node:
             body=self._filled(purge.body, **values),
         )
 
+    @property
+    def stated(self) -> Stated | None:
+        """Where it says how old its answers can be, placeholders filled; None: nowhere."""
+        stated = self._target.bound
+        return stated and msgspec.structs.replace(stated, url=self._filled(stated.url))
+
+    def bound(self) -> float | None:
+        """What it states, seconds; None while that is not in force."""
+        stated = self.stated
+        if stated is None:
+            return None
+        said = httpx.get(stated.url, timeout=5, trust_env=False).json()
+        if any(_at(said, path) != value for path, value in stated.once.items()):
+            return None
+        return float(str(_at(said, stated.seconds)))
+
     def _is_ready(self) -> bool:
         if self._target.ready is None:
             return listens(int(str(self._values["port"])))
@@ -109,6 +140,12 @@ class Node:
 
     def _filled(self, text: str, **values: object) -> str:
         return Template(text).substitute({**self._values, **values})
+
+
+def _at(said: object, path: str) -> object:
+    for name in path.split("."):
+        said = said.get(name) if isinstance(said, dict) else None
+    return said
 
 
 def targets() -> dict[str, Target]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.torture.check import Check
 from tests.torture.checks import (
     bodies,
+    freshness,
     hanging,
     leaving,
     limits,
@@ -21,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     *purging.CHECKS,
     *stampedes.CHECKS,
     *limits.CHECKS,
+    *freshness.CHECKS,
     *bodies.CHECKS,
     *versions.CHECKS,
     *leaving.CHECKS,

@@ -29,7 +29,7 @@ sub vcl_backend_fetch {
     if (vsthrottle.remaining("gate" + bereq.http.Authorization, 1, 60s) == 0) {
         return (error(503, "The API asked to wait"));
     }
-    if (vsthrottle.is_denied("calls" + bereq.http.Authorization, 100, 60s)) {
+    if (vsthrottle.is_denied("calls" + bereq.http.Authorization, $calls, ${window}s)) {
         return (error(503, "The limit is spent"));
     }
 }
