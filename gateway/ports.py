@@ -113,8 +113,8 @@ class Held(msgspec.Struct, gc=False):
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
     it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
     for it, in bytes. `is_codable`: its compressed form is worth having; that is `coded`, once
-    somebody asked for it. `reads` counts the answers that L1 was asked for, of those within a
-    second one.
+    somebody asked for it. `reads` counts the answers that L1 was asked for, of fresh ones within
+    a second one; `reads_before` are those before it was confirmed.
 
     The last four are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
@@ -134,6 +134,7 @@ class Held(msgspec.Struct, gc=False):
     is_codable: bool = False
     coded: Held | None = None
     reads: int = 0
+    reads_before: int = 0
     until: float = NEVER
     edition: object = None
     manner: Manner | None = None
@@ -142,6 +143,17 @@ class Held(msgspec.Struct, gc=False):
     def but(self, **changes: object) -> Held:
         """The same with other values in these fields."""
         return msgspec.structs.replace(self, **changes)
+
+    @property
+    def reads_since(self) -> int:
+        """How often it was read since it was confirmed."""
+        return self.reads - self.reads_before
+
+    def follow(self, before: Held) -> None:
+        """Go on counting the reads of what was held under the key."""
+        is_confirmed = self.entry.confirmed_at != before.entry.confirmed_at
+        self.reads_before = before.reads if is_confirmed else before.reads_before
+        self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
         """Let nobody answer with it before Redis was asked, or while Redis is away."""

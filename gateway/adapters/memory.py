@@ -62,7 +62,7 @@ class MemoryStore:
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
-            held.reads = max(held.reads, before.reads)
+            held.follow(before)
         self._hold(key, held)
 
     def offer(self, key: Key, held: Held) -> bool:
@@ -77,7 +77,7 @@ class MemoryStore:
     def replace(self, key: Key, held: Held) -> None:
         """Hold it in place of what is held, as recently used as that."""
         before = self._items[key]
-        held.reads = max(held.reads, before.reads)
+        held.follow(before)
         self._size -= before.cost
         self._hold(key, held)
 

@@ -7,7 +7,6 @@ same fetch; what a fetch brings is stored as ever. What may be spent is the budg
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.access import Caller
@@ -19,7 +18,7 @@ from gateway.core.status import Outcome, Purpose
 from gateway.core.wanted import expected_staleness
 from gateway.flow.answer import Ask
 from gateway.flow.serve import Serving
-from gateway.ports import Clock, Held, LocalStore
+from gateway.ports import Clock, LocalStore
 
 # Seconds between two looks where nothing is due.
 _LOOK_EVERY: Final = 1.0
@@ -27,24 +26,6 @@ _LOOK_EVERY: Final = 1.0
 _PATIENCE: Final = 5.0
 # Those that were asked for last; who is left out is refreshed by its next reader.
 _MOST: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """What was fetched for somebody: what was held when that fetch began was confirmed then, and
-    had been read so often `before` that, and by now."""
-
-    ask: Ask
-    confirmed_at: float
-    before: int
-    by_now: int
-
-    def reads(self, held: Held) -> int:
-        """How often it was read since it was confirmed, by that fetch or before it; L1 counts
-        anew where it held it no longer."""
-        is_in_vain = held.entry.confirmed_at == self.confirmed_at
-        known = self.before if is_in_vain else self.by_now
-        return held.reads - known if held.reads >= known else held.reads
 
 
 class Ahead:
@@ -70,19 +51,15 @@ class Ahead:
         self._rules = rules
         self._is_for = is_for
         self._gap = gap
-        self._fetched: dict[Key, _Fetched] = {}
+        self._fetched: dict[Key, Ask] = {}
 
     def heed(self, ask: Ask) -> None:
         """It was fetched for somebody: if it is read from now on, it may be refreshed for them.
         What only some requests choose is left to those."""
         if ask.extra or not self._is_for(ask.caller):
             return
-        held, last = self._local.peek(ask.key), self._fetched.pop(ask.key, None)
-        fetched = _Fetched(ask, 0.0, 0, 0)
-        if held is not None:
-            before = 0 if last is None else held.reads - last.reads(held)
-            fetched = _Fetched(ask, held.entry.confirmed_at, before, held.reads)
-        self._fetched[ask.key] = fetched
+        self._fetched.pop(ask.key, None)
+        self._fetched[ask.key] = ask
         if len(self._fetched) > _MOST:
             del self._fetched[next(iter(self._fetched))]
 
@@ -108,14 +85,14 @@ class Ahead:
         """The one with the highest expected staleness; those that nobody can have unasked any
         more are forgotten, and the credential that they were asked with."""
         now, best, most = self._clock.now(), None, 0.0
-        for key, fetched in list(self._fetched.items()):
+        for key, ask in list(self._fetched.items()):
             held = self._local.peek(key)
             plan = None if held is None else self._rules.plan(held.entry, now)
             if held is None or plan not in (Plan.SERVE, Plan.SERVE_AND_REFRESH):
                 del self._fetched[key]
-            elif plan is Plan.SERVE_AND_REFRESH and self._may_go(fetched.ask):
-                worth = expected_staleness(held.entry, fetched.reads(held), now)
-                best, most = (fetched.ask, worth) if worth > most else (best, most)
+            elif plan is Plan.SERVE_AND_REFRESH and self._may_go(ask):
+                worth = expected_staleness(held.entry, held.reads_since, now)
+                best, most = (ask, worth) if worth > most else (best, most)
         return best
 
     def _may_go(self, ask: Ask) -> bool:

@@ -49,6 +49,26 @@ def test_an_eviction_is_told() -> None:
     assert evicted == []
 
 
+@pytest.mark.parametrize("replaces", [False, True])
+def test_reads_are_counted_on_and_since_it_was_confirmed(replaces: bool) -> None:
+    """Whatever takes its place under the key; what is not confirmed anew goes on as it was."""
+    key, store = Key("p", "t"), MemoryStore(20_000, lambda: None)
+    store.put(key, first := held_of(entry_of()))
+    first.reads = 3
+    again = first.but(entry=first.entry.but(date="later"), reads=0)
+    later = first.but(entry=first.entry.but(confirmed_at=first.entry.confirmed_at + 1.0), reads=0)
+    counts = []
+
+    for held in (again, later):
+        (store.replace if replaces else store.put)(key, held)
+        counts.append((held.reads, held.reads_since))
+        held.reads += 1
+    store.put(key, later)
+
+    assert counts == [(3, 3), (4, 0)]
+    assert (later.reads, later.reads_since) == (5, 1)
+
+
 def test_the_collector_of_cycles_sees_nothing_of_what_is_held() -> None:
     """Each full collection would stop everything for as long as it takes to look at it all."""
     store = MemoryStore(10_000_000, lambda: None)
