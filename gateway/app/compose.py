@@ -101,8 +101,7 @@ def compose(settings: Settings) -> House:
     tiers = Tiers(local, shared, clock, rules, l1_lifetime=settings.l1.lifetime)
     lease, bus = _together(settings, clock, telemetry, redis, shared)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
-    rates = admission.rates
-    way = outward(settings, clock, telemetry, redis, rates=rates, bus=bus, modes=modes)
+    way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus, modes=modes)
     whose, timeout = way.credentials, settings.upstream.timeout
     sweep_lease = lease_of(settings, clock, redis)
     known = knowing_of(settings, sweep_lease)
@@ -112,6 +111,7 @@ def compose(settings: Settings) -> House:
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serving = Serving(tiers, collapsing, clock, telemetry, rules)
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, sweep_lease)
+    sweeping = sweeping_of(settings, rules, admission, ground)
     invalidation = Invalidation(tiers, shared, bus, telemetry, serving=serving, credentials=whose)
     return House(
         clock=clock,
@@ -133,11 +133,16 @@ def compose(settings: Settings) -> House:
         bus=bus,
         invalidation=invalidation,
         writing=writing_of(settings, way, invalidation, clock),
-        explainer=Explainer(local, shared, clock, rules, serving),
+        explainer=_explainer(ground, rules, sweeping),
         admission=admission,
         clients_watch=ClientsWatch(settings, admission, clock, telemetry),
-        sweeping=sweeping_of(settings, rules, admission, ground),
+        sweeping=sweeping,
     )
+
+
+def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:
+    looks_into = (ground.local, ground.shared, ground.clock, rules, ground.serving)
+    return Explainer(*looks_into, following=sweeping.following, ahead=sweeping.ahead)
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:

@@ -74,6 +74,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     """Wire it."""
     lists, lease = _lists(settings, rules.windows, ground), ground.lease
     following = Following(ground.serving, ground.local, ground.clock, rules)
+    ground.serving.waits, ground.serving.put_off = following.waits, following.put_off
 
     def findings(caller: Caller) -> Findings:
         filling = Filling(

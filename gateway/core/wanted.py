@@ -22,12 +22,17 @@ def expected_staleness(entry: Entry, reads: int, now: float) -> float:
     `reads`: how often it was read since it was confirmed. What changed so long ago changes again
     at about that pace; of what has no version nothing is known, and it is taken as changed.
     """
-    age = max(entry.age(now), _LEAST)
-    return reads / age * _has_changed(entry, age, now)
+    return reads_a_second(entry, reads, now) * _has_changed(entry, now)
 
 
-def _has_changed(entry: Entry, age: float, now: float) -> float:
+def reads_a_second(entry: Entry, reads: int, now: float) -> float:
+    """The same of what is known to have changed."""
+    return reads / max(entry.age(now), _LEAST)
+
+
+def _has_changed(entry: Entry, now: float) -> float:
     """The probability that a change came since it was confirmed."""
+    age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0
     unchanged_for = max(entry.confirmed_at - to_seconds(entry.updated_at), _LEAST)

@@ -14,11 +14,10 @@ from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
 from gateway.core.policy import Plan
 from gateway.core.rules import Rules
-from gateway.core.status import Outcome, Purpose
 from gateway.core.wanted import expected_staleness
 from gateway.flow.answer import Ask
 from gateway.flow.serve import Serving
-from gateway.ports import Clock, LocalStore
+from gateway.ports import Clock, Held, LocalStore
 
 # Seconds between two looks where nothing is due.
 _LOOK_EVERY: Final = 1.0
@@ -63,6 +62,21 @@ class Ahead:
         if len(self._fetched) > _MOST:
             del self._fetched[next(iter(self._fetched))]
 
+    def looks_after(self, key: Key) -> bool:
+        """Whether it will be refreshed when it is stale: it was read since it was confirmed."""
+        ask, held = self._fetched.get(key), self._local.peek(key)
+        return ask is not None and held is not None and self._wants(ask, held)
+
+    def _wants(self, ask: Ask, held: Held) -> bool:
+        return held.reads_since > 0 and self._is_for(ask.caller)
+
+    def place(self, key: Key) -> tuple[int, int] | None:
+        """Its place among those that are read and stale, the worst first, and how many they are;
+        None where it is none of them."""
+        due = self._due()
+        own = due.get(key)
+        return None if own is None else (1 + sum(each > own for each in due.values()), len(due))
+
     async def run(self) -> None:
         """Refresh until cancelled by the owner."""
         while True:
@@ -74,40 +88,47 @@ class Ahead:
         if ask is None:
             return _LOOK_EVERY
         try:
-            await self._refresh(ask)
+            waits = await self._refresh(ask)
         except CallWithheld as withheld:
             return min(max(withheld.retry_after, self._gap(ask.caller)), _PATIENCE)
         except (UpstreamFailure, AccessRefused, ShuttingDown):
-            pass  # told where it failed
-        return self._gap(ask.caller)
+            waits = False  # told where it failed
+        gap = self._gap(ask.caller)
+        return max(gap, _LOOK_EVERY) if waits else gap
 
     def _next(self) -> Ask | None:
         """The one with the highest expected staleness; those that nobody can have unasked any
         more are forgotten, and the credential that they were asked with."""
-        now, best, most = self._clock.now(), None, 0.0
-        for key, ask in list(self._fetched.items()):
+        now = self._clock.now()
+        for key in list(self._fetched):
             held = self._local.peek(key)
             plan = None if held is None else self._rules.plan(held.entry, now)
-            if held is None or plan not in (Plan.SERVE, Plan.SERVE_AND_REFRESH):
+            if plan not in (Plan.SERVE, Plan.SERVE_AND_REFRESH):
                 del self._fetched[key]
-            elif plan is Plan.SERVE_AND_REFRESH and self._may_go(ask):
-                worth = expected_staleness(held.entry, held.reads_since, now)
-                best, most = (ask, worth) if worth > most else (best, most)
-        return best
+        due = self._due()
+        return self._fetched[max(due, key=lambda key: due[key])] if due else None
 
-    def _may_go(self, ask: Ask) -> bool:
-        """Whether the upstream did not just fail for it; that there was no call to be had for it
-        is what we are here for."""
-        failure = self._serving.standing(ask.key)
-        has_failed = failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
-        return not has_failed and self._is_for(ask.caller)
+    def _due(self) -> dict[Key, float]:
+        """What each is worth that was read and is stale, unless the upstream just failed for it."""
+        now, due = self._clock.now(), {}
+        for key, ask in self._fetched.items():
+            held = self._local.peek(key)
+            if held is None or not self._wants(ask, held):
+                continue
+            plan = self._rules.plan(held.entry, now)
+            if plan is Plan.SERVE_AND_REFRESH and not self._serving.has_failed(key):
+                due[key] = expected_staleness(held.entry, held.reads_since, now)
+        return due
 
-    async def _refresh(self, ask: Ask) -> None:
-        """As its next reader would, unless another replica did."""
+    async def _refresh(self, ask: Ask) -> bool:
+        """As its next reader would, unless another replica did; whether it waits for a call."""
         seen = await self._serving.look_up(ask.key)
         if seen is None:
-            return
+            return False
         plan = self._rules.plan(seen.held.entry, self._clock.now(), below_floor=seen.below_floor)
-        if plan is not Plan.SERVE:
-            flight = self._serving.fills.under_way(ask.key)
-            await (flight or self._serving.start(ask, seen, Purpose.REFRESH)).join()
+        if plan is Plan.SERVE:
+            return False
+        flight = self._serving.fills.under_way(ask.key) or self._serving.refresh(ask, seen)
+        if flight is not None:
+            await flight.join()
+        return flight is None

@@ -10,7 +10,9 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.core.policy import Candidate, reconcile
 from gateway.core.rules import Rules
+from gateway.flow.ahead import Ahead
 from gateway.flow.backoff import Failure
+from gateway.flow.following import Following
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore, SharedStore
 
@@ -27,7 +29,12 @@ class Explainer:
         clock: Clock,
         rules: Rules,
         serving: Serving,
+        *,
+        following: Following,
+        ahead: Ahead | None,
     ) -> None:
+        self._following = following
+        self._ahead = ahead
         self._serving = serving
         self._local = local
         self._shared = shared
@@ -80,8 +87,21 @@ class Explainer:
     def _next_refresh(self, key: Key, candidate: Candidate | None) -> str:
         if self._serving.fills.under_way(key) is not None:
             return "now: a fetch is under way"
+        coming = self._in_its_turn(key)
+        if coming is not None:
+            return coming
         failure = self._serving.standing(key)
-        return self._planned(candidate) if failure is None else self._put_off(failure)
+        return self._planned(key, candidate) if failure is None else self._put_off(failure)
+
+    def _in_its_turn(self, key: Key) -> str | None:
+        """Its place among those that are refreshed without being asked for again."""
+        place = self._following.place(key)
+        if place is not None:
+            return "when there is a call for it: {} of {} waiting for a refresh".format(*place)
+        place = None if self._ahead is None else self._ahead.place(key)
+        if place is not None:
+            return "ahead of its next reader: {} of {} read and stale".format(*place)
+        return None
 
     def _put_off(self, failure: Failure) -> str:
         left = failure.until - self._clock.monotonic()
@@ -90,13 +110,15 @@ class Explainer:
             f"on the first request in {left:.1f} s or later: it failed {times} ({failure.detail})"
         )
 
-    def _planned(self, candidate: Candidate | None) -> str:
+    def _planned(self, key: Key, candidate: Candidate | None) -> str:
         if candidate is None:
             return "on the first request: nothing is stored"
         if candidate.below_floor:
             return "on the next request: it is below the floor"
         entry = candidate.entry
         left = entry.freshness_lifetime - entry.age(self._clock.now())
+        if left > 0 and self._ahead is not None and self._ahead.looks_after(key):
+            return f"ahead of its next reader, in {left:.1f} s or later, when it is stale"
         if left > 0:
             return f"on the first request in {left:.1f} s or later, when it is stale"
         return "on the next request: it is stale"

@@ -1,4 +1,5 @@
-"""Single calls that nobody waits for: what the list found outdated or missing, most wanted first.
+"""Single calls that nobody waits for, most wanted first: what the list found outdated or missing,
+and the refreshes of readers for which there was no call.
 
 Lives here: which of them is next, and how many are under way. A caller who asks meanwhile joins
 the same fetch; what a fetch brings is stored as ever.
@@ -7,39 +8,63 @@ the same fetch; what a fetch brings is stored as ever.
 from __future__ import annotations
 
 import asyncio
-import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
+from gateway.core.entry import Key
+from gateway.core.errors import (
+    AccessRefused,
+    BackedOff,
+    CallWithheld,
+    ShuttingDown,
+    UpstreamFailure,
+)
 from gateway.core.policy import Plan
+from gateway.core.ranks import Rank, rank_of
 from gateway.core.rules import Rules
 from gateway.core.status import Purpose
+from gateway.core.wanted import expected_staleness, reads_a_second
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore
 
+# Those of one scope and rank: what spends the same calls.
+Lane = tuple[str, Rank]
+
 # Under way at once, and how many wait; who is left out is found again by the next sweep.
 _WORKERS: Final = 4
 _MOST: Final = 2_000
+# Readers' refreshes in a lane: more calls than most limits have in five minutes, and after that
+# they are outdated themselves. Who is left out comes with its next reader.
+_MOST_PUT_OFF: Final = 500
 # Longest pause (seconds) where the budget has none left.
 _PATIENCE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch, and whom to tell what came: None, where nothing did."""
+    """One training to fetch, and whom to tell what came: None, where nothing did.
+
+    `for_readers`: it was read while it was stale, and is not fetched for longer than it may be.
+    """
 
     ask: Ask
     purpose: Purpose
     then: Callable[[Landed | None], None]
+    for_readers: bool = False
 
     @property
     def refresh(self) -> bool:
         """Whether somebody else's fetch would do as well."""
         return self.purpose is Purpose.REFRESH
+
+    @property
+    def lane(self) -> Lane:
+        """With whom it shares its calls."""
+        return self.ask.caller.scope, rank_of(self.purpose)
 
 
 class Following:
@@ -50,7 +75,10 @@ class Following:
         self._local = local
         self._clock = clock
         self._rules = rules
-        self._errands: dict[Ask, Errand] = {}
+        self._errands: dict[Key, Errand] = {}
+        self._waiting: Counter[Lane] = Counter()
+        self._short: set[Lane] = set()  # where some wait for which there was no call
+        self._closed: set[Lane] = set()  # where there is none yet
         self._any = asyncio.Event()
 
     @property
@@ -58,16 +86,50 @@ class Following:
         """How many are not under way yet."""
         return len(self._errands)
 
+    def place(self, key: Key) -> tuple[int, int] | None:
+        """Its place among those that spend the same calls, the most wanted first, and how many
+        they are; None where it does not wait."""
+        errand = self._errands.get(key)
+        if errand is None:
+            return None
+        now = self._clock.now()
+        rivals = [each for each in self._errands.values() if each.lane == errand.lane]
+        own = self._worth(errand, now)
+        return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
+
     def send(self, errand: Errand) -> None:
         """Run it when its turn comes; two for the same training are one fetch."""
-        before = self._errands.get(errand.ask)
-        if before is not None:
-            errand = replace(errand, then=_both(before.then, errand.then))
-        elif len(self._errands) >= _MOST:
+        before = self._errands.get(errand.ask.key)
+        if before is None and len(self._errands) >= _MOST:
             errand.then(None)
             return
-        self._errands[errand.ask] = errand
+        if before is not None and errand.for_readers:
+            return
+        self._waiting[errand.lane] += 1
+        if before is not None:
+            self._take(before)
+            if not before.for_readers:
+                errand = replace(errand, then=_both(before.then, errand.then))
+        self._errands[errand.ask.key] = errand
         self._any.set()
+
+    def waits(self, ask: Ask) -> bool:
+        """Whether a reader's refresh has to wait, since others wait for the same calls already;
+        it is one of them from now on."""
+        if (ask.caller.scope, Rank.REFRESH) not in self._short:
+            return False
+        if ask.key not in self._errands:
+            self.put_off(ask)
+        return True
+
+    def put_off(self, ask: Ask) -> bool:
+        """There was no call for a refresh: whether it goes when there is, in its turn."""
+        errand = Errand(ask, Purpose.REFRESH, _tell_nobody, for_readers=True)
+        if self._waiting[errand.lane] < _MOST_PUT_OFF:
+            self.send(errand)
+        if self._waiting[errand.lane]:
+            self._short.add(errand.lane)
+        return ask.key in self._errands
 
     async def run(self) -> None:
         """Run errands until cancelled by the owner."""
@@ -79,37 +141,78 @@ class Following:
         while True:
             await self._any.wait()
             errand = self._next()
-            if errand is not None:
-                await self._clock.sleep(await self._run(errand))
+            if errand is None:
+                self._any.clear()
+                continue
+            pause = await self._run(errand)
+            if pause > 0.0 and errand.lane not in self._closed:
+                await self._wait_for_a_call(errand.lane, pause)
+            await self._clock.sleep(0.0)
+
+    async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
+        """Until there is one, the most wanted of the lane asks for it, and nobody else: of several
+        who ask at the same time any may be the one that comes when there is."""
+        self._closed.add(lane)
+        while pause > 0.0:
+            await self._clock.sleep(pause)
+            self._forget_unasked()
+            errand = self._most_wanted(lambda each: each.lane == lane)
+            pause = 0.0 if errand is None else await self._run(errand)
+        self._closed.discard(lane)
+        self._any.set()
 
     def _next(self) -> Errand | None:
-        """The most wanted of them: the one that callers of this replica read most."""
-        if not self._errands:
-            self._any.clear()
-            return None
-        (ask,) = heapq.nlargest(1, self._errands, key=self._reads)
-        return self._errands.pop(ask)
+        """The most wanted of those for which there may be a call."""
+        return self._most_wanted(lambda each: each.lane not in self._closed)
 
-    def _reads(self, ask: Ask) -> int:
-        held = self._local.peek(ask.key)
-        return 0 if held is None else held.reads
+    def _most_wanted(self, among: Callable[[Errand], bool]) -> Errand | None:
+        now, some = self._clock.now(), filter(among, self._errands.values())
+        errand = max(some, key=lambda each: self._worth(each, now), default=None)
+        return None if errand is None else self._take(errand)
+
+    def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
+        """What callers of this replica miss without it; what the list found has changed."""
+        held = self._local.peek(errand.ask.key)
+        if held is None:
+            return 0.0, 0
+        measure = expected_staleness if errand.for_readers else reads_a_second
+        return measure(held.entry, held.reads_since, now), held.reads
+
+    def _take(self, errand: Errand) -> Errand:
+        del self._errands[errand.ask.key]
+        self._waiting[errand.lane] -= 1
+        if not self._waiting[errand.lane]:
+            del self._waiting[errand.lane]
+            self._short.discard(errand.lane)
+        return errand
+
+    def _forget_unasked(self) -> None:
+        """Those that nobody can have unasked any more, and the credential of who read them."""
+        now = self._clock.now()
+        for errand in [each for each in self._errands.values() if each.for_readers]:
+            held = self._local.peek(errand.ask.key)
+            plan = None if held is None else self._rules.plan(held.entry, now)
+            if plan is not Plan.SERVE_AND_REFRESH:
+                self._take(errand)
 
     async def _run(self, errand: Errand) -> float:
-        """Seconds to wait before the next one."""
+        """Seconds to wait before the next one of its lane."""
         try:
             landed = await self._fetch(errand)
+        except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
+            landed = None  # told where it failed; the next sweep or reader finds it again
         except CallWithheld as withheld:
             self.send(errand)
             return min(withheld.retry_after, _PATIENCE)
-        except (UpstreamFailure, AccessRefused, ShuttingDown):
-            landed = None  # told where it failed; the next sweep finds it again
         errand.then(landed)
         return 0.0
 
     async def _fetch(self, errand: Errand) -> Landed | None:
-        """What came; None where it failed a moment ago, or is not due any more."""
+        """What came; None where it failed a moment ago, or is not due any more. What nobody reads
+        does not hold up the next sweep for lack of a call, either."""
         ask, serving = errand.ask, self._serving
-        if serving.standing(ask.key) is not None:
+        is_left_alone = serving.has_failed if errand.refresh else serving.standing
+        if is_left_alone(ask.key):
             return None
         seen = await serving.look_up(ask.key)
         if seen is not None and errand.refresh:
@@ -118,6 +221,10 @@ class Following:
                 return None
         flight = serving.fills.under_way(ask.key)
         return await (flight or serving.start(ask, seen, errand.purpose)).join()
+
+
+def _tell_nobody(_: Landed | None) -> None:
+    """Its reader was answered."""
 
 
 def _both(

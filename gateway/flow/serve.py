@@ -90,8 +90,9 @@ class Serving(UnderWay):
         failure = self.standing(ask.key)
         if failure is not None:
             return marks.from_store(seen, failure.outcome, failure.detail)
-        if not ask.only_if_cached and self.fills.under_way(ask.key) is None:
-            self.start(ask, seen, Purpose.REFRESH)
+        is_due = not ask.only_if_cached and self.fills.under_way(ask.key) is None
+        if is_due and self.refresh(ask, seen) is None:
+            return marks.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     async def seen(self, ask: Ask) -> Seen | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.core.entry import Key
-from gateway.core.errors import AccessRefused, BackedOff
-from gateway.core.status import Purpose
+from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
+from gateway.core.status import Outcome, Purpose
 from gateway.flow import marks
 from gateway.flow.answer import Ask
 from gateway.flow.backoff import Failure, is_news
@@ -38,6 +38,9 @@ class UnderWay:
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
         self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
+        # Whether a refresh waits for its turn: since others do, or since there was no call for it.
+        self.waits: Callable[[Ask], bool] = lambda _: False
+        self.put_off: Callable[[Ask], bool] = lambda _: False
 
     async def look_up(self, key: Key) -> Seen | None:
         """Both tiers asked once for all who ask in the meantime."""
@@ -45,6 +48,11 @@ class UnderWay:
             key, lambda flight: self._tiers.lookup(key, flight)
         )
         return await flight.join()
+
+    def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
+        """Fetch it for its next readers; None where it waits for its turn among others. Nothing
+        must be under way."""
+        return None if self.waits(ask) else self.start(ask, seen, Purpose.REFRESH)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
@@ -82,10 +90,17 @@ class UnderWay:
         if isinstance(error, BackedOff):
             self._backoffs.heard(want.key, error)  # told by who failed
             return
-        why, again_in = str(error) or repr(error), self._backoffs.failed(want.key, error)
+        why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
+        if self._is_put_off(want, error):
+            return
+        again_in = self._backoffs.failed(want.key, error)
         if want.purpose is Purpose.REFRESH and is_news(error):
             self._observer.refresh_failed(want.key, why, again_in)
+
+    def _is_put_off(self, want: Want, error: Exception) -> bool:
+        is_denied = want.purpose is Purpose.REFRESH and isinstance(error, CallWithheld)
+        return is_denied and self.put_off(Ask(want.key, want.caller, extra=want.extra))
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
         """Let no fetch under way for such a key be held here or joined; nor be kept by Redis,
@@ -96,6 +111,11 @@ class UnderWay:
     def standing(self, key: Key) -> Failure | None:
         """The failure for which the key is left alone now."""
         return self._backoffs.standing(key)
+
+    def has_failed(self, key: Key) -> bool:
+        """Whether the upstream failed for it just now; that there was no call does not count."""
+        failure = self.standing(key)
+        return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def retire(self) -> None:
         """Whoever asks from now on does not wait for what is under way."""

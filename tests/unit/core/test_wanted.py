@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.instant import from_seconds
-from gateway.core.wanted import expected_staleness
+from gateway.core.wanted import expected_staleness, reads_a_second
 from tests.doubles.stored import TICKET, entry_of
 
 SENT = TICKET.started
@@ -52,3 +52,12 @@ def test_of_what_has_no_version_nothing_is_known() -> None:
     assert expected_staleness(entry, 10, SENT + 100.0) == 0.1
     ahead = entry_of(updated_at=from_seconds(SENT + 500.0))
     assert expected_staleness(ahead, 10, SENT + 100.0) > 0.099
+
+
+@given(reads, seconds, seconds)
+def test_what_has_changed_for_sure_is_worth_its_reads(reads: int, age: int, unchanged: int) -> None:
+    """And no less than what may have changed."""
+    entry = entry_of(updated_at=from_seconds(SENT - unchanged))
+
+    assert reads_a_second(entry, reads, SENT + age) == reads / age
+    assert reads_a_second(entry, reads, SENT + age) >= worth(reads, age, unchanged)

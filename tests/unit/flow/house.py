@@ -223,6 +223,14 @@ class Replica:
         await self.serving.land(5.0)
 
 
+class PuttingOff(list[Ask]):
+    """Lets each refresh wait for which there was no call, and notes it."""
+
+    def __call__(self, ask: Ask) -> bool:
+        self.append(ask)
+        return True
+
+
 def minute_of(answer: Answer) -> int:
     """Which version an answer brings."""
     assert isinstance(answer.content, Held)

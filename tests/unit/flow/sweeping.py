@@ -86,9 +86,7 @@ class Swept:
         self.replica = Replica(clock, redis, caller=OURS, limit=limit)
         self.replica.upstream.always = catalogue.answer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
-        self.following = Following(
-            self.replica.serving, self.replica.local, clock, self.replica.serving._rules
-        )
+        self.following = following_of(self.replica)
         filling = Filling(
             OURS,
             self.replica.tiers,
@@ -137,6 +135,12 @@ class Swept:
         while len(self.catalogue.pages_asked) < wanted:
             self.clock.advance(await self.step())
 
+    async def errand(self) -> None:
+        """Run the most wanted of the single calls that wait."""
+        errand = self.following._next()
+        assert errand is not None
+        await self.following._run(errand)
+
     async def errands(self) -> None:
         """Run all single calls that wait, in their order."""
         while (errand := self.following._next()) is not None:
@@ -150,6 +154,14 @@ class Swept:
 
         answer = await self.replica.get(Key("p1", training_id))
         return f"{minute_of(answer)} {answer.handling.detail}"
+
+
+def following_of(replica: Replica) -> Following:
+    """What runs its single calls, and lets its refreshes wait."""
+    serving = replica.serving
+    following = Following(serving, replica.local, replica.clock, serving._rules)
+    serving.waits, serving.put_off = following.waits, following.put_off
+    return following
 
 
 def of_list(call: Call) -> bool:

@@ -14,7 +14,7 @@ from gateway.flow.ahead import Ahead
 from gateway.flow.answer import Ask
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import STALE, Replica, minute_of, ok, says
+from tests.unit.flow.house import STALE, PuttingOff, Replica, minute_of, ok, says
 
 GAP = 1.2
 
@@ -26,7 +26,7 @@ class House:
         self.clock = clock
         self.minutes: dict[str, int] = {}
         self.instead: Reply | None = None
-        self.is_off = True
+        self.is_off, self.gap = True, GAP
         self.replica = Replica(clock, limit=limit)
         self.replica.upstream.always = self._answer
         self.ahead = Ahead(
@@ -35,7 +35,7 @@ class House:
             clock,
             self.replica.serving._rules,
             is_for=self._is_for,
-            gap=lambda _: GAP,
+            gap=lambda _: self.gap,
         )
         self.replica.serving.heed = self.ahead.heed
 
@@ -113,6 +113,18 @@ async def test_what_waits_longer_gets_worse(house: House) -> None:
     house.clock.advance(STALE)
 
     assert await house.step() == ["newer"]
+
+
+async def test_where_others_wait_for_a_call_it_is_one_of_them(house: House) -> None:
+    """And is looked at again when there may be one, however short the gap."""
+    house.gap = 0.01
+    house.replica.serving.waits = asked = PuttingOff()
+    await house.read("a", 2)
+    house.clock.advance(STALE)
+
+    assert await house.step() == []
+
+    assert ([ask.key.training_id for ask in asked], house.pause) == (["a"], 1.0)
 
 
 @pytest.mark.parametrize("reads", [1, 5])

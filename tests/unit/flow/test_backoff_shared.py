@@ -13,6 +13,7 @@ from tests.unit.flow.house import (
     KEY,
     OURS,
     STALE,
+    PuttingOff,
     Replica,
     marks,
     minute_of,
@@ -62,11 +63,13 @@ async def test_a_failing_refresh_backs_off_once_for_all_replicas() -> None:
 async def test_who_hears_of_it_says_so_and_tells_nobody() -> None:
     """Answers are marked as after a failure of its own; the failure was logged where it was."""
     _, (failing, hearing, _) = await stale_town()
+    put_off = PuttingOff()
+    hearing.serving.put_off = put_off
     await read(failing)
     await read(hearing)
 
     assert marks(await hearing.get()) == STALE_ERROR
-    assert hearing.upstream.count == 0
+    assert (hearing.upstream.count, put_off) == (0, [])
     assert hearing.observer.of("refresh_failed") == []
     assert len(failing.observer.of("refresh_failed")) == 1
 

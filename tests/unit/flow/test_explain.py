@@ -5,16 +5,28 @@ import json
 import pytest
 
 from gateway.core.entry import Key
-from gateway.core.rules import ByPolicy
+from gateway.flow.ahead import Ahead
 from gateway.flow.explain import Explainer, Words
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import KEY, WINDOWS, Redis, Replica, ok, says, training
+from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training
+from tests.unit.flow.sweeping import following_of
+
+OTHER, ONCE = Key("p1", "trn_2"), Key("p1", "trn_3")
 
 
 def explainer(replica: Replica) -> Explainer:
     """Looks into that replica."""
-    rules = ByPolicy(WINDOWS, vary=True)
-    return Explainer(replica.local, replica.shared, replica.clock, rules, replica.serving)
+    local, clock, serving = replica.local, replica.clock, replica.serving
+    rules = serving._rules
+    return Explainer(
+        local,
+        replica.shared,
+        clock,
+        rules,
+        serving,
+        following=following_of(replica),
+        ahead=None,
+    )
 
 
 async def explain(replica: Replica) -> Words:
@@ -136,6 +148,56 @@ async def test_a_failure_puts_the_refresh_off(alone: Replica, clock: FakeClock) 
     assert words["next_refresh"] == (
         "on the first request in 1.0 s or later: it failed once (stale-error)"
     )
+
+
+async def test_whose_turn_comes_before_is_told(clock: FakeClock) -> None:
+    """Where there is no call, the place among those that wait for one; the same everywhere."""
+    alone = Replica(clock, limit=2)
+    explains = explainer(alone)
+    for key in (KEY, OTHER):
+        await alone.fill(1, key)
+    clock.advance(31.0)
+    for key in (KEY, OTHER, OTHER):
+        await alone.get(key)
+        await settle()
+
+    told = [(await explains.explain(key))["next_refresh"] for key in (KEY, OTHER)]
+
+    assert told == [
+        "when there is a call for it: 2 of 2 waiting for a refresh",
+        "when there is a call for it: 1 of 2 waiting for a refresh",
+    ]
+
+
+async def test_who_is_refreshed_ahead_of_readers_is_told(clock: FakeClock) -> None:
+    """What was read since it was confirmed is; the rest waits for its next reader."""
+    alone = Replica(clock)
+    serving = alone.serving
+    ahead = Ahead(
+        serving, alone.local, clock, serving._rules, is_for=lambda _: True, gap=lambda _: 1.0
+    )
+    serving.heed = ahead.heed
+    explains = explainer(alone)
+    explains._ahead = ahead
+    for key, reads in ((KEY, 1), (OTHER, 2), (ONCE, 0)):
+        await alone.fill(1, key)
+        for _ in range(reads):
+            await alone.get(key)
+    clock.advance(10.0)
+    fresh = [(await explains.explain(key))["next_refresh"] for key in (KEY, ONCE)]
+    clock.advance(21.0)
+
+    told = [(await explains.explain(key))["next_refresh"] for key in (KEY, OTHER, ONCE)]
+
+    assert fresh == [
+        "ahead of its next reader, in 20.0 s or later, when it is stale",
+        "on the first request in 20.0 s or later, when it is stale",
+    ]
+    assert told == [
+        "ahead of its next reader: 2 of 2 read and stale",
+        "ahead of its next reader: 1 of 2 read and stale",
+        "on the next request: it is stale",
+    ]
 
 
 async def test_a_fetch_under_way_is_told(alone: Replica, clock: FakeClock) -> None:

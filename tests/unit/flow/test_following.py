@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +13,9 @@ from gateway.core.entry import Key
 from gateway.core.status import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
-from gateway.flow.following import Errand
+from gateway.flow.following import Errand, Following
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import OURS, settle
+from tests.unit.flow.house import OURS, STALE, page, settle
 from tests.unit.flow.sweeping import Catalogue, Swept
 
 IDS = ["t1", "t2", "t3"]
@@ -67,10 +69,21 @@ async def test_without_budget_it_waits(clock: FakeClock) -> None:
     assert swept.following.waiting == 1
 
 
+async def test_what_nobody_reads_waits_no_longer_than_for_one_call(clock: FakeClock) -> None:
+    """The sweep waits for it, and finds it again."""
+    swept = Swept(clock, Catalogue(*IDS), limit=1)
+    await swept.read("t3")
+    landed: list[Landed | None] = []
+    swept.following.send(errand("t1", landed))
+
+    await swept.errand()
+    await swept.errand()
+
+    assert (landed, swept.following.waiting) == ([None], 0)
+
+
 async def test_a_failure_is_not_tried_again_at_once(swept: Swept) -> None:
     """The next sweep sends it anew, and not before the failure is over."""
-    from tests.unit.flow.house import page
-
     swept.catalogue.instead = lambda _: page(503)
     for _ in range(3):
         swept.following.send(errand("t1"))
@@ -107,3 +120,214 @@ async def test_errands_run_by_themselves(swept: Swept) -> None:
         await task
 
     assert sorted(map(str, swept.catalogue.asked)) == ["t1", "t2"]
+
+
+FIVE = ["t1", "t2", "t3", "t4", "t5"]
+
+
+@contextlib.asynccontextmanager
+async def running(following: Following) -> AsyncIterator[None]:
+    """Its workers, ended at the end."""
+    task = asyncio.create_task(following.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def advance(swept: Swept, seconds: int) -> None:
+    """Let the time go on, and everybody do what they can meanwhile."""
+    for _ in range(seconds):
+        swept.clock.advance(1.0)
+        await settle()
+
+
+async def short(*ids: str, minutes: dict[str, int] | None = None) -> Swept:
+    """A replica that holds these, stale; ten seconds later there are two calls, and half a minute
+    later as many as there are ids."""
+    clock = FakeClock(waiting=True)
+    swept = Swept(clock, Catalogue(*ids, "other-1", "other-2"), limit=len(ids) + 2)
+    swept.catalogue.minutes |= minutes or {}
+    for each in ("other-1", "other-2"):
+        await swept.read(each)
+    clock.advance(20.0)
+    for each in ids:
+        await swept.read(each)
+    clock.advance(STALE)
+    swept.catalogue.asked.clear()
+    return swept
+
+
+def places(swept: Swept, *ids: str) -> list[tuple[int, int] | None]:
+    """Where each of them waits."""
+    return [swept.following.place(Key("p1", each)) for each in ids]
+
+
+async def test_when_calls_are_short_what_is_read_most_is_refreshed_first() -> None:
+    """Two calls for five that were read once to five times: the two that were read most have
+    them, whoever asked first; the others come when there are more."""
+    swept = await short(*FIVE)
+    async with running(swept.following):
+        for times, each in enumerate(FIVE, start=1):
+            for _ in range(times):
+                await swept.read(each)
+            await settle()
+        assert swept.catalogue.asked == []
+        assert places(swept, *FIVE) == [(5, 5), (4, 5), (3, 5), (2, 5), (1, 5)]
+
+        await advance(swept, 12)
+        assert swept.catalogue.asked == ["t5", "t4"]
+        assert places(swept, *FIVE) == [(3, 3), (2, 3), (1, 3), None, None]
+
+        await advance(swept, 20)
+        assert swept.catalogue.asked == ["t5", "t4", "t3", "t2", "t1"]
+        assert swept.following.waiting == 0
+
+
+async def test_of_what_is_read_alike_what_changed_last_goes_first() -> None:
+    """It is found changed more often."""
+    swept = await short("t1", "t2", "t3", minutes={"t2": 11, "t3": 12})
+    async with running(swept.following):
+        for each in ("t1", "t2", "t3"):
+            await swept.read(each)
+        await settle()
+
+        await advance(swept, 12)
+
+        assert swept.catalogue.asked == ["t3", "t2"]
+
+
+async def test_who_is_read_less_leaves_the_call_to_who_waits() -> None:
+    """Also at the moment when there is one, and its reader is the first to come."""
+    swept = await short(*FIVE)
+    async with running(swept.following):
+        for each in ("t2", "t3", "t3"):
+            await swept.read(each)
+        await advance(swept, 8)
+        swept.clock.advance(2.0)
+
+        assert await swept.read("t1") == "1 stale-shielded"
+        await advance(swept, 3)
+
+        assert swept.catalogue.asked == ["t3", "t2"]
+        assert places(swept, "t1") == [(1, 1)]
+
+
+async def test_only_the_most_wanted_asks_while_there_is_no_call() -> None:
+    """Of several who ask one after the other any may be the one that comes when there is."""
+    swept = await short(*FIVE)
+    denied = swept.replica.observer.of
+    async with running(swept.following):
+        for each in ("t1", "t2", "t3", "t4", "t5", "t5"):
+            await swept.read(each)
+        await settle()
+        before = len(denied("budget_denied"))
+
+        await advance(swept, 9)
+
+        assert len(denied("budget_denied")) == before + 1
+        assert denied("fetch_failed")[-1][0] == Key("p1", "t5")
+
+
+async def test_with_calls_enough_nobody_waits(swept: Swept) -> None:
+    """The reader starts the refresh, as ever."""
+    await swept.read("t1")
+    swept.clock.advance(STALE)
+
+    assert await swept.read("t1") == "1 stale-refreshing"
+    await settle()
+    assert swept.catalogue.asked == ["t1", "t1"]
+    assert not swept.following.waits(Ask(Key("p1", "t2"), OURS))
+
+
+async def test_what_the_list_found_has_changed_for_sure() -> None:
+    """So it is wanted more than what is read alike and may have changed."""
+    swept = await short("t1", "t2", "t3")
+    for each in ("t1", "t2", "t3"):
+        await swept.read(each)
+    await settle()
+    found = Errand(Ask(Key("p1", "t2"), OURS), Purpose.REFRESH, lambda _: None)
+
+    swept.following.send(found)
+
+    assert places(swept, "t1", "t2", "t3") == [(2, 3), (1, 3), (2, 3)]
+
+
+async def test_who_sent_it_is_told_once_however_often_there_was_no_call() -> None:
+    """A reader's refresh of the same training is no other fetch."""
+    swept = await short("t1")
+    landed: list[Landed | None] = []
+    ask = Ask(Key("p1", "t1"), OURS)
+    await swept.read("t1")
+    await settle()
+    swept.following.send(Errand(ask, Purpose.REFRESH, landed.append))
+    swept.following.put_off(ask)
+    assert swept.following.waiting == 1
+    for _ in range(1_200):
+        await swept.errand()
+
+    swept.clock.advance(12.0)
+    await swept.errand()
+
+    assert swept.catalogue.asked == ["t1"]
+    assert len(landed) == 1
+
+
+async def test_a_tenant_without_calls_holds_nobody_else_up() -> None:
+    """Nor do sweeps that may not go any more hold up what readers want."""
+    swept = await short("t1")
+    theirs = replace(OURS, scope="theirs", partition="p2")
+    async with running(swept.following):
+        await swept.read("t1")
+        await settle()
+        swept.following.send(
+            Errand(Ask(Key("p2", "other-1"), theirs), Purpose.REFRESH, lambda _: None)
+        )
+        await settle()
+
+        assert swept.catalogue.asked == ["other-1"]
+        assert places(swept, "t1") == [(1, 1)]
+
+
+async def test_a_reader_is_forgotten_when_the_answer_is_too_old() -> None:
+    """And with it the credential: nobody can have it unasked any more."""
+    swept = await short("t1", "t2")
+    await swept.replica.outbound._close_gate("default", 600.0)
+    async with running(swept.following):
+        await swept.read("t1")
+        await settle()
+        found = Errand(Ask(Key("p1", "t2"), OURS), Purpose.REFRESH, lambda _: None)
+        swept.following.send(found)
+
+        await advance(swept, 310)
+
+        assert places(swept, "t1", "t2") == [None, (1, 1)]
+        assert swept.catalogue.asked == []
+
+
+async def test_so_many_readers_wait_and_no_more(swept: Swept) -> None:
+    """Who is left out starts nothing either, and comes with its next reader."""
+    kept = [swept.following.put_off(Ask(Key("p1", f"t{number}"), OURS)) for number in range(600)]
+
+    assert kept == [True] * 500 + [False] * 100
+    assert swept.following.waiting == 500
+    assert swept.following.waits(Ask(Key("p1", "t600"), OURS))
+    assert swept.following.waiting == 500
+
+
+async def test_what_the_upstream_failed_for_waits_no_more() -> None:
+    """Its next reader asks, when the failure is over."""
+    swept = await short("t1", "t2")
+    async with running(swept.following):
+        for each in ("t1", "t2"):
+            await swept.read(each)
+        await settle()
+        swept.catalogue.instead = lambda _: page(503)
+
+        await advance(swept, 12)
+
+        assert sorted(map(str, swept.catalogue.asked)) == ["t1", "t2"]
+        assert swept.following.waiting == 0
+        assert not swept.following.waits(Ask(Key("p1", "t2"), OURS))

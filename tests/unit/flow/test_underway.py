@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.errors import UpstreamError
-from gateway.core.status import Purpose
+from gateway.core.entry import Key
+from gateway.core.errors import BudgetExhausted, UpstreamError
+from gateway.core.status import Outcome, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fetched import Filled
-from tests.unit.flow.house import CALLER, KEY, Replica, ok, page, settle
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    PuttingOff,
+    Replica,
+    marks,
+    ok,
+    page,
+    serve_stale,
+    settle,
+)
 
 ASK = Ask(KEY, CALLER)
+OTHER = Key("p1", "trn_2")
 
 
 async def test_a_fetch_is_for_whoever_asks_meanwhile(alone: Replica) -> None:
@@ -38,6 +51,52 @@ async def test_its_failure_stands_for_a_while(alone: Replica) -> None:
     assert alone.serving.standing(KEY) is not None
     alone.clock.advance(60.0)
     assert alone.serving.standing(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("purpose", "put_off"), [(Purpose.REFRESH, [ASK]), (Purpose.REVALIDATION, [])]
+)
+async def test_a_refresh_without_a_call_is_put_off(
+    clock: FakeClock, purpose: Purpose, put_off: list[Ask]
+) -> None:
+    """Whoever lets refreshes wait is told; a caller's fetch is the caller's to ask for again."""
+    alone, told = Replica(clock, limit=1), PuttingOff()
+    alone.serving.put_off = told
+    await alone.fill(1, OTHER)
+
+    with pytest.raises(BudgetExhausted):
+        await alone.serving.start(ASK, None, purpose).join()
+
+    assert told == put_off
+    assert (alone.serving.standing(KEY) is None) == bool(put_off)
+    assert not alone.serving.has_failed(KEY)
+
+
+async def test_what_the_upstream_failed_for_is_not_put_off(alone: Replica) -> None:
+    """It is left alone for a while, and then its next reader's."""
+    told = PuttingOff()
+    alone.serving.put_off = told
+    alone.upstream.then(page(503))
+    with pytest.raises(UpstreamError):
+        await alone.serving.start(ASK, None, Purpose.REFRESH).join()
+
+    assert told == []
+    assert alone.serving.has_failed(KEY)
+
+
+async def test_a_refresh_waits_where_others_do(alone: Replica) -> None:
+    """Nothing is started for it; else it is what its reader starts."""
+    await serve_stale(alone)
+    seen = await alone.serving.seen(ASK)
+    assert seen is not None
+    alone.serving.waits = lambda ask: ask == ASK
+
+    assert alone.serving.refresh(ASK, seen) is None
+    assert alone.serving.fills.under_way(KEY) is None
+    assert marks(await alone.get())[1] is Outcome.STALE_SHIELDED
+    alone.serving.waits = lambda _: False
+    assert alone.serving.refresh(ASK, seen) is alone.serving.fills.under_way(KEY)
+    await alone.land()
 
 
 async def test_one_look_up_serves_all_of_the_moment(alone: Replica) -> None:
