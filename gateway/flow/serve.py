@@ -66,12 +66,16 @@ class Serving(UnderWay):
         if answer is not None:
             return answer
         seen = await self.seen(ask)
-        answer = self.peek(ask) if seen is None else self._at_once(ask, seen)
+        answer = self.peek(ask) if seen is None else self._once_read(ask, seen)
         if answer is not None:
             return answer
         if ask.only_if_cached:
             raise OnlyIfCached
         return await self.from_upstream(ask, seen)
+
+    def _once_read(self, ask: Ask, seen: Seen) -> Answer | None:
+        seen.held.reads += 1
+        return self._at_once(ask, seen)
 
     def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
         detail = marks.detail_of(seen.tier)

@@ -11,6 +11,7 @@ from gateway.core.status import Detail, Mode, NotStoredReason, Outcome, Purpose,
 from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer, Ask
 from gateway.flow.singleflight import Course
+from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -38,7 +39,9 @@ async def test_a_hit_in_redis_is_promoted(replica: Replica, other: Replica) -> N
 
     answer = await replica.get()
 
-    assert answer == Answer(filled.content, Outcome.FRESH, Tier.L2, Handling(Detail.L2))
+    assert isinstance(filled.content, Held)
+    once_read = filled.content.but(reads=1)
+    assert answer == Answer(once_read, Outcome.FRESH, Tier.L2, Handling(Detail.L2))
     second = replica.peek()
     assert second is not None
     assert (second.outcome, second.tier) == (Outcome.FRESH, Tier.L1)
@@ -225,3 +228,16 @@ async def test_who_asks_after_an_invalidation_does_not_join_what_began_before(
     found = await redis.store.lookup(KEY)
     assert found.entry is not None
     assert found.entry.updated_at_text == "2023-11-14T22:02:00Z"
+
+
+async def test_a_read_that_asked_redis_counts(replica: Replica, clock: FakeClock) -> None:
+    """Or what is read every few seconds would seem never to be read."""
+    await replica.fill(1)
+    for _ in range(3):
+        clock.advance(6.0)
+        assert replica.peek() is None
+        await replica.get()
+
+    held = replica.local.peek(KEY)
+    assert held is not None
+    assert held.reads_since == 3
