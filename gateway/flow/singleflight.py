@@ -24,11 +24,19 @@ class Course:
 
     `is_current` turns False when the key is invalidated while it flies: its result may still
     answer those who wait for it, but must not be held here, and nobody joins it any more.
-    `may_store` turns False where Redis must not be offered it either, which cannot know why.
+    `may_store` turns False where Redis must not be offered it either, which cannot know why;
+    `orders` counts how often it was invalidated so far.
     """
 
     is_current: bool = field(default=True, init=False)
     may_store: bool = field(default=True, init=False)
+    orders: int = field(default=0, init=False)
+
+    def outdate(self, *, known: bool) -> None:
+        """An order ruled out what it brings; `known` to Redis as well."""
+        self.is_current = False
+        self.may_store &= known
+        self.orders += 1
 
 
 @dataclass(slots=True, eq=False)
@@ -116,8 +124,7 @@ class Flights(Generic[Name, Result]):
         """
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
-            flight.is_current = False
-            flight.may_store &= known
+            flight.outdate(known=known)
 
     def forget_where(self, matches: Callable[[Name], bool], *, known: bool = False) -> None:
         """Forget each flight whose name matches."""

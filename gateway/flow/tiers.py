@@ -129,10 +129,11 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 where it was taken. Either way it was given,
-        so what L1 has that is older is not the next answer."""
+        """Offer the entry to L2, and hold it in L1 where it was taken: Redis knew each order that
+        was heard before. It is given either way, so nothing older is left to answer with."""
         if not flight.may_store:
             return Stored(StoreVerdict.INVALIDATED, None)
+        heard = flight.orders
         stored = await self.offer(key, held, is_current=flight.is_current)
         if stored.verdict.is_refusal:
             if stored.verdict is StoreVerdict.INVALIDATED:
@@ -143,9 +144,11 @@ class Tiers:
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
             # Believed: that gave the floor a generation which the fetch could not know.
             held.entry = held.entry.but(generation=stored.floor.generation)
-        if not flight.is_current:
-            self.doubt(key)
-        elif not self.holds_later(key, held.entry):
+        if self.holds_later(key, held.entry):
+            return stored
+        if flight.orders > heard:
+            self._local.drop(key)
+        else:
             self._local.put(key, held)
         return stored
 

@@ -16,7 +16,7 @@ FIRST = version()
 def outdated() -> Course:
     """A flight whose key was invalidated by what Redis does not know of."""
     course = Course()
-    course.is_current = course.may_store = False
+    course.outdate(known=False)
     return course
 
 

@@ -109,7 +109,7 @@ async def test_an_order_heard_while_redis_refused_counts(
     flight, store = Course(), redis.memory.store
 
     async def order_comes(key: Key, entry: Entry, keep: float) -> Stored:
-        flight.is_current = False
+        flight.outdate(known=True)
         return await store(key, entry, keep)
 
     monkeypatch.setattr(redis.memory, "store", order_comes)

@@ -77,18 +77,24 @@ async def test_the_others_hear_of_what_it_proved(replica: Replica, other: Replic
     assert other.peek() is None
 
 
-async def test_an_order_with_a_bound_keeps_what_is_later(replica: Replica) -> None:
-    """Redis takes it, and L1 asks there before it answers with what it had."""
+@pytest.mark.parametrize("is_flushed", [False, True])
+async def test_an_order_with_a_bound_keeps_what_is_later(
+    replica: Replica, redis: Redis, is_flushed: bool
+) -> None:
+    """In both tiers: Redis may lose it, and L1 had an older one."""
     await replica.fill(6)
     replica.clock.advance(400.0)
     task = await asking(replica, 8)
     await replica.invalidation.invalidate((KEY.training_id,), parse_instant("2023-11-14T22:05:00Z"))
 
     first = await answered(replica, task)
+    if is_flushed:
+        redis.memory.flush()
+        replica.tiers.suspect()
     second = await replica.get()
 
     assert [minute_of(first), minute_of(second)] == [8, 8]
-    assert second.tier is Tier.L2
+    assert second.tier is Tier.L1
     assert len(replica.upstream.calls) == 2
 
 

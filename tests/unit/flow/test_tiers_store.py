@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.entry import Entry, Key
+from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored
@@ -33,32 +34,37 @@ async def test_an_outdated_flight_is_stored_nowhere(replica: Replica, redis: Red
     assert (await redis.store.lookup(KEY)).entry is None
 
 
-async def test_what_l1_had_is_doubted_after_an_outdated_flight(replica: Replica) -> None:
-    """It was answered with what Redis took; L1 must not go on with what is older."""
+async def test_what_redis_takes_after_an_order_is_held(replica: Replica) -> None:
+    """It knew the order before this replica did."""
     await put(replica, version(1))
     course = Course()
-    course.is_current = False
+    course.outdate(known=True)
 
     stored = await put(replica, version(2), flight=course)
 
+    entry = in_l1(replica)
     assert stored.verdict is StoreVerdict.CHANGED
-    assert replica.tiers.peek(KEY) is None
-    assert (await find(replica)).held.entry.updated_at == version(2)
+    assert entry is not None
+    assert entry.updated_at == version(2)
 
 
+@pytest.mark.parametrize("before", [None, version(1)])
 async def test_a_flight_outdated_while_it_stores_is_not_held(
-    alone: Replica, monkeypatch: pytest.MonkeyPatch
+    alone: Replica, monkeypatch: pytest.MonkeyPatch, before: Instant | None
 ) -> None:
-    """Being forgotten during the store counts as well."""
+    """Nor is what L1 had, which is older than what was given."""
+    if before is not None:
+        await put(alone, before)
     course, taken = Course(), alone.shared.store
 
     async def store(key: Key, entry: Entry, keep: float) -> Stored:
-        course.is_current = False
+        course.outdate(known=True)
         return await taken(key, entry, keep)
 
     monkeypatch.setattr(alone.shared, "store", store)
-    await put(alone, flight=course)
+    stored = await put(alone, version(2), flight=course)
 
+    assert not stored.verdict.is_refusal
     assert in_l1(alone) is None
 
 
