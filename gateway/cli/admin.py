@@ -21,12 +21,21 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
 
+
+def _address(_context: click.Context, _option: click.Parameter, said: str) -> str:
+    """A port is one of this machine, as `gateway serve` takes it."""
+    return f"http://127.0.0.1:{said}" if said.isdecimal() else said
+
+
 admin_option = click.option(
     "--admin",
     default="http://127.0.0.1:8081",
     show_default=True,
-    metavar="URL",
-    help="The admin address of a running gateway.",
+    envvar="GATEWAY_ADMIN__PORT",
+    show_envvar=True,
+    callback=_address,
+    metavar="URL|PORT",
+    help="The admin address of a running gateway, or its port here.",
 )
 token_option = click.option(
     "--token",

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.integration.test_tls import certified
-from tests.servers import gateway, listens, wait_until
+from tests.servers import free_port, gateway, listens, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, port_of, run, shell, simulator
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -184,6 +184,19 @@ def test_explain_shows_the_admin_token(
 
     assert exit_code == expected
     assert ("wants its admin token" in output) == (expected == 1)
+
+
+def test_the_port_of_the_environment_says_which_gateway(tmp_path: Path, upstream: str) -> None:
+    """The one that `gateway serve` listens on with it; an order must not go to another."""
+    house = Gateway(tmp_path, upstream)
+    port = str(httpx.URL(house.admin).port)
+    with house.process:
+        exit_code, output = run("purge", "--yes", folder=tmp_path, GATEWAY_ADMIN__PORT=port)
+        elsewhere = run("purge", "--yes", folder=tmp_path, GATEWAY_ADMIN__PORT=str(free_port()))
+
+    assert (exit_code, "1 of 1" in output) == (0, True)
+    assert elsewhere[0] == 1
+    assert "nothing listens there" in elsewhere[1]
 
 
 def test_explain_is_not_misled_by_another_server(tmp_path: Path, upstream: str) -> None:
