@@ -6,7 +6,7 @@ SOURCES := gateway tests dashboards
 AGAIN := --last-failed --last-failed-no-failures none
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
+.PHONY: help run setup test check drills package image-test fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands

@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.history import History, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.app.verdict import Finding, judge
+from gateway.app.verdict import _REMEDIES, Finding, judge
 from gateway.core.status import Circuit, FailureReason, InvalidReason, Mode, Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.doubles.clock import FakeClock
@@ -165,3 +165,10 @@ def test_bodies_that_are_no_trainings_are_told() -> None:
     failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
     assert [each.runbook for each in failed] == ["GatewayPayloadsRejected"]
     assert failed[0].says.startswith("2 calls of the last minute failed (invalid)")
+
+
+def test_each_reason_says_what_to_do() -> None:
+    """In words of its own, but for those of which the API's status page says more."""
+    ours = {reason for reason in FailureReason if reason not in _REMEDIES}
+
+    assert ours == {FailureReason.PROTOCOL, FailureReason.STATUS_5XX, FailureReason.TOO_LARGE}

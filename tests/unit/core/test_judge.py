@@ -37,7 +37,7 @@ modes = pytest.mark.parametrize("question", [CALLERS, OURS], ids=["passthrough",
 REDIRECTS = [300, 301, 302, 303, 307, 308]
 SUCCESSES = [201, 202, 203, 204, 205, 206]
 FAILURES = [500, 501, 502, 503, 504, *range(520, 527)]
-FOR_CALLER = [400, 403, 405, 408, 409, 413, 415, 418, 422, 451, 499]
+FOR_CALLER = [400, 403, 405, 408, 409, 413, 415, 418, 422, 423, 451, 499]
 
 
 def failure_of(reply: Reply, question: Question = CALLERS) -> UpstreamFailure:
