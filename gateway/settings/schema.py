@@ -90,7 +90,9 @@ class AdminSettings(Section):
     )
     tls_cert: FilePath = Field(default=None, description="the certificate chain (PEM), for TLS")
     tls_key: FilePath = Field(default=None, description="the private key (PEM) of tls_cert")
-    max_body: Size = Field(default=64 * 1024, description="the largest order; else 413")
+    max_body: Size = Field(
+        default=64 * 1024, description="the largest order, else 413; 256KiB holds any"
+    )
 
 
 class UpstreamSettings(Section):
