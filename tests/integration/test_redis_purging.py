@@ -23,7 +23,8 @@ async def test_orders_reach_every_node(cluster_servers: ClusterServers) -> None:
 
         assert await one.store.purge(PARTITION, soft=True) == 120
         found = await asyncio.gather(*map(one.store.lookup, (*keys, foreign)))
-        assert [each.floor.generation for each in found if each.floor] == [1] * 120 + [0]
+        passed = [each.floor.generation > 0 for each in found if each.floor]
+        assert passed == [True] * 120 + [False]
         assert all(each.entry for each in found)
 
         assert await one.store.purge(None, soft=False) == 121
