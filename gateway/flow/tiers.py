@@ -17,7 +17,7 @@ from gateway.core.part import Part
 from gateway.core.policy import Candidate, reconcile
 from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
-from gateway.flow.alone import Alone, is_passed
+from gateway.flow.alone import Alone, is_passed, overrules
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
@@ -153,14 +153,14 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether a look-up promoted something later while this was on its way to Redis; of
-        another generation it would be older, whatever its version."""
+        """Whether something later came into L1 while this was on its way to Redis; of another
+        generation it would be older, whatever its version, unless Redis lost what it knew."""
         held = self._local.peek(key)
         if held is None:
             return False
         known = held.entry
         same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
-        return same_floor and not entry.supersedes(known)
+        return overrules(known, entry) or (same_floor and not entry.supersedes(known))
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
         """Offer it to L2 alone, or have it judged here while Redis is away."""

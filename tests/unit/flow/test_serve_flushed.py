@@ -102,6 +102,31 @@ async def test_what_an_order_outdated_is_not_remembered(replica: Replica, redis:
     assert in_l1(replica) is None
 
 
+async def test_what_was_given_while_an_older_one_is_stored_stays(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch from before the loss lands while one from after it is on its way to Redis, which
+    takes that as the first; L1 goes on with what was answered."""
+    early = entry_of(await replica.tiers.begin(KEY), version(8))
+    redis.memory.flush()
+    store = redis.memory.store
+
+    async def slow(key: Key, entry: Entry, keep: float) -> Stored:
+        monkeypatch.undo()
+        held = replica.tiers.render(early, replica.clock.monotonic())
+        late = await replica.tiers.store(KEY, held, Course())
+        assert late.verdict is StoreVerdict.INVALIDATED
+        return await store(key, entry, keep)
+
+    monkeypatch.setattr(redis.memory, "store", slow)
+    stored = await put(replica, version(3))
+
+    entry = in_l1(replica)
+    assert stored.verdict is StoreVerdict.FIRST
+    assert entry is not None
+    assert entry.updated_at == version(8)
+
+
 async def test_an_order_heard_while_redis_refused_counts(
     replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
