@@ -1,0 +1,54 @@
+"""First floor: what the flow needs of the world, as Protocols, and the values that cross.
+
+Each Protocol has a contract suite in tests/contract that every implementation passes.
+Nothing here decides; nothing here does I/O.
+"""
+
+from gateway.ports.budget import Budget, BudgetView, Charge, OwnBudget, Spent
+from gateway.ports.bus import AloneBus, Bus, Confirmations, Notice
+from gateway.ports.clock import Clock
+from gateway.ports.held import Count, Held, Manner, NEVER
+from gateway.ports.lease import AloneLease, Lease, Taken
+from gateway.ports.local import LocalStore
+from gateway.ports.mode import AloneMode, SharedMode
+from gateway.ports.observer import Observer
+from gateway.ports.shared import Copies, Found, SharedStore, Standing, Stored
+from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
+from gateway.ports.upstream import Call, Upstream, Write
+
+__all__ = [
+    "Advanced",
+    "AloneBus",
+    "AloneLease",
+    "AloneMode",
+    "Budget",
+    "BudgetView",
+    "Bus",
+    "Call",
+    "Charge",
+    "Clock",
+    "Compared",
+    "Confirmations",
+    "Copies",
+    "Count",
+    "Found",
+    "Held",
+    "Lease",
+    "ListStore",
+    "LocalStore",
+    "Manner",
+    "NEVER",
+    "Notice",
+    "Observer",
+    "OwnBudget",
+    "SharedMode",
+    "SharedStore",
+    "Spent",
+    "Standing",
+    "Stored",
+    "SweepLease",
+    "Taken",
+    "Turn",
+    "Upstream",
+    "Write",
+]

@@ -1,0 +1,100 @@
+"""What replicas tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.instant import Instant
+from gateway.core.status import NoticeKind
+from gateway.ports.shared import Copies
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What replicas tell each other: which entries are outdated, never a body.
+
+    CHANGED      one training of one partition has a version of `updated_at` or later
+    INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
+    PURGED       everything (of `partition`, where given); `soft` leaves bodies for rescue
+    REFUSED      the upstream refused the credential of `partition`: all that is its goes
+    """
+
+    kind: NoticeKind
+    training_ids: tuple[str, ...] = ()
+    partition: str | None = None
+    updated_at: Instant | None = None
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmations:
+    """How many replicas are known, this one included, and how many have done as told.
+
+    `copies` are those of the shared store, where it has any: an order that one of them does not
+    have is undone when that one takes over.
+    """
+
+    known: int
+    confirmed: int
+    copies: Copies | None = None
+
+
+class Bus(Protocol):
+    """How replicas hear of each other. A lost message costs time, never correctness."""
+
+    @property
+    def replicas(self) -> int:
+        """How many there were when they were last counted, this one included."""
+        ...
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether notices of others arrive."""
+        ...
+
+    async def announce(self, notice: Notice) -> None:
+        """Tell the other replicas; raises RedisUnavailable."""
+        ...
+
+    async def confirm(self, notice: Notice, patience: float) -> Confirmations:
+        """Tell them and wait until each has done as told, so many seconds at most.
+
+        This replica counts as done: it acts before it tells. Raises RedisUnavailable.
+        """
+        ...
+
+    async def enter(self) -> None:
+        """Be among those who are waited for, before the first answer; nothing where the others
+        cannot be reached."""
+        ...
+
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
+        """Hand each notice of another replica to `apply`, and call `gap` whenever notices
+        may have been missed; until cancelled, whatever arrives."""
+        ...
+
+
+class AloneBus:
+    """The bus of a process without others."""
+
+    replicas = 1
+
+    @property
+    def is_connected(self) -> bool:
+        """There is nobody to miss."""
+        return True
+
+    async def announce(self, notice: Notice) -> None:
+        """Nobody listens."""
+
+    async def confirm(self, notice: Notice, patience: float) -> Confirmations:
+        """This replica is all there are."""
+        return Confirmations(known=1, confirmed=1)
+
+    async def enter(self) -> None:
+        """There is nobody who would wait."""
+
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
+        """Nothing ever comes."""

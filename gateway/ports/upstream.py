@@ -1,0 +1,61 @@
+"""The API that we protect, and what is asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.core.entry import Headers
+from gateway.core.reply import Reply
+from gateway.core.status import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a caller writes: `path` is below the API's root, as it goes on the wire; `fields` are
+    the caller's own."""
+
+    method: str
+    path: str
+    body: bytes = field(repr=False)
+    fields: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the upstream.
+
+    `deadline` is on the monotonic clock and holds for the whole call; `extra` are request
+    fields to pass on; validators are sent where given. `guessed`: the upstream probably does
+    not have that training, and who guesses comes last. Turns are fair among those who ask.
+    `offset`: a page of the list is asked for, from that row on, and no training.
+    `write`: not a read, and never to be tried twice.
+    """
+
+    training_id: str
+    token: str = field(repr=False)
+    purpose: Purpose
+    deadline: float
+    etag: bytes | None = None
+    last_modified: bytes | None = None
+    extra: Headers = ()
+    guessed: bool = False
+    who: str = ""
+    offset: int | None = None
+    write: Write | None = None
+
+
+class Upstream(Protocol):
+    """The API that we protect."""
+
+    async def call(self, call: Call) -> Reply:
+        """Send it once and read the whole answer, whatever its status.
+
+        Raises UpstreamUnreachable, UpstreamTimeout, or InvalidPayload for a body over the
+        bound or cut short.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
