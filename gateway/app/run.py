@@ -115,7 +115,7 @@ def _planes(
         new_id=_new_id,
     )
     longest = server.drain_timeout + _LAST_SECONDS
-    data_door = HotPath.beside(data_plane.hits(), _terms(settings, house, server))
+    data_door = HotPath.beside(*data_plane.short_ways(), _terms(settings, house, server))
     admin_door = Wire.under(_terms(settings, house, admin))
     idle = settings.limits.idle_timeout
     data_server = server_of(

@@ -122,7 +122,12 @@ def to_seconds(instant: Instant) -> float:
 
 def to_http_date(instant: Instant) -> str:
     """Write it as IMF-fixdate (RFC 9110, 5.6.7), cut down to whole seconds."""
-    moment = _utc(instant // NANOSECONDS)
+    return _http_date(instant // NANOSECONDS)
+
+
+@lru_cache(1_024)
+def _http_date(seconds: int) -> str:
+    moment = _utc(seconds)
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
     return f"{day}, {moment.day:02d} {month} {moment.year:04d} {moment:%H:%M:%S} GMT"
 

@@ -65,13 +65,26 @@ class Serving(UnderWay):
         answer = self.peek(ask)
         if answer is not None:
             return answer
-        seen = await self.seen(ask)
-        answer = self.peek(ask) if seen is None else self._once_read(ask, seen)
+        looked_up = await self.look_up(ask.key)
+        answer = self.once_looked_up(ask, looked_up)
         if answer is not None:
             return answer
+        seen = chosen(self._rules, ask, looked_up)
         if ask.only_if_cached:
             raise OnlyIfCached
         return await self.from_upstream(ask, seen)
+
+    def beyond(self, key: Key) -> Flight[Seen | None] | None:
+        """The look-up that may bring what L1 lacks; None where none would: L1 has something,
+        nobody else keeps bodies or can be asked, or it is being fetched."""
+        if self.held(key) is not None or self.fills.under_way(key) is not None:
+            return None
+        return self.looking_up(key) if self._tiers.may_be_beyond(key) else None
+
+    def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
+        """The answer that the tiers may give, now that both were asked."""
+        seen = chosen(self._rules, ask, looked_up)
+        return self.peek(ask) if seen is None else self._once_read(ask, seen)
 
     def _once_read(self, ask: Ask, seen: Seen) -> Answer | None:
         seen.held.reads += 1

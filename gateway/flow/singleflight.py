@@ -42,10 +42,11 @@ class Course:
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
     """Shared work in progress; what it waits for is noted in `spent`, where anybody asks.
-    `is_unhurried`: nobody waited for it when it began."""
+    `is_unhurried`: nobody waited for it when it began; `is_retired`: who asks now does not join."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
+    is_retired: bool = field(default=False, init=False)
 
     _task: asyncio.Task[Result] = field(init=False)
 
@@ -63,6 +64,16 @@ class Flight(Course, Generic[Result]):
                     await self._end()
         if self._task.cancelled():
             raise ShuttingDown
+        return self._task.result()
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Tell once it ended, however it did; for who has no task that could wait."""
+        self._task.add_done_callback(lambda _: tell())
+
+    def result(self) -> Result | None:
+        """What it brought; None where it failed, was ended, or flies on."""
+        if not self._task.done() or self._task.cancelled() or self._task.exception() is not None:
+            return None
         return self._task.result()
 
     async def _end(self) -> None:
@@ -109,6 +120,13 @@ class Flights(Generic[Name, Result]):
         flight._task.add_done_callback(self._landed)
         return flight
 
+    def linger(self, name: Name, flight: Flight[Result]) -> None:
+        """Let what was begun in this turn of the loop join a flight that has just landed, where it
+        could be joined until then, and no other one is under way."""
+        is_fit = flight.is_current and not flight.is_retired and flight._task.done()
+        if is_fit and self._current.setdefault(name, flight) is flight:
+            asyncio.get_running_loop().call_soon(self._leave, name, flight)
+
     async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
         """Join as one of several, counted while waiting."""
         self.waiters += 1
@@ -134,10 +152,10 @@ class Flights(Generic[Name, Result]):
     def retire(self, name: Name | None = None) -> None:
         """Let nobody join what is under way (for that name, where given); what it brings may be
         kept where it still holds."""
-        if name is None:
-            self._current.clear()
-        else:
-            self._current.pop(name, None)
+        for each in list(self._current) if name is None else [name]:
+            flight = self._current.pop(each, None)
+            if flight is not None:
+                flight.is_retired = True
 
     async def land(self, patience: float) -> None:
         """Wait so many seconds for all flights, then cancel those left."""
@@ -158,11 +176,14 @@ class Flights(Generic[Name, Result]):
             with watched(flight.spent):
                 return await make(flight)
         finally:
-            if self._current.get(name) is flight:
-                del self._current[name]
+            self._leave(name, flight)
             self._flying[name].remove(flight)
             if not self._flying[name]:
                 del self._flying[name]
+
+    def _leave(self, name: Name, flight: Flight[Result]) -> None:
+        if self._current.get(name) is flight:
+            del self._current[name]
 
     def _landed(self, task: asyncio.Task[Result]) -> None:
         self._owned.discard(task)

@@ -56,9 +56,11 @@ class Tiers:
     def peek(self, key: Key) -> Held | None:
         """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away."""
         held = self._local.get(key)
-        if held is None or self.confirming.vouches(key, held):
-            return held
-        return None
+        return held if held is None or self.confirming.vouches(key, held) else None
+
+    def may_be_beyond(self, key: Key) -> bool:
+        """Whether a body that L1 lacks may be in L2."""
+        return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The best of both tiers, promoted to L1 unless the flight is outdated by then; no body
@@ -103,8 +105,7 @@ class Tiers:
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
-            seen.held.is_purged = True
-            seen.held.doubt()
+            seen.held.leave_to_rescue()
         self._local.put(key, seen.held)
 
     def _is_struck(self, local: Entry | None, found: Found) -> bool:
@@ -205,8 +206,7 @@ class Tiers:
         for key in keys:
             held = self._local.peek(key)
             if soft and held is not None:
-                held.is_purged = True
-                held.doubt()
+                held.leave_to_rescue()
             else:
                 self._local.drop(key)
         return len(keys)

@@ -42,12 +42,15 @@ class UnderWay:
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
 
-    async def look_up(self, key: Key) -> Seen | None:
+    def looking_up(self, key: Key) -> Flight[Seen | None]:
         """Both tiers asked once for all who ask in the meantime."""
-        flight = self.lookups.under_way(key) or self.lookups.start(
+        return self.lookups.under_way(key) or self.lookups.start(
             key, lambda flight: self._tiers.lookup(key, flight)
         )
-        return await flight.join()
+
+    async def look_up(self, key: Key) -> Seen | None:
+        """What they hold."""
+        return await self.looking_up(key).join()
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
         """Fetch it for its next readers; None where it waits for its turn among others. Nothing

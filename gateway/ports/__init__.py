@@ -7,7 +7,7 @@ Nothing here decides; nothing here does I/O.
 from gateway.ports.budget import Budget, BudgetView, Charge, OwnBudget, Spent
 from gateway.ports.bus import AloneBus, Bus, Confirmations, Notice
 from gateway.ports.clock import Clock
-from gateway.ports.held import Count, Held, Manner, NEVER
+from gateway.ports.held import NEVER, Count, Held, Manner
 from gateway.ports.lease import AloneLease, Lease, Taken
 from gateway.ports.local import LocalStore
 from gateway.ports.mode import AloneMode, SharedMode
@@ -17,6 +17,7 @@ from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
 from gateway.ports.upstream import Call, Upstream, Write
 
 __all__ = [
+    "NEVER",
     "Advanced",
     "AloneBus",
     "AloneLease",
@@ -37,7 +38,6 @@ __all__ = [
     "ListStore",
     "LocalStore",
     "Manner",
-    "NEVER",
     "Notice",
     "Observer",
     "OwnBudget",

@@ -10,7 +10,6 @@ import msgspec
 from gateway.core.entry import Entry
 from gateway.core.status import Detail, Outcome, Tier
 
-
 # When Redis agreed with what it was not asked about, or does not agree with.
 NEVER: Final = -math.inf
 
@@ -101,3 +100,8 @@ class Held(msgspec.Struct, gc=False):
     def doubt(self) -> None:
         """Let nobody answer with it before Redis was asked, or while Redis is away."""
         self.checked_at = self.until = NEVER
+
+    def leave_to_rescue(self) -> None:
+        """Let it rescue, and nothing else."""
+        self.is_purged = True
+        self.doubt()

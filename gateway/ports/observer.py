@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.core.entry import Key
-from gateway.core.status import AccessRefusal, Cause, Circuit, DriftKind, FailureReason, InvalidReason, Mode, NotStoredReason, Origin, Outcome, Purpose, RedisOperation, StoreVerdict, Tier
+from gateway.core.status import (
+    AccessRefusal,
+    Cause,
+    Circuit,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    Mode,
+    NotStoredReason,
+    Origin,
+    Outcome,
+    Purpose,
+    RedisOperation,
+    StoreVerdict,
+    Tier,
+)
 from gateway.ports.held import Count
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.core.entry import Confirmation, Floor
-from gateway.core.listed import ListVerdict, Listed
+from gateway.core.listed import Listed, ListVerdict
 from gateway.core.page import Page
 from gateway.core.progress import Progress
 

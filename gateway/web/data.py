@@ -35,6 +35,7 @@ from gateway.web.desk import Desk
 from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.hits import Hits
 from gateway.web.ids import TRAININGS, raw_path, training_id
+from gateway.web.lookups import LookUps
 from gateway.web.openapi import data_document, served
 from gateway.web.render import render
 from gateway.web.writes import METHODS, Writes, misplaced
@@ -96,9 +97,9 @@ class DataPlane:
             routes.append(Route("/{path:path}", written, methods=METHODS))
         return _Shortened(self._training, routes, self._unrouted)
 
-    def hits(self) -> Hits:
-        """What answers plain hits before there is a request, with the same parts."""
-        return Hits(
+    def short_ways(self) -> tuple[Hits, LookUps]:
+        """What answers from L1, and from Redis, before there is a request, with the same parts."""
+        hits = Hits(
             self._serving,
             self._callers,
             self._clock,
@@ -109,6 +110,7 @@ class DataPlane:
             heeds_wishes=self._wishing is not None,
             new_id=self._new_id,
         )
+        return hits, LookUps(self._serving, hits, self._clock)
 
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")

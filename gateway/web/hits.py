@@ -9,7 +9,7 @@ answered here has left no trace.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -19,6 +19,7 @@ from gateway.core.callers import Admitted, Callers
 from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused
 from gateway.core.head import to_lines
+from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Tier
 from gateway.core.trace import sampled_trace_of
 from gateway.flow.modes import NORMAL, Modes
@@ -64,8 +65,25 @@ class Hits:
         self._counting = observer.counting
         self._manners: dict[tuple[Outcome, Tier, Detail | None, int], Manner] = {}
         self._access_log = access_log
-        self._weigh = access_log.weigh
+        self.weigh = access_log.weigh
         self._new_id = new_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the mode is the ordinary one."""
+        return self._modes.current is NORMAL
+
+    def knows(self, said: Said) -> bool:
+        """Whether the caller was let in before."""
+        return self._callers.known(said.sent) is not None
+
+    def admit(self, said: Said) -> Admitted:
+        """Who asks; raises AccessRefused."""
+        return self._callers.known(said.sent) or self._admit(said)
+
+    def request_id(self, said: Said) -> bytes:
+        """The caller's own id, or one of ours."""
+        return said.request_id or self._new_id().encode("ascii")
 
     def answer(self, said: Said, training_id: str, *, is_head: bool = False) -> bytes | None:
         """The whole response; None where there is no answer at once, or it would be an error.
@@ -109,11 +127,11 @@ class Hits:
         seconds = self._monotonic() - began
         trace = None if said.traceparent is None else sampled_trace_of(said.traceparent)
         count(seconds, age, admitted.client, trace)
-        weight = self._weigh(manner.outcome, status, seconds)
+        weight = self.weigh(manner.outcome, status, seconds)
         if weight is not None:
             of = (said, training_id, request_id, admitted.client)
-            self._note(manner, of, status, (seconds, age), weight, is_head=is_head)
-        ends = _ENDS if allowance is None else b"\r\n%b\r\n" % _charged(allowance, began)
+            self.note(manner, of, status, (seconds, age), weight, is_head=is_head)
+        ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
 
@@ -127,12 +145,13 @@ class Hits:
         if answer is None or answer.content is not held:
             return None
         held.moment, unchanged = moment_of(held.entry, answer.handling, self._clock.now())
-        held.manner = self._manner(answer, held.entry.status)
+        held.manner = self.manner(answer, held.entry.status)
         held.edition = edition
         held.until = self._monotonic() + min(self._stands_for(ask.key, answer), unchanged) - _MARGIN
         return held.manner
 
-    def _manner(self, answer: Answer, status: int) -> Manner:
+    def manner(self, answer: Answer, status: int) -> Manner:
+        """How such answers with an entry of that status are told and counted."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
         manner = self._manners.get(sort)
@@ -142,7 +161,7 @@ class Hits:
             self._manners[sort] = manner
         return manner
 
-    def _note(
+    def note(
         self,
         manner: Manner,
         of: tuple[Said, str, bytes, str],
@@ -151,7 +170,9 @@ class Hits:
         weight: int,
         *,
         is_head: bool,
+        parts: Mapping[Part, float] | None = None,
     ) -> None:
+        """Write a line of that weight: `of` whom and what, seconds and age `measured`."""
         said, training_id, request_id, client = of
         seconds, age = measured
         line = Line(
@@ -166,11 +187,12 @@ class Hits:
             age=age,
             client=client,
             trace_id=said.trace_id,
+            parts=parts,
         )
         self._access_log.put(line, weight)
 
 
-def _charged(allowance: Allowance, now: float) -> bytes:
+def charged(allowance: Allowance, now: float) -> bytes:
     """One request less for the caller, who is told."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))

@@ -233,6 +233,7 @@ class Stage(Enum):
     REST = auto()
     HEAD = auto()
     BODY = auto()
+    AWAITED = auto()  # none: the message before is looked up, and what comes has to wait
 
 
 class _Refused(Exception):

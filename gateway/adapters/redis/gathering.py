@@ -1,4 +1,4 @@
-"""Keys asked for in one turn of the event loop, gathered into one question.
+"""Keys asked for at about the same time, gathered into one question.
 
 Lives here: who waits for which key. How the question is put is the store's business.
 """
@@ -6,9 +6,10 @@ Lives here: who waits for which key. How the question is put is the store's busi
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from gateway.adapters.redis.member import OnTheMove
 from gateway.core.entry import Key
@@ -18,10 +19,14 @@ from gateway.core.status import RedisOperation
 Found = TypeVar("Found")
 Waiting = dict[Key, list[asyncio.Future[Found]]]
 
+# Seconds that a question waits for the one before it, which it would follow on the heels.
+_PATIENCE: Final = 0.004
+
 
 class Gathering(Generic[Found]):
-    """Asks `read` for up to `most` keys of one home at once; who stops waiting, and a question
-    that fails, do not hurt the others."""
+    """Asks `read` for up to `most` keys of one home at once: what is asked for in one turn of the
+    event loop, and what comes while a question is under way, for a moment at most. Who stops
+    waiting, and a question that fails, do not hurt the others."""
 
     def __init__(
         self,
@@ -34,7 +39,8 @@ class Gathering(Generic[Found]):
         self._read = read
         self._most = most
         self._home = home
-        self._waiting: dict[Key, list[asyncio.Future[Found]]] = {}
+        self._waiting: dict[Hashable, Waiting[Found]] = {}
+        self._asking: Counter[Hashable] = Counter()  # questions under way, by home
         self._batches: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: Key) -> Found:
@@ -57,32 +63,49 @@ class Gathering(Generic[Found]):
 
     async def close(self) -> None:
         """Give up what is under way: who still waits is cancelled."""
+        for _, answer in (each for waiting in self._waiting.values() for each in _open(waiting)):
+            answer.cancel()
+        self._waiting.clear()
         batches = list(self._batches)
         for batch in batches:
             batch.cancel()
         await asyncio.gather(*batches, return_exceptions=True)
 
     def _place(self, key: Key) -> asyncio.Future[Found]:
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._send)
+        loop, home = asyncio.get_running_loop(), self._home(key)
+        waiting = self._waiting.get(home)
+        if waiting is None:
+            waiting = self._waiting[home] = {}
+            loop.call_soon(self._take_turn, home, waiting)
         answer: asyncio.Future[Found] = loop.create_future()
-        self._waiting.setdefault(key, []).append(answer)
+        waiting.setdefault(key, []).append(answer)
         return answer
 
-    def _send(self) -> None:
-        homes: defaultdict[Hashable, Waiting[Found]] = defaultdict(dict)
-        for key, answers in self._waiting.items():
-            homes[self._home(key)][key] = answers
-        self._waiting = {}
-        for waiting in homes.values():
-            self._send_to(list(waiting.items()))
+    def _take_turn(self, home: Hashable, waiting: Waiting[Found]) -> None:
+        if self._asking[home]:
+            asyncio.get_running_loop().call_later(_PATIENCE, self._send, home, waiting)
+        else:
+            self._send(home, waiting)
 
-    def _send_to(self, waiting: list[tuple[Key, list[asyncio.Future[Found]]]]) -> None:
-        for start in range(0, len(waiting), self._most):
-            batch = asyncio.create_task(self._answer(dict(waiting[start : start + self._most])))
+    def _send(self, home: Hashable, waiting: Waiting[Found]) -> None:
+        if self._waiting.get(home) is not waiting:
+            return  # sent, when the question before it had ended
+        del self._waiting[home]
+        items = list(waiting.items())
+        for start in range(0, len(items), self._most):
+            self._asking[home] += 1
+            batch = asyncio.create_task(self._answer(dict(items[start : start + self._most])))
             self._batches.add(batch)
-            batch.add_done_callback(self._batches.discard)
+            batch.add_done_callback(partial(self._ended, home))
+
+    def _ended(self, home: Hashable, batch: asyncio.Task[None]) -> None:
+        self._batches.discard(batch)
+        self._asking[home] -= 1
+        if self._asking[home] > 0:
+            return
+        del self._asking[home]
+        if home in self._waiting:
+            self._send(home, self._waiting[home])
 
     async def _answer(self, waiting: dict[Key, list[asyncio.Future[Found]]]) -> None:
         try:

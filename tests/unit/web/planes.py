@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 import httpx
@@ -32,7 +33,7 @@ from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.flow.writing import Writing
-from gateway.ports import AloneBus, AloneLease, AloneMode
+from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, SharedStore
 from gateway.web.data import DataPlane
 from gateway.web.exchange import Line
 from tests.doubles.clock import FakeClock
@@ -70,7 +71,9 @@ class ListAccessLog:
 
 
 class Data:
-    """A data plane over real flow, with the upstream and the clock in the test's hands."""
+    """A data plane over real flow, with the upstream and the clock in the test's hands.
+
+    `shared` makes what stands for Redis, of clock and entropy; without, the process is alone."""
 
     def __init__(
         self,
@@ -80,8 +83,10 @@ class Data:
         forward: frozenset[bytes] = frozenset(),
         heeds_wishes: bool = False,
         writes: bool = False,
+        shared: Callable[[Clock, Callable[[], str]], SharedStore] = Ledger,
     ) -> None:
         self.clock = FakeClock()
+        self.shared = shared(self.clock, lambda: "0123456789abcdef")
         self.observer = RecordingObserver()
         self.upstream = ScriptedUpstream(*script)
         self.access_log = ListAccessLog()
@@ -120,8 +125,7 @@ class Data:
     def _serving(self, limit: int | None) -> Serving:
         clock, observer = self.clock, self.observer
         rules = ByPolicy(Windows(), vary=True)
-        ledger = Ledger(clock, lambda: "0123456789abcdef")
-        tiers = self.tiers = Tiers(self.local, ledger, clock, rules, l1_lifetime=5.0)
+        tiers = self.tiers = Tiers(self.local, self.shared, clock, rules, l1_lifetime=5.0)
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         modes = self.modes = Modes(AloneMode(), clock, observer)
         outbound = Outbound(
@@ -146,12 +150,12 @@ class Data:
             knowing=Knowing(None),
         )
         backoffs = Backoffs(clock, rules.windows.believe_after)
-        lease = AloneLease(ledger)
+        lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
         serving = Serving(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, collapsing, clock, rules, modes)
         invalidation = Invalidation(
-            tiers, ledger, AloneBus(), observer, serving=serving, credentials=credentials
+            tiers, self.shared, AloneBus(), observer, serving=serving, credentials=credentials
         )
         self.writing = Writing(
             *(outbound, invalidation, credentials, clock), base_url=UPSTREAM, timeout=10.0

@@ -69,9 +69,9 @@ class Door:
         self.state = ServerState()
         self.refused: list[AccessRefusal] = []
         terms = Terms(LIMITS, data.clock, lambda: "made-here", self.refused.append)
-        self.kind: type[Wire] = (
-            HotPath.beside(data.plane.hits(), terms) if short else Wire.under(terms)
-        )
+        self.kind: type[Wire] = Wire.under(terms)
+        if short:
+            self.kind = HotPath.beside(*data.plane.short_ways(), terms)
         self._app = data.application
         self.connect()
 

@@ -26,11 +26,14 @@ class Reader:
 
     def __init__(self) -> None:
         self.questions: list[list[Key]] = []
+        self.asked_again = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.fault: Exception | None = None
 
     async def read(self, keys: list[Key]) -> dict[Key, Found]:
         self.questions.append(keys)
+        if len(self.questions) > 1:
+            self.asked_again.set()
         await self.may_answer.wait()
         if self.fault is not None:
             raise self.fault
@@ -72,10 +75,42 @@ async def test_a_key_is_asked_for_once() -> None:
     assert reader.questions == [[KEYS[0]]]
 
 
-async def test_a_later_turn_does_not_wait_for_the_earlier_one() -> None:
-    """It is a question of its own."""
+async def test_what_comes_meanwhile_is_one_question() -> None:
+    """Asked when the one before it has ended: a busy replica asks few questions for many keys."""
     reader = Reader()
     gathering = gathering_of(reader)
+    tasks = await ask_all(gathering, KEYS[:1])
+    for number in (1, 2, 3):
+        tasks += await ask_all(gathering, KEYS[number : number + 1])
+    assert reader.questions == [KEYS[:1]]
+
+    reader.may_answer.set()
+    await asyncio.gather(*tasks)
+
+    assert reader.questions == [KEYS[:1], KEYS[1:4]]
+
+
+async def test_nobody_waits_long_for_a_question_that_hangs() -> None:
+    """It is held back for a moment, and then is a question of its own."""
+    reader = Reader()
+    gathering = gathering_of(reader)
+    tasks = await ask_all(gathering, KEYS[:1])
+    tasks += await ask_all(gathering, KEYS[1:2])
+
+    async with asyncio.timeout(5.0):
+        await reader.asked_again.wait()
+
+    assert reader.questions == [KEYS[:1], KEYS[1:2]]
+    reader.may_answer.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_one_home_does_not_wait_for_another() -> None:
+    """A node that hangs holds back nobody's question to the others."""
+    reader = Reader()
+    homes = dict(zip(KEYS[:2], "ab", strict=True))
+    gathering = Gathering(RedisOperation.LOOKUP, reader.read, 200, homes.__getitem__)
+
     tasks = await ask_all(gathering, KEYS[:1])
     tasks += await ask_all(gathering, KEYS[1:2])
 
@@ -124,13 +159,16 @@ async def test_a_failure_is_told_to_everyone() -> None:
 
 async def test_closing_ends_what_is_under_way() -> None:
     """Nobody waits for ever."""
-    gathering = gathering_of(Reader())
-    (task,) = await ask_all(gathering, KEYS[:1])
+    reader = Reader()
+    gathering = gathering_of(reader)
+    tasks = await ask_all(gathering, KEYS[:1]) + await ask_all(gathering, KEYS[1:2])
 
     await gathering.close()
 
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert reader.questions == [KEYS[:1]]
 
 
 async def test_many_keys_of_one_caller_are_asked_with_those_of_others() -> None:

@@ -1,0 +1,106 @@
+"""Plain questions that L1 has nothing for, answered once Redis was asked: without a request, too.
+
+The look-up, the judgement and the rendering are those of the ordinary way (`data`); what is left
+out is the task, the scope and the response in between. What cannot be answered by then goes the
+ordinary way, which finds the look-up that has just ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from gateway.core.errors import AccessRefused
+from gateway.core.headers import Conditions
+from gateway.core.trace import sampled_trace_of
+from gateway.core.training import is_training_id
+from gateway.flow.answer import Answer, Ask
+from gateway.flow.serve import Serving
+from gateway.flow.singleflight import Flight
+from gateway.flow.tiers import Seen
+from gateway.ports import Clock, Held
+from gateway.web.asked import Said
+from gateway.web.hits import Hits, charged
+from gateway.web.render import render
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class LookUp:
+    """A question, and what it waits for; `began` is monotonic."""
+
+    said: Said
+    ask: Ask
+    began: float
+    flight: Flight[Seen | None]
+
+
+class LookUps:
+    """Begins them, and answers when they have ended; `hits` are what was tried before."""
+
+    def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
+        self._serving = serving
+        self._hits = hits
+        self._clock = clock
+
+    def begin(self, said: Said, training_id: str) -> LookUp | None:
+        """The look-up under way now; None where the question is for the ordinary way."""
+        if not self._hits.is_open or not is_training_id(training_id):
+            return None
+        began = self._clock.monotonic()
+        try:
+            admitted = self._hits.admit(said)
+            ask = said.ask(admitted.caller, training_id)
+            flight = self._serving.beyond(ask.key)
+        except AccessRefused:
+            return None
+        return None if flight is None else LookUp(said, ask, began, flight)
+
+    def answer(self, look_up: LookUp) -> bytes | None:
+        """The whole response to what ended; None where that did not bring one. Who may ask is
+        looked up once more: that may have changed."""
+        said, ask = look_up.said, look_up.ask
+        try:
+            admitted, now = self._hits.admit(said), self._clock.monotonic()
+            allowance = admitted.allowance
+            if admitted.partition != ask.key.partition:
+                return None
+            if allowance is not None and allowance.remaining(now) < 1:
+                return None
+            answer = self._serving.once_looked_up(ask, look_up.flight.result())
+            if answer is None or not isinstance(answer.content, Held):
+                return None
+            fields = b"" if allowance is None else charged(allowance, now)
+            return self._written(look_up, answer, answer.content, fields)
+        except AccessRefused:
+            return None
+        except Exception:
+            _logger.exception("what was found could not be answered the short way")
+            return None
+
+    def linger(self, look_up: LookUp) -> None:
+        """Let who asks the same the ordinary way, begun in this turn of the loop, find it."""
+        self._serving.lookups.linger(look_up.ask.key, look_up.flight)
+
+    def _written(self, look_up: LookUp, answer: Answer, held: Held, fields: bytes) -> bytes:
+        said, ask, hits = look_up.said, look_up.ask, self._hits
+        if said.takes_gzip:
+            answer = answer._replace(content=self._serving.coded(ask.key, held))
+        request_id = hits.request_id(said)
+        conditions = Conditions(said.tag, said.since)
+        rendered = render(answer, conditions, request_id, self._clock.now())
+        manner, status = hits.manner(answer, held.entry.status), rendered.status
+        measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
+        trace = None if said.traceparent is None else sampled_trace_of(said.traceparent)
+        count = manner.count_not_modified if status == 304 else manner.count
+        count(*measured, ask.caller.client, trace)
+        weight = hits.weigh(manner.outcome, status, measured[0])
+        if weight is not None:
+            of = (said, ask.key.training_id, request_id, ask.caller.client)
+            spent = look_up.flight.spent
+            parts = None if spent is None else spent.seconds()
+            hits.note(manner, of, status, measured, weight, is_head=False, parts=parts)
+        return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))

@@ -1,0 +1,325 @@
+"""What only Redis has, answered without a request: as Starlette's way would, in order, or not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from gateway.core.access import Passthrough
+from gateway.core.clients import Client, Clients, Tenant, digest_of
+from gateway.core.entry import Key
+from gateway.core.errors import RedisUnavailable
+from gateway.core.rates import Rate
+from gateway.core.status import Outcome, RedisOperation, Tier
+from gateway.ports import Clock, Found
+from tests.doubles.shared import InMemoryShared
+from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
+from tests.unit.web.wires import Door, get, quiet
+
+TAG = b'"tag-a"'
+PARTITION = PASSTHROUGH.admit((b"Bearer t-1",)).partition
+# Python functions entered by one that Redis has.
+MOST_CALLS = 152
+
+
+class Redis(InMemoryShared):
+    """Counts look-ups, holds them back while `open` is not set, and may be away."""
+
+    def __init__(self, clock: Clock, entropy: Callable[[], str]) -> None:
+        super().__init__(clock, entropy)
+        self.asked: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.is_away = False
+
+    async def lookup(self, key: Key) -> Found:
+        self.asked.append(key.training_id)
+        await self.open.wait()
+        if self.is_away:
+            raise RedisUnavailable(RedisOperation.LOOKUP, "it is away")
+        return await super().lookup(key)
+
+
+def redis_of(door: Door) -> Redis:
+    """What stands for Redis there."""
+    assert isinstance(door.data.shared, Redis)
+    return door.data.shared
+
+
+async def world(*, short: bool = True, rate: Rate | None = None) -> Door:
+    """A connection to a plane that knows the head, and has `a` in Redis alone."""
+    clients = Clients.of(
+        "http://upstream.test",
+        None,
+        (Tenant("acme", "T", None),),
+        (Client("web", (digest_of("t-1"),), "acme", rate),),
+    )
+    access = PASSTHROUGH if rate is None else clients
+    words = "again and again " * 200
+    data = Data(training_reply("a", (b"etag", TAG), words=words), access=access, shared=Redis)
+    door = Door(data, short=short)
+    for fields in ((), (b"If-None-Match: " + TAG,), (b"Accept-Encoding: gzip",)) * 3:
+        await door.ask(get("a", *fields))
+    data.clock.advance(1.5)
+    forget(door)
+    redis_of(door).asked.clear()
+    door.connect()
+    return door
+
+
+def forget(door: Door) -> None:
+    """Empty L1."""
+    local = door.data.local
+    for key in list(local.keys(training_id="a")):
+        local.drop(key)
+
+
+def ended(door: Door) -> list[tuple[object, object]]:
+    """Outcome and tier of each request."""
+    return [(each[0], each[1]) for each in door.data.observer.of("requested")]
+
+
+def is_without_request(door: Door) -> bool:
+    """Whether Starlette was not asked on this connection."""
+    cycle: object = door.wire.cycle
+    return cycle is None
+
+
+async def test_what_redis_has_is_answered_without_a_request() -> None:
+    """One look-up, one write, told and counted as a hit in L2; in L1 from then on."""
+    door = await world()
+    before = door.state.total_requests
+
+    said = await door.ask(get("a"))
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"detail=l2\r\n" in said
+    assert b"age: 1\r\n" in said
+    assert (len(door.line.writes), redis_of(door).asked) == (1, ["a"])
+    assert is_without_request(door)
+    assert door.state.total_requests == before + 1
+    assert ended(door)[-1] == (Outcome.FRESH, Tier.L2)
+    assert b"detail=l1\r\n" in await door.ask(get("a"))
+
+
+@pytest.mark.parametrize("rate", [None, Rate(40, 60.0)], ids=["unbounded", "bounded"])
+@pytest.mark.parametrize(
+    "fields",
+    [(), (b"If-None-Match: " + TAG,), (b"Accept-Encoding: gzip",)],
+    ids=["plain", "conditional", "gzip"],
+)
+async def test_both_ways_say_the_same(fields: tuple[bytes, ...], rate: Rate | None) -> None:
+    """Bytes, metrics, access lines, look-ups."""
+    short, long = await world(rate=rate), await world(short=False, rate=rate)
+
+    said, expected = await short.ask(get("a", *fields)), await long.ask(get("a", *fields))
+
+    assert said == expected
+    assert is_without_request(short)
+    assert not is_without_request(long)
+    assert short.data.observer.calls == long.data.observer.calls
+    assert short.data.access_log.lines == long.data.access_log.lines
+    assert redis_of(short).asked == redis_of(long).asked == ["a"]
+
+
+async def test_what_is_stale_is_answered_and_refreshed() -> None:
+    """As anywhere else."""
+    door = await world()
+    door.data.clock.advance(60.0)
+    door.data.upstream.then(training_reply("a", words="later"))
+
+    said = await door.ask(get("a"))
+
+    assert b"detail=stale-refreshing\r\n" in said
+    assert is_without_request(door)
+    assert b'"later"' in await door.ask(get("a"))
+
+
+async def test_what_redis_lacks_is_fetched_and_looked_up_once() -> None:
+    """The request that is made of it finds the look-up that ended."""
+    door = await world()
+    door.data.upstream.then(training_reply("b"))
+
+    said = await door.ask(get("b"))
+
+    assert b"fwd=uri-miss; fwd-status=200; stored\r\n" in said
+    assert redis_of(door).asked == ["b"]
+    assert b"detail=l1\r\n" in await door.ask(get("b"))
+
+
+async def test_an_absent_redis_is_asked_once() -> None:
+    """Waiting for it twice would be twice its patience."""
+    door = await world()
+    redis_of(door).is_away = True
+    door.data.upstream.then(training_reply("a", words="anew"))
+
+    assert b'"anew"' in await door.ask(get("a"))
+    assert redis_of(door).asked == ["a"]
+
+
+async def test_who_comes_later_does_not_find_it() -> None:
+    """Only what began in the same turn of the loop joins what has landed."""
+    door = await world()
+    redis_of(door).is_away = True
+    door.data.upstream.then(training_reply("b"), training_reply("b"))
+    await door.ask(get("b"))
+    for key in door.data.local.keys(training_id="b"):
+        door.data.local.drop(key)
+
+    await door.ask(get("b"))
+
+    assert redis_of(door).asked == ["b", "b"]
+
+
+async def test_answers_come_in_order() -> None:
+    """What comes behind waits, whatever it is."""
+    door = await world()
+    redis_of(door).open.clear()
+    half = get("a", b"X: 1")
+
+    assert await door.ask(get("a"), get("a") + half[:20], half[20:]) == b""
+    redis_of(door).open.set()
+    await quiet()
+
+    details = re.findall(rb"detail=(l\d)", door.line.written)
+    assert details == [b"l2", b"l1", b"l1"]
+
+
+async def test_nothing_is_read_meanwhile() -> None:
+    """So that nobody can make it keep more than arrived at once."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+    assert door.wire.flow.read_paused
+
+    redis_of(door).open.set()
+    await quiet()
+
+    assert not door.wire.flow.read_paused
+
+
+async def test_who_leaves_is_not_answered() -> None:
+    """Nor does it take the look-up along."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+    door.line.close()
+    door.wire.connection_lost(None)
+    other = door.line
+    door.connect()
+    await door.ask(get("a"))
+
+    redis_of(door).open.set()
+    await quiet()
+
+    assert other.writes == []
+    assert len(door.line.writes) == 1
+    assert redis_of(door).asked == ["a"]
+
+
+async def test_a_drain_waits_for_the_answer() -> None:
+    """And closes the connection behind it."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+
+    door.wire.shutdown()
+    assert not door.line.is_closing()
+    redis_of(door).open.set()
+    await quiet()
+
+    assert door.line.written.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in door.line.written.lower()
+    assert door.line.end() == "closed"
+    assert redis_of(door).asked == ["a"]
+
+
+async def test_who_may_ask_is_looked_up_again() -> None:
+    """Whose credential stands for something else by then is not given what it stood for."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+    door.data.callers.replace(Passthrough("http://elsewhere.test", None, False))
+    door.data.upstream.then(training_reply("a", words="another's"))
+
+    redis_of(door).open.set()
+    await quiet()
+
+    assert b"another's" in door.line.written
+    assert b"again and again" not in door.line.written
+
+
+async def test_an_order_meanwhile_is_heeded() -> None:
+    """What was looked up before it is not given after it."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+    key = Key(PARTITION, "a")
+    door.data.serving.forget(lambda each: each == key, known=True)
+    await door.data.shared.drop(key)
+    door.data.upstream.then(training_reply("a", words="later"))
+
+    redis_of(door).open.set()
+    await quiet()
+
+    assert b'"later"' in door.line.written
+
+
+async def test_nobody_is_asked_in_vain() -> None:
+    """Neither for what is no id, nor for what is being fetched."""
+    door = await world()
+    for target in ("..", "x" * 129):
+        await door.ask(get(target))
+    assert redis_of(door).asked == []
+    door.data.upstream.hold()
+    door.data.upstream.then(training_reply("b"))
+    await door.ask(get("b"))
+    door.connect()
+    redis_of(door).asked.clear()
+    await door.ask(get("b"))
+    assert len(redis_of(door).asked) <= 1
+    door.data.upstream.release()
+
+
+async def test_an_unforeseen_failure_goes_the_ordinary_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logged; the caller notices nothing."""
+    door = await world()
+
+    def fail(_name: str) -> None:
+        raise ValueError("no such thing")
+
+    assert door.wire.lookups  # type: ignore[attr-defined]
+    monkeypatch.setattr(door.wire.lookups._hits, "manner", fail)  # type: ignore[attr-defined]
+
+    said = await door.ask(get("a"))
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert "could not be answered the short way" in caplog.text
+
+
+async def test_it_costs_few_calls() -> None:
+    """Python functions entered from the head's bytes to the answer's, the loop's own aside: counts
+    do not depend on the machine. Starlette's way enters twice as many."""
+    door = await world()
+    entered: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        module = str(frame.f_globals.get("__name__"))
+        if event == "call" and not module.startswith(("asyncio", "tests", "selectors")):
+            entered.append(f"{module}.{frame.f_code.co_qualname}")
+
+    sys.setprofile(note)
+    try:
+        await door.ask(get("a"))
+    finally:
+        sys.setprofile(None)
+
+    assert len(door.line.writes) == 1
+    assert len(entered) <= MOST_CALLS, entered
