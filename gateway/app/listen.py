@@ -19,6 +19,9 @@ from gateway.web.wire import Wire
 
 # What the process has open beside its callers' connections.
 _OTHER_FILES = 256
+# Connections that wait to be accepted, if the system lets so many: when callers of a replica that
+# went away all come at once, whose first packet is dropped tries again after a second, then three.
+_BACKLOG = 4_096
 # `uvicorn.Server.on_tick` comes ten times a second.
 _TICKS = 10
 
@@ -79,7 +82,7 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
         if reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         other = f"choose another with GATEWAY_{setting.upper().replace('.', '__')}"
@@ -121,6 +124,7 @@ def server_of(
         app,
         http=door,
         ws="none",
+        backlog=_BACKLOG,
         lifespan="off",
         log_config=None,
         access_log=False,

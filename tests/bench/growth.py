@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tests.bench.load import Run, run_wrk
+from tests.bench.load import LoadFailed, Run, run_wrk
 from tests.bench.stands import Stand, gateway
 
 Say = Callable[[str], None]
@@ -30,6 +30,7 @@ class Point:
 
 
 _MANY: Final = 1_000
+_TRIES: Final = 2
 USUAL: Final = Point()
 AXES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "entries": ("entries in L1", (1_000, 10_000, 100_000, 1_000_000)),
@@ -68,8 +69,16 @@ def _measured(folder: Path, python: str, there: Point, seconds: int) -> Run:
         ids, tokens = there.entries // there.credentials, there.credentials
         # Until each caller is known; what comes once is no part of a hit, nor to accept thousands.
         for length in (1, seconds * (4 if there.connections > _MANY else 1)):
-            run = run_wrk(stand, "spread", [str(ids), str(tokens)], length, there.connections)
+            run = _run(stand, [str(ids), str(tokens)], length, there.connections)
     return run
+
+
+def _run(stand: Stand, arguments: list[str], length: int, connections: int) -> Run:
+    """Once more where thousands came at once and the system turned some of them away."""
+    for _ in range(_TRIES if connections > _MANY else 0):
+        with contextlib.suppress(LoadFailed):
+            return run_wrk(stand, "spread", arguments, length, connections)
+    return run_wrk(stand, "spread", arguments, length, connections)
 
 
 @contextlib.contextmanager

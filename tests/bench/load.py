@@ -77,7 +77,7 @@ def run_of(said: str, used: float, refused: bool | None) -> Run:
     others = int(_found(r"Non-2xx or 3xx responses: (\d+)", said, "0"))
     errors = re.search(r"Socket errors: .*", said)
     if refused is not None and (errors or others != requests * refused):
-        raise LoadFailed(f"{others} of {requests} not as asked; {errors}")
+        raise LoadFailed(f"{others} of {requests} not as asked; {errors and errors[0]}")
     return Run(
         cpu=used / requests * 1e6,
         rate=float(_found(r"Requests/sec:\s+([\d.]+)", said)),
