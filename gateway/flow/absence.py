@@ -76,9 +76,10 @@ class Absences:
         """The shared budget paid that: it is worth looking at. Not `sent`: it goes later, and
         is stamped anew by then."""
         mirror, now = self._mirrors.pop(scope, None), self._clock.monotonic()
-        ages, stamps = ([], ()) if mirror is None else (mirror.ages(now), mirror.spent.stamps)
-        known = [*stamps, charge.stamp] if sent else stamps
-        self._mirrors[scope] = _Mirror(Spent([*ages, 0.0], known), now)
+        before = Spent((), ()) if mirror is None else mirror.spent
+        ages = [] if mirror is None else mirror.ages(now)
+        known = [*before.stamps, charge.stamp] if sent else before.stamps
+        self._mirrors[scope] = _Mirror(Spent([*ages, 0.0], known, before.life), now)
         if len(self._mirrors) > _MOST:
             del self._mirrors[next(iter(self._mirrors))]
 
@@ -98,9 +99,8 @@ class Absences:
     async def _renewed(self, scope: str) -> _Mirror:
         """What is known of the scope, once the shared budget was told of what it has lost."""
         before, spent = self._mirrors.get(scope), await self._shared.look(scope)
-        known = () if before is None else before.spent.stamps
-        if known and max(known) not in spent.stamps:  # lost, or older than the window
-            await self._shared.hand_in(scope, (), known)
+        if before is not None and _has_lost(before.spent, spent):
+            await self._shared.hand_in(scope, (), before.spent.stamps)
             spent = await self._shared.look(scope)
         return _Mirror(spent, self._clock.monotonic())
 
@@ -118,3 +118,12 @@ class Absences:
         elif now - absence.back_since >= _SETTLES and not absence.untold:
             del self._absences[scope]
             self._own.step_back(scope)
+
+
+def _has_lost(before: Spent, now: Spent) -> bool:
+    """Whether the budget may not know any more what was seen there. That another replica told of
+    the latest call says nothing of those that only this one saw."""
+    if not before.stamps:
+        return False
+    is_another = before.life not in (now.life, 0)
+    return is_another or max(before.stamps) not in now.stamps  # or that is older than the window

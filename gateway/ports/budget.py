@@ -36,10 +36,12 @@ class Charge:
 class Spent:
     """The calls of the last window, the oldest first: how old (seconds) each is, less than 0
     where it is granted for later; and, of those that were sent, when by the budget's own clock,
-    for that budget to read. Where there are too many, a stamp stands for several calls."""
+    for that budget to read. Where there are too many, a stamp stands for several calls. `life`
+    is another one after the budget has lost them; 0: it does not tell."""
 
     ages: Sequence[float]
     stamps: Sequence[float]
+    life: int = 0
 
 
 class Budget(Protocol):

@@ -63,6 +63,44 @@ async def test_nothing_is_granted_on_a_guess(
     assert await count_granted(other) == LIMIT - 15
 
 
+async def test_who_tells_first_does_not_tell_all(
+    world: RedisWorld, replicas: tuple[Budget, Budget], any_redis_url: str
+) -> None:
+    """Where a replica tells before anybody asks for a call, the others are still waited for."""
+    one, other = replicas
+    assert await count_granted(one, 5) == 5
+    first = await one.look(SCOPE)
+    assert await count_granted(other, 9) == 9
+    seen = await other.look(SCOPE)
+    lose(any_redis_url)
+
+    await one.hand_in(SCOPE, [], first.stamps)
+    for each in replicas:
+        with pytest.raises(GateClosed, match="forgotten"):
+            await each.take(SCOPE, Purpose.MISS)
+    await other.hand_in(SCOPE, [], seen.stamps)
+    world.advance(2.0)
+
+    assert await count_granted(one) == LIMIT - 14
+
+
+async def test_a_loss_is_told_apart_from_a_call_that_is_old(
+    replicas: tuple[Budget, Budget], any_redis_url: str
+) -> None:
+    """By the life of the log, though what was seen last stands there again."""
+    one, other = replicas
+    await count_granted(one, 3)
+    before = await one.look(SCOPE)
+    assert (await other.look(SCOPE)).life == before.life > 0
+    lose(any_redis_url)
+
+    await other.hand_in(SCOPE, [], before.stamps[-1:])
+
+    after = await one.look(SCOPE)
+    assert before.stamps[-1] in after.stamps
+    assert after.life > before.life
+
+
 async def test_each_tells_what_only_it_has_seen(
     replicas: tuple[Budget, Budget], any_redis_url: str
 ) -> None:
@@ -90,6 +128,7 @@ async def test_that_nothing_was_sent_is_knowledge(
     lose(any_redis_url)
 
     await one.hand_in(SCOPE, [], [stamp - world.shifted(2 * WINDOW) for stamp in seen])
+    world.advance(2.0)
 
     assert await count_granted(other) == LIMIT
 

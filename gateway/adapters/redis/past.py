@@ -50,21 +50,22 @@ class Past:
             (*rule, _MOST),
             lambda reply: [int(each) for each in reply],
         )
-        limit, closed_for, spent, every, now, *stamps = reply
+        limit, closed_for, spent, every, now, life, *stamps = reply
         ages = [(now - stamp) / 1_000_000 for stamp in stamps for _ in range(every)]
         sent = [float(stamp) for stamp in stamps if stamp <= now]
         closed = seconds(b"%d" % closed_for)
-        return Looked(Spent(ages, sent), limit, max(0, limit - spent), closed)
+        return Looked(Spent(ages, sent, life), limit, max(0, limit - spent), closed)
 
     async def hand_in(
         self, scope: str, window: int, ages: Sequence[float], known: Sequence[float] | None
     ) -> None:
-        """Add calls by their ages, and those known by their stamps; `window` in microseconds."""
+        """Add calls by their ages, and those known by their stamps; `window` in microseconds.
+        Where there was no log, nothing is granted until the others had time to tell, too."""
         has_seen, stamps = int(known is not None), [f"{stamp:.0f}" for stamp in known or ()]
         await self._connection.run_script(
             RedisOperation.BUDGET,
             self._hand_in,
-            (self._names.log(scope),),
+            (self._names.log(scope), self._names.book(scope)),
             (window, self._keep, has_seen, len(ages), *map(micros, ages), *stamps),
             lambda _: None,
         )

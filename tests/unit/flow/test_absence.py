@@ -10,8 +10,9 @@ import pytest
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted
 from gateway.core.status import Purpose
+from gateway.flow.absence import Absences
 from gateway.flow.outbound import Outbound
-from gateway.ports import Call
+from gateway.ports import Budget, Call, Charge, Spent
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
@@ -137,6 +138,46 @@ async def test_what_it_has_lost_it_is_told(
 
     assert len(before) == 6
     assert set(before) <= set(told)
+
+
+class Told:
+    """A shared budget that says what the test wants, and keeps what it is told."""
+
+    def __init__(self, *says: Spent) -> None:
+        self.says = list(says)
+        self.told: list[list[float]] = []
+
+    async def look(self, _scope: str) -> Spent:
+        return self.says.pop(0) if len(self.says) > 1 else self.says[0]
+
+    async def hand_in(self, _scope: str, _ages: object, known: Sequence[float] = ()) -> None:
+        self.told.append(list(known))
+
+
+@pytest.mark.parametrize(
+    ("then", "is_told"),
+    [
+        (Spent([0.0], [7.0], life=1), False),
+        (Spent([0.0], [7.0], life=2), True),
+        (Spent([], [], life=1), True),
+        (Spent([], [], life=0), True),
+    ],
+    ids=["nothing lost", "another told the latest", "too old, or lost", "no life"],
+)
+async def test_a_loss_is_seen_though_another_told_of_the_latest_call(
+    three: Three, then: Spent, is_told: bool
+) -> None:
+    """What this replica alone has seen is told by nobody else."""
+    shared = Told(Spent([3.0, 0.0], [4.0, 7.0], life=1), then)
+    budget: Budget = shared  # type: ignore[assignment]
+    absences = Absences(budget, three.replicas[0].local_budget, three.clock, lambda: 3)
+    absences.used(SCOPE, Charge(4.0), sent=True)
+    await absences.look()
+    shared.told.clear()
+
+    await absences.look()
+
+    assert shared.told == ([[4.0, 7.0]] if is_told else [])
 
 
 async def test_the_eye_is_kept_until_it_is_closed(three: Three) -> None:

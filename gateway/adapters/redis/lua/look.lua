@@ -1,4 +1,4 @@
--- Promise: changes nothing; tells what holds of the limit, how long the gate is closed, and when each call of the last window was (later than now: it is granted for then).
+-- Promise: changes nothing; tells what holds of the limit, how long the gate is closed, and when each call of the last window was (later than now: it is granted for then), and in which life of the log.
 -- KEYS log, gate, book; ARGV limit (0: none), window (microseconds), how many of them a lowered limit takes for one, the most of them to tell: where there are more, every n-th stands for n.
 
 local limit, span, parts, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -11,4 +11,5 @@ local stamps = is_log and redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. text(at - 
 local every, told = math.max(1, math.ceil(#stamps / most)), {}
 for n = every, #stamps, every do told[#told + 1] = text(tonumber(stamps[n]) or at) end
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), unpack(told) }
+local life = is_book and read_book(KEYS[3], 'life') or 0
+return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), unpack(told) }

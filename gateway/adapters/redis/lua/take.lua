@@ -1,9 +1,6 @@
 -- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling.
 -- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, free calls of an unknown past, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, 1 where the replica has seen a log before, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
--- Twice as long as replicas take to see what was lost.
-local SETTLES = 2000000
-
 local limit, span, parts, free, patience, keep, rank, waits, has_seen = unpack(ARGV, 1, 9)
 limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
 local time, at = now()
@@ -64,6 +61,7 @@ if limit > 0 then
   if settles > 0 then write_book(book, 'settles', 0, keep) end
   if last < 0 or last > at + span + 1000000 then
     start_paced()
+    write_book(book, 'life', at, keep)
     last = at - span
   end
   -- The newest stays, however old: that nothing was sent since is knowledge, too.

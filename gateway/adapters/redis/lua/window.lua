@@ -1,7 +1,11 @@
 -- Prelude of the scripts on a budget's window: the same rules as core/window and core/ranks.
 -- The log has the time of each call of the last window, those granted for later included; beside
 -- it stands one log for each rank. The book has when each rank was last refused, what was
--- learnt of the limit, and when the log was born: what stands in it from before is made up.
+-- learnt of the limit, when the log was born (what stands in it from before is made up), which
+-- life of the log it is, and until when replicas tell what they saw in the one before.
+
+-- Twice as long as replicas take to see what was lost.
+local SETTLES = 2000000
 
 -- Two who are granted the same microsecond are two calls.
 local function charge(logs, when, keep)
