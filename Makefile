@@ -20,7 +20,7 @@ setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
 	.ci/second-python
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile || $(BIN)/python -m pytest $(AGAIN)
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder || $(BIN)/python -m pytest $(AGAIN)
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit

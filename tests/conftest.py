@@ -28,6 +28,20 @@ hypothesis.settings.register_profile("long", deadline=None, print_blob=True, max
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
+# By name, then by folder: files are handed out to processes in this order, so that none of them is
+# left with a long one when the others have nothing to do.
+_LONGEST_FIRST = (("test_torture.py", "test_soak.py"), ("system", "integration", "fuzz"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first."""
+    items.sort(key=lambda item: tuple(_place(item.path, each) for each in _LONGEST_FIRST))
+
+
+def _place(path: Path, longest: tuple[str, ...]) -> int:
+    return next((n for n, name in enumerate(longest) if name in path.parts), len(longest))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
     parser.addoption(
