@@ -16,7 +16,7 @@ from gateway.core.entry import Headers, Key
 from gateway.core.errors import BadRequest
 from gateway.core.headers import is_sound
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.trace import TRACEPARENT, trace_id_of
+from gateway.core.trace import TRACEPARENT, sampled_trace_of, trace_id_of
 from gateway.core.training import ID
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
@@ -38,12 +38,12 @@ class Said:
     """What the fields of a plain head say; None where a field is not there, or is no such.
 
     `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
-    call upstream.
+    call upstream. `sampled` is the caller's trace, where somebody keeps it.
     """
 
     __slots__ = (
-        *("extra", "only_if_cached", "request_id", "sent", "since", "tag", "takes_gzip"),
-        "traceparent",
+        *("extra", "only_if_cached", "request_id", "sampled", "sent", "since", "tag"),
+        *("takes_gzip", "traceparent"),
     )
 
     def __init__(self, fields: dict[bytes, bytes], extra: Headers) -> None:
@@ -52,6 +52,7 @@ class Said:
         self.tag, self.since = given(b"if-none-match"), given(b"if-modified-since")
         self.request_id = request_id_of(given(b"x-request-id"))
         self.traceparent = given(b"traceparent")
+        self.sampled = sampled_trace_of(self.traceparent)
         control = given(b"cache-control")
         self.only_if_cached = control is not None and wants_only_if_cached(control)
         self.takes_gzip = takes_gzip(given(b"accept-encoding"))
@@ -71,14 +72,14 @@ class Said:
         said = Said.__new__(Said)
         said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
         said.tag, said.request_id = self.tag, self.request_id
-        said.traceparent, said.extra = self.traceparent, self.extra
+        said.traceparent, said.sampled, said.extra = self.traceparent, self.sampled, self.extra
         said.takes_gzip = self.takes_gzip
         return said
 
     def without_holes(self) -> Said:
         """The same without what is new with each request."""
         said = self.copy()
-        said.tag = said.request_id = said.traceparent = None
+        said.tag = said.request_id = said.traceparent = said.sampled = None
         said.extra = ()
         return said
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.core.trace import TRACE
+from gateway.core.trace import TRACE, sampled_of
 from gateway.web.asked import REQUEST_ID, Said
 
 # Blocks remembered, and how long one may be: 16 MiB at most. Each caller has a block of its own.
@@ -64,6 +64,7 @@ class Blocks:
             traceparent, request_id, tag = pieces[at : at + 3]
             if traceparent is not None and said.traceparent is None:
                 said.traceparent, said.extra = traceparent, ((b"traceparent", traceparent),)
+                said.sampled = sampled_of(traceparent)
             elif request_id is not None and said.request_id is None:
                 said.request_id = request_id
             elif tag is not None and said.tag is None:

@@ -21,7 +21,6 @@ from gateway.core.errors import AccessRefused
 from gateway.core.head import to_lines
 from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Tier
-from gateway.core.trace import sampled_trace_of
 from gateway.flow.modes import NORMAL, Modes
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer
@@ -125,8 +124,7 @@ class Hits:
             _logger.exception("a hit could not be answered the short way")
             return None
         seconds = self._monotonic() - began
-        trace = None if said.traceparent is None else sampled_trace_of(said.traceparent)
-        count(seconds, age, admitted.client, trace)
+        count(seconds, age, admitted.client, said.sampled)
         weight = self.weigh(manner.outcome, status, seconds)
         if weight is not None:
             of = (said, training_id, request_id, admitted.client)

@@ -14,7 +14,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.errors import AccessRefused
 from gateway.core.headers import Conditions
-from gateway.core.trace import sampled_trace_of
 from gateway.core.training import is_training_id
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.serve import Serving
@@ -94,9 +93,8 @@ class LookUps:
         rendered = render(answer, conditions, request_id, self._clock.now())
         manner, status = hits.manner(answer, held.entry.status), rendered.status
         measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
-        trace = None if said.traceparent is None else sampled_trace_of(said.traceparent)
         count = manner.count_not_modified if status == 304 else manner.count
-        count(*measured, ask.caller.client, trace)
+        count(*measured, ask.caller.client, said.sampled)
         weight = hits.weigh(manner.outcome, status, measured[0])
         if weight is not None:
             of = (said, ask.key.training_id, request_id, ask.caller.client)
