@@ -69,7 +69,9 @@ class Absences:
             self._own.stand_in(scope, ages, self._replicas())
 
     def spent(self, scope: str) -> None:
-        """A call was paid from the share."""
+        """A call that the shared budget cannot know of goes now."""
+        if scope not in self._absences:
+            self.begin(scope)
         self._absences[scope].untold.append(self._clock.monotonic())
 
     def used(self, scope: str, charge: Charge, *, sent: bool) -> None:

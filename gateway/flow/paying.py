@@ -120,7 +120,7 @@ class Paying:
             if freed is None:
                 raise self._told(scope, exhausted, call) from None
             paid, at = freed.paid, freed.at
-        if at <= now:
+        if paid.wait <= 0.0:
             return paid
         await self._wait(scope, call, paid, at)
         return await self._enter(scope, paid)
@@ -158,7 +158,7 @@ class Paying:
                     self.absences.used(scope, shared, sent=shared.wait <= 0.0)
                     return Paid(self._own.note(scope, purpose, guessed=guessed), shared)
         own = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
-        if self.absences is not None:
+        if self.absences is not None and own.wait <= 0.0:
             self.absences.spent(scope)
         return Paid(own, None)
 
@@ -167,16 +167,21 @@ class Paying:
         happened meanwhile."""
         if paid.shared is None or self._shared is None:
             own = await self._own.enter(scope, paid.own)
+            if own is not None and self.absences is not None:
+                self.absences.spent(scope)
             return None if own is None else Paid(own, None)
-        with suppress(RedisUnavailable):
+        try:
             shared = await self._shared.enter(scope, paid.shared)
-            if shared is None:
-                await self._own.give_back(scope, paid.own)
-                return None
+        except RedisUnavailable:
             if self.absences is not None:
-                self.absences.used(scope, shared, sent=True)
-            return Paid(paid.own, shared)
-        return paid
+                self.absences.spent(scope)  # once too often, unless it comes back without it
+            return paid
+        if shared is None:
+            await self._own.give_back(scope, paid.own)
+            return None
+        if self.absences is not None:
+            self.absences.used(scope, shared, sent=True)
+        return Paid(paid.own, shared)
 
     def _told(self, scope: str, exhausted: BudgetExhausted, call: Call) -> BudgetExhausted:
         """Callers are told to come back one after the other, not all at the next free call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -203,3 +204,35 @@ async def test_a_turn_that_is_not_known_any_more_is_asked_for_anew(
     with pytest.raises(BudgetExhausted):
         await waiting
     assert len(replica.upstream.calls) == LIMIT
+
+
+@pytest.mark.parametrize("is_away_before", [True, False])
+async def test_what_was_waited_for_is_told_of_when_it_goes(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, is_away_before: bool
+) -> None:
+    """Not as of when it was asked for: it would be forgotten that much too early. Nor is a turn
+    forgotten that Redis granted, and lost before the call went."""
+    redis = Redis(clock, LIMIT)
+    replica = Replica(clock, redis, limit=LIMIT)
+    replica.upstream.always = ok(1)
+    told: list[float] = []
+
+    async def hand_in(_scope: str, ages: Sequence[float], known: object = None) -> None:
+        told.extend(ages)
+
+    monkeypatch.setattr(redis.budget, "hand_in", hand_in)
+    redis.switch.is_up = not is_away_before
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+    redis.switch.is_up = False
+    clock.advance(1.0)
+    assert await waiting == ok(1)
+    redis.switch.is_up = True
+
+    absences = replica.outbound._paying.absences
+    assert absences is not None
+    await absences.look()
+
+    assert len(told) == (LIMIT + 1 if is_away_before else 1)
+    assert min(told) == 0.0
