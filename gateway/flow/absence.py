@@ -112,7 +112,7 @@ class Absences:
             return
         told, mirror = absence.untold[:], self._mirrors.get(scope)
         # As it was before the absence, lest it was lost; what is known already changes nothing.
-        known = None if mirror is None else mirror.spent.stamps
+        known = mirror.spent.stamps if mirror is not None and _has_seen(mirror.spent) else None
         await self._shared.hand_in(scope, [now - each for each in told], known)
         del absence.untold[: len(told)]
         if absence.back_since is None:
@@ -120,6 +120,11 @@ class Absences:
         elif now - absence.back_since >= _SETTLES and not absence.untold:
             del self._absences[scope]
             self._own.step_back(scope)
+
+
+def _has_seen(spent: Spent) -> bool:
+    """Whether anything of the past is known, be it that nothing was sent."""
+    return spent.life != 0 or bool(spent.stamps)
 
 
 def _has_lost(before: Spent, now: Spent) -> bool:

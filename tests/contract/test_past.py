@@ -161,3 +161,30 @@ async def test_a_turn_that_was_lost_is_not_used(
 
     assert await one.enter(SCOPE, turn) is None
     assert len((await one.look(SCOPE)).ages) == LIMIT
+
+
+async def test_a_log_of_before_gets_a_life(
+    replicas: tuple[Budget, Budget], any_redis_url: str
+) -> None:
+    """An older release began it, or the book lapsed: the next call gives it one."""
+    one, _ = replicas
+    with client_of(any_redis_url) as client:
+        for key in keys_of(client, "gateway:*"):
+            if key.endswith(b":b"):
+                client.delete(key)
+    assert (await one.look(SCOPE)).life == 0
+
+    await one.take(SCOPE, Purpose.MISS)
+
+    assert (await one.look(SCOPE)).life > 0
+
+
+async def test_where_nothing_is_counted_nothing_is_told(
+    world: RedisWorld, any_redis_url: str
+) -> None:
+    """Else the log of an unlimited scope would grow with each call."""
+    async with world.budget(None, WINDOW, start_paced=True) as budget:
+        await budget.hand_in(SCOPE, [1.0], [2.0])
+
+    with client_of(any_redis_url) as client:
+        assert keys_of(client, "gateway:*") == []

@@ -182,6 +182,8 @@ class RedisBudget:
     ) -> None:
         """Charge calls that were made so many seconds ago, paid from elsewhere; and those of
         these stamps, as they were seen here, that are not known any more."""
+        if self._is_unlimited(scope):
+            return  # nothing is counted
         await self._past.hand_in(scope, self._rule(scope)[1], ages, known)
 
     async def reopen(self, scope: str) -> bool:

@@ -146,12 +146,16 @@ class Told:
     def __init__(self, *says: Spent) -> None:
         self.says = list(says)
         self.told: list[list[float]] = []
+        self.knew: list[Sequence[float] | None] = []
 
     async def look(self, _scope: str) -> Spent:
         return self.says.pop(0) if len(self.says) > 1 else self.says[0]
 
-    async def hand_in(self, _scope: str, _ages: object, known: Sequence[float] = ()) -> None:
-        self.told.append(list(known))
+    async def hand_in(
+        self, _scope: str, _ages: object, known: Sequence[float] | None = None
+    ) -> None:
+        self.told.append(list(known or ()))
+        self.knew.append(known)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +182,20 @@ async def test_a_loss_is_seen_though_another_told_of_the_latest_call(
     await absences.look()
 
     assert shared.told == ([[4.0, 7.0]] if is_told else [])
+
+
+async def test_who_has_seen_nothing_does_not_claim_to_know(three: Three) -> None:
+    """Redis was away before it was ever asked: the past stays unknown, look by look."""
+    shared = Told(Spent([], []))
+    budget: Budget = shared  # type: ignore[assignment]
+    absences = Absences(budget, three.replicas[0].local_budget, three.clock, lambda: 3)
+    absences.begin(SCOPE)
+    absences.spent(SCOPE)
+
+    for _ in range(3):
+        await absences.look()
+
+    assert shared.knew == [None, None, None]
 
 
 async def test_the_eye_is_kept_until_it_is_closed(three: Three) -> None:

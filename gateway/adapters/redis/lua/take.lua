@@ -64,6 +64,8 @@ if limit > 0 then
     write_book(book, 'life', at, keep)
     last = at - span
   end
+  -- It lives as long as the log does, and a log of an older release gets one.
+  if read_book(book, 'life') then redis.call('PEXPIRE', book, keep) else write_book(book, 'life', at, keep) end
   -- The newest stays, however old: that nothing was sent since is knowledge, too.
   redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, last - 1)))
   local mine = window.ranks[rank]
