@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
@@ -117,7 +118,7 @@ class Flights(Generic[Name, Result]):
         self._flying.setdefault(name, []).append(flight)
         flight._task = asyncio.create_task(self._fly(name, flight, make))
         self._owned.add(flight._task)
-        flight._task.add_done_callback(self._landed)
+        flight._task.add_done_callback(partial(self._landed, name, flight))
         return flight
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
@@ -125,7 +126,9 @@ class Flights(Generic[Name, Result]):
         could be joined until then, and no other one is under way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
-            asyncio.get_running_loop().call_soon(self._leave, name, flight)
+            flight.is_retired = True  # once
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._leave, name, flight)
 
     async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
         """Join as one of several, counted while waiting."""
@@ -153,8 +156,9 @@ class Flights(Generic[Name, Result]):
         """Let nobody join what is under way (for that name, where given); what it brings may be
         kept where it still holds."""
         for each in list(self._current) if name is None else [name]:
-            flight = self._current.pop(each, None)
-            if flight is not None:
+            self._current.pop(each, None)
+        for each in list(self._flying) if name is None else [name]:
+            for flight in self._flying.get(each, ()):
                 flight.is_retired = True
 
     async def land(self, patience: float) -> None:
@@ -177,15 +181,15 @@ class Flights(Generic[Name, Result]):
                 return await make(flight)
         finally:
             self._leave(name, flight)
-            self._flying[name].remove(flight)
-            if not self._flying[name]:
-                del self._flying[name]
 
     def _leave(self, name: Name, flight: Flight[Result]) -> None:
         if self._current.get(name) is flight:
             del self._current[name]
 
-    def _landed(self, task: asyncio.Task[Result]) -> None:
+    def _landed(self, name: Name, flight: Flight[Result], task: asyncio.Task[Result]) -> None:
+        self._flying[name].remove(flight)
+        if not self._flying[name]:
+            del self._flying[name]
         self._owned.discard(task)
         if not task.cancelled():
             task.exception()  # seen, even when everyone who waited has left

@@ -8,6 +8,7 @@ on to Starlette, exactly as it would have without this module.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
@@ -24,6 +25,8 @@ _REST = Stage.REST
 _GET: Final = b"GET /training/"
 _ID_AT: Final = len(_GET)
 _VERSION: Final = b" HTTP/1.1\r\n"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -88,7 +91,7 @@ class HotPath(Wire):
 
     def shutdown(self) -> None:
         """As the parent, which waits for answers under way if they are requests."""
-        if self._awaited is not None:
+        while self._awaited is not None:
             self._hand_on(self._awaited)
         super().shutdown()
 
@@ -119,6 +122,13 @@ class HotPath(Wire):
     def _looked_up(self, awaited: _Awaited) -> None:
         if self._awaited is not awaited:
             return
+        try:
+            self._go_on(awaited)
+        except Exception:
+            _logger.exception("a connection could not go on behind a look-up")
+            self.transport.abort()
+
+    def _go_on(self, awaited: _Awaited) -> None:
         answer = None if self.transport.is_closing() else self.lookups.answer(awaited.look_up)
         if answer is None:
             self._hand_on(awaited)

@@ -8,16 +8,20 @@ ordinary way, which finds the look-up that has just ended.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from gateway.core.callers import Admitted
 from gateway.core.errors import AccessRefused
 from gateway.core.headers import Conditions
+from gateway.core.part import Part
 from gateway.core.training import is_training_id
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.serve import Serving
 from gateway.flow.singleflight import Flight
+from gateway.flow.spent import Spent
 from gateway.flow.tiers import Seen
 from gateway.ports import Clock, Held
 from gateway.web.asked import Said
@@ -52,9 +56,14 @@ class LookUps:
         began = self._clock.monotonic()
         try:
             admitted = self._hits.admit(said)
+            if not _may_ask(admitted, began):
+                return None
             ask = said.ask(admitted.caller, training_id)
             flight = self._serving.beyond(ask.key)
         except AccessRefused:
+            return None
+        except Exception:
+            _logger.exception("nothing could be looked up the short way")
             return None
         return None if flight is None else LookUp(said, ask, began, flight)
 
@@ -64,14 +73,14 @@ class LookUps:
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
-            allowance = admitted.allowance
-            if admitted.partition != ask.key.partition:
+            if not self._hits.is_open or admitted.partition != ask.key.partition:
                 return None
-            if allowance is not None and allowance.remaining(now) < 1:
+            if not _may_ask(admitted, now):
                 return None
             answer = self._serving.once_looked_up(ask, look_up.flight.result())
             if answer is None or not isinstance(answer.content, Held):
                 return None
+            allowance = admitted.allowance
             fields = b"" if allowance is None else charged(allowance, now)
             return self._written(look_up, answer, answer.content, fields)
         except AccessRefused:
@@ -98,7 +107,18 @@ class LookUps:
         weight = hits.weigh(manner.outcome, status, measured[0])
         if weight is not None:
             of = (said, ask.key.training_id, request_id, ask.caller.client)
-            spent = look_up.flight.spent
-            parts = None if spent is None else spent.seconds()
+            parts = self._parts(look_up)
             hits.note(manner, of, status, measured, weight, is_head=False, parts=parts)
         return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
+
+    def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
+        """What it waited for: of the look-up only what came after it had joined."""
+        mine, shared = Spent(self._clock), look_up.flight.spent
+        if shared is not None:
+            mine.share(shared, look_up.began)
+        return mine.seconds() or None
+
+
+def _may_ask(admitted: Admitted, now: float) -> bool:
+    """Whether the caller's own rate lets it."""
+    return admitted.allowance is None or admitted.allowance.remaining(now) >= 1

@@ -235,3 +235,37 @@ async def test_landing_cancels_who_is_late(flights: Flights[str, str], work: Wor
 async def test_landing_nothing_takes_no_time(flights: Flights[str, str]) -> None:
     """There need not be a flight."""
     await flights.land(60.0)
+
+
+async def test_who_lingers_does_so_once(flights: Flights[str, str], work: Work) -> None:
+    """For what began in this turn of the loop, and never after an order."""
+    flight = flights.start("a", work)
+    work.end.set_result("done")
+    assert await flight.join() == flight.result()
+    assert flights.under_way("a") is None
+
+    flights.linger("a", flight)
+    assert flights.under_way("a") is flight
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert flights.under_way("a") is None
+    flights.linger("a", flight)
+    assert flights.under_way("a") is None
+
+
+@pytest.mark.parametrize("order", ["forget", "retire"])
+async def test_what_landed_before_an_order_does_not_linger(
+    flights: Flights[str, str], work: Work, order: str
+) -> None:
+    """Though nobody was told yet that it landed."""
+    flight = flights.start("a", work)
+    work.end.set_result("done")
+    for _ in range(100):
+        if flight._task.done():
+            break
+        await asyncio.sleep(0)
+
+    getattr(flights, order)("a")
+    flights.linger("a", flight)
+
+    assert flights.under_way("a") is None

@@ -13,10 +13,14 @@ import pytest
 from gateway.core.access import Passthrough
 from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.entry import Key
-from gateway.core.errors import RedisUnavailable
+from gateway.core.errors import RedisUnavailable, UpstreamUnreachable
+from gateway.core.part import Part
 from gateway.core.rates import Rate
-from gateway.core.status import Outcome, RedisOperation, Tier
+from gateway.core.status import FailureReason, Outcome, RedisOperation, Tier
+from gateway.flow.singleflight import Flight
+from gateway.flow.tiers import Seen
 from gateway.ports import Clock, Found
+from gateway.web.hotpath import HotPath
 from tests.doubles.shared import InMemoryShared
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get, quiet
@@ -24,7 +28,7 @@ from tests.unit.web.wires import Door, get, quiet
 TAG = b'"tag-a"'
 PARTITION = PASSTHROUGH.admit((b"Bearer t-1",)).partition
 # Python functions entered by one that Redis has.
-MOST_CALLS = 152
+MOST_CALLS = 160
 
 
 class Redis(InMemoryShared):
@@ -82,6 +86,14 @@ def forget(door: Door) -> None:
 def ended(door: Door) -> list[tuple[object, object]]:
     """Outcome and tier of each request."""
     return [(each[0], each[1]) for each in door.data.observer.of("requested")]
+
+
+async def landed(flight: Flight[Seen | None]) -> None:
+    """Return as soon as it has, before anybody is told."""
+    for _ in range(100):
+        if flight._task.done():
+            return
+        await asyncio.sleep(0)
 
 
 def is_without_request(door: Door) -> bool:
@@ -323,3 +335,98 @@ async def test_it_costs_few_calls() -> None:
 
     assert len(door.line.writes) == 1
     assert len(entered) <= MOST_CALLS, entered
+
+
+async def test_who_may_not_ask_does_not_ask_redis() -> None:
+    """A caller beyond its own rate is told so, for ids of its choice as well."""
+    door = await world(rate=Rate(10, 60.0))
+    while b" 429 " not in await door.ask(get("a")):
+        pass
+    redis_of(door).asked.clear()
+
+    for number in range(5):
+        assert b" 429 " in await door.ask(get(f"x{number}"))
+
+    assert redis_of(door).asked == []
+
+
+async def test_several_who_wait_look_up_once() -> None:
+    """However many requests are made of them in the end."""
+    door = await world()
+    redis_of(door).open.clear()
+    door.data.upstream.then(training_reply("b"))
+    lines = []
+    for _ in range(3):
+        door.connect()
+        lines.append(door.line)
+        door.wire.data_received(get("b"))
+
+    redis_of(door).open.set()
+    await quiet()
+
+    assert [line.written[:12] for line in lines] == [b"HTTP/1.1 200"] * 3
+    assert redis_of(door).asked == ["b"]
+
+
+async def test_what_was_purged_is_not_found_any_more() -> None:
+    """Not by who asks after the purge, though somebody waited for what had landed before it."""
+    door = await world()
+    door.data.clock.advance(1_000.0)  # it may rescue, and nothing else
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+    assert isinstance(door.wire, HotPath)
+    assert door.wire._awaited is not None
+    flight = door.wire._awaited.look_up.flight
+    redis_of(door).open.set()
+    await landed(flight)
+
+    door.data.serving.forget(lambda _: True)
+    door.data.tiers.purge_local(None, soft=False)
+    redis_of(door).open.clear()
+    redis_of(door).asked.clear()
+    door.data.upstream.then(*[UpstreamUnreachable("gone", FailureReason.CONNECT, sent=True)] * 3)
+    door.connect()
+    loop = asyncio.get_running_loop()
+    loop.call_soon(door.wire.data_received, get("a"))
+    await quiet()
+
+    assert redis_of(door).asked[-1:] == ["a"]
+    assert door.line.written == b""
+    redis_of(door).open.set()
+
+
+async def test_nobody_is_told_to_have_waited_before_it_came() -> None:
+    """Of a look-up that it joined."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+    door.data.clock.advance(0.25)
+    door.connect()
+    await door.ask(get("a"))
+    door.data.clock.advance(0.5)
+
+    redis_of(door).open.set()
+    await quiet()
+
+    parts = [line.parts for line in door.data.access_log.lines[-2:]]
+    assert parts == [{Part.LOOKUP: 0.75}, {Part.LOOKUP: 0.5}]
+
+
+async def test_what_cannot_go_on_is_cut(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rather than left with nobody to read on."""
+    door = await world()
+    redis_of(door).open.clear()
+    await door.ask(get("a"))
+
+    def fail(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(door.wire, "_parse", fail)
+    monkeypatch.setattr(type(door.wire.lookups), "answer", lambda *_: None)  # type: ignore[attr-defined]
+    redis_of(door).open.set()
+    await quiet()
+
+    assert door.line.end() == "aborted"
+    assert "could not go on" in caplog.text
