@@ -1,6 +1,6 @@
 """Each kind of setting as a JSON schema, so that Helm refuses what the gateway would.
 
-Whether the two agree is asked in `test_chart_settings`.
+Whether the two agree is asked in `test_chart_made`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
+from gateway.simulator.faults import FaultMode
 from tests.doubles.loop_time import pass_time
 from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
 
@@ -48,6 +49,19 @@ FAILING = [
     ("dribble", 504, "upstream-timeout"),
 ]
 ALL = [(mode, 502, word) for mode, word in BROKEN] + FAILING
+# What is no failure, or one that has a test of its own.
+ELSEWHERE = {
+    *("unauthorized", "forbidden", "not-found", "gone", "regress", "gzip"),
+    *("list-refused", "list-reformatted", "list-field-missing", "slow", "late", "hang"),
+}
+
+
+def test_no_fault_of_the_simulator_is_left_out() -> None:
+    """A new one says here how it is answered, or that this is asked elsewhere."""
+    asked = {mode for mode, _, _ in ALL}
+
+    assert asked | ELSEWHERE == set(FaultMode)
+    assert asked.isdisjoint(ELSEWHERE)
 
 
 @pytest.mark.parametrize(("mode", "status", "word"), ALL)

@@ -31,7 +31,9 @@ def test_the_file_shows_every_setting_with_default_and_effect() -> None:
         for info in describe()
     ]
 
-    assert _shown(FILE.read_text(encoding="utf-8")) == described
+    shown = _shown(FILE.read_text(encoding="utf-8"))
+    assert [each.name for each in shown] == [each.name for each in described]
+    assert shown == described
 
 
 def test_the_file_gives_exactly_the_defaults() -> None:
