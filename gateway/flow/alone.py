@@ -11,30 +11,36 @@ from typing import Final
 from gateway.core.doubt import Doubt, doubt_of
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.status import StoreVerdict
+from gateway.flow.latest import Latest
 from gateway.ports import Held, LocalStore, Stored
 
 _MOST: Final = 10_000
 
 
 class Alone:
-    """Judges offered entries by those in L1."""
+    """Judges offered entries by those in L1, or by what is remembered of them."""
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
         self._local = local
         self._believe_after = believe_after
         self._doubts: dict[Key, Doubt] = {}
+        self.latest = Latest()
+
+    def known(self, key: Key) -> Entry | None:
+        """What L1 holds, or held when it was answered last."""
+        held = self._local.peek(key)
+        return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
         """The refusal of what L1 overrules, so that Redis need not be asked."""
-        held = self._local.peek(key)
-        if held is None or not overrules(held.entry, entry):
+        known = self.known(key)
+        if known is None or not overrules(known, entry):
             return None
-        return None if self._believes(key, entry, held.entry) else _older_than(held.entry)
+        return None if self._believes(key, entry, known) else _older_than(known)
 
     def judge(self, key: Key, entry: Entry) -> Stored:
         """The verdict without Redis."""
-        held = self._local.peek(key)
-        known = None if held is None else held.entry
+        known = self.known(key)
         refused = _refused(entry, known)
         if refused is not None:
             if self._believes(key, entry, known):
@@ -59,6 +65,8 @@ class Alone:
             self._local.put(key, held)
         elif known is not None and (floor is None or known.entry.is_below(floor)):
             self._local.drop(key)
+        if self._local.peek(key) is None:
+            self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
         """The entry was taken: what was doubted before it is not any more."""
@@ -75,6 +83,7 @@ class Alone:
         doubt = doubt_of(entry) if before is None else before.after(entry, version)
         if doubt.is_believed(self._believe_after):
             self._local.drop(key)
+            self.latest.forget(key)
             return True
         self._doubts[key] = doubt
         if len(self._doubts) > _MOST:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway.core.coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
-from gateway.core.head import coded_head
 from gateway.core.instant import Instant
 from gateway.core.part import Part
 from gateway.core.policy import Candidate, reconcile
@@ -19,6 +17,7 @@ from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, is_passed, overrules
 from gateway.flow.confirming import Confirming
+from gateway.flow.holding import Holding
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
 from gateway.ports import NEVER, Clock, Found, Held, LocalStore, SharedStore, Stored
@@ -51,6 +50,8 @@ class Tiers:
         self._rules = rules
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
+        holding = Holding(local, rules)
+        self.render, self.coded = holding.render, holding.coded
         self.confirming = Confirming(local, shared, clock, self.render, l1_lifetime)
 
     def peek(self, key: Key) -> Held | None:
@@ -86,10 +87,11 @@ class Tiers:
             asked_at, found = NEVER, Found(None, None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         local, theirs = None if held is None else held.entry, found.entry
-        if self._is_struck(local, found):
-            self._local.drop(key)
+        if local is not None and self._is_struck(local, found):
+            self._give_up(key, local)
             local, held = None, None
-        if local is not None and theirs is not None and is_passed(theirs, local):
+        known = local or self._alone.latest.of(key)
+        if known is not None and theirs is not None and is_passed(theirs, known):
             theirs = None
         candidate = reconcile(local, theirs, found.floor)
         if candidate is None:
@@ -108,11 +110,16 @@ class Tiers:
             seen.held.leave_to_rescue()
         self._local.put(key, seen.held)
 
-    def _is_struck(self, local: Entry | None, found: Found) -> bool:
+    def _give_up(self, key: Key, entry: Entry) -> None:
+        """Hold nothing any more; that it was answered is remembered."""
+        self._alone.latest.note(key, entry)
+        self._local.drop(key)
+
+    def _is_struck(self, local: Entry, found: Found) -> bool:
         """Whether Redis gave up what L1 still holds: it may not even rescue any more."""
-        if local is not None and local.confirmed_at <= found.struck_at:
+        if local.confirmed_at <= found.struck_at:
             return True
-        if local is None or found.floor is None or found.entry is not None:
+        if found.floor is None or found.entry is not None:
             return False
         of_this_life = found.floor.epoch in (local.epoch, "")
         return self._shared.holds_bodies and of_this_life and local.is_below(found.floor)
@@ -133,6 +140,7 @@ class Tiers:
         """Offer the entry to L2, and hold it in L1 where it was taken: Redis knew each order that
         was heard before. It is given either way, so nothing older is left to answer with."""
         if not flight.may_store:
+            self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
         heard = flight.orders
         stored = await self.offer(key, held, is_current=flight.is_current)
@@ -148,7 +156,7 @@ class Tiers:
         if self.holds_later(key, held.entry):
             return stored
         if flight.orders > heard:
-            self._local.drop(key)
+            self._give_up(key, held.entry)
         else:
             self._local.put(key, held)
         return stored
@@ -197,11 +205,13 @@ class Tiers:
     def drop_passed(self, training_id: str, updated_at: Instant | None) -> None:
         """Forget here what is below `updated_at` (all, for None), in every partition."""
         for key in self._local.keys(training_id=training_id):
-            if self.is_passed(key, updated_at):
-                self._local.drop(key)
+            held = self._local.peek(key)
+            if held is not None and self.is_passed(key, updated_at):
+                self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Forget here everything (of a partition), or leave it to rescue alone; how many."""
+        self._alone.latest.forget_all(partition)
         keys = self._local.keys(partition=partition)
         for key in keys:
             held = self._local.peek(key)
@@ -215,6 +225,7 @@ class Tiers:
         """Forget one key in both tiers; whether this replica held anything."""
         with suppress(RedisUnavailable):
             await self._shared.drop(key)
+        self._alone.latest.forget(key)
         return self._local.drop(key)  # last: a look-up may have promoted it meanwhile
 
     async def drop_partition(self, partition: str) -> int:
@@ -222,28 +233,5 @@ class Tiers:
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
             await self._shared.strike(partition)
+        self._alone.latest.forget_all(partition)
         return held + self._local.drop_partition(partition)  # promoted meanwhile
-
-    def render(self, entry: Entry, checked_at: float) -> Held:
-        """The entry with its head made, once for all answers that it will give."""
-        return Held(
-            entry,
-            *self._rules.head(entry),
-            checked_at,
-            is_plain=entry.updated_at is not None and not entry.selecting,
-            is_verbatim=self._rules.is_verbatim,
-            is_codable=is_worth_coding(entry),
-        )
-
-    def coded(self, key: Key, held: Held) -> Held:
-        """Its compressed form, made when it is asked for first; itself where that gains nothing."""
-        if held.is_codable and held.coded is None:
-            body = coded_body(held.entry.body)
-            held.is_codable = body is not None
-            if body is not None:
-                entry = coded_entry(held.entry, body)
-                head, brief_at = coded_head(held.head, held.entry, len(body))
-                held.coded = held.but(entry=entry, head=head, brief_at=brief_at)
-                if self._local.peek(key) is held:
-                    self._local.put(key, held)  # it takes more from now on
-        return held.coded or held

@@ -138,7 +138,7 @@ class Truth:
             self._away[node] = self._world.clock.monotonic()
 
     async def forgive(self, node: Node) -> None:
-        """Excuse the replica where neither L1 nor Redis knows any more what it answered."""
+        """Excuse the replica where neither itself nor Redis knows any more what it answered."""
         for key in KEYS:
             high = self._highs.get((node, key))
             if high is not None and not await self._knows(node, key, high):
@@ -147,6 +147,9 @@ class Truth:
     async def _knows(self, node: Node, key: Key, high: Entry) -> bool:
         held = node.replica.local.peek(key)
         if held is not None and self._state(held.entry) >= self._state(high):
+            return True
+        latest = node.replica.tiers._alone.latest.of(key)
+        if held is None and latest is not None and latest.supersedes(high):
             return True
         floor = (await self._world.memory.lookup(key)).floor
         if not node.way.is_up or floor is None:

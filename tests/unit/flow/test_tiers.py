@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.core.status import StoreVerdict, Tier
+import pytest
+
+from gateway.core.status import NoticeKind, StoreVerdict, Tier
 from gateway.flow.singleflight import Course
+from gateway.ports import Notice
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import version
 from tests.unit.flow.house import KEY, Redis, Replica
@@ -112,3 +115,26 @@ async def test_a_look_up_does_not_undo_a_fetch_that_landed_meanwhile(
     assert seen is not None
     assert seen.held.entry.updated_at == version(2)
     assert in_l1(replica) is seen.held.entry
+
+
+@pytest.mark.parametrize("is_ordered", [True, False], ids=["by an order", "given, not kept"])
+async def test_a_redis_that_forgot_brings_nothing_older(
+    replica: Replica, other: Replica, redis: Redis, clock: FakeClock, is_ordered: bool
+) -> None:
+    """Than what this replica answered, though an order took it from L1, and Redis lost the order;
+    an older fetch of another one is its first version then."""
+    await put(replica, version(2))
+    if is_ordered:
+        replica.apply(Notice(NoticeKind.INVALIDATED, (KEY.training_id,)))
+    else:
+        replica.local.drop(KEY)
+        await put(replica, version(2), flight=outdated())
+        assert in_l1(replica) is None
+    redis.memory.flush()
+    clock.advance(1.0)
+    assert (await put(other, version(1))).verdict is StoreVerdict.FIRST
+
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+    replica.tiers.purge_local(None, soft=False)
+    assert (await find(replica)).held.entry.updated_at == version(1)
