@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from random import Random
 
@@ -25,6 +26,8 @@ UPSTREAM = (
 )
 # The file is read twice a second, and taken when two looks in a row found the same.
 KNOWN_AFTER = 3.0
+# Until shares are lived on after a loss, and a look more.
+TOLD_AFTER = 4.0
 
 Fault = Callable[[World, Random], Awaitable[None]]
 
@@ -41,6 +44,7 @@ async def redis_dies(world: World, chance: Random) -> None:
     world.redis.kill()
     await asyncio.sleep(chance.uniform(0.2, 3.0))
     await asyncio.to_thread(world.redis.start)
+    world.lost_at = time.monotonic()
 
 
 async def redis_is_flushed(world: World, chance: Random) -> None:
@@ -48,6 +52,7 @@ async def redis_is_flushed(world: World, chance: Random) -> None:
     del chance
     with world.redis.client() as client:
         client.flushall()
+    world.lost_at = time.monotonic()
 
 
 async def upstream_fails(world: World, chance: Random) -> None:
@@ -70,6 +75,8 @@ async def replica_is_replaced(world: World, chance: Random) -> None:
 
 
 async def _leave(world: World, chance: Random, *, kill: bool) -> None:
+    # Who goes before it told a Redis that forgot takes along what it alone knew to be spent.
+    await asyncio.sleep(max(0.0, world.lost_at + TOLD_AFTER - time.monotonic()))
     replica = chance.choice(world.replicas[1:])
     replica.is_up = False
     process = replica.gateway.process

@@ -108,7 +108,7 @@ async def _read(
     training: tuple[str, str],
     reader: int,
 ) -> None:
-    name, truth = replica.name, ours.truth
+    name, was_up, truth = replica.name, replica.is_up, ours.truth
     question = Question(training, name, reader, time.monotonic(), truth.floors[training])
     key = ours.key_of(training[0])
     try:
@@ -117,7 +117,7 @@ async def _read(
         )
     except _UNREACHABLE as error:
         truth.seen["unreachable"] += 1
-        if replica.is_up and replica.name == name:
+        if was_up and replica.is_up and replica.name == name:
             truth.wrong.append(f"{name} is up and did not answer: {error!r}")
         return
     truth.judge(question, answer, time.monotonic() - question.asked_at)

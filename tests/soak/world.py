@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -61,6 +62,7 @@ class World:
     upstream: SimulatorClient
     clients: ClientsFile
     truth: Truth
+    lost_at: float = -math.inf  # when Redis last forgot all it knew (monotonic)
     _editing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def key_of(self, organisation: str) -> str:
