@@ -24,7 +24,7 @@ _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of what is fresh: such an answer starts nothing.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# Keys after which others get their turn: what five times as many took stood in the p99 of hits.
+# Keys after which others get their turn.
 _BATCH: Final = 100
 
 
