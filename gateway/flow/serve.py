@@ -75,11 +75,13 @@ class Serving(UnderWay):
         return await self.from_upstream(ask, seen)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up that may bring what L1 lacks; None where none would: L1 has something,
-        nobody else keeps bodies or can be asked, or it is being fetched."""
-        if self.held(key) is not None or self.fills.under_way(key) is not None:
+        """The look-up that may bring what L1 lacks, or may not answer with unasked; None where none
+        would: nobody else keeps bodies or can be asked, or it is being fetched."""
+        if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
-        return self.looking_up(key) if self._tiers.may_be_beyond(key) else None
+        held = self.held(key)
+        vouched = held is not None and self.confirming.vouches(key, held)
+        return None if vouched else self.looking_up(key)
 
     def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
         """The answer that the tiers may give, now that both were asked."""

@@ -58,9 +58,10 @@ class Held(msgspec.Struct, gc=False):
     somebody asked for it. `reads` counts the answers that L1 was asked for, of fresh ones within
     a second one; `reads_before` are those before it was confirmed.
 
-    The last four are the answer that L1 gives with it unasked, and what that is good for:
+    The last five are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
-    lines `moment` behind its head. At most for a second, since they tell the age.
+    lines `moment` behind its head; its age counts from `born`, monotonic too. At most for a
+    second, since they tell the age.
 
     The collector of cycles does not see it: there are many, and none is part of a cycle.
     """
@@ -81,6 +82,7 @@ class Held(msgspec.Struct, gc=False):
     edition: object = None
     manner: Manner | None = None
     moment: bytes = b""
+    born: float = NEVER
 
     def but(self, **changes: object) -> Held:
         """The same with other values in these fields."""

@@ -16,7 +16,7 @@ from gateway.core.entry import Headers, Key
 from gateway.core.errors import BadRequest
 from gateway.core.headers import is_sound
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.trace import TRACEPARENT, sampled_trace_of, trace_id_of
+from gateway.core.trace import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.training import ID
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
@@ -38,7 +38,8 @@ class Said:
     """What the fields of a plain head say; None where a field is not there, or is no such.
 
     `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
-    call upstream. `sampled` is the caller's trace, where somebody keeps it.
+    call upstream; None: the trace, if there is one. `sampled` is the caller's trace, where somebody
+    keeps it.
     """
 
     __slots__ = (
@@ -46,7 +47,7 @@ class Said:
         *("takes_gzip", "traceparent"),
     )
 
-    def __init__(self, fields: dict[bytes, bytes], extra: Headers) -> None:
+    def __init__(self, fields: dict[bytes, bytes], extra: Headers | None) -> None:
         given = fields.get
         self.sent = given(b"authorization", b"")
         self.tag, self.since = given(b"if-none-match"), given(b"if-modified-since")
@@ -65,7 +66,14 @@ class Said:
 
     def ask(self, caller: Caller, training_id: str) -> Ask:
         """The question for a training, asked by that caller."""
-        return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, self.extra)
+        extra, trace = self.extra, self.traceparent
+        if extra is None:
+            extra = () if trace is None else ((b"traceparent", trace),)
+        return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
+
+    def take_trace(self, traceparent: bytes) -> None:
+        """Say this sound one, and nothing else is sent on."""
+        self.traceparent, self.sampled, self.extra = traceparent, sampled_of(traceparent), None
 
     def copy(self) -> Said:
         """Another one that says the same."""
@@ -79,8 +87,7 @@ class Said:
     def without_holes(self) -> Said:
         """The same without what is new with each request."""
         said = self.copy()
-        said.tag = said.request_id = said.traceparent = said.sampled = None
-        said.extra = ()
+        said.tag = said.request_id = said.traceparent = said.sampled = said.extra = None
         return said
 
 
@@ -123,15 +130,13 @@ def plain(
 
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
-) -> Headers:
-    """As `extra_of`; as a rule there is nothing, or a sound `traceparent` alone."""
+) -> Headers | None:
+    """As `extra_of`; None, as a rule: there is nothing, or a sound `traceparent` alone."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")
-    if traceparent is None:
-        return ()
-    if TRACEPARENT.fullmatch(traceparent):
-        return ((b"traceparent", traceparent),)
+    if traceparent is None or TRACEPARENT.fullmatch(traceparent):
+        return None
     return extra_of(fields, forwarded)
 
 

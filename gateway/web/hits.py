@@ -104,14 +104,13 @@ class Hits:
                 return None
             edition = self._edition(key)
             if began >= held.until or held.edition is not edition:
-                manner = self._prepare(held, edition, said.ask(admitted.caller, training_id))
+                ask = said.ask(admitted.caller, training_id)
+                manner = self._prepare(held, edition, ask, began)
             else:
                 manner = held.manner
             if manner is None:
                 return None
-            entry, lines = form.entry, form.head
-            age = began + self._clock.offset - entry.confirmed_at
-            age = age + entry.initial_age if age > 0.0 else entry.initial_age
+            entry, lines, age = form.entry, form.head, began - held.born
             if (said.tag or said.since) and is_current(said.tag, said.since, form):
                 status, start, body, count = 304, _NOT_MODIFIED, b"", manner.count_not_modified
                 lines = lines[form.brief_at :]
@@ -136,13 +135,14 @@ class Hits:
     def _admit(self, said: Said) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
 
-    def _prepare(self, held: Held, edition: object, ask: Ask) -> Manner | None:
+    def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> Manner | None:
         """Have it judged whether L1 may answer with what is held, and write what is said of it
         for the next moment; None where it may not."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
         held.moment, unchanged = moment_of(held.entry, answer.handling, self._clock.now())
+        held.born = began - held.entry.age(began + self._clock.offset)
         held.manner = self.manner(answer, held.entry.status)
         held.edition = edition
         held.until = self._monotonic() + min(self._stands_for(ask.key, answer), unchanged) - _MARGIN

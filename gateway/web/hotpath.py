@@ -1,8 +1,8 @@
-"""The short way of a hit: answered where its head is parsed, or recognised.
+"""The shortest way of a hit: its head is recognised, and not even parsed.
 
-A Wire that asks `hits` before it makes a request of what arrived, and where L1 has nothing for a
-head that it recognised, Redis (`lookups`). Whatever is not a plain hit on a quiet connection goes
-on to Starlette, exactly as it would have without this module.
+What a connection sends is compared with what came before (`forms`, `blocks`), and answered by
+`hits`, or, where L1 has nothing to answer with, once Redis was asked (`lookups`). What is not known
+is parsed, as `parsing` does it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
-from gateway.web.asked import Asked, Said, plain
+from gateway.web.asked import Said
 from gateway.web.blocks import Blocks
+from gateway.web.forms import Form
 from gateway.web.hits import Hits
 from gateway.web.lookups import LookUp, LookUps
-from gateway.web.wire import Stage, Terms, Wire
+from gateway.web.outbox import Outbox
+from gateway.web.parsing import Parsing
+from gateway.web.wire import Stage, Terms
 
 _REST = Stage.REST
 _GET: Final = b"GET /training/"
@@ -38,44 +39,40 @@ class _Awaited:
     behind: bytes = b""
 
 
-class HotPath(Wire):
+class HotPath(Parsing):
     """One connection of the data plane; `beside(hits, lookups, terms)` gives the class for
     `http=`."""
 
-    hits: Hits
     lookups: LookUps
     blocks: Blocks
+    outbox: Outbox
 
     @classmethod
     def beside(cls, hits: Hits, lookups: LookUps, terms: Terms) -> type[Self]:
         """This class for the connections of one plane."""
         limits = terms.limits
         blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)
-        parts = {"hits": hits, "lookups": lookups, "blocks": blocks, "terms": terms}
-        return type(cls.__name__, (cls,), parts)
+        parts = {"hits": hits, "lookups": lookups, "blocks": blocks, "outbox": Outbox()}
+        return type(cls.__name__, (cls,), {"terms": terms, **parts})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As Wire does."""
-        self._asked: Asked | None = None  # by the head at hand, or the last one, if it is plain
-        self._fields: list[tuple[bytes, bytes]] = []  # of that one
-        self._is_answered = False  # the message at hand, here
-        self._begun_here = 0  # messages in the bytes at hand
-        self._has_served = False  # since the last look
-        self._idle_since: float | None = None  # None: uvicorn's own timer watches
+        """As the parent does."""
         self._awaited: _Awaited | None = None
+        self._form: Form | None = None  # of the last head that was recognised
+        self._at_ease = False  # the last that happened here was a hit, so that all is quiet
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer at once a head whose fields are known; parse the rest."""
-        if self._stage is _REST and data.startswith(_GET) and self._is_quiet():
-            ends = data.find(_VERSION, _ID_AT)
-            block = data[ends:]
-            said = self.blocks.known(block) or self.blocks.find(block)
-            if said is not None:
-                training_id = data[_ID_AT:ends].decode("latin-1")
+        if data.startswith(_GET) and (self._at_ease or (self._stage is _REST and self._is_quiet())):
+            form = self._form
+            if form is None or not (data.endswith(form.tail) and form.takes(data)):
+                form = self._recognise(data)
+            if form is not None:
+                said, training_id = form.said, data[_ID_AT : -form.length].decode("latin-1")
                 answer = self.hits.answer(said, training_id)
                 if answer is not None:
-                    self._send(answer)
+                    self._hand_in(answer)
                     return
                 if self._look_up(said, training_id, data):
                     return
@@ -91,18 +88,28 @@ class HotPath(Wire):
 
     def shutdown(self) -> None:
         """As the parent, which waits for answers under way if they are requests."""
+        self.outbox.flush()
         while self._awaited is not None:
             self._hand_on(self._awaited)
         super().shutdown()
 
-    def look(self, now: float) -> None:
-        """Close what was idle for too long after a hit, for which no timer was set."""
-        if self._has_served:
-            self._has_served, self._idle_since = False, now
-        elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
-            self.transport.close()
-            return
-        super().look(now)
+    def pause_writing(self) -> None:
+        """The caller does not read what it is sent."""
+        self._at_ease = False
+        super().pause_writing()
+
+    def eof_received(self) -> None:
+        """Nothing more is asked here: what was is answered before the transport closes itself."""
+        self.outbox.flush()
+        super().eof_received()
+
+    def _recognise(self, head: bytes) -> Form | None:
+        """What its block says, if it is known; what the connection sent last from now on."""
+        block = head[head.find(_VERSION, _ID_AT) :]
+        form = self.blocks.known(block) or self.blocks.find(block, self._form)
+        if form is not None:
+            self._form = form
+        return form
 
     # ---- what Redis is asked for
 
@@ -113,7 +120,7 @@ class HotPath(Wire):
             return False
         self._unset_keepalive_if_required()
         self._idle_since, self._has_served, self._owed_since = None, False, None
-        self._stage = Stage.AWAITED
+        self._stage, self._at_ease = Stage.AWAITED, False
         self.flow.pause_reading()
         self._awaited = awaited = _Awaited(head, look_up)
         look_up.flight.when_ended(partial(self._looked_up, awaited))
@@ -134,7 +141,7 @@ class HotPath(Wire):
             self._hand_on(awaited)
             return
         self._awaited, self._stage = None, _REST
-        self._send(answer)
+        self._hand_in(answer)
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
@@ -150,46 +157,14 @@ class HotPath(Wire):
             self.data_received(awaited.behind)
 
     def _parse(self, data: bytes) -> None:
+        self.outbox.flush()
+        self._at_ease = False
         at_rest = self._stage is _REST
         self._asked, self._begun_here = None, 0
         self._idle_since, self._has_served = None, False
         super().data_received(data)
         if at_rest:
             self._remember(data)
-
-    # ---- the parser's callbacks
-
-    def on_message_begin(self) -> None:
-        """Make no scope before it is known that one is needed."""
-        self.url, self.headers = b"", []
-        self._stage, self._begun = Stage.HEAD, True
-        self._asked, self._is_answered = None, False
-        self._begun_here += 1
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the field; what it expects is asked where a request is made of it."""
-        self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        """Answer a plain hit; make a request of anything else."""
-        self._asked = asked = self._plain()
-        answer = None
-        if asked is not None:
-            self._fields = self.headers
-            answer = self.hits.answer(asked.said, asked.training_id, is_head=asked.is_head)
-        if answer is None:
-            self._make_scope()
-            super().on_headers_complete()
-            return
-        self._is_answered = True
-        self._send(answer)
-
-    def on_message_complete(self) -> None:
-        """The parser is at rest again."""
-        if self._is_answered:
-            self._stage, self._owed_since = _REST, None
-        else:
-            super().on_message_complete()
 
     def _remember(self, data: bytes) -> None:
         """What this block says, if the bytes were one plain head as a whole, of a known caller."""
@@ -203,33 +178,12 @@ class HotPath(Wire):
             block = data[len(line) - len(_VERSION) :]
             self.blocks.meet(block, asked.said, self._fields)
 
-    def _plain(self) -> Asked | None:
-        limits = self.terms.limits
-        if self._raw > limits.max_head or len(self.headers) > limits.max_fields:
-            return None
-        if not self._is_quiet() or self.parser.get_http_version() != "1.1":
-            return None
-        method, hits = self.parser.get_method(), self.hits
-        return plain(method, self.url, self.headers, hits.forwarded, heeds_wishes=hits.heeds_wishes)
-
-    def _make_scope(self) -> None:
-        """What the parent does at a message's begin, which forgets what was parsed since."""
-        url, fields = self.url, self.headers
-        HttpToolsProtocol.on_message_begin(self)
-        self.url = url
-        for name, value in fields:
-            HttpToolsProtocol.on_header(self, name, value)
-
-    def _is_quiet(self) -> bool:
-        """Whether nobody waits for an answer here, and one could be written and taken."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            return False
-        return not (self._deaf or self.flow.write_paused or self.transport.is_closing())
-
-    def _send(self, answer: bytes) -> None:
-        self.transport.write(answer)
-        self.server_state.total_requests += 1
-        self._owed_since, self._has_served = None, True
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
+    def _hand_in(self, answer: bytes) -> None:
+        """Have it written when this turn of the loop ends; most of all comes by here."""
+        self.outbox.put(self.transport, answer)
+        if self._at_ease:
+            self.server_state.total_requests += 1
+            self._has_served = True
+        else:
+            self._note_sent()
+            self._at_ease = True

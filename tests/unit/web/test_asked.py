@@ -61,9 +61,9 @@ def test_what_is_new_with_each_request_can_be_left_out() -> None:
 
     assert question is not None
     bare = question.said.without_holes()
-    assert (bare.request_id, bare.traceparent, bare.tag, bare.extra) == (None, None, None, ())
+    assert (bare.request_id, bare.traceparent, bare.tag, bare.extra) == (None,) * 4
     assert (question.said.request_id, question.said.tag) == (b"mine", b"*")
-    assert question.said.extra == ((b"traceparent", TRACE),)
+    assert question.said.ask(CALLER, "a").extra == ((b"traceparent", TRACE),)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.access import Caller
 from gateway.web.asked import Said, plain
 from gateway.web.blocks import Blocks
+from gateway.web.forms import Form
 
+CALLER = Caller("passthrough", "default", "p1", "default", "t-1", owns_token=True)
 Fields = list[tuple[bytes, bytes]]
 PLAIN: Fields = [(b"Host", b"a"), (b"Authorization", b"Bearer t-1"), (b"Accept", b"*/*")]
 TRACES = [b"00-%032x-%016x-01" % (n + 1, n + 1) for n in range(9)]
@@ -38,13 +41,20 @@ def parsed(fields: Fields) -> tuple[object, ...]:
         b"GET", b"/training/a", [(n.lower(), v) for n, v in fields], EXTRA, heeds_wishes=True
     )
     assert asked is not None
-    return what(asked.said)
+    return all_of(asked.said)
 
 
-def what(said: Said | None) -> tuple[object, ...]:
+def what(form: Form | None) -> tuple[object, ...]:
     """All that is said."""
-    assert said is not None
-    return tuple(getattr(said, name) for name in Said.__slots__)
+    assert form is not None
+    return all_of(form.said)
+
+
+def all_of(said: Said) -> tuple[object, ...]:
+    """Each of its words; `extra` as it is sent on."""
+    words = {name: getattr(said, name) for name in Said.__slots__}
+    words["extra"] = said.ask(CALLER, "a").extra
+    return tuple(words.values())
 
 
 def new(number: int, name: bytes = b"traceparent") -> Fields:
@@ -133,10 +143,10 @@ def test_what_stands_behind_a_head_is_not_cut_out_of_it() -> None:
     assert table.find(block(PLAIN) + line) is None
     assert table.find(block(PLAIN) + line + b"\r\n") is None
     assert table.find(block(PLAIN + new(4)) + b"\r\n") is None
-    said = table.find(block(PLAIN))
-    assert said is not None
+    form = table.find(block(PLAIN))
+    assert form is not None
     for _ in range(3):
-        table.meet(block(PLAIN) + b"\r\n", said, list(PLAIN))
+        table.meet(block(PLAIN) + b"\r\n", form.said, list(PLAIN))
     assert table.known(block(PLAIN) + b"\r\n") is None
 
 

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import inspect
-import re
 
 import pytest
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.core.access import Passthrough
 from gateway.core.entry import Key
 from gateway.core.status import Outcome
-from gateway.web.asked import Said
+from gateway.web.forms import Form
 from gateway.web.hotpath import HotPath
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
-from tests.unit.web.wires import LIMITS, Door, get, quiet
+from tests.unit.web.wires import Door, get, holding, quiet, statuses
 
 PARTITION = PASSTHROUGH.admit((b"Bearer t-1",)).partition
 
 
 @pytest.fixture
 async def door() -> Door:
-    """A connection to a plane that holds `a`, and whose upstream has nothing more to say."""
-    door = Door(Data(training_reply("a")))
-    await door.ask(get("a"))
-    door.connect()
-    return door
-
-
-def statuses(said: bytes) -> list[bytes]:
-    """The status lines, in order."""
-    return re.findall(rb"HTTP/1\.1 (\d{3}) ", said)
+    """A connection to a plane that holds `a`."""
+    return await holding()
 
 
 def outcomes(door: Door) -> list[object]:
@@ -40,39 +28,17 @@ def outcomes(door: Door) -> list[object]:
     return [each[0] for each in door.data.observer.of("requested")]
 
 
-def timer(door: Door) -> object:
-    """What would close the connection by itself."""
-    return door.wire.timeout_keep_alive_task
-
-
-def said(door: Door, head: bytes) -> Said | None:
+def known(door: Door, head: bytes) -> Form | None:
     """What is remembered of the fields of a head."""
     assert isinstance(door.wire, HotPath)
     return door.wire.blocks.known(head[head.index(b" HTTP/") :])
-
-
-def test_the_parent_has_the_shape_that_we_rely_on() -> None:
-    """Read against uvicorn 0.54, beside what test_wire says."""
-    begin = inspect.getsource(HttpToolsProtocol.on_message_begin)
-    lines = [line.strip() for line in begin.splitlines()[1:4]]
-    assert lines == ['self.url = b""', "self.expect_100_continue = False", "self.headers = []"]
-    assert '"headers": self.headers,' in begin
-    complete = inspect.getsource(HttpToolsProtocol.on_response_complete)
-    assert "self.server_state.total_requests += 1" in complete
-    assert "self.timeout_keep_alive_task = self.loop.call_later(" in complete
-    closing = inspect.getsource(HttpToolsProtocol.shutdown)
-    assert "if self.cycle is None or self.cycle.response_complete:" in closing
-    assert "self.write_paused = " in inspect.getsource(FlowControl)
-    header = inspect.getsource(HttpToolsProtocol.on_header)
-    assert "name = name.lower()" in header
-    assert "self.headers.append((name, value))" in header
 
 
 async def test_a_hit_is_one_write_and_no_request(door: Door) -> None:
     """Counted all the same."""
     before = door.state.total_requests
 
-    door.wire.data_received(get("a"))
+    door.feed(get("a"))
 
     assert len(door.line.writes) == 1
     assert statuses(door.line.written) == [b"200"]
@@ -91,7 +57,7 @@ async def test_a_compressed_hit_is_no_request_either() -> None:
     door.connect()
 
     for head in (get("a", zipped), get("a")):
-        door.wire.data_received(head)
+        door.feed(head)
 
     coded, plain = door.line.writes
     assert (b"content-encoding: gzip" in coded, b"content-encoding" in plain) == (True, False)
@@ -113,10 +79,10 @@ async def test_what_came_three_times_is_not_parsed_again(door: Door, changing: b
     await door.ask(get("b"))
     door.connect()
     for number in range(2):
-        door.wire.data_received(get("a", *(once(number) if changing else ())))
+        door.feed(get("a", *(once(number) if changing else ())))
     door.wire.parser = None  # type: ignore[assignment]
 
-    door.wire.data_received(get("b", *(once(3) if changing else ())))
+    door.feed(get("b", *(once(3) if changing else ())))
 
     assert statuses(door.line.written) == [b"200"] * 3
     assert b'"id":"b"' in door.line.writes[-1]
@@ -136,7 +102,7 @@ async def test_no_decision_is_remembered(door: Door) -> None:
     """Who asks and what there is, is looked up for bytes that are known, too."""
     for _ in range(3):
         await door.ask(get("a"))
-    assert said(door, get("a")) is not None
+    assert known(door, get("a")) is not None
 
     door.data.upstream.then(training_reply("a", words="later"))
     door.data.local.drop(Key(PARTITION, "a"))
@@ -155,7 +121,7 @@ async def test_only_one_whole_head_is_remembered(door: Door) -> None:
         assert statuses(await door.ask(get("a") + head[:20], head[20:])) == [b"200", b"200"]
 
     for each in (both, head, get("a") + head[:20]):
-        assert said(door, each) is None
+        assert known(door, each) is None
 
 
 async def test_a_known_head_is_no_request_amid_another(door: Door) -> None:
@@ -206,41 +172,12 @@ async def test_who_is_refused_is_answered_no_more(door: Door) -> None:
     for _ in range(3):
         await door.ask(get("a"))
     door.line.close()
-    door.wire.data_received(get("a"))
+    door.feed(get("a"))
     assert len(door.line.writes) == 3
 
     door.connect()
     await door.ask(b"nonsense\r\n\r\n")
     assert await door.ask(get("a")) == b""
-
-
-async def test_an_idle_connection_is_closed_in_time(door: Door) -> None:
-    """From the first look after the last hit; a hit ends the time that Starlette's way set."""
-    await door.ask(get("a", b"Content-Length: 0"))
-    assert timer(door) is not None
-    began = door.wire.loop.time()
-    door.wire.data_received(get("a"))
-    assert timer(door) is None
-
-    idle = door.wire.timeout_keep_alive
-    door.wire.look(began + 1.0)
-    door.wire.look(began + idle + 0.9)
-    assert door.line.end() == ""
-    door.wire.look(began + idle + 1.1)
-    assert door.line.end() == "closed"
-
-
-async def test_who_begins_a_request_is_not_idle(door: Door) -> None:
-    """It has the time of a head from then on."""
-    began = door.wire.loop.time()
-    await door.ask(get("a"))
-    door.wire.look(began + 1.0)
-    await door.ask(get("a")[:10])
-
-    door.wire.look(began + door.wire.timeout_keep_alive + 2.0)
-    assert door.line.end() == ""
-    door.wire.look(began + LIMITS.head_timeout + 1.0)
-    assert statuses(door.line.written) == [b"200", b"408"]
 
 
 async def test_a_drained_connection_is_closed(door: Door) -> None:

@@ -29,7 +29,7 @@ from tests.unit.web.wires import get, quiet
 
 PARTITION = PASSTHROUGH.admit((b"Bearer t-1",)).partition
 # Python functions entered by one that Redis has.
-MOST_CALLS = 160
+MOST_CALLS = 162
 
 
 async def test_what_redis_has_is_answered_without_a_request() -> None:
@@ -47,6 +47,25 @@ async def test_what_redis_has_is_answered_without_a_request() -> None:
     assert door.state.total_requests == before + 1
     assert ended(door)[-1] == (Outcome.FRESH, Tier.L2)
     assert b"detail=l1\r\n" in await door.ask(get("a"))
+
+
+async def test_what_nobody_read_for_long_is_confirmed_without_a_request() -> None:
+    """L1 has it, and may not answer unasked; who asks in the meantime waits for the same."""
+    door = await world()
+    await door.ask(get("a"))
+    lines = [door.line]
+    door.data.clock.advance(20.0)  # fresh still, but beyond `l1.lifetime`
+    redis_of(door).asked.clear()
+    for _ in range(2):
+        door.connect()
+        lines.append(door.line)
+        door.wire.data_received(get("a"))
+    await quiet()
+
+    assert [b"detail=l1\r\n" in line.writes[-1] for line in lines[1:]] == [True, True]
+    assert is_without_request(door)
+    assert redis_of(door).asked == []  # no body was read
+    assert ended(door)[-2:] == [(Outcome.FRESH, Tier.L1)] * 2
 
 
 @pytest.mark.parametrize("rate", [None, Rate(40, 60.0)], ids=["unbounded", "bounded"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import cast
 
 import uvicorn
@@ -13,7 +14,7 @@ from gateway.core.status import AccessRefusal
 from gateway.web.heads import Limits
 from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire
-from tests.unit.web.planes import Data
+from tests.unit.web.planes import Data, training_reply
 
 LIMITS = Limits(8_000, 30, 10_000, 5, head_timeout=10.0, write_timeout=30.0)
 
@@ -85,6 +86,16 @@ class Door:
         self.line = Line()
         self.wire.connection_made(self.line)
 
+    def feed(self, head: bytes) -> None:
+        """What arrives in one turn of the loop, and the end of that turn."""
+        self.wire.data_received(head)
+        self.end_turn()
+
+    def end_turn(self) -> None:
+        """What was answered in it is written."""
+        if issubclass(self.kind, HotPath):
+            self.kind.outbox.flush()
+
     async def ask(self, *pieces: bytes) -> bytes:
         """What is written back to these bytes, once all is quiet."""
         before = len(self.line.written)
@@ -93,6 +104,19 @@ class Door:
                 self.wire.data_received(piece)
         await quiet()
         return self.line.written[before:]
+
+
+async def holding() -> Door:
+    """A connection to a plane that holds `a`, and whose upstream has nothing more to say."""
+    door = Door(Data(training_reply("a")))
+    await door.ask(get("a"))
+    door.connect()
+    return door
+
+
+def statuses(said: bytes) -> list[bytes]:
+    """The status lines, in order."""
+    return re.findall(rb"HTTP/1\.1 (\d{3}) ", said)
 
 
 async def quiet() -> None:

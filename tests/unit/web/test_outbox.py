@@ -1,0 +1,124 @@
+"""Answers of one turn: written at its end, in order, before anything else that is written."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.web import outbox as module
+from gateway.web.outbox import Outbox
+from tests.unit.web.planes import Data, training_reply
+from tests.unit.web.wires import Door, Line, get, quiet
+
+
+@pytest.fixture
+async def door() -> Door:
+    """A connection that has had a hit."""
+    door = Door(Data(training_reply("a")))
+    for _ in range(3):
+        await door.ask(get("a"))
+    door.line.writes.clear()
+    return door
+
+
+def statuses(door: Door) -> list[bytes]:
+    """Of what was written."""
+    return [answer[9:12] for answer in door.line.writes]
+
+
+async def test_all_of_a_turn_are_written_at_its_end() -> None:
+    """To each his own, in the order in which they were handed in."""
+    outbox, lines = Outbox(), [Line(), Line()]
+    for number in range(4):
+        outbox.put(lines[number % 2], b"%d" % number)
+    assert [line.writes for line in lines] == [[], []]
+
+    await asyncio.sleep(0)
+
+    assert [line.writes for line in lines] == [[b"0", b"2"], [b"1", b"3"]]
+    outbox.put(lines[0], b"4")
+    await asyncio.sleep(0)
+    assert lines[0].writes[-1] == b"4"
+
+
+async def test_much_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large bodies for thousands would be gigabytes."""
+    monkeypatch.setattr(module, "_MOST", 100)
+    outbox, line = Outbox(), Line()
+
+    for _ in range(3):
+        outbox.put(line, b"x" * 40)
+
+    assert len(line.writes) == 3
+
+
+async def test_who_has_gone_is_sent_nothing() -> None:
+    """And the others are."""
+    outbox, gone, there = Outbox(), Line(), Line()
+    outbox.put(gone, b"1")
+    outbox.put(there, b"2")
+    gone.abort()
+
+    outbox.flush()
+
+    assert (gone.writes, there.writes) == ([], [b"2"])
+
+
+async def test_a_turn_is_ended_once() -> None:
+    """Whoever flushes in between does not have it asked for again."""
+
+    class Counted(Outbox):
+        ended = 0
+
+        def _end_turn(self) -> None:
+            self.ended += 1
+            super()._end_turn()
+
+    outbox, line = Counted(), Line()
+    for number in range(5):
+        outbox.put(line, b"%d" % number)
+        outbox.flush()
+    await quiet()
+
+    assert outbox.ended == 1
+    assert len(line.writes) == 5
+
+
+async def test_what_comes_behind_a_hit_is_answered_behind_it(door: Door) -> None:
+    """In the same turn: nonsense, which is answered at once; a request; another hit."""
+    door.wire.data_received(get("a"))
+    door.wire.data_received(get("a"))
+    door.wire.data_received(get("a", b"Content-Length: 0"))
+    await quiet()
+    assert statuses(door)[:3] == [b"200"] * 3
+    assert door.line.written.count(b'"id":"a"') == 3
+
+    door.line.writes.clear()
+    door.wire.data_received(get("a"))
+    door.wire.data_received(b"nonsense\r\n\r\n")
+    assert statuses(door) == [b"200", b"400"]
+
+
+async def test_who_hangs_up_behind_a_hit_has_it(door: Door) -> None:
+    """A caller that says at once that nothing more comes; a plane that ends."""
+    door.wire.data_received(get("a"))
+    door.wire.eof_received()
+    assert statuses(door) == [b"200"]
+
+    door.wire.data_received(get("a"))
+    door.wire.shutdown()
+    assert statuses(door) == [b"200"] * 2
+    assert door.line.end() == "closed"
+
+
+async def test_who_does_not_read_is_sent_no_more_hits(door: Door) -> None:
+    """Not even one that is like the one before."""
+    door.wire.pause_writing()
+    door.wire.data_received(get("a"))
+    door.end_turn()
+    assert door.line.writes == []
+
+    door.wire.resume_writing()
+    await quiet()
+    assert b'"id":"a"' in door.line.written

@@ -1,0 +1,81 @@
+"""Hits whose head is parsed: answered within the parser's callbacks."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tests.unit.web.wires import LIMITS, Door, get, holding, statuses
+
+
+@pytest.fixture
+async def door() -> Door:
+    """A connection to a plane that holds `a`."""
+    return await holding()
+
+
+def timer(door: Door) -> object:
+    """What would close the connection by itself."""
+    return door.wire.timeout_keep_alive_task
+
+
+def test_the_parent_has_the_shape_that_we_rely_on() -> None:
+    """Read against uvicorn 0.54, beside what test_wire says."""
+    begin = inspect.getsource(HttpToolsProtocol.on_message_begin)
+    lines = [line.strip() for line in begin.splitlines()[1:4]]
+    assert lines == ['self.url = b""', "self.expect_100_continue = False", "self.headers = []"]
+    assert '"headers": self.headers,' in begin
+    complete = inspect.getsource(HttpToolsProtocol.on_response_complete)
+    assert "self.server_state.total_requests += 1" in complete
+    assert "self.timeout_keep_alive_task = self.loop.call_later(" in complete
+    closing = inspect.getsource(HttpToolsProtocol.shutdown)
+    assert "if self.cycle is None or self.cycle.response_complete:" in closing
+    assert "self.write_paused = " in inspect.getsource(FlowControl)
+    header = inspect.getsource(HttpToolsProtocol.on_header)
+    assert "name = name.lower()" in header
+    assert "self.headers.append((name, value))" in header
+
+
+async def test_a_head_that_is_new_is_answered_at_once(door: Door) -> None:
+    """Alone, and in pieces: written when its last byte is read, without a request."""
+    door.wire.data_received(get("a", b"X-New: 1"))
+    assert statuses(door.line.written) == [b"200"]
+
+    door.wire.data_received(get("a", b"X-New: 2")[:30])
+    assert len(door.line.writes) == 1
+    door.wire.data_received(get("a", b"X-New: 2")[30:])
+    assert statuses(door.line.written) == [b"200"] * 2
+    made: tuple[object, object] = (door.wire.cycle, door.wire.scope)
+    assert made == (None, None)
+
+
+async def test_an_idle_connection_is_closed_in_time(door: Door) -> None:
+    """From the first look after the last hit; a hit ends the time that Starlette's way set."""
+    await door.ask(get("a", b"Content-Length: 0"))
+    assert timer(door) is not None
+    began = door.wire.loop.time()
+    door.wire.data_received(get("a"))
+    assert timer(door) is None
+
+    idle = door.wire.timeout_keep_alive
+    door.wire.look(began + 1.0)
+    door.wire.look(began + idle + 0.9)
+    assert door.line.end() == ""
+    door.wire.look(began + idle + 1.1)
+    assert door.line.end() == "closed"
+
+
+async def test_who_begins_a_request_is_not_idle(door: Door) -> None:
+    """It has the time of a head from then on."""
+    began = door.wire.loop.time()
+    await door.ask(get("a"))
+    door.wire.look(began + 1.0)
+    await door.ask(get("a")[:10])
+
+    door.wire.look(began + door.wire.timeout_keep_alive + 2.0)
+    assert door.line.end() == ""
+    door.wire.look(began + LIMITS.head_timeout + 1.0)
+    assert statuses(door.line.written) == [b"200", b"408"]
