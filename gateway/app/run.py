@@ -26,7 +26,7 @@ from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire
 
 _LAST_SECONDS = 1.0
-_new_id: Callable[[], str] = ids().__next__
+_next_id: Callable[[], bytes] = ids().__next__
 
 
 async def serve(
@@ -102,7 +102,7 @@ def _planes(
         forward_headers=frozenset(
             name.lower().encode("ascii") for name in settings.upstream.forward_headers
         ),
-        new_id=_new_id,
+        new_id=_next_id,
         ready=operations.is_ready,
     )
     admin_plane = AdminPlane(
@@ -134,6 +134,10 @@ def _planes(
         Plane(data_server, data_socket, data_url),
         Plane(admin_server, admin_socket, admin_url),
     )
+
+
+def _new_id() -> str:
+    return _next_id().decode("ascii")
 
 
 def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettings) -> Terms:

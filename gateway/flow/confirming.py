@@ -91,13 +91,16 @@ class Confirming:
         unasked = self._clock.monotonic() - held.checked_at
         return (self._due_after if unasked < self._due_after else self._lifetime) - unasked
 
-    def edition(self, key: Key) -> object:
+    def edition(self, key: tuple[str, str]) -> object:
         """The same object for as long as nothing happens that concerns more than one entry: doubt,
         Redis gone or back, the shared clock set."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
-        return self._with_redis if self._shared.reaches(key) else self._without_redis
+        shared = self._shared
+        return (
+            self._with_redis if shared.is_up or shared.reaches(Key(*key)) else self._without_redis
+        )
 
     def begin_edition(self) -> None:
         """Whatever L1 would answer unasked is judged anew."""

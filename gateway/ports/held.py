@@ -25,24 +25,24 @@ class Count(Protocol):
 class Manner:
     """How answers of one sort are told and counted: one object for thousands of them.
 
-    `start` is the status line. `count`, and `count_not_modified` for a 304 in its place, take
-    the seconds that it took, the age and the client.
+    `status` is the entry's. `count`, and `count_not_modified` for a 304 in its place, take the
+    seconds that it took, the age and the client.
     """
 
-    __slots__ = ("count", "count_not_modified", "detail", "outcome", "start", "tier")
+    __slots__ = ("count", "count_not_modified", "detail", "outcome", "status", "tier")
 
     def __init__(
         self,
         outcome: Outcome,
         tier: Tier,
         detail: Detail | None,
-        start: bytes,
+        status: int,
         counts: tuple[Count, Count],
     ) -> None:
         self.outcome = outcome
         self.tier = tier
         self.detail = detail
-        self.start = start
+        self.status = status
         self.count, self.count_not_modified = counts
 
 
@@ -58,7 +58,7 @@ class Held(msgspec.Struct, gc=False):
     somebody asked for it. `reads` counts the answers that L1 was asked for, of fresh ones within
     a second one; `reads_before` are those before it was confirmed.
 
-    The last five are the answer that L1 gives with it unasked, and what that is good for:
+    `until` to `born` are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
     lines `moment` behind its head; its age counts from `born`, monotonic too. At most for a
     second, since they tell the age.
@@ -66,23 +66,29 @@ class Held(msgspec.Struct, gc=False):
     The collector of cycles does not see it: there are many, and none is part of a cycle.
     """
 
+    # What each hit reads comes first, and together.
     entry: Entry
     head: bytes
     brief_at: int
     checked_at: float
-    is_purged: bool = False
-    cost: int = 0
-    is_plain: bool = True
-    is_verbatim: bool = False
-    is_codable: bool = False
-    coded: Held | None = None
-    reads: int = 0
-    reads_before: int = 0
+    body: bytes = b""
     until: float = NEVER
     edition: object = None
     manner: Manner | None = None
     moment: bytes = b""
     born: float = NEVER
+    is_codable: bool = False
+    is_purged: bool = False
+    is_plain: bool = True
+    is_verbatim: bool = False
+    cost: int = 0
+    coded: Held | None = None
+    reads: int = 0
+    reads_before: int = 0
+
+    def __post_init__(self) -> None:
+        """The entry's body, at hand."""
+        self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
         """The same with other values in these fields."""

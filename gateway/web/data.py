@@ -62,7 +62,7 @@ class DataPlane:
         writing: Writing | None,
         max_body: int,
         forward_headers: frozenset[bytes],
-        new_id: Callable[[], str],
+        new_id: Callable[[], bytes],
         ready: Callable[[], bool],
     ) -> None:
         self._serving = serving

@@ -48,7 +48,7 @@ class Desk:
         clock: Clock,
         observer: Observer,
         access_log: AccessLog,
-        new_id: Callable[[], str],
+        new_id: Callable[[], bytes],
     ) -> None:
         self._callers = callers
         self._clock = clock
@@ -72,7 +72,7 @@ class Desk:
     def begin(self, request: Request) -> Exchange:
         """What is known of a request at its begin."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
-        request_id = self._new_id() if given is None else given.decode("ascii")
+        request_id = (given or self._new_id()).decode("ascii")
         trace = first(request.scope["headers"], b"traceparent")
         return Exchange(request_id, request.method, self._clock.monotonic(), trace)
 

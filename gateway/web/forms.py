@@ -24,7 +24,7 @@ ID_IS: Final = 2
 
 class Form:
     """A block and what it says; `tail` is how it ends, here all of it, `length` its bytes. `cuts`
-    tells where something was cut out of it."""
+    tells where something was cut out of it: only then it has to be asked what else it `takes`."""
 
     __slots__ = ("cuts", "length", "said", "tail")
 

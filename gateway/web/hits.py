@@ -16,7 +16,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.allowance import Allowance
 from gateway.core.callers import Admitted, Callers
-from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused
 from gateway.core.head import to_lines
 from gateway.core.part import Part
@@ -28,11 +27,8 @@ from gateway.web.asked import Said
 from gateway.web.exchange import AccessLog, Line, rate_limit_fields
 from gateway.web.render import is_current, moment_of
 
-# The constructor of a named tuple is dear, and each hit would pay for it.
-_new_key: Final = tuple.__new__
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-_NOT_MODIFIED = STATUS_LINE[304]
 # Of the clocks' arithmetic: what is good till then is made anew a little before.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
@@ -53,7 +49,7 @@ class Hits:
         forward_headers: frozenset[bytes],
         modes: Modes,
         heeds_wishes: bool,
-        new_id: Callable[[], str],
+        new_id: Callable[[], bytes],
     ) -> None:
         self.forwarded, self.heeds_wishes = forward_headers, heeds_wishes
         self._modes = modes
@@ -82,7 +78,7 @@ class Hits:
 
     def request_id(self, said: Said) -> bytes:
         """The caller's own id, or one of ours."""
-        return said.request_id or self._new_id().encode("ascii")
+        return said.request_id or self._new_id()
 
     def answer(self, said: Said, training_id: str, *, is_head: bool = False) -> bytes | None:
         """The whole response; None where there is no answer at once, or it would be an error.
@@ -94,7 +90,7 @@ class Hits:
         began = self._monotonic()
         try:
             admitted = self._callers.known(said.sent) or self._admit(said)
-            key = _new_key(Key, (admitted.partition, training_id))
+            key = (admitted.partition, training_id)
             held, allowance = self._held(key), admitted.allowance
             # None also where its compressed form is wanted and not made yet.
             form = held.coded if held and said.takes_gzip and held.is_codable else held
@@ -110,13 +106,13 @@ class Hits:
                 manner = held.manner
             if manner is None:
                 return None
-            entry, lines, age = form.entry, form.head, began - held.born
+            lines, age = form.head, began - held.born
             if (said.tag or said.since) and is_current(said.tag, said.since, form):
-                status, start, body, count = 304, _NOT_MODIFIED, b"", manner.count_not_modified
+                status, body, count = 304, b"", manner.count_not_modified
                 lines = lines[form.brief_at :]
             else:
-                status, start, body, count = entry.status, manner.start, entry.body, manner.count
-            request_id = said.request_id or self._new_id().encode("ascii")
+                status, body, count = manner.status, form.body, manner.count
+            request_id = said.request_id or self._new_id()
         except AccessRefused:
             return None
         except Exception:
@@ -130,7 +126,9 @@ class Hits:
             self.note(manner, of, status, (seconds, age), weight, is_head=is_head)
         ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
-        return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
+        return b"".join(
+            (STATUS_LINE[status], lines, held.moment, _REQUEST_ID, request_id, ends, sent)
+        )
 
     def _admit(self, said: Said) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
@@ -155,7 +153,7 @@ class Hits:
         manner = self._manners.get(sort)
         if manner is None:
             counts = self._counting(outcome, tier, status), self._counting(outcome, tier, 304)
-            manner = Manner(outcome, tier, detail, STATUS_LINE[status], counts)
+            manner = Manner(outcome, tier, detail, status, counts)
             self._manners[sort] = manner
         return manner
 

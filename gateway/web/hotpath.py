@@ -66,7 +66,7 @@ class HotPath(Parsing):
         """Answer at once a head whose fields are known; parse the rest."""
         if data.startswith(_GET) and (self._at_ease or (self._stage is _REST and self._is_quiet())):
             form = self._form
-            if form is None or not (data.endswith(form.tail) and form.takes(data)):
+            if form is None or not data.endswith(form.tail) or (form.cuts and not form.takes(data)):
                 form = self._recognise(data)
             if form is not None:
                 said, training_id = form.said, data[_ID_AT : -form.length].decode("latin-1")
@@ -179,7 +179,7 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Have it written when this turn of the loop ends; most of all comes by here."""
+        """Have it written when this turn of the loop ends; from now on all is quiet here."""
         self.outbox.put(self.transport, answer)
         if self._at_ease:
             self.server_state.total_requests += 1

@@ -66,7 +66,7 @@ class SwitchedStore:
 
     @property
     def is_up(self) -> bool:
-        return self._switch.is_up
+        return self._switch.is_up and not self._switch.away
 
     def reaches(self, key: Key) -> bool:
         return self._switch.is_up and key.training_id not in self._switch.away

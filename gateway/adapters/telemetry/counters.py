@@ -51,6 +51,7 @@ LAG_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 9
 
 _CLASS_OF = {status: f"{status // 100}xx" for status in range(200, 600)}.get
 
+Sort = tuple[Outcome, Tier, str]
 K = TypeVar("K")
 Tally = defaultdict[K, int]
 
@@ -99,12 +100,15 @@ class Counters:
     """Every number that only grows, the calls in flight, and the `Age` (seconds) of the oldest
     stale answer since that was taken last."""
 
-    requests: Tally[tuple[Outcome, Tier, str]] = field(default_factory=lambda: _zeros(POSSIBLE))
+    # What hits count is in cells of their own, found without a key, until somebody reads it.
+    _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
+    _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
         default_factory=lambda: {outcome: Histogram(REQUEST_SECONDS) for outcome in Outcome}
     )
     age: Histogram = field(default_factory=lambda: Histogram(AGE_SECONDS))
-    clients: dict[tuple[str, str], int] = field(default_factory=dict)
+    _clients: dict[tuple[str, str], int] = field(default_factory=dict)
+    _served: dict[str, list[int]] = field(default_factory=dict)
     calls: Tally[tuple[Purpose, str]] = field(
         default_factory=lambda: _zeros(
             (purpose, status) for purpose in Purpose for status in (*STATUS_CLASSES, NO_ANSWER)
@@ -134,6 +138,22 @@ class Counters:
     redis_errors: Tally[RedisOperation] = field(default_factory=lambda: _zeros(RedisOperation))
     refusals: Tally[AccessRefusal] = field(default_factory=lambda: _zeros(AccessRefusal))
 
+    @property
+    def requests(self) -> Tally[Sort]:
+        """Answers by outcome, tier and class of status."""
+        total = self._requests.copy()
+        for sort, (hits,) in self._hits.items():
+            total[sort] += hits
+        return total
+
+    @property
+    def clients(self) -> dict[tuple[str, str], int]:
+        """Requests by client and result."""
+        total = self._clients.copy()
+        for client, (served,) in self._served.items():
+            total[client, _SERVED] += served
+        return total
+
     def count_request(
         self,
         outcome: Outcome,
@@ -148,7 +168,7 @@ class Counters:
 
         `observe`, written out twice: a hit costs few calls, and these would be two of them.
         """
-        self.requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
+        self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
         at = bisect_left(REQUEST_SECONDS, seconds)
         times.buckets[at] += 1
@@ -165,13 +185,13 @@ class Counters:
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """What does both of these for answers of one sort, served; everything that it needs is
         at hand, for each hit calls it."""
-        requests, sort = self.requests, (outcome, tier, _CLASS_OF(status, "5xx"))
+        hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
-        in_time, of_age, clients = times.buckets, ages.buckets, self.clients
+        in_time, of_age, served = times.buckets, ages.buckets, self._served
         exemplars = times.exemplars
 
         def count(seconds: float, age: float, client: str, trace: bytes | None = None) -> None:
-            requests[sort] += 1
+            hits[0] += 1
             at = 0 if seconds <= _SHORTEST else bisect_left(REQUEST_SECONDS, seconds)
             in_time[at] += 1
             if trace is not None:
@@ -180,9 +200,9 @@ class Counters:
             of_age[bisect_left(AGE_SECONDS, age)] += 1
             ages.total += age
             try:
-                clients[client, _SERVED] += 1
+                served[client][0] += 1
             except KeyError:
-                self._meet(client, _SERVED)
+                served.setdefault(self._meet(client), [0])[0] += 1
 
         def count_stale(
             seconds: float, age: float, client: str, trace: bytes | None = None
@@ -204,20 +224,21 @@ class Counters:
     def count_client(self, client: str, result: str) -> None:
         """Count a client's request; the first one brings all results of that client at 0."""
         try:
-            self.clients[client, result] += 1
+            self._clients[client, result] += 1
         except KeyError:
-            self._meet(client, result)
+            self._clients[self._meet(client), result] += 1
 
     def know_client(self, client: str) -> None:
         """Have all results of a client at 0, unless it was counted before."""
-        if (client, CLIENT_RESULTS[0]) not in self.clients:
-            self._meet(client, CLIENT_RESULTS[0], times=0)
+        if (client, _SERVED) not in self._clients:
+            self._meet(client)
 
-    def _meet(self, client: str, result: str, times: int = 1) -> None:
-        name = client if len(self.clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS
+    def _meet(self, client: str) -> str:
+        """The name under which it is counted, all results of which are there from now on."""
+        name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS
         for each in CLIENT_RESULTS:
-            self.clients.setdefault((name, each), 0)
-        self.clients[name, result] = self.clients.get((name, result), 0) + times
+            self._clients.setdefault((name, each), 0)
+        return name
 
     def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
         """The combinations counted that `combinations` says cannot occur."""

@@ -13,4 +13,4 @@ def test_ids_differ_and_have_one_form() -> None:
     made = [*islice(ids(), 1_000), *islice(ids(), 1_000)]
 
     assert len(set(made)) == 2_000
-    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in made)
+    assert all(re.fullmatch(b"[0-9a-f]{32}", each) for each in made)

@@ -106,7 +106,7 @@ class Data:
             writing=self.writing if writes else None,
             max_body=1_000,
             forward_headers=forward,
-            new_id=lambda: "made-here",
+            new_id=lambda: b"made-here",
             ready=lambda: self.ready,
         )
         self.application = self.plane.application()

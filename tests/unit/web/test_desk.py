@@ -26,7 +26,7 @@ async def test_what_goes_wrong_is_a_problem(
 ) -> None:
     """Told apart by whose fault it is; what nobody foresaw is in the log."""
     data = Data()
-    desk = Desk(data.callers, data.clock, data.observer, data.access_log, lambda: "made-here")
+    desk = Desk(data.callers, data.clock, data.observer, data.access_log, lambda: b"made-here")
     request = Request({"type": "http", "method": "GET", "path": "/training/a", "headers": []})
 
     async def answer(exchange: Exchange) -> Response:

@@ -33,10 +33,10 @@ TAG = b'"tag-a"'
 
 # Python functions entered by one hit: its fields those of the hit before, the same but for a trace
 # and an id, those of an earlier one, the first hit of an entry in a second, and parsed.
-MOST_WHEN_REPEATED = 9
+MOST_WHEN_REPEATED = 8
 MOST_WHEN_CHANGING = 11
 MOST_WHEN_KNOWN = 10
-MOST_WHEN_PREPARED = 29
+MOST_WHEN_PREPARED = 31
 MOST_WHEN_PARSED = 37
 
 
@@ -52,7 +52,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.questions: list[str] = []
-        self.holds_bodies = True
+        self.holds_bodies = self.is_up = True
 
     def reaches(self, _key: Key) -> bool:
         """Known without asking."""
