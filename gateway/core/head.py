@@ -39,7 +39,7 @@ def _arranged(fields: Headers) -> tuple[bytes, int]:
 
 def has_etag(head: bytes, brief_at: int, etag: bytes) -> bool:
     """Whether just this is the entry's tag, without another look at the entry."""
-    return head.startswith(b"etag: %b\r\n" % etag, brief_at)
+    return head.startswith(b"etag: " + etag + b"\r\n", brief_at)
 
 
 def to_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:

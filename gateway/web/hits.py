@@ -107,11 +107,14 @@ class Hits:
             if manner is None:
                 return None
             lines, age = form.head, began - held.born
-            if (said.tag or said.since) and is_current(said.tag, said.since, form):
+            status, body, count = manner.status, form.body, manner.count
+            if (
+                (said.tag or said.since)
+                and status == 200
+                and is_current(said.tag, said.since, form)
+            ):
                 status, body, count = 304, b"", manner.count_not_modified
                 lines = lines[form.brief_at :]
-            else:
-                status, body, count = manner.status, form.body, manner.count
             request_id = said.request_id or self._new_id()
         except AccessRefused:
             return None

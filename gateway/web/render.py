@@ -66,7 +66,8 @@ def stored(
         lines = _with_control(held, _STALE_NOW)
     elif handling.not_stored is not None and not held.is_verbatim:
         lines = _with_control(held, _NO_STORE)
-    if is_current(conditions.if_none_match, conditions.if_modified_since, held):
+    tag, since = conditions.if_none_match, conditions.if_modified_since
+    if entry.status == 200 and is_current(tag, since, held):
         return 304, lines[held.brief_at :], moment, b"", entry.age(now)
     return entry.status, lines, moment, entry.body, entry.age(now)
 
@@ -82,10 +83,8 @@ def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, floa
 
 
 def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
-    """Whether a 304 answers who asks with these conditions; as a rule a caller has just the tag
-    that we have."""
-    if held.entry.status != 200:
-        return False
+    """Whether a 304 answers who asks with these conditions, where it would be a 200; as a rule a
+    caller has just the tag that we have."""
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
     return is_not_modified(Conditions(tag, since), held.entry)
