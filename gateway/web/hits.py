@@ -115,7 +115,7 @@ class Hits:
             ):
                 status, body, count = 304, b"", manner.count_not_modified
                 lines = lines[form.brief_at :]
-            request_id = said.request_id or self._new_id()
+            start, request_id = STATUS_LINE[status], said.request_id or self._new_id()
         except AccessRefused:
             return None
         except Exception:
@@ -129,9 +129,7 @@ class Hits:
             self.note(manner, of, status, (seconds, age), weight, is_head=is_head)
         ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
-        return b"".join(
-            (STATUS_LINE[status], lines, held.moment, _REQUEST_ID, request_id, ends, sent)
-        )
+        return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
 
     def _admit(self, said: Said) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())

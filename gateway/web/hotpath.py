@@ -83,14 +83,15 @@ class HotPath(Parsing):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for what is looked up."""
-        self._awaited = None
+        self._awaited, self._at_ease = None, False
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
         """As the parent, which waits for answers under way if they are requests."""
-        self.outbox.flush()
         while self._awaited is not None:
             self._hand_on(self._awaited)
+        self._at_ease = False
+        self.outbox.flush()
         super().shutdown()
 
     def pause_writing(self) -> None:
@@ -179,11 +180,13 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Have it written when this turn of the loop ends; from now on all is quiet here."""
+        """Have it written when this turn of the loop ends, or now, where much waits: then the
+        caller may turn out not to read."""
+        at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
-        if self._at_ease:
+        if at_ease:
             self.server_state.total_requests += 1
             self._has_served = True
         else:
             self._note_sent()
-            self._at_ease = True
+            self._at_ease = self._is_quiet()

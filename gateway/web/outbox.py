@@ -8,10 +8,13 @@ waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 # Bytes that may wait: some hundred answers of the usual size.
 _MOST: Final = 262_144
+
+_logger = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -28,8 +31,8 @@ class Outbox:
     def put(self, transport: asyncio.Transport, answer: bytes) -> None:
         """Write it within this turn of the running loop."""
         if not self._is_due:
-            self._is_due = True
             asyncio.get_running_loop().call_soon(self._end_turn)
+            self._is_due = True
         self._transports.append(transport)
         self._answers.append(answer)
         self._size += len(answer)
@@ -37,14 +40,19 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Write all of them now; who has gone meanwhile gets none."""
+        """Write all of them now; who has gone meanwhile gets none. Raises nothing: whoever calls
+        it has nothing to do with most of them."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
         self._transports, self._answers, self._size = [], [], 0
         for transport, answer in zip(transports, answers, strict=True):
-            if not transport.is_closing():
-                transport.write(answer)
+            try:
+                if not transport.is_closing():
+                    transport.write(answer)
+            except Exception:
+                _logger.exception("an answer could not be written")
+                transport.abort()
 
     def _end_turn(self) -> None:
         self._is_due = False

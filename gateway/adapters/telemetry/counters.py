@@ -143,7 +143,8 @@ class Counters:
         """Answers by outcome, tier and class of status."""
         total = self._requests.copy()
         for sort, (hits,) in self._hits.items():
-            total[sort] += hits
+            if hits:
+                total[sort] += hits
         return total
 
     @property
@@ -230,11 +231,12 @@ class Counters:
 
     def know_client(self, client: str) -> None:
         """Have all results of a client at 0, unless it was counted before."""
-        if (client, _SERVED) not in self._clients:
-            self._meet(client)
+        self._meet(client)
 
     def _meet(self, client: str) -> str:
         """The name under which it is counted, all results of which are there from now on."""
+        if (client, _SERVED) in self._clients:
+            return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS
         for each in CLIENT_RESULTS:
             self._clients.setdefault((name, each), 0)

@@ -65,6 +65,26 @@ async def test_who_has_gone_is_sent_nothing() -> None:
     assert (gone.writes, there.writes) == ([], [b"2"])
 
 
+async def test_one_that_cannot_be_written_to_is_no_fault_of_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is cut off and logged; whoever flushes hears nothing."""
+
+    class Broken(Line):
+        def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+            raise RuntimeError("no more")
+
+    outbox, broken, there = Outbox(), Broken(), Line()
+    outbox.put(broken, b"1")
+    outbox.put(there, b"2")
+
+    outbox.flush()
+
+    assert there.writes == [b"2"]
+    assert broken.end() == "aborted"
+    assert "could not be written" in caplog.text
+
+
 async def test_a_turn_is_ended_once() -> None:
     """Whoever flushes in between does not have it asked for again."""
 
@@ -122,3 +142,26 @@ async def test_who_does_not_read_is_sent_no_more_hits(door: Door) -> None:
     door.wire.resume_writing()
     await quiet()
     assert b'"id":"a"' in door.line.written
+
+
+async def test_who_turns_out_not_to_read_is_sent_no_more(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though what waited was so much that it was written, and refused, while it was handed in."""
+    monkeypatch.setattr(module, "_MOST", 10)
+    door.connect()
+    write = door.line.write
+
+    def full(data: bytes | bytearray | memoryview[int]) -> None:
+        write(data)
+        door.wire.pause_writing()
+
+    monkeypatch.setattr(door.line, "write", full)
+    for _ in range(5):
+        door.wire.data_received(get("a"))
+
+    written = statuses(door)
+    monkeypatch.setattr(door.line, "write", write)
+    door.wire.resume_writing()
+    await quiet()
+    assert written == [b"200"]

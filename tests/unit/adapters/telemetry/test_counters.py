@@ -127,6 +127,30 @@ def test_a_client_brings_its_three_results() -> None:
     }
 
 
+def test_hits_count_as_all_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In cells of their own: nothing is there that did not occur, and a client that is known has
+    its own name, however many there are by then."""
+    monkeypatch.setattr(module, "_MOST_CLIENTS", 2)
+    counters = Counters()
+    for name in ("a", "b"):
+        counters.know_client(name)
+    before = dict(counters.requests)
+    count = counters.counting(Outcome.NEGATIVE, Tier.L1, 404)
+    counters.counting(Outcome.NEGATIVE, Tier.L1, 304)
+    assert counters.requests == before
+    assert counters.unforeseen() == []
+
+    for client in ("b", "b", "c", "c"):
+        count(1e-6, 1.0, client)
+    counters.count_request(Outcome.NEGATIVE, Tier.L1, 404, 0.1, 1.0)
+    counters.count_client("b", "served")
+
+    assert counters.requests[Outcome.NEGATIVE, Tier.L1, "4xx"] == 5
+    assert counters.clients["b", "served"] == 3
+    assert counters.clients["other", "served"] == 2
+    assert {client for client, _ in counters.clients} == {"a", "b", "other"}
+
+
 def test_clients_beyond_the_bound_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client's name made of something unbounded cannot fill the memory."""
     monkeypatch.setattr(module, "_MOST_CLIENTS", 2)
