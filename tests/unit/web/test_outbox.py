@@ -42,6 +42,28 @@ async def test_all_of_a_turn_are_written_at_its_end() -> None:
     assert lines[0].writes[-1] == b"4"
 
 
+async def test_who_asks_alone_does_not_wait() -> None:
+    """After a turn with one answer the next ones are written at once, until it is tried again."""
+    outbox, line, ended = Outbox(), Line(), []
+    for number in range(3 * (module._ALONE + 1)):
+        outbox.put(line, b"%d" % number)
+        ended.append(len(line.writes) <= number)
+        await asyncio.sleep(0)
+
+    assert ended.count(True) == 3
+    assert line.writes == [b"%d" % number for number in range(len(ended))]
+
+    outbox.put(line, b"alone")
+    await asyncio.sleep(0)
+    for _ in range(module._ALONE + 5):
+        outbox.put(line, b"of many")
+    assert len(line.writes) == len(ended) + 1 + module._ALONE
+    await asyncio.sleep(0)
+    assert len(line.writes) == len(ended) + 1 + module._ALONE + 5
+    outbox.put(line, b"of many")
+    assert len(line.writes) == len(ended) + 1 + module._ALONE + 5
+
+
 async def test_much_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large bodies for thousands would be gigabytes."""
     monkeypatch.setattr(module, "_MOST", 100)
