@@ -6,8 +6,6 @@ Every round asks each server the same in turn, so that a busy machine is busy fo
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,8 +18,9 @@ import httpx
 from tests.bench import stands
 from tests.bench.growth import Curve, Say, curves
 from tests.bench.load import Run, closed, open_loop
+from tests.bench.process import first_answer, memory_of
 from tests.bench.stands import IDS, TOKEN, Checkout, Stand
-from tests.servers import HOST, ROOT, Process, RedisServer
+from tests.servers import HOST, Process, RedisServer
 
 KINDS = {
     "repeated": "hit, headers repeated",
@@ -94,7 +93,7 @@ def measure(plan: Plan, folder: Path, say: Say) -> Results:
             _round(every, plan, results, say)
     for size in (1_024, 4_096, 16_384, 65_536):
         count = max(1_000, plan.entries * 1_600 // size)
-        found = results.memory[size] = _memory(size, count, plan.python)
+        found = results.memory[size] = memory_of(size, count, plan.python)
         say(f"an entry of {size} bytes takes {found[0]:.0f}; {count} stop for {found[2]:.0f} ms")
     results.start = [first_answer(folder, plan.python) for _ in range(2 * plan.rounds + 1)]
     say(f"first answer after {min(results.start):.0f} ms")
@@ -224,41 +223,6 @@ def _note(results: Results, kind: str, run: Run, name: str, say: Say) -> None:
     say(
         f"{kind}, {name}: {run.cpu:.1f} µs of CPU a request, {run.rate:.0f}/s, p99 {run.p99:.2f} ms"
     )
-
-
-def _memory(size: int, count: int, python: str) -> tuple[float, float, float]:
-    command = [python, "-m", "tests.bench.memory", str(size), str(count)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
-    )
-    seen, accounted, stopped = map(float, done.stdout.split())
-    return seen, accounted, stopped
-
-
-def first_answer(folder: Path, python: str) -> float:
-    """Milliseconds from the start of a gateway to its first answer to a caller."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    with (folder / "start.log").open("ab") as log:
-        began = time.perf_counter()
-        process = stands.start(python, port, log)
-        try:
-            while not _answers(port):
-                time.sleep(0.002)
-            return (time.perf_counter() - began) * 1_000
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection((HOST, port), timeout=5) as wire:
-            wire.sendall(b"GET /training/a HTTP/1.1\r\nHost: a\r\n\r\n")
-            return bool(wire.recv(1))
-    except OSError:
-        return False
 
 
 def _sub(folder: Path, name: str) -> Path:

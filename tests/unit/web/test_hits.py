@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,14 +174,20 @@ async def test_what_is_answered_the_short_way() -> None:
 
 
 class Redis:
-    """What Confirming sees of it."""
+    """What Confirming sees of it: the node that has the key, and whether there are others, one of
+    which is away."""
 
-    def __init__(self) -> None:
-        self.is_up = True
+    def __init__(self, *, is_whole: bool = True) -> None:
+        self.is_there = True
+        self.is_whole = is_whole
         self.holds_bodies = True
 
+    @property
+    def is_up(self) -> bool:
+        return self.is_whole and self.is_there
+
     def reaches(self, key: Key) -> bool:
-        return self.is_up
+        return self.is_there
 
 
 async def warm(redis: Redis) -> Door:
@@ -233,16 +240,17 @@ async def test_what_is_suspect_is_not_given_again() -> None:
     assert not is_answered(door)
 
 
-async def test_what_was_given_unconfirmed_is_not_given_once_redis_is_back() -> None:
-    """From the first request on."""
-    redis = Redis()
+@pytest.mark.parametrize("is_whole", [True, False], ids=["alone", "of several"])
+async def test_what_was_given_unconfirmed_is_not_given_once_redis_is_back(is_whole: bool) -> None:
+    """From the first request on, though another node may be away still."""
+    redis = Redis(is_whole=is_whole)
     door = await warm(redis)
-    redis.is_up = False
+    redis.is_there = False
     door.data.clock.advance(6.3)
     assert is_answered(door)
     assert is_answered(door)
 
-    redis.is_up = True
+    redis.is_there = True
 
     assert not is_answered(door)
 

@@ -6,7 +6,7 @@ import re
 
 from gateway.core.entry import Key
 from tests.doubles.shared import InMemoryShared
-from tests.unit.web.planes import PASSTHROUGH
+from tests.unit.web.planes import PASSTHROUGH, training_reply
 from tests.unit.web.redis_alone import redis_of, world
 from tests.unit.web.wires import get, quiet
 
@@ -76,3 +76,36 @@ async def test_nothing_is_read_meanwhile() -> None:
     await quiet()
 
     assert not door.wire.flow.read_paused
+
+
+async def test_a_hit_before_it_lets_nobody_pass() -> None:
+    """A connection that has just had one is quiet no longer once something is looked up for it."""
+    door = await world()
+    await door.ask(get("a"))
+    door.data.upstream.then(training_reply("b"))
+    await door.ask(get("a"), get("a"))
+    redis_of(door).open.clear()
+    before = len(door.line.written)
+
+    door.feed(get("b"))
+    door.feed(get("a"))
+
+    assert door.line.written[before:] == b""
+    redis_of(door).open.set()
+    await quiet()
+    assert re.findall(rb'"id":"(.)"', door.line.written[before:]) == [b"b", b"a"]
+
+
+async def test_what_l1_may_answer_with_is_looked_up_nowhere() -> None:
+    """Until nobody has confirmed it for long."""
+    door = await world()
+    await door.ask(get("a"))
+    key = Key(PARTITION, "a")
+    assert door.data.serving.beyond(key) is None
+
+    door.data.clock.advance(20.0)
+    flight = door.data.serving.beyond(key)
+
+    assert flight is not None
+    assert await flight.join() is not None
+    assert door.data.serving.beyond(key) is None
