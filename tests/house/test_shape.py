@@ -1,29 +1,31 @@
-"""The shape that style asks for: small files, small functions, names that say something."""
+"""The shape that style asks for: one concept a file, small functions, names that say something."""
 
 from __future__ import annotations
 
 import ast
+import warnings
+
+import pytest
 
 from tests.house.sources import sources
 
 MADE = [*sources(), *sources("dashboards")]
-FILE_LINES = 250
-TEST_FILE_LINES = 400  # a table of cases is long and still one concept
+LISTED_FROM = 400  # lines; a longer file may still be one concept, so a human decides
 FUNCTION_LINES = 50
-# Longer on purpose, and why.
-EXCUSED = {
-    "gateway/core/status.py": "the list of all words that labels, headers and logs share",
-}
 NAMELESS = {"utils", "util", "helpers", "common", "base", "manager", "service", "misc"}
 
 
-def test_no_file_is_long() -> None:
-    """A file is one concept: what is longer is excused above, and nothing else is."""
-    long = {str(each.path) for each in MADE if each.text.count("\n") > FILE_LINES}
-    tests = sources("tests")
-    long |= {str(each.path) for each in tests if each.text.count("\n") > TEST_FILE_LINES}
+@pytest.mark.filterwarnings("default")
+def test_long_files_are_listed_for_a_human() -> None:
+    """A bound on lines rewards splitting a concept, so a long file is listed and does not fail."""
+    long = [
+        f"{each.path} has {each.text.count(chr(10))} lines"
+        for each in [*MADE, *sources("tests")]
+        if each.text.count("\n") > LISTED_FROM
+    ]
 
-    assert long == EXCUSED.keys()
+    if long:
+        warnings.warn("is each of these one concept? " + ", ".join(long), stacklevel=1)
 
 
 def test_no_function_is_long() -> None:
