@@ -16,20 +16,13 @@ from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant
 from gateway.core.status import Mode
-from gateway.core.training import ID, is_training_id
+from gateway.core.training import is_training_id
 from gateway.ports import Confirmations
-from gateway.web.ids import ID_GRAMMAR, PARTITION, is_partition
+from gateway.web.ids import ID_GRAMMAR, is_partition
 
 MAX_IDS: Final = 1_000
 
 _SHOWN: Final = 200
-
-# Described here and judged below, in words of our own.
-_TrainingId = Annotated[
-    str, msgspec.Meta(extra_json_schema={"pattern": f"^{ID}$", "not": {"enum": [".", ".."]}})
-]
-_Partition = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{PARTITION}$"})]
-_Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +78,14 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 class Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `/invalidate`."""
 
-    ids: Annotated[tuple[_TrainingId, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
-    updated_at: _Time | UnsetType = UNSET
+    ids: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
+    updated_at: str | UnsetType = UNSET
 
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `/purge`."""
 
-    partition: _Partition | UnsetType = UNSET
+    partition: str | UnsetType = UNSET
     soft: bool = False
 
 

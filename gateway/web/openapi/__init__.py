@@ -1,0 +1,71 @@
+"""The descriptions of both planes for machines: OpenAPI 3.1, one file a plane.
+
+The files are read by people and served to machines. Tests compare them with the routes, with the
+problems and with real answers. What depends on a setting is marked there by `x-setting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import __version__
+
+Words = dict[str, object]
+
+_WRITES: Final = 'server.writes = "forward"'
+
+
+class _Document(msgspec.Struct):
+    """The parts of a description that are not served as they stand in the file."""
+
+    openapi: str
+    info: Words
+    paths: dict[str, Words]
+    security: list[Words]
+    components: Words
+
+
+def data_document(version: str, *, writes: bool = False) -> bytes:
+    """The description of the data plane; without `writes` it has no operation that writes."""
+    document = _read("data.json", version)
+    if not writes:
+        reading = {path: _reading(item) for path, item in document.paths.items()}
+        document.paths = {path: item for path, item in reading.items() if item}
+    return msgspec.json.encode(document)
+
+
+def admin_document(version: str) -> bytes:
+    """The description of the admin plane."""
+    return msgspec.json.encode(_read("admin.json", version))
+
+
+def served(document: Callable[[str], bytes]) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint that shows a description of this version."""
+    body = document(__version__)
+
+    async def answer(request: Request) -> Response:
+        return Response(body, media_type="application/json")
+
+    return answer
+
+
+def _read(name: str, version: str) -> _Document:
+    text = (files(__name__) / name).read_bytes()
+    document = msgspec.json.decode(text, type=_Document)
+    document.info["version"] = version
+    return document
+
+
+def _reading(item: Words) -> Words:
+    """The path's operations without those that need `server.writes`."""
+    return {
+        method: operation
+        for method, operation in item.items()
+        if not (isinstance(operation, dict) and operation.get("x-setting") == _WRITES)
+    }
