@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from gateway.app.compose import House, compose
 from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
+from gateway.app.signals import set_by_signals
 from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
@@ -35,9 +35,10 @@ async def serve(
     started: Callable[[Addresses], None] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT (or `stop`), then drain; raises StartFault.
+    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain; raises StartFault.
 
-    `started` is told the addresses once both planes listen.
+    A second signal ends the process at once. `started` is told the addresses once both planes
+    listen.
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -163,17 +164,12 @@ def _logging(settings: Settings, house: House) -> AccessLog:
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
     """A task that ends when the process is told to, by signal or by `stop`."""
     told = asyncio.Event() if stop is None else stop
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
-    for number in signals:
-        loop.add_signal_handler(number, told.set)
-    waiting = asyncio.ensure_future(told.wait())
-    try:
-        yield waiting
-    finally:
-        waiting.cancel()
-        for number in signals:
-            loop.remove_signal_handler(number)
+    with set_by_signals(told) if stop is None else contextlib.nullcontext():
+        waiting = asyncio.ensure_future(told.wait())
+        try:
+            yield waiting
+        finally:
+            waiting.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -37,7 +37,9 @@ Examples:
 )
 @config_option
 def serve(config: Path | None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and exit with 0.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain and exit with 0.
+
+    A second signal ends a drain at once.
 
     Faulty settings are named on standard error, one line a fault, with exit code 2; what cannot
     be started, such as a port in use, with exit code 1.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import socket
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from random import Random
 from typing import TextIO
 
 from gateway.app import Addresses, serve
+from gateway.app.signals import set_by_signals
 from gateway.demo.figures import show
 from gateway.demo.upstream import Upstream, simulator
 from gateway.demo.visitors import TOKEN, edit, visit
@@ -53,9 +52,9 @@ class Plan:
 
 
 async def run(plan: Plan, out: TextIO) -> None:
-    """Put it on until SIGINT or SIGTERM; raises StartFault, UpstreamEnded."""
+    """Put it on until SIGINT, SIGTERM or SIGHUP; raises StartFault, UpstreamEnded."""
     stop = asyncio.Event()
-    with _stopped_by_signals(stop):
+    with set_by_signals(stop):
         async with simulator(_port(plan.simulator_port, _SIMULATOR_PORT, out)) as upstream:
             await _play(plan, upstream, stop, out)
     _tell("ended\n", out)
@@ -138,16 +137,3 @@ def _greet(gateway: Addresses, upstream: Upstream, out: TextIO) -> None:
 def _tell(text: str, out: TextIO) -> None:
     out.write(text)
     out.flush()
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for each in signals:
-        loop.add_signal_handler(each, stop.set)
-    try:
-        yield
-    finally:
-        for each in signals:
-            loop.remove_signal_handler(each)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.servers import free_port, gateway, listens, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, port_of, run, shell, simulator
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
+DRAINING = [*SIGNALS, signal.SIGHUP]
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def upstream(tmp_path: Path) -> Iterator[str]:
         yield address(process)
 
 
-@pytest.mark.parametrize("told", SIGNALS)
+@pytest.mark.parametrize("told", DRAINING)
 def test_serve_answers_until_told(tmp_path: Path, upstream: str, told: signal.Signals) -> None:
     """A miss, a hit with the same bytes, and exit code 0 after the signal."""
     house = Gateway(tmp_path, upstream)
@@ -39,7 +41,7 @@ def test_serve_answers_until_told(tmp_path: Path, upstream: str, told: signal.Si
     assert exit_code == 0
 
 
-@pytest.mark.parametrize("told", SIGNALS)
+@pytest.mark.parametrize("told", DRAINING)
 def test_serve_finishes_what_is_in_flight(
     tmp_path: Path, upstream: str, told: signal.Signals
 ) -> None:
@@ -60,6 +62,48 @@ def test_serve_finishes_what_is_in_flight(
 
     assert exit_code == 0
     assert b'"id":"trn_000001"' in body
+
+
+@pytest.mark.parametrize("second", DRAINING)
+def test_a_second_signal_ends_a_drain_at_once(
+    tmp_path: Path, upstream: str, second: signal.Signals
+) -> None:
+    """A drain of an hour ends by the second signal, whichever of the three it is."""
+    house = Gateway(tmp_path, upstream, GATEWAY_SERVER__DRAIN_DELAY="1h")
+    with house.process:
+        house.process.child.send_signal(signal.SIGTERM)
+        wait_until(lambda: "gateway.draining" in house.process.output, 30, "the draining")
+        time.sleep(1)  # what comes within 20 ms is the same wish
+
+        exit_code = house.process.stop(by=second)
+
+    assert exit_code == -second
+
+
+def test_signals_that_come_together_are_one(tmp_path: Path, upstream: str) -> None:
+    """A supervisor that signals the process and its group at once gets a drain."""
+    house = Gateway(tmp_path, upstream, GATEWAY_SERVER__DRAIN_DELAY="1s")
+    with house.process:
+        house.process.pause()
+        house.process.child.send_signal(signal.SIGTERM)
+        house.process.child.send_signal(signal.SIGHUP)
+        house.process.resume()
+        exit_code = house.process.wait(30)
+
+    assert exit_code == 0
+
+
+def test_nohup_holds(tmp_path: Path, upstream: str) -> None:
+    """A SIGHUP that is ignored from the start neither ends nor drains the process."""
+    house = Gateway(tmp_path, upstream)
+    house.process.command[:0] = ["nohup"]
+    with house.process:
+        house.process.child.send_signal(signal.SIGHUP)
+        answer = get(f"{house.data}/training/trn_000001")
+        exit_code = house.process.stop()
+
+    assert (answer.status_code, exit_code) == (200, 0)
+    assert house.process.output.count("gateway.draining") == 1
 
 
 def _in_flight(upstream: str) -> object:
