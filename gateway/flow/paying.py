@@ -158,18 +158,14 @@ class Paying:
                     self.absences.used(scope, shared, sent=shared.wait <= 0.0)
                     return Paid(self._own.note(scope, purpose, guessed=guessed), shared)
         own = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
-        if self.absences is not None and own.wait <= 0.0:
-            self.absences.spent(scope)
-        return Paid(own, None)
+        return Paid(own, None) if own.wait > 0.0 else await self._from_share(scope, own)
 
     async def _enter(self, scope: str, paid: Paid) -> Paid | None:
         """The turn has come; None where it is not known any more. Raises GateClosed where that
         happened meanwhile."""
         if paid.shared is None or self._shared is None:
             own = await self._own.enter(scope, paid.own)
-            if own is not None and self.absences is not None:
-                self.absences.spent(scope)
-            return None if own is None else Paid(own, None)
+            return None if own is None else await self._from_share(scope, own)
         try:
             shared = await self._shared.enter(scope, paid.shared)
         except RedisUnavailable:
@@ -182,6 +178,22 @@ class Paying:
         if self.absences is not None:
             self.absences.used(scope, shared, sent=True)
         return Paid(paid.own, shared)
+
+    async def _from_share(self, scope: str, own: Charge) -> Paid:
+        """A share pays for a call that goes now. A gate that is closed for all is closed for
+        shares as well, and Redis may be back long before they end. Raises GateClosed."""
+        if self._shared is None or self.absences is None:
+            return Paid(own, None)
+        passed = None
+        try:
+            passed = await self._shared.pass_gate(scope)
+        except GateClosed:
+            await self._own.give_back(scope, own)
+            raise
+        except RedisUnavailable:
+            pass  # no other replica can tell of a 429
+        self.absences.spent(scope)
+        return Paid(own, passed)
 
     def _told(self, scope: str, exhausted: BudgetExhausted, call: Call) -> BudgetExhausted:
         """Callers are told to come back one after the other, not all at the next free call."""

@@ -62,6 +62,11 @@ class Budget(Protocol):
         """
         ...
 
+    async def pass_gate(self, scope: str) -> Charge:
+        """Ask the gate alone, for a call that is paid elsewhere: nothing is spent here. Raises
+        GateClosed; while the gate is due to reopen, one is let through as the probe."""
+        ...
+
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """The turn that was waited for has come: the charge counts from now; None where it is
         not known any more, and another one is to be asked for. Raises GateClosed where upstream

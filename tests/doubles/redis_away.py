@@ -136,6 +136,10 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         return await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
 
+    async def pass_gate(self, scope: str) -> Charge:
+        self._switch.pass_on("budget")
+        return await self._budget.pass_gate(scope)
+
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         self._switch.pass_on("budget")
         return await self._budget.enter(scope, charge)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.simulator.limiter import RetryAfter
 from tests.integration import scenarios
+from tests.integration.gate_rounds import LIMITS, MODES, pair
 from tests.integration.shielding import Pace
 from tests.servers import RedisServer
 
@@ -34,6 +35,18 @@ async def test_a_cold_start_a_purge_and_one_more_replica(redis_url: str) -> None
 async def test_a_429_closes_the_gate_in_every_form(redis_url: str, form: RetryAfter) -> None:
     """Nothing goes until the time given, and what is stored answers meanwhile."""
     told(await scenarios.gate(redis_url, form, hold=10.0))
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_gate_is_closed_for_all_replicas(
+    redis_url: str, tmp_path: Path, mode: str, limit: str
+) -> None:
+    """In each of ten rounds, every other one after an absence of Redis."""
+    async with pair(redis_url, tmp_path, mode, limit) as both:
+        late = [await both.round(cut=number % 2 == 0) for number in range(10)]
+    told({"rounds": len(late), "late": sum(late)})
+    assert sum(late) == 0
 
 
 async def test_a_second_user_of_the_key_keeps_its_half(redis_url: str) -> None:

@@ -75,10 +75,7 @@ class LocalBudget:
 
         The stamp is the time on the monotonic clock.
         """
-        account, now = self._account(scope), self._clock.monotonic()
-        wait = account.gate.wait(now)
-        if wait > 0.0:
-            raise _closed(account.gate, wait)
+        account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
         if not account.gate.is_open:
             patience = 0.0  # who probes does so now
         wait = 0.0
@@ -86,9 +83,15 @@ class LocalBudget:
             wait = account.log.try_take(now, rank_of(purpose, guessed=guessed), patience)
         if wait > patience:
             raise BudgetExhausted.of(*self._shown(account), retry_after=wait)
-        if not account.gate.is_open:
-            account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
+        account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
         return Charge(now + wait, wait)
+
+    async def pass_gate(self, scope: str) -> Charge:
+        """Ask the gate alone: nothing is spent. Raises GateClosed; one is let through as the
+        probe of a gate that is due to reopen."""
+        account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
+        account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
+        return Charge(now)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """The turn that was waited for has come: the charge counts from now; None where a 429
@@ -185,6 +188,14 @@ class LocalBudget:
     def _shown(self, account: _Account) -> tuple[int | None, float]:
         rate = account.rate
         return (None, self._window) if rate is None else (rate.limit, rate.window)
+
+    def _account_behind_open_gate(self, scope: str) -> _Account:
+        """The account whose gate is open or due to reopen; raises GateClosed."""
+        account = self._account(scope)
+        wait = account.gate.wait(self._clock.monotonic())
+        if wait > 0.0:
+            raise _closed(account.gate, wait)
+        return account
 
     def _account(self, scope: str) -> _Account:
         rate = self._rates.of(scope, self._usual)

@@ -80,9 +80,33 @@ class RedisBudget:
         The stamp is Redis' time in microseconds, which a float holds exactly.
         """
         rule = self._rule(scope)
-        shares = numbers(rule[0] or None, self._sweep_share)
-        rank = RANKS.index(rank_of(purpose, guessed=guessed)) + 1
-        seen = await self._connection.run_script(
+        seen = await self._run_take(
+            scope, rule, RANKS.index(rank_of(purpose, guessed=guessed)) + 1, patience
+        )
+        self._seen[scope] = seen
+        if seen.word == "settling":
+            what = "Redis has forgotten what was spent, and hears it from the replicas"
+            raise GateClosed(what, retry_after=seen.wait)
+        if seen.word == "closed":
+            raise _closed(seen.wait, seen.is_probed)
+        if seen.word == "exhausted":
+            limit, window = self._shown(scope)
+            raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
+        return Charge(float(seen.stamp), seen.wait)
+
+    async def pass_gate(self, scope: str) -> Charge:
+        """Ask the gate alone: nothing is spent. Raises GateClosed; one is let through as the
+        probe of a gate that is due to reopen."""
+        seen = await self._run_take(scope, (0, *self._rule(scope)[1:]), rank=1, patience=0.0)
+        self._note_gate(scope, seen.closed_until - self._clock.monotonic())
+        if seen.word == "closed":
+            raise _closed(seen.wait, seen.is_probed)
+        return Charge(float(seen.stamp))
+
+    async def _run_take(
+        self, scope: str, rule: tuple[int, ...], rank: int, patience: float
+    ) -> Seen:
+        return await self._connection.run_script(
             RedisOperation.BUDGET,
             self._take,
             (
@@ -96,20 +120,10 @@ class RedisBudget:
                 rank,
                 micros(patience),
                 int(self._is_paced(scope) and scope in self._seen),
-                *shares,
+                *numbers(rule[0] or None, self._sweep_share),
             ),
             self._read,
         )
-        self._seen[scope] = seen
-        if seen.word == "settling":
-            what = "Redis has forgotten what was spent, and hears it from the replicas"
-            raise GateClosed(what, retry_after=seen.wait)
-        if seen.word == "closed":
-            raise _closed(seen.wait, seen.is_probed)
-        if seen.word == "exhausted":
-            limit, window = self._shown(scope)
-            raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
-        return Charge(float(seen.stamp), seen.wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """The turn that was waited for has come: the charge counts from now; None where it is

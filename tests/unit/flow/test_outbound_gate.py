@@ -189,6 +189,31 @@ async def test_a_429_that_redis_forgot_holds(
         await ask(replica)
 
 
+@pytest.mark.parametrize("limited", [None, 10])
+async def test_a_share_does_not_pay_for_a_call_past_the_gate(
+    clock: FakeClock, limited: int | None
+) -> None:
+    """Redis is back, this replica still spends its share, and another one heard a 429."""
+    redis = Redis(clock, limited)
+    replica, other = (Replica(clock, redis, limit=limited) for _ in "ab")
+    redis.switch.is_up = False
+    await succeed(replica)
+    redis.switch.is_up = True
+    await limit(other, 30.0)
+
+    with pytest.raises(GateClosed) as closed:
+        await ask(replica)
+
+    assert closed.value.retry_after == 30.0
+    assert replica.upstream.count == 1
+    clock.advance(30.0)
+    replica.upstream.always = ok(1)
+    await ask(replica)
+    for each in (replica, other):  # of both it is the one probe
+        with pytest.raises(GateClosed):
+            await ask(each)
+
+
 async def test_the_local_gate_keeps_no_probe_from_redis(
     replica: Replica, redis: Redis, clock: FakeClock
 ) -> None:

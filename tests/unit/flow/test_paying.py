@@ -206,6 +206,25 @@ async def test_a_turn_that_is_not_known_any_more_is_asked_for_anew(
     assert len(replica.upstream.calls) == LIMIT
 
 
+async def test_a_turn_that_a_share_granted_ends_at_the_gate_of_all(clock: FakeClock) -> None:
+    """Another replica heard a 429 while it was waited for, and Redis was back."""
+    redis = Redis(clock, LIMIT)
+    replica, other = (Replica(clock, redis, limit=LIMIT) for _ in "ab")
+    replica.upstream.always = ok(1)
+    redis.switch.is_up = False
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+    redis.switch.is_up = True
+    await other.outbound._close_gate(SCOPE, 60.0)
+
+    clock.advance(1.0)
+
+    with pytest.raises(GateClosed):
+        await waiting
+    assert replica.upstream.count == LIMIT
+
+
 @pytest.mark.parametrize("is_away_before", [True, False])
 async def test_what_was_waited_for_is_told_of_when_it_goes(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, is_away_before: bool
