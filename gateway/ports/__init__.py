@@ -7,6 +7,7 @@ Nothing here decides; nothing here does I/O.
 from gateway.ports.budget import Budget, BudgetView, Charge, OwnBudget, Spent
 from gateway.ports.bus import AloneBus, Bus, Confirmations, Notice
 from gateway.ports.clock import Clock
+from gateway.ports.deadline import Deadline
 from gateway.ports.held import NEVER, Count, Held, Manner
 from gateway.ports.lease import AloneLease, Lease, Taken
 from gateway.ports.local import LocalStore
@@ -32,6 +33,7 @@ __all__ = [
     "Confirmations",
     "Copies",
     "Count",
+    "Deadline",
     "Found",
     "Held",
     "Lease",

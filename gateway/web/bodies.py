@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.core.errors import BadRequest, TooLarge
+from gateway.ports import Deadline
 
 _PATIENCE: Final = 10.0
 
@@ -16,7 +16,7 @@ async def read_body(request: Request, most: int, patience: float = _PATIENCE) ->
     """The whole body, within so many seconds; raises TooLarge beyond `most` bytes, and BadRequest
     where it does not come to its end."""
     try:
-        async with asyncio.timeout(patience):
+        async with Deadline(patience):
             return await _gathered(request, most)
     except TimeoutError as error:
         raise BadRequest(f"the body did not arrive within {patience:g} s") from error

@@ -133,7 +133,7 @@ async def test_who_fails_does_not_confirm(any_redis_url: str) -> None:
         assert await a.bus.confirm(change(2), PATIENCE) == Confirmations(3, 3)
         assert (b.gaps, c.gaps) == (2, 1)
         assert not asked.done()
-        pass_time(PATIENCE)
+        await pass_time(PATIENCE)
         assert await asked == Confirmations(3, 2)
 
 
@@ -184,7 +184,7 @@ async def test_who_hears_nothing_is_known_and_unconfirmed(redis_server: RedisSer
             assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
             with redis_server.client() as client:
                 client.zadd(ROLL, {"b": 1})
-                beat()
+                await beat()
                 await until(lambda: client.zscore(ROLL, "b") > 1)
             assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
 

@@ -118,9 +118,9 @@ async def hearers(
         ]
 
 
-def beat() -> None:
+async def beat() -> None:
     """Let each replica's next heartbeat come now."""
-    pass_time(HEARTBEAT)
+    await pass_time(HEARTBEAT)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

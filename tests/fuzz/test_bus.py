@@ -61,7 +61,7 @@ async def test_the_bus_comes_back_from_any_garbage(
     """At the next heartbeat it is on the roll again, and what it tells has a number."""
     put(client, name.encode(), what)
     before = heard.spoken
-    beat()
+    await beat()
     await until(lambda: heard.spoken > before)
 
     await heard.bus.announce(change(1))

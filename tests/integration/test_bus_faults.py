@@ -108,7 +108,7 @@ async def test_a_lost_subscription_is_made_again(own_redis: RedisServer) -> None
 async def test_who_was_on_a_lost_roll_is_waited_for(own_redis: RedisServer) -> None:
     """An order right after a flush is confirmed by all who hear, or says that it is not."""
     async with hearers(own_redis.url, "a", "b", "c") as (a, b, c):
-        beat()  # so that each knows of the others
+        await beat()  # so that each knows of the others
         await until(lambda: all(each.bus.replicas == 3 for each in (a, b, c)))
         own_redis.flush()
         assert await a.bus.confirm(change(1), PATIENCE) == Confirmations(3, 3)
@@ -127,7 +127,7 @@ async def test_a_flushed_redis_is_a_gap(own_redis: RedisServer) -> None:
 
         own_redis.flush()
 
-        beat()
+        await beat()
         await until(lambda: min(a.gaps, b.gaps) == 2)
         assert await a.bus.confirm(change(3), PATIENCE) == Confirmations(2, 2)
         assert (a.gaps, b.gaps) == (2, 2)
@@ -147,7 +147,7 @@ async def test_a_replica_that_hangs_is_left_behind(own_redis: RedisServer) -> No
             with own_redis.client() as client:
                 seconds, _ = client.time()
                 client.zadd(ROLL, {"b": (seconds - 5 * HEARTBEAT) * 1e6})
-            beat()
+            await beat()
             assert await a.bus.confirm(change(2), 3600.0) == Confirmations(1, 1)
 
 
@@ -209,7 +209,7 @@ async def beats(*replicas: Hearer) -> None:
     """Let a heartbeat of each come, and another: what the first heard of has arrived by then."""
     for _ in range(2):
         spoken = {each: each.spoken for each in replicas}
-        beat()
+        await beat()
         await until(lambda spoken=spoken: all(each.spoken > spoken[each] for each in spoken))  # type: ignore[misc]
 
 
@@ -282,7 +282,7 @@ async def test_forged_answers_do_not_count(own_redis: RedisServer) -> None:
             client.publish(f"{CHANNEL}:a", b"")
             await until(lambda: len(a.observer.of("bus_failed")) == 1)
 
-            pass_time(PATIENCE)
+            await pass_time(PATIENCE)
             assert await asked == Confirmations(2, 1)
 
 
@@ -293,7 +293,7 @@ async def test_foreign_keys_are_written_over(own_redis: RedisServer, number: str
         async with hearer(own_redis.url) as a:
             client.set(ROLL, "not ours")
             client.set(NUMBER, number)
-            beat()
+            await beat()
             await until(lambda: client.type(ROLL) == b"zset" and not client.exists(NUMBER))
 
             assert await a.bus.confirm(change(1), PATIENCE) == Confirmations(1, 1)

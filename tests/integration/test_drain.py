@@ -39,7 +39,7 @@ async def test_what_is_in_flight_is_finished(
         await control.clear_faults()
         answer = await waiting
 
-        pass_time(60.0)  # the delay need not be waited for
+        await pass_time(60.0)  # the delay need not be waited for
 
     assert (alive.status_code, answer.status_code) == (200, 200)
 

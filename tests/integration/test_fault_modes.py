@@ -121,7 +121,7 @@ async def get_at_last(planes: Planes, control: SimulatorClient, mode: str) -> ht
         return await planes.get(ONE)
     asked = asyncio.create_task(planes.get(ONE))
     await until(lambda: has_in_flight(control))
-    pass_time(LATE)
+    await pass_time(LATE)
     return await asked
 
 
@@ -152,7 +152,7 @@ async def test_the_soft_wait_ends_before_the_deadline(
         assert stale.content == good.content
         assert "detail=stale-refreshing" in stale.headers["cache-status"]
         assert await has_in_flight(control)
-        pass_time(60.0)  # what is under way need not be waited for
+        await pass_time(60.0)  # what is under way need not be waited for
 
 
 @pytest.mark.parametrize(("mode", "word"), BROKEN)

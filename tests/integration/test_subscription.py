@@ -50,7 +50,7 @@ async def test_silence_is_borne_as_long_as_redis_lives(redis_server: RedisServer
             for _ in range(5):
                 before = pings(client)
                 await asyncio.sleep(0)  # it waits
-                pass_time(60.0)
+                await pass_time(60.0)
                 await until(lambda before=before: pings(client) > before)  # type: ignore[misc]
                 await asyncio.sleep(0.1)  # the sign of life arrives
             client.publish(ONE, b"late")
@@ -104,7 +104,7 @@ async def test_a_former_master_is_left(redis_server: RedisServer) -> None:
         assert not waiting.done()
 
         route.found = (HOST, 1)
-        pass_time(60.0)
+        await pass_time(60.0)
         with pytest.raises(SubscriptionLost, match="moved"):
             await waiting
 

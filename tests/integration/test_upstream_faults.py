@@ -143,7 +143,7 @@ async def test_the_deadline_holds(
     await control.fault(mode, count=1)
     asked = asyncio.create_task(_read(adapter, training_id, within=60.0))
     await until(lambda: has_in_flight(control))
-    pass_time(60.0)
+    await pass_time(60.0)
 
     with pytest.raises(UpstreamTimeout) as caught:
         await asked

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gateway.adapters.redis.notices import Answer
+from gateway.ports import Deadline
 
 
 class Request:
@@ -29,7 +30,7 @@ class Request:
     async def answered_by(self, replicas: frozenset[str], patience: float) -> int:
         """How many of them have answered, once all have or after so many seconds."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with Deadline(patience):
                 while not replicas <= self._answered:
                     self._came.clear()
                     await self._came.wait()

@@ -224,12 +224,12 @@ class Ear:
         holder = self._cluster.holder(_SHARED_SLOT)
         return None if holder is None else holder.place
 
-    def connection(self, patience: float) -> Any:
+    def connection(self) -> Any:
         """One connection by itself, not yet connected; raises RedisUnavailable."""
         holder = self._cluster.holder(_SHARED_SLOT)
         if holder is None:
             raise _away(RedisOperation.BUS, None)
-        return holder.route.connection(patience)
+        return holder.route.connection()
 
 
 def _away(operation: RedisOperation, member: Member | None) -> RedisUnavailable:

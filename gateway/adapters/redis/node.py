@@ -6,7 +6,6 @@ be asked is the business of connection.py and cluster.py.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
@@ -17,7 +16,7 @@ from redis.exceptions import ClusterDownError, ReadOnlyError, RedisError, Respon
 from gateway.adapters.redis.route import Route, why
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
-from gateway.ports import Clock, Observer
+from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")
 Command = Callable[[driver.Redis], Awaitable[T]]
@@ -59,7 +58,7 @@ class Node:
         self.is_up = False
         self._on_move = on_move
         self._is_known = False
-        self._client = driver.Redis.from_pool(route.pool(timeout, connections))
+        self._client = driver.Redis.from_pool(route.pool(connections))
         self._clock = clock
         self._observer = observer
         self._timeout = timeout
@@ -89,8 +88,9 @@ class Node:
         self.is_up = False
         self._on_move()
         with suppress(RedisError, OSError):
-            await self._client.aclose()
-            await self.route.close()
+            async with Deadline(self._timeout):
+                await self._client.aclose()
+                await self.route.close()
 
     async def ask(
         self, operation: RedisOperation, command: Command[T], asked_to_wait: float = 0.0
@@ -100,7 +100,7 @@ class Node:
         started = self._clock.monotonic()
         try:
             # The one deadline there is: connecting, waiting for a free connection, all.
-            async with asyncio.timeout(self._timeout + asked_to_wait):
+            async with Deadline(self._timeout + asked_to_wait):
                 result = await command(self._client)
         except self.redirections:
             raise
@@ -155,4 +155,5 @@ class Node:
     async def _drop_idle(self) -> None:
         """What was connected before Redis went away is connected to nobody."""
         with suppress(RedisError, OSError):
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+            async with Deadline(self._timeout):  # TLS waits for the other side's farewell
+                await self._client.connection_pool.disconnect(inuse_connections=False)

@@ -23,11 +23,12 @@ from gateway.adapters.redis.sentinels import Sentinels
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
-# No limit for a single read or write: whoever asks has one for all together, and a connection
-# whose command is cancelled is closed, its late reply with it. RESP2 and no introduction: a new
-# connection costs no round trip beyond AUTH.
+# No limit for connecting, nor for a single read or write: callers have one Deadline for all of it,
+# and a connection whose command is cancelled is closed, its late reply with it. RESP2 and no
+# introduction: a new connection costs no round trip beyond AUTH.
 _OURS: dict[str, Any] = {
     "socket_timeout": None,
+    "socket_connect_timeout": None,
     "retry": Retry(NoBackoff(), 0),
     "health_check_interval": 0,
     "protocol": 2,
@@ -74,19 +75,18 @@ class Route:
         """
         return self._sentinels is not None and await self._sentinels.find()
 
-    def pool(self, patience: float, connections: int) -> driver.BlockingConnectionPool:
+    def pool(self, connections: int) -> driver.BlockingConnectionPool:
         """Connections to the master, no more than so many; whoever finds none free waits."""
         return driver.BlockingConnectionPool(
             connection_class=self._class,
             max_connections=connections,
             timeout=None,
-            socket_connect_timeout=patience,
             **self._options,
         )
 
-    def connection(self, patience: float) -> Any:
+    def connection(self) -> Any:
         """One connection by itself, not yet connected."""
-        return self._class(socket_connect_timeout=patience, **self._options)
+        return self._class(**self._options)
 
     async def close(self) -> None:
         """Close what is open to the sentinels."""
@@ -144,7 +144,7 @@ def _context(options: dict[str, Any]) -> RedisSSLContext:
 
 
 def _sentinels(watched: Watched, tls: dict[str, Any] | None, patience: float) -> Sentinels:
-    options = {**watched.options, **_OURS, **(tls or {}), "socket_connect_timeout": patience}
+    options = {**watched.options, **_OURS, **(tls or {})}
     kind = driver.Connection if tls is None else _Tls
     pools = {
         f"{host}:{port}": driver.ConnectionPool(

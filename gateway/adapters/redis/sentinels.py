@@ -13,6 +13,8 @@ from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import ConnectionError as ConnectionFault
 from redis.exceptions import RedisError
 
+from gateway.ports import Deadline
+
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
@@ -64,7 +66,7 @@ class Sentinels:
     async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
         """How often there was a failover, and to whom; in words why that is not known."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with Deadline(self._patience):
                 masters = await sentinel.sentinel_masters()
             state = masters.get(self._name)
             if state is None:

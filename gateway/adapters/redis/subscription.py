@@ -6,7 +6,6 @@ messages may have been lost. What the messages say is the bus's business.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, Self
@@ -14,6 +13,7 @@ from typing import Any, Protocol, Self
 from redis.exceptions import RedisError
 
 from gateway.adapters.redis.address import Place
+from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
@@ -34,7 +34,7 @@ class Way(Protocol):
         """It changes when another one is."""
         ...
 
-    def connection(self, patience: float) -> Any:
+    def connection(self) -> Any:
         """One connection by itself, not yet connected."""
         ...
 
@@ -51,14 +51,14 @@ class Subscription:
         self._route = route
         self._master = route.master
         # The driver's bare connection: its PubSub would reconnect without telling.
-        self._connection = route.connection(patience)
+        self._connection = route.connection()
         self._channels = channels
         self._patience = patience
 
     async def __aenter__(self) -> Self:
         try:
             with _ours():
-                async with asyncio.timeout(self._patience):
+                async with Deadline(self._patience):
                     await self._subscribe()
         except BaseException:
             await self._close()
@@ -92,7 +92,7 @@ class Subscription:
                 raise SubscriptionLost("moved")
             if reply is not None:
                 return reply
-            async with asyncio.timeout(self._patience):
+            async with Deadline(self._patience):
                 await self._connection.send_command("PING")
                 return await self._connection.read_response()
 

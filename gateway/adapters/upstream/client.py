@@ -31,7 +31,7 @@ from gateway.core.page import PAGE_SIZE
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.trace import sampled_trace_of
-from gateway.ports import Call, Clock, Observer, Write
+from gateway.ports import Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
@@ -162,7 +162,9 @@ class HttpxUpstream:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         try:
-            await asyncio.wait({task}, timeout=seconds)
+            with contextlib.suppress(TimeoutError):
+                async with Deadline(seconds):
+                    await asyncio.wait({task})
         finally:
             if not task.done():
                 exchange.give_up(task)

@@ -161,5 +161,5 @@ async def test_trainings_are_edited_over_time(
     await control.editing(0)
 
     stopped = await newest()
-    pass_time(60)
+    await pass_time(60)
     assert await newest() == stopped > before

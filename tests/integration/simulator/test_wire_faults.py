@@ -115,7 +115,7 @@ async def test_hang(api: httpx.AsyncClient, control: SimulatorClient) -> None:
 
     call = asyncio.create_task(api.get(PATH, timeout=20))
     await eventually(lambda: _in_flight(control, 1))
-    pass_time(21)
+    await pass_time(21)
 
     with pytest.raises(httpx.ReadTimeout):
         await call
