@@ -2,9 +2,6 @@
 BIN := .venv/bin
 SOURCES := gateway tests dashboards
 
-# Real servers on two cores are late at times: what failed beside others has to pass by itself.
-AGAIN := --last-failed --last-failed-no-failures none
-
 .DEFAULT_GOAL := help
 .PHONY: help run setup test check drills package image-test fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
 .DELETE_ON_ERROR:
@@ -20,7 +17,7 @@ setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
 	.ci/second-python
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder || $(BIN)/python -m pytest $(AGAIN)
+	$(BIN)/python -m tests.second_run --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest tests/house tests/unit
