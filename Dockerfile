@@ -1,20 +1,19 @@
 # The gateway and nothing else, as user 65532, on a file system that may be read-only.
-#   docker build -t training-gateway --build-arg VERSION=$(.venv/bin/gateway --version) .
+#   docker build -t training-gateway:0.1.0 --build-arg VERSION=0.1.0 .
 # One base for both stages, so that the interpreter is the one that the environment was made with.
 ARG PYTHON=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 
 FROM ${PYTHON} AS build
 WORKDIR /src
-# What builds, from the same lock as what is tested, and by its hashes.
-RUN --mount=type=bind,source=requirements-dev.lock,target=requirements-dev.lock \
-    sed -n -E '/^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers|uv)==/,/^ +#/p' requirements-dev.lock \
-      > /tmp/build.txt \
- && python3 -m venv /build \
- && /build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/build.txt
+# Locks are complete: they are installed by their hashes, and not resolved.
+RUN --mount=type=bind,source=requirements-build.lock,target=requirements-build.lock \
+    python3 -m venv /build \
+ && /build/bin/pip install --no-cache-dir --disable-pip-version-check \
+      --no-deps --require-hashes -r requirements-build.lock
 RUN --mount=type=bind,source=requirements.lock,target=requirements.lock \
     /build/bin/uv venv --no-cache --no-python-downloads --python "$(command -v python3)" /opt/gateway \
  && /build/bin/uv pip install --no-cache --system-certs --compile-bytecode --python /opt/gateway/bin/python \
-      --require-hashes -r requirements.lock
+      --no-deps --require-hashes -r requirements.lock
 RUN --mount=type=bind,target=/src \
     /build/bin/hatchling build -t wheel -d /tmp/wheel \
  && /build/bin/uv pip install --no-cache --offline --compile-bytecode --python /opt/gateway/bin/python \

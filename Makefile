@@ -9,10 +9,10 @@ SOURCES := gateway tests dashboards
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-run: setup ## the gateway in front of a simulated upstream, at once; Ctrl-C ends it
+run: .venv/requirements.lock ## the gateway in front of a simulated upstream, at once; Ctrl-C ends it
 	@$(BIN)/gateway demo
 
-setup: .venv/.project ## the environment .venv, exactly as requirements-dev.lock pins it
+setup: .venv/requirements-dev.lock ## the environment .venv, exactly as requirements-dev.lock pins it
 
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
@@ -65,7 +65,7 @@ dashboards: setup ## renew dashboards, rules and docs/metrics.md after a change 
 	$(BIN)/python -m dashboards.source
 	@$(BIN)/python -m tests.delivery.chart
 
-lock: setup ## renew both lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
+lock: setup ## renew the lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
 	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)
 
 chart: setup ## renew what the chart has from elsewhere: settings, version, dashboards and rules, its README's table
@@ -76,10 +76,7 @@ clean: ## remove the environments and all that tools left behind
 	  .coverage htmlcov build dist
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.packages: requirements-dev.lock .ci/make-venv
-	@.ci/make-venv
-	@touch $@
-
-.venv/.project: .venv/.packages pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+# The copy of a lock in .venv says that it is installed there; the second one contains the first.
+.venv/requirements-dev.lock: requirements.lock
+.venv/%.lock: %.lock requirements-build.lock pyproject.toml .ci/make-venv .ci/build-tools
+	@.ci/make-venv $(@F)

@@ -16,7 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OLDEST = PROJECT["project"]["requires-python"].removeprefix(">=")
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+RUNTIME, BUILD, DEV = LOCKS = (
+    "requirements.lock",
+    "requirements-build.lock",
+    "requirements-dev.lock",
+)
 MARK = "# Made by `make lock` from the requirements in pyproject.toml with fingerprint "
 
 OPTIONS = (
@@ -31,11 +35,10 @@ OPTIONS = (
 def requirements(lock: str) -> list[str]:
     """The requirements in pyproject.toml that the lock named must satisfy."""
     runtime: list[str] = PROJECT["project"]["dependencies"]
-    if lock == "requirements.lock":
-        return runtime
-    dev: list[str] = PROJECT["dependency-groups"]["dev"]
-    build: list[str] = PROJECT["build-system"]["requires"]
-    return runtime + dev + build
+    groups = PROJECT["dependency-groups"]
+    build: list[str] = PROJECT["build-system"]["requires"] + groups["build"]
+    dev: list[str] = [each for each in groups["dev"] if isinstance(each, str)]
+    return {RUNTIME: runtime, BUILD: build, DEV: runtime + build + dev}[lock]
 
 
 def fingerprint(lock: str) -> str:
@@ -45,11 +48,12 @@ def fingerprint(lock: str) -> str:
 
 
 def renew(*options: str) -> None:
-    """Resolve both locks anew; pins that still satisfy pyproject.toml stay unless `--upgrade`."""
-    runtime, dev = LOCKS
-    _compile(runtime, *options)
-    # The second is bound to the first, so that what is tested is what is shipped.
-    _compile(dev, "--group", "dev", "--constraints", runtime, *options)
+    """Resolve all locks anew; pins that still satisfy pyproject.toml stay unless `--upgrade`."""
+    _compile(RUNTIME, "pyproject.toml", *options)
+    _compile(BUILD, "--group", "build", *options)
+    # The last is bound to both, so that what is tested is what is shipped, and what builds it.
+    bound = ("--constraints", RUNTIME, "--constraints", BUILD)
+    _compile(DEV, "pyproject.toml", "--group", "dev", *bound, *options)
 
 
 def _compile(lock: str, *options: str) -> None:
@@ -60,7 +64,7 @@ def _compile(lock: str, *options: str) -> None:
         # time stamp, and so the environment made from it.
         output = Path(folder) / lock
         output.write_text(before)
-        _uv("pip", "compile", "pyproject.toml", "--output-file", str(output), *OPTIONS, *options)
+        _uv("pip", "compile", "--output-file", str(output), *OPTIONS, *options)
         after = f"{MARK}{fingerprint(lock)}\n{output.read_text()}"
     if after != before:
         path.write_text(after)
