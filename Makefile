@@ -20,7 +20,7 @@ test: lint ## everything: lint, types, all tests with real servers, unit tests o
 	$(BIN)/python -m tests.second_run --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
-	$(BIN)/python -m pytest tests/house tests/unit
+	$(BIN)/python -m pytest --numprocesses 2 tests/house tests/unit
 
 drills: setup ## the long failure drills: crowds, malformed requests, schemathesis, soaks; an hour and a half
 	$(BIN)/python -m pytest tests/integration --clocks-apart -q

@@ -11,7 +11,10 @@ from hatchling import build
 from tests.house.sources import ROOT
 
 FOLDERS = {"gateway", "config", "tests", "dashboards", "helm", "docs"}
-PAPERS = ("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CHANGELOG.md", "SECURITY.md")
+PAPERS = (
+    *("README.md", "ARCHITECTURE.md", "DECISIONS.md", "CHANGELOG.md"),
+    *("CONTRIBUTING.md", "SECURITY.md"),
+)
 # Left by building and measuring, and ignored by git.
 LEFTOVERS = {"build", "dist", "htmlcov"}
 
