@@ -94,6 +94,7 @@ class Process:
     ) -> None:
         self.command = list(command)
         self.log = log
+        self.stdout: int | None = None  # a descriptor, instead of `log`
         self._ready = ready
         self._environment = {"PATH": os.environ["PATH"], **(environment or {})}
         self._patience = patience
@@ -137,8 +138,8 @@ class Process:
             self._child = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=log if self.stdout is None else self.stdout,
+                stderr=log,
                 env=self._environment,
                 cwd=self.log.parent,
             )

@@ -136,6 +136,12 @@ def processes() -> list[Panel]:
             ),
         ),
         plot(
+            "Log lines lost",
+            "Standard output did not take them: its reader is slow or gone.",
+            Query(summed(per_second("gateway_log_lines_dropped_total"), REPLICA), _NAME),
+            unit="ops",
+        ),
+        plot(
             "Started",
             "Restarts within the time shown.",
             Query(_ours(f"changes({of('process_start_time_seconds')}[$__range])"), _NAME),

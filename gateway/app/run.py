@@ -12,7 +12,7 @@ from socket import socket
 
 import gateway
 from gateway.adapters.telemetry.access import AccessLog
-from gateway.adapters.telemetry.log import configure, logger
+from gateway.adapters.telemetry.log import configure_standard_output, logger
 from gateway.app.compose import House, compose
 from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
@@ -155,9 +155,11 @@ def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettin
 
 
 def _logging(settings: Settings, house: House) -> AccessLog:
-    form = settings.log.format or (LogFormat.CONSOLE if sys.stdout.isatty() else LogFormat.JSON)
-    lines = configure(form, settings.log.level, now=house.clock.now)
-    return AccessLog(lines, settings.log.level)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    form = settings.log.format or (LogFormat.CONSOLE if is_terminal else LogFormat.JSON)
+    level, on_lost = settings.log.level, house.telemetry.log_line_lost
+    lines = configure_standard_output(form, level, now=house.clock.now, on_lost=on_lost)
+    return AccessLog(lines, level)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.adapters.telemetry.log import standard_output
 from gateway.app import Addresses, serve
 from gateway.app import compose as gateway_app
 from gateway.app.clock import SystemClock
@@ -131,6 +132,7 @@ async def gateway(
         finally:
             stop.set()
             await served
+            standard_output().flush(PATIENCE)
 
 
 def _skew(redis: str | None) -> float:

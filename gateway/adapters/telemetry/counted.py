@@ -58,3 +58,7 @@ class Counted:
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
         self.counters.redis_seconds[operation].observe(seconds)
+
+    def log_line_lost(self) -> None:
+        """A line could not be written in time, or at all."""
+        self.counters.log_lines_dropped += 1

@@ -137,6 +137,7 @@ class Counters:
     )
     redis_errors: Tally[RedisOperation] = field(default_factory=lambda: _zeros(RedisOperation))
     refusals: Tally[AccessRefusal] = field(default_factory=lambda: _zeros(AccessRefusal))
+    log_lines_dropped: int = 0
 
     @property
     def requests(self) -> Tally[Sort]:

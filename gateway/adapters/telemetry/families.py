@@ -89,6 +89,12 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
         ("reason",),
         lambda counters: _single(counters.refusals),
     ),
+    (
+        "gateway_log_lines_dropped",
+        "Log lines that were lost because standard output did not take them.",
+        (),
+        lambda counters: [((), counters.log_lines_dropped)],
+    ),
 )
 
 TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...] = (

@@ -26,7 +26,7 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Sink(Protocol):
-    """Where bytes go: an unbuffered file."""
+    """Where bytes go: a `LineWriter`, or any unbuffered file."""
 
     def write(self, line: bytes, /) -> object:
         """Take the whole line."""
@@ -44,7 +44,11 @@ class Lines:
     def write(self, record: Record) -> None:
         """Stamp the record (`level`, `event`, fields) with the time and write it."""
         with suppress(Exception):
-            self._sink.write(self._render({"time": instant(self._now()), **record}) + b"\n")
+            self._sink.write(self.line(record))
+
+    def line(self, record: Record) -> bytes:
+        """The record stamped with the time, as a line."""
+        return self._render({"time": instant(self._now()), **record}) + b"\n"
 
 
 def instant(now: float) -> str:

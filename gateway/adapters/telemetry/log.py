@@ -5,34 +5,38 @@ No line is made here (see `lines`), and no event is named here but the libraries
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from io import FileIO
+from functools import cache, partial
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from gateway.adapters.telemetry.line_writer import LineWriter
 from gateway.adapters.telemetry.lines import Lines, Record, Sink, conceal, scrub
 
 logger = structlog.get_logger("gateway")
 
 # Below this the HTTP libraries tell headers, and with them credentials.
 _LIBRARIES_FROM = logging.WARNING
+_STANDARD_OUTPUT = 1
+# Seconds that the end of the process waits for the reader of its last lines.
+_LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
-def configure(
-    form: str, level: str, *, now: Callable[[], float], sink: Sink | None = None
-) -> Lines:
-    """Send all that is logged in this process to `sink` (standard output) as lines.
+def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) -> Lines:
+    """Send all that is logged in this process to `sink` as lines.
 
     `form` is `json` or `console`, `level` a word such as `info`, `now` in seconds since the Unix
     epoch. The lines are returned for `AccessLog`, which writes past structlog.
     """
-    lines = Lines(form, now, _standard_output() if sink is None else sink)
+    lines = Lines(form, now, sink)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -45,6 +49,31 @@ def configure(
     )
     _route_libraries(lines)
     return lines
+
+
+def configure_standard_output(
+    form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
+) -> Lines:
+    """The same to standard output, without waiting for its reader; `on_lost` is called for each
+    line that is lost, in any thread."""
+    writer = standard_output()
+    lines = configure(form, level, now=now, sink=writer)
+    writer.report(partial(_lost_line, lines), on_lost)
+    return lines
+
+
+@cache
+def standard_output() -> LineWriter:
+    """The one writer of this process; its last lines are written when the process ends."""
+    # A closed descriptor 1 may be a caller's connection by now.
+    descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
+    writer = LineWriter(descriptor)
+    atexit.register(writer.flush, _LAST_LINES)
+    return writer
+
+
+def _lost_line(lines: Lines, count: int) -> bytes:
+    return lines.line({"level": "warning", "event": "log.lines-dropped", "count": count})
 
 
 class _Out:
@@ -66,11 +95,6 @@ class _Libraries(logging.Handler):
         """Write it as `library.said`; never raises."""
         with suppress(Exception):
             self._lines.write(_of_library(record))
-
-
-def _standard_output() -> Sink:
-    """Unbuffered: a closed pipe then costs the line alone, and nothing at exit."""
-    return FileIO(sys.stdout.fileno(), "wb", closefd=False)
 
 
 def _as_record(_: WrappedLogger, __: str, event: EventDict) -> tuple[tuple[Record], EventDict]:

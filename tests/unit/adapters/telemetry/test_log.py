@@ -8,7 +8,12 @@ from io import FileIO
 import pytest
 import structlog
 
-from gateway.adapters.telemetry.log import configure, logger
+from gateway.adapters.telemetry.log import (
+    configure,
+    configure_standard_output,
+    logger,
+    standard_output,
+)
 from tests.unit.adapters.telemetry.stand_ins import ListSink
 
 
@@ -130,10 +135,11 @@ def test_a_pipe_that_nobody_reads_raises_nothing() -> None:
         logging.getLogger("anything").warning("said")
 
 
-def test_standard_output_is_the_default(capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a sink the lines go where a container's log is read."""
-    configure("console", "info", now=lambda: 0.0)
+def test_lines_go_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    """Where a container's log is read; they are written when the writer was flushed."""
+    configure_standard_output("console", "info", now=lambda: 0.0, on_lost=lambda: None)
 
     logger.info("gateway.started")
+    standard_output().flush(30)
 
     assert capfd.readouterr().out == "00:00:00.000Z info    gateway.started\n"
