@@ -24,6 +24,7 @@ _OTHER_FILES = 256
 _BACKLOG = 4_096
 # `uvicorn.Server.on_tick` comes ten times a second.
 _TICKS = 10
+_TICK = 0.1
 
 
 class StartFault(Exception):
@@ -45,26 +46,36 @@ class Addresses:
 class Server(uvicorn.Server):
     """A server whose end is decided by the process, not by itself.
 
-    `answering` is set once it accepts connections.
+    `answering` is set once it accepts connections; `looked_at` is when it looked after callers
+    last, on the loop's clock.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
+        self.looked_at = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, and say so."""
         await super().startup(sockets)
+        self.looked_at = asyncio.get_running_loop().time()
         self.answering.set()
 
     async def on_tick(self, counter: int) -> bool:
         """Once a second, look after callers who keep us waiting."""
         if counter % _TICKS == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Wire):
-                    connection.look(now)
+            self._look(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
+
+    def _look(self, now: float) -> None:
+        """The time beyond a second is not held against callers: we did not look."""
+        late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, Wire):
+                continue
+            if late > _TICK:
+                connection.excuse(late)
+            connection.look(now)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -41,6 +41,12 @@ class Parsing(Wire):
             return
         super().look(now)
 
+    def excuse(self, seconds: float) -> None:
+        """A request may lie unread on a connection that seems idle."""
+        super().excuse(seconds)
+        if self._idle_since is not None:
+            self._idle_since += seconds
+
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:

@@ -39,6 +39,8 @@ _PARTING: Final = 2.0
 _DEEPEST: Final = 64
 # One byte a chunk is six on the wire: so much of a body may be framing.
 _FRAMING: Final = 6
+# Turns of the loop in which the sockets are looked at before a connection counts as idle.
+_LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
 _logger = logging.getLogger(__name__)
@@ -121,6 +123,22 @@ class Wire(HttpToolsProtocol):
         self._unread = unread
         if self._owed_since is not None and now - self._owed_since >= limits.head_timeout:
             self._give_up()
+
+    def excuse(self, seconds: float) -> None:
+        """This process did not look for so long, and what callers sent meanwhile lies unread."""
+        self._unread_since += seconds
+        if self._owed_since is not None:
+            self._owed_since += seconds
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, unless a request on it lies in the socket, unread."""
+        self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
+
+    def _close_idle(self, turns: int) -> None:
+        if turns == 0:
+            super().timeout_keep_alive_handler()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
 
     def _feed(self, data: bytes) -> None:
         """An `Upgrade` is ignored, as it may be (RFC 9110, 7.8): what follows is plain HTTP."""

@@ -68,6 +68,20 @@ async def test_an_idle_connection_is_closed_in_time(door: Door) -> None:
     assert door.line.end() == "closed"
 
 
+async def test_a_stall_of_ours_does_not_make_a_connection_idle(door: Door) -> None:
+    """A request may lie in the socket."""
+    began = door.wire.loop.time()
+    await door.ask(get("a"))
+    door.wire.look(began + 1.0)
+    door.wire.excuse(60.0)
+
+    idle = door.wire.timeout_keep_alive
+    door.wire.look(began + idle + 60.0)
+    assert door.line.end() == ""
+    door.wire.look(began + idle + 61.1)
+    assert door.line.end() == "closed"
+
+
 async def test_who_begins_a_request_is_not_idle(door: Door) -> None:
     """It has the time of a head from then on."""
     began = door.wire.loop.time()

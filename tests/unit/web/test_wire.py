@@ -110,6 +110,49 @@ async def test_a_head_has_its_time_and_no_more(door: Door) -> None:
     assert door.line.end() == "aborted"
 
 
+async def test_a_stall_of_ours_is_not_counted_against_a_head(door: Door) -> None:
+    """The rest of it may lie in the socket."""
+    door.wire.data_received(GOOD[:5])
+    door.wire.excuse(60.0)
+
+    door.look(69.9)
+    assert door.line.end() == ""
+    door.look(70.1)
+    assert door.refused == [AccessRefusal.HEAD_TOO_SLOW]
+
+
+async def test_a_stall_of_ours_is_not_counted_against_a_reader(door: Door) -> None:
+    """What it took meanwhile is not known yet."""
+    door.wire.data_received(GOOD)
+    door.line.backlog = 500
+    door.look(0.0)
+    door.look(1.0)
+    door.wire.excuse(60.0)
+
+    door.look(89.0)
+    assert door.line.end() == ""
+    door.look(92.0)
+    assert door.refused == [AccessRefusal.READER_TOO_SLOW]
+
+
+async def test_a_request_that_came_during_a_stall_is_not_cut_off(door: Door) -> None:
+    """The timer of an idle connection comes before what lies in the socket."""
+    door.wire.timeout_keep_alive_handler()
+    door.wire.data_received(GOOD)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert door.line.end() == ""
+
+
+async def test_an_idle_connection_is_closed_after_a_last_look(door: Door) -> None:
+    """Where nothing came."""
+    door.wire.timeout_keep_alive_handler()
+    assert door.line.end() == ""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert door.line.end() == "closed"
+
+
 async def test_a_request_that_is_being_answered_may_take_its_time(door: Door) -> None:
     """The deadline is the caller's, not ours."""
     door.wire.data_received(GOOD)
