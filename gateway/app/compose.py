@@ -163,6 +163,7 @@ def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Conn
             clock,
             telemetry,
             timeout=settings.redis.timeout,
+            prefix=settings.redis.prefix,
             on_time=clock.learn,
         )
     except ValueError as fault:

@@ -26,6 +26,7 @@ from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire
 
 _LAST_SECONDS = 1.0
+_FIRST_WORD = 1.0
 _next_id: Callable[[], bytes] = ids().__next__
 
 
@@ -44,12 +45,15 @@ async def serve(
     life = Life(started=house.clock.monotonic())
     access_log = _logging(settings, house)
     operations = Operations(house, settings, life)
-    data, admin = _planes(settings, house, operations, access_log)
+    servers = _servers(settings, house, operations, access_log)
+    # All that holds the loop for long comes before the sockets listen.
+    await house.upstream.prepare()
+    _spare_the_collector()
+    data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
     _make_room(settings.limits.max_connections)
     with _stopping(stop) as stopping:
         async with _living(house), _serving(data, admin) as ends:
-            _spare_the_collector()
             life.ready = True
             logger.info("gateway.started", version=gateway.__version__, **asdict(addresses))
             logger.info("gateway.settings", **operations.settings())
@@ -86,9 +90,10 @@ class Plane:
         await asyncio.wait({served}, timeout=patience)
 
 
-def _planes(
+def _servers(
     settings: Settings, house: House, operations: Operations, access_log: AccessLog
-) -> tuple[Plane, Plane]:
+) -> tuple[Server, Server]:
+    """Those of both planes, complete but for their sockets."""
     server, admin = settings.server, settings.admin
     data_plane = DataPlane(
         house.serving,
@@ -125,6 +130,13 @@ def _planes(
     admin_server = server_of(
         admin_plane.application(), admin_door, plane=admin, ends_in=_LAST_SECONDS, idle_timeout=idle
     )
+    return data_server, admin_server
+
+
+def _listening(
+    settings: Settings, data_server: Server, admin_server: Server
+) -> tuple[Plane, Plane]:
+    server, admin = settings.server, settings.admin
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
     )
@@ -184,9 +196,9 @@ async def _living(house: House) -> AsyncIterator[None]:
             group.create_task(house.clients_watch.run()),
         ]
         if house.redis is not None:
-            await (
-                house.redis.check()
-            )  # once before the first request, redis.timeout each for it and its sentinels
+            # The first requests wait for it, so that they neither fetch what is stored there nor
+            # go without a lease; where there is no Redis they wait for a refusal.
+            await house.redis.first_word(_FIRST_WORD)
             await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
         news = house.invalidation

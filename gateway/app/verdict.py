@@ -205,8 +205,8 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             _WATCH,
             _REDIS,
             "Redis is away: this replica goes on alone",
-            "Bring Redis back; until then each replica has a share of the limit of its own, and "
-            "orders are refused.",
+            "Bring Redis back: it may also be full, `redis.failed` in the log says why. Until then "
+            "each replica has a share of the limit of its own, and orders are refused.",
             "GatewayRedisAway",
         )
     elif now.bus_connected is False:

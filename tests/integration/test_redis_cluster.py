@@ -83,6 +83,7 @@ async def test_a_node_that_is_away_takes_its_share_of_the_keys(
             await one.put(key)
         gone.pause() if is_hung else gone.kill()
         await one.connection.check()
+        await until(lambda: not one.connection.is_up)
         one.observer.calls.clear()
 
         found = await asyncio.gather(*map(one.store.lookup, (*lost, *kept)), return_exceptions=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -16,6 +20,30 @@ from tests.doubles.observer import RecordingObserver
 from tests.servers import RedisServer, free_port
 
 LOOKUP = RedisOperation.LOOKUP
+# A deadline that a test waits out; and what a busy machine adds to none.
+SHORT = 0.3
+LONG = 30.0
+
+
+@asynccontextmanager
+async def found(
+    server: RedisServer, timeout: float
+) -> AsyncIterator[tuple[Connection, RecordingObserver]]:
+    """A connection that has found its Redis; nobody watches it."""
+    observer = RecordingObserver()
+    connection = Connection(server.url, RealClock(), observer, timeout=timeout)
+    try:
+        assert await connection.check()
+        yield connection, observer
+    finally:
+        await connection.close()
+
+
+async def turns_away(connection: Connection) -> None:
+    """Return once it counts as away."""
+    async with asyncio.timeout(LONG):
+        while connection.is_up:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.01)
 
 
 async def ask(connection: Connection, *command: str) -> Any:
@@ -84,3 +112,135 @@ async def test_a_wrong_password_is_an_outage_without_the_password(own_redis: Red
     assert str(why).startswith("AuthenticationError: invalid username-password pair")
     assert "hunter2" not in str(why)
     await connection.close()
+
+
+async def test_a_stall_of_ours_is_no_fault_of_redis(own_redis: RedisServer) -> None:
+    """Its answer lies in the socket, ten deadlines later."""
+    async with found(own_redis, 0.05) as (connection, observer):
+        asked = asyncio.ensure_future(ask(connection, "ECHO", "a"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - the stall
+
+        assert await asked == b"a"
+        assert observer.of("redis_failed") == []
+
+
+async def test_a_late_answer_is_one_failed_operation(own_redis: RedisServer) -> None:
+    """Redis is asked again as soon as it has answered a look, and never called away."""
+    async with found(own_redis, SHORT) as (connection, observer):
+        own_redis.pause()
+        with pytest.raises(RedisUnavailable):
+            await ask(connection, "ECHO", "a")
+        own_redis.resume()
+
+        answer = await answer_at_last(connection)
+
+        assert answer == b"b"
+        assert observer.of("redis_moved") == []
+        assert next(operation for operation, _ in observer.of("redis_failed")) == "lookup"
+
+
+async def answer_at_last(connection: Connection) -> Any:
+    """What Redis answers, asking until it does."""
+    async with asyncio.timeout(LONG):
+        while True:
+            with suppress(RedisUnavailable):
+                return await ask(connection, "ECHO", "b")
+            await asyncio.sleep(0.01)
+
+
+async def test_a_hung_redis_is_away_after_three_deadlines(own_redis: RedisServer) -> None:
+    """Of one operation and two looks, however many operations waited beside it."""
+    async with found(own_redis, SHORT) as (connection, observer):
+        own_redis.pause()
+        asked = [ask(connection, "ECHO", "a") for _ in range(50)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        await turns_away(connection)
+
+        assert {type(answer) for answer in answers} == {RedisUnavailable}
+        failed = [operation for operation, _ in observer.of("redis_failed")]
+        assert (failed.count("lookup"), failed.count("ping")) == (50, 2)
+        assert observer.of("redis_moved") == [(False,)]
+
+
+async def test_a_caller_pays_for_one_late_answer(own_redis: RedisServer) -> None:
+    """What it asks next does not wait for a deadline of its own, nor does anybody else."""
+    async with found(own_redis, SHORT) as (connection, observer):
+        own_redis.pause()
+        for _ in range(20):
+            with pytest.raises(RedisUnavailable):
+                await ask(connection, "ECHO", "a")
+
+        failed = [operation for operation, _ in observer.of("redis_failed")]
+        assert failed.count("lookup") == 1
+        own_redis.resume()
+
+
+async def test_a_look_does_not_wait_behind_operations(own_redis: RedisServer) -> None:
+    """That all connections are in use says nothing about Redis."""
+    async with found(own_redis, 1.0) as (connection, observer):
+
+        async def wait_long(client: Any) -> Any:
+            return await client.execute_command("BLPOP", "none", 30)
+
+        busy = [
+            asyncio.ensure_future(connection.execute(LOOKUP, wait_long, asked_to_wait=LONG))
+            for _ in range(20)
+        ]
+        await asyncio.sleep(0.1)
+
+        assert await connection.check()
+        assert observer.of("redis_failed") == []
+        for each in busy:
+            each.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+
+
+async def test_a_redis_that_cannot_be_written_is_away(own_redis: RedisServer) -> None:
+    """At its `maxmemory` it reads and pings; it is back once a look could write."""
+    async with found(own_redis, LONG) as (connection, observer):
+        with own_redis.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+        with pytest.raises(RedisUnavailable, match="OutOfMemoryError: it cannot be written"):
+            await ask(connection, "SET", "gateway:a", "b")
+        assert not connection.is_up
+        assert not await connection.check()
+
+        with own_redis.client() as client:
+            client.config_set("maxmemory", 0)
+        assert await connection.check()
+
+        assert observer.of("redis_moved") == [(False,), (True,)]
+
+
+async def test_a_look_finds_that_redis_cannot_be_written(own_redis: RedisServer) -> None:
+    """Before anybody has to write; so for want of a replica, too."""
+    async with found(own_redis, LONG) as (connection, observer):
+        with own_redis.client() as client:
+            client.config_set("min-replicas-to-write", 1)
+
+        assert not await connection.check()
+
+        assert observer.of("redis_moved") == [(False,)]
+
+
+async def test_the_first_word_is_waited_for_and_no_longer(own_redis: RedisServer) -> None:
+    """Until Redis answers, refuses, or the time is over."""
+    observer = RecordingObserver()
+    hung = Connection(own_redis.url, RealClock(), observer, timeout=2.0)
+    own_redis.pause()
+    first_word = asyncio.ensure_future(hung.first_word(LONG))
+    await asyncio.sleep(0.3)
+    assert not first_word.done()
+    own_redis.resume()
+    await first_word
+
+    nobody = Connection(f"redis://127.0.0.1:{free_port()}", RealClock(), observer, timeout=LONG)
+    await nobody.first_word(LONG)
+
+    assert (hung.is_up, nobody.is_up) == (True, False)
+    assert observer.of("redis_moved") == [(False,)]
+    await hung.close()
+    await nobody.close()

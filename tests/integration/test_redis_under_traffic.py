@@ -95,6 +95,29 @@ async def test_redis_hung_and_resumed(upstream: RunningSimulator, own_redis: Red
         await until(lambda: _up(planes, 1.0))
 
 
+async def test_a_full_redis_costs_no_call_per_request(
+    upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer
+) -> None:
+    """With `noeviction` at its `maxmemory` it counts as away, and L1 keeps what was fetched."""
+    patient = {"freshness__lifetime": "2s", "freshness__stale_while_revalidate": "0"}
+    async with gateway(upstream.base_url, own_redis.url, **SETTINGS | patient) as planes:
+        await planes.get(IDS[0])
+        with own_redis.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+        await asyncio.sleep(2.1)  # it is stale
+        before = (await control.stats()).requests
+
+        answers = [await planes.get(IDS[0]) for _ in range(200)]
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert (await control.stats()).requests - before <= 5
+        assert await _up(planes, 0.0)
+        with own_redis.client() as client:
+            client.config_set("maxmemory", 0)
+        await until(lambda: _up(planes, 1.0))
+
+
 async def test_redis_flushed(
     upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer
 ) -> None:

@@ -45,8 +45,10 @@ class Cluster:
         timeout: float,
         connections: int,
         on_time: OnTime,
+        prefix: str,
     ) -> None:
         self._route = route
+        self._prefix = prefix
         self._clock = clock
         self._observer = observer
         self._timeout = timeout
@@ -115,6 +117,11 @@ class Cluster:
                 raise _away(operation, member)
         raise OnTheMove(operation)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether a node is known not to answer."""
+        return any(member.is_away for member in self._masters or self._members.values())
+
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
         """Looks alone tell the time: of a reply it is not known which node gave it."""
 
@@ -160,6 +167,7 @@ class Cluster:
                 timeout=self._timeout,
                 connections=self._connections,
                 on_time=partial(self._heard, place),
+                prefix=self._prefix,
                 on_move=self._count,
             )
         return member

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import redis.asyncio as driver
@@ -19,9 +20,12 @@ from gateway.adapters.redis.route import Route
 from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.single import Single
 from gateway.core.status import RedisOperation
-from gateway.ports import Clock, Observer
+from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")
+
+# Seconds between looks at a Redis that has said nothing yet.
+_BETWEEN_FIRST_LOOKS: Final = 0.01
 
 # Within what was asked together: these are to be asked again by themselves.
 _REDIRECTED: Final = (AskError, TryAgainError)
@@ -34,8 +38,8 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 class Connection:
     """Redis, or the knowledge that it is away.
 
-    The first failure opens the breaker of its node and every call for what stands there fails at
-    once from then on, until the watch (`run`) has heard from it again. `on_time` is called with
+    While a node is away (node.py says when) every call for what stands there fails at once, until
+    the watch (`run`) has heard from it again. `on_time` is called with
     Redis' clock (seconds) and the seconds that the asking took, for each script and each look of
     the watch. Keys whose braces hold the same stand together.
     """
@@ -48,15 +52,26 @@ class Connection:
         *,
         timeout: float = 0.05,
         on_time: Callable[[float, float], None] = _ignore_time,
+        prefix: str = "gateway",
         connections: int = 16,
         look_every: float = 1.0,
         look_every_while_away: float = 0.5,
     ) -> None:
-        """`timeout` in seconds holds for a whole operation. Raises ValueError for a bad URL."""
+        """`timeout` in seconds holds for a whole operation; looks offer to write a key under
+        `prefix`.
+
+        Raises ValueError for a bad URL.
+        """
         route = Route(url, timeout)
         kind = Cluster if route.seeds else Single
         self._nodes: Cluster | Single = kind(
-            route, clock, observer, timeout=timeout, connections=connections, on_time=on_time
+            route,
+            clock,
+            observer,
+            timeout=timeout,
+            connections=connections,
+            on_time=on_time,
+            prefix=prefix,
         )
         self.route = self._nodes.route
         self.is_alone = isinstance(self._nodes, Single)  # one node has all keys
@@ -112,6 +127,13 @@ class Connection:
         while True:
             up = await self.check()
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
+
+    async def first_word(self, patience: float) -> None:
+        """Look until Redis is up or known to be away, so many seconds at most."""
+        with suppress(TimeoutError):
+            async with Deadline(patience):
+                while not await self.check() and not self._nodes.is_away:
+                    await self._clock.sleep(_BETWEEN_FIRST_LOOKS)
 
     async def reach(self) -> None:
         """Ask once for an answer; raises RedisUnavailable with the reason."""

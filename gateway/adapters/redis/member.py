@@ -11,7 +11,7 @@ from redis.exceptions import AskError, ClusterDownError, TryAgainError
 from gateway.adapters.redis.address import Place
 from gateway.adapters.redis.node import Command, Node
 from gateway.adapters.redis.route import Route
-from gateway.adapters.redis.slots import Holders, read_holders
+from gateway.adapters.redis.slots import Holders, read_holders, tag_held
 from gateway.core.errors import RedisUnavailable
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Member(Node):
         self.place = place
         self.holders: Holders | None = None
         self.epoch = -1
+        self.tag: str | None = None
         self._said: Any = None
 
     def judge(self, answers: Sequence[Any]) -> None:
@@ -52,6 +53,7 @@ class Member(Node):
         self.epoch = int(info["cluster_current_epoch"])
         if slots != self._said:
             self._said, self.holders = slots, read_holders(slots, self.place)
+            self.tag = tag_held(self.place, self.holders)
 
 
 class _Asking(driver.Redis):

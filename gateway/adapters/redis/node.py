@@ -1,4 +1,4 @@
-"""One Redis: its pool, its patience, its breaker, and the look that opens and closes that.
+"""One Redis: its pool, its deadline, its breaker, and the look that opens and closes that.
 
 Lives here: when a Redis counts as away, and how its errors become ours. Which of several is to
 be asked is the business of connection.py and cluster.py.
@@ -6,12 +6,20 @@ be asked is the business of connection.py and cluster.py.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import redis.asyncio as driver
-from redis.exceptions import ClusterDownError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as LateError
 
 from gateway.adapters.redis.route import Route, why
 from gateway.core.errors import RedisUnavailable
@@ -25,18 +33,35 @@ OnTime = Callable[[float, float], None]
 # Raised while what Redis sent is read: no bytes of its may pass for an error of our own.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# Other refusals concern a command; after these whatever else is asked would be refused as well.
-_AWAY = (ReadOnlyError, ClusterDownError)
+# Other refusals concern a command; after these whatever else is written would be refused as well:
+# it is a replica, full, without a disk for its snapshot, or without a replica of its own.
+_UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
+_UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
+
+# Deadlines in a row without an answer after which a Redis is away.
+_SILENCES: Final = 3
+# Seconds that an operation waits for the look that follows the first of them.
+_DOUBT: Final = 0.01
+# Milliseconds for which the key would stand that a look offers to write.
+_WRITTEN_KEEP: Final = 1_000
 
 
 class Node:
     """A Redis, or the knowledge that it is away.
 
-    The first failure opens the breaker, and a look that is answered closes it. `timeout` in
-    seconds holds for a whole operation. `on_time` is called with its clock (seconds) and the
-    seconds that the asking took, for each script and each look. `name` is said to observers
-    where there are several; `on_move` is called when the breaker has opened or closed.
+    A connection that is refused or lost opens the breaker, and so does a Redis that cannot be
+    written. One answer that is late is one failed operation, and puts the node in doubt: it is
+    looked at until it answers, or until three deadlines in a row have passed. A look that is
+    answered closes the breaker.
+
+    `timeout` in seconds holds for a whole operation. `on_time` is called with its clock (seconds)
+    and the seconds that the asking took, for each script and each look; a look offers to write a
+    key under `prefix`. `name` is said to observers where there are several; `on_move` is called
+    when the breaker has opened or closed.
     """
+
+    # A word for the node: keys with it in their braces stand there. None if none do.
+    tag: str | None = None
 
     # What a look asks beside the time, and what is for others to judge and no failure.
     questions: ClassVar[tuple[str, ...]] = ()
@@ -51,6 +76,7 @@ class Node:
         timeout: float,
         connections: int,
         on_time: OnTime,
+        prefix: str,
         name: str = "",
         on_move: Callable[[], None] = lambda: None,
     ) -> None:
@@ -59,11 +85,17 @@ class Node:
         self._on_move = on_move
         self._is_known = False
         self._client = driver.Redis.from_pool(route.pool(connections))
+        # A look does not queue behind operations: it judges Redis, not this process.
+        self._looking = driver.Redis.from_pool(route.pool(1))
+        self._doubt: asyncio.Task[None] | None = None
+        self._doubted_at = 0.0
+        self._answers = 0
         self._clock = clock
         self._observer = observer
         self._timeout = timeout
         self._on_time = on_time
         self._name = name
+        self._prefix = prefix
 
     @property
     def is_away(self) -> bool:
@@ -71,8 +103,8 @@ class Node:
         return self._is_known and not self.is_up
 
     async def reach(self) -> None:
-        """Ask once for an answer; raises RedisUnavailable with the reason."""
-        await self.ask(RedisOperation.PING, self._look)
+        """Look once for an answer; raises RedisUnavailable with the reason."""
+        await self._ask(RedisOperation.PING, self._look, self._looking, self._timeout)
 
     async def check(self) -> bool:
         """Look once whether it answers, and close or open the breaker accordingly."""
@@ -87,29 +119,23 @@ class Node:
         """Close all connections; nobody must be asking."""
         self.is_up = False
         self._on_move()
+        if self._doubt is not None:
+            self._doubt.cancel()
+            await asyncio.wait({self._doubt})
         with suppress(RedisError, OSError):
             async with Deadline(self._timeout):
                 await self._client.aclose()
+                await self._looking.aclose()
                 await self.route.close()
 
     async def ask(
         self, operation: RedisOperation, command: Command[T], asked_to_wait: float = 0.0
     ) -> T:
-        """What the command brings, whatever the breaker says; raises RedisUnavailable, and the
+        """What the command brings, even if the node is away; raises RedisUnavailable, and the
         driver's error where that is a redirection."""
-        started = self._clock.monotonic()
-        try:
-            # The one deadline there is: connecting, waiting for a free connection, all.
-            async with Deadline(self._timeout + asked_to_wait):
-                result = await command(self._client)
-        except self.redirections:
-            raise
-        except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
-            raise self._failed(operation, fault) from fault
-        self._observer.redis_timed(operation, self._clock.monotonic() - started)
-        if not self._is_known:
-            self._move(True)
-        return result
+        if self._doubt is not None and not await self._is_cleared(self._doubt):
+            raise RedisUnavailable(operation, self._named("its last answer is late"))
+        return await self._ask(operation, command, self._client, self._timeout + asked_to_wait)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
         """It told the time, in the two parts that open the reply, to a question sent then."""
@@ -119,15 +145,68 @@ class Node:
     def judge(self, answers: Sequence[Any]) -> None:
         """What a look brought beside the time; raises the driver's error for a bad state."""
 
+    async def _ask(
+        self, operation: RedisOperation, command: Command[T], client: driver.Redis, seconds: float
+    ) -> T:
+        started = self._clock.monotonic()
+        try:
+            # The one deadline there is: connecting, waiting for a free connection, all.
+            async with Deadline(seconds):
+                result = await command(client)
+        except self.redirections:
+            raise
+        except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
+            raise self._failed(operation, fault) from fault
+        self._observer.redis_timed(operation, self._clock.monotonic() - started)
+        self._answers += 1
+        if not self._is_known:
+            self._move(True)
+        return result
+
     def _failed(self, operation: RedisOperation, fault: Exception) -> RedisUnavailable:
-        """A refused command is a fault, but Redis is there; one that became a replica, or whose
-        cluster is down, is not."""
-        reason = f"{self._name}: {why(fault)}" if self._name else why(fault)
+        """A refused command is a fault, but Redis is there; one that became a replica, whose
+        cluster is down, or that cannot be written, is not."""
+        unwritable = _is_unwritable(fault)
+        reason = self._named(why(fault) + ": it cannot be written" * unwritable)
         self._observer.redis_failed(operation, reason)
-        refused = isinstance(fault, ResponseError) and not isinstance(fault, _AWAY)
-        if not refused or operation is RedisOperation.PING:
+        is_there = isinstance(fault, ResponseError) and not isinstance(fault, ClusterDownError)
+        refused = is_there and not unwritable
+        if isinstance(fault, TimeoutError | LateError):
+            self._begin_doubt()
+        elif not refused or operation is RedisOperation.PING:
             self._move(False)
         return RedisUnavailable(operation, reason)
+
+    def _named(self, reason: str) -> str:
+        return f"{self._name}: {reason}" if self._name else reason
+
+    def _begin_doubt(self) -> None:
+        if self._doubt is None and not self.is_away:
+            self._doubted_at = self._clock.monotonic()
+            self._doubt = asyncio.create_task(self._settle())
+            self._doubt.add_done_callback(self._end_doubt)
+
+    def _end_doubt(self, _settled: asyncio.Task[None]) -> None:
+        self._doubt = None
+
+    async def _settle(self) -> None:
+        """Look until there is an answer, whoever gets it, or there were silences enough."""
+        answers = self._answers
+        for _ in range(_SILENCES - 1):
+            with suppress(RedisUnavailable):
+                await Node.reach(self)
+            if self._answers != answers or self.is_away:
+                return
+        self._move(False)
+
+    async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
+        """Whether Redis is up after all: a healthy one answers the look within that time, and a
+        request that was late already waits no longer."""
+        left = self._doubted_at + _DOUBT - self._clock.monotonic()
+        with suppress(TimeoutError):
+            async with Deadline(left):
+                await asyncio.wait({doubt})
+        return doubt.done() and self.is_up
 
     def _move(self, up: bool) -> None:
         is_news = up is not self.is_up or not self._is_known
@@ -143,12 +222,19 @@ class Node:
         async with client.pipeline(transaction=False) as pipe:
             pipe.ping()
             pipe.execute_command("TIME")
+            tag = self.tag
+            if tag is not None:
+                # A Redis at its `maxmemory` reads and pings happily. It refuses this command for
+                # what it might do; as nobody has that key, nothing is written or replicated.
+                pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)
             pong, time, *answers = await pipe.execute(raise_on_error=False)
         for refused in (pong, time):
             if isinstance(refused, Exception):
                 raise refused
+        if tag is not None and _is_unwritable(written := answers.pop(0)):
+            raise written
         self.heard(time, sent)
         self.judge(answers)
 
@@ -156,4 +242,12 @@ class Node:
         """What was connected before Redis went away is connected to nobody."""
         with suppress(RedisError, OSError):
             async with Deadline(self._timeout):  # TLS waits for the other side's farewell
-                await self._client.connection_pool.disconnect(inuse_connections=False)
+                for client in (self._client, self._looking):
+                    await client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _is_unwritable(answer: Any) -> bool:
+    """Whether Redis is there and takes no write."""
+    if isinstance(answer, _UNWRITABLE):
+        return True
+    return isinstance(answer, ResponseError) and str(answer).startswith(_UNWRITABLE_WORDS)

@@ -24,6 +24,8 @@ class Single(Node):
     # One word a node: a key with it in braces stands there.
     tags: Final = (_TAG,)
 
+    tag = _TAG
+
     layout: Final = 0
 
     # Copies of one thing, by the word in their braces; None: it needs no copies.
@@ -76,6 +78,7 @@ class Single(Node):
         except (OSError, RedisError) as fault:
             raise self._failed(RedisOperation.PING, fault) from fault
         if moved:
-            pool: Any = self._client.connection_pool
-            await pool.update_active_connections_for_reconnect()
+            for client in (self._client, self._looking):
+                pool: Any = client.connection_pool
+                await pool.update_active_connections_for_reconnect()
             await self._drop_idle()

@@ -67,6 +67,14 @@ def tags_of(holders: Holders) -> tuple[str, ...]:
     return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
 
 
+def tag_held(place: Place, holders: Holders) -> str | None:
+    """The hash tag that `tags_of` has for that holder; None where it holds no slot."""
+    if place not in holders:
+        return None
+    first = holders.index(place)
+    return tag_of(first, _last(holders, first))
+
+
 def _last(holders: Holders, first: int) -> int:
     """The last slot of the run of the same holder that begins there."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))

@@ -36,6 +36,7 @@ from gateway.ports import Call, Clock, Deadline, Observer, Write
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
 _KEPT_SECONDS = 30.0
+_NOWHERE = "http://127.0.0.1:0/"
 
 
 class HttpxUpstream:
@@ -120,6 +121,12 @@ class HttpxUpstream:
         exchange.given_up = True
         with contextlib.suppress(HungUpError):
             await self._within(self._connect_timeout, exchange)
+
+    async def prepare(self) -> None:
+        """Have the driver import what it imports at its first call: that holds the loop for more
+        than a tenth of a second. Nothing is sent, since nobody listens at that port."""
+        with contextlib.suppress(httpx.TransportError, OSError):
+            await self._transport.handle_async_request(httpx.Request("GET", _NOWHERE))
 
     async def close(self) -> None:
         """Close all connections, those of calls still under way last."""
