@@ -112,6 +112,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         warms=settings.sweep.warm is not SweepWarm.OFF,
         why_none=_why_none(settings),
     )
+    ground.tiers.horizon_of = sweeps.horizon_of
     return Sweeping(sweeps, following, _ahead(settings, rules, admission, ground, sweeps))
 
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.core.entry import Entry
 from gateway.core.page import PAGE_SIZE
 from gateway.core.rates import Rate
 from gateway.core.window import transit
@@ -45,6 +46,12 @@ class Pace:
         interval = self.interval_of(total)
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
+    def spare(self, total: int | None) -> int:
+        """Single calls that one sweep may make: those of its share that pages leave, and one
+        that the bound has room for."""
+        calls = int(self.interval_of(total) / self.shortest_gap)
+        return max(1, calls - pages(total))
+
     @property
     def shortest_gap(self) -> float:
         """Seconds between two calls that spend the whole share."""
@@ -73,6 +80,21 @@ class Bound:
     def seconds(self) -> float:
         """All of it."""
         return self.interval + self.gap + self.call + self.notice
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far a whole sweep has come: each training that it met was confirmed at `oldest` or
+    later. `seconds` is the bound."""
+
+    oldest: float
+    seconds: float
+
+    def has_passed(self, entry: Entry, now: float) -> bool:
+        """Whether the sweep passed the entry by, and its confirmation is older than the bound."""
+        if entry.freshness_lifetime <= self.seconds or entry.confirmed_at >= self.oldest:
+            return False
+        return entry.age(now) > self.seconds
 
 
 class Worst:

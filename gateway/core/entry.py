@@ -148,6 +148,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
             return since >= -CLOCK_TOLERANCE and self.initial_age < self.freshness_lifetime
         return since + self.initial_age < self.freshness_lifetime
 
+    def fresh_for(self, seconds: float) -> Entry:
+        """The same entry, fresh for so many seconds at most."""
+        return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
+
     def supersedes(self, other: Entry) -> bool:
         """Whether this one may replace `other`: the later version, then the later fetch.
 

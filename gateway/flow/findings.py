@@ -71,6 +71,7 @@ class Findings:
         self._filling = filling
         self._rules = rules
         self._contradictions = 0
+        self._spare = 0  # single calls that this sweep may still make
         self.warms = True  # whether a cold start makes single calls of its own
 
     @property
@@ -82,13 +83,16 @@ class Findings:
         """Begin to believe the list anew."""
         self._contradictions = 0
 
-    async def apply(self, brought: Brought, progress: Progress) -> Likeness:
+    async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
         """Renew what the page confirms, outdate what it passed, store what may be stored; how
-        alike the bytes are by now. `progress` is from before the page.
+        alike the bytes are by now. `progress` is from before the page, `spare` how many single
+        calls a sweep may make.
 
         Raises RedisUnavailable, and may then have done a part: doing it again does no harm.
         """
         partition, filling = brought.caller.partition, self._filling
+        if progress.offset == 0:
+            self._spare = spare
         likeness = await filling.settle(progress.likeness)
         items = [self._listed(brought, at) for at in range(len(brought.page.items))]
         compared = await self._lists.compare(partition, items, self._rules.windows.keep)
@@ -126,12 +130,20 @@ class Findings:
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Known ones that are not on the page: those that are stored are asked about singly."""
-        keys = [Key(caller.partition, each) for each in absent]
-        for key, standing in (await self._shared.confirm(keys)).items():
-            if standing is not None and standing.floor.digest:
-                ask = Ask(key, caller)
-                self._following.send(Errand(ask, Purpose.VERIFY, lambda _: None))
+        """Known ones that are not on the page: those that are stored are asked about singly, the
+        most read first, as far as the sweep has calls for it; the others are fresh no longer than
+        the bound says."""
+        if self._spare <= 0:
+            return
+        standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
+        stored = [key for key, each in standings.items() if each and each.floor.digest]
+        for key in sorted(stored, key=self._reads, reverse=True)[: self._spare]:
+            self._spare -= 1
+            self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, lambda _: None))
+
+    def _reads(self, key: Key) -> int:
+        held = self._tiers.held(key)
+        return 0 if held is None else held.reads
 
     def _listed(self, brought: Brought, at: int) -> Listed:
         training, jitter = brought.page.items[at], self._clock.jitter()

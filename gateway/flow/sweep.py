@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.access import Caller
-from gateway.core.bound import Bound, Pace
+from gateway.core.bound import Bound, Horizon, Pace
 from gateway.core.errors import (
     CallWithheld,
     ListRefused,
@@ -74,6 +74,7 @@ class Sweep:
         self._reads_told = reads()
         self._failures = 0
         self.turn: Turn | None = None
+        self.horizon: Horizon | None = None  # how far a whole sweep has come
 
     @property
     def progress(self) -> Progress | None:
@@ -137,7 +138,7 @@ class Sweep:
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
-            self.turn = turn
+            self._look_on(turn)
             if not turn.leads or not self._may_go(turn):
                 return _LOOK_EVERY
             wait = self._wait(turn)
@@ -146,7 +147,7 @@ class Sweep:
             async with self._renewed():
                 return await self._page(turn)
         except RedisUnavailable:
-            self.turn = None
+            self._look_on(None)
             return _LOOK_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
@@ -200,7 +201,7 @@ class Sweep:
             return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
         self._failures = 0
         brought = Brought(self._caller, reply, page, turn.now, here)
-        likeness = await self._findings.apply(brought, progress)
+        likeness = await self._findings.apply(brought, progress, self._pace.spare(page.total))
         if self._findings.is_contradicted:
             self._findings.forgive()
             why = "single calls bring other versions than the list"
@@ -242,4 +243,13 @@ class Sweep:
     def _stands(self, progress: Progress) -> None:
         """So it is from now on, for those who look."""
         if self.turn is not None:
-            self.turn = replace(self.turn, progress=progress)
+            self._look_on(replace(self.turn, progress=progress))
+
+    def _look_on(self, turn: Turn | None) -> None:
+        """So all sweeps of this partition stand, as far as this replica knows."""
+        self.turn, self.horizon = turn, None
+        allowed, progress = self.allowed, self.progress
+        oldest = None if progress is None else progress.oldest
+        if progress is None or allowed is None or oldest is None or not progress.before:
+            return  # of the first sweep `oldest` says nothing of the rows it has not come to
+        self.horizon = Horizon(oldest, allowed.seconds)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from gateway.core.access import Caller
-from gateway.core.bound import Pace, Worst, without_sweep
+from gateway.core.bound import Horizon, Pace, Worst, without_sweep
 from gateway.core.policy import Windows
 from gateway.flow.sweep import Parts, Sweep
 
@@ -54,6 +54,7 @@ class Sweeps:
         self._warms = warms
         self._why_none = why_none
         self._running: dict[str, _Running] = {}
+        self._by_partition: dict[str, Sweep] = {}
 
     async def run(self) -> None:
         """Keep a sweep for each tenant until cancelled by the owner."""
@@ -73,6 +74,11 @@ class Sweeps:
         vouches for nothing."""
         ages = [each.sweep.age for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
+
+    def horizon_of(self, partition: str) -> Horizon | None:
+        """How far the sweep of a partition has come; None where there is none."""
+        sweep = self._by_partition.get(partition)
+        return None if sweep is None else sweep.horizon
 
     def are_warming(self) -> bool:
         """Whether a cold start is still being filled for some tenant."""
@@ -118,6 +124,7 @@ class Sweeps:
             if callers.get(tenant) != each.caller:
                 each.task.cancel()
                 del self._running[tenant]
+                self._by_partition.pop(each.caller.partition, None)
         for tenant, caller in callers.items():
             if tenant not in self._running:
                 sweep = Sweep(
@@ -127,6 +134,7 @@ class Sweeps:
                     lambda tenant=tenant: self._reads(tenant),  # type: ignore[misc]
                     warms=self._warms,
                 )
+                self._by_partition[caller.partition] = sweep
                 task = group.create_task(sweep.run())
                 self._running[tenant] = _Running(caller, sweep, task, Worst())
 

@@ -5,9 +5,11 @@ Rules are core's; this is their order. Redis failing is caught here and nowhere 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gateway.core.bound import Horizon
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
@@ -53,11 +55,16 @@ class Tiers:
         holding = Holding(local, rules)
         self.render, self.coded = holding.render, holding.coded
         self.confirming = Confirming(local, shared, clock, self.render, l1_lifetime)
+        # How far the sweep of a partition has come; None where there is none.
+        self.horizon_of: Callable[[str], Horizon | None] = lambda _: None
 
     def peek(self, key: Key) -> Held | None:
-        """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away."""
+        """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away; not
+        what the sweep has passed by, of which Redis may have a later confirmation."""
         held = self._local.get(key)
-        return held if held is None or self.confirming.vouches(key, held) else None
+        if held is None or not self.confirming.vouches(key, held):
+            return None
+        return held if self._passed_by(key, held.entry) is None else None
 
     def may_be_beyond(self, key: Key) -> bool:
         """Whether a body that L1 lacks may be in L2."""
@@ -69,7 +76,25 @@ class Tiers:
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
-            return confirmed or await self._read(key, flight)
+            seen = confirmed or await self._read(key, flight)
+            return None if seen is None else self._within_bound(key, seen)
+
+    def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
+        """The sweep that passed the entry by, longer ago than its bound; None where none did."""
+        horizon = self.horizon_of(key.partition)
+        if horizon is None or not horizon.has_passed(entry, self._clock.now()):
+            return None
+        return horizon
+
+    def _within_bound(self, key: Key, seen: Seen) -> Seen:
+        """Where the sweep has passed it by, the same, no longer fresh than the bound says."""
+        horizon = self._passed_by(key, seen.held.entry)
+        if horizon is None or seen.below_floor:
+            return seen
+        held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
+        if self._local.peek(key) is seen.held:
+            self._local.replace(key, held)
+        return replace(seen, held=held)
 
     async def _confirmed(self, key: Key) -> Seen | None:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.bound import Pace, pages, without_sweep
+from gateway.core.bound import Horizon, Pace, pages, without_sweep
+from gateway.core.entry import Ticket
 from gateway.core.rates import Rate
+from tests.doubles.stored import entry_of
 
 # The report's own example: 60 a minute, a share of 0.8.
 PACE = Pace(Rate(60, 60.0), 0.8, None, 20.0, 5.0)
@@ -55,6 +57,34 @@ def test_the_bound_has_all_its_parts() -> None:
 
     assert bound.seconds == pytest.approx(11 * 61 / 48 + 1.0 + 5.0)
     assert bound.seconds < PACE.lifetime
+
+
+def test_a_sweep_has_calls_to_spare_where_pages_leave_some() -> None:
+    """A page in ten seconds leaves six of seven; where pages take all, the bound has room for
+    one."""
+    assert PACE.spare(100) == 6
+    assert PACE.spare(1_000) == 1
+
+
+@pytest.mark.parametrize(
+    ("oldest", "now", "lifetime", "has_passed"),
+    [
+        (100.5, 119.0, 30.0, True),
+        (100.5, 118.0, 30.0, False),  # not older than the bound
+        (100.0, 119.0, 30.0, False),  # the sweep met it, and is late
+        (100.5, 119.0, 18.0, False),  # no longer fresh anyway
+    ],
+)
+def test_a_sweep_has_passed_by_what_it_did_not_meet(
+    oldest: float, now: float, lifetime: float, has_passed: bool
+) -> None:
+    """An entry confirmed before the oldest confirmation of the sweep, longer ago than the bound."""
+    ticket = Ticket("e" * 16, 1, 100.0)
+    entry = entry_of(ticket).but(freshness_lifetime=lifetime)
+
+    assert Horizon(oldest, 18.0).has_passed(entry, now) is has_passed
+    assert not Horizon(oldest, 18.0).has_passed(entry.fresh_for(18.0), now)
+    assert entry.fresh_for(18.0).freshness_lifetime == 18.0
 
 
 def test_without_a_sweep_readers_are_the_ones_who_look() -> None:

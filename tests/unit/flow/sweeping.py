@@ -113,6 +113,7 @@ class Swept:
         parts = Parts(self.lease, listing, lambda _: self.findings, clock, self.replica.observer)
         self.reads = 0
         self.sweep = Sweep(parts, OURS, pace, lambda: self.reads, warms=warms)
+        self.replica.tiers.horizon_of = lambda _: self.sweep.horizon
 
     def _lists(self, redis: Redis | None) -> ListStore:
         if redis is not None:

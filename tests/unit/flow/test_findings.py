@@ -6,16 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.ledger import LedgerSweepLease
+from gateway.core.bound import Pace
 from gateway.core.entry import Key
 from gateway.core.listed import ListVerdict
+from gateway.core.rates import Rate
 from gateway.core.status import NoticeKind, Purpose
-from gateway.ports import Call, Notice
+from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis
-from tests.unit.flow.sweeping import Catalogue, Swept, of_list
+from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, of_list
 
 IDS = ["t1", "t2", "t3"]
+# A page each five seconds: a bound of eleven, where answers are fresh for thirty.
+OFTEN = Pace(Rate(60, 60.0), 1.0, 5.0, 30.0, 0.0)
 
 
 @pytest.fixture(params=["alone", "redis"])
@@ -205,6 +210,79 @@ async def test_who_is_missing_and_there_stays(swept: Swept) -> None:
     await swept.errands()
 
     assert await swept.read("t2") == "1 l1"
+
+
+@pytest.mark.parametrize("with_redis", [False, True])
+async def test_what_a_sweep_did_not_meet_is_not_fresh_beyond_the_bound(
+    clock: FakeClock, with_redis: bool
+) -> None:
+    """Also where no single call was to be had for it; what was met is not asked for again."""
+    redis = Redis(clock) if with_redis else None
+    swept = Swept(clock, Catalogue(*IDS), redis, pace=OFTEN)
+    for each in IDS:
+        await swept.read(each)
+    await swept.pages(2)
+    del swept.catalogue.minutes["t2"]
+    for _ in range(12):
+        clock.advance(1.0)
+        await swept.step()
+
+    assert [await swept.read(each) for each in IDS] == ["1 l1", "1 stale-refreshing", "1 l1"]
+    answer = await swept.replica.get(Key("p1", "t2"))
+    assert isinstance(answer.content, Held)
+    assert answer.content.entry.freshness_lifetime == 11.0
+
+
+async def test_another_replica_does_not_take_it_for_fresh_either(clock: FakeClock) -> None:
+    """It looks on: what it answers from is Redis' or its own."""
+    redis, lease = Redis(clock), LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
+    swept = Swept(clock, Catalogue(*IDS), redis, pace=OFTEN, lease=lease)
+    other = Swept(clock, Catalogue(*IDS), redis, pace=OFTEN, lease=lease, cold=True)
+    for each in IDS:
+        await swept.read(each)
+    await other.read("t2")
+    await swept.pages(2)
+    del swept.catalogue.minutes["t2"]
+    for _ in range(12):
+        clock.advance(1.0)
+        await swept.step()
+    other.sweep._look_on(await lease.take("p1", was_read=False))
+
+    assert [await other.read(each) for each in ("t1", "t2")] == ["1 l2", "1 stale-refreshing"]
+
+
+async def test_a_late_sweep_makes_nothing_stale(clock: FakeClock) -> None:
+    """The bound is withdrawn, and answers are fresh for as long as the settings say."""
+    swept = Swept(clock, Catalogue(*IDS), pace=OFTEN)
+    for each in IDS:
+        await swept.read(each)
+    await swept.pages(6)
+    states = [swept.sweep.state]
+    clock.advance(20.0)
+    states.append(swept.sweep.state)
+
+    assert states == ["on", "warming"]
+    assert await swept.read("t1") == "1 l1"
+
+
+async def test_many_deletions_take_few_calls(clock: FakeClock) -> None:
+    """Those that the sweep's pages leave, and the most read first."""
+    ids = [f"t{number:03d}" for number in range(250)]
+    swept = Swept(clock, Catalogue(*ids), pace=OFTEN)
+    for each in (*ids, ids[240]):
+        await swept.read(each)
+    await swept.pages(3)
+    for each in ids[100:]:
+        del swept.catalogue.minutes[each]
+    await swept.pages(1)
+
+    assert swept.following.waiting == OFTEN.spare(100) == 3
+    await swept.errand()
+    assert swept.catalogue.asked[-1] == ids[240]
+    for _ in range(2):
+        await swept.errand()
+    await swept.pages(2)
+    assert swept.following.waiting <= 3
 
 
 async def test_nobody_asks_for_what_is_not_stored(swept: Swept) -> None:
