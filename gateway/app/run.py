@@ -12,13 +12,14 @@ from socket import socket
 
 import gateway
 from gateway.adapters.telemetry.access import AccessLog
-from gateway.adapters.telemetry.log import configure_standard_output, logger
+from gateway.adapters.telemetry.lines import Sink
+from gateway.adapters.telemetry.log import configure, configure_standard_output, logger
 from gateway.app.compose import House, compose
 from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.app.signals import set_by_signals
-from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings
+from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings, changed
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
 from gateway.web.heads import Limits
@@ -35,15 +36,17 @@ async def serve(
     *,
     started: Callable[[Addresses], None] | None = None,
     stop: asyncio.Event | None = None,
+    log_to: Sink | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain; raises StartFault.
 
     A second signal ends the process at once. `started` is told the addresses once both planes
-    listen.
+    listen; `log_to` takes the log instead of standard output.
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
-    access_log = _logging(settings, house)
+    form = _log_form(settings)
+    access_log = _logging(settings, house, form, log_to)
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
     # All that holds the loop for long comes before the sockets listen.
@@ -55,8 +58,9 @@ async def serve(
     with _stopping(stop) as stopping:
         async with _living(house), _serving(data, admin) as ends:
             life.ready = True
+            if shown := operations.settings() if form is LogFormat.JSON else changed(settings):
+                logger.info("gateway.settings", **shown)
             logger.info("gateway.started", version=gateway.__version__, **asdict(addresses))
-            logger.info("gateway.settings", **operations.settings())
             if started is not None:
                 started(addresses)
             await asyncio.wait([stopping, *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -166,11 +170,19 @@ def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettin
     return Terms(bounds, house.clock, _new_id, house.telemetry.access_refused)
 
 
-def _logging(settings: Settings, house: House) -> AccessLog:
+def _log_form(settings: Settings) -> LogFormat:
+    """As configured, else for people on a terminal and for machines elsewhere."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    form = settings.log.format or (LogFormat.CONSOLE if is_terminal else LogFormat.JSON)
-    level, on_lost = settings.log.level, house.telemetry.log_line_lost
-    lines = configure_standard_output(form, level, now=house.clock.now, on_lost=on_lost)
+    return settings.log.format or (LogFormat.CONSOLE if is_terminal else LogFormat.JSON)
+
+
+def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | None) -> AccessLog:
+    level, now = settings.log.level, house.clock.now
+    if sink is None:
+        on_lost = house.telemetry.log_line_lost
+        lines = configure_standard_output(form, level, now=now, on_lost=on_lost)
+    else:
+        lines = configure(form, level, now=now, sink=sink)
     return AccessLog(lines, level)
 
 

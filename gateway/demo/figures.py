@@ -9,8 +9,6 @@ from typing import TextIO
 import httpx
 import msgspec
 
-LIVE_EVERY = 1.0
-PLAIN_EVERY = 10.0
 _PATIENCE = 5.0
 _ERASE = "\r\x1b[2K"
 
@@ -34,18 +32,59 @@ class Status(msgspec.Struct, frozen=True):
     budgets: dict[str, _Budget]
 
 
-async def show(admin_url: str, out: TextIO, *, live: bool) -> None:
-    """Write the line again and again until cancelled; `live` overwrites it in place."""
-    every = LIVE_EVERY if live else PLAIN_EVERY
+class PlainLines:
+    """The figures as a line now and then, for a file or beside a log."""
+
+    every = 10.0
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, text: str) -> None:
+        """Write one more line."""
+        self._out.write(f"{text}\n")
+        self._out.flush()
+
+    def clear(self) -> None:
+        """Leave what was written."""
+
+
+class LiveLine:
+    """The figures as one line of a terminal, overwritten in place; log lines go above it."""
+
+    every = 1.0
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Replace the line, cut to the terminal's width."""
+        self._shown = text[: shutil.get_terminal_size().columns - 1]
+        self._put("")
+
+    def write(self, line: bytes) -> None:
+        """Write a whole line of the log in its place, and the line itself below."""
+        self._put(line.decode(errors="replace"))
+
+    def clear(self) -> None:
+        """Leave nothing of it."""
+        self.show("")
+
+    def _put(self, above: str) -> None:
+        self._out.write(f"{_ERASE}{above}{self._shown}")
+        self._out.flush()
+
+
+async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
+    """Show the figures again and again until cancelled."""
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
             while True:
-                await asyncio.sleep(every)
-                _write(await _line(client, admin_url), out, live=live)
+                await asyncio.sleep(display.every)
+                display.show(await _line(client, admin_url))
     finally:
-        if live:
-            out.write(_ERASE)
-            out.flush()
+        display.clear()
 
 
 def sentence(status: Status) -> str:
@@ -68,12 +107,3 @@ async def _line(client: httpx.AsyncClient, admin_url: str) -> str:
     except httpx.HTTPError as error:
         return f"no figures: {str(error) or type(error).__name__}"
     return sentence(msgspec.json.decode(answer.content, type=Status))
-
-
-def _write(line: str, out: TextIO, *, live: bool) -> None:
-    if live:
-        width = shutil.get_terminal_size().columns - 1
-        out.write(f"{_ERASE}{line[:width]}")
-    else:
-        out.write(f"{line}\n")
-    out.flush()

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from gateway.app import Addresses, serve
 from gateway.app.signals import set_by_signals
-from gateway.demo.figures import show
+from gateway.demo.figures import LiveLine, PlainLines, show
 from gateway.demo.upstream import Upstream, simulator
 from gateway.demo.visitors import TOKEN, edit, visit
 from gateway.settings import Settings, load
@@ -62,6 +62,8 @@ async def run(plan: Plan, out: TextIO) -> None:
 
 async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO) -> None:
     company: list[asyncio.Task[None]] = []
+    display = LiveLine(out) if out.isatty() and not plan.log else PlainLines(out)
+    log = display if isinstance(display, LiveLine) else None
 
     def join(work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -71,21 +73,21 @@ async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO
 
     def opened(gateway: Addresses) -> None:
         _greet(gateway, upstream, out)
-        for work in _company(plan, gateway, upstream, out):
+        join(show(gateway.admin, display))
+        for work in _company(plan, gateway, upstream):
             join(work)
 
     join(upstream.watch())
     try:
-        await serve(_settings(plan, upstream, out), started=opened, stop=stop)
+        await serve(_settings(plan, upstream, out), started=opened, stop=stop, log_to=log)
     finally:
         await _dismiss(company)
 
 
 def _company(
-    plan: Plan, gateway: Addresses, upstream: Upstream, out: TextIO
+    plan: Plan, gateway: Addresses, upstream: Upstream
 ) -> Iterator[Coroutine[object, object, None]]:
     random = Random()
-    yield show(gateway.admin, out, live=out.isatty() and not plan.log)
     yield edit(upstream.url, random)
     if plan.load:
         yield visit(gateway.data, random)

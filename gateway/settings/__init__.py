@@ -14,7 +14,7 @@ from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import Printable
 from gateway.settings.limits import LimitsSettings
 from gateway.settings.load import load, load_from_process
-from gateway.settings.report import SettingInfo, describe, effective
+from gateway.settings.report import SettingInfo, changed, describe, effective
 from gateway.settings.schema import (
     AccessSettings,
     AdminSettings,
@@ -72,6 +72,7 @@ __all__ = [
     "SweepWarm",
     "UpstreamSettings",
     "WritesMode",
+    "changed",
     "describe",
     "effective",
     "load",

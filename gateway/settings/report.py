@@ -39,6 +39,12 @@ def effective(settings: Settings) -> dict[str, Printable]:
     }
 
 
+def changed(settings: Settings) -> dict[str, Printable]:
+    """Those of them that differ from their defaults."""
+    defaults = effective(Settings())
+    return {key: value for key, value in effective(settings).items() if value != defaults[key]}
+
+
 def _default_text(declared: Declared) -> str:
     value = None if declared.kind.unset else declared.kind.show(declared.default)
     if value is None:

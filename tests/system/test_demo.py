@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
+import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, gateway, listens, wait_until
+from tests.servers import gateway, listens, wait_until
 from tests.system.commands import (
     cache_status,
     curl_line,
@@ -24,15 +20,11 @@ from tests.system.commands import (
     run,
     shell,
 )
+from tests.system.terminal import Terminal
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-# Makes the terminal its controlling one, as a login would, and becomes the demo.
-_START = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "-m", "gateway", "demo",
-    "--port", "0", "--admin-port", "0", "--simulator-port", "0"])
-"""
+ERASED = "\r\x1b[2K"
+FREE_PORTS = ("--port", "0", "--admin-port", "0", "--simulator-port", "0")
 
 
 @pytest.mark.parametrize("told", SIGNALS)
@@ -126,32 +118,30 @@ def test_the_demo_insists_on_a_port_it_was_given(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_live_demo(tmp_path: Path) -> None:
     """Figures are written over each other in place; Ctrl-C ends it with 0 and a clean line."""
-    ours, theirs = pty.openpty()
-    os.set_blocking(ours, False)
-    shown = bytearray()
-    child = subprocess.Popen(
-        [sys.executable, "-c", _START],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm"},
-    )
-    try:
-        wait_until(lambda: _read(ours, shown).count(b"\r\x1b[2Krequests ") > 1, 60, "live figures")
-        os.write(ours, b"\x03")
-        exit_code = child.wait(30)
-        _read(ours, shown)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(theirs)
-        os.close(ours)
+    with Terminal("demo", *FREE_PORTS, folder=tmp_path) as terminal:
+        terminal.until(f"{ERASED}requests ", 2)
+        exit_code = terminal.press_ctrl_c()
+        shown = terminal.shown
 
     assert exit_code == 0
-    assert shown.endswith(b"\r\x1b[2Kended\r\n")
-    assert b"Traceback" not in shown
+    assert shown.endswith(f"{ERASED}ended\n")
+    assert "Traceback" not in shown
+
+
+def test_a_log_line_takes_the_place_of_the_live_line(tmp_path: Path) -> None:
+    """The figures are cleared before a line of the log, and stand below it afterwards."""
+    with Terminal("demo", *FREE_PORTS, "--no-load", folder=tmp_path) as terminal:
+        terminal.until(f"{ERASED}requests ")
+        upstream = printed(terminal.shown, "upstream").partition("/_control")[0]
+        shell(f"""curl -s -d '{{"mode": "status-500"}}' {upstream}/_control/fault""")
+        shell(f"{curl_line(terminal.shown)} -s")
+        terminal.until("upstream.failed")
+        terminal.until(f"{ERASED}requests ", 3)
+        shown = terminal.shown
+
+    rows = [row.rpartition(ERASED)[2] for row in shown.split("\n") if "upstream.failed" in row]
+    assert rows
+    assert [row for row in rows if not re.match(r"\d\d:\d\d:\d\d", row) or "hits " in row] == []
 
 
 def _taken(port: int) -> socket.socket:
@@ -160,10 +150,3 @@ def _taken(port: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", port))
     except OSError:
         return socket.create_server(("127.0.0.1", 0))
-
-
-def _read(terminal: int, shown: bytearray) -> bytearray:
-    """All that was shown so far."""
-    with contextlib.suppress(BlockingIOError):
-        shown += os.read(terminal, 65_536)
-    return shown

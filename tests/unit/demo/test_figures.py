@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import msgspec
 
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.figures import figures
 from gateway.core.status import Cause
-from gateway.demo.figures import Status, sentence
+from gateway.demo.figures import LiveLine, Status, sentence
 
 
 def test_edits_seen_are_newer_versions_and_no_other_invalidation() -> None:
@@ -18,3 +20,18 @@ def test_edits_seen_are_newer_versions_and_no_other_invalidation() -> None:
     told = {"hit_rate": 0.5, "figures": figures(counters), "budgets": {}}
 
     assert "edits seen 3" in sentence(msgspec.convert(told, type=Status))
+
+
+def test_a_log_line_is_written_above_the_figures() -> None:
+    """The line is cleared, the log's stands alone, and the figures follow below it."""
+    out = io.StringIO()
+    live = LiveLine(out)
+
+    live.show("requests 1")
+    live.write(b"12:00:00Z warning it.happened\n")
+    live.clear()
+
+    rows = [row.rpartition("\x1b[2K")[2] for row in out.getvalue().split("\n")]
+    assert rows == ["12:00:00Z warning it.happened", ""]
+    assert "\n\x1b" not in out.getvalue()
+    assert "\nrequests 1\r\x1b[2K" in out.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway.settings import Settings, describe, effective
+from gateway.settings import Settings, changed, describe, effective
 from tests.unit.settings.asking import from_variables
 
 # The table of the contract, in its order.
@@ -115,3 +115,13 @@ def test_secrets_are_masked() -> None:
     assert masked == ["***"] * 3
     assert shown["redis.url"] == "rediss://***@cache:6380/1"
     assert "hunter2" not in json.dumps(shown)
+
+
+def test_what_was_changed_is_what_differs_from_its_default() -> None:
+    """A setting that repeats its default is none; secrets stay masked."""
+    settings = from_variables(
+        server__port="8080", upstream__rate_limit="5/second", admin__token="hunter2"
+    )
+
+    assert changed(settings) == {"upstream.rate_limit": "5/second", "admin.token": "***"}
+    assert changed(from_variables()) == {}
