@@ -22,6 +22,7 @@ from gateway.app.signals import set_by_signals
 from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings, changed
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
+from gateway.web.doors import is_loopback
 from gateway.web.heads import Limits
 from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire
@@ -55,6 +56,7 @@ async def serve(
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
     _make_room(settings.limits.max_connections)
+    _warn_of_a_closed_plane(settings.admin)
     with _stopping(stop) as stopping:
         async with _living(house), _serving(data, admin) as ends:
             life.ready = True
@@ -250,6 +252,17 @@ def _make_room(connections: int) -> None:
     room = files_for(connections)
     if room < connections:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
+
+
+def _warn_of_a_closed_plane(admin: AdminSettings) -> None:
+    """Without a token, another host than loopback answers nothing but metrics and probes."""
+    if admin.token is None and not is_loopback(admin.host):
+        logger.warning(
+            "admin.token-missing",
+            host=admin.host,
+            closed="all but /metrics, /livez, /readyz and the page's shell: 401",
+            remedy="set GATEWAY_ADMIN__TOKEN or GATEWAY_ADMIN__TOKEN_FILE",
+        )
 
 
 def _spare_the_collector() -> None:

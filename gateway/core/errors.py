@@ -2,6 +2,7 @@
 
 GatewayError
 ├── AccessRefused           the caller's: who it is cannot be told
+│   └── AdminTokenUnset     ours: no token is configured, so none can be right
 ├── ClientRateLimited       the caller's: more than its own rate allows
 ├── BadRequest              the caller's: what was asked makes no sense
 │   ├── BadId
@@ -50,6 +51,10 @@ class AccessRefused(GatewayError):
     def __init__(self, reason: AccessRefusal) -> None:
         super().__init__(f"the caller was refused: {reason}")
         self.reason = reason
+
+
+class AdminTokenUnset(AccessRefused):
+    """The admin plane needs a token and has none: every request for more than probes is refused."""
 
 
 class ClientRateLimited(GatewayError):

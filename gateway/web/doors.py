@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core.entry import Headers
-from gateway.core.errors import AccessRefused, BadRequest, GatewayError
+from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest, GatewayError
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock, Observer
@@ -83,7 +83,10 @@ def refusal(guard: Guard, visit: Visit) -> GatewayError | None:
         return _on_this_machine(guard, visit)
     if visit.is_reading and visit.path in SHELL:
         return None
-    return _by_token(guard.token, visit.fields(b"authorization"))
+    refused = _by_token(guard.token, visit.fields(b"authorization"))
+    if refused is not None and guard.token is None:
+        return AdminTokenUnset(refused.reason)
+    return refused
 
 
 def is_loopback(host: str) -> bool:
@@ -132,7 +135,7 @@ def _is_json(fields: Sequence[bytes]) -> bool:
     return [each.partition(b";")[0].strip().lower() for each in fields] == [b"application/json"]
 
 
-def _by_token(token: str | None, fields: Sequence[bytes]) -> GatewayError | None:
+def _by_token(token: str | None, fields: Sequence[bytes]) -> AccessRefused | None:
     if not fields:
         return AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None

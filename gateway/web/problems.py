@@ -13,6 +13,7 @@ import msgspec
 from gateway.core.entry import Headers
 from gateway.core.errors import (
     AccessRefused,
+    AdminTokenUnset,
     BackedOff,
     BadId,
     BadRequest,
@@ -170,11 +171,17 @@ def _cause(failure: UpstreamFailure) -> str:
 
 
 def _refused(error: AccessRefused) -> ProblemAnswer:
+    missing = error.reason is AccessRefusal.CREDENTIAL_MISSING
+    word = Problem.CREDENTIAL_MISSING if missing else Problem.CREDENTIAL_UNKNOWN
+    return ProblemAnswer(word, _remedy(error), extra=(_CHALLENGE,))
+
+
+def _remedy(error: AccessRefused) -> str:
+    if isinstance(error, AdminTokenUnset):
+        return "no `admin.token` is configured: set GATEWAY_ADMIN__TOKEN and restart the gateway"
     if error.reason is AccessRefusal.CREDENTIAL_MISSING:
-        detail = "send the header field `Authorization: Bearer <token>`"
-        return ProblemAnswer(Problem.CREDENTIAL_MISSING, detail, extra=(_CHALLENGE,))
-    detail = "what was sent as `Authorization` is no bearer token that can be used here"
-    return ProblemAnswer(Problem.CREDENTIAL_UNKNOWN, detail, extra=(_CHALLENGE,))
+        return "send the header field `Authorization: Bearer <token>`"
+    return "what was sent as `Authorization` is no bearer token that can be used here"
 
 
 def _of_ours(error: GatewayError) -> ProblemAnswer:

@@ -196,6 +196,14 @@ def test_the_page_outlives_the_gateway(chromium: Browser, tmp_path: Path) -> Non
             assert "old" not in (sight.page.get_attribute("#shown", "class") or "")
 
 
+def test_the_page_says_that_no_token_is_configured(chromium: Browser, tmp_path: Path) -> None:
+    """On another host than loopback no token can be right: the page says what is to be done."""
+    with simulator(tmp_path) as upstream:
+        watched = Gateway(tmp_path, address(upstream), GATEWAY_ADMIN__HOST="0.0.0.0")
+        with watched.process, looking(chromium, watched.admin) as sight:
+            sight.until_says("door-fault", "no `admin.token` is configured")
+
+
 def test_orders_are_named(chromium: Browser, tmp_path: Path) -> None:
     """By what an operator ordered, in the lists and where a training is explained; a frozen
     gateway is said to be so, though what it does not hold fails."""

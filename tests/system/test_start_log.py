@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
+import pytest
+
 from gateway.settings import describe
 from tests.servers import free_port
-from tests.system.commands import Gateway
+from tests.system.commands import Gateway, run
 from tests.system.terminal import Terminal
 
 UPSTREAM = "http://127.0.0.1:9"
+CLOSED = "admin.token-missing"
 
 
 def _records(output: str) -> list[dict[str, object]]:
@@ -38,10 +42,29 @@ def test_a_terminal_shows_changed_settings_and_the_addresses_last(tmp_path: Path
 
 
 def test_the_log_of_machines_has_every_setting(tmp_path: Path) -> None:
-    """All effective settings in one JSON line."""
+    """All effective settings in one JSON line, and no warning where nothing is wrong."""
     house = Gateway(tmp_path, UPSTREAM)
     with house.process:
         records = _records(house.process.output)
 
     (settings,) = [each for each in records if each["event"] == "gateway.settings"]
     assert {info.name for info in describe()} <= settings.keys()
+    assert CLOSED not in {each["event"] for each in records}
+
+
+@pytest.mark.parametrize("token", ["", "s3cret"], ids=["unset", "set"])
+def test_a_plane_that_nobody_can_use_is_warned_of(tmp_path: Path, token: str) -> None:
+    """On another host than loopback without a token: the log, a 401 and the commands say it."""
+    settings = {"GATEWAY_ADMIN__TOKEN": token} if token else {}
+    house = Gateway(tmp_path, UPSTREAM, GATEWAY_ADMIN__HOST="0.0.0.0", **settings)
+    with house.process:
+        refused = httpx.get(f"{house.admin}/status", trust_env=False)
+        metrics = httpx.get(f"{house.admin}/metrics", trust_env=False)
+        exit_code, said = run("purge", "--yes", "--admin", house.admin, folder=tmp_path)
+        warned = [each for each in _records(house.process.output) if each["event"] == CLOSED]
+
+    assert (refused.status_code, metrics.status_code, exit_code) == (401, 200, 1)
+    assert ("admin.token" in refused.json()["detail"]) is not bool(token)
+    assert ("no `admin.token` is configured" in said) is not bool(token)
+    assert len(warned) == (0 if token else 1)
+    assert all("GATEWAY_ADMIN__TOKEN" in str(each["remedy"]) for each in warned)

@@ -158,6 +158,10 @@ def test_the_token_is_shown_to_the_plane_alone(plane: Plane, order: tuple[str, .
         ((413, "application/problem+json", b'{"title":"too large"}'), "too large"),
         ((503, "application/problem+json", b'{"detail":"needs Redis"}'), "needs Redis"),
         ((401, "application/problem+json", b"{}"), "wants its admin token"),
+        (
+            (401, "application/problem+json", b'{"detail":"no `admin.token` is configured"}'),
+            "no `admin.token` is configured",
+        ),
         ((404, "application/json", b"{}"), "is no gateway's admin address (404)"),
         ((200, "text/html", b"<p>"), "is no gateway's admin address (200)"),
         ((200, "application/json", b'{"ok":true}'), "is no gateway's admin address (200)"),

@@ -49,8 +49,9 @@ function lost(why, wait) {
   at("notice").hidden = false;
 }
 
-function refused() {
-  say("door-fault", at("token").value ? "That is not the token." : "");
+function refused(why) {
+  const fault = at("token").value ? "That is not the token." : "";
+  say("door-fault", why.includes("admin.token") ? `Closed: ${why}.` : fault);
   state("closed", "needs a token");
   at("shown").hidden = true;
   at("notice").hidden = true;

@@ -13,8 +13,8 @@ export function useToken(given) {
 
 export const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
-// `on` has line(words), lost(why, again_in) and refused(status): after the last nothing more comes
-// until `watch` is called again.
+// `on` has line(words), lost(why, again_in) and refused(why): after the last nothing more comes until
+// `watch` is called again.
 export async function watch(on) {
   for (let wait = SOON; ; wait = Math.min(wait * 2, LATE)) {
     let why = "the connection ended";
@@ -23,8 +23,8 @@ export async function watch(on) {
         wait = SOON / 2;
         on.line(words);
       });
-      if (refused === 401) return on.refused(refused);
-      if (refused) why = `status ${refused}`;
+      if (refused?.status === 401) return on.refused((await refused.json()).detail);
+      if (refused) why = `status ${refused.status}`;
     } catch (error) {
       why = error.name === "AbortError" ? "it is silent" : "it cannot be reached";
     }
@@ -33,18 +33,18 @@ export async function watch(on) {
   }
 }
 
-// Resolves with a status that is no 200, or with 0 at the stream's end.
+// Resolves with a response that is no stream, or with null at the stream's end.
 async function once(line) {
   const given_up = new AbortController();
   let timer = setTimeout(() => given_up.abort(), SILENCE);
   try {
     const answer = await fetch("live", { headers: headers(), cache: "no-store", signal: given_up.signal });
-    if (!answer.ok) return answer.status;
+    if (!answer.ok) return answer;
     const decoder = new TextDecoder();
     const reader = answer.body.getReader();
     for (let rest = ""; ;) {
       const { done, value } = await reader.read();
-      if (done) return 0;
+      if (done) return null;
       clearTimeout(timer);
       timer = setTimeout(() => given_up.abort(), SILENCE);
       const lines = (rest + decoder.decode(value, { stream: true })).split("\n");

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.errors import AccessRefused, BadRequest
+from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest
 from gateway.core.status import AccessRefusal
 from gateway.web.doors import PROBES, SHELL, Guard, Visit, is_loopback, refusal
 
@@ -157,6 +157,18 @@ def test_another_host_without_a_token_shows_nothing(path: str) -> None:
 
     assert reason(EXPOSED, visit(path, HERE)) is AccessRefusal.CREDENTIAL_MISSING
     assert reason(EXPOSED, visit(path, HERE, anything)) is AccessRefusal.CREDENTIAL_UNKNOWN
+    assert isinstance(refusal(EXPOSED, visit(path, HERE)), AdminTokenUnset)
+    assert isinstance(refusal(EXPOSED, visit(path, HERE, anything)), AdminTokenUnset)
+
+
+@pytest.mark.parametrize("guard", GUARDED)
+def test_a_token_that_is_configured_is_not_called_unset(guard: Guard) -> None:
+    """Whatever the request lacks."""
+    for fields in ([], [(b"authorization", b"Bearer wrong")]):
+        refused = refusal(guard, visit("/status", HERE, *fields))
+
+        assert isinstance(refused, AccessRefused)
+        assert not isinstance(refused, AdminTokenUnset)
 
 
 @pytest.mark.parametrize("guard", GUARDED)

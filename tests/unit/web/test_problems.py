@@ -34,6 +34,8 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (errors.TooLarge("x"), "too-large", 413, None),
         (missing, "credential-missing", 401, None),
         (malformed, "credential-unknown", 401, None),
+        (errors.AdminTokenUnset(missing.reason), "credential-missing", 401, None),
+        (errors.AdminTokenUnset(unknown.reason), "credential-unknown", 401, None),
         (unknown, "credential-unknown", 401, None),
         (errors.VersionNotReached("2", "1", retry_after=1.5), "version-not-reached", 412, 1.5),
         (errors.InvalidPayload(InvalidReason.NOT_JSON, "x"), "upstream-invalid", 502, None),
@@ -131,3 +133,10 @@ def test_every_503_says_when_to_come_back() -> None:
 
     assert all(answer.retry_after for answer in answers if answer.status == 503)
     assert any(answer.status == 503 for answer in answers)
+
+
+def test_a_refusal_that_no_token_can_end_says_so() -> None:
+    """The admin plane on another host than loopback, and no token configured."""
+    refused = errors.AdminTokenUnset(AccessRefusal.CREDENTIAL_UNKNOWN)
+
+    assert "no `admin.token` is configured" in problem_of(refused).detail
