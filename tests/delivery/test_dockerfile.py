@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from importlib.metadata import requires
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -32,19 +36,40 @@ def test_the_base_is_pinned_by_its_digest_and_named_once() -> None:
 
 def test_the_builder_gets_nothing_but_what_the_image_is_made_of() -> None:
     """.dockerignore shuts everything out, and lets in what the Dockerfile names."""
-    lines = [
-        line
-        for line in (ROOT / ".dockerignore").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    let_in = _let_in()
 
-    assert lines[0] == "*"
-    let_in = {line[1:] for line in lines if line.startswith("!")}
     assert let_in == {
-        *("gateway", "config/container.toml", "pyproject.toml"),
+        *("gateway", "config/container.toml", "pyproject.toml", "README.md"),
         *("requirements.lock", "requirements-build.lock"),
     }
     assert all((ROOT / name).exists() for name in let_in)
+
+
+def test_what_the_builder_gets_is_enough(tmp_path: Path) -> None:
+    """The wheel is built of that alone."""
+    for name in _let_in():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+
+    done = subprocess.run(
+        [Path(sys.executable).with_name("hatchling"), "build", "-t", "wheel", "-d", "dist"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "dist").glob("*.whl"))) == 1
+
+
+def _let_in() -> set[str]:
+    """The files and folders that .dockerignore leaves to the builder."""
+    text = (ROOT / ".dockerignore").read_text()
+    first, *others = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert first == "*"
+    return {line[1:] for line in others if line.startswith("!")}
 
 
 def _needed(name: str) -> set[str]:
