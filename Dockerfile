@@ -1,5 +1,5 @@
 # The gateway and nothing else, as user 65532, on a file system that may be read-only.
-#   docker build -t training-gateway:0.1.0 --build-arg VERSION=0.1.0 .
+#   docker build -t training-gateway:0.1.0 .
 # One base for both stages, so that the interpreter is the one that the environment was made with.
 ARG PYTHON=docker.io/library/python:3.13-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 
@@ -21,7 +21,7 @@ RUN --mount=type=bind,target=/src \
  && rm -f /opt/gateway/.lock
 
 FROM ${PYTHON}
-ARG VERSION=unknown
+ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="training-gateway" \
       org.opencontainers.image.description="A shield for one training API" \

@@ -9,11 +9,14 @@ import sys
 from importlib.metadata import requires
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.delivery.chart import ROOT
+import gateway
+from tests.delivery.chart import CHART, ROOT
 
+README = (ROOT / "README.md").read_text()
 TEXT = (ROOT / "Dockerfile").read_text()
 
 
@@ -32,6 +35,21 @@ def test_the_base_is_pinned_by_its_digest_and_named_once() -> None:
 
     assert set(bases) == {"${PYTHON}"}
     assert len(pinned) == 1
+
+
+def test_the_image_has_one_name() -> None:
+    """What README and Dockerfile say to build is what compose and chart start, at our version."""
+    image = f"training-gateway:{gateway.__version__}"
+    said = [re.findall(r"docker build -t (\S+) \.", text) for text in (TEXT, README)]
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values()
+    ours = {each["image"] for each in services if "training-gateway" in each["image"]}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["image"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert said == [[image], [image]]
+    assert ours == {image}
+    assert f"{values['repository']}:{values['tag'] or chart['appVersion']}" == image
+    assert re.findall(r"^ARG VERSION=(\S+)$", TEXT, re.MULTILINE) == [gateway.__version__]
 
 
 def test_the_builder_gets_nothing_but_what_the_image_is_made_of() -> None:

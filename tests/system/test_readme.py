@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.servers import ROOT, Process, answers, free_port
-from tests.system.commands import TOKEN, simulator
 
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SIMULATOR = re.compile(r"^\.venv/bin/gateway simulate\b.*\n$")
+WITHOUT_ACCOUNT = re.compile(r"^export GATEWAY_UPSTREAM__BASE_URL=.*\n$")
 SERVERS = re.compile(r"^(make run|\.venv/bin/gateway serve)$", re.MULTILINE)
 # Not run from here, and why.
 EXCEPTED = {
@@ -34,7 +35,7 @@ EXCEPTED = {
     "make fuzz": "takes an hour: the long form of tests/fuzz",
     "make package": "is tried by tests/delivery/test_package.py",
     "pipx install dist/training_gateway-*.whl": "is tried by tests/delivery/test_package.py",
-    "docker build -t training-gateway .": "is tried by `make image-test`, with buildah",
+    "docker build -t training-gateway:0.1.0 .": "is tried by `make image-test`, with buildah",
     "docker compose up --build": "fetches images; tests/delivery/test_config_examples.py reads it",
     "helm install gateway helm/training-gateway --set redis.url=redis://redis:6379": (
         "needs a cluster; tests/delivery/test_chart_rendered.py renders it"
@@ -57,7 +58,7 @@ def _scenes() -> Iterator[Scene]:
             if scene is not None:
                 yield scene
             scene = Scene(text, [])
-        elif scene is not None and language == "sh" and not _is_excepted(text):
+        elif scene is not None and language == "sh" and not _is_apart(text):
             scene.typed.append((text, ""))
         elif scene is not None and language == "text":
             command, _ = scene.typed.pop()
@@ -66,23 +67,28 @@ def _scenes() -> Iterator[Scene]:
     yield scene
 
 
-def _is_excepted(block: str) -> bool:
-    return all(line in EXCEPTED for line in block.splitlines())
+def _is_apart(block: str) -> bool:
+    """Whether the block is no part of a scene: it comes before all of them, or is not run."""
+    before = SIMULATOR.match(block) or WITHOUT_ACCOUNT.match(block)
+    return bool(before) or all(line in EXCEPTED for line in block.splitlines())
+
+
+def _block(pattern: re.Pattern[str]) -> str:
+    """The one block that matches."""
+    (found,) = [text for language, text in BLOCK.findall(README) if pattern.match(text)]
+    return str(found)
 
 
 class Stage:
     """The words of the README as they hold in this test."""
 
-    def __init__(self, folder: Path, upstream: str, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
-        self.ports = {usual: str(free_port()) for usual in ("8080", "8081", "8090")}
+        self.ports = {usual: str(free_port()) for usual in ("8080", "8081", "8090", "8190")}
         self.environment = {
             "PYTHONPATH": str(ROOT),
-            "TOKEN": TOKEN,
-            "ID": "trn_000003",
             "GATEWAY_SERVER__PORT": self.ports["8080"],
             "GATEWAY_ADMIN__PORT": self.ports["8081"],
-            "GATEWAY_UPSTREAM__BASE_URL": upstream,
         }
         gateway = f"{sys.executable} -m gateway"
         demo = " ".join(
@@ -97,19 +103,30 @@ class Stage:
             },
             ".venv/bin/gateway": gateway,
             "redis://127.0.0.1:6379": redis_url,
+            "--port 8190": f"--port {self.ports['8190']}",
             **{f"127.0.0.1:{usual}": f"127.0.0.1:{port}" for usual, port in self.ports.items()},
         }
+        exported = shlex.split(self._staged(_block(WITHOUT_ACCOUNT)))[1:]
+        self.environment |= dict(each.split("=", 1) for each in exported)
 
     @property
     def _admin(self) -> str:
         return f"http://127.0.0.1:{self.ports['8081']}"
 
+    def upstream(self) -> Process:
+        """The simulated API of those without an account."""
+        command = f"exec {self._staged(_block(SIMULATOR))}"
+        return self._process(command, "upstream", f"{self.ports['8190']}/_control/stats")
+
     def server(self, block: str) -> Process:
         """The server that the block starts."""
+        return self._process(self._staged(block), "server", f"{self.ports['8080']}/readyz")
+
+    def _process(self, command: str, name: str, place: str) -> Process:
         return Process(
-            ["bash", "-euc", self._staged(block)],
-            log=self.folder / "server.log",
-            ready=lambda: answers(f"http://127.0.0.1:{self.ports['8080']}/readyz"),
+            ["bash", "-euc", command],
+            log=self.folder / f"{name}.log",
+            ready=lambda: answers(f"http://127.0.0.1:{place}"),
             environment=self.environment,
             is_gateway=True,
         )
@@ -135,35 +152,38 @@ class Stage:
         return pattern.sub(lambda match: self._words[match[0]], block)
 
 
-@contextmanager
-def _upstream(folder: Path) -> Iterator[str]:
-    with simulator(folder, "--trainings", "5") as process:
-        yield process.output.split()[1]
-
-
 @pytest.mark.parametrize("scene", list(_scenes()), ids=lambda scene: scene.server.splitlines()[-1])
 def test_what_is_typed_shows_what_is_promised(scene: Scene, tmp_path: Path, redis_url: str) -> None:
     """The server starts, each block succeeds, and each line shown in the README is printed."""
-    with _upstream(tmp_path) as upstream:
-        stage = Stage(tmp_path, upstream, redis_url)
-        with stage.server(scene.server) as server:
-            missing = [
-                line
-                for block, promised in scene.typed
-                for shown in [_timeless(stage.type(block))]
-                for line in _timeless(promised).splitlines()
-                if line not in shown
-            ]
-            exit_code = server.stop()
+    stage = Stage(tmp_path, redis_url)
+    with stage.upstream(), stage.server(scene.server) as server:
+        missing = [
+            line
+            for block, promised in scene.typed
+            for shown in [_timeless(stage.type(block))]
+            for line in _timeless(promised).splitlines()
+            if line not in shown
+        ]
+        exit_code = server.stop()
 
     assert missing == []
     assert scene.typed
     assert exit_code == 0
+    assert _unignored(tmp_path) == []
+
+
+def _unignored(folder: Path) -> list[str]:
+    """The files that the scene made and that Git would offer to commit."""
+    made = [each.name for each in folder.iterdir() if each.suffix != ".log"]
+    command = ["git", "check-ignore", "--no-index", "--verbose", "--non-matching", *made]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return [line for line in told.splitlines() if line.startswith("::")]
 
 
 def test_every_block_is_run_or_excepted() -> None:
     """No command of the README escapes: its block is in a scene, or each line is excepted."""
     run = {block for scene in _scenes() for block in (scene.server, *(t for t, _ in scene.typed))}
+    run |= {_block(SIMULATOR), _block(WITHOUT_ACCOUNT)}
     left = [
         text for language, text in BLOCK.findall(README) if language == "sh" and text not in run
     ]
