@@ -1,6 +1,6 @@
 """How a Redis is reached: the one place that makes the driver's connections, for every scheme.
 
-Lives here: TLS, and what of a fault may be told. Which host is the master, where sentinels say
+Lives here: TLS. Which host is the master, where sentinels say
 so, is the business of sentinels.py; when Redis counts as away that of connection.py.
 """
 
@@ -15,7 +15,6 @@ import redis.asyncio as driver
 from redis.asyncio.connection import RedisSSLContext, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionFault
 from redis.retry import Retry
 
 from gateway.adapters.redis.address import Address, Place, Watched, read_address
@@ -92,14 +91,6 @@ class Route:
         """Close what is open to the sentinels."""
         if self._sentinels is not None:
             await self._sentinels.close()
-
-
-def why(fault: Exception) -> str:
-    """What happened, for an operator. What Redis itself said may hold what it was sent; only
-    of connecting and of credentials, where it does not, the words are passed on."""
-    name = type(fault).__name__
-    told = isinstance(fault, ConnectionFault | OSError) and str(fault)
-    return f"{name}: {told}" if told else name
 
 
 class _Certified:

@@ -13,13 +13,14 @@ from typing import Any, Protocol, Self
 from redis.exceptions import RedisError
 
 from gateway.adapters.redis.address import Place
+from gateway.adapters.redis.fault_text import why
 from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """No messages come from here, or no more; `why` is one word."""
+    """No messages come from here, or no more; `why` is for an operator."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no longer subscribed: {why}")
@@ -107,4 +108,4 @@ def _ours() -> Iterator[None]:
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
-        raise SubscriptionLost(type(fault).__name__) from fault
+        raise SubscriptionLost(why(fault)) from fault

@@ -193,7 +193,10 @@ class Telemetry(Counted, Trail, Freshness):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        self.events.emit(WARNING, "redis.failed", key=operation, operation=operation, why=why)
+        # An outage fails several times a second until it ends; `redis.away` and `.back` tell it.
+        self.events.emit(
+            WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
+        )
 
     def bus_failed(self, why: str) -> None:
         self.redis_failed(RedisOperation.BUS, why)

@@ -297,3 +297,17 @@ def test_a_date_far_ahead_is_a_warning(reason: NotStoredReason, level: int) -> N
     Telemetry("1", ManualClock(), None, log).not_stored(KEY, reason)
 
     assert log.lines == [(level, "entry.not-stored", {"reason": reason, "id": "a"})]
+
+
+def test_an_hour_without_redis_is_a_line_a_minute() -> None:
+    """Two failures a second are said once, then once a minute with how many went unsaid."""
+    log, clock = ListLog(), ManualClock()
+    telemetry = Telemetry("1", clock, None, log)
+
+    for _ in range(7_200):
+        telemetry.redis_failed(RedisOperation.PING, "ConnectionError: redis:6379: refused")
+        clock.time += 0.5
+
+    suppressed = [fields.get("suppressed") for _, _, fields in log.lines]
+    assert suppressed == [None, *[119] * 59]
+    assert samples(telemetry)['gateway_redis_errors_total{operation="ping"}'] == 7_200
