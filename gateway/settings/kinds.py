@@ -136,6 +136,9 @@ Share = Annotated[
 ]
 Switch = Annotated[bool, Kind("true or false", "true or false", json=True)]
 Port = Annotated[int, Field(ge=0, le=65535), Kind("a port", "0 to 65535", json=True)]
+Sample = Annotated[
+    int, Field(ge=0, le=1_000_000), Kind("a number", "a whole number, 0 or above", json=True)
+]
 Count = Annotated[
     int, Field(ge=1, le=1_000_000), Kind("a number", "a whole number above 0", json=True)
 ]

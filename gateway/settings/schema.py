@@ -27,6 +27,7 @@ from gateway.settings.kinds import (
     Prefix,
     RateLimit,
     RedisUrl,
+    Sample,
     Scope,
     SecretText,
     Share,
@@ -232,6 +233,11 @@ class LogSettings(Section):
 
     format: Format = Field(default=None, description="unset: console on a terminal, else json")
     level: Level = Field(default=LogLevel.INFO, description="events below it are not logged")
+    hits: Sample = Field(
+        default=1_000,
+        description="one in so many hits and refused requests is logged (0: none); level debug "
+        "logs all",
+    )
 
 
 class Settings(Section):

@@ -19,9 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core.entry import Headers
 from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest, GatewayError
+from gateway.core.headers import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock, Observer
+from gateway.web.asked import request_id_of
 from gateway.web.page import PATHS
 from gateway.web.problems import ProblemAnswer, problem_of
 
@@ -180,7 +182,9 @@ class Door:
             await self._app(scope, receive, send)
             return
         date = to_http_date(from_seconds(self._clock.now()))
-        moment = scope[_MOMENT] = _Moment(self._new_id(), date)
+        given = request_id_of(first(scope["headers"], b"x-request-id"))
+        request_id = self._new_id() if given is None else given.decode("ascii")
+        moment = scope[_MOMENT] = _Moment(request_id, date)
         dressed = _Dressed(send, moment)
         try:
             visit = Visit(scope["method"], scope["path"], tuple(scope["headers"]))

@@ -16,11 +16,14 @@ from typing import Final, Self
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.core.headers import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock
+from gateway.web.asked import request_id_of
 from gateway.web.backlog import backlog_of
 from gateway.web.heads import (
+    Fields,
     Limits,
     Refusal,
     fault_of,
@@ -48,12 +51,13 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What all connections of a plane share; `refused` counts."""
+    """What all connections of a plane share; `refused` counts and logs, with the id of the
+    request, if there is one."""
 
     limits: Limits
     clock: Clock
     new_id: Callable[[], str]
-    refused: Callable[[AccessRefusal], None]
+    refused: Callable[[AccessRefusal, str], None]
 
 
 class Wire(HttpToolsProtocol):
@@ -82,7 +86,7 @@ class Wire(HttpToolsProtocol):
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
         if over > max(1, room // 10):
-            self.terms.refused(AccessRefusal.TOO_MANY_CONNECTIONS)
+            self.terms.refused(AccessRefusal.TOO_MANY_CONNECTIONS, "")
             self._deaf = True
             transport.abort()
         elif over > 0:
@@ -117,7 +121,7 @@ class Wire(HttpToolsProtocol):
         if not unread or not self._unread or unread < self._unread:
             self._unread_since = now
         elif now - self._unread_since >= limits.write_timeout:
-            self.terms.refused(AccessRefusal.READER_TOO_SLOW)
+            self.terms.refused(AccessRefusal.READER_TOO_SLOW, "")
             transport.abort()
             return
         self._unread = unread
@@ -223,7 +227,8 @@ class Wire(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Read no more. Who still waits for an answer gets that one, and then the connection is
         closed: answers come in order, or not at all."""
-        self.terms.refused(refusal.reason)
+        request_id = self._request_id()
+        self.terms.refused(refusal.reason, request_id)
         self._deaf = True
         self._owed_since = None
         if self._is_answering():
@@ -233,14 +238,22 @@ class Wire(HttpToolsProtocol):
                 return
             last.disconnected = True
             last.message_event.set()
-        self._part(refusal)
+        self._part(refusal, request_id)
 
-    def _part(self, refusal: Refusal) -> None:
+    def _request_id(self) -> str:
+        """The caller's own as far as its head is here, else a new one."""
+        fields: Fields = self.headers if self._stage is Stage.HEAD else []
+        if self._stage is Stage.BODY:
+            fields = list(self.scope["headers"])
+        given = request_id_of(first(fields, b"x-request-id"))
+        return self.terms.new_id() if given is None else given.decode("ascii")
+
+    def _part(self, refusal: Refusal, request_id: str) -> None:
         """Answer and hang up, but not before the caller can have read it: closing with bytes unread
         resets the connection, and takes the answer along."""
         self._parted_at = self.loop.time()
         date = to_http_date(from_seconds(self.terms.clock.now()))
-        self.transport.write(refusal.written(self.terms.new_id(), date))
+        self.transport.write(refusal.written(request_id, date))
         if self.transport.can_write_eof():
             self.transport.write_eof()
 

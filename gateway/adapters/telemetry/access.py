@@ -6,6 +6,7 @@ Which answers deserve a line, and of what weight, is decided here.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Protocol
@@ -54,7 +55,7 @@ class AccessLog:
     """Logs every error, slow or stale answer and all that went upstream; samples the rest.
 
     level   from which weight on lines are written, a word such as `info`; `debug` for all
-    every   one in so many hits and refusals weighs `info`, the others `debug`
+    every   one in so many hits and refusals weighs `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
     """
 
@@ -63,7 +64,7 @@ class AccessLog:
     ) -> None:
         self._lines = lines
         self._least = logging.getLevelNamesMapping()[level.upper()]
-        self._every = every
+        self._every = every or math.inf
         self._slow = slow
         self._passed_over = 0
 

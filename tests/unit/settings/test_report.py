@@ -56,6 +56,7 @@ sweep.interval auto
 sweep.warm background
 log.format unset
 log.level info
+log.hits 1000
 limits.max_head 16KiB
 limits.max_fields 100
 limits.max_connections 10000

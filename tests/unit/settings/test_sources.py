@@ -54,12 +54,12 @@ def test_a_variable_without_two_underscores_is_none_of_ours() -> None:
 @pytest.mark.parametrize(
     ("variable", "wanted"),
     [
-        ("GATEWAY_LOG__COLOUR", "one of format, level"),
+        ("GATEWAY_LOG__COLOUR", "one of format, level, hits"),
         ("GATEWAY_LGO__LEVEL", "one of server, admin, upstream, access, freshness, l1, redis, "
          "sweep, log, limits"),
-        ("GATEWAY_LOG__LEVEL__X", "one of format, level"),
-        ("GATEWAY_LOG__", "one of format, level"),
-        ("GATEWAY_LOG__LEVEL_FILE", "one of format, level"),
+        ("GATEWAY_LOG__LEVEL__X", "one of format, level, hits"),
+        ("GATEWAY_LOG__", "one of format, level, hits"),
+        ("GATEWAY_LOG__LEVEL_FILE", "one of format, level, hits"),
     ],
 )  # fmt: skip
 def test_an_unknown_variable_is_a_fault(variable: str, wanted: str) -> None:
@@ -81,7 +81,7 @@ def test_a_variable_given_in_two_spellings_is_a_fault() -> None:
     [
         ("[lgo]\nlevel = 'info'", "lgo: is no section (wanted: one of server, admin,"),
         ("level = 'hunter2'", "level: is no section"),
-        ("[log]\ncolour = 'hunter2'", "log.colour: is no setting (wanted: one of format, level)"),
+        ("[log]\ncolour = 'hunter2'", "log.colour: is no setting (wanted: one of format, level,"),
         ("log = 'hunter2'", "log: is not a table (wanted: settings under [log])"),
         ('[log]\n"a\\nb" = 1', 'log.a\\nb"'),
         ("[log]\n[log.level]\nx = 1", 'log.level: {"x": 1} is not a log level'),

@@ -193,3 +193,15 @@ async def test_the_token_opens_and_another_does_not() -> None:
     told = (AccessRefusal.CREDENTIAL_UNKNOWN, refused.headers["x-request-id"])
     assert admin.observer.of("access_refused") == [told]
     assert "wr0ng" not in refused.text
+
+
+@pytest.mark.parametrize(("given", "kept"), [("mine-1", "mine-1"), ("not harmless", "id-1")])
+async def test_an_operators_request_id_is_kept(given: str, kept: str) -> None:
+    """It is answered and logged, where it is harmless."""
+    admin = Admin("0.0.0.0", "right")
+
+    refused = await admin.ask("/status", headers={"x-request-id": given})
+
+    assert refused.headers["x-request-id"] == kept
+    assert refused.json()["request_id"] == kept
+    assert admin.observer.of("access_refused") == [(AccessRefusal.CREDENTIAL_MISSING, kept)]

@@ -33,12 +33,17 @@ class Door:
             "gateway.web.wire.backlog_of", lambda transport: transport.get_write_buffer_size()
         )
         self.refused: list[AccessRefusal] = []
-        terms = Terms(LIMITS, FakeClock(), lambda: "id-1", self.refused.append)
+        self.ids: list[str] = []  # of the refused, as they are logged
+        terms = Terms(LIMITS, FakeClock(), lambda: "id-1", self._note)
         config = uvicorn.Config(_silent, lifespan="off", log_config=None, ws="none")
         self.wire = Wire.under(terms)(config, ServerState(), {})
         self.began = asyncio.get_running_loop().time()
         self.line = Line()
         self.wire.connection_made(self.line)
+
+    def _note(self, reason: AccessRefusal, request_id: str) -> None:
+        self.refused.append(reason)
+        self.ids.append(request_id)
 
     def look(self, later: float) -> None:
         """Look after it so many seconds after its beginning."""
@@ -195,3 +200,28 @@ async def test_who_waits_for_a_broken_body_is_told_at_once(door: Door) -> None:
     assert door.wire.cycle.disconnected
     assert door.wire.cycle.message_event.is_set()
     assert (await door.wire.cycle.receive())["type"] == "http.disconnect"
+
+
+_NAMED = b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: mine\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "known"),
+    [
+        ([_NAMED + b"Content-Length: 101\r\n\r\n"], "mine"),
+        ([_NAMED + b"Transfer-Encoding: chunked\r\n\r\n", b"65\r\n" + b"b" * 101], "mine"),
+        ([_NAMED + b"A: b\r\n" * 9 + b"\r\n"], "mine"),
+        ([b"GET / HTTP/1.1\r\nX-Request-ID: no good\r\n\r\n"], "id-1"),
+        ([b"nonsense\r\n\r\n"], "id-1"),
+    ],
+    ids=["length", "body", "fields", "harmful", "no-head"],
+)
+async def test_what_is_refused_is_logged_under_the_id_that_is_answered(
+    door: Door, sent: list[bytes], known: str
+) -> None:
+    """The caller's own where its head is known, else the one that was made for it."""
+    for piece in sent:
+        door.wire.data_received(piece)
+
+    assert door.ids == [known]
+    assert f"x-request-id: {known}\r\n".encode() in door.line.written

@@ -69,12 +69,15 @@ class Door:
         self.data = data
         self.state = ServerState()
         self.refused: list[AccessRefusal] = []
-        terms = Terms(LIMITS, data.clock, lambda: "made-here", self.refused.append)
+        terms = Terms(LIMITS, data.clock, lambda: "made-here", self._note)
         self.kind: type[Wire] = Wire.under(terms)
         if short:
             self.kind = HotPath.beside(*data.plane.short_ways(), terms)
         self._app = data.application
         self.connect()
+
+    def _note(self, reason: AccessRefusal, _request_id: str) -> None:
+        self.refused.append(reason)
 
     def connect(self) -> None:
         """Another connection takes the place of the one before."""

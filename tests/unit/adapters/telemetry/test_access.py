@@ -119,6 +119,19 @@ def test_routine_is_sampled(outcome: Outcome) -> None:
     assert len(sink.records) == 3
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED])
+def test_routine_may_be_left_out(outcome: Outcome) -> None:
+    """With 0 no hit and no refusal gets a line; all else does."""
+    sink = ListSink()
+    access = _log(sink, every=0)
+
+    for _ in range(5_000):
+        tell(access, Line(outcome))
+    tell(access, Line(Outcome.FILLED))
+
+    assert [record["outcome"] for record in sink.records] == ["filled"]
+
+
 def test_what_is_stale_by_order_is_sampled() -> None:
     """While the gateway is frozen each answer is, and nobody is to be warned of each."""
     sink = ListSink()
