@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -51,6 +53,17 @@ class Caller:
                 self._writer.write(chunk)
                 await self._writer.drain()
         return self
+
+    def end(self) -> Self:
+        """Send no more, and go on reading."""
+        self._writer.write_eof()
+        return self
+
+    def reset(self) -> None:
+        """Go without a word, as a machine that fails does."""
+        connection = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
 
     async def answer(self, *, head: bool = False) -> Answer | None:
         """The next answer (to a HEAD: its head), None where the connection ended before it."""

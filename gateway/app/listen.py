@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import resource
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,12 @@ _BACKLOG = 4_096
 # `uvicorn.Server.on_tick` comes ten times a second.
 _TICKS = 10
 _TICK = 0.1
+# Half a second in which connections on which nothing is asked may be asked once more, when the
+# plane ends: a request that is on its way would be lost by closing them at once.
+_STEPS = 25
+_STEP = 0.02
+
+_logger = logging.getLogger(__name__)
 
 
 class StartFault(Exception):
@@ -46,14 +53,15 @@ class Addresses:
 class Server(uvicorn.Server):
     """A server whose end is decided by the process, not by itself.
 
-    `answering` is set once it accepts connections; `looked_at` is when it looked after callers
-    last, on the loop's clock.
+    `answering` is set once it accepts connections, which `door` makes; `looked_at` is when it
+    looked after callers last, on the loop's clock.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
         self.looked_at = 0.0
+        self._door = door
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, and say so."""
@@ -67,20 +75,78 @@ class Server(uvicorn.Server):
             self._look(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
+    def drain(self) -> None:
+        """From now on each connection ends with its next response, which says so."""
+        self._door.terms.draining.set()
+        for connection in self._connections():
+            connection.drain()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more and answer what was asked, then close."""
+        self.drain()
+        looking = asyncio.create_task(self._look_on())
+        try:
+            await self._stop_listening(sockets or [])
+            await self._last_call()
+            await super().shutdown(sockets)
+        finally:
+            looking.cancel()
+
+    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+        """Connections that the system has accepted are taken over: closing would reset them."""
+        waiting = [each for listener in sockets for each in _accepted(listener)]
+        for server in self.servers:
+            server.close()
+        loop, ssl = asyncio.get_running_loop(), self.config.ssl
+        made = [loop.connect_accepted_socket(self._connection, each, ssl=ssl) for each in waiting]
+        await asyncio.gather(*made, return_exceptions=True)
+
+    def _connection(self) -> Wire:
+        return self._door(self.config, self.server_state, self.lifespan.state)
+
+    async def _last_call(self) -> None:
+        """Each step counts once, however late it ends: what came meanwhile lies unread."""
+        for _ in range(_STEPS):
+            if not any(each.is_idle for each in self._connections()):
+                return
+            await asyncio.sleep(_STEP)
+
+    async def _look_on(self) -> None:
+        """What `on_tick` does, which comes no more."""
+        while True:
+            await asyncio.sleep(_TICKS * _TICK)
+            self._look(asyncio.get_running_loop().time())
+
     def _look(self, now: float) -> None:
         """The time beyond a second is not held against callers: we did not look."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
-        for connection in list(self.server_state.connections):
-            if not isinstance(connection, Wire):
-                continue
-            if late > _TICK:
-                connection.excuse(late)
-            connection.look(now)
+        for connection in self._connections():
+            try:
+                if late > _TICK:
+                    connection.excuse(late)
+                connection.look(now)
+            except Exception:
+                _logger.exception("a connection could not be looked after")
+                connection.transport.abort()
+
+    def _connections(self) -> list[Wire]:
+        return [each for each in self.server_state.connections if isinstance(each, Wire)]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone: two servers share them."""
         yield
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """What waits to be accepted; the system is told to let nobody else wait, who would be reset in
+    the moment between the last one and the close."""
+    with contextlib.suppress(OSError):
+        listener.listen(0)
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:
@@ -154,7 +220,7 @@ def server_of(
             f"tls_cert {plane.tls_cert}, tls_key {plane.tls_key}: cannot be used:"
             f" {error.strerror or error}"
         ) from error
-    return Server(config)
+    return Server(config, door)
 
 
 def _path(path: Path | None) -> str | None:

@@ -67,6 +67,8 @@ async def serve(
                 started(addresses)
             await asyncio.wait([stopping, *ends], return_when=asyncio.FIRST_COMPLETED)
             life.draining = True
+            data.server.drain()
+            admin.server.drain()
             logger.info("gateway.draining", delay=settings.server.drain_delay)
             await house.clock.sleep(settings.server.drain_delay)
             await data.end(ends[0], patience=settings.server.drain_timeout)

@@ -86,23 +86,21 @@ class HotPath(Parsing):
         self._awaited, self._at_ease = None, False
         super().connection_lost(exc)
 
-    def shutdown(self) -> None:
-        """As the parent, which waits for answers under way if they are requests."""
-        while self._awaited is not None:
-            self._hand_on(self._awaited)
+    def drain(self) -> None:
+        """As the parent: from now on everything is a request, and ends the connection."""
         self._at_ease = False
         self.outbox.flush()
-        super().shutdown()
+        super().drain()
 
     def pause_writing(self) -> None:
         """The caller does not read what it is sent."""
         self._at_ease = False
         super().pause_writing()
 
-    def eof_received(self) -> None:
-        """Nothing more is asked here: what was is answered before the transport closes itself."""
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """As the parent, once the hits are written."""
         self.outbox.flush()
-        super().eof_received()
+        return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
         """What its block says, if it is known; what the connection sent last from now on."""
@@ -137,7 +135,8 @@ class HotPath(Parsing):
             self.transport.abort()
 
     def _go_on(self, awaited: _Awaited) -> None:
-        answer = None if self.transport.is_closing() else self.lookups.answer(awaited.look_up)
+        is_last = self._is_draining or self.transport.is_closing()
+        answer = None if is_last else self.lookups.answer(awaited.look_up)
         if answer is None:
             self._hand_on(awaited)
             return

@@ -100,11 +100,14 @@ class Parsing(Wire):
             HttpToolsProtocol.on_header(self, name, value)
 
     def _is_quiet(self) -> bool:
-        """Whether nobody waits for an answer here, and one could be written and taken."""
+        """Whether nobody waits for an answer here, and one could be written and taken, which need
+        not say that the connection ends."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return False
-        return not (self._deaf or self.flow.write_paused or self.transport.is_closing())
+        if self._deaf or self._is_draining:
+            return False
+        return not (self.flow.write_paused or self.transport.is_closing())
 
     def _note_sent(self) -> None:
         self.server_state.total_requests += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, Self
 
@@ -35,9 +35,8 @@ from gateway.web.heads import (
     size_of,
     slow_head,
 )
+from gateway.web.lingering_close import LingeringClose
 
-# How long a refused caller may take to read why before the connection is cut.
-_PARTING: Final = 2.0
 # Requests that may wait for the answer to one before them on the same connection.
 _DEEPEST: Final = 64
 # One byte a chunk is six on the wire: so much of a body may be framing.
@@ -52,12 +51,14 @@ _logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What all connections of a plane share; `refused` counts and logs, with the id of the
-    request, if there is one."""
+    request, if there is one. `draining` is set as soon as each connection ends with the next
+    response."""
 
     limits: Limits
     clock: Clock
     new_id: Callable[[], str]
     refused: Callable[[AccessRefusal, str], None]
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Wire(HttpToolsProtocol):
@@ -81,7 +82,9 @@ class Wire(HttpToolsProtocol):
         self._deaf = False
         self._owed_since: float | None = self.loop.time()
         self._unread, self._unread_since = 0, 0.0
-        self._parted_at: float | None = None
+        self._outlet = LingeringClose(transport, self.loop.time)
+        self._is_draining = self.terms.draining.is_set()
+        self._is_kept = False  # what the last request wanted of its connection
         super().connection_made(transport)
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
@@ -114,7 +117,7 @@ class Wire(HttpToolsProtocol):
     def look(self, now: float) -> None:
         """Close what keeps us waiting; `now` in seconds of the loop's clock."""
         limits, transport = self.terms.limits, self.transport
-        if self._parted_at is not None and now - self._parted_at >= _PARTING:
+        if self._outlet.is_overdue(now) or self._outlet.is_reset():
             transport.abort()
             return
         unread = backlog_of(transport)
@@ -131,6 +134,7 @@ class Wire(HttpToolsProtocol):
     def excuse(self, seconds: float) -> None:
         """This process did not look for so long, and what callers sent meanwhile lies unread."""
         self._unread_since += seconds
+        self._outlet.excuse(seconds)
         if self._owed_since is not None:
             self._owed_since += seconds
 
@@ -143,6 +147,39 @@ class Wire(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
         else:
             self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The caller sends no more. What it asked is answered before the connection is closed;
+        True keeps it open till then."""
+        self._outlet.peer_has_ended = True
+        in_body = self._stage is Stage.BODY and self._is_answering()
+        if not self._deaf and (in_body or self._stage is Stage.HEAD):
+            self._refuse(malformed("the request ended before it was complete"))
+        if self._outlet.is_closed or not self._is_answering():
+            return False
+        self.cycle.keep_alive = False
+        # TLS in asyncio ends both directions at once.
+        return self.transport.can_write_eof()
+
+    def drain(self) -> None:
+        """Answer what was asked, and say with the last response that the connection ends."""
+        self._is_draining = True
+        if self._is_answering() and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The same, and close at once where no response is due."""
+        self.drain()
+        if self._is_answering():
+            self.cycle.keep_alive = False
+        elif self.is_idle:
+            self.transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked, and the connection was not ended yet."""
+        at_rest = self._stage in (Stage.REST, Stage.BODY)
+        return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
     def _feed(self, data: bytes) -> None:
         """An `Upgrade` is ignored, as it may be (RFC 9110, 7.8): what follows is plain HTTP."""
@@ -187,7 +224,10 @@ class Wire(HttpToolsProtocol):
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
+        before = self.cycle
         super().on_headers_complete()
+        self.cycle.transport = self._outlet
+        self._keep_in_mind(before)
         self._stage = Stage.BODY
         self._body = 0
         # What comes behind a body must not join what was judged (RFC 9110, 6.5.1).
@@ -206,6 +246,26 @@ class Wire(HttpToolsProtocol):
         super().on_message_complete()
         self._stage = Stage.REST
         self._owed_since = None
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, unless the connection was closed behind this response:
+        then what still comes is read and dropped."""
+        if not self._outlet.is_closed:
+            super().on_response_complete()
+            return
+        self._deaf = True
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
+        """Of several requests that wait, the last one ends a connection that drains, so that all
+        of them are answered."""
+        was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
+        if self._is_draining:
+            self.cycle.keep_alive = False
+            if before is not None and not before.response_started:
+                before.keep_alive = was_kept
 
     def _judge(self) -> Refusal | None:
         limits = self.terms.limits
@@ -251,11 +311,9 @@ class Wire(HttpToolsProtocol):
     def _part(self, refusal: Refusal, request_id: str) -> None:
         """Answer and hang up, but not before the caller can have read it: closing with bytes unread
         resets the connection, and takes the answer along."""
-        self._parted_at = self.loop.time()
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._outlet.linger()
 
 
 class Stage(Enum):

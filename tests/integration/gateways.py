@@ -130,9 +130,15 @@ async def gateway(
                 await until(planes.hears_others)
             yield planes
         finally:
-            stop.set()
-            await served
+            await _end(planes, served)
             standard_output().flush(PATIENCE)
+
+
+async def _end(planes: Planes, served: asyncio.Task[None]) -> None:
+    """Drain it without connections that may be asked: it waits a moment for those."""
+    planes.stop.set()
+    await asyncio.gather(planes.data.aclose(), planes.admin.aclose())
+    await served
 
 
 def _skew(redis: str | None) -> float:

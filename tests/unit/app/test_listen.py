@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import pytest
 import uvicorn
 
 from gateway.app.listen import Server
 from gateway.web.wire import Wire
 from tests.doubles.loop_time import pass_time, stall
+from tests.unit.web.wires import Line
 
 
 class Looked(Wire):
@@ -28,7 +30,7 @@ class Looked(Wire):
 
 async def test_a_look_that_comes_late_is_not_held_against_callers() -> None:
     """The time beyond a second is our own; a look in time excuses nothing."""
-    server = Server(uvicorn.Config(cast(Any, None), log_config=None))
+    server = Server(uvicorn.Config(cast(Any, None), log_config=None), Looked)
     caller = Looked()
     server.server_state.connections.add(caller)
     server.looked_at = asyncio.get_running_loop().time()
@@ -41,3 +43,17 @@ async def test_a_look_that_comes_late_is_not_held_against_callers() -> None:
     await server.on_tick(20)
     (excused,) = caller.excused
     assert 59.9 < excused < 61.0
+
+
+async def test_one_connection_does_not_end_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that fails costs that connection, and the others are looked after."""
+    server = Server(uvicorn.Config(cast(Any, None), log_config=None), Looked)
+    server.looked_at = asyncio.get_running_loop().time()
+    broken, sound = Looked(), Looked()
+    monkeypatch.setattr(broken, "look", lambda now: 1 / 0)
+    broken.transport = line = Line()
+    server.server_state.connections |= {broken, sound}
+
+    await server.on_tick(10)
+
+    assert (line.end(), sound.looks) == ("aborted", 1)

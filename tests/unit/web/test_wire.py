@@ -225,3 +225,78 @@ async def test_what_is_refused_is_logged_under_the_id_that_is_answered(
 
     assert door.ids == [known]
     assert f"x-request-id: {known}\r\n".encode() in door.line.written
+
+
+async def test_several_that_wait_while_the_plane_drains_are_all_answered(door: Door) -> None:
+    """The last of them ends the connection, wherever it began to drain."""
+    door.wire.data_received(GOOD)
+    first = door.wire.cycle
+    door.wire.drain()
+    before = first.keep_alive
+
+    door.wire.data_received(GOOD * 2)
+
+    assert (before, first.keep_alive) == (False, True)
+    assert [cycle.keep_alive for cycle, _ in door.wire.pipeline] == [False, True]
+
+
+async def test_a_drain_prolongs_no_connection(door: Door) -> None:
+    """The caller itself wanted it to end, whatever it sends behind that request."""
+    door.wire.drain()
+    door.wire.data_received(GOOD[:-2] + b"Connection: close\r\n\r\n")
+    first = door.wire.cycle
+
+    door.wire.data_received(GOOD)
+
+    assert not first.keep_alive
+
+
+async def test_a_response_that_has_begun_does_not_end_the_connection_unsaid(door: Door) -> None:
+    """While the plane drains its caller would ask once more; when the plane ends it does end."""
+    door.wire.data_received(GOOD)
+    door.wire.cycle.response_started = True
+
+    door.wire.drain()
+    assert door.wire.cycle.keep_alive
+    door.wire.shutdown()
+    assert not door.wire.cycle.keep_alive
+
+
+@pytest.mark.parametrize("begun", [b"", GOOD[:9]])
+async def test_a_plane_that_ends_waits_for_heads_that_have_begun(door: Door, begun: bytes) -> None:
+    """And closes what says nothing."""
+    door.wire.data_received(begun)
+    assert door.wire.is_idle is not bool(begun)
+
+    door.wire.shutdown()
+
+    assert door.line.end() == ("" if begun else "closed")
+
+
+async def test_a_request_that_is_cut_short_is_refused(door: Door) -> None:
+    """Within its head; a connection on which nothing was asked is closed without a word."""
+    door.wire.data_received(GOOD[:9])
+
+    assert not door.wire.eof_received()
+
+    assert door.line.written.startswith(b"HTTP/1.1 400 ")
+    assert door.refused == [AccessRefusal.MALFORMED]
+
+
+async def test_a_caller_that_asks_nothing_more_is_not_refused(door: Door) -> None:
+    """Nothing is due to it, so that its connection is closed."""
+    assert not door.wire.eof_received()
+
+    assert (door.line.written, door.refused) == (b"", [])
+
+
+async def test_a_caller_that_asked_is_waited_for(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stays open for the response, and ends with it; TLS cannot."""
+    door.wire.data_received(GOOD)
+
+    assert not door.wire.eof_received()
+    monkeypatch.setattr(door.line, "can_write_eof", lambda: True)
+    assert door.wire.eof_received()
+    assert not door.wire.cycle.keep_alive

@@ -1,0 +1,91 @@
+"""Closing that destroys nothing, on a transport that notes what is done to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.web.lingering_close import LingeringClose
+from tests.unit.web.wires import Line
+
+
+class Socket:
+    """A socket whose error the test sets."""
+
+    def __init__(self) -> None:
+        self.error = 0
+
+    def getsockopt(self, _level: int, _name: int) -> int:
+        """SO_ERROR."""
+        return self.error
+
+
+class Plain(Line):
+    """A connection without TLS: one direction can be closed alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = Socket()
+        self._extra["socket"] = self.socket  # type: ignore[attr-defined]
+        self.is_half_closed = False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_half_closed = True
+
+
+@pytest.fixture
+def line() -> Plain:
+    """The transport beneath."""
+    return Plain()
+
+
+def test_only_the_own_direction_is_closed(line: Plain) -> None:
+    """The rest is the peer's, who has two seconds for it."""
+    outlet = LingeringClose(line, lambda: 5.0)
+    assert not outlet.is_overdue(100.0)
+    outlet.write(b"a")
+
+    outlet.close()
+
+    assert (line.written, line.is_half_closed, line.end()) == (b"a", True, "")
+    assert outlet.is_closing()
+    assert (outlet.is_overdue(6.9), outlet.is_overdue(7.0)) == (False, True)
+
+
+def test_a_peer_that_ended_its_direction_is_not_waited_for(line: Plain) -> None:
+    """Both are closed."""
+    outlet = LingeringClose(line, lambda: 5.0)
+    outlet.peer_has_ended = True
+
+    outlet.close()
+
+    assert line.end() == "closed"
+
+
+def test_tls_is_closed_by_its_own_rules() -> None:
+    """Unless the peer is still sending, which would make it a reset."""
+    whole, sending = Line(), Line()
+
+    LingeringClose(whole, lambda: 5.0).close()
+    LingeringClose(sending, lambda: 5.0).linger()
+
+    assert (whole.end(), sending.end()) == ("closed", "")
+
+
+def test_a_peer_that_is_gone_is_noticed(line: Plain) -> None:
+    """Once nothing is read any more, the socket's error tells; a socket that is gone has none."""
+    outlet = LingeringClose(line, lambda: 5.0)
+    line.socket.error = 104
+    assert not outlet.is_reset()
+
+    outlet.peer_has_ended = True
+    assert outlet.is_reset()
+
+    line.socket.error = 0
+    assert not outlet.is_reset()
+    line._extra["socket"] = None  # type: ignore[attr-defined]
+    assert not outlet.is_reset()
+    line.close()
+    assert not outlet.is_reset()
