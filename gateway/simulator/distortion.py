@@ -83,9 +83,34 @@ def _turned_round(document: Document) -> None:
         document[name] = document.pop(name)
 
 
-def _regress(document: Document) -> None:
-    moment = datetime.fromisoformat(str(document["updated_at"])) - timedelta(hours=1)
+def _rounded(document: Document) -> None:
+    """The next millisecond: what is rounded where single answers cut off."""
+    _move(document, timedelta(milliseconds=1))
+
+
+def _move(document: Document, by: timedelta) -> None:
+    moment = datetime.fromisoformat(str(document["updated_at"])) + by
     document["updated_at"] = instant(moment)
+
+
+def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
+    """Once more with a version of a second later, in place of the row behind it: what a list
+    shows that is sorted while it changes."""
+    decoded = msgspec.json.decode(bytes(answer.body), type=Document)
+    items = decoded["items"]
+    assert isinstance(items, list), "a page of the list has its items"
+    rows: list[Document] = []
+    for row in items:
+        before = rows[-1] if rows else row
+        is_spoilt = fault.spoils(before["id"]) and sum(r["id"] == before["id"] for r in rows) == 1
+        rows.append(dict(before) if is_spoilt else row)
+        if is_spoilt:
+            _move(rows[-1], timedelta(seconds=1))
+    return _with_body(answer, msgspec.json.encode(decoded | {"items": rows}))
+
+
+def _regress(document: Document) -> None:
+    _move(document, -timedelta(hours=1))
     for name in {"content", "answer"} & document.keys():
         document[name] = f"As it was an hour before. {document[name]}"
 
@@ -152,6 +177,7 @@ _SPOILING: dict[FaultMode, Callable[[Document], None]] = {
     FaultMode.REGRESS: _regress,
     FaultMode.LIST_FIELD_MISSING: _without("draft_content"),
     FaultMode.LIST_REFORMATTED: _turned_round,
+    FaultMode.LIST_ROUNDED: _rounded,
 }
 
 _DISTORTIONS: dict[FaultMode, Callable[[Fault, Call, Response], Response]] = {
@@ -161,4 +187,5 @@ _DISTORTIONS: dict[FaultMode, Callable[[Fault, Call, Response], Response]] = {
     FaultMode.TOO_LARGE: _padded,
     FaultMode.TOO_LARGE_CHUNKED: _padded_chunked,
     FaultMode.GZIP: _compressed,
+    FaultMode.LIST_ROW_TWICE: _row_twice,
 }

@@ -32,6 +32,8 @@ class FaultMode(StrEnum):
     # Items of the list that are not what a single call answers.
     LIST_REFORMATTED = "list-reformatted"
     LIST_FIELD_MISSING = "list-field-missing"
+    LIST_ROUNDED = "list-rounded"
+    LIST_ROW_TWICE = "list-row-twice"
     # The API's answer with something wrong about it.
     STATUS_201 = "status-201"
     WRONG_ID = "wrong-id"
@@ -72,7 +74,13 @@ ITEM_MODES = frozenset(
 """These spoil a training wherever it appears, also as an item of a list."""
 
 _LIST_MODES = frozenset(
-    {FaultMode.LIST_REFUSED, FaultMode.LIST_REFORMATTED, FaultMode.LIST_FIELD_MISSING}
+    {
+        FaultMode.LIST_REFUSED,
+        FaultMode.LIST_REFORMATTED,
+        FaultMode.LIST_FIELD_MISSING,
+        FaultMode.LIST_ROUNDED,
+        FaultMode.LIST_ROW_TWICE,
+    }
 )
 
 _DELAYS = {

@@ -195,6 +195,45 @@ async def test_the_list_alone_is_refused(api: httpx.AsyncClient, control: Simula
     assert statuses == [403, 200]
 
 
+async def items(api: httpx.AsyncClient) -> list[dict[str, object]]:
+    """The rows of the first page."""
+    found = (await api.get("/training", params={"limit": 5})).json()["items"]
+    assert isinstance(found, list)
+    return found
+
+
+async def test_the_list_rounds_where_single_answers_do_not(
+    api: httpx.AsyncClient, control: SimulatorClient
+) -> None:
+    """One row has an `updated_at` of a millisecond later, and nothing else is wrong with it."""
+    good = await items(api)
+    wrong = str(good[1]["id"])
+    single = (await api.get(f"/training/{wrong}")).content
+    await control.fault("list-rounded", ids=[wrong])
+
+    bad = await items(api)
+
+    assert [bad[0], *bad[2:]] == [good[0], *good[2:]]
+    assert bad[1] == good[1] | {"updated_at": bad[1]["updated_at"]}
+    moments = [datetime.fromisoformat(str(each[1]["updated_at"])) for each in (good, bad)]
+    assert moments[1] - moments[0] == timedelta(milliseconds=1)
+    assert (await api.get(f"/training/{wrong}")).content == single
+
+
+async def test_a_row_of_the_list_stands_twice(
+    api: httpx.AsyncClient, control: SimulatorClient
+) -> None:
+    """With two versions, and the row behind it is not there."""
+    good = await items(api)
+    await control.fault("list-row-twice", ids=[str(good[1]["id"])])
+
+    bad = await items(api)
+
+    assert [bad[0], bad[1], *bad[3:]] == [good[0], good[1], *good[3:]]
+    assert bad[2] == good[1] | {"updated_at": bad[2]["updated_at"]}
+    assert str(bad[2]["updated_at"]) > str(good[1]["updated_at"])
+
+
 async def test_a_fault_keeps_to_its_ids(api: httpx.AsyncClient, control: SimulatorClient) -> None:
     """Other trainings and the list answer as ever."""
     await control.fault("status-500", ids=[ID])
