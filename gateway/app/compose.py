@@ -142,7 +142,12 @@ def compose(settings: Settings) -> House:
 
 def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:
     looks_into = (ground.local, ground.shared, ground.clock, rules, ground.serving)
-    return Explainer(*looks_into, following=sweeping.following, ahead=sweeping.ahead)
+    return Explainer(
+        *looks_into,
+        following=sweeping.following,
+        ahead=sweeping.ahead,
+        is_contradicted=sweeping.sweeps.is_contradicted,
+    )
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:

@@ -26,6 +26,7 @@ class ListVerdict(StrEnum):
     CONFIRMED = "confirmed"  # the version known: renewed
     NEWER = "newer"  # a later version, or one of what was gone: the floor is raised
     DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call has to tell
+    CONTRADICTED = "contradicted"  # the list is not believed about it; a single call may tell
     PASSED = "passed"  # something was learnt, or ordered, since the page was asked for
 
 

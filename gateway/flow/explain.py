@@ -5,6 +5,9 @@ No body and no credential passes here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
@@ -17,6 +20,8 @@ from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]
+
+_NOT_BELIEVED: Final = "not believed: it contradicts single answers about this training"
 
 
 class Explainer:
@@ -32,8 +37,10 @@ class Explainer:
         *,
         following: Following,
         ahead: Ahead | None,
+        is_contradicted: Callable[[Key], bool],
     ) -> None:
         self._following = following
+        self._is_contradicted = is_contradicted
         self._ahead = ahead
         self._serving = serving
         self._local = local
@@ -58,7 +65,8 @@ class Explainer:
     def _words(
         self, key: Key, local: Entry | None, shared: Entry | None, floor: Floor | None
     ) -> Words:
-        return {
+        said: Words = {"list": _NOT_BELIEVED} if self._is_contradicted(key) else {}
+        return said | {
             "id": key.training_id,
             "partition": key.partition,
             "l1": self._entry(local, floor),

@@ -191,14 +191,14 @@ class Filling:
         entry = self._entry(item, reply, Ticket(known.epoch, known.generation, asked[0]))
         if self._rules.why_not_stored(entry, reply) is not None:
             return False
-        stored = await self._deposit(item.key, entry, asked[1])
+        stored = await self.deposit(item.key, entry, asked[1])
         if not stored.verdict.is_refusal:
             self._observer.stored(item.key, stored.verdict)
         return not stored.verdict.is_refusal
 
-    async def _deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Nobody asked for it: L1 holds it in place of what it has; where it alone holds bodies,
-        also if there is room."""
+    async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
+        """Store what nobody asked for: L1 holds it in place of what it has; where it alone holds
+        bodies, also if there is room."""
         held = self._tiers.render(entry, asked_at)
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:

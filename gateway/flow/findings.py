@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.core.access import Caller
-from gateway.core.entry import Key
+from gateway.core.contradictions import Belief, Claims, Contradictions
+from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.instant import Instant, to_seconds
+from gateway.core.instant import to_seconds
 from gateway.core.likeness import Likeness
 from gateway.core.listed import Listed, ListVerdict, listed
 from gateway.core.page import Page
@@ -22,6 +24,7 @@ from gateway.core.progress import Progress
 from gateway.core.reply import Reply
 from gateway.core.rules import Rules
 from gateway.core.status import Cause, NoticeKind, Purpose, StoreVerdict
+from gateway.core.training import Training
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetched import Filled
@@ -32,6 +35,9 @@ from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # So many single answers in a row that contradict the list, and it is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
+# Claims that are remembered until a single answer came; one that is forgotten is no longer taken
+# back with the others, but by the next single answers.
+_MOST_CLAIMED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +76,39 @@ class Findings:
         self._following = following
         self._filling = filling
         self._rules = rules
-        self._contradictions = 0
+        self._in_a_row = 0  # single answers that contradicted the list
+        self._contradictions = Contradictions()
+        self._claimed: dict[Key, Listed] = {}  # later versions that only the list claims so far
+        self._refuted: list[tuple[Key, Listed, Entry]] = []
         self._spare = 0  # single calls that this sweep may still make
         self.warms = True  # whether a cold start makes single calls of its own
 
     @property
     def is_contradicted(self) -> bool:
         """Whether single calls bring other versions than the list, again and again."""
-        return self._contradictions >= _MOST_CONTRADICTIONS
+        return self._in_a_row >= _MOST_CONTRADICTIONS
 
-    def forgive(self) -> None:
-        """Begin to believe the list anew."""
-        self._contradictions = 0
+    @property
+    def contradictions(self) -> Contradictions:
+        """Trainings about which the list is not believed."""
+        return self._contradictions
+
+    async def disbelieve(self) -> None:
+        """Take back all that the list claimed and no single answer has borne out; begin to believe
+        it anew."""
+        self._in_a_row = 0
+        claimed, self._claimed = self._claimed, {}
+        for key, item in claimed.items():
+            await self._lists.take_back(key, item.updated_at)
+
+    async def settle(self) -> None:
+        """Take back what single answers refuted, and store those: else each request for such a
+        training would be a call, since what is stored is below the version claimed."""
+        refuted, self._refuted = self._refuted, []
+        for key, item, entry in refuted:
+            asked_at = self._clock.monotonic()
+            if await self._lists.take_back(key, item.updated_at):
+                await self._filling.deposit(key, entry, asked_at)
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
         """Renew what the page confirms, outdate what it passed, store what may be stored; how
@@ -94,11 +121,12 @@ class Findings:
         if progress.offset == 0:
             self._spare = spare
         likeness = await filling.settle(progress.likeness)
-        items = [self._listed(brought, at) for at in range(len(brought.page.items))]
+        trainings = self._believed(brought, progress.sweeps)
+        items = [self._listed(brought, each) for each in trainings]
         compared = await self._lists.compare(partition, items, self._rules.windows.keep)
         newer: list[Listed] = []
         seen: list[Item] = []
-        for training, item, each in zip(brought.page.items, items, compared, strict=True):
+        for training, item, each in zip(trainings, items, compared, strict=True):
             key = Key(partition, item.training_id)
             seen.append(Item(key, training, item, each))
             likeness = filling.compare(seen[-1], likeness)
@@ -109,15 +137,34 @@ class Findings:
                 case ListVerdict.NEWER:
                     newer.append(item)
                 case ListVerdict.DOUBTFUL:
-                    self._follow(brought.caller, item, Purpose.VERIFY)
+                    self._ask(brought.caller, key, frozenset((item.updated_at,)), progress.sweeps)
                 case _:
                     continue
             self._observer.swept(key, each.verdict)
         asked = (brought.asked_at, brought.asked_here)
         filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
         filling.learn(progress.offset, seen, likeness, warming=self.warms and not progress.is_warm)
-        await self._outdate(brought.caller, newer, filled)
+        await self._outdate(brought.caller, newer, filled, progress.sweeps)
         return likeness
+
+    def _believed(self, brought: Brought, sweep: int) -> list[Training]:
+        """Items that count, one for each training; where the list contradicts itself or single
+        answers none does, and a single call is asked for."""
+        rows: dict[str, list[Training]] = {}
+        for training in brought.page.items:
+            rows.setdefault(training.id, []).append(training)
+        believed = []
+        for training_id, same in rows.items():
+            claims = frozenset(each.updated_at for each in same)
+            belief = self._contradictions.belief(training_id, claims, sweep)
+            key = Key(brought.caller.partition, training_id)
+            if belief is Belief.BELIEVED:
+                believed.append(same[0])
+                continue
+            self._observer.swept(key, ListVerdict.CONTRADICTED)
+            if belief is Belief.ASKED:
+                self._ask(brought.caller, key, claims, sweep)
+        return believed
 
     @property
     def is_awaiting(self) -> bool:
@@ -145,11 +192,13 @@ class Findings:
         held = self._tiers.held(key)
         return 0 if held is None else held.reads
 
-    def _listed(self, brought: Brought, at: int) -> Listed:
-        training, jitter = brought.page.items[at], self._clock.jitter()
+    def _listed(self, brought: Brought, training: Training) -> Listed:
+        jitter = self._clock.jitter()
         return listed(training, brought.reply, brought.asked_at, self._rules.windows, jitter)
 
-    async def _outdate(self, caller: Caller, newer: Sequence[Listed], filled: set[str]) -> None:
+    async def _outdate(
+        self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
+    ) -> None:
         """The floors are raised: here and elsewhere nothing below them is served unasked. What
         could not be stored from the page is asked for singly."""
         if not newer:
@@ -165,21 +214,42 @@ class Findings:
             await self._bus.announce(Notice(NoticeKind.CHANGED, ids, caller.partition))
         for item in newer:
             if item.training_id not in filled:
-                self._follow(caller, item, Purpose.REFRESH)
+                self._fetch(caller, item, sweep)
 
-    def _follow(self, caller: Caller, item: Listed, purpose: Purpose) -> None:
-        """Let a single call tell what the training is now."""
-        ask = Ask(Key(caller.partition, item.training_id), caller)
-        self._following.send(Errand(ask, purpose, lambda landed: self._weigh(item, landed)))
+    def _fetch(self, caller: Caller, item: Listed, sweep: int) -> None:
+        """Let a single call bring the later version that the list claims."""
+        key = Key(caller.partition, item.training_id)
+        self._claimed[key] = item
+        if len(self._claimed) > _MOST_CLAIMED:
+            del self._claimed[next(iter(self._claimed))]
+        then = partial(self._came, key, item, sweep)
+        self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 
-    def _weigh(self, item: Listed, landed: Landed | None) -> None:
-        """Whether the single answer bears out that there was something to ask about."""
+    def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
+        """Whether the single answer bears out that there is a later version."""
+        if not isinstance(landed, Filled):
+            return
+        claimed, entry = self._claimed.pop(key, item), landed.held.entry
+        if entry.updated_at is not None and entry.updated_at >= item.updated_at:
+            self._in_a_row = 0
+            return
+        self._told(key, frozenset((item.updated_at,)), sweep, landed)
+        if landed.verdict is StoreVerdict.OLDER:
+            self._refuted.append((key, claimed, entry))
+
+    def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
+        """Let a single call tell which version there is, if the sweep has one left."""
+        if self._spare <= 0:
+            return
+        self._spare -= 1
+        then = partial(self._told, key, claims, sweep)
+        self._following.send(Errand(Ask(key, caller), Purpose.VERIFY, then))
+
+    def _told(self, key: Key, claims: Claims, sweep: int, landed: Landed | None) -> None:
+        """Note whether a single answer contradicts those claims of the list."""
         if not isinstance(landed, Filled):
             return
         version = landed.held.entry.updated_at
-        contradicts = landed.verdict is StoreVerdict.UNCHANGED or _is_before(version, item)
-        self._contradictions = self._contradictions + 1 if contradicts else 0
-
-
-def _is_before(version: Instant | None, item: Listed) -> bool:
-    return version is not None and version < item.updated_at
+        contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)
+        if version is not None:  # else it may have been deleted since the page
+            self._in_a_row = self._in_a_row + 1 if contradicts else 0

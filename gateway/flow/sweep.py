@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.core.access import Caller
 from gateway.core.bound import Bound, Horizon, Pace
+from gateway.core.contradictions import Contradictions
 from gateway.core.errors import (
     CallWithheld,
     ListRefused,
@@ -122,6 +123,11 @@ class Sweep:
         is_kept = turn.progress.is_proven and self._may_go(turn) and age <= allowed.seconds
         return allowed if is_kept else None
 
+    @property
+    def contradictions(self) -> Contradictions:
+        """Trainings about which the list contradicts single answers, as far as seen here."""
+        return self._findings.contradictions
+
     async def run(self) -> None:
         """Sweep until cancelled by the owner."""
         try:
@@ -139,6 +145,7 @@ class Sweep:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
             self._reads_told = reads
             self._look_on(turn)
+            await self._findings.settle()
             if not turn.leads or not self._may_go(turn):
                 return _LOOK_EVERY
             wait = self._wait(turn)
@@ -203,7 +210,7 @@ class Sweep:
         brought = Brought(self._caller, reply, page, turn.now, here)
         likeness = await self._findings.apply(brought, progress, self._pace.spare(page.total))
         if self._findings.is_contradicted:
-            self._findings.forgive()
+            await self._findings.disbelieve()
             why = "single calls bring other versions than the list"
             return await self._turn_off(progress, why, turn.now)
         after = replace(progress.after(page, turn.now), likeness=likeness)

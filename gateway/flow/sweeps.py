@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.core.access import Caller
 from gateway.core.bound import Horizon, Pace, Worst, without_sweep
+from gateway.core.entry import Key
 from gateway.core.policy import Windows
 from gateway.flow.sweep import Parts, Sweep
 
@@ -79,6 +80,11 @@ class Sweeps:
         """How far the sweep of a partition has come; None where there is none."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
+
+    def is_contradicted(self, key: Key) -> bool:
+        """Whether the list is not believed about the training; only its leader knows."""
+        sweep = self._by_partition.get(key.partition)
+        return sweep is not None and key.training_id in sweep.contradictions
 
     def are_warming(self) -> bool:
         """Whether a cold start is still being filled for some tenant."""
@@ -155,6 +161,7 @@ class Sweeps:
                 "trainings": progress.total,
                 "row": progress.offset,
                 "sweeps": progress.sweeps,
+                "contradicted": len(sweep.contradictions),
                 "why_off": progress.off_why or None,
             }
         return words

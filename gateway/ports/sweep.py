@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.core.entry import Confirmation, Floor
+from gateway.core.entry import Confirmation, Floor, Key
+from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.page import Page
 from gateway.core.progress import Progress
@@ -41,6 +42,12 @@ class ListStore(Protocol):
         renewed with its body for `keep` seconds, a later one raises the floor, and what was
         stored below it may rescue. Nothing is done where something was learnt or ordered since
         the page was asked for."""
+        ...
+
+    async def take_back(self, key: Key, updated_at: Instant) -> bool:
+        """No longer know a version that the list alone claimed, so that what is stored stands as
+        before; whether that was so. Nothing is done where a single answer or an order said
+        anything since."""
         ...
 
 

@@ -145,6 +145,55 @@ async def test_a_later_version_raises_the_floor(both: Both) -> None:
     assert (await both.store.store(KEY, new, KEEP)).verdict is StoreVerdict.CHANGED
 
 
+async def test_a_claim_of_the_list_alone_is_newer_until_it_is_borne_out(both: Both) -> None:
+    """A page that repeats it confirms nothing: what is stored is still below it."""
+    await both.fetch()
+
+    verdicts = [(await both.page(version(1))).verdict for _ in range(2)]
+    await both.fetch(version(1))
+
+    assert verdicts == [NEWER, NEWER]
+    assert (await both.page(version(1))).verdict is CONFIRMED
+
+
+@pytest.mark.parametrize("claims", [(1,), (1, 2), (1, 1)])
+async def test_a_claim_that_is_taken_back_leaves_what_is_stored(
+    both: Both, claims: tuple[int, ...]
+) -> None:
+    """As good as before, and the next answer of its version is taken."""
+    entry = await both.fetch()
+    for each in claims:
+        await both.page(version(each))
+
+    assert not await both.lists.take_back(KEY, version(9))
+    assert await both.lists.take_back(KEY, version(claims[-1]))
+
+    floor = (await both.store.lookup(KEY)).floor
+    assert floor is not None
+    assert (floor.updated_at, floor.digest) == (entry.updated_at, entry.digest)
+    assert not entry.is_below(floor)
+    assert (await both.page()).verdict is CONFIRMED
+    assert not await both.lists.take_back(KEY, version())
+    same = entry_of(await both.store.begin(KEY))
+    assert (await both.store.store(KEY, same, KEEP)).verdict is StoreVerdict.UNCHANGED
+
+
+async def test_what_others_said_since_is_not_taken_back(both: Both) -> None:
+    """A single answer, an order or a purge; nor what was unknown before."""
+    await both.fetch()
+    await both.page(version(1))
+    await both.store.invalidate("trn_1", version(1))
+    assert not await both.lists.take_back(KEY, version(1))
+    await both.fetch(version(1))
+    await both.page(version(2))
+    await both.fetch(version(2))
+    assert not await both.lists.take_back(KEY, version(2))
+    await both.page(version(3))
+    await both.store.drop(KEY)
+    assert not await both.lists.take_back(KEY, version(3))
+    assert not await both.lists.take_back(Key("p1", "trn_2"), version(3))
+
+
 async def test_a_fetch_begun_before_the_page_may_bring_that_version(both: Both) -> None:
     """The raise is no answer that it would have to be later than."""
     await both.fetch()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.core.entry import Confirmation, Entry, Floor, Key, Ticket
+from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import StoreVerdict
 from gateway.ports import Clock, Compared, Copies, Found, Standing, Stored
@@ -130,6 +131,9 @@ class InMemoryLists:
             self._renewed(Key(partition, item.training_id), item, each)
             for item, each in zip(items, compared, strict=True)
         ]
+
+    async def take_back(self, key: Key, updated_at: Instant) -> bool:
+        return await LedgerLists(self._shared._floors).take_back(key, updated_at)
 
     def _renewed(self, key: Key, item: Listed, compared: Compared) -> Compared:
         bodies, floor = self._shared._bodies, compared.floor

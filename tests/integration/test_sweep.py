@@ -244,6 +244,36 @@ async def test_items_of_another_form_are_never_served(
             assert [answer.content for answer in answers] == bodies
 
 
+@pytest.mark.parametrize("mode", ["list-rounded", "list-row-twice"])
+async def test_a_list_that_contradicts_single_answers_costs_few_calls(
+    upstream: RunningSimulator, control: SimulatorClient, shared: str | None, mode: str
+) -> None:
+    """It is not believed about that training; what is stored goes on answering requests."""
+    await control.fault(mode, ids=[IDS[7]])
+    async with gateway(
+        upstream.base_url, shared, **OURS, **HASTY | {"sweep__warm": "off"}
+    ) as planes:
+        await asyncio.gather(*map(planes.get, IDS))
+
+        async def is_told() -> bool:
+            return bool((await state(planes)).get("contradicted"))
+
+        await until(is_told)
+        before = (await control.stats()).by_id[IDS[7]]
+        answers = []
+        for _ in range(10):
+            answers += [await planes.get(IDS[7]) for _ in range(10)]
+            await another_sweep(planes, 1)
+        after = (await control.stats()).by_id[IDS[7]]
+        words = (await planes.admin.get(f"/explain/{IDS[7]}")).json()
+        others = {(await control.stats()).by_id[each] for each in IDS[:7]}
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert after - before <= 11  # where the bound is over it is refreshed, once a sweep at most
+    assert words["list"].startswith("not believed")
+    assert others == {1}
+
+
 async def test_an_upstream_that_fails_holds_no_readiness(
     upstream: RunningSimulator, control: SimulatorClient
 ) -> None:

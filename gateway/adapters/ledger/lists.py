@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gateway.adapters.ledger.floors import Ledger
 from gateway.adapters.ledger.record import Last, Record
 from gateway.core.entry import Key
+from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.ports import Compared
 
@@ -23,6 +24,14 @@ class LedgerLists:
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         """Hold a page against what is known; `keep` is of no use without bodies."""
         return [self._compared(Key(partition, item.training_id), item) for item in items]
+
+    async def take_back(self, key: Key, updated_at: Instant) -> bool:
+        """No longer know a version that the list alone claimed."""
+        record = self._ledger.record(key)
+        if record is None or record.raised_from is None or record.updated_at != updated_at:
+            return False
+        record.updated_at, record.raised_from = record.raised_from, None
+        return True
 
     def _compared(self, key: Key, item: Listed) -> Compared:
         record = self._ledger.record(key)
@@ -48,7 +57,7 @@ def _judge(record: Record, item: Listed) -> ListVerdict:
         return ListVerdict.DOUBTFUL
     if item.is_ahead and item.updated_at != known:
         return ListVerdict.DOUBTFUL
-    if record.last is Last.VERSION and item.updated_at == known:
+    if record.last is Last.VERSION and item.updated_at == known and record.raised_from is None:
         return ListVerdict.CONFIRMED
     return ListVerdict.NEWER
 
@@ -62,4 +71,6 @@ def _confirm(record: Record, item: Listed) -> None:
 def _raise(record: Record, item: Listed) -> None:
     if record.last is not Last.VERSION:
         record.last, record.digest, record.started = Last.NONE, "", item.confirmed_at
+    elif record.raised_from is None:
+        record.raised_from = record.updated_at
     record.updated_at = item.updated_at

@@ -31,7 +31,8 @@ class Last(Enum):
 class Record:
     """A floor, and what scripts know beside it.
 
-    `trusts_next`: nothing came since a drop; `ordered_at`: when an event last invalidated it.
+    `trusts_next`: nothing came since a drop; `ordered_at`: when an event last invalidated it;
+    `raised_from`: the version stored, where the list alone claimed a later one.
     """
 
     epoch: str
@@ -43,6 +44,7 @@ class Record:
     doubt: Doubt | None = None
     trusts_next: bool = False
     ordered_at: float = 0.0
+    raised_from: Instant | None = None
 
     def seen(self) -> Floor:
         """The floor as others see it."""
@@ -86,7 +88,7 @@ class Record:
             self.updated_at = entry.updated_at
         self.digest = entry.digest
         self.started = max(self.started, entry.confirmed_at)
-        self.trusts_next = False
+        self.trusts_next, self.raised_from = False, None
         if self.doubt is not None and self.doubt.is_ended_by(entry):
             self.doubt = None
 
@@ -102,14 +104,14 @@ class Record:
             return False
         self._begin_era()
         self.updated_at, self.last, self.digest = entry.updated_at, Last.VERSION, entry.digest
-        self.started, self.doubt = entry.confirmed_at, None
+        self.started, self.doubt, self.raised_from = entry.confirmed_at, None, None
         return True
 
     def forget(self) -> None:
         """Rule out all there is, know no version any more, and take the next one unquestioned."""
         self._begin_era()
         self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", 0.0
-        self.doubt, self.trusts_next = None, True
+        self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
         """What an order ruled out still proves its version: who was answered with it gets none
@@ -123,6 +125,8 @@ class Record:
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out what is older than the bound, and negative answers to earlier calls."""
+        if not _before(bound, self.updated_at):
+            self.raised_from = None
         if _before(self.updated_at, bound):
             self.updated_at, self.last, self.digest = bound, Last.NONE, ""
             self.started = max(self.started, now)

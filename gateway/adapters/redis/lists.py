@@ -16,6 +16,7 @@ from gateway.adapters.redis.skew import of_floor
 from gateway.adapters.redis.standing import encode_renewed, read_standing
 from gateway.adapters.redis.wire import micros, version
 from gateway.core.entry import Key
+from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import RedisOperation
 from gateway.ports import Compared
@@ -29,6 +30,7 @@ class RedisLists:
         self._names = Names(prefix)
         self._longest_keep = longest_keep
         self._compare = Script.load("floor", "doubt", "compare")
+        self._take_back = Script.load("floor", "take_back")
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         """Hold a page against what is known, in one round trip a node; see compare.lua.
@@ -36,7 +38,7 @@ class RedisLists:
         Times are those of the node where a training stands, as in store.py.
         """
         body_keep = max(1, int(min(keep, self._longest_keep) * 1000))
-        floor_keep = int(2 * self._longest_keep * 1000)
+        floor_keep = self._floor_keep
         keys = [Key(partition, item.training_id) for item in items]
         skews = [self._connection.skew(self._names.floor(key)) for key in keys]
         there = [
@@ -62,6 +64,20 @@ class RedisLists:
             replace(each, floor=of_floor(each.floor, skew))
             for each, skew in zip(told, skews, strict=True)
         ]
+
+    async def take_back(self, key: Key, updated_at: Instant) -> bool:
+        """No longer know a version that the list alone claimed; see take_back.lua."""
+        return await self._connection.run_script(
+            RedisOperation.SWEEP,
+            self._take_back,
+            self._names.touched(key)[:2],
+            (version(updated_at), self._floor_keep),
+            lambda reply: int(reply[0]) == 1,
+        )
+
+    @property
+    def _floor_keep(self) -> int:
+        return int(2 * self._longest_keep * 1000)
 
 
 def _read(reply: Sequence[Any]) -> Compared:

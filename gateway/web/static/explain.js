@@ -57,6 +57,7 @@ function refuse(why) {
 function explained(words) {
   const whose = [["Training", word(words.id)], ["Next refresh", word(words.next_refresh)]];
   if (words.partition) whose.push(["Partition", words.tenant ? `${words.partition} (${words.tenant})` : words.partition]);
+  if (words.list) whose.push(["List", word(words.list), "warn"]);
   if (words.redis) whose.push(["Redis", word(words.redis), "warn"]);
   for (const [tenant, view] of Object.entries(words.budgets ?? {})) whose.push([`Limit of ${tenant}`, budget(view)]);
   const events = within(make("ol", undefined, "events"), ...(words.events ?? []).map((each) => event(each, words.partition)));

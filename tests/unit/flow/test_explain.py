@@ -26,6 +26,7 @@ def explainer(replica: Replica) -> Explainer:
         serving,
         following=following_of(replica),
         ahead=None,
+        is_contradicted=lambda key: key == OTHER,
     )
 
 
@@ -51,6 +52,13 @@ async def test_what_is_not_stored_is_explained(replica: Replica) -> None:
         "floor": None,
         "next_refresh": "on the first request: nothing is stored",
     }
+
+
+async def test_it_says_where_the_list_is_not_believed(replica: Replica) -> None:
+    """Of that training, and of no other."""
+    said = [(await explainer(replica).explain(key)).get("list") for key in (KEY, OTHER)]
+
+    assert said == [None, "not believed: it contradicts single answers about this training"]
 
 
 async def test_both_tiers_and_the_floor_are_explained(replica: Replica, clock: FakeClock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,7 @@ from gateway.core.bound import Pace
 from gateway.core.entry import Key
 from gateway.core.listed import ListVerdict
 from gateway.core.rates import Rate
+from gateway.core.reply import Reply
 from gateway.core.status import NoticeKind, Purpose
 from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
@@ -349,3 +352,173 @@ def test_a_call_for_a_page_is_told_from_others() -> None:
     """The double tells them apart by what the port says."""
     assert of_list(Call("", "t", Purpose.SWEEP, 0.0, offset=0))
     assert not of_list(Call("t1", "t", Purpose.MISS, 0.0))
+
+
+# ---- a list that contradicts single answers
+
+
+def listing(swept: Swept, change: Callable[[list[dict[str, object]]], None]) -> None:
+    """The list shows its rows as changed; single answers stay as they are."""
+
+    def instead(call: Call) -> Reply | None:
+        if call.offset is None:
+            return None
+        page = swept.catalogue.page(call.offset)
+        words = json.loads(page.body)
+        change(words["items"])
+        return replace(page, body=json.dumps(words).encode())
+
+    swept.catalogue.instead = instead
+
+
+def rounded(*ids: str) -> Callable[[list[dict[str, object]]], None]:
+    """Half a second later than single answers have it."""
+
+    def change(rows: list[dict[str, object]]) -> None:
+        for row in rows:
+            if row["id"] in ids:
+                row["updated_at"] = str(row["updated_at"]).replace("Z", ".5Z")
+
+    return change
+
+
+async def sweeps(swept: Swept, count: int) -> None:
+    """So many pages, the single calls that follow, and the next look of the sweep."""
+    for _ in range(count):
+        await whole(swept)
+        await swept.errands()
+        await swept.step()
+
+
+async def ways_of(swept: Swept, training_id: str) -> set[str]:
+    """How fifty requests in ten sweeps are answered, refreshes behind them done."""
+    ways = set()
+    for _ in range(10):
+        for _ in range(5):
+            ways.add(await swept.read(training_id))
+            await swept.replica.land()
+        await sweeps(swept, 1)
+    return ways
+
+
+async def test_a_list_that_rounds_costs_one_single_call(swept: Swept) -> None:
+    """Requests for that training are answered from what is stored, and no others either."""
+    for each in IDS:
+        await swept.read(each)
+    listing(swept, rounded("t2"))
+    await sweeps(swept, 1)
+    assert [await swept.read(each) for each in IDS] == ["1 l1"] * 3
+    assert swept.catalogue.asked.count("t2") == 2
+
+    assert await ways_of(swept, "t2") <= {"1 l1", "1 stale-refreshing"}
+    assert swept.catalogue.asked.count("t2") <= 2 + 150 / 27
+    assert swept.sweep.state != "off"
+    assert "t2" in swept.sweep.contradictions
+    assert ("swept", (Key("p1", "t2"), ListVerdict.CONTRADICTED)) in swept.replica.observer.calls
+
+
+async def test_an_edit_shows_also_where_the_list_is_not_believed(swept: Swept) -> None:
+    """Its claim is another one, and a single call follows: one for each edit."""
+    await swept.read("t2")
+    listing(swept, rounded("t2"))
+    await sweeps(swept, 1)
+    for minute in (2, 3):
+        swept.catalogue.minutes["t2"] = minute
+        await sweeps(swept, 2)
+        assert await swept.read("t2") == f"{minute} l1"
+
+    assert swept.catalogue.asked.count("t2") == 4
+
+
+async def test_a_list_that_agrees_again_is_believed_again(swept: Swept) -> None:
+    """After a whole sweep, without a call."""
+    await swept.read("t2")
+    listing(swept, rounded("t2"))
+    await sweeps(swept, 2)
+    swept.catalogue.instead = lambda _: None
+    await sweeps(swept, 3)
+
+    assert len(swept.sweep.contradictions) == 0
+    assert swept.catalogue.asked.count("t2") == 2
+    held = swept.replica.local.peek(Key("p1", "t2"))
+    assert held is not None
+    assert held.entry.age(swept.clock.now()) < 20.0
+
+
+async def test_what_the_list_is_not_believed_about_is_not_fresh_beyond_the_bound(
+    clock: FakeClock,
+) -> None:
+    """Pages do not renew it, so it is as old as its single answer."""
+    swept = Swept(clock, Catalogue(*IDS), pace=OFTEN)
+    for each in IDS:
+        await swept.read(each)
+    listing(swept, rounded("t2"))
+    await sweeps(swept, 1)
+    for _ in range(12):
+        clock.advance(1.0)
+        await swept.step()
+
+    assert [await swept.read(each) for each in IDS] == ["1 l1", "1 stale-refreshing", "1 l1"]
+
+
+async def test_a_row_that_stands_twice_is_asked_about_once(swept: Swept) -> None:
+    """With two versions, of which one is wrong: neither counts."""
+
+    def change(rows: list[dict[str, object]]) -> None:
+        rows.append(rows[1] | {"updated_at": "2023-11-14T22:09:00Z"})
+
+    for each in IDS:
+        await swept.read(each)
+    listing(swept, change)
+    await sweeps(swept, 1)
+    assert [await swept.read(each) for each in IDS] == ["1 l1"] * 3
+    assert swept.catalogue.asked.count("t2") == 2
+
+    assert await ways_of(swept, "t2") <= {"1 l1", "1 stale-refreshing"}
+    assert swept.catalogue.asked.count("t2") <= 2 + 150 / 27
+
+
+async def test_a_row_that_stands_twice_alike_counts_once(swept: Swept) -> None:
+    """Rows that shift come twice."""
+    await swept.read("t2")
+    listing(swept, lambda rows: rows.append(rows[1]))
+    await sweeps(swept, 3)
+
+    assert swept.catalogue.asked.count("t2") == 1
+    assert len(swept.sweep.contradictions) == 0
+
+
+async def test_a_list_that_is_left_alone_has_no_claims_left(clock: FakeClock) -> None:
+    """Five single answers contradict it; what it claimed of others is taken back unasked."""
+    ids = [f"t{number}" for number in range(20)]
+    swept = Swept(clock, Catalogue(*ids))
+    for each in ids:
+        await swept.read(each)
+    listing(swept, rounded(*ids))
+    await swept.pages(1)
+    for _ in range(5):
+        await swept.errand()
+    await swept.pages(1)
+    while swept.following._next() is not None:
+        pass  # they never come to be asked
+    await swept.step()
+
+    assert swept.sweep.state == "off"
+    asked = len(swept.catalogue.asked)
+    assert {await swept.read(each) for each in ids} == {"1 l1"}
+    assert len(swept.catalogue.asked) == asked
+
+
+async def test_deletions_are_no_contradictions_of_the_list(clock: FakeClock) -> None:
+    """They came between a page and single calls: the list goes on."""
+    ids = [f"t{number}" for number in range(8)]
+    swept = Swept(clock, Catalogue(*ids))
+    for each in ids:
+        await swept.read(each)
+        swept.catalogue.minutes[each] = 2
+    await whole(swept)
+    swept.catalogue.minutes.clear()
+    await swept.errands()
+    await whole(swept)
+
+    assert swept.sweep.state != "off"

@@ -1,13 +1,15 @@
--- Promise: what the list says of a training counts only where nothing was learnt of it, and nothing ordered, since the page was asked for; the version known is confirmed as of that moment, its body left where it is, and a later one raises the floor, below which what is stored may rescue and nothing else.
+-- Promise: what the list says of a training counts only where nothing was learnt of it, and nothing ordered, since the page was asked for; the version known is confirmed as of that moment, its body left where it is, and a later one raises the floor, below which what is stored may rescue and nothing else, and tells so until a single answer has borne it out.
 -- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 where the version is far ahead, what is renewed (standing.py), keep of the body (ms), keep of the floor (ms).
 
 local version, started, is_ahead, renewed, keep, floor_keep = unpack(ARGV)
 local time = now()
 local LISTED, LENGTH = '\2', 109
+local RAISED = '\3'  -- and behind it the version of what is stored
 
 local floor = read_floor(KEYS[1])
 if not floor then return { time[1], time[2], 'unknown', '', 0 } end
 if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
+local is_raised = floor.kind == 'v' and string.sub(floor.last, 1, 1) == RAISED
 
 local function verdict()
   if floor.seen > started or started < floor.started then return 'passed' end
@@ -17,7 +19,7 @@ local function verdict()
   if version < floor.updated_at or (is_ahead == '1' and version > floor.updated_at) then
     return 'doubtful'
   end
-  if floor.kind == 'v' and version == floor.updated_at then return 'confirmed' end
+  if floor.kind == 'v' and version == floor.updated_at and not is_raised then return 'confirmed' end
   return 'newer'
 end
 
@@ -34,7 +36,8 @@ if said == 'confirmed' then
 elseif said == 'newer' then
   -- Of what was gone nothing may stay fresh; of an older version what is stored may rescue.
   if floor.kind ~= 'v' then floor.kind, floor.digest, floor.started = '-', NO_DIGEST, started end
-  floor.updated_at, floor.last = version, ''
+  if not is_raised then floor.last = RAISED .. floor.updated_at end
+  floor.updated_at = version
 else
   return { time[1], time[2], said, redis.call('GET', KEYS[1]), held }
 end
