@@ -7,7 +7,6 @@ one: somebody may have put a key in its place.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +17,18 @@ from gateway.core.rates import Rate
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.secret_files import Unreadable, read_secret, reason
 from gateway.settings.texts import parse_token
+from gateway.settings.toml_process import TomlFailed, TomlRefused, parse_toml
 from gateway.settings.values import parse_rate
 
 _SETTING = "access.clients_file"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _PLACE = re.compile(r"\(at [a-z0-9 ,]+\)")
-_LARGEST = 16 * 1024 * 1024
+# Characters: some 6,000 clients.
+_LARGEST = 1024 * 1024
+_LONGEST_LINE = 16 * 1024
+# Seconds; a file of the largest size takes a fifth of one, where the machine is at rest.
+_PATIENCE = 10.0
 _TENANT = frozenset({"name", "upstream_token", "upstream_token_file", "rate_limit"})
 _CLIENT = frozenset({"name", "key_sha256", "tenant", "rate_limit"})
 _A_NAME = "1 to 64 characters from A-Z a-z 0-9 . _ -, no key"
@@ -89,16 +93,16 @@ def text_of(path: Path) -> str:
 
 
 def _tables(text: str) -> Table:
+    if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
+        raise _no_clients("names a file with a line that is too long")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text, _PATIENCE)
+    except TomlRefused as error:
         # Its message may quote what stands there.
         place = _PLACE.search(str(error))
         problem = f"names a file that is not TOML {place[0] if place else ''}".rstrip()
-    except ValueError:
-        problem = "names a file with a number that is too long"
-    except RecursionError:
-        problem = "names a file that is nested too deeply"
+    except TomlFailed as error:
+        problem = f"names a file that {error}"
     raise _no_clients(problem)
 
 

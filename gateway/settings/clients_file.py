@@ -1,7 +1,7 @@
 """The clients file as it is read again and again: parsed only when something changed.
 
-Lives here: telling that nothing did. A file of ten thousand clients takes 0.2 s to parse, which
-twice a second would be a good part of the one core that callers are answered on.
+Lives here: telling that nothing did. To parse a file takes a process, which twice a second would
+be a good part of a core.
 """
 
 from __future__ import annotations

@@ -183,6 +183,29 @@ async def test_the_file_is_replaced_under_load(
     assert set(statuses) == {200}
 
 
+async def test_a_file_that_takes_minutes_to_parse_is_given_up(
+    upstream: RunningSimulator, file: ClientsFile
+) -> None:
+    """It is refused and told, callers are answered meanwhile, and the next version is taken."""
+    slow = "\n".join(f"a{line}{'.a' * 8_000} = 1" for line in range(60))
+    async with (
+        gateway(upstream.base_url, **file.settings) as planes,
+        readers(lambda: [(planes, "gw_acme")]) as statuses,
+    ):
+        file.path.write_text(slow)
+        await until(lambda: _tells(planes, 0.0))
+        answered = len(statuses)
+        assert await lets_in(planes, "gw_acme")
+
+        file.keys["acme-web"] = ("acme", ["gw_acme", "gw_next"])
+        file.write()
+        await until(partial(lets_in, planes, "gw_next"))
+        await until(lambda: _tells(planes, 1.0))
+
+    assert answered > 0
+    assert set(statuses) == {200}
+
+
 async def test_a_callers_rate_is_counted_exactly(
     upstream: RunningSimulator, file: ClientsFile
 ) -> None:

@@ -98,7 +98,9 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (f"{TENANT}{CLIENT.replace('acme', 'none')}", "clients[1].tenant: is none of [[tenants]]"),
         (TENANT + CLIENT.replace('"acme"', "1"), "clients[1].tenant: is no name"),
         (f"{TENANT}{CLIENT}name", "names a file that is not TOML (at "),
-        ("a = " + "[" * 5000, "names a file that is "),
+        ("a = " + "[" * 5000, "names a file that is nested too deeply"),
+        (".".join("a" * 10_000) + " = 1", "names a file with a line that is too long"),
+        ("#\n" * 600_000, "names a file that is too large"),
         ("", "tenants: is missing"),
     ],
 )

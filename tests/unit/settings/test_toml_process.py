@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from gateway.settings.toml_process import TomlFailed, TomlRefused, parse_toml
+
+_PATIENCE = 60.0
+
+
+def test_it_is_parsed_as_here() -> None:
+    """What tomllib makes of it, but for dates, which are nothing."""
+    text = '[[a]]\nb = "ä\\u0000"\nc = [1, 1.5, true]\n[d.e]\nf = {g = "h"}\n'
+
+    assert parse_toml(text, _PATIENCE) == tomllib.loads(text)
+    assert parse_toml("a = 2026-01-31\n", _PATIENCE) == {"a": None}
+
+
+def test_what_is_no_toml_is_refused_with_its_place() -> None:
+    """In tomllib's words."""
+    with pytest.raises(TomlRefused, match=r"\(at line 2, column 3\)"):
+        parse_toml("a = 1\nb c", _PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("a = " + "[" * 5_000, "nested too deeply"), ("a = " + "1" * 5_000, "too long")],
+)
+def test_what_cannot_be_parsed_says_why(text: str, why: str) -> None:
+    """Limits of Python's own."""
+    with pytest.raises(TomlFailed, match=why):
+        parse_toml(text, _PATIENCE)
+
+
+def test_a_text_that_takes_too_long_is_given_up() -> None:
+    """A dotted key of 100,000 parts takes minutes; its process ends at the deadline."""
+    with pytest.raises(TomlFailed, match=r"takes more than 0\.5 s to parse"):
+        parse_toml(".".join("a" * 100_000) + " = 1", 0.5)
