@@ -54,7 +54,7 @@ from gateway.ports import (
     SharedMode,
     SharedStore,
 )
-from gateway.settings import FreshnessSource, Settings
+from gateway.settings import AccessMode, FreshnessSource, Settings
 
 _LEASE = 3.0
 
@@ -188,6 +188,7 @@ def _shared(
         longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
         believe_after=settings.freshness.believe_after,
+        has_strikes=_has_strikes(settings),
     )
 
 
@@ -215,9 +216,15 @@ def _together(
         entropy=_new_epoch,
         # A replica that died in mid-fetch leaves the others time for a call of their own.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
+        has_strikes=_has_strikes(settings),
     )
     bus = RedisBus(redis, prefix, clock, telemetry, replica=replica, endings=endings)
     return lease, bus
+
+
+def _has_strikes(settings: Settings) -> bool:
+    """Whether callers bring tokens of their own, which the API may come to refuse."""
+    return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _longest_fetch(settings: Settings) -> float:

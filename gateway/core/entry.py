@@ -21,6 +21,10 @@ CLOCK_TOLERANCE = 1.0
 # ahead is a mistake that would refuse all true ones.
 VERSION_TOLERANCE = 300.0
 
+# Generations of one era are apart by orders alone; what forgot or took back a version begins
+# another.
+ERA = 1_000_000
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -47,8 +51,7 @@ class Ticket:
 class Floor:
     """What is known of a key's versions, whether or not a body is held.
 
-    `updated_at` None: no version was seen yet. An absent floor is "unknown", never zero; of one
-    that was lost, orders may be left: its `epoch` is "", and it rules out what they do.
+    `updated_at` None: no version was seen yet. An absent floor is "unknown", never zero.
     `started` is when the fetch began that last confirmed this version, 0.0 if none did.
     """
 
@@ -175,7 +178,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         Where it has no version, what was learnt since its fetch rules it out.
         """
         passed = self.epoch != floor.epoch or self.generation < floor.generation
-        if passed and floor.epoch:
+        if passed:
             return True
         if self.updated_at is None:
             return self.confirmed_at < floor.started
@@ -189,8 +192,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         since two kinds of answer may bring the same bytes. A later answer to a request with
         other selecting fields is not told from one with the same.
         """
-        if not floor.epoch:
-            return None if self.is_below(floor) else self
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at
         if not same_life or not same_version or self.digest != floor.digest:

@@ -87,10 +87,10 @@ class Candidate:
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
     """The later of what L1 and L2 hold, among those that the floor lets be fresh if it does one.
 
-    An unknown floor rules nothing out: the entry's own freshness is then the bound.
+    An unknown floor lets none: what ruled them out may be lost.
     """
     held = [entry for entry in (local, found) if entry is not None]
-    allowed = [entry for entry in held if floor is None or not entry.is_below(floor)]
+    allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
     if not held:
         return None
     later = reduce(lambda one, other: other if other.supersedes(one) else one, allowed or held)

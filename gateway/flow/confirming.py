@@ -142,16 +142,12 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew what Redis agrees with, doubt what it does not. An unknown floor rules nothing
-        out: the entry's own freshness is then the bound."""
-        entry = held.entry
-        if standing is not None:
-            known = entry.confirmed_at >= standing.floor.started
-            confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
-            if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
-                held.doubt()
-                return False
-            entry = confirmed
+        """Renew what Redis agrees with, doubt what it does not, or what it has lost: an order may
+        have been lost with it."""
+        entry = None if standing is None else _confirmed(held.entry, standing)
+        if entry is None:
+            held.doubt()
+            return False
         if entry is held.entry:
             held.checked_at = max(held.checked_at, asked_at)
         else:
@@ -179,3 +175,11 @@ class Confirming:
                 continue  # told where it failed; who reads on marks again
             except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
                 observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
+
+
+def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
+    known = entry.confirmed_at >= standing.floor.started
+    confirmed = entry.confirmed_by(standing.floor, None if known else standing.last())
+    if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
+        return None
+    return confirmed

@@ -59,27 +59,40 @@ class Explainer:
         try:
             found = await self._shared.lookup(key)
         except RedisUnavailable as away:
-            return self._words(key, local, None, None) | {"redis": str(away)}
-        return self._words(key, local, found.entry, found.floor)
+            candidate = None if local is None else Candidate(local, below_floor=False)
+            told = self._entry(local, below=False)
+            return self._words(key, told, None, None, candidate) | {"redis": str(away)}
+        shared, floor = found.entry, found.floor
+        return self._words(
+            key,
+            self._entry(local, below=_is_below(local, floor)),
+            self._entry(shared, below=_is_below(shared, floor)),
+            floor,
+            reconcile(local, shared, floor),
+        )
 
     def _words(
-        self, key: Key, local: Entry | None, shared: Entry | None, floor: Floor | None
+        self,
+        key: Key,
+        local: Words | None,
+        shared: Words | None,
+        floor: Floor | None,
+        candidate: Candidate | None,
     ) -> Words:
         said: Words = {"list": _NOT_BELIEVED} if self._is_contradicted(key) else {}
         return said | {
             "id": key.training_id,
             "partition": key.partition,
-            "l1": self._entry(local, floor),
-            "l2": self._entry(shared, floor) if self._shared.holds_bodies else None,
+            "l1": local,
+            "l2": shared if self._shared.holds_bodies else None,
             "floor": None if floor is None else _floor(floor),
-            "next_refresh": self._next_refresh(key, reconcile(local, shared, floor)),
+            "next_refresh": self._next_refresh(key, candidate),
         }
 
-    def _entry(self, entry: Entry | None, floor: Floor | None) -> Words | None:
+    def _entry(self, entry: Entry | None, *, below: bool) -> Words | None:
         if entry is None:
             return None
         now = self._clock.now()
-        below = floor is not None and entry.is_below(floor)
         return {
             "status": entry.status,
             "updated_at": entry.updated_at_text or None,
@@ -122,7 +135,7 @@ class Explainer:
         if candidate is None:
             return "on the first request: nothing is stored"
         if candidate.below_floor:
-            return "on the next request: it is below the floor"
+            return "on the next request: it is below the floor, or that is lost"
         entry = candidate.entry
         left = entry.freshness_lifetime - entry.age(self._clock.now())
         if left > 0 and self._ahead is not None and self._ahead.looks_after(key):
@@ -130,6 +143,10 @@ class Explainer:
         if left > 0:
             return f"on the first request in {left:.1f} s or later, when it is stale"
         return "on the next request: it is stale"
+
+
+def _is_below(entry: Entry | None, floor: Floor | None) -> bool:
+    return entry is not None and (floor is None or entry.is_below(floor))
 
 
 def _floor(floor: Floor) -> Words:

@@ -22,7 +22,7 @@ from gateway.flow.confirming import Confirming
 from gateway.flow.holding import Holding
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
-from gateway.ports import NEVER, Clock, Found, Held, LocalStore, SharedStore, Stored
+from gateway.ports import Clock, Found, Held, LocalStore, SharedStore, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,10 @@ class Tiers:
         try:
             found = await self._shared.lookup(key)
         except RedisUnavailable:
-            asked_at, found = NEVER, Found(None, None)
+            return self._held_alone(key)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
+        if found.floor is None and held is not None and held.checked_at >= asked_at:
+            return self._held_alone(key)  # what landed, Redis knew better than what it told here
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and self._is_struck(local, found):
             self._give_up(key, local)
@@ -125,6 +127,11 @@ class Tiers:
         if flight.is_current:
             self._remember(key, seen, asked_at)
         return seen
+
+    def _held_alone(self, key: Key) -> Seen | None:
+        """What L1 holds, where Redis cannot be asked: its own freshness is the bound."""
+        held = self._local.peek(key)
+        return None if held is None else Seen(held, Tier.L1, below_floor=held.is_purged)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
         """Hold what may answer; what may only rescue too, for that alone: Redis may lose it, and
@@ -146,7 +153,7 @@ class Tiers:
             return True
         if found.floor is None or found.entry is not None:
             return False
-        of_this_life = found.floor.epoch in (local.epoch, "")
+        of_this_life = found.floor.epoch == local.epoch
         return self._shared.holds_bodies and of_this_life and local.is_below(found.floor)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:

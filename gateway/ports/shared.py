@@ -13,8 +13,8 @@ from gateway.core.status import StoreVerdict
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the shared store holds: `floor` None is "unknown", `entry` None is "no body"; a floor
-    of no epoch is what orders left of one that was lost.
+    """What the shared store holds: `floor` None is "unknown", never seen or lost, and then there is
+    no body either; `entry` None is "no body".
 
     What was fetched at `struck_at` (the shared clock) or before is ruled out.
     """

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists
-from gateway.core.entry import Confirmation, Entry, Floor, Key, Ticket
+from gateway.adapters.ledger.record import Record
+from gateway.core.entry import ERA, Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import StoreVerdict
@@ -23,6 +24,9 @@ class InMemoryShared:
         self._entropy = entropy
         self._floors = Ledger(clock, entropy, believe_after=believe_after)
         self._bodies: dict[Key, Entry] = {}
+        # What stood under each key after its last step, and where orders since then were lost.
+        self._before: dict[Key, tuple[Record, Entry | None]] = {}
+        self._lost: set[Key] = set()
         self.copies: Copies | None = None
 
     @property
@@ -40,29 +44,60 @@ class InMemoryShared:
         """Lose everything, as a Redis without a disk does when it restarts."""
         self._floors = Ledger(self._clock, self._entropy)
         self._bodies.clear()
+        self._before.clear()
+        self._lost.clear()
 
     def lose_floor(self, key: Key) -> None:
         """Forget the floor alone, as a Redis without room may."""
         self._floors._floors.pop(key, None)
 
+    def lose_body(self, key: Key) -> None:
+        """The same of the body."""
+        self._bodies.pop(key, None)
+
+    def lose_orders(self, training_id: str) -> None:
+        """The same of the orders for a training: what they did since the last step on a key is
+        undone, and nobody knows that there were none."""
+        self._floors._orders.pop(training_id, None)
+        for key, (record, entry) in self._before.items():
+            if key.training_id == training_id and self._floors.record(key) is not None:
+                self._floors._floors[key] = replace(record)
+                self._lost.add(key)
+                if entry is not None:
+                    self._bodies[key] = entry
+
+    def _step(self, key: Key) -> None:
+        """Where orders were lost, all that was there before the step is ruled out by it."""
+        record = self._floors.record(key)
+        if record is not None and key in self._lost:
+            record.generation += 1
+            record.ordered_at = self._clock.now()
+            self._bodies.pop(key, None)
+        self._lost.discard(key)
+
+    def _stepped(self, key: Key) -> None:
+        """Orders come after this."""
+        record = self._floors.record(key)
+        if record is not None:
+            self._before[key] = replace(record), self._bodies.get(key)
+
     async def lookup(self, key: Key) -> Found:
-        found = await self._floors.lookup(key)
+        found = await self._known(key)
         floor, entry = found.floor, self._bodies.get(key)
-        if (
-            floor is None
-            or not floor.epoch
-            or entry is None
-            or entry.confirmed_at <= found.struck_at
-        ):
+        if floor is None or entry is None or entry.confirmed_at <= found.struck_at:
             return found
         return Found(None if _is_lost(entry, floor) else entry, floor, found.struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        founds = {key: await self._floors.lookup(key) for key in keys}
+        founds = {key: await self._known(key) for key in keys}
         return {
             key: None if found.floor is None else self._standing(key, found.floor, found.struck_at)
             for key, found in founds.items()
         }
+
+    async def _known(self, key: Key) -> Found:
+        found = await self._floors.lookup(key)
+        return replace(found, floor=None) if key in self._lost else found
 
     def _standing(self, key: Key, floor: Floor, struck_at: float) -> Standing:
         entry = self._bodies.get(key)
@@ -71,9 +106,18 @@ class InMemoryShared:
         return Standing(floor, lambda: last, struck_at)
 
     async def begin(self, key: Key) -> Ticket:
-        return await self._floors.begin(key)
+        self._step(key)
+        ticket = await self._floors.begin(key)
+        self._stepped(key)
+        return ticket
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
+        self._step(key)
+        stored = await self._store(key, entry, keep)
+        self._stepped(key)
+        return stored
+
+    async def _store(self, key: Key, entry: Entry, keep: float) -> Stored:
         stored = await self._floors.store(key, entry, keep)
         if stored.verdict.is_refusal or self._is_confirmed_later(key, entry, stored):
             return stored
@@ -89,8 +133,10 @@ class InMemoryShared:
         return key in self._bodies and entry.confirmed_at < stored.floor.started
 
     async def drop(self, key: Key) -> None:
+        self._step(key)
         await self._floors.drop(key)
         self._bodies.pop(key, None)
+        self._stepped(key)
 
     async def invalidate(self, training_id: str, updated_at: int | None) -> None:
         await self._floors.invalidate(training_id, updated_at)
@@ -103,18 +149,31 @@ class InMemoryShared:
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         for key in [key for key in self._bodies if partition in (None, key.partition)]:
+            self._step(key)
+            if key not in self._bodies:
+                continue
             floor = (await self._floors.lookup(key)).floor
             # What a bound has ruled out stays so when the purge forgets the bound.
             if not soft or (floor is not None and _is_lost(self._bodies[key], floor)):
                 del self._bodies[key]
-        return await self._floors.purge(partition, soft=soft)
+        for key in self._before:
+            self._step(key)
+        purged = await self._floors.purge(partition, soft=soft)
+        for key in list(self._before):
+            self._stepped(key)
+        return purged
 
     async def secure(self, patience: float) -> Copies | None:
         return self.copies
 
 
 def _is_lost(entry: Entry, floor: Floor) -> bool:
-    """Raised without a body: by an event with a bound, which leaves nothing to rescue."""
+    """As in standing.py: of another epoch, or ruled out by an event, which leaves nothing to
+    rescue."""
+    if entry.epoch != floor.epoch:
+        return True
+    if entry.generation < floor.generation:
+        return entry.generation // ERA == floor.generation // ERA
     return floor.updated_at is not None and not floor.digest and entry.is_below(floor)
 
 
@@ -126,6 +185,8 @@ class InMemoryLists:
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         floors = LedgerLists(self._shared._floors)
+        for item in items:
+            self._shared._step(Key(partition, item.training_id))
         compared = await floors.compare(partition, items, keep)
         return [
             self._renewed(Key(partition, item.training_id), item, each)
@@ -133,7 +194,10 @@ class InMemoryLists:
         ]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        return await LedgerLists(self._shared._floors).take_back(key, updated_at)
+        self._shared._step(key)
+        taken = await LedgerLists(self._shared._floors).take_back(key, updated_at)
+        self._shared._stepped(key)
+        return taken
 
     def _renewed(self, key: Key, item: Listed, compared: Compared) -> Compared:
         bodies, floor = self._shared._bodies, compared.floor
@@ -141,4 +205,5 @@ class InMemoryLists:
         if entry is not None and floor is not None and compared.verdict is ListVerdict.CONFIRMED:
             last = item.confirmation(floor.generation)
             bodies[key] = entry.confirmed_by(floor, last) or entry
+        self._shared._stepped(key)
         return replace(compared, is_held=entry is not None)

@@ -18,7 +18,7 @@ from gateway.adapters.redis.notices import (
     encode_answer,
     encode_notice,
 )
-from gateway.adapters.redis.standing import encode_last, read_found, read_standing
+from gateway.adapters.redis.standing import encode_last, read_found, standing_after
 from gateway.adapters.redis.wire import EnvelopeRefused, decode, encode
 from gateway.core.ending import Ending, Fault, ending_of
 from gateway.core.entry import Key
@@ -99,8 +99,8 @@ def test_records_together_are_something_or_unknown(
     """Nothing is found without a floor; what is found can be ordered, and a floor told on."""
     said: list[str] = []
 
-    found = read_found(KEY, record, event, body, said.append)
-    standing = read_standing(record, event)
+    found = read_found(KEY, (record, event, body), "", said.append)
+    standing = standing_after(record, event, "")
 
     assert (found.floor is None) is (standing is None)
     if found.floor is None:

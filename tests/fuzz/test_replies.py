@@ -159,7 +159,7 @@ def _check_fields(entry: Entry) -> None:
 def _check_last(entry: Entry) -> None:
     """What came beside the body is known again as well, where the floor has room for it."""
     floor = f"{TICKET.epoch} {7:020d} {0:021d} v {entry.digest} {1:016d} {0:016d}".encode()
-    standing = read_standing(floor + encode_last(entry), None)
+    standing = read_standing(floor + encode_last(entry))
     assert standing is not None
     last = standing.last()
     assert last == (Confirmation.of(entry) if encode_last(entry) else None)

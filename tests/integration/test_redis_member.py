@@ -19,14 +19,15 @@ from tests.integration.clusters import NAMES, PARTITION, keys_at, moving, reader
 
 
 async def test_what_was_handed_over_is_asked_for_there(own_cluster: ClusterServers) -> None:
-    """By what touches one key, such as an order, be it new there; the other node then has it,
-    whoever asks, and nothing counts as a failure."""
+    """By what touches one key, such as an order; the other node then has it, whoever asks, and
+    nothing counts as a failure."""
     own_cluster.flush()
     key, other = keys_at(own_cluster, own_cluster.masters[0], 2)
     async with reader(own_cluster.url) as one:
         for each in (key, other):
             await one.put(each)
-        with moving(own_cluster, key) as (_, target):
+        with moving(own_cluster, key) as (source, target):
+            own_cluster.move_keys(source, target, NAMES.event(key.training_id))
             await one.store.invalidate(key.training_id, None)
 
             assert target.say("CLUSTER", "COUNTKEYSINSLOT", slot_of_key(key)) == 1

@@ -62,10 +62,10 @@ class Ledger:
         """The floor alone."""
         record = self._floors.get(key)
         struck_at = self._strikes.get(key.partition, -math.inf)
+        if record is not None:
+            return Found(None, record.seen(), struck_at)
         orders = self._orders.get(key.training_id)
-        if record is None and orders is not None:
-            return orders.found(struck_at)
-        return Found(None, None if record is None else record.seen(), struck_at)
+        return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """The floors; what came beside the bodies only L1 has."""

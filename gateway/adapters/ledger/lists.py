@@ -47,11 +47,13 @@ class LedgerLists:
 
 def _judge(record: Record, item: Listed) -> ListVerdict:
     known = record.updated_at
+    if record.last is Last.NONE and known is None:
+        return ListVerdict.UNKNOWN
     if record.ordered_at > item.confirmed_at or item.confirmed_at < record.started:
         return ListVerdict.PASSED
     if record.last is Last.NEGATIVE and item.confirmed_at == record.started:
         return ListVerdict.PASSED
-    if record.last is Last.NONE and (known is None or item.updated_at <= known):
+    if record.last is Last.NONE and known is not None and item.updated_at <= known:
         return ListVerdict.UNKNOWN
     if known is not None and item.updated_at < known:
         return ListVerdict.DOUBTFUL

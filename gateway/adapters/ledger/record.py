@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from gateway.core.doubt import Doubt, doubt_of
-from gateway.core.entry import Entry, Floor
+from gateway.core.entry import ERA, Entry, Floor
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
-
-# Generations of one era are apart by orders alone; what forgot or took back a version begins
-# another.
-ERA: Final = 1_000_000
 
 
 class Last(Enum):

@@ -16,7 +16,8 @@ from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.notices import NoticeRefused
 from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.skew import of_floor
-from gateway.adapters.redis.wire import read_floor
+from gateway.adapters.redis.strikes import Strikes
+from gateway.adapters.redis.wire import of_share, read_floor
 from gateway.core.ending import Ending
 from gateway.core.entry import Floor, Key, Ticket
 from gateway.core.errors import BackedOff, RedisUnavailable
@@ -34,8 +35,8 @@ class RedisLease:
     """One replica's hold on keys; `endings` is filled by the bus that listens for it.
 
     `replica` is its name on the bus. `lifetime` (seconds) bounds how long a replica that died
-    is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` is
-    RedisStore's as well.
+    is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` and
+    `has_strikes` are RedisStore's as well.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class RedisLease:
         longest_fetch: float,
         entropy: Callable[[], str],
         lifetime: float = 3.0,
+        has_strikes: bool = True,
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
@@ -55,6 +57,7 @@ class RedisLease:
         self._replica = replica
         self._channels = ear(prefix, "")
         self._fetch_keep = max(1, round(2 * longest_fetch * 1000))
+        self._strikes = Strikes(connection, prefix, self._fetch_keep, are_possible=has_strikes)
         self._entropy = entropy
         self.lifetime = lifetime
         self._elect = Script.load("floor", "fetching", "lease", "elect")
@@ -66,6 +69,7 @@ class RedisLease:
         """Take the generation before a fetch, and the lease or a place among its followers; raises
         BackedOff to who is `unhurried` while the key is left alone."""
         skew = self._connection.skew(self._names.floor(key))
+        share = await self._strikes.share(key, RedisOperation.LEASE)
         taken = await self._connection.run_script(
             RedisOperation.LEASE,
             self._elect,
@@ -79,7 +83,7 @@ class RedisLease:
                 _KEEP,
                 int(unhurried),
             ),
-            lambda reply: _read_taken(reply, skew),
+            lambda reply: _read_taken(reply, skew, share),
         )
         if taken is None:
             raise RedisUnavailable(RedisOperation.LEASE, "nonsense")
@@ -141,11 +145,12 @@ def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
     return "failure", base, cap, repr(pause.jitter), least, _REMEMBERED
 
 
-def _read_taken(reply: Sequence[Any], skew: float) -> Taken | BackedOff | None:
+def _read_taken(reply: Sequence[Any], skew: float, share: str) -> Taken | BackedOff | None:
     if reply[0] == b"left":
         return BackedOff(int(reply[1]), retry_after=int(reply[2]) / 1000)
     record, stamp, token, leads = reply
-    floor: Floor | None = of_floor(read_floor(record, None), skew)
+    known = read_floor(record)
+    floor: Floor | None = of_floor(known and of_share(known, share), skew)
     if floor is None:
         return None
     ticket = Ticket(floor.epoch, floor.generation, int(stamp) / 1_000_000 - skew)

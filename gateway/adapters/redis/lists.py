@@ -82,7 +82,7 @@ class RedisLists:
 
 def _read(reply: Sequence[Any]) -> Compared:
     said, record, held = reply
-    standing = read_standing(record, None) if record else None
+    standing = read_standing(record) if record else None
     verdict, is_held = ListVerdict(said.decode()), int(held) == 1
     if standing is None:
         return Compared(verdict, None, is_held)

@@ -19,11 +19,13 @@ from gateway.adapters.redis.wire import (
     FLOOR_LENGTH,
     EnvelopeRefused,
     decode,
+    floor_after,
     micros,
+    of_share,
     read_floor,
     read_struck,
 )
-from gateway.core.entry import Confirmation, Entry, Floor, Headers, Key
+from gateway.core.entry import ERA, Confirmation, Entry, Floor, Headers, Key
 from gateway.core.headers import are_sound
 from gateway.core.instant import are_seconds
 from gateway.core.listed import Listed
@@ -87,53 +89,66 @@ def encode_renewed(item: Listed) -> bytes:
     return _checksum(fields) + fields
 
 
-def read_standing(record: bytes | None, event: bytes | None) -> Standing | None:
-    """The floor of that record once `event` is applied, and what it knows beside; None,
-    "unknown", for neither."""
-    floor = read_floor(record, event)
-    if floor is None:
+def read_standing(record: bytes) -> Standing | None:
+    """The floor of that record, which has seen every event, and what it knows beside."""
+    return _standing(read_floor(record), record)
+
+
+def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
+    """The same once `event` is applied, for what is known by `share`; None, "unknown", where one
+    of the three is lost."""
+    floor = floor_after(record, event)
+    if floor is None or record is None or share is None:
         return None
-    if record is None or not floor.epoch:
-        return Standing(floor, lambda: None, read_struck(event))
-    return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
+    return _standing(of_share(floor, share), record)
 
 
 def read_found(
     key: Key,
-    record: bytes | None,
-    event: bytes | None,
-    body: bytes | None,
+    records: tuple[bytes | None, bytes | None, bytes | None],
+    share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """The floor, and the body if it is one that may serve or rescue; `refused` is told why
-    bytes are none."""
-    known = read_floor(record, event)
-    # A body that lost its floor cannot be told from one that was invalidated.
-    if known is None or not known.epoch:
-        return Found(None, known, read_struck(event))
-    if body is None or _is_struck(record, event, known):
+    """The floor, and the body if it is one that may serve or rescue: of the records of floor,
+    event and body, and what the partition's share is known by. `refused` is told why bytes are
+    no body."""
+    record, event, body = records
+    known = None if share is None else floor_after(record, event)
+    # A body that lost one of these cannot be told from one that was invalidated.
+    if record is None or known is None or share is None:
+        return Found(None, None, read_struck(event))
+    known = of_share(known, share)
+    if body is None:
         return Found(None, known)
     try:
         entry = decode(key, body)
     except EnvelopeRefused as fault:
         refused(fault.why)
         return Found(None, known)
-    # Raised without a body: by an event with a bound, which leaves nothing to rescue.
-    lost = known.updated_at is not None and not known.digest and entry.is_below(known)
-    return Found(None if lost else _renewed(entry, known, record), known)
+    return Found(None if _is_lost(entry, known) else _renewed(entry, known, record), known)
 
 
-def _renewed(entry: Entry, known: Floor, record: bytes | None) -> Entry:
+def _is_lost(entry: Entry, known: Floor) -> bool:
+    """Whether it may not even rescue. In its era only an event raises the generation, and only
+    one with a bound the version without a body; another epoch cannot be told from either."""
+    if entry.epoch != known.epoch:
+        return True
+    if entry.generation < known.generation:
+        return entry.generation // ERA == known.generation // ERA
+    return known.updated_at is not None and not known.digest and entry.is_below(known)
+
+
+def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
     """The entry as the list confirmed it since: its body stays where it is."""
-    if record is None or entry.confirmed_at >= known.started or entry.is_below(known):
+    if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
 
 
-def _is_struck(record: bytes | None, event: bytes | None, known: Floor) -> bool:
-    """Whether an event that no fetch has seen yet invalidated all that was there."""
-    before = None if event is None else read_floor(record, None)
-    return before is not None and before.generation < known.generation
+def _standing(floor: Floor | None, record: bytes) -> Standing | None:
+    if floor is None:
+        return None
+    return Standing(floor, partial(_last, record[FLOOR_LENGTH:] if floor.digest else b""))
 
 
 def _last(data: bytes) -> Confirmation | None:

@@ -1,13 +1,13 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
 Lives here: which keys a step touches and what it is handed. The rules of each step are in
-its script; a floor that is only read is computed by wire.read_floor.
+its script; a floor that is only read is computed by wire.floor_after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from itertools import starmap
+from contextlib import suppress
 from typing import Any
 
 from gateway.adapters.redis.connection import Connection
@@ -17,9 +17,16 @@ from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.purging import Purging
 from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.skew import of_entry, of_floor, of_found, of_standing
-from gateway.adapters.redis.standing import encode_last, read_found, read_standing
+from gateway.adapters.redis.standing import encode_last, read_found, standing_after
 from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
-from gateway.adapters.redis.wire import encode, micros, read_floor, version
+from gateway.adapters.redis.wire import (
+    EPOCH_LENGTH,
+    encode,
+    micros,
+    of_share,
+    read_floor,
+    version,
+)
 from gateway.core.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
@@ -37,10 +44,10 @@ class RedisStore:
     `longest_fetch` (seconds) bounds the time from `begin` to `store`: a floor under which
     nothing is stored goes after twice that, so that asking for much costs little.
     `longest_keep` (seconds) bounds what a body may be kept; floors and events outlive it twice,
-    so that neither goes while something that it ruled out is still there. Under memory
-    pressure that holds with `noeviction` and, bodies going first, with `volatile-ttl`.
+    so that neither goes while something that it ruled out is still there. Where one is lost all
+    the same, evicted perhaps, what it may have ruled out is not found any more.
     `entropy` makes the 16 hex digits that tell one life of a floor from the next.
-    `believe_after` (seconds): see core/doubt.py.
+    `believe_after` (seconds): see core/doubt.py. `has_strikes`: see strikes.py.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class RedisStore:
         longest_fetch: float,
         entropy: Callable[[], str],
         believe_after: float = 60.0,
+        has_strikes: bool = True,
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
@@ -71,7 +79,7 @@ class RedisStore:
         self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")
         self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
-        self._strikes = Strikes(connection, prefix, self._floor_keep)
+        self._strikes = Strikes(connection, prefix, self._floor_keep, are_possible=has_strikes)
 
     @property
     def is_up(self) -> bool:
@@ -105,8 +113,9 @@ class RedisStore:
         """Take the generation before a fetch; makes the floor where there is none."""
 
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
-            return read_floor(reply[0], None), int(reply[1]) / 1_000_000
+            return read_floor(reply[0]), int(reply[1]) / 1_000_000
 
+        share = await self._strikes.share(key, RedisOperation.BEGIN, self._fetch_keep)
         floor, started = await self._connection.run_script(
             RedisOperation.BEGIN,
             self._begin,
@@ -116,7 +125,7 @@ class RedisStore:
         )
         if floor is None:
             raise RedisUnavailable(RedisOperation.BEGIN, "nonsense")
-        return Ticket(floor.epoch, floor.generation, started - self._skew(key))
+        return Ticket(floor.epoch + share, floor.generation, started - self._skew(key))
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Offer an entry; see store.lua for what is taken. Kept `keep` seconds (> 0).
@@ -124,6 +133,8 @@ class RedisStore:
         Belief gives the floor a new generation, which only a second envelope can carry.
         """
         stored = await self._offer(key, entry, keep)
+        with suppress(RedisUnavailable):  # without it what was stored is unknown, later on
+            await self._strikes.share(key, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
             return stored
         entry = entry.but(generation=stored.floor.generation)
@@ -131,14 +142,20 @@ class RedisStore:
         return again if again.verdict.is_refusal else Stored(StoreVerdict.BELIEVED, again.floor)
 
     async def _offer(self, key: Key, entry: Entry, keep: float) -> Stored:
-        skew = self._skew(key)
+        skew, share = self._skew(key), entry.epoch[EPOCH_LENGTH:]
         entry = of_entry(entry, -skew)
+
+        def read(reply: Sequence[Any]) -> Stored:
+            floor = read_floor(reply[1])
+            known = None if floor is None else of_share(floor, share)
+            return Stored(StoreVerdict(reply[0].decode()), of_floor(known, skew))
+
         return await self._connection.run_script(
             RedisOperation.STORE,
             self._store,
             self._names.judged(key),
             (
-                entry.epoch,
+                entry.epoch[:EPOCH_LENGTH],
                 entry.generation,
                 version(entry.updated_at),
                 "n" if entry.updated_at is None else "v",
@@ -151,9 +168,7 @@ class RedisStore:
                 self._believe_after,
                 encode_last(entry),
             ),
-            lambda reply: Stored(
-                StoreVerdict(reply[0].decode()), of_floor(read_floor(reply[1], None), skew)
-            ),
+            read,
         )
 
     async def drop(self, key: Key) -> None:
@@ -196,19 +211,23 @@ class RedisStore:
 
     async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
-        reply, struck = await self._strikes.read(RedisOperation.CONFIRM, names, keys)
-        told = starmap(read_standing, zip(reply[::2], reply[1::2], strict=True))
+        reply, beside = await self._strikes.read(RedisOperation.CONFIRM, names, keys)
+        told = map(standing_after, reply[::2], reply[1::2], (each.share for each in beside))
         standings = map(of_standing, told, map(self._skew, keys))
+        struck = (each.struck_at for each in beside)
         return dict(zip(keys, map(standing_struck, standings, struck), strict=True))
 
     async def _read(self, keys: list[Key]) -> dict[Key, Found]:
         names = [name for key in keys for name in self._names.touched(key)]
-        reply, struck = await self._strikes.read(RedisOperation.LOOKUP, names, keys)
-        records = zip(keys, reply[::3], reply[1::3], reply[2::3], strict=True)
+        reply, beside = await self._strikes.read(RedisOperation.LOOKUP, names, keys)
+        records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
         refused = self._observer.envelope_refused
-        founds = map(
-            of_found, (read_found(*each, refused) for each in records), map(self._skew, keys)
+        told = (
+            read_found(key, each, by.share, refused)
+            for key, each, by in zip(keys, records, beside, strict=True)
         )
+        founds = map(of_found, told, map(self._skew, keys))
+        struck = (each.struck_at for each in beside)
         return dict(zip(keys, map(unstruck, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
@@ -216,7 +235,7 @@ class RedisStore:
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
-        return self._connection.home(name), self._connection.home(self._strikes.name(key, name))
+        return self._connection.home(name), self._connection.home(self._strikes.name(key))
 
     def _skew(self, key: Key) -> float:
         alone = self._connection.is_alone

@@ -1,8 +1,10 @@
-"""Strikes: until when all that was fetched for a partition is ruled out.
+"""Strikes: by what is known what was fetched for a partition, and when it was ruled out.
 
-A look-up reads them beside its entries and compares; nothing is ever searched for. In a cluster
-a strike is written many times over, so that it can be read from the node that has the entry:
-else all that a tenant has would hang on one node.
+There is a record from before the first fetch on, and each entry carries what it was then. A
+look-up reads it beside its entries and compares; nothing is ever searched for. A strike makes it
+another one; so does its loss, since a strike may have been lost with it. In a cluster it is
+written many times over, so that it can be read from the node that has the entry: else all that a
+partition has would hang on one node. These copies need not agree.
 """
 
 from __future__ import annotations
@@ -10,26 +12,46 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
 from gateway.core.entry import Key
+from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Found, Standing
 
 _STRIKE = re.compile(rb"\d{16}")
+_SHARE = re.compile(rb"b?\d{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside an entry of its partition: `share` None is unknown, or lost."""
+
+    share: str | None
+    struck_at: float
+
+
+_NONE: Final = Beside("", -math.inf)
 
 
 class Strikes:
-    """Those of one gateway; `keep` (ms) is longer than that of any body."""
+    """Those of one gateway; `keep` (ms) is longer than that of any body. Where callers do not
+    bring tokens of their own (`are_possible`) nothing is ever struck, and nothing is kept."""
 
-    def __init__(self, connection: Connection, prefix: str, keep: int) -> None:
+    def __init__(
+        self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
+    ) -> None:
         self._connection = connection
+        self._names = Names(prefix)
         self._prefix = prefix
         self._keep = keep
+        self._are_possible = are_possible
         self._script = Script.load("floor", "strike")
+        self._share = Script.load("floor", "share")
 
     async def strike(self, partition: str) -> None:
         """Rule out all that was fetched for it up to now; raises RedisUnavailable."""
@@ -38,29 +60,46 @@ class Strikes:
         operation = RedisOperation.INVALIDATE
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
+    async def share(self, key: Key, operation: RedisOperation, keep: int | None = None) -> str:
+        """By what is known whatever is fetched for the key from now on, remembered for so many
+        ms; raises RedisUnavailable."""
+        if not self._are_possible:
+            return ""
+        arguments = (self._keep if keep is None else keep,)
+        share = await self._connection.run_script(
+            operation, self._share, (self.name(key),), arguments, lambda reply: _share(reply[0])
+        )
+        if share is None:
+            raise RedisUnavailable(operation, "nonsense")
+        return share
+
     async def read(
         self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]
-    ) -> tuple[list[Any], list[float]]:
-        """What stands under the names, as many for each key, and beside it when the key's
-        partition was struck, on the shared clock."""
-        each = len(names) // len(keys)
-        beside = [self.name(key, name) for key, name in zip(keys, names[::each], strict=True)]
+    ) -> tuple[list[Any], list[Beside]]:
+        """What stands under the names, and what stands beside each key."""
+        if not self._are_possible:
+            return await self._connection.read(operation, names), [_NONE] * len(keys)
+        beside = [self.name(key) for key in keys]
         strikes = list(dict.fromkeys(beside))
         reply = await self._connection.read(operation, [*names, *strikes])
-        struck = {
-            name: read_strike(record) - self._connection.skew(name)
+        told = {
+            name: Beside(_share(record), read_strike(record) - self._connection.skew(name))
             for name, record in zip(strikes, reply[len(names) :], strict=True)
         }
-        return reply[: len(names)], [struck[name] for name in beside]
+        return reply[: len(names)], [told[name] for name in beside]
 
-    def name(self, key: Key, beside: str) -> str:
-        """Where the strike stands that is read beside another name of the key."""
-        return self._name(key.partition, self._connection.region(beside))
+    def name(self, key: Key) -> str:
+        """Where the strike stands that is read beside the floor of the key."""
+        return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:
         if region is None:
             return f"{self._prefix}:{{{partition}}}:x"
         return f"{self._prefix}:{{{region}}}:x:{partition}"
+
+
+def _share(record: bytes | None) -> str | None:
+    return record.decode() if record is not None and _SHARE.fullmatch(record) else None
 
 
 def read_strike(record: bytes | None) -> float:

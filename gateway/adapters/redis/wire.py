@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from hashlib import blake2b
 
 import msgspec
@@ -18,11 +19,12 @@ from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, t
 
 # Goes up when the envelope changes. It is part of the body's name: during a rollout each
 # release writes beside the other, and neither reads what it does not understand.
-SCHEMA = 2
+SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # no instant is written so; sorts before all of them
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
+EPOCH_LENGTH = 16
 FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by standing.py
 
 _SUM = 16
@@ -161,44 +163,56 @@ def version(updated_at: Instant | None) -> str:
     return NO_VERSION if updated_at is None else to_wire(updated_at)
 
 
-def read_floor(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor of that record once `event` is applied; without one what the event is by itself,
-    without either None, "unknown".
+def read_floor(record: bytes) -> Floor | None:
+    """The floor of that record, which has seen every event; None where it is none."""
+    match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
+    if match is None:
+        return None
+    *fields, _ = map(bytes.decode, match.groups())
+    return _floor(*fields)
+
+
+def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
+    """The floor of that record once `event` is applied; None, "unknown", where either is lost: it
+    may have ruled out what is still there.
 
     The same rule as `absorb` in floor.lua, which writes down what is only read here.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
-    if match is None:
-        return None if happened is None else _left_by(happened)
+    if match is None or happened is None:
+        return None
     epoch, generation, updated_at, digest, started, seen = map(bytes.decode, match.groups())
-    raised = False
-    if happened is not None:
-        serial, everything, bound, at = map(bytes.decode, happened.groups())
-        went_back = seen > serial
-        raised = went_back or everything > seen
-        if (went_back or at > seen) and bound > updated_at:
-            updated_at, digest, started = bound, NO_DIGEST, max(started, at)
+    serial, everything, bound, at = map(bytes.decode, happened.groups())
+    went_back = seen > serial
+    if went_back or everything > seen:
+        generation = f"{int(generation) + 1}"
+    if (went_back or at > seen) and bound > updated_at:
+        updated_at, digest, started = bound, NO_DIGEST, max(started, at)
+    return _floor(epoch, generation, updated_at, digest, started)
+
+
+def of_share(floor: Floor, share: str) -> Floor:
+    """The floor as entries know it: its epoch is that of the floor and that of the partition's
+    share, and goes with either."""
+    return replace(floor, epoch=floor.epoch + share) if share else floor
+
+
+def _floor(epoch: str, generation: str, updated_at: str, digest: str, started: str) -> Floor:
     return Floor(
         epoch=epoch,
-        generation=int(generation) + raised,
+        generation=int(generation),
         updated_at=_version(updated_at),
         digest="" if digest == NO_DIGEST else digest,
         started=int(started) / 1_000_000,
     )
 
 
-def _left_by(event: re.Match[bytes]) -> Floor:
-    """What is known of a key whose floor was lost, and of whose training only an event is left."""
-    _, _, bound, at = (part.decode() for part in event.groups())
-    return Floor("", 0, _version(bound), "", int(at) / 1_000_000)
-
-
 def read_struck(event: bytes | None) -> float:
-    """When an event without a bound ruled out all that was there; before all, if none did."""
+    """When the last event was: it may have ruled out all that was there, where nothing else is
+    known. Before all, without one."""
     match = None if event is None else _EVENT.fullmatch(event)
-    at = 0 if match is None else int(match[2])
-    return at / 1_000_000 if at else -math.inf
+    return -math.inf if match is None else int(match[1]) / 1_000_000
 
 
 def _version(text: str) -> Instant | None:

@@ -165,11 +165,19 @@ def test_of_two_tiers_the_later_one_is_taken() -> None:
     """The later version, whichever tier has it; of equals the one that all replicas see."""
     older, newer, again = of(1, 5, 0, "a"), of(2, 4, 0, "a"), of(2, 4, 0, "a")
 
-    assert reconcile(older, newer, None) == Candidate(newer, below_floor=False)
-    assert reconcile(newer, older, None) == Candidate(newer, below_floor=False)
-    chosen = reconcile(newer, again, None)
+    floor = Floor("a", 0, version(1), "", 1.0)
+    assert reconcile(older, newer, floor) == Candidate(newer, below_floor=False)
+    assert reconcile(newer, older, floor) == Candidate(newer, below_floor=False)
+    chosen = reconcile(newer, again, floor)
     assert chosen is not None
     assert chosen.entry is again
+
+
+def test_below_an_unknown_floor_everything_only_rescues() -> None:
+    """What ruled it out may be lost."""
+    older, newer = of(1, 5, 0, "a"), of(2, 4, 0, "a")
+
+    assert reconcile(older, newer, None) == Candidate(newer, below_floor=True)
 
 
 def test_nothing_stored_is_no_candidate() -> None:
@@ -200,7 +208,7 @@ def test_reconcile_takes_the_best_there_is(
 ) -> None:
     """The latest of those above the floor; only where none is, the latest of the rest."""
     held = [entry for entry in (local, found) if entry is not None]
-    above = [entry for entry in held if floor is None or not entry.is_below(floor)]
+    above = [entry for entry in held if floor is not None and not entry.is_below(floor)]
 
     chosen = reconcile(local, found, floor)
 

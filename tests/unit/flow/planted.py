@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,7 @@ from gateway.core.status import StoreVerdict
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen, Tiers
-from gateway.ports import Found, Standing, Stored
-from tests.doubles.redis_away import SwitchedStore
+from gateway.ports import Found, Held, Stored
 from tests.doubles.shared import InMemoryShared
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -90,20 +89,23 @@ def floor_unread(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(InMemoryShared, "lookup", careless)
 
 
-def orders_unread(patch: pytest.MonkeyPatch) -> None:
-    """Where the floor is lost, so are the orders that outlived it."""
-    lookup, confirm = SwitchedStore.lookup, SwitchedStore.confirm
+def lost_orders_are_none(patch: pytest.MonkeyPatch) -> None:
+    """Where the record of orders is lost, there were none."""
+    patch.setattr(InMemoryShared, "_known", lambda self, key: self._floors.lookup(key))
+    patch.setattr(InMemoryShared, "_step", lambda self, key: self._lost.discard(key))
 
-    async def careless(self: SwitchedStore, key: Key) -> Found:
-        found = await lookup(self, key)
-        return found if found.floor and found.floor.epoch else Found(None, None)
 
-    async def confirm_so(self: SwitchedStore, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        told = await confirm(self, keys)
-        return {key: each if each and each.floor.epoch else None for key, each in told.items()}
+def unknown_is_confirmed(patch: pytest.MonkeyPatch) -> None:
+    """What Redis has lost is no reason to doubt what L1 holds."""
+    settle = Confirming._settle
 
-    patch.setattr(SwitchedStore, "lookup", careless)
-    patch.setattr(SwitchedStore, "confirm", confirm_so)
+    def careless(self: Confirming, key: Key, held: Held, standing: Any, at: float) -> bool:
+        if standing is None:
+            held.checked_at = max(held.checked_at, at)
+            return True
+        return settle(self, key, held, standing, at)
+
+    patch.setattr(Confirming, "_settle", careless)
 
 
 def trusting(patch: pytest.MonkeyPatch) -> None:
@@ -123,6 +125,7 @@ PLANTS: list[Plant] = [
     copy_unchecked,
     keep_unchecked,
     floor_unread,
-    orders_unread,
+    lost_orders_are_none,
+    unknown_is_confirmed,
     trusting,
 ]

@@ -36,6 +36,7 @@ preludes = st.sampled_from(
         "fetch 0, fetch 1",
         "store 1, hold 0, fetch 0, order 1",
         "store 0, order 1, forget",
+        "store 0, store 1, order 1, mislay",
         "fetch 0, order 1, flush, fetch 1",
         "fetch 1, order 0, flush, fetch 0",
         "queue 0, fetch 0, order 1, store 1, edit",
@@ -77,6 +78,8 @@ class Replicas(RuleBasedStateMachine):
                 self.world.upstream.edit()
             case "forget":
                 self._do(lambda: self.world.memory.lose_floor(KEYS[0]))
+            case "mislay":
+                self._do(lambda: self.world.memory.lose_orders(ID))
             case _:
                 self.flush()
 
@@ -145,7 +148,10 @@ class Replicas(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(
-            ["hold", "queue", "lose", "find", "gap", "crash", "evict", "forget", "give up"]
+            [
+                *("hold", "queue", "lose", "find", "gap", "crash", "evict", "give up"),
+                *("forget floor", "forget orders", "forget body"),
+            ]
         ),
         number=numbers,
         key=keys,
@@ -167,8 +173,12 @@ class Replicas(RuleBasedStateMachine):
                 self._confirm_what_is_read(self._node(number))
             case "evict":
                 node.replica.local.drop(key)
-            case "forget":
+            case "forget floor":
                 self._do(lambda: self.world.memory.lose_floor(key))
+            case "forget orders":
+                self._do(lambda: self.world.memory.lose_orders(ID))
+            case "forget body":
+                self._do(lambda: self.world.memory.lose_body(key))
             case _:
                 self._do(self._give_up)
         self._run(self._forgive())

@@ -2,7 +2,8 @@
 
 - No caller is answered with what an order ruled out that this replica had acted upon before the
   caller asked; a soft purge leaves it for rescue.
-- While Redis is there, nothing is served that was below the floor for longer than `l1.lifetime`.
+- While Redis is there, nothing is served unasked that was below the floor for longer than
+  `l1.lifetime`, or of which Redis has lost what it knew for so long.
 - Versions that a replica has answered with never go back. Excused: a purge forgets versions; so do
   a flush, a lost floor, a crash, an eviction and Redis being away, where neither L1 nor Redis knows
   any more; and an older version of the upstream's that is marked as such.
@@ -165,8 +166,8 @@ class Truth:
 
 
 def _rules_out(found: Found, entry: Entry) -> bool:
-    """Whether Redis knew that it may not be fresh."""
-    is_below = found.floor is not None and entry.is_below(found.floor)
+    """Whether Redis did not know that it may be fresh."""
+    is_below = found.floor is None or entry.is_below(found.floor)
     return is_below or entry.confirmed_at <= found.struck_at
 
 

@@ -101,7 +101,7 @@ async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: R
 
     assert part(words, "l1")["below_floor"]
     assert part(words, "l1")["plan"] == "fetch"
-    assert words["next_refresh"] == "on the next request: it is below the floor"
+    assert words["next_refresh"] == "on the next request: it is below the floor, or that is lost"
 
 
 async def test_the_later_tier_tells_the_next_refresh(

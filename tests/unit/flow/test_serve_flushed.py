@@ -215,18 +215,21 @@ async def test_an_order_not_heard_outlives_the_floor(
     assert in_l1(replica) is None
 
 
-async def test_what_was_fetched_after_an_order_stays_without_the_floor(
+async def test_what_was_fetched_after_an_order_may_rescue_without_the_floor(
     replica: Replica, redis: Redis
 ) -> None:
-    """It costs no call."""
+    """Whether it was ruled out since is asked first."""
     await redis.memory.invalidate("trn_1", None)
     replica.clock.advance(1.0)
     await replica.fill(1)
     redis.memory.lose_floor(KEY)
     replica.clock.advance(5.0)
+    replica.upstream.always = says(500)
 
-    assert minute_of(await replica.get()) == 1
-    assert replica.upstream.count == 1
+    answer = await replica.get()
+
+    assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_ERROR)
+    assert replica.upstream.count == 2
 
 
 async def test_a_look_up_that_a_fetch_overtook_is_kept(

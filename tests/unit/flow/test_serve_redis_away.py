@@ -8,7 +8,6 @@ from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     KEY,
     SOFT,
-    STALE,
     Redis,
     Replica,
     marks,
@@ -92,15 +91,25 @@ async def test_redis_back_does_not_bring_an_older_version_back(
 async def test_a_flushed_redis_is_filled_again(
     replica: Replica, redis: Redis, clock: FakeClock
 ) -> None:
-    """L1 answers on; the next fetch makes floor and body anew."""
+    """What L1 holds is asked about, since an order may be lost: that makes floor and body anew."""
     await replica.fill(1)
     redis.memory.flush()
     clock.advance(6.0)
-    assert marks(await replica.get())[:2] == (1, Outcome.FRESH)
-
-    clock.advance(STALE)
     replica.upstream.then(ok(1))
-    await replica.get()
-    await replica.land()
+
+    assert marks(await replica.get())[:2] == (1, Outcome.FILLED)
 
     assert (await redis.store.lookup(KEY)).entry is not None
+    assert marks(await replica.get())[:2] == (1, Outcome.FRESH)
+
+
+async def test_what_a_flushed_redis_cannot_confirm_rescues(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """While the upstream fails."""
+    await replica.fill(1)
+    redis.memory.flush()
+    clock.advance(6.0)
+    replica.upstream.always = says(500)
+
+    assert marks(await replica.get())[:2] == (1, Outcome.STALE_ERROR)

@@ -8,14 +8,15 @@ local RAISED = '\3'  -- and behind it the version of what is stored
 
 local floor = read_floor(KEYS[1])
 if not floor then return { time[1], time[2], 'unknown', '', 0 } end
-if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
+if absorb_at(floor, KEYS[2], floor_keep) then redis.call('DEL', KEYS[3]) end
 local is_raised = floor.kind == 'v' and string.sub(floor.last, 1, 1) == RAISED
 
 local function verdict()
+  -- Whatever was ordered: there is nothing to rule out, and whoever stores under it shows a ticket.
+  if floor.kind == '-' and floor.updated_at == NO_VERSION then return 'unknown' end
   if floor.seen > started or started < floor.started then return 'passed' end
   if floor.kind == 'n' and started == floor.started then return 'passed' end
   if floor.kind == '-' and version <= floor.updated_at then return 'unknown' end
-  if floor.kind == '-' and floor.updated_at == NO_VERSION then return 'unknown' end
   if version < floor.updated_at or (is_ahead == '1' and version > floor.updated_at) then
     return 'doubtful'
   end

@@ -4,7 +4,7 @@
 local time = now()
 local floor = read_floor(KEYS[1])
 if floor then
-  local struck = absorb(floor, read_event(KEYS[2]))
+  local struck = absorb_at(floor, KEYS[2], ARGV[1])
   -- A bound that no answer has met rules the body out, and is forgotten below.
   local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
   if struck or lost then redis.call('DEL', KEYS[3]) end

@@ -65,6 +65,18 @@ local function read_event(key)
   return { serial = serial, all = all, bound = bound, at = at }
 end
 
+local function write_event(key, event, keep)
+  local record = table.concat({ event.serial, event.all, event.bound, event.at }, ' ')
+  redis.call('SET', key, record, 'PX', keep)
+end
+
+-- For a training of which no event is known: one that ruled out everything until now may have been lost.
+local function unknown_event()
+  local time = redis.call('TIME')
+  local before = string.format('%016.0f', time[1] * 1000000 + time[2] - 1)
+  return { serial = before, all = before, bound = NO_VERSION, at = NEVER }
+end
+
 -- Generations of one era are apart by events alone; what forgot or took back a version begins another.
 local ERA = 1000000
 
@@ -96,4 +108,18 @@ local function absorb(floor, event)
   end
   floor.seen = event.serial
   return floor.generation > before
+end
+
+-- The same for the event that stands there, which lasts as long as the floor from now on. Where there is none one is
+-- made, so that a record of an event that is lost is always missed. A floor that has seen none yet has no body of ours.
+local function absorb_at(floor, key, keep)
+  local event = read_event(key)
+  if not event then
+    event = unknown_event()
+    write_event(key, event, keep)
+    if floor.seen == NEVER then floor.seen = event.serial end
+  elseif redis.call('PTTL', key) < tonumber(keep) then
+    redis.call('PEXPIRE', key, keep)
+  end
+  return absorb(floor, event)
 end

@@ -2,7 +2,7 @@
 -- KEYS event; ARGV version of the bound (zeros: none), keep (ms).
 
 local time, serial = now()
-local event = read_event(KEYS[1]) or { serial = NEVER, all = NEVER, bound = NO_VERSION, at = NEVER }
+local event = read_event(KEYS[1]) or unknown_event()
 
 -- Two events within a microsecond, or a clock set back, must still differ and ascend.
 if serial <= event.serial then
@@ -15,6 +15,5 @@ else
   event.bound = later(event.bound, ARGV[1])
   event.at = serial
 end
-local record = table.concat({ event.serial, event.all, event.bound, event.at }, ' ')
-redis.call('SET', KEYS[1], record, 'PX', ARGV[2])
+write_event(KEYS[1], event, ARGV[2])
 return { time[1], time[2] }

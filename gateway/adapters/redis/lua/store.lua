@@ -7,7 +7,7 @@ local time = now()
 
 local floor = read_floor(KEYS[1])
 if not floor then return { time[1], time[2], 'invalidated', '' } end
-if absorb(floor, read_event(KEYS[2])) then redis.call('DEL', KEYS[3]) end
+if absorb_at(floor, KEYS[2], ARGV[9]) then redis.call('DEL', KEYS[3]) end
 local doubt = read_doubt(KEYS[4])
 local is_later = started >= floor.started
 

@@ -1,4 +1,4 @@
--- Promise: a version that the list alone claimed is no longer known, and what is stored stands as before; nothing happens where a single answer or an order said anything since.
+-- Promise: a version that the list alone claimed is no longer known, and what is stored stands as before; nothing happens where a single answer or an order said anything since, or an order may have been lost.
 -- KEYS floor, event; ARGV version, keep of the floor (ms).
 
 local version, floor_keep = unpack(ARGV)
@@ -9,7 +9,7 @@ local stored = floor and string.match(floor.last, '^\3(%d+)$')
 if not stored or #stored ~= 21 or floor.kind ~= 'v' or floor.updated_at ~= version then
   return { time[1], time[2], 0 }
 end
-if event and event.bound >= version then return { time[1], time[2], 0 } end
+if not event or event.bound >= version then return { time[1], time[2], 0 } end
 floor.updated_at, floor.last = stored, ''
 write_floor(KEYS[1], floor, floor_keep)
 return { time[1], time[2], 1 }

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.standing import SCHEMA, encode_last, encode_renewed, read_standing
-from gateway.adapters.redis.wire import read_floor
+from gateway.adapters.redis.standing import (
+    SCHEMA,
+    encode_last,
+    encode_renewed,
+    read_standing,
+    standing_after,
+)
+from gateway.adapters.redis.wire import floor_after, read_floor
 from gateway.core.entry import Confirmation, Entry
 from gateway.core.listed import Listed
 from tests.doubles.stored import VERSION, entry_of
@@ -22,9 +28,9 @@ KNOWN = record(digest="ab" * 16)
 
 def last_of(tail: bytes) -> Confirmation | None:
     """What is known behind a floor that is."""
-    standing = read_standing(KNOWN + tail, None)
+    standing = read_standing(KNOWN + tail)
     assert standing is not None
-    assert standing.floor == read_floor(KNOWN, None)
+    assert standing.floor == read_floor(KNOWN)
     return standing.last()
 
 
@@ -51,27 +57,40 @@ def test_it_goes_with_the_digest() -> None:
     """A floor that an event raised knows no body, and nothing beside one."""
     tail = encode_last(entry_of())
 
-    raised = read_standing(KNOWN + tail, event(6, 0, 3, 6))
+    raised = standing_after(KNOWN + tail, event(6, 0, 3, 6), "")
 
     assert raised is not None
     assert raised.last() is None
-    unknown = read_standing(record() + tail, None)
+    unknown = read_standing(record() + tail)
     assert unknown is not None
     assert unknown.last() is None
 
 
 def test_an_event_is_applied() -> None:
     """The same rule as for look-ups."""
-    struck = read_standing(KNOWN, event(6, 6, None, 0))
+    struck = standing_after(KNOWN, event(6, 6, None, 0), "")
 
     assert struck is not None
-    assert struck.floor == read_floor(KNOWN, event(6, 6, None, 0))
+    assert struck.floor == floor_after(KNOWN, event(6, 6, None, 0))
 
 
-@pytest.mark.parametrize("raw", [None, b"", KNOWN[:-1], b"x" * 300])
-def test_no_floor_is_unknown(raw: bytes | None) -> None:
+@pytest.mark.parametrize("raw", [b"", KNOWN[:-1], b"x" * 300])
+def test_no_floor_is_unknown(raw: bytes) -> None:
     """Whatever stands behind."""
-    assert read_standing(raw, None) is None
+    assert read_standing(raw) is None
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_what_lost_one_of_its_records_is_unknown(lost: int) -> None:
+    """It may be the one that ruled out the rest."""
+    records = [KNOWN, event(5, 5, None, 0), "b" + "7" * 16]
+    known = standing_after(*records)  # type: ignore[arg-type]
+    assert known is not None
+    assert known.floor.epoch.endswith("b7777777777777777")
+
+    records[lost] = None  # type: ignore[call-overload]
+
+    assert standing_after(*records) is None  # type: ignore[arg-type]
 
 
 def test_much_is_left_out() -> None:
