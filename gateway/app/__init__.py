@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from gateway.app.check import check
+from gateway.app.check import check, untried
 from gateway.app.listen import Addresses, StartFault
 from gateway.app.run import serve
 
-__all__ = ["Addresses", "StartFault", "check", "serve"]
+__all__ = ["Addresses", "StartFault", "check", "serve", "untried"]

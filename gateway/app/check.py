@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.app.compose import compose
 from gateway.app.listen import StartFault, listen
 from gateway.core.errors import RedisUnavailable, UpstreamFailure
-from gateway.settings import Settings
+from gateway.settings import AccessMode, Settings
 
 
 async def check(settings: Settings) -> tuple[str, ...]:
@@ -30,6 +30,16 @@ async def check(settings: Settings) -> tuple[str, ...]:
         finally:
             await house.redis.close()
     return tuple(faults)
+
+
+def untried(settings: Settings) -> str:
+    """What `check` leaves open, since it would spend a call of the limit."""
+    tokens = {
+        AccessMode.PASSTHROUGH: "callers' tokens",
+        AccessMode.CLIENTS: "the tenants' tokens",
+        AccessMode.OPEN: "upstream.token",
+    }[settings.access.mode]
+    return f"whether upstream.base_url is the training API, and whether it accepts {tokens}"
 
 
 def _check_listening(settings: Settings, faults: list[str]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from socket import socket
 
@@ -38,11 +38,13 @@ async def serve(
     started: Callable[[Addresses], None] | None = None,
     stop: asyncio.Event | None = None,
     log_to: Sink | None = None,
+    misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain; raises StartFault.
 
     A second signal ends the process at once. `started` is told the addresses once both planes
-    listen; `log_to` takes the log instead of standard output.
+    listen; `log_to` takes the log instead of standard output; `misspelt` are variables that are
+    warned about, each with the name meant.
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -57,6 +59,8 @@ async def serve(
     addresses = Addresses(data.url, admin.url)
     _make_room(settings.limits.max_connections)
     _warn_of_a_closed_plane(settings.admin)
+    for variable, meant in misspelt:
+        logger.warning("settings.ignored", variable=variable, meant=meant)
     with _stopping(stop) as stopping:
         async with _living(house), _serving(data, admin) as ends:
             life.ready = True

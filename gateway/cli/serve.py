@@ -46,10 +46,10 @@ def serve(config: Path | None) -> None:
     """
     from gateway.app import StartFault
     from gateway.app import serve as serve_house
-    from gateway.settings import SettingsFault
+    from gateway.settings import SettingsFault, misspelt_in_process
 
     try:
-        run(serve_house(settings_or_exit(config)))
+        run(serve_house(settings_or_exit(config), misspelt=misspelt_in_process()))
     except StartFault as fault:
         complain(fault.faults, FAILED)
     except SettingsFault as fault:
@@ -66,22 +66,27 @@ Example:
 def check(config: Path | None) -> None:
     """Check the settings, and whether all that they name can be reached.
 
-    Spends no call of the upstream's limit. Exit code 2 with one line a fault for settings, 1 with
-    one line a fault for ports, files, upstream and Redis.
+    Spends no call of the upstream's limit, and says what is left open by that. Exit code 2 with
+    one line a fault for settings, 1 with one line a fault for ports, files, upstream and Redis.
     """
     import io
     import time
 
     from gateway.adapters.telemetry.log import configure
     from gateway.app import check as check_connections
+    from gateway.app import untried
+    from gateway.settings import misspelt_in_process
 
     settings = settings_or_exit(config)
     click.echo("settings: ok")
+    for variable, meant in misspelt_in_process():
+        click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
     # The faults say it all; events on the way to them would be lines of another kind.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)
     click.echo("connections: ok")
+    click.echo(f"not tried, as it spends calls: {untried(settings)}")
 
 
 def settings_or_exit(config: Path | None) -> Settings:

@@ -13,7 +13,7 @@ from gateway.settings.clients_file import ClientsFile, Look
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import Printable
 from gateway.settings.limits import LimitsSettings
-from gateway.settings.load import load, load_from_process
+from gateway.settings.load import load, load_from_process, misspelt_in_process
 from gateway.settings.report import SettingInfo, changed, describe, effective
 from gateway.settings.schema import (
     AccessSettings,
@@ -77,5 +77,6 @@ __all__ = [
     "effective",
     "load",
     "load_from_process",
+    "misspelt_in_process",
     "read_clients",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,7 +54,7 @@ def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
 
     Raises SettingsFault with all that is wrong, each with its place in the file.
     """
-    return parse_clients(text_of(path), usual, read_secret)
+    return parse_clients(text_of(path), usual, partial(read_secret, folder=path.parent))
 
 
 def parse_clients(
@@ -88,7 +89,7 @@ def text_of(path: Path) -> str:
     except UnicodeDecodeError:
         problem = "names a file that is not UTF-8"
     except (OSError, ValueError) as error:
-        problem = f"names a file that cannot be read: {reason(error)}"
+        problem = f"names a file that cannot be read: {reason(error)}, {path.absolute()}"
     raise _no_clients(problem)
 
 

@@ -43,7 +43,7 @@ class ClientsFile:
         return self._found
 
     def _has_other_secrets(self) -> bool:
-        return any(_read(name, path) != read for name, (path, read) in self._secrets.items())
+        return any(self._read(name, path) != read for name, (path, read) in self._secrets.items())
 
     def _parse(self, text: str) -> Look:
         self._secrets = {}
@@ -53,19 +53,19 @@ class ClientsFile:
             return fault
 
     def _secret_of(self, name: str, path: object) -> str:
-        read = _read(name, path)
+        read = self._read(name, path)
         self._secrets[name] = path, read
         if isinstance(read, Fault):
             raise Unreadable(read)
         return read
 
-
-def _read(name: str, path: object) -> str | Fault:
-    try:
-        if isinstance(path, str) and Path(path).is_fifo():  # to open it would wait for its writer
-            return Fault(name, "names a pipe", "the path of a file that can be read again")
-        return read_secret(name, path)
-    except Unreadable as unreadable:
-        return unreadable.fault
-    except (OSError, ValueError):
-        return Fault(name, "names a file that cannot be read", "the path of a readable file")
+    def _read(self, name: str, path: object) -> str | Fault:
+        folder = self._path.parent
+        try:
+            if isinstance(path, str) and (folder / path).is_fifo():  # its writer may never come
+                return Fault(name, "names a pipe", "the path of a file that can be read again")
+            return read_secret(name, path, folder)
+        except Unreadable as unreadable:
+            return unreadable.fault
+        except (OSError, ValueError):
+            return Fault(name, "names a file that cannot be read", "the path of a readable file")

@@ -36,7 +36,8 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
             yield rule.fault
     for name, path in _files(settings):
         if path is not None and not _is_readable(path):
-            yield Fault(name, "names no readable file", "the path of a readable file")
+            problem = f"names no readable file: {path.absolute()}"
+            yield Fault(name, problem, "the path of a readable file")
     for section, plane in _planes(settings):
         yield from _pair(section, plane, faulty)
 
@@ -76,6 +77,11 @@ def _sweeps_with_nobodys_token(settings: Settings, given: Names) -> bool:
     passthrough = settings.access.mode is AccessMode.PASSTHROUGH
     swept = settings.sweep.enabled is SweepEnabled.TRUE
     return passthrough and swept and not _asks_for_a_mode(settings, given)
+
+
+def _connects_longer_than_it_calls(settings: Settings, given: Names) -> bool:
+    upstream = settings.upstream
+    return "upstream.connect_timeout" in given and upstream.connect_timeout > upstream.timeout
 
 
 def _lacks_clients(settings: Settings, _given: Names) -> bool:
@@ -169,6 +175,15 @@ _RULES = (
             "sweep.enabled",
             'is true, and access.mode is "passthrough": the gateway has no token to sweep with',
             '"auto" or false, or access.mode "open" or "clients"',
+        ),
+    ),
+    _Rule(
+        ("upstream.connect_timeout", "upstream.timeout"),
+        _connects_longer_than_it_calls,
+        Fault(
+            "upstream.connect_timeout",
+            "is above upstream.timeout, the whole call's deadline",
+            "upstream.timeout at most",
         ),
     ),
     _Rule(

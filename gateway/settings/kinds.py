@@ -73,6 +73,7 @@ class Kind:
     json: bool = False  # in the environment: JSON, as for numbers, switches and lists
     secret: bool = False
     unset: bool = False  # shown as unset although the type has a default
+    path: bool = False  # in a file: relative to that file's folder
     show: Callable[[object], Printable] = show_plain
 
 
@@ -158,7 +159,7 @@ BaseUrl = Annotated[
 FilePath = Annotated[
     Path | None,
     BeforeValidator(or_none(parse_path)),
-    Kind("a path", "the path of a readable file"),
+    Kind("a path", "the path of a readable file", path=True),
 ]
 Token = Annotated[
     Secret | None,

@@ -13,7 +13,7 @@ from gateway.settings.contradictions import contradictions
 from gateway.settings.declared import DECLARED, setting_of
 from gateway.settings.faults import Fault, SettingsFault, shown
 from gateway.settings.schema import Settings
-from gateway.settings.sources import gather
+from gateway.settings.sources import gather, misspelt
 from gateway.settings.words import AccessMode
 
 # Of a number out of its bounds; for all else its parser has words, or its kind a noun.
@@ -42,6 +42,11 @@ def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
 def load_from_process(config: Path | None) -> Settings:
     """The same with the environment of this process; SettingsFault."""
     return load(config, os.environ)
+
+
+def misspelt_in_process() -> tuple[tuple[str, str], ...]:
+    """Variables of this process that lack an underscore, each with the name meant."""
+    return misspelt(os.environ)
 
 
 def _of_the_clients(settings: Settings, faulty: Iterable[str]) -> tuple[Fault, ...]:

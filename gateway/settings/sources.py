@@ -19,6 +19,11 @@ from gateway.settings.secret_files import Unreadable, read_secret, reason
 PREFIX = "GATEWAY_"
 FILE_VARIABLE = "GATEWAY_CONFIG"
 _READABLE = "a readable TOML file"
+_ADDRESSES = ("tcp://", "udp://", "sctp://")
+_MEANT = {
+    f"{PREFIX}{key.replace('.', '_')}".upper(): f"{PREFIX}{key.replace('.', '__')}".upper()
+    for key in (*DECLARED, *(f"{key}_file" for key in SECRETS))
+}
 
 
 @dataclass(slots=True)
@@ -37,9 +42,14 @@ class Given:
 
 
 def gather(config: Path | None, environ: Mapping[str, str]) -> Given:
-    """All that the operator gave: the environment over the file, secrets read from their files."""
+    """All that the operator gave: the environment over the file, secrets read from their files.
+
+    Relative paths in the file count from its folder, those in the environment from the current
+    one.
+    """
     given = Given()
-    file = _from_file(config or _named_file(environ), given)
+    path = config or _named_file(environ)
+    file = _from_file(path, given)
     environment = _from_environment(environ, given)
     for level in (file, environment):
         _refuse_twice_given(level, given)
@@ -49,8 +59,21 @@ def gather(config: Path | None, environ: Mapping[str, str]) -> Given:
             file.pop(f"{key}_file", None)
     given.values = {**file, **environment}
     for key in SECRETS:
-        _read_secret(key, given)
+        folder = path.parent if path is not None and f"{key}_file" in file else None
+        _read_secret(key, folder, given)
     return given
+
+
+def misspelt(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Variables that name a setting with one underscore for two, each with the name meant.
+
+    They are no setting's: Kubernetes sets such for a service, to an address of it.
+    """
+    return tuple(
+        (variable, meant)
+        for variable, value in environ.items()
+        if (meant := _MEANT.get(variable.upper())) and not value.startswith(_ADDRESSES)
+    )
 
 
 def _named_file(environ: Mapping[str, str]) -> Path | None:
@@ -71,7 +94,18 @@ def _from_file(path: Path | None, given: Given) -> dict[str, object]:
     for key in [key for key in values if not _is_known(key)]:
         given.refuse(key, "is no setting", _choice(_names(key.partition(".")[0])))
         del values[key]
+    if path is not None:
+        values.update(_from_its_folder(values, path.parent))
     return values
+
+
+def _from_its_folder(values: Mapping[str, object], folder: Path) -> dict[str, object]:
+    """The paths among them; those of secrets are followed where they are read."""
+    return {
+        key: str(folder / value)
+        for key, value in values.items()
+        if key in DECLARED and DECLARED[key].kind.path and isinstance(value, str) and value
+    }
 
 
 def _tables(path: Path | None, given: Given) -> dict[str, object]:
@@ -85,7 +119,7 @@ def _tables(path: Path | None, given: Given) -> dict[str, object]:
         problem = f"is not TOML: {error}"
     except (OSError, ValueError) as error:
         problem = f"cannot be read: {reason(error)}"
-    given.refuse(str(path), problem, _READABLE)
+    given.refuse(str(path.absolute()), problem, _READABLE)
     given.complete = False
     return {}
 
@@ -131,12 +165,12 @@ def _refuse_twice_given(level: dict[str, object], given: Given) -> None:
             del level[key], level[f"{key}_file"]
 
 
-def _read_secret(key: str, given: Given) -> None:
+def _read_secret(key: str, folder: Path | None, given: Given) -> None:
     source = f"{key}_file"
     if source not in given.values:
         return
     try:
-        given.values[key] = read_secret(source, given.values.pop(source))
+        given.values[key] = read_secret(source, given.values.pop(source), folder)
     except Unreadable as unreadable:
         given.faults.append(unreadable.fault)
 

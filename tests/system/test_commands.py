@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -133,9 +134,30 @@ def test_check_is_content_where_all_is_there(tmp_path: Path, upstream: str) -> N
 
     exit_code, output = run("check", folder=tmp_path, **house.settings)
 
-    assert (exit_code, output) == (0, "settings: ok\nconnections: ok\n")
+    assert exit_code == 0
+    assert output == (
+        "settings: ok\nconnections: ok\nnot tried, as it spends calls: whether upstream.base_url "
+        "is the training API, and whether it accepts callers' tokens\n"
+    )
     stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()
     assert stats["fullest_window"].get(TOKEN, 0) == 0
+
+
+def test_a_setting_with_one_underscore_is_warned_about(tmp_path: Path, upstream: str) -> None:
+    """At the start and by `check`, with the name meant; what Kubernetes sets is not."""
+    variables = {"GATEWAY_LOG_LEVEL": "error", "GATEWAY_SERVER_PORT": "tcp://10.0.0.1:80"}
+    house = Gateway(tmp_path, upstream, **variables)
+
+    _, checked = run("check", folder=tmp_path, **house.settings)
+    with house.process:
+        started = house.process.output
+
+    warned = [json.loads(line) for line in started.splitlines() if "settings.ignored" in line]
+    assert [(each["variable"], each["meant"]) for each in warned] == [
+        ("GATEWAY_LOG_LEVEL", "GATEWAY_LOG__LEVEL")
+    ]
+    assert "GATEWAY_LOG_LEVEL: is ignored (did you mean GATEWAY_LOG__LEVEL?)" in checked
+    assert "GATEWAY_SERVER_PORT" not in checked
 
 
 def test_check_names_what_is_not_there(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_clients_file_that_goes_bad_meanwhile_is_a_settings_fault(
 ) -> None:
     """After it was judged and before it was used: no traceback either."""
 
-    async def start(_settings: Settings) -> None:
+    async def start(_settings: Settings, **_more: object) -> None:
         raise SettingsFault((Fault("access.clients_file", "is gone", "a file"),))
 
     monkeypatch.setattr("gateway.app.serve", start)

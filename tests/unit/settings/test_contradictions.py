@@ -115,7 +115,7 @@ def test_a_file_that_is_not_there_is_a_fault(
     for path in (tmp_path / "none", tmp_path):
         told = complaints(**given, **{name.replace(".", "__"): str(path)})
         assert [each for each in told if each.startswith(name)] == [
-            f"{name}: names no readable file (wanted: the path of a readable file)"
+            f"{name}: names no readable file: {path} (wanted: the path of a readable file)"
         ]
 
 
@@ -164,3 +164,12 @@ def test_set_to_the_default_is_not_unset(tmp_path: Path) -> None:
     assert from_toml(tmp_path, '[access]\nmode = "passthrough"').access.mode is (
         AccessMode.PASSTHROUGH
     )
+
+
+def test_connecting_takes_no_longer_than_the_call() -> None:
+    """The shorter deadline decides; the default of the longer one is no fault."""
+    (told,) = complaints(upstream__connect_timeout="20s", upstream__timeout="10s")
+
+    assert told.startswith("upstream.connect_timeout: is above upstream.timeout")
+    for given in ({}, {"upstream__connect_timeout": "1s"}):
+        assert from_variables(upstream__timeout="1s", **given).upstream.timeout == 1.0

@@ -41,3 +41,23 @@ def test_what_is_no_path_has_none(path: object) -> None:
     """Whatever was written there."""
     with pytest.raises(Unreadable, match="path"):
         read_secret("x_file", path)
+
+
+def test_the_path_that_was_tried_is_said(tmp_path: Path) -> None:
+    """Where it is one beyond doubt: a name in a folder that is there."""
+    (tmp_path / "secrets").mkdir()
+
+    with pytest.raises(Unreadable, match=f"No such file or directory, {tmp_path}/secrets/token"):
+        read_secret("x_file", "secrets/token", tmp_path)
+    with pytest.raises(Unreadable, match=f"No such file or directory, {tmp_path}/secrets/token"):
+        read_secret("x_file", f"{tmp_path}/secrets/token")
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "/hunter2", "a/hunter2", "/no/hunter2"])
+def test_a_secret_in_the_place_of_a_path_is_not_shown(tmp_path: Path, secret: str) -> None:
+    """At most the folder is, from which its path would count."""
+    with pytest.raises(Unreadable) as caught:
+        read_secret("x_file", secret, tmp_path)
+
+    assert "hunter2" not in str(caught.value)
+    assert (str(tmp_path) in str(caught.value)) == (secret == "hunter2")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import Secret, Settings, SettingsFault, load
+from gateway.settings import Secret, Settings, SettingsFault, load, read_clients
+from gateway.settings.sources import misspelt
 from tests.unit.settings.asking import (
     complaints,
     complaints_about,
@@ -212,3 +213,41 @@ def _refused(path: Path) -> str:
     with pytest.raises(SettingsFault) as caught:
         load(path, {})
     return str(caught.value)
+
+
+def test_one_underscore_for_two_is_noticed() -> None:
+    """Exactly a section and a setting, in any case; not the addresses that Kubernetes sets."""
+    environ = {
+        "GATEWAY_ACCESS_MODE": "clients", "gateway_redis_url": "redis://a",
+        "GATEWAY_UPSTREAM_TOKEN_FILE": "/a", "GATEWAY_ADMIN_PORT": "tcp://10.0.0.1:8081",
+        "GATEWAY_SERVER_PORT_80_TCP": "a", "GATEWAY_LOG__LEVEL": "info", "GATEWAY_CONFIG": "a",
+    }  # fmt: skip
+
+    assert misspelt(environ) == (
+        ("GATEWAY_ACCESS_MODE", "GATEWAY_ACCESS__MODE"),
+        ("gateway_redis_url", "GATEWAY_REDIS__URL"),
+        ("GATEWAY_UPSTREAM_TOKEN_FILE", "GATEWAY_UPSTREAM__TOKEN_FILE"),
+    )
+
+
+def test_relative_paths_in_a_file_count_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of files and of secrets; those of the environment count from the current folder."""
+    (tmp_path / "token").write_text("T-file")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "token").write_text("T-here")
+    clients = '[[tenants]]\nname = "a"\nupstream_token_file = "token"\n[[clients]]\nname = "b"\n'
+    (tmp_path / "clients.toml").write_text(f'{clients}tenant = "a"\nkey_sha256 = "{"0" * 64}"\n')
+    monkeypatch.chdir(tmp_path / "here")
+    text = (
+        '[admin]\ntoken_file = "token"\n'
+        '[access]\nmode = "clients"\nclients_file = "clients.toml"\nsecret_file = "token"\n'
+    )
+
+    settings = from_toml(tmp_path, text, access__secret_file="token")
+
+    assert settings.access.clients_file == tmp_path / "clients.toml"
+    assert settings.admin.token == Secret("T-file")
+    assert settings.access.secret == Secret("T-here")
+    assert read_clients(tmp_path / "clients.toml", None).tenants[0].token == "T-file"
