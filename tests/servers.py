@@ -97,7 +97,7 @@ class Process:
         self.stdout: int | None = None  # a descriptor, instead of `log`
         self._ready = ready
         self._environment = {"PATH": os.environ["PATH"], **(environment or {})}
-        self._patience = patience
+        self.patience = patience
         self._is_gateway = is_gateway
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -145,7 +145,7 @@ class Process:
             )
         self._expose()
         try:
-            wait_until(self._ready_or_ended, self._patience, f"{self.command} ready")
+            wait_until(self._ready_or_ended, self.patience, f"{self.command} ready")
         except TimeoutError:
             self.kill()
             raise
