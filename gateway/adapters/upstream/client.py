@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from gateway.adapters.upstream.connecting import connect_within
 from gateway.adapters.upstream.exchange import Exchange, HungUpError, Phase, told
 from gateway.adapters.upstream.message import (
     bounded,
@@ -90,6 +91,8 @@ class HttpxUpstream:
                 keepalive_expiry=_KEPT_SECONDS,
             ),
         )
+        # No other limit of httpx's: the deadline of the whole is kept by _within.
+        connect_within(self._transport, connect_timeout)
 
     async def call(self, call: Call) -> Reply:
         """Send it once and read the whole answer, whatever its status.
@@ -153,12 +156,9 @@ class HttpxUpstream:
         max_body: int,
         write: Write | None = None,
     ) -> Exchange:
-        # Reads are bounded one by one only; the deadline of the whole is kept by _within.
-        patience = httpx.Timeout(self._timeout, connect=self._connect_timeout)
-        extensions = {"timeout": patience.as_dict()}
         headers = [*self._fields, *fields]
         method, body = ("GET", None) if write is None else (write.method, write.body)
-        request = httpx.Request(method, url, headers=headers, content=body, extensions=extensions)
+        request = httpx.Request(method, url, headers=headers, content=body)
         return Exchange(request, max_body)
 
     async def _within(self, seconds: float, exchange: Exchange) -> Reply:
@@ -192,8 +192,6 @@ class HttpxUpstream:
                 body = await _body(response, exchange.max_body)
                 if not _ends_with(response):
                     await response.extensions["network_stream"].aclose()
-            except httpx.TimeoutException as error:
-                raise exchange.late() from error
             except (httpx.TransportError, OSError) as error:
                 what = f"{exchange.what}: the body was cut short: {told(error)}"
                 raise InvalidPayload(InvalidReason.TRUNCATED, what) from error

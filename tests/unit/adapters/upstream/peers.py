@@ -203,3 +203,15 @@ async def settle() -> None:
     """Let the other end of a loopback connection see what was sent or closed."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+def server_tls() -> ssl.SSLContext:
+    """For a peer that is called localhost."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
+def trusting() -> ssl.SSLContext:
+    """For an adapter that believes it."""
+    return ssl.create_default_context(cafile=CERTIFICATE)

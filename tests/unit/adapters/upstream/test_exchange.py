@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
 import pytest
 
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.status import FailureReason, InvalidReason
 from tests.unit.adapters.upstream.peers import (
-    CERTIFICATE,
     Blunt,
     Dribbling,
     Mute,
@@ -18,7 +16,9 @@ from tests.unit.adapters.upstream.peers import (
     Silent,
     answer,
     request,
+    server_tls,
     swallowing,
+    trusting,
     upstream,
 )
 
@@ -74,7 +74,7 @@ async def test_the_handshake_takes_too_long() -> None:
 
 async def test_the_certificate_is_not_trusted() -> None:
     """Certificates are verified; the request, with its credential, stays here."""
-    async with Peer().listening(_server_tls()) as url:
+    async with Peer().listening(server_tls()) as url:
         failure = await _failure(url)
 
     assert (failure.reason, failure.sent) == (FailureReason.TLS, False)
@@ -84,8 +84,8 @@ async def test_the_certificate_is_not_trusted() -> None:
 async def test_the_certificate_is_another_hosts() -> None:
     """A certificate that is trusted must also be the host's."""
     async with (
-        Peer().listening(_server_tls()) as url,
-        upstream(url, tls=_trusting()) as adapter,
+        Peer().listening(server_tls()) as url,
+        upstream(url, tls=trusting()) as adapter,
     ):
         with pytest.raises(UpstreamUnreachable) as caught:
             await adapter.call(request())
@@ -97,8 +97,8 @@ async def test_the_certificate_is_another_hosts() -> None:
 async def test_a_trusted_certificate_is_accepted() -> None:
     """With the authority known the same peer is reached."""
     async with (
-        Peer().listening(_server_tls()) as url,
-        upstream(url.replace("127.0.0.1", "localhost"), tls=_trusting()) as adapter,
+        Peer().listening(server_tls()) as url,
+        upstream(url.replace("127.0.0.1", "localhost"), tls=trusting()) as adapter,
     ):
         assert (await adapter.call(request())).body == b"{}"
 
@@ -215,13 +215,3 @@ async def test_a_credential_that_cannot_be_sent_is_not_repeated() -> None:
     assert caught.value.sent is False
     assert "cret" not in f"{caught.value!r} {caught.value.__cause__!r}"
     assert peer.heads == []
-
-
-def _server_tls() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    return context
-
-
-def _trusting() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=CERTIFICATE)

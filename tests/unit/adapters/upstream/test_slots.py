@@ -9,7 +9,17 @@ import pytest
 
 from gateway.core.errors import UpstreamTimeout
 from gateway.core.status import FailureReason
-from tests.unit.adapters.upstream.peers import Mute, Peer, Silent, request, settle, upstream
+from tests.doubles.loop_time import stall
+from tests.unit.adapters.upstream.peers import (
+    Mute,
+    Peer,
+    Silent,
+    request,
+    server_tls,
+    settle,
+    trusting,
+    upstream,
+)
 
 
 async def test_a_call_waits_for_a_slot_until_its_deadline() -> None:
@@ -73,3 +83,24 @@ async def test_what_is_given_up_while_connecting_is_never_sent() -> None:
         await settle()
 
     assert (peer.connections, peer.heads) == (1, [])
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["tcp", "tls"])
+async def test_a_stall_of_ours_while_connecting_is_no_timeout(is_secure: bool) -> None:
+    """At whatever turn of the loop it comes."""
+    peer = Peer()
+    async with peer.listening(server_tls() if is_secure else None) as url:
+        named = url.replace("127.0.0.1", "localhost") if is_secure else url
+        statuses = [await status_after_stall(named, turns) for turns in range(1, 30)]
+
+    assert statuses == [200] * 29
+
+
+async def status_after_stall(url: str, turns: int) -> int:
+    """What a call on a new connection brings, the loop of which stalls after so many turns."""
+    async with upstream(url, tls=trusting()) as adapter:
+        asked = asyncio.create_task(adapter.call(request()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stall(10.0)
+        return (await asked).status
