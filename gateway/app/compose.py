@@ -103,16 +103,16 @@ def compose(settings: Settings) -> House:
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus, modes=modes)
     whose, timeout = way.credentials, settings.upstream.timeout
-    sweep_lease = lease_of(settings, clock, redis)
-    known = knowing_of(settings, sweep_lease)
-    fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=known)
+    swept = lease_of(settings, clock, redis)
+    fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=knowing_of(settings, swept))
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
     backoffs = Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serving = Serving(tiers, collapsing, clock, telemetry, rules)
-    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, sweep_lease)
+    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, swept)
     sweeping = sweeping_of(settings, rules, admission, ground)
-    invalidation = Invalidation(tiers, shared, bus, telemetry, serving=serving, credentials=whose)
+    invalidate = partial(Invalidation, credentials=whose, outbound=way.outbound)
+    invalidation = invalidate(tiers, shared, bus, telemetry, serving=serving)
     return House(
         clock=clock,
         telemetry=telemetry,

@@ -53,7 +53,7 @@ def outward(
         timeout=settings.upstream.timeout,
         modes=modes,
         guesses=Guesses(clock, settings.upstream.rate_limit, rates),
-        replicas=lambda: bus.replicas,
+        bus=bus,
     )
     return Outward(upstream, budget, outbound, Credentials(budget, own, clock, telemetry))
 

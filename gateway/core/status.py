@@ -170,6 +170,7 @@ class NoticeKind(StrEnum):
     INVALIDATED = "invalidated"
     PURGED = "purged"
     REFUSED = "refused"
+    GATE_CLOSED = "gate-closed"
 
 
 class EndingKind(StrEnum):

@@ -16,6 +16,7 @@ from gateway.core.instant import Instant
 from gateway.core.status import Cause, NoticeKind, Origin
 from gateway.core.written import Written
 from gateway.flow.credentials import Credentials
+from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
@@ -39,6 +40,7 @@ class Invalidation:
         *,
         serving: Serving,
         credentials: Credentials,
+        outbound: Outbound,
     ) -> None:
         self._tiers = tiers
         self._shared = shared
@@ -46,6 +48,7 @@ class Invalidation:
         self._observer = observer
         self._serving = serving
         self._credentials = credentials
+        self._outbound = outbound
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None
@@ -108,6 +111,10 @@ class Invalidation:
                 assert notice.partition is not None, "a refusal is told with its partition"
                 self._credentials.refuse(notice.partition)
                 self._purged(notice, by)
+            case NoticeKind.GATE_CLOSED:
+                assert notice.scope is not None, "a closed gate is told with its scope"
+                assert notice.until is not None, "and with its end"
+                self._outbound.gate_closed_elsewhere(notice.scope, notice.until)
             case _:
                 assert_never(notice.kind)
 

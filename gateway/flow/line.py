@@ -21,14 +21,16 @@ Paid = TypeVar("Paid")
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn at `at` (monotonic), `paid` by or for `who`; whoever is ousted loses it."""
+    """A turn at `at` (monotonic), `paid` by or for `who`; whoever is ousted loses it. `ended` is
+    set where the wait ends before the turn comes."""
 
     scope: str
     rank: Rank
     who: str
     at: float
     paid: Paid
-    ousted: asyncio.Event = field(default_factory=asyncio.Event)
+    is_ousted: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Line(Generic[Paid]):
@@ -48,16 +50,16 @@ class Line(Generic[Paid]):
         """Wait for the turn; False where the place was lost to another caller."""
         self._places.append(place)
         turn = asyncio.ensure_future(self._clock.sleep(place.at - self._clock.monotonic()))
-        lost = asyncio.ensure_future(place.ousted.wait())
+        ended = asyncio.ensure_future(place.ended.wait())
         try:
-            await asyncio.wait({turn, lost}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({turn, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (turn, lost):
+            for task in (turn, ended):
                 task.cancel()
-            await asyncio.gather(turn, lost, return_exceptions=True)
+            await asyncio.gather(turn, ended, return_exceptions=True)
             if place in self._places:
                 self._places.remove(place)
-        return not place.ousted.is_set()
+        return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
         """The last place of the caller who has most, for one who has at least two less; None
@@ -71,5 +73,12 @@ class Line(Generic[Paid]):
             return None
         last = max((each for each in rivals if each.who == hog), key=lambda each: each.at)
         self._places.remove(last)
-        last.ousted.set()
+        last.is_ousted = True
+        last.ended.set()
         return last
+
+    def wake(self, scope: str) -> None:
+        """Nobody waits any longer for a turn of that scope: each asks now whether it may go."""
+        for place in self._places:
+            if place.scope == scope:
+                place.ended.set()

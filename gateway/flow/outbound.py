@@ -6,7 +6,6 @@ breaker how it went. What the reply means is judged elsewhere and reported back 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -27,12 +26,12 @@ from gateway.core.hints import Stated
 from gateway.core.pacing import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.part import Part
 from gateway.core.reply import Reply
-from gateway.core.status import Circuit, FailureReason, Purpose
+from gateway.core.status import Circuit, FailureReason, NoticeKind, Purpose
 from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes
 from gateway.flow.paying import Paying
 from gateway.flow.spent import on
-from gateway.ports import Budget, Call, Clock, Observer, OwnBudget, Upstream
+from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, OwnBudget, Upstream
 
 _RETRY_PAUSE = 0.05
 _FAILURES = 10
@@ -56,14 +55,15 @@ class Outbound:
         timeout: float,
         modes: Modes,
         guesses: Guesses,
-        replicas: Callable[[], int] = lambda: 1,
+        bus: Bus,
     ) -> None:
         self._upstream = upstream
         self._own = local_budget
         self._shared = None if budget is local_budget else budget
         self._clock = clock
         self._observer = observer
-        self._paying = Paying(budget, local_budget, clock, observer, replicas)
+        self._bus = bus
+        self._paying = Paying(budget, local_budget, clock, observer, lambda: bus.replicas)
         self._modes = modes
         self._guesses = guesses
         self._breaker = Breaker()
@@ -194,6 +194,7 @@ class Outbound:
     async def _close_gate(
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
+        is_news = self._own.view(scope).gate_closed_for <= 0.0
         seconds = await self._close_shared_gate(scope, retry_after, is_refusal=is_refusal)
         if seconds is None:
             seconds = await self._own.close(scope, retry_after, is_refusal=is_refusal)
@@ -201,7 +202,26 @@ class Outbound:
             # Not a moment longer: who may probe there must not be kept back here.
             self._own.hold(scope, seconds)
         self._observer.gate_closed(scope, seconds)
+        self._paying.gate_closed(scope)
+        if is_news:
+            await self._tell(scope, seconds)
         return seconds
+
+    async def _tell(self, scope: str, seconds: float) -> None:
+        """The other replicas; those that do not hear it find the gate closed when they ask."""
+        notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
+        with suppress(RedisUnavailable):
+            await self._bus.announce(notice)
+
+    def gate_closed_elsewhere(self, scope: str, until: float) -> None:
+        """Another replica heard a 429: no call before `until`, on the shared clock. For a message
+        that is late nothing is held any longer."""
+        seconds = until - self._clock.now()
+        if seconds < SHORTEST_HOLD:
+            return
+        self._own.hold(scope, seconds)
+        self._observer.gate_closed(scope, seconds)
+        self._paying.gate_closed(scope)
 
     async def _close_shared_gate(
         self, scope: str, retry_after: float | None, *, is_refusal: bool

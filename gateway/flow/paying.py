@@ -79,6 +79,10 @@ class Paying:
             self._observer.budget_waited(call.purpose, waited)
         return paid
 
+    def gate_closed(self, scope: str) -> None:
+        """Upstream said 429: turns that are waited for are undone, and those who wait are told."""
+        self._line.wake(scope)
+
     async def give_back(self, scope: str, paid: Paid) -> None:
         """The call provably never left."""
         await self._own.give_back(scope, paid.own)
@@ -131,7 +135,7 @@ class Paying:
         try:
             kept = await self._line.wait(place)
         except asyncio.CancelledError:
-            if not place.ousted.is_set():
+            if not place.is_ousted:
                 await self.give_back(scope, paid)
             raise
         if not kept:
@@ -144,9 +148,7 @@ class Paying:
         purpose, guessed = call.purpose, call.guessed
         if self._shared is not None and self.absences is not None:
             # A 429 heard while Redis was away, or lost by it since, holds here all the same.
-            wait = self._own.view(scope).gate_closed_for
-            if wait > 0.0:
-                raise GateClosed("upstream asked to wait", retry_after=wait)
+            self._refuse_behind_own_gate(scope)
             if not self.absences.lasts(scope):
                 try:
                     shared = await self._shared.take(
@@ -156,7 +158,8 @@ class Paying:
                     self.absences.begin(scope)
                 else:
                     self.absences.used(scope, shared, sent=shared.wait <= 0.0)
-                    return Paid(self._own.note(scope, purpose, guessed=guessed), shared)
+                    paid = Paid(self._own.note(scope, purpose, guessed=guessed), shared)
+                    return await self._unless_closed_since(scope, paid)
         own = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
         return Paid(own, None) if own.wait > 0.0 else await self._from_share(scope, own)
 
@@ -171,7 +174,7 @@ class Paying:
         except RedisUnavailable:
             if self.absences is not None:
                 self.absences.spent(scope)  # once too often, unless it comes back without it
-            return paid
+            return await self._unless_closed_since(scope, paid)
         if shared is None:
             await self._own.give_back(scope, paid.own)
             return None
@@ -194,6 +197,20 @@ class Paying:
             pass  # no other replica can tell of a 429
         self.absences.spent(scope)
         return Paid(own, passed)
+
+    async def _unless_closed_since(self, scope: str, paid: Paid) -> Paid:
+        """What was paid, unless a 429 was heard meanwhile. Raises GateClosed."""
+        try:
+            self._refuse_behind_own_gate(scope)
+        except GateClosed:
+            await self.give_back(scope, paid)
+            raise
+        return paid
+
+    def _refuse_behind_own_gate(self, scope: str) -> None:
+        wait = self._own.view(scope).gate_closed_for
+        if wait > 0.0:
+            raise GateClosed("upstream asked to wait", retry_after=wait)
 
     def _told(self, scope: str, exhausted: BudgetExhausted, call: Call) -> BudgetExhausted:
         """Callers are told to come back one after the other, not all at the next free call."""

@@ -13,12 +13,13 @@ from gateway.ports.shared import Copies
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What replicas tell each other: which entries are outdated, never a body.
+    """What replicas tell each other: which entries are outdated, never a body; and a 429.
 
     CHANGED      one training of one partition has a version of `updated_at` or later
     INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
     PURGED       everything (of `partition`, where given); `soft` leaves bodies for rescue
     REFUSED      the upstream refused the credential of `partition`: all that is its goes
+    GATE_CLOSED  the upstream said 429 to `scope`: no call before `until`, on the shared clock
     """
 
     kind: NoticeKind
@@ -26,6 +27,8 @@ class Notice:
     partition: str | None = None
     updated_at: Instant | None = None
     soft: bool = False
+    scope: str | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

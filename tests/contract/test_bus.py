@@ -38,6 +38,7 @@ NOTICES = [
     Notice(NoticeKind.INVALIDATED, ("trn_1", "trn_2"), updated_at=Instant(-5)),
     Notice(NoticeKind.INVALIDATED, tuple(f"{number:0128d}" for number in range(1_000))),
     Notice(NoticeKind.PURGED, partition=PARTITION, soft=True),
+    Notice(NoticeKind.GATE_CLOSED, scope="default", until=1_700_000_000.25),
     PURGE,
 ]
 

@@ -121,6 +121,7 @@ NOTICES = tuple(
         (Notice(NoticeKind.CHANGED, ("trn_1",), KEY.partition, Instant(5)), None),
         (Notice(NoticeKind.INVALIDATED, ("trn_1", "trn_2"), None, None), 3),
         (Notice(NoticeKind.PURGED, soft=True), 2**53 - 1),
+        (Notice(NoticeKind.GATE_CLOSED, scope="default", until=5.0), None),
     )
 )
 ANSWER = encode_answer(Answer("rep-1", 3))

@@ -30,6 +30,8 @@ _REPLICA: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 _Replica = Annotated[str, msgspec.Meta(pattern=_REPLICA)]
 _TrainingId = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}\Z")]
 _Partition = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+_Scope = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+_Seconds = Annotated[float, msgspec.Meta(ge=0.0, lt=1e12)]
 _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
@@ -63,7 +65,7 @@ class _Schema(msgspec.Struct, frozen=True):
     schema: int
 
 
-class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     schema: int
     sender: _Replica
     kind: NoticeKind
@@ -72,6 +74,10 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     updated_at: str | None
     soft: bool
     request: _Request | None
+    # Left out where they say nothing: releases from before they were there refuse what they do not
+    # know, and would take each notice for a hole.
+    scope: _Scope | None = None
+    until: _Seconds | None = None
 
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +111,8 @@ def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
             updated_at=None if notice.updated_at is None else to_wire(notice.updated_at),
             soft=notice.soft,
             request=request,
+            scope=notice.scope,
+            until=notice.until,
         )
     )
     try:
@@ -122,7 +130,8 @@ def decode_notice(data: bytes) -> Told:
     if numbered is None:
         raise NoticeRefused("number")
     read = _parse(_notices, numbered[2])
-    notice = Notice(read.kind, read.ids, read.partition, _instant(read.updated_at), read.soft)
+    about = (read.kind, read.ids, read.partition, _instant(read.updated_at), read.soft)
+    notice = Notice(*about, read.scope, read.until)
     if not _makes_sense(notice):
         raise NoticeRefused("sense")
     return Told(int(numbered[1]), read.sender, notice, read.request)
@@ -161,6 +170,9 @@ def _instant(text: str | None) -> Instant | None:
 
 def _makes_sense(notice: Notice) -> bool:
     """Whether the fields are those that this kind has (see ports.Notice)."""
+    is_of_gate = {notice.scope is not None, notice.until is not None}
+    if is_of_gate != {notice.kind is NoticeKind.GATE_CLOSED}:
+        return False
     match notice.kind:
         case NoticeKind.CHANGED:
             return bool(notice.training_ids and notice.partition) and not notice.soft
@@ -168,6 +180,9 @@ def _makes_sense(notice: Notice) -> bool:
             return bool(notice.training_ids) and notice.partition is None and not notice.soft
         case NoticeKind.PURGED:
             return not notice.training_ids and notice.updated_at is None
+        case NoticeKind.GATE_CLOSED:
+            is_of_entries = notice.training_ids or notice.partition or notice.updated_at
+            return not (is_of_entries or notice.soft)
         case NoticeKind.REFUSED:
             return not (notice.training_ids or notice.updated_at or notice.soft) and (
                 notice.partition is not None

@@ -168,6 +168,7 @@ class Replica:
             self.observer,
             serving=self.serving,
             credentials=self.credentials,
+            outbound=self.outbound,
         )
 
     def _fetcher(self, rules: Rules, sweep_lease: SweepLease | None) -> Fetcher:
@@ -193,7 +194,7 @@ class Replica:
             timeout=10.0,
             modes=self.modes,
             guesses=Guesses(self.clock, rate, OwnRates()),
-            replicas=lambda: self.bus.replicas,
+            bus=self.bus,
         )
 
     def apply(self, notice: Notice) -> None:

@@ -94,3 +94,16 @@ async def test_who_leaves_leaves_no_place() -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
     assert line.oust("s", RANK, "c") is None
+
+
+async def test_those_of_a_scope_are_woken_before_their_turn() -> None:
+    """They have not lost it; others wait on."""
+    line: Line[str] = Line(FakeClock(waiting=True))
+    woken, other = await queue(line, place(5.0), place(5.0, scope="t"))
+
+    line.wake("s")
+    await settle()
+
+    assert await woken
+    assert not other.done()
+    other.cancel()

@@ -10,7 +10,10 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.hints import Stated
-from gateway.core.status import FailureReason, Purpose
+from gateway.core.pacing import LONGEST_HOLD
+from gateway.core.status import FailureReason, NoticeKind, Purpose
+from gateway.ports import Notice
+from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
 from tests.unit.flow.house import Redis, Replica, ok
@@ -187,6 +190,57 @@ async def test_a_429_that_redis_forgot_holds(
 
     with pytest.raises(GateClosed):
         await ask(replica)
+
+
+async def test_a_429_elsewhere_holds_without_redis(clock: FakeClock) -> None:
+    """It was heard before Redis went away."""
+    hub, redis = Hub(), Redis(clock)
+    replica, other = (Replica(clock, redis, hub=hub) for _ in "ab")
+    await limit(other, 30.0)
+    redis.switch.is_up = False
+
+    with pytest.raises(GateClosed) as closed:
+        await ask(replica)
+
+    assert closed.value.retry_after == 30.0
+    assert replica.observer.of("gate_closed") == [(SCOPE, 30.0)]
+    clock.advance(30.0)
+    await succeed(replica)
+
+
+@pytest.mark.parametrize("late", [29.5, 31.0, 400.0])
+async def test_a_429_that_is_told_late_closes_no_gate(clock: FakeClock, late: float) -> None:
+    """It is over by then, or as good as over."""
+    replica = Replica(clock)
+    told = Notice(NoticeKind.GATE_CLOSED, scope=SCOPE, until=clock.now() + 30.0)
+    clock.advance(late)
+
+    replica.apply(told)
+
+    assert replica.local_budget.view(SCOPE).gate_closed_for == 0.0
+    assert replica.observer.of("gate_closed") == []
+
+
+async def test_a_gate_that_is_told_closed_for_ever_opens(clock: FakeClock) -> None:
+    """After the longest time for which a gate closes."""
+    replica = Replica(clock)
+    replica.apply(Notice(NoticeKind.GATE_CLOSED, scope=SCOPE, until=clock.now() + 1e9))
+
+    clock.advance(1.1 * LONGEST_HOLD + 1.0)
+
+    await succeed(replica)
+
+
+async def test_429s_of_calls_that_were_under_way_are_told_once(clock: FakeClock) -> None:
+    """The others know by then."""
+    hub = Hub()
+    replica = Replica(clock, Redis(clock), hub=hub)
+    failure = UpstreamRateLimited("429", retry_after=30.0)
+
+    for _ in range(3):
+        await replica.outbound.failed(SCOPE, "trn_1", failure)
+
+    assert [each.kind for each in hub.told] == [NoticeKind.GATE_CLOSED]
 
 
 @pytest.mark.parametrize("limited", [None, 10])

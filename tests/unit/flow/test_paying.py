@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.status import Purpose
-from gateway.ports import Call
+from gateway.ports import Call, Charge
+from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok, settle
 
@@ -204,6 +206,73 @@ async def test_a_turn_that_is_not_known_any_more_is_asked_for_anew(
     with pytest.raises(BudgetExhausted):
         await waiting
     assert len(replica.upstream.calls) == LIMIT
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_a_429_elsewhere_ends_the_wait_for_a_turn(clock: FakeClock, hears: bool) -> None:
+    """At once for those who hear of it, else when the turn comes; no call goes either way."""
+    hub, redis = Hub(), Redis(clock, LIMIT)
+    replica, other = (Replica(clock, redis, limit=LIMIT, hub=hub) for _ in "ab")
+    if not hears:
+        hub.deaf.add(cast(HubBus, replica.bus))
+    replica.upstream.always = ok(1)
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+
+    await other.outbound._close_gate(SCOPE, 60.0)
+    await settle()
+
+    assert waiting.done() is hears
+    clock.advance(1.0)
+    with pytest.raises(GateClosed) as closed:
+        await waiting
+    assert closed.value.retry_after == pytest.approx(60.0 if hears else 59.0)
+    assert replica.upstream.count == LIMIT
+
+
+async def test_a_call_that_was_granted_does_not_go_after_a_429_was_heard(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The grant was on its way from Redis; it is given back."""
+    hub, redis = Hub(), Redis(clock, LIMIT)
+    replica, other = (Replica(clock, redis, limit=LIMIT, hub=hub) for _ in "ab")
+    take = redis.budget.take
+
+    async def take_slowly(*arguments: Any, **named: Any) -> Charge:
+        charge = await take(*arguments, **named)
+        monkeypatch.undo()
+        await other.outbound._close_gate(SCOPE, 60.0, is_refusal=False)
+        return charge
+
+    monkeypatch.setattr(redis.budget, "take", take_slowly)
+
+    with pytest.raises(GateClosed):
+        await ask(replica)
+
+    assert replica.upstream.count == 0
+    assert redis.budget.view(SCOPE).available == LIMIT
+
+
+async def test_a_turn_does_not_come_after_a_429_was_heard_and_redis_is_gone(
+    clock: FakeClock,
+) -> None:
+    """Nobody else can tell by then that the gate is closed."""
+    hub, redis = Hub(), Redis(clock, LIMIT)
+    replica, other = (Replica(clock, redis, limit=LIMIT, hub=hub) for _ in "ab")
+    replica.upstream.always = ok(1)
+    await spend(replica, clock)
+    waiting = ask(replica)
+    await settle()
+    closing = asyncio.create_task(other.outbound._close_gate(SCOPE, 60.0))
+    await asyncio.sleep(0)
+    redis.switch.is_up = False
+    await closing
+
+    with pytest.raises(GateClosed):
+        await waiting
+
+    assert replica.upstream.count == LIMIT
 
 
 async def test_a_turn_that_a_share_granted_ends_at_the_gate_of_all(clock: FakeClock) -> None:

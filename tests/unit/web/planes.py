@@ -137,6 +137,7 @@ class Data:
             timeout=10.0,
             modes=modes,
             guesses=Guesses(clock, None, OwnRates()),
+            bus=AloneBus(),
         )
         credentials = Credentials(budget, budget, clock, observer)
         fetcher = Fetcher(
@@ -155,7 +156,10 @@ class Data:
         serving = Serving(tiers, collapsing, clock, observer, rules)
         self.unusual = Unusual(serving, collapsing, clock, rules, modes)
         invalidation = Invalidation(
-            tiers, self.shared, AloneBus(), observer, serving=serving, credentials=credentials
+            *(tiers, self.shared, AloneBus(), observer),
+            serving=serving,
+            credentials=credentials,
+            outbound=outbound,
         )
         self.writing = Writing(
             *(outbound, invalidation, credentials, clock), base_url=UPSTREAM, timeout=10.0

@@ -44,6 +44,12 @@ notices = st.one_of(
         st.booleans(),
     ),
     st.builds(Notice, st.just(NoticeKind.REFUSED), st.just(()), partitions),
+    st.builds(
+        Notice,
+        st.just(NoticeKind.GATE_CLOSED),
+        scope=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
+        until=st.floats(0.0, 1e11),
+    ),
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
@@ -88,6 +94,36 @@ def test_a_refusal_is_of_a_partition_and_nothing_else(fields: dict[str, object])
 
     assert decode_notice(numbered(**whole)).notice == Notice(NoticeKind.REFUSED, (), PARTITION)
     assert why(numbered(**(whole | fields))) in ("sense", "words")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scope": None},
+        {"scope": "a b"},
+        {"until": None},
+        {"ids": ["trn_1"]},
+        {"partition": PARTITION},
+        {"updated_at": FIELDS["updated_at"]},
+        {"soft": True},
+        {"until": -1.0},
+        {"until": 1e300},
+        {"kind": "changed"},
+    ],
+)
+def test_a_closed_gate_is_of_a_scope_and_nothing_else(fields: dict[str, object]) -> None:
+    """And entries have none."""
+    gate: dict[str, object] = {"kind": "gate-closed", "scope": "default", "until": 5.0}
+    whole = gate | {"ids": [], "partition": None, "updated_at": None}
+
+    told = Notice(NoticeKind.GATE_CLOSED, scope="default", until=5.0)
+    assert decode_notice(numbered(**whole)).notice == told
+    assert why(numbered(**(whole | fields))) in ("sense", "words")
+
+
+def test_a_release_that_knows_no_gates_reads_the_other_notices() -> None:
+    """It refuses a notice with a field that it does not know."""
+    assert not {"scope", "until"} & FIELDS.keys()
 
 
 def test_the_longest_notice_fits() -> None:
@@ -189,6 +225,9 @@ def test_what_is_too_long_is_not_even_read() -> None:
         Notice(NoticeKind.INVALIDATED, ("a/b",)),
         Notice(NoticeKind.INVALIDATED, ("a",) * (MOST_IDS + 1)),
         Notice(NoticeKind.PURGED, ("trn_1",)),
+        Notice(NoticeKind.PURGED, scope="default", until=1.0),
+        Notice(NoticeKind.GATE_CLOSED, until=1.0),
+        Notice(NoticeKind.GATE_CLOSED, scope="default"),
     ],
 )
 def test_what_nobody_would_take_is_not_told(notice: Notice) -> None:
