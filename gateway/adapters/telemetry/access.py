@@ -17,7 +17,7 @@ from gateway.core.status import Detail, Outcome, Tier
 
 # Answers that are all right, or the caller's own affair, and come by the thousand; as do those
 # that are stale because an operator ordered it.
-_ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED})
+_ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
@@ -52,7 +52,7 @@ class Answered(Protocol):
 
 
 class AccessLog:
-    """Logs every error, slow or stale answer and all that went upstream; samples the rest.
+    """Logs every error, slow or rescued answer and all that went upstream; samples the rest.
 
     level   from which weight on lines are written, a word such as `info`; `debug` for all
     every   one in so many hits and refusals weighs `info` (0: none), the others `debug`

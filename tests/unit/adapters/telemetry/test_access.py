@@ -92,14 +92,13 @@ def test_a_line_says_where_the_time_went() -> None:
         (Outcome.FRESH, 200, 1.5, "warning"),
         (Outcome.STALE_ERROR, 200, 0.1, "warning"),
         (Outcome.STALE_SHIELDED, 200, 0.1, "warning"),
-        (Outcome.STALE_REFRESHING, 200, 0.1, "info"),
         (Outcome.FILLED, 200, 0.1, "info"),
     ],
 )
 def test_what_deserves_a_line_gets_one(
     outcome: Outcome, status: int, seconds: float, level: str
 ) -> None:
-    """Every error, slow or stale answer is logged, each of its weight, and every fill."""
+    """Every error, slow or rescued answer is logged, each of its weight, and every fill."""
     sink = ListSink()
 
     tell(_log(sink), Line(outcome, status, seconds))
@@ -107,9 +106,11 @@ def test_what_deserves_a_line_gets_one(
     assert [record["level"] for record in sink.records] == [level]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED])
+@pytest.mark.parametrize(
+    "outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING]
+)
 def test_routine_is_sampled(outcome: Outcome) -> None:
-    """One in so many hits and refusals gets a line."""
+    """One in so many hits and refusals gets a line; what is refreshed behind is a hit."""
     sink = ListSink()
     access = _log(sink, every=10)
 
