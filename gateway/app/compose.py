@@ -30,6 +30,7 @@ from gateway.core.access import Open
 from gateway.core.by_origin import ByOrigin
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Tier
+from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
@@ -108,7 +109,7 @@ def compose(settings: Settings) -> House:
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
     backoffs = Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
-    serving = Serving(tiers, collapsing, clock, telemetry, rules)
+    serving = Serving(tiers, collapsing, clock, telemetry, rules, background=_room(settings))
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, swept)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=whose, outbound=way.outbound)
@@ -138,6 +139,10 @@ def compose(settings: Settings) -> House:
         clients_watch=ClientsWatch(settings, admission, clock, telemetry),
         sweeping=sweeping,
     )
+
+
+def _room(settings: Settings) -> Background:
+    return Background(settings.upstream.max_background)
 
 
 def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:

@@ -73,8 +73,10 @@ class Sweeping:
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
     """Wire it."""
     lists, lease = _lists(settings, rules.windows, ground), ground.lease
-    following = Following(ground.serving, ground.local, ground.clock, rules)
-    ground.serving.waits, ground.serving.put_off = following.waits, following.put_off
+    serving = ground.serving
+    following = Following(serving, ground.local, ground.clock, rules, serving.background)
+    serving.waits, serving.put_off = following.waits, following.put_off
+    serving.comes = following.comes
 
     def findings(caller: Caller) -> Findings:
         filling = Filling(

@@ -1,8 +1,8 @@
 """Single calls that nobody waits for, most wanted first: what the list found outdated or missing,
 and the refreshes of readers for which there was no call.
 
-Lives here: which of them is next, and how many are under way. A caller who asks meanwhile joins
-the same fetch; what a fetch brings is stored as ever.
+Lives here: which of them is next. A caller who asks meanwhile joins the same fetch; what a fetch
+brings is stored as ever.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from gateway.core.rules import Rules
 from gateway.core.status import Purpose
 from gateway.core.wanted import expected_staleness, reads_a_second
 from gateway.flow.answer import Ask
+from gateway.flow.background import Background
 from gateway.flow.collapsing import Landed
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore
@@ -34,8 +35,7 @@ from gateway.ports import Clock, LocalStore
 # Those of one scope and rank: what spends the same calls.
 Lane = tuple[str, Rank]
 
-# Under way at once, and how many wait; who is left out is found again by the next sweep.
-_WORKERS: Final = 4
+# How many wait; who is left out is found again by the next sweep.
 _MOST: Final = 2_000
 # Readers' refreshes in a lane: more calls than most limits have in five minutes, and after that
 # they are outdated themselves. Who is left out comes with its next reader.
@@ -68,13 +68,21 @@ class Errand:
 
 
 class Following:
-    """Runs errands under what the budget leaves."""
+    """Runs errands under what the budget leaves, as many at once as `background` has room for."""
 
-    def __init__(self, serving: Serving, local: LocalStore, clock: Clock, rules: Rules) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        local: LocalStore,
+        clock: Clock,
+        rules: Rules,
+        background: Background,
+    ) -> None:
         self._serving = serving
         self._local = local
         self._clock = clock
         self._rules = rules
+        self._background = background
         self._errands: dict[Key, Errand] = {}
         self._waiting: Counter[Lane] = Counter()
         self._short: set[Lane] = set()  # where some wait for which there was no call
@@ -114,40 +122,57 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait, since others wait for the same calls already;
-        it is one of them from now on."""
-        if (ask.caller.scope, Rank.REFRESH) not in self._short:
+        """Whether a reader's refresh has to wait, since others wait for the same calls already or
+        too many are under way; it is one of them from now on."""
+        lane = ask.caller.scope, Rank.REFRESH
+        if not self._waiting[lane] and self._background.has_room:
             return False
         if ask.key not in self._errands:
-            self.put_off(ask)
+            self._add(ask)
         return True
+
+    def comes(self, key: Key) -> bool:
+        """Whether it waits for nothing but others that are under way."""
+        errand = self._errands.get(key)
+        return errand is not None and errand.lane not in self._short
 
     def put_off(self, ask: Ask) -> bool:
         """There was no call for a refresh: whether it goes when there is, in its turn."""
+        lane = self._add(ask)
+        if self._waiting[lane]:
+            self._short.add(lane)
+        return ask.key in self._errands
+
+    def _add(self, ask: Ask) -> Lane:
         errand = Errand(ask, Purpose.REFRESH, _tell_nobody, for_readers=True)
         if self._waiting[errand.lane] < _MOST_PUT_OFF:
             self.send(errand)
-        if self._waiting[errand.lane]:
-            self._short.add(errand.lane)
-        return ask.key in self._errands
+        return errand.lane
 
     async def run(self) -> None:
         """Run errands until cancelled by the owner."""
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(_WORKERS):
-                workers.create_task(self._work())
+        async with asyncio.TaskGroup() as errands:
+            while True:
+                await self._any.wait()
+                await self._background.room()
+                errand = self._next()
+                if errand is None:
+                    self._any.clear()
+                    continue
+                self._background.begin()
+                errands.create_task(self._go(errand))
 
-    async def _work(self) -> None:
-        while True:
-            await self._any.wait()
-            errand = self._next()
-            if errand is None:
-                self._any.clear()
-                continue
-            pause = await self._run(errand)
-            if pause > 0.0 and errand.lane not in self._closed:
-                await self._wait_for_a_call(errand.lane, pause)
-            await self._clock.sleep(0.0)
+    async def _go(self, errand: Errand) -> None:
+        pause = await self._begun(errand)
+        if pause > 0.0 and errand.lane not in self._closed:
+            await self._wait_for_a_call(errand.lane, pause)
+
+    async def _begun(self, errand: Errand) -> float:
+        """Run what has been begun, and end it; seconds as `_run` has them."""
+        try:
+            return await self._run(errand)
+        finally:
+            self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
         """Until there is one, the most wanted of the lane asks for it, and nobody else: of several
@@ -155,9 +180,13 @@ class Following:
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
+            await self._background.room()
             self._forget_unasked()
             errand = self._most_wanted(lambda each: each.lane == lane)
-            pause = 0.0 if errand is None else await self._run(errand)
+            if errand is None:
+                break
+            self._background.begin()
+            pause = await self._begun(errand)
         self._closed.discard(lane)
         self._any.set()
 

@@ -22,6 +22,7 @@ from gateway.core.rules import Rules
 from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
+from gateway.flow.background import Background
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed, fruitless
@@ -37,9 +38,16 @@ class Serving(UnderWay):
     """Answers requests from the tiers and from upstream."""
 
     def __init__(
-        self, tiers: Tiers, filler: Collapsing, clock: Clock, observer: Observer, rules: Rules
+        self,
+        tiers: Tiers,
+        filler: Collapsing,
+        clock: Clock,
+        observer: Observer,
+        rules: Rules,
+        *,
+        background: Background,
     ) -> None:
-        super().__init__(tiers, filler, clock, observer)
+        super().__init__(tiers, filler, clock, observer, background)
         self.held, self.confirming = tiers.held, tiers.confirming
         self._clock = clock
         self._rules = rules
@@ -110,7 +118,7 @@ class Serving(UnderWay):
         if failure is not None:
             return marks.from_store(seen, failure.outcome, failure.detail)
         is_due = not ask.only_if_cached and self.fills.under_way(ask.key) is None
-        if is_due and self.refresh(ask, seen) is None:
+        if is_due and self.refresh(ask, seen) is None and not self.comes(ask.key):
             return marks.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 

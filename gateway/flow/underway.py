@@ -13,6 +13,7 @@ from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
 from gateway.core.status import Outcome, Purpose
 from gateway.flow import marks
 from gateway.flow.answer import Ask
+from gateway.flow.background import Background
 from gateway.flow.backoff import Failure, is_news
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Passed, Want, failing
@@ -30,17 +31,21 @@ class UnderWay:
         filler: Collapsing,
         clock: Clock,
         observer: Observer,
+        background: Background,
     ) -> None:
         self._tiers = tiers
         self._filler = filler
         self._observer = observer
+        self.background = background
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
         self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
-        # Whether a refresh waits for its turn: since others do, or since there was no call for it.
+        # Whether a refresh waits for its turn: since others do or are under way, or since there was
+        # no call for it; and whether one that waits goes as soon as others have ended.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
+        self.comes: Callable[[Key], bool] = lambda _: False
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """Both tiers asked once for all who ask in the meantime."""
@@ -55,7 +60,12 @@ class UnderWay:
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
         """Fetch it for its next readers; None where it waits for its turn among others. Nothing
         must be under way."""
-        return None if self.waits(ask) else self.start(ask, seen, Purpose.REFRESH)
+        if self.waits(ask):
+            return None
+        self.background.begin()
+        flight = self.start(ask, seen, Purpose.REFRESH)
+        flight.when_ended(self.background.end)
+        return flight
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False

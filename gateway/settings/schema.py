@@ -11,6 +11,7 @@ from pydantic import Field
 from gateway.core.rates import Rate
 from gateway.settings.kinds import (
     BaseUrl,
+    Count,
     Directives,
     Duration,
     Enabled,
@@ -117,6 +118,9 @@ class UpstreamSettings(Section):
     connect_timeout: PositiveDuration = Field(default=2.0, description="of which to connect")
     max_body: Size = Field(default=1024**2, description="the largest training")
     max_list_body: Size = Field(default=16 * 1024**2, description="the largest page of the list")
+    max_background: Count = Field(
+        default=4, description="fetches that nobody waits for, under way at once"
+    )
     forward_headers: HeaderNames = Field(
         default=(),
         description="further request headers passed upstream, by name; no part of the key",

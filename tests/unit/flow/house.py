@@ -17,6 +17,7 @@ from gateway.core.rates import OwnRates, Rate
 from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Outcome
+from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
@@ -136,6 +137,7 @@ class Replica:
         hub: Hub | None = None,
         lease: Lease | None = None,
         sweep_lease: SweepLease | None = None,
+        room: int = 4,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
         self.clock, self._limit = clock, limit
@@ -159,7 +161,10 @@ class Replica:
         self.collapsing = Collapsing(
             self.tiers, self.fetcher, lease, clock, timeout=10.0, backoffs=backoffs
         )
-        self.serving = Serving(self.tiers, self.collapsing, clock, self.observer, rules)
+        self.background = Background(room)
+        self.serving = Serving(
+            self.tiers, self.collapsing, clock, self.observer, rules, background=self.background
+        )
         self.unusual = Unusual(self.serving, self.collapsing, clock, rules, self.modes)
         self.invalidation = Invalidation(
             self.tiers,

@@ -78,12 +78,13 @@ class Swept:
         warms: bool = True,
         pace: Pace = PACE,
         cold: bool = False,
+        room: int = 4,
     ) -> None:
         """`cold`: nothing was ever swept; else two sweeps were, of which nothing is known here."""
         self._cold = cold
         self.clock = clock
         self.catalogue = catalogue
-        self.replica = Replica(clock, redis, caller=OURS, limit=limit)
+        self.replica = Replica(clock, redis, caller=OURS, limit=limit, room=room)
         self.replica.upstream.always = catalogue.answer
         self.lease = lease or LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
         self.following = following_of(self.replica)
@@ -160,8 +161,9 @@ class Swept:
 def following_of(replica: Replica) -> Following:
     """What runs its single calls, and lets its refreshes wait."""
     serving = replica.serving
-    following = Following(serving, replica.local, replica.clock, serving._rules)
+    following = Following(serving, replica.local, replica.clock, serving._rules, replica.background)
     serving.waits, serving.put_off = following.waits, following.put_off
+    serving.comes = following.comes
     return following
 
 

@@ -15,7 +15,7 @@ from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.following import Errand, Following
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import OURS, STALE, page, settle
+from tests.unit.flow.house import OURS, SOFT, STALE, page, settle
 from tests.unit.flow.sweeping import Catalogue, Swept
 
 IDS = ["t1", "t2", "t3"]
@@ -331,3 +331,98 @@ async def test_what_the_upstream_failed_for_waits_no_more() -> None:
         assert sorted(map(str, swept.catalogue.asked)) == ["t1", "t2"]
         assert swept.following.waiting == 0
         assert not swept.following.waits(Ask(Key("p1", "t2"), OURS))
+
+
+async def crowded(clock: FakeClock, *ids: str) -> Swept:
+    """A replica that holds these, stale, with an upstream that answers nothing for now and room
+    for two fetches that nobody waits for."""
+    swept = Swept(clock, Catalogue(*ids), room=2)
+    for each in ids:
+        await swept.read(each)
+    clock.advance(STALE)
+    swept.replica.upstream.hold()
+    swept.catalogue.asked.clear()
+    return swept
+
+
+async def test_so_many_are_under_way_and_the_most_wanted_is_next(clock: FakeClock) -> None:
+    """The others wait for nothing else, and what is stored is answered at once."""
+    swept = await crowded(clock, *FIVE)
+    upstream = swept.replica.upstream
+    async with running(swept.following):
+        for times, each in enumerate(FIVE, start=1):
+            for _ in range(times):
+                assert await swept.read(each) == "1 stale-refreshing"
+        await settle()
+        assert upstream.inflight == 2
+        assert places(swept, *FIVE) == [None, None, (3, 3), (2, 3), (1, 3)]
+
+        upstream.release()
+        await settle()
+        await settle()
+
+        assert swept.catalogue.asked == ["t1", "t2", "t5", "t4", "t3"]
+        assert swept.replica.background.under_way == swept.following.waiting == 0
+
+
+async def test_what_the_list_found_takes_the_same_room(clock: FakeClock) -> None:
+    """And so do refreshes ahead of readers, which start as a reader's does."""
+    swept = await crowded(clock, *FIVE)
+    async with running(swept.following):
+        for each in FIVE[:3]:
+            swept.following.send(errand(each))
+        await settle()
+
+        assert swept.replica.upstream.inflight == 2
+        assert await swept.read("t4") == "1 stale-refreshing"
+        await settle()
+        assert swept.replica.upstream.inflight == 2
+
+
+async def test_who_waits_for_an_answer_is_not_held_back(clock: FakeClock) -> None:
+    """A caller with nothing stored, one that is past the windows, one that wants a version."""
+    swept = await crowded(clock, *FIVE)
+    async with running(swept.following):
+        for each in FIVE[:3]:
+            await swept.read(each)
+        callers = [asyncio.create_task(swept.read("unknown"))]
+        swept.clock.advance(SOFT)
+        callers += [asyncio.create_task(swept.read(each)) for each in ("t3", "t5")]
+        await settle()
+
+        assert swept.replica.upstream.inflight == 5
+        assert swept.replica.background.under_way == 2
+        swept.replica.upstream.release()
+        await asyncio.gather(*callers, return_exceptions=True)
+
+
+async def test_whatever_becomes_of_a_fetch_there_is_room_again(clock: FakeClock) -> None:
+    """It fails, or there is no call for it."""
+    swept = await crowded(clock, *FIVE)
+    swept.catalogue.instead = lambda _: page(503)
+    async with running(swept.following):
+        for each in FIVE:
+            await swept.read(each)
+        swept.replica.upstream.release()
+        await settle()
+        await settle()
+
+    assert sorted(map(str, swept.catalogue.asked)) == FIVE
+    assert swept.replica.background.under_way == 0
+
+
+async def test_who_waits_for_a_call_takes_no_room() -> None:
+    """The only room is for whoever has one."""
+    swept = await short("t1")
+    background = swept.replica.background
+    theirs = replace(OURS, scope="theirs", partition="p2")
+    async with running(swept.following):
+        await swept.read("t1")
+        await settle()
+
+        assert (places(swept, "t1"), background.under_way) == ([(1, 1)], 0)
+        swept.following.send(
+            Errand(Ask(Key("p2", "other-1"), theirs), Purpose.REFRESH, lambda _: None)
+        )
+        await settle()
+        assert swept.catalogue.asked == ["other-1"]

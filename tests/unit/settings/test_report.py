@@ -32,6 +32,7 @@ upstream.timeout 10s
 upstream.connect_timeout 2s
 upstream.max_body 1MiB
 upstream.max_list_body 16MiB
+upstream.max_background 4
 upstream.forward_headers []
 access.mode unset
 access.clients_file unset

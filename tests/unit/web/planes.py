@@ -19,6 +19,7 @@ from gateway.core.rates import OwnRates
 from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
+from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
@@ -153,7 +154,7 @@ class Data:
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)
         collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=10.0, backoffs=backoffs)
-        serving = Serving(tiers, collapsing, clock, observer, rules)
+        serving = Serving(tiers, collapsing, clock, observer, rules, background=Background(4))
         self.unusual = Unusual(serving, collapsing, clock, rules, modes)
         invalidation = Invalidation(
             *(tiers, self.shared, AloneBus(), observer),
