@@ -82,9 +82,9 @@ class Confirming:
         entry = held.entry
         if now < entry.confirmed_at or not entry.is_fresh(now):
             return 0.0
-        return min(entry.freshness_lifetime - entry.age(now), self._unasked_for(key, held))
+        return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
-    def _unasked_for(self, key: Key, held: Held) -> float:
+    def unasked_for(self, key: Key, held: Held) -> float:
         """Seconds until Redis has to be asked about it, or whoever reads it marks it as due."""
         if not self._shared.holds_bodies or not self._shared.reaches(key):
             return math.inf

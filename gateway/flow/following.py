@@ -131,10 +131,10 @@ class Following:
             self._add(ask)
         return True
 
-    def comes(self, key: Key) -> bool:
-        """Whether it waits for nothing but others that are under way."""
+    def comes(self, key: Key) -> bool | None:
+        """Whether it waits for nothing but others that are under way; None: it does not wait."""
         errand = self._errands.get(key)
-        return errand is not None and errand.lane not in self._short
+        return None if errand is None else errand.lane not in self._short
 
     def put_off(self, ask: Ask) -> bool:
         """There was no call for a refresh: whether it goes when there is, in its turn."""

@@ -18,6 +18,7 @@ from gateway.core.errors import (
 )
 from gateway.core.headers import Handling
 from gateway.core.policy import Plan
+from gateway.core.reply import Reply
 from gateway.core.rules import Rules
 from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
@@ -49,7 +50,6 @@ class Serving(UnderWay):
     ) -> None:
         super().__init__(tiers, filler, clock, observer, background)
         self.held, self.confirming = tiers.held, tiers.confirming
-        self._clock = clock
         self._rules = rules
 
     def peek(self, ask: Ask) -> Answer | None:
@@ -121,6 +121,17 @@ class Serving(UnderWay):
         if is_due and self.refresh(ask, seen) is None and not self.comes(ask.key):
             return marks.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+
+    def stale_stands_for(self, key: Key, answer: Answer) -> float:
+        """As `Confirming.stands_for` of what is fresh: a stale one, while no reader would start
+        its refresh."""
+        held = answer.content
+        is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
+        if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
+            return 0.0
+        rests = min(self.rests(key), self.confirming.unasked_for(key, held))
+        until = self._clock.now() + rests
+        return rests if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
 
     async def seen(self, ask: Ask) -> Seen | None:
         """What is stored for this request, its freshness aside."""

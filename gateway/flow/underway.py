@@ -19,7 +19,7 @@ from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Passed, Want, failing
 from gateway.flow.singleflight import Flight, Flights
 from gateway.flow.tiers import Seen, Tiers
-from gateway.ports import Clock, Observer
+from gateway.ports import NEVER, Clock, Observer
 
 
 class UnderWay:
@@ -35,6 +35,7 @@ class UnderWay:
     ) -> None:
         self._tiers = tiers
         self._filler = filler
+        self._clock = clock
         self._observer = observer
         self.background = background
         self._backoffs = filler.backoffs
@@ -42,10 +43,11 @@ class UnderWay:
         self.fills: Flights[Key, Landed] = Flights(clock)
         self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
         # Whether a refresh waits for its turn: since others do or are under way, or since there was
-        # no call for it; and whether one that waits goes as soon as others have ended.
+        # no call for it; and whether one that waits goes as soon as others have ended (None: it
+        # does not wait).
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
-        self.comes: Callable[[Key], bool] = lambda _: False
+        self.comes: Callable[[Key], bool | None] = lambda _: None
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """Both tiers asked once for all who ask in the meantime."""
@@ -97,7 +99,18 @@ class UnderWay:
             self._failed(want, vain)
         return filled
 
+    def rests(self, key: Key) -> float:
+        """Seconds for which no reader would start a refresh: one is under way or waits for its
+        turn, at most a second, or it is left alone."""
+        if self.fills.under_way(key) is not None or self.comes(key) is not None:
+            return 1.0
+        failure = self.standing(key)
+        return 0.0 if failure is None else failure.until - self._clock.monotonic()
+
     def _failed(self, want: Want, error: Exception) -> None:
+        held = self._tiers.held(want.key)
+        if held is not None:
+            held.until = NEVER  # what is said of it is another thing now
         if isinstance(error, AccessRefused):
             return  # no call was made, and nothing may stand in for it
         if isinstance(error, BackedOff):

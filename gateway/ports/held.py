@@ -55,8 +55,8 @@ class Held(msgspec.Struct, gc=False):
     `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
     it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
     for it, in bytes. `is_codable`: its compressed form is worth having; that is `coded`, once
-    somebody asked for it. `reads` counts the answers that L1 was asked for, of fresh ones within
-    a second one; `reads_before` are those before it was confirmed.
+    somebody asked for it. `reads` counts the answers that L1 was asked for; `reads_before` are
+    those before it was confirmed.
 
     `until` to `born` are the answer that L1 gives with it unasked, and what that is good for:
     until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the

@@ -55,6 +55,7 @@ class Hits:
         self._modes = modes
         self._peek, self._held = serving.peek, serving.held
         self._edition, self._stands_for = serving.confirming.edition, serving.confirming.stands_for
+        self._stale_stands_for = serving.stale_stands_for
         self._callers = callers
         self._clock, self._monotonic = clock, clock.monotonic
         self._counting = observer.counting
@@ -100,10 +101,10 @@ class Hits:
                 return None
             edition = self._edition(key)
             if began >= held.until or held.edition is not edition:
-                ask = said.ask(admitted.caller, training_id)
-                manner = self._prepare(held, edition, ask, began)
+                manner = self._prepare(held, edition, said.ask(admitted.caller, training_id), began)
             else:
                 manner = held.manner
+                held.reads += 1
             if manner is None:
                 return None
             lines, age = form.head, began - held.born
@@ -144,7 +145,8 @@ class Hits:
         held.born = began - held.entry.age(began + self._clock.offset)
         held.manner = self.manner(answer, held.entry.status)
         held.edition = edition
-        held.until = self._monotonic() + min(self._stands_for(ask.key, answer), unchanged) - _MARGIN
+        stands = self._stands_for(ask.key, answer) or self._stale_stands_for(ask.key, answer)
+        held.until = self._monotonic() + min(stands, unchanged) - _MARGIN
         return held.manner
 
     def manner(self, answer: Answer, status: int) -> Manner:

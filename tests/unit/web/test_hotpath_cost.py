@@ -144,6 +144,23 @@ async def test_a_head_that_changes_costs_few_more(door: Door) -> None:
     assert len(calls) <= MOST_WHEN_CHANGING, calls
 
 
+async def test_a_stale_hit_costs_as_few(door: Door) -> None:
+    """While its refresh is under way: nobody who reads it would start anything."""
+    door.data.clock.advance(31.0)
+    door.data.upstream.hold()
+    door.feed(get("a"))
+    held = door.data.local.peek(KEY)
+    assert held is not None
+    reads = held.reads
+
+    calls = ours(door, get("a"))
+
+    assert len(calls) <= MOST_WHEN_REPEATED + 2, calls  # its age is noted
+    assert held.reads == reads + 1  # what is read most is refreshed first
+    assert b"detail=stale-refreshing" in door.line.written[-400:]
+    door.data.upstream.release()
+
+
 async def test_an_entry_is_judged_and_rendered_once_in_a_second(door: Door) -> None:
     """At most twice: when its age changes, and when its time left does."""
     door.data.clock.advance(1.0)
