@@ -9,10 +9,14 @@ import signal
 import sys
 import threading
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.serve import FAILED, complain, run
+
+if TYPE_CHECKING:
+    from gateway.simulator import SimulatorConfig
 
 # As the simulator's own enums have them, which would be slow to import for a help text.
 REVISIONS = (
@@ -112,6 +116,13 @@ Also by POST: /_control/edit, insert, delete, editing, revision, limit,
 )
 @click.option("--last-modified", is_flag=True, help="Answers carry Last-Modified.")
 @click.option("--cache-control", metavar="TEXT", help="The Cache-Control that answers carry.")
+@_option(
+    "--keep-alive",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    default=75.0,
+    help="How long an idle connection stays open.",
+)
 @_option("--seed", type=int, default=1, help="The same seed, the same trainings.")
 @click.option("--until-stdin-closes", is_flag=True, help="End also when standard input is closed.")
 def simulate(
@@ -129,6 +140,7 @@ def simulate(
     etag: str,
     last_modified: bool,
     cache_control: str | None,
+    keep_alive: float,
     seed: int,
     until_stdin_closes: bool,
 ) -> None:
@@ -137,7 +149,7 @@ def simulate(
     It limits calls as the real one does, and misbehaves on request: POST /_control/fault with
     {"mode": "hang"}; GET /_control/stats tells what it was asked.
     """
-    from gateway.simulator import SimulatorConfig, serve
+    from gateway.simulator import SimulatorConfig
     from gateway.simulator.conditional import ETagForm
     from gateway.simulator.revisions import Revision
 
@@ -155,14 +167,21 @@ def simulate(
         etag=ETagForm(etag),
         last_modified=last_modified,
         cache_control=cache_control,
+        keep_alive=keep_alive,
         seed=seed,
     )
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
+    _serve(config)
+
+
+def _serve(config: SimulatorConfig) -> None:
+    from gateway.simulator import serve
+
     try:
         run(serve(config, lambda url: click.echo(f"simulator: {url}")))
     except OSError as error:
-        complain([f"cannot listen on {host}:{port}: {error.strerror}"], FAILED)
+        complain([f"cannot listen on {config.host}:{config.port}: {error.strerror}"], FAILED)
 
 
 def _end_with_stdin() -> None:

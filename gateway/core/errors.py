@@ -127,11 +127,16 @@ class UpstreamUnreachable(UpstreamFailure):
     """No connection, or it broke before a whole answer came.
 
     `sent` tells whether the request may have left: False only where it provably did not.
+    `was_kept`: it was sent on a connection of an earlier request, which the upstream closed
+    without a response, perhaps before it came.
     """
 
-    def __init__(self, what: str, reason: FailureReason, *, sent: bool) -> None:
+    def __init__(
+        self, what: str, reason: FailureReason, *, sent: bool, was_kept: bool = False
+    ) -> None:
         super().__init__(what, reason)
         self.sent = sent
+        self.was_kept = was_kept
 
 
 class UpstreamTimeout(UpstreamFailure):

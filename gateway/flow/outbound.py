@@ -1,4 +1,5 @@
-"""One call upstream: breaker, budget, the call, one retry where nothing was sent.
+"""One call upstream: breaker, budget, the call, one retry where nothing was sent, or where a read
+met a kept connection that the upstream closed (RFC 9112, 9.3.1).
 
 Charges before it sends, gives back only what provably never left, and tells budget and
 breaker how it went. What the reply means is judged elsewhere and reported back here.
@@ -106,9 +107,11 @@ class Outbound:
         try:
             return await self._ask_once(scope, call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
-            pause = _RETRY_PAUSE * (1.0 + self._clock.jitter())
-            is_late = self._clock.monotonic() + pause >= call.deadline
-            if failure.sent or is_late or call.write is not None:
+            if call.write is not None or (failure.sent and not _was_kept(failure)):
+                raise
+            # A closed connection is no trouble of the upstream's that should be given time.
+            pause = 0.0 if failure.sent else _RETRY_PAUSE * (1.0 + self._clock.jitter())
+            if self._clock.monotonic() + pause >= call.deadline:
                 raise
             return await self._ask_again(scope, call, pause, failure)
 
@@ -116,7 +119,8 @@ class Outbound:
         self, scope: str, call: Call, pause: float, failure: UpstreamFailure
     ) -> Reply:
         """The retry, past the breaker with the first attempt; unpaid, the failure stands."""
-        await self._clock.sleep(pause)
+        if pause:
+            await self._clock.sleep(pause)
         try:
             return await self._ask_once(scope, replace(call, purpose=Purpose.RETRY))
         except CallWithheld:
@@ -254,6 +258,10 @@ class Outbound:
         before, self._breaker = self._breaker, breaker
         if breaker.circuit is not before.circuit:
             self._observer.circuit_moved(breaker.circuit)
+
+
+def _was_kept(failure: UpstreamFailure) -> bool:
+    return isinstance(failure, UpstreamUnreachable) and failure.was_kept
 
 
 def _says_nothing(error: GatewayError) -> bool:

@@ -29,7 +29,8 @@ class Call:
     fields to pass on; validators are sent where given. `guessed`: the upstream probably does
     not have that training, and who guesses comes last. Turns are fair among those who ask.
     `offset`: a page of the list is asked for, from that row on, and no training.
-    `write`: not a read, and never to be tried twice.
+    `write`: not a read, and never to be tried twice. A call whose purpose is `retry` goes on a
+    new connection.
     """
 
     training_id: str

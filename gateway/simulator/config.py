@@ -41,6 +41,6 @@ class SimulatorConfig:
     cache_control: str | None = None
     cookie: bool = True
     """A CDN's `Set-Cookie`, different on each answer."""
-    keep_alive: int = 75
+    keep_alive: float = 75.0
     """How long an idle connection stays open."""
     seed: int = 1

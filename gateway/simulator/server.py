@@ -121,7 +121,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=config.keep_alive,
+                timeout_keep_alive=config.keep_alive,  # type: ignore[arg-type] # for a timer
             )
         )
         self.ready = asyncio.Event()

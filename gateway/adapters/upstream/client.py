@@ -30,13 +30,14 @@ from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.headers import first
 from gateway.core.page import PAGE_SIZE
 from gateway.core.reply import Reply
-from gateway.core.status import FailureReason, InvalidReason
+from gateway.core.status import FailureReason, InvalidReason, Purpose
 from gateway.core.trace import sampled_trace_of
 from gateway.ports import Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-_KEPT_SECONDS = 30.0
+# Less than usual servers keep an idle connection (Node: 5 s), so that few are closed as we send.
+_KEPT_SECONDS = 4.0
 _NOWHERE = "http://127.0.0.1:0/"
 
 
@@ -82,17 +83,12 @@ class HttpxUpstream:
         # One slot a connection, so that httpcore never queues: see Exchange.
         self._slots = asyncio.Semaphore(connections)
         self._tasks: set[asyncio.Task[Reply]] = set()
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=tls or httpx.create_ssl_context(trust_env=False),
-            trust_env=False,
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=min(connections, _KEPT_IDLE),
-                keepalive_expiry=_KEPT_SECONDS,
-            ),
+        verified = tls or httpx.create_ssl_context(trust_env=False)
+        self._transport = _transport(
+            verified, connect_timeout, connections, kept=min(connections, _KEPT_IDLE)
         )
-        # No other limit of httpx's: the deadline of the whole is kept by _within.
-        connect_within(self._transport, connect_timeout)
+        # For retries, each on a new connection.
+        self._unkept = _transport(verified, connect_timeout, connections, kept=0)
 
     async def call(self, call: Call) -> Reply:
         """Send it once and read the whole answer, whatever its status.
@@ -104,10 +100,10 @@ class HttpxUpstream:
         status = None
         self._observer.call_started(call.purpose)
         try:
-            reply = await self._within(
-                seconds,
-                self._exchange(self._url(call), request_fields(call), self._most(call), call.write),
-            )
+            url, fields, most = self._url(call), request_fields(call), self._most(call)
+            exchange = self._exchange(url, fields, most, call.write)
+            exchange.is_retry = call.purpose is Purpose.RETRY
+            reply = await self._within(seconds, exchange)
             status = reply.status
             return reply
         finally:
@@ -136,6 +132,7 @@ class HttpxUpstream:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._connect_timeout)
         await self._transport.aclose()
+        await self._unkept.aclose()
 
     def _url(self, call: Call) -> httpx.URL:
         if call.write is not None:
@@ -204,14 +201,33 @@ class HttpxUpstream:
         return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
 
     async def _head(self, exchange: Exchange) -> httpx.Response:
+        # The connection that is kept next may be closed just as well.
+        transport = self._unkept if exchange.is_retry else self._transport
         try:
-            return await self._transport.handle_async_request(exchange.request)
+            return await transport.handle_async_request(exchange.request)
         except httpx.LocalProtocolError:
             # Raised before a byte is written; its text repeats the value at fault: a credential.
             what = f"{exchange.what}: a request field is no HTTP"
             raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
         except (httpx.TransportError, OSError) as error:
             raise exchange.failure(error) from error
+
+
+def _transport(
+    tls: ssl.SSLContext, connect_timeout: float, connections: int, *, kept: int
+) -> httpx.AsyncHTTPTransport:
+    transport = httpx.AsyncHTTPTransport(
+        verify=tls,
+        trust_env=False,
+        limits=httpx.Limits(
+            max_connections=connections,
+            max_keepalive_connections=kept,
+            keepalive_expiry=_KEPT_SECONDS,
+        ),
+    )
+    # No other limit of httpx's: the deadline of the whole is kept by _within.
+    connect_within(transport, connect_timeout)
+    return transport
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

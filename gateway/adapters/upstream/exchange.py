@@ -26,7 +26,10 @@ class Phase(IntEnum):
     CLOSING = 4
 
 
+_CONNECTING = "connection.connect_tcp.started"
 _SENDING = "http11.send_request_headers.started"
+# httpcore's words for an end where a response should begin.
+_ENDED = "Server disconnected without sending a response."
 _PHASES = {
     "connection.start_tls.started": Phase.SECURING,
     _SENDING: Phase.SENT,
@@ -58,12 +61,16 @@ class Exchange:
         self.what = f"{request.method} {request.url}"
         self.phase = Phase.QUEUED
         self.given_up = False
+        self.is_retry = False  # goes on a new connection
+        self.is_kept = True  # sent on a connection of an earlier request
         request.extensions["trace"] = self._follow
 
     # The signature is httpcore's.
     async def _follow(self, event: str, _info: dict[str, Any]) -> None:
         if event == _SENDING and self.given_up:
             raise HungUpError
+        if event == _CONNECTING:
+            self.is_kept = False
         self.phase = _PHASES.get(event, self.phase)
 
     @property
@@ -90,7 +97,18 @@ class Exchange:
         reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT
         if self.phase is Phase.SECURING:
             reason = FailureReason.TLS
-        return UpstreamUnreachable(f"{self.what}: {told(error)}", reason, sent=self.sent)
+        what, was_kept = f"{self.what}: {told(error)}", self.is_kept and _has_ended(error)
+        return UpstreamUnreachable(what, reason, sent=self.sent, was_kept=self.sent and was_kept)
+
+
+def _has_ended(error: Exception) -> bool:
+    """Whether the connection ended, by a close or a reset; TLS failures and nonsense are others."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        return str(error) == _ENDED
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ConnectionError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def told(error: Exception) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.errors import (
@@ -11,7 +13,7 @@ from gateway.core.errors import (
 )
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, Purpose
-from gateway.ports import Call
+from gateway.ports import Call, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
 
@@ -26,6 +28,12 @@ def call_at(clock: FakeClock, timeout: float = 10.0) -> Call:
 def unreachable(*, sent: bool = False) -> UpstreamUnreachable:
     """No connection, or one that broke."""
     return UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=sent)
+
+
+def closed() -> UpstreamUnreachable:
+    """A kept connection that the upstream closed as we sent."""
+    failure = FailureReason.PROTOCOL
+    return UpstreamUnreachable("closed", failure, sent=True, was_kept=True)
 
 
 def timeout(*, sent: bool = False) -> UpstreamTimeout:
@@ -117,6 +125,52 @@ async def test_what_may_have_been_sent_is_neither_repeated_nor_given_back(
 
     assert alone.upstream.count == 1
     assert spent(alone) == 1
+
+
+async def test_a_read_on_a_connection_that_was_closed_is_sent_once_more(
+    alone: Replica, clock: FakeClock
+) -> None:
+    """At once, as a retry; both may have cost upstream a call, and neither was a failure."""
+    alone.upstream.then(closed(), ok(1))
+
+    assert await alone.outbound.ask(SCOPE, call_at(clock)) == ok(1)
+
+    assert [call.purpose for call in alone.upstream.calls] == [Purpose.MISS, Purpose.RETRY]
+    assert clock.slept == []
+    assert spent(alone) == 2
+    assert alone.observer.of("upstream_failed") == []
+
+
+async def test_it_is_sent_once_more_and_not_again(alone: Replica, clock: FakeClock) -> None:
+    """Whatever becomes of that."""
+    alone.upstream.then(closed(), closed())
+
+    with pytest.raises(UpstreamUnreachable):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert (alone.upstream.count, spent(alone)) == (2, 2)
+
+
+async def test_it_is_not_sent_once_more_without_budget(clock: FakeClock) -> None:
+    """The limit holds for retries, too: the failure stands."""
+    replica = Replica(clock, limit=1)
+    replica.upstream.then(closed())
+
+    with pytest.raises(UpstreamUnreachable):
+        await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert replica.upstream.count == 1
+
+
+async def test_a_write_is_sent_once(alone: Replica, clock: FakeClock) -> None:
+    """It may have been done, though nothing came back."""
+    write = Write("PUT", "/training/trn_1", b"{}")
+    alone.upstream.then(closed())
+
+    with pytest.raises(UpstreamUnreachable):
+        await alone.outbound.ask(SCOPE, replace(call_at(clock), write=write))
+
+    assert alone.upstream.count == 1
 
 
 async def test_another_failure_is_not_repeated(alone: Replica, clock: FakeClock) -> None:
