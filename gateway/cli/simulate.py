@@ -60,7 +60,7 @@ Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
   missing-id missing-updated-at bad-updated-at naive-updated-at wrong-type
   regress too-large too-large-chunked gzip rate-limited unauthorized
   forbidden not-found gone list-refused list-reformatted
-  list-field-missing list-rounded list-row-twice
+  list-field-missing list-rounded list-row-twice hang-up
 
 \b
 Also by POST: /_control/edit, insert, delete, editing, revision, limit,

@@ -58,6 +58,7 @@ class FaultMode(StrEnum):
     CUT_CHUNKED = "cut-chunked"
     CUT_NO_LENGTH = "cut-no-length"
     RESET = "reset"
+    HANG_UP = "hang-up"
 
 
 ITEM_MODES = frozenset(
@@ -88,8 +89,15 @@ _DELAYS = {
     FaultMode.LATE: 1.0,
     FaultMode.DRIBBLE: 0.05,
     FaultMode.RATE_LIMITED: 1.0,
+    FaultMode.HANG_UP: 0.003,
 }
-_DELAY_IS_THEIRS = {FaultMode.LATE, FaultMode.DRIBBLE, FaultMode.RATE_LIMITED, FaultMode.HANG}
+_DELAY_IS_THEIRS = {
+    FaultMode.LATE,
+    FaultMode.DRIBBLE,
+    FaultMode.RATE_LIMITED,
+    FaultMode.HANG,
+    FaultMode.HANG_UP,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +109,8 @@ class Fault:
     on: frozenset[CallKind] | None = None
     delay: float | None = None
     """Seconds: before the answer, or, `late`, before it leaves as it was when asked for; per byte
-    of a dribble; of a 429's `Retry-After`; of a hang."""
+    of a dribble; of a 429's `Retry-After`; of a hang; between an answer and the end of its
+    connection, of which nothing was said."""
     size: int | None = None
     """Bytes of a body that is too large."""
 

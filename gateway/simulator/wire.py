@@ -73,6 +73,8 @@ def delivered(fault: Fault | None, answer: Response) -> Answer:
             return _Reset()
         case FaultMode.LATE:
             return _Late(answer, fault.own_delay)
+        case FaultMode.HANG_UP:
+            return _HangingUp(answer, fault.own_delay)
         case FaultMode.DRIBBLE:
             return _Dribbling(answer, fault.own_delay)
         case FaultMode.CUT_BODY:
@@ -122,6 +124,20 @@ class _Late:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await pause(self._seconds, receive):
             await self._answer(scope, receive, send)
+
+
+class _HangingUp:
+    """The whole answer; soon after it the connection ends, perhaps as the next request comes."""
+
+    def __init__(self, answer: Response, seconds: float) -> None:
+        self.status_code = answer.status_code
+        self._answer = answer
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+        # Aborted, lest uvicorn still answers a request that was read meanwhile.
+        asyncio.get_running_loop().call_later(self._seconds, _transport(scope).abort)
 
 
 class _Dribbling:

@@ -53,7 +53,7 @@ ALL = [(mode, 502, word) for mode, word in BROKEN] + FAILING
 ELSEWHERE = {
     *("unauthorized", "forbidden", "not-found", "gone", "regress", "gzip"),
     *("list-refused", "list-reformatted", "list-field-missing", "slow", "late", "hang"),
-    *("list-rounded", "list-row-twice"),
+    *("list-rounded", "list-row-twice", "hang-up"),
 }
 
 

@@ -44,6 +44,18 @@ async def test_cut_body(simulator: RunningSimulator, control: SimulatorClient) -
     assert body == whole[: len(whole) // 2]
 
 
+async def test_hang_up(simulator: RunningSimulator, control: SimulatorClient) -> None:
+    """The whole answer on a connection that seems to be kept, and its end soon after."""
+    await control.fault("hang-up")
+    whole = await control.body(ID)
+
+    head, body = await _raw(simulator)
+
+    assert b"200 ok" in head
+    assert b"connection: close" not in head
+    assert body == whole
+
+
 async def test_cut_chunked(simulator: RunningSimulator, control: SimulatorClient) -> None:
     """One good chunk, and the last one never comes."""
     await control.fault("cut-chunked")
