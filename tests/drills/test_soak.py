@@ -17,7 +17,7 @@ async def test_nothing_is_answered_that_must_not_be(tmp_path: Path, seed: int) -
     """And memory stays as it is after the warming up."""
     outcome = await soak(tmp_path, SECONDS, seed)
 
-    print(f"{outcome.seen}, {outcome.faults}, {outcome.windows}, {outcome.growth:.1%}")  # noqa: T201
+    print(outcome)  # noqa: T201
     assert outcome.wrong == []
     assert outcome.growth < 0.05
     assert outcome.files[-1] < 2 * outcome.files[len(outcome.files) // 5]

@@ -1,4 +1,4 @@
-"""The soak itself: readers, editors, operators and faults, for a while; then what came of it."""
+"""The soak itself: callers, editors, operators and faults, for a while; then what came of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,14 +15,20 @@ from random import Random
 import httpx
 
 from tests.crowds import memory_of
-from tests.soak.faults import FAULTS
-from tests.soak.truth import IDS, ORGANISATIONS, Question
-from tests.soak.world import LIMIT, Replica, World, world
+from tests.soak.callers import read_on, stay_on
+from tests.soak.faults import FAULTS, Planned, plan
+from tests.soak.replica import Replica
+from tests.soak.truth import IDS, ORGANISATIONS, SLACK
+from tests.soak.world import L1_LIFETIME, LIMIT, World, world
 
-READERS = 12
-PAUSE = 0.15
-PATIENCE = 30.0
-_UNREACHABLE = (httpx.TransportError,)
+READERS = 8
+STAYERS = 6
+# Faults at once.
+LANES = 3
+_PATIENCE = 30.0
+# Seconds between two looks at memory and files, and two lines of progress.
+_LOOK = 5.0
+_PROGRESS = 30.0
 
 
 @dataclass(slots=True)
@@ -44,83 +50,76 @@ class Outcome:
         begin = sorted(self.memory[after : after + last])[last // 2]
         return sorted(self.memory[-last:])[last // 2] / begin - 1.0
 
+    def __str__(self) -> str:
+        lines = [
+            f"answers: {_counted(self.seen)}",
+            f"faults: {_counted(self.faults)}",
+            f"most calls in a window, of {LIMIT}: {_counted(self.windows)}",
+            f"violations: {len(self.wrong)}",
+        ]
+        if self.memory:
+            files = f"open files {self.files[0]} to {self.files[-1]}"
+            lines.append(f"memory grew by {self.growth:.1%}, {files}, at most {max(self.files)}")
+        return "\n".join(lines)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
 
 async def soak(
-    folder: Path, seconds: float, seed: int, tell: Callable[[str], None] = lambda _: None
+    folder: Path,
+    seconds: float,
+    seed: int,
+    tell: Callable[[str], None] = lambda _: None,
+    names: Sequence[str] = tuple(FAULTS),
 ) -> Outcome:
     """Run it; the same seed brings the same faults in the same order."""
     async with world(folder) as ours:
-        faults: Counter[str] = Counter()
-        outcome = Outcome(ours.truth.wrong, ours.truth.seen, faults, {})
-        ends = time.monotonic() + seconds
-        tasks = [
-            *(_read_on(ours, number, Random(f"{seed}-{number}")) for number in range(READERS)),
-            _edit_on(ours, Random(f"{seed}-edits")),
-            _order_on(ours, Random(f"{seed}-orders")),
-            _sample(ours, outcome, tell),
-        ]
-        running = [asyncio.create_task(task) for task in tasks]
-        try:
-            await _fault_on(ours, Random(seed), faults, ends)
-        finally:
-            ended = [task for task in running if task.done()]
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-        for task in ended:
-            task.result()  # none ends by itself
+        outcome = Outcome(ours.truth.wrong, ours.truth.seen, Counter(), {})
+        planned, ends = plan(seed, names), time.monotonic() + seconds
+        others = [_sample(ours, outcome), _report(outcome, tell)]
+        async with _under_way([*_traffic(ours, seed), *others]), asyncio.TaskGroup() as lanes:
+            for _ in range(LANES):
+                lanes.create_task(_fault_on(ours, planned, outcome.faults, ends))
         await _judge_budget(ours, outcome)
-        outcome.wrong += [
-            f"{each.gateway.admin} logged a traceback"
-            for each in ours.replicas
-            if "Traceback" in each.gateway.process.output
-        ]
+        _judge_logs(ours, outcome)
         return outcome
 
 
-async def _fault_on(ours: World, chance: Random, faults: Counter[str], ends: float) -> None:
-    while time.monotonic() < ends:
-        await asyncio.sleep(chance.uniform(0.5, 3.0))
-        fault = chance.choice(FAULTS)
-        await fault(ours, chance)
-        faults[fault.__name__] += 1
+def _traffic(ours: World, seed: int) -> Iterator[Coroutine[None, None, None]]:
+    """All who want something of the gateways."""
+    for number in range(READERS):
+        yield read_on(ours, number, Random(f"{seed}-{number}"))
+    for number in range(READERS, READERS + STAYERS):
+        yield stay_on(ours, number, Random(f"{seed}-{number}"))
+    yield _edit_on(ours, Random(f"{seed}-edits"))
+    yield _order_on(ours, Random(f"{seed}-orders"))
 
 
-async def _read_on(ours: World, number: int, chance: Random) -> None:
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                httpx.AsyncClient(base_url=each.gateway.data, timeout=PATIENCE, trust_env=False)
-            )
-            for each in ours.replicas
-        ]
-        while True:
-            await asyncio.sleep(PAUSE * chance.random() * 2)
-            which = chance.randrange(len(clients))
-            training = (chance.choice(ORGANISATIONS), chance.choice(IDS))
-            await _read(ours, clients[which], ours.replicas[which], training, number)
-
-
-async def _read(
-    ours: World,
-    client: httpx.AsyncClient,
-    replica: Replica,
-    training: tuple[str, str],
-    reader: int,
-) -> None:
-    name, was_up, truth = replica.name, replica.is_up, ours.truth
-    question = Question(training, name, reader, time.monotonic(), truth.floors[training])
-    key = ours.key_of(training[0])
+@asynccontextmanager
+async def _under_way(work: Iterable[Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """It goes on for as long as the block lasts; what ends by itself raises at the end."""
+    tasks = [asyncio.create_task(each) for each in work]
     try:
-        answer = await client.get(
-            f"/training/{training[1]}", headers={"Authorization": f"Bearer {key}"}
-        )
-    except _UNREACHABLE as error:
-        truth.seen["unreachable"] += 1
-        if was_up and replica.is_up and replica.name == name:
-            truth.wrong.append(f"{name} is up and did not answer: {error!r}")
-        return
-    truth.judge(question, answer, time.monotonic() - question.asked_at)
+        yield
+    finally:
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        task.result()
+
+
+async def _fault_on(
+    ours: World, planned: Iterator[Planned], faults: Counter[str], ends: float
+) -> None:
+    while time.monotonic() < ends:
+        name, rest, chance = next(planned)
+        await asyncio.sleep(rest)
+        await FAULTS[name](ours, chance)
+        faults[name] += 1
 
 
 async def _edit_on(ours: World, chance: Random) -> None:
@@ -130,47 +129,60 @@ async def _edit_on(ours: World, chance: Random) -> None:
 
 
 async def _order_on(ours: World, chance: Random) -> None:
-    """Invalidate, often what was edited just now; what all confirmed is never answered again."""
+    """Invalidate through any replica, often what was edited just now."""
     while True:
-        await asyncio.sleep(chance.uniform(0.5, 3.0))
+        await asyncio.sleep(chance.uniform(0.3, 2.0))
         training_id = chance.choice(IDS)
         if chance.random() < 0.7:
             await ours.edit(chance.choice(ORGANISATIONS), training_id)
-        versions = {
-            (name, training_id): ours.truth.latest((name, training_id)) for name in ORGANISATIONS
-        }
-        if await _is_confirmed(ours.replicas[0], training_id):
-            ours.truth.seen["orders confirmed"] += 1
-            for training, number in versions.items():
-                ours.truth.floors[training] = max(ours.truth.floors[training], number)
-        else:
-            ours.truth.seen["orders not confirmed"] += 1
+        await _order(ours, chance.choice(ours.replicas), training_id)
 
 
-async def _is_confirmed(replica: Replica, training_id: str) -> bool:
-    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
-        answer = await client.post(
-            f"{replica.gateway.admin}/invalidate", json={"ids": [training_id]}
-        )
-    return answer.status_code == 200
+async def _order(ours: World, replica: Replica, training_id: str) -> None:
+    """What all confirmed is never answered again; what some did not, not after the stated time."""
+    name, was_up, truth = replica.name, replica.is_up, ours.truth
+    trainings = [(organisation, training_id) for organisation in ORGANISATIONS]
+    versions = {training: truth.latest(training) for training in trainings}
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
+            answer = await client.post(
+                f"{replica.gateway.admin}/invalidate", json={"ids": [training_id]}
+            )
+    except httpx.TransportError as error:
+        truth.seen["orders unanswered"] += 1
+        if was_up and replica.is_up and replica.name == name:
+            truth.wrong.append(f"{name} is up and answered no order: {error!r}")
+        return
+    truth.seen[f"orders {answer.status_code}"] += 1
+    if answer.status_code not in {200, 202, 503}:
+        truth.wrong.append(f"{name}: {answer.status_code} to an order: {answer.text[:200]}")
+    if answer.status_code in {200, 202}:
+        since = time.monotonic() + (L1_LIFETIME + SLACK if answer.status_code == 202 else 0.0)
+        for training, number in versions.items():
+            truth.rule_out(training, number, since)
 
 
-async def _sample(ours: World, outcome: Outcome, tell: Callable[[str], None]) -> None:
+async def _sample(ours: World, outcome: Outcome) -> None:
     pid = ours.replicas[0].gateway.process.pid
-    told = 0
     while True:
-        await asyncio.sleep(5.0)
-        for wrong in outcome.wrong[told : told + 5]:
-            tell(wrong)
-        told = len(outcome.wrong)
+        await asyncio.sleep(_LOOK)
         outcome.memory.append(memory_of(pid))
         outcome.files.append(len(os.listdir(f"/proc/{pid}/fd")))
-        if len(outcome.memory) % 12 == 0:
-            tell(
-                f"{sum(outcome.seen[each] for each in ('2xx', '5xx'))} answers, "
-                f"{outcome.seen['5xx']} of them 5xx, {outcome.faults.total()} faults, "
-                f"{len(outcome.wrong)} violations, {outcome.memory[-1] >> 20} MiB"
-            )
+
+
+async def _report(outcome: Outcome, tell: Callable[[str], None]) -> None:
+    began, told = time.monotonic(), 0
+    while True:
+        await asyncio.sleep(_PROGRESS)
+        for wrong in outcome.wrong[told : told + 5]:
+            tell(f"  wrong: {wrong}")
+        told = len(outcome.wrong)
+        tell(
+            f"{time.monotonic() - began:6.0f} s: "
+            f"{sum(outcome.seen[each] for each in ('2xx', '5xx'))} answers, "
+            f"{outcome.seen['5xx']} of them 5xx, {outcome.faults.total()} faults, "
+            f"{told} violations, {outcome.memory[-1] >> 20 if outcome.memory else 0} MiB"
+        )
 
 
 async def _judge_budget(ours: World, outcome: Outcome) -> None:
@@ -180,4 +192,12 @@ async def _judge_budget(ours: World, outcome: Outcome) -> None:
         f"{token}: {calls} calls in a window, {LIMIT} are allowed"
         for token, calls in outcome.windows.items()
         if calls > LIMIT
+    ]
+
+
+def _judge_logs(ours: World, outcome: Outcome) -> None:
+    outcome.wrong += [
+        f"{each.gateway.admin} logged a traceback"
+        for each in ours.replicas
+        if "Traceback" in each.log.output
     ]

@@ -6,6 +6,7 @@ by nothing but that and what the answer says of itself.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -24,13 +25,14 @@ Training = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Seconds: how long answers are fresh, may be stale while revalidated, and on errors; and how
-    long a caller waits for upstream in between."""
+    """Seconds: how long answers are fresh, may be stale while revalidated, and on errors; how long
+    a caller waits for upstream in between; and how long a fetch may take."""
 
     lifetime: float
     stale: float
     rescue: float
     soft_wait: float
+    fetch: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,11 @@ class Truth:
 
     windows: Windows
     published: dict[Training, list[float]] = field(default_factory=dict)
-    floors: dict[Training, int] = field(default_factory=lambda: defaultdict(int))
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    _floors: dict[Training, list[tuple[float, int]]] = field(
+        default_factory=lambda: defaultdict(lambda: [(-math.inf, 0)])
+    )
     _last: dict[tuple[Training, str, int], int] = field(default_factory=dict)
 
     def publish(self, training: Training, at: float) -> None:
@@ -64,8 +68,22 @@ class Truth:
         """The number of the version in force; versions count from 1."""
         return len(self.published.get(training, []))
 
-    def judge(self, question: Question, answer: httpx.Response, answered_in: float) -> None:
-        """Note what is wrong about it; it came after so many seconds."""
+    def rule_out(self, training: Training, below: int, since: float) -> None:
+        """An order said that nothing older than this version is answered to who asks after then."""
+        self._floors[training].append((since, below))
+
+    def floor(self, training: Training, now: float) -> int:
+        """The lowest version that may be answered to who asks now."""
+        floors = self._floors[training]
+        lowest = max(number for since, number in floors if since <= now)
+        floors[:] = [(-math.inf, lowest), *(each for each in floors if each[1] > lowest)]
+        return lowest
+
+    def judge(
+        self, question: Question, answer: httpx.Response, answered_in: float, stood: float = 0.0
+    ) -> None:
+        """Note what is wrong about it; it came after so many seconds, and its replica stood still
+        for so many while it was asked for."""
         self.seen[f"{answer.status_code // 100}xx"] += 1
         status = answer.headers.get("cache-status", "")
         word = re.search(r"detail=([\w-]+)", status)
@@ -78,7 +96,7 @@ class Truth:
             self._note(question, answer, f"is not the caller's: {answer.text[:80]}")
             return
         self._judge_version(question, answer, int(match[3]))
-        self._judge_age(question, answer, int(match[3]), answered_in)
+        self._judge_age(question, answer, int(match[3]), answered_in, stood)
 
     def _judge_failure(self, question: Question, answer: httpx.Response) -> None:
         if answer.status_code not in {502, 503, 504}:
@@ -96,17 +114,25 @@ class Truth:
         self._last[place] = max(before, number)
 
     def _judge_age(
-        self, question: Question, answer: httpx.Response, number: int, answered_in: float
+        self,
+        question: Question,
+        answer: httpx.Response,
+        number: int,
+        answered_in: float,
+        stood: float,
     ) -> None:
         age = float(answer.headers.get("age", "0"))
         status = answer.headers.get("cache-status", "")
         replaced_at = self._replaced_at(question.training, number)
         if replaced_at is not None and replaced_at < question.asked_at - age - SLACK:
-            late = question.asked_at - age - replaced_at
-            self._note(question, answer, f"version {number} was none for {late:.1f} s at that age")
-        if "detail=stale" not in status and age > self.windows.lifetime + SLACK:
+            ago = question.asked_at - age - replaced_at
+            self._note(question, answer, f"version {number} was none for {ago:.1f} s at that age")
+        # A fetch may take its time, and longer where the process stands still meanwhile; so may
+        # an answer on its way out.
+        late = self.windows.fetch + stood if "fwd-status=200" in status else answered_in
+        if "detail=stale" not in status and age > self.windows.lifetime + late + SLACK:
             self._note(question, answer, "is stale and does not say so")
-        if age > self._may_be(status, answered_in) + SLACK:
+        if age > self._may_be(status, answered_in) + late + SLACK:
             self._note(question, answer, f"is too old, after {answered_in:.2f} s")
 
     def _may_be(self, status: str, answered_in: float) -> float:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,42 +16,26 @@ from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.integration.client_files import ClientsFile, two_tenants
 from tests.servers import RedisServer
+from tests.soak.replica import Replica, running
 from tests.soak.truth import IDS, ORGANISATIONS, Truth, Windows
-from tests.system.commands import Gateway, address, simulator
+from tests.system.commands import address, simulator
 
-WINDOWS = Windows(lifetime=2.0, stale=4.0, rescue=300.0, soft_wait=1.0)
 LIMIT, WINDOW = 120, 10.0
 UNDER_WAY = 0.3
+DRAIN_DELAY = 1.0
+L1_LIFETIME = 1.0
+UPSTREAM_TIMEOUT = 3.0
+WINDOWS = Windows(lifetime=2.0, stale=4.0, rescue=300.0, soft_wait=1.0, fetch=UPSTREAM_TIMEOUT)
 SETTINGS = {
     "GATEWAY_ACCESS__MODE": "clients",
     "GATEWAY_FRESHNESS__LIFETIME": f"{WINDOWS.lifetime:g}s",
     "GATEWAY_FRESHNESS__STALE_WHILE_REVALIDATE": f"{WINDOWS.stale:g}s",
     "GATEWAY_FRESHNESS__STALE_IF_ERROR": f"{WINDOWS.rescue:g}s",
     "GATEWAY_FRESHNESS__SOFT_WAIT": f"{WINDOWS.soft_wait:g}s",
-    "GATEWAY_L1__LIFETIME": "1s",
-    "GATEWAY_UPSTREAM__TIMEOUT": "3s",
-    "GATEWAY_LOG__LEVEL": "warning",
+    "GATEWAY_L1__LIFETIME": f"{L1_LIFETIME:g}s",
+    "GATEWAY_SERVER__DRAIN_DELAY": f"{DRAIN_DELAY:g}s",
+    "GATEWAY_UPSTREAM__TIMEOUT": f"{UPSTREAM_TIMEOUT:g}s",
 }
-
-
-@dataclass(slots=True)
-class Replica:
-    """A gateway that may be killed and started again; `run` counts its lives."""
-
-    gateway: Gateway
-    run: int = 1
-    is_up: bool = True
-
-    @property
-    def name(self) -> str:
-        """Which life of which replica."""
-        return f"{self.gateway.data}#{self.run}"
-
-    def start(self) -> None:
-        """Live again."""
-        self.run += 1
-        self.gateway.process.start()
-        self.is_up = True
 
 
 @dataclass(slots=True)
@@ -64,6 +49,11 @@ class World:
     truth: Truth
     lost_at: float = -math.inf  # when Redis last forgot all it knew (monotonic)
     _editing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    def alone(self, what: str) -> asyncio.Lock:
+        """Held by the fault that spoils it: other things may go wrong meanwhile."""
+        return self._locks[what]
 
     def key_of(self, organisation: str) -> str:
         """The key with which its callers ask now: the newest one."""
@@ -96,18 +86,14 @@ async def world(folder: Path, count: int = 3) -> AsyncIterator[World]:
         # No limit of its own: it counts what it is asked in any such window.
         options = ("--trainings", str(len(IDS)), "--limit", "0", "--window", f"{WINDOW:g}")
         process = stack.enter_context(simulator(folder, *keys, *options))
-        own = {
-            "GATEWAY_REDIS__URL": redis.url,
-            "GATEWAY_ACCESS__CLIENTS_FILE": str(clients.path),
-        }
-        settings = SETTINGS | own
-        replicas = [Replica(Gateway(folder, address(process), **settings)) for _ in range(count)]
+        settings = SETTINGS | {"GATEWAY_ACCESS__CLIENTS_FILE": str(clients.path)}
         async with SimulatorClient(address(process)) as upstream:
-            built = World(redis, replicas, upstream, clients, Truth(WINDOWS))
+            built = World(redis, [], upstream, clients, Truth(WINDOWS))
             for organisation, training_id in itertools.product(ORGANISATIONS, IDS):
                 await built.edit(organisation, training_id)
             await built.behave()
             # Not before: a sweep would keep what has no number.
-            for each in replicas:
-                stack.enter_context(each.gateway.process)
+            for _ in range(count):
+                replica = running(folder, redis.port, address(process), settings)
+                built.replicas.append(stack.enter_context(replica))
             yield built

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.soak.faults import FAULTS, Planned, plan
 from tests.soak.soaking import soak
 from tests.soak.truth import Question, Truth
 from tests.soak.world import WINDOWS
@@ -20,9 +22,21 @@ async def test_nothing_is_answered_that_must_not_be(tmp_path: Path) -> None:
     """Whatever fails meanwhile."""
     outcome = await soak(tmp_path, seconds=15.0, seed=1)
 
-    assert outcome.wrong == []
-    assert outcome.faults.total() >= 2
+    assert outcome.wrong == [], outcome
+    assert outcome.faults.total() >= 4
     assert outcome.seen["2xx"] > 50
+
+
+def test_a_seed_has_one_plan() -> None:
+    """Whatever else happens; each fault has its turn before one has its next."""
+    first, second, other = ([_told(each) for each in islice(plan(n), 40)] for n in (7, 7, 8))
+
+    assert first == second != other
+    assert {name for name, *_ in first[: len(FAULTS)]} == set(FAULTS)
+
+
+def _told(each: Planned) -> tuple[str, float, float]:
+    return each.name, each.rest, each.chance.random()
 
 
 CASES = {
@@ -50,11 +64,40 @@ def test_the_observer_sees_what_is_wrong(case: str) -> None:
     truth = Truth(WINDOWS)
     for ago in (60.0, 40.0, 20.0):
         truth.publish(ONE, now - ago)
+    truth.rule_out(ONE, 2, now - 1.0)
 
-    question = Question(ONE, "replica", 0, now, 2)
+    question = Question(ONE, "replica", 0, now, truth.floor(ONE, now))
     truth.judge(question, httpx.Response(200, headers=headers, json={"content": content}), 0.1)
 
     assert any(told in wrong for wrong in truth.wrong), truth.wrong
+
+
+def test_an_order_that_not_all_confirmed_holds_after_the_stated_time() -> None:
+    """And does not undo one that all did."""
+    truth = Truth(WINDOWS)
+    truth.rule_out(ONE, 2, 10.0)
+    truth.rule_out(ONE, 4, 20.0)
+    truth.rule_out(ONE, 3, 15.0)
+
+    floors = [truth.floor(ONE, now) for now in (9.0, 10.0, 15.0, 19.0, 20.0)]
+    assert floors == [0, 2, 3, 3, 4]
+
+
+def test_a_fetch_during_which_a_replica_stood_still_may_be_old() -> None:
+    """What was stored before it may not."""
+    now = time.monotonic()
+    told = []
+    for status in ("gateway; fwd=stale; fwd-status=200; stored", "gateway; hit; detail=l1"):
+        truth = Truth(WINDOWS)
+        truth.publish(ONE, now - 60.0)
+        headers = {"age": "8", "cache-status": status}
+        answer = httpx.Response(200, headers=headers, json={"content": "acme trn_000001 1"})
+        truth.judge(Question(ONE, "replica", 0, now, 0), answer, 0.1, stood=4.0)
+        told.append(truth.wrong)
+
+    fetched, kept = told
+    assert fetched == []
+    assert "does not say so" in kept[0]
 
 
 def test_the_observer_sees_versions_go_back() -> None:
