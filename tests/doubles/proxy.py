@@ -158,7 +158,10 @@ class BusProxy(Proxy):
         if not link.is_bus:
             return data
         frames = list(link.frames.feed(data))
-        return b"" if self.mute else b"".join(map(self._mangle, frames))
+        if self.mute:
+            self.spoilt += len(frames)
+            return b""
+        return b"".join(map(self._mangle, frames))
 
     def _mangle(self, frame: bytes) -> bytes:
         if b"\r\nmessage\r\n" not in frame[:20]:

@@ -50,7 +50,7 @@ async def bus_troubled(
     ):
         _begin(proxy, trouble)
         truth = await _edit_and_read(control, one, other, seconds)
-        assert trouble != "mangled" or proxy.spoilt > 0
+        assert proxy.spoilt > 0 if trouble != "cut" else not await hears(other)
         proxy.mend()
         await until(lambda: hears(other))
         await until(lambda: _is_confirmed(one))

@@ -18,7 +18,6 @@ async def test_without_its_bus_a_replica_is_bounded_by_the_lifetime_of_l1(
     truth = await bus_troubled(upstream, control, redis_url, trouble, SECONDS)
 
     assert truth.staleness(truth.ruled_out) <= L1_LIFETIME
-    assert trouble == "mangled" or truth.staleness(truth.ruled_out) > 0.0
 
 
 async def test_without_redis_a_replica_is_bounded_by_the_windows(

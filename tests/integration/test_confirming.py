@@ -100,7 +100,6 @@ async def test_steady_traffic_costs_redis_little(
     assert expected + stalls < 3 * len(IDS)
     for now, then in zip(confirms, confirms_before, strict=True):
         assert 0 < now - then <= expected + stalls
-    assert counts["mget"] < answers / 10
 
 
 async def test_what_one_replica_confirmed_the_other_need_not_read(
