@@ -7,6 +7,7 @@ from tests.torture.checks import (
     bodies,
     freshness,
     hanging,
+    idle,
     leaving,
     limits,
     purging,
@@ -27,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     *versions.CHECKS,
     *leaving.CHECKS,
     *hanging.CHECKS,
+    *idle.CHECKS,
     *wording.CHECKS,
     *unbounded.CHECKS,
 )
