@@ -25,7 +25,7 @@ check: lint ## the quick part: format, lint, types, floors, fast tests
 drills: setup ## the long failure drills: crowds, malformed requests, schemathesis, soaks; an hour and a half
 	$(BIN)/python -m pytest tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest tests/integration --documented-acl -q
-	$(BIN)/python -m pytest tests/integration tests/system --bad-day -q
+	$(BIN)/python -m pytest tests/integration tests/system --bad-day --timeout 600 -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
 package: setup ## wheel, source archive and bill of materials, in dist

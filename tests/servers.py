@@ -89,7 +89,7 @@ class Process:
         log: Path,
         ready: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
-        patience: float = 60,
+        patience: float = 100,
         is_gateway: bool = False,
     ) -> None:
         self.command = list(command)

@@ -17,7 +17,7 @@ from tests.soak.world import WINDOWS
 ONE = ("acme", "trn_000001")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_nothing_is_answered_that_must_not_be(tmp_path: Path) -> None:
     """Whatever fails meanwhile."""
     outcome = await soak(tmp_path, seconds=15.0, seed=1)
