@@ -77,7 +77,9 @@ class Tiers:
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             seen = confirmed or await self._read(key, flight)
-            return None if seen is None else self._within_bound(key, seen)
+            if seen is None or (horizon := self._passed_by(key, seen.held.entry)) is None:
+                return seen
+            return self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
         """The sweep that passed the entry by, longer ago than its bound; None where none did."""
@@ -86,10 +88,9 @@ class Tiers:
             return None
         return horizon
 
-    def _within_bound(self, key: Key, seen: Seen) -> Seen:
-        """Where the sweep has passed it by, the same, no longer fresh than the bound says."""
-        horizon = self._passed_by(key, seen.held.entry)
-        if horizon is None or seen.below_floor:
+    def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
+        """The same, no longer fresh than the bound of the sweep that has passed it by."""
+        if seen.below_floor:
             return seen
         held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
         if self._local.peek(key) is seen.held:
