@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass
 from functools import partial
@@ -118,7 +119,7 @@ def compose(settings: Settings) -> House:
         clock=clock,
         telemetry=telemetry,
         lag=LoopLag(clock),
-        history=History(telemetry.counters, clock, telemetry.read),
+        history=_history(settings, clock, telemetry),
         local=local,
         shared=shared,
         budget=way.budget,
@@ -153,6 +154,13 @@ def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:
         ahead=sweeping.ahead,
         is_contradicted=sweeping.sweeps.is_contradicted,
     )
+
+
+def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> History:
+    freshness = settings.freshness
+    by_policy = freshness.source is FreshnessSource.POLICY
+    lifetime = freshness.lifetime if by_policy else math.inf
+    return History(telemetry.counters, clock, telemetry.read, lifetime)
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:

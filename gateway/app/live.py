@@ -14,7 +14,7 @@ from typing import Final
 import gateway
 from gateway.adapters.telemetry.counters import STALE
 from gateway.adapters.telemetry.figures import hit_rate
-from gateway.adapters.telemetry.history import EVERY, SPAN, Totals
+from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.verdict import judge
@@ -92,7 +92,7 @@ class Live:
             "ready": now.ready,
             "draining": now.draining,
             "findings": [asdict(each) for each in judge(minute, now)],
-            "minute": _words_of(minute) | {"oldest_stale": house.history.oldest_stale()},
+            "minute": _words_of(minute, house.history),
             "budgets": [{"tenant": name, **asdict(view)} for name, view in _scarce(now.budgets)],
             "tenants": len(now.budgets),
             "circuit": now.circuit,
@@ -107,7 +107,7 @@ class Live:
         }
 
 
-def _words_of(minute: Totals) -> Words:
+def _words_of(minute: Totals, history: History) -> Words:
     """The last minute's figures; a share or a time is None where there was nothing to share."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
@@ -120,7 +120,8 @@ def _words_of(minute: Totals) -> Words:
         "hit_rate": hit_rate(minute.requests) if answered else None,
         "stale": sum(minute.requests[each] for each in STALE) / answered if answered else None,
         **{f"p{share:.0f}": minute.latency(share / 100) for share in (50, 99)},
-        **{f"age{share:.0f}": minute.age(share / 100) for share in (50, 99)},
+        **{f"age{share:.0f}": minute.age(share / 100, history.oldest()) for share in (50, 99)},
+        "oldest_stale": history.oldest_stale(),
     }
 
 

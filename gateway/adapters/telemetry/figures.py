@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -71,12 +72,19 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
     return quantile_of(bounds, counts, share)
 
 
-def quantile_of(bounds: Sequence[float], counts: Sequence[int], share: float) -> float:
-    """The same of one histogram's buckets, of which the last is what exceeds all bounds."""
+def quantile_of(
+    bounds: Sequence[float], counts: Sequence[int], share: float, most: float = math.inf
+) -> float:
+    """The same of one histogram's buckets, of which the last is what exceeds all bounds.
+
+    `most`: a value that is known not to be exceeded, which a straight line may; where the buckets
+    show that it is, they are believed.
+    """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
         if count and below + count >= wanted:
-            return lower + (bound - lower) * (wanted - below) / count
+            upper = most if lower < most < bound else bound
+            return lower + (upper - lower) * (wanted - below) / count
         below, lower = below + count, bound
     return lower if sum(counts) else 0.0
 

@@ -59,20 +59,27 @@ class Totals:
         """Seconds within which that share of the requests was answered; None without any."""
         return quantile_of(REQUEST_SECONDS, self.seconds, share) if any(self.seconds) else None
 
-    def age(self, share: float) -> float | None:
-        """Seconds that that share of what was served was no older than; None without any."""
-        return quantile_of(AGE_SECONDS, self.ages, share) if any(self.ages) else None
+    def age(self, share: float, most: float) -> float | None:
+        """Seconds that that share of what was served was no older than, nothing having been older
+        than `most`; None without any."""
+        return quantile_of(AGE_SECONDS, self.ages, share, most) if any(self.ages) else None
 
 
 class History:
-    """Takes a row whenever `watch` wakes; `read` tells the gauges of the moment."""
+    """Takes a row whenever `watch` wakes; `read` tells the gauges of the moment. What is older
+    than `lifetime` seconds is stale; infinity where that differs from entry to entry."""
 
     def __init__(
-        self, counters: Counters, clock: Clock, read: Callable[[], GaugeReadings | None]
+        self,
+        counters: Counters,
+        clock: Clock,
+        read: Callable[[], GaugeReadings | None],
+        lifetime: float,
     ) -> None:
         self._counters = counters
         self._clock = clock
         self._read = read
+        self._lifetime = lifetime
         self._rows: deque[Row] = deque(maxlen=int(SPAN / EVERY))
         self._totals: deque[Totals] = deque([_totals(counters)], maxlen=int(_MINUTE / EVERY) + 1)
         self._oldest_stale: deque[float | None] = deque(maxlen=int(_MINUTE / EVERY))
@@ -88,8 +95,10 @@ class History:
         """One row: what happened since the last one, and how things stand."""
         before, now = self._totals[-1], _totals(self._counters)
         self._totals.append(now)
-        self._oldest_stale.append(self._counters.take_oldest_stale())
-        self._rows.append(self._row(now.since(before)))
+        oldest_stale = self._counters.take_oldest_stale()
+        self._oldest_stale.append(oldest_stale)
+        oldest = max(self._lifetime, oldest_stale or 0.0)
+        self._rows.append(self._row(now.since(before), oldest))
         self.taken += 1
 
     def minute(self) -> Totals:
@@ -101,13 +110,17 @@ class History:
         ages = (*self._oldest_stale, self._counters.oldest_stale)
         return max((age for age in ages if age is not None), default=None)
 
+    def oldest(self) -> float:
+        """What no answer of the last minute was older than, in seconds."""
+        return max(self._lifetime, self.oldest_stale() or 0.0)
+
     def after(self, taken: int) -> dict[str, list[float | None]]:
         """The rows taken after the first so many, as far as they are kept, by column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}
 
-    def _row(self, totals: Totals) -> Row:
+    def _row(self, totals: Totals, oldest: float) -> Row:
         limit, available = self._budget()
         return (
             round(self._clock.now(), 3),
@@ -117,7 +130,7 @@ class History:
             sum(totals.denied.values()),
             *(limit, available),
             *(totals.latency(0.5), totals.latency(0.99)),
-            *(totals.age(0.5), totals.age(0.99)),
+            *(totals.age(0.5, oldest), totals.age(0.99, oldest)),
         )
 
     def _budget(self) -> tuple[float | None, float | None]:

@@ -115,7 +115,7 @@ function tiles({ minute, budgets: all }) {
 }
 
 function oldest(age) {
-  return isNumber(age) ? `, at most ${brief(age)} old` : "";
+  return isNumber(age) ? `, the oldest of them ${brief(age)}` : "";
 }
 
 function left({ tenant, limit, window }, count) {

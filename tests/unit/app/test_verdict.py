@@ -29,7 +29,7 @@ def minute(
 ) -> Totals:
     """A minute in which so much happened."""
     counters = Counters()
-    history = History(counters, FakeClock(), lambda: None)
+    history = History(counters, FakeClock(), lambda: None, 30.0)
     for _ in range(hits):
         counters.count_request(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0)
     for _ in range(errors):

@@ -17,7 +17,7 @@ def history(counters: Counters, *views: BudgetView, clock: ManualClock | None = 
     """Of these counters, with these budgets."""
     budgets = {f"t{number}": view for number, view in enumerate(views)}
     readings = GaugeReadings(True, False, l1_entries=0, l1_bytes=0, budgets=budgets)
-    return History(counters, clock or ManualClock(), lambda: readings)
+    return History(counters, clock or ManualClock(), lambda: readings, 30.0)
 
 
 def last(of: History) -> dict[str, float | None]:
@@ -146,3 +146,30 @@ async def test_rows_are_taken_by_the_clock() -> None:
         await of.watch()
 
     assert of.after(0)["time"] == [1_002.0, 1_004.0, 1_006.0]
+
+
+def test_no_age_is_told_above_the_oldest() -> None:
+    """A straight line through the bucket up to a minute would say nearly that."""
+    counters = Counters()
+    of = history(counters)
+    for age in (5.0, *[34.0] * 99):
+        counters.count_request(Outcome.STALE_REFRESHING, Tier.L1, 200, 0.001, age)
+
+    minute = of.minute().age(0.99, of.oldest())
+    of.take()
+
+    assert of.oldest() == 34.0
+    assert minute is not None
+    assert 30.0 < minute <= 34.0
+    assert last(of)["age99"] == minute
+
+
+def test_an_age_that_was_counted_is_told_whatever_is_promised() -> None:
+    """The upstream's own `Age` may make an answer old on its arrival."""
+    counters = Counters()
+    of = history(counters)
+    counters.count_request(Outcome.FILLED, Tier.UPSTREAM, 200, 0.001, 100.0)
+
+    of.take()
+
+    assert last(of)["age99"] == pytest.approx(119, abs=1)
