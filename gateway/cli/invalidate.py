@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.admin import Admin, admin_option, json_option, token_option
-from gateway.cli.serve import complain
 
 if TYPE_CHECKING:
     import httpx
@@ -102,5 +101,7 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
     if redis is not None:
         said += f", {redis.acknowledged} of {redis.replicas} of Redis"
     click.echo(answer.text if as_json else said)
+    if receipt.detail is not None:
+        click.echo(f"{plane.address}: {receipt.detail}", err=True)
     if not receipt.is_complete:
-        complain([f"{plane.address}: {receipt.detail}"], NOT_BY_ALL)
+        raise click.exceptions.Exit(NOT_BY_ALL)

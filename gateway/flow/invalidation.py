@@ -82,8 +82,9 @@ class Invalidation:
 
         Raises RedisUnavailable, and may then have done a part: asking again does no harm.
         """
-        await self._shared.purge(partition, soft=soft)
-        return await self._everywhere(Notice(NoticeKind.PURGED, partition=partition, soft=soft))
+        purged = await self._shared.purge(partition, soft=soft)
+        notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft)
+        return replace(await self._everywhere(notice), purged=None if partition is None else purged)
 
     async def _everywhere(self, notice: Notice, cause: Cause = Cause.EVENT) -> Confirmations:
         copies = await self._shared.secure(_COPYING)

@@ -36,12 +36,14 @@ class Confirmations:
     """How many replicas are known, this one included, and how many have done as told.
 
     `copies` are those of the shared store, where it has any: an order that one of them does not
-    have is undone when that one takes over.
+    have is undone when that one takes over. `purged` counts the keys that the purge of a
+    partition found.
     """
 
     known: int
     confirmed: int
     copies: Copies | None = None
+    purged: int | None = None
 
 
 class Bus(Protocol):

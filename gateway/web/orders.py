@@ -23,6 +23,9 @@ from gateway.web.ids import ID_GRAMMAR, is_partition
 MAX_IDS: Final = 1_000
 
 _SHOWN: Final = 200
+_NOTHING_THERE: Final = (
+    "nothing is stored in such a partition; GET /explain/{id} names those that hold a training"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Redis(msgspec.Struct, frozen=True):
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to an order: `redis` where it has replicas, the last two where not all of
-    them, or not all of our own, have confirmed."""
+    them, or not all of our own, have confirmed; `detail` also where nothing was there to purge."""
 
     replicas: Replicas
     redis: Redis | None = None
@@ -131,7 +134,8 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
         None if copies is None else Redis(copies.known, copies.acknowledged),
     )
     if receipt.is_complete:
-        return receipt
+        is_empty = confirmations.purged == 0
+        return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
     # What a failover brings back is as fresh as it was, which outlasts any replica's doubt.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))

@@ -123,3 +123,17 @@ def test_after_a_purge_everything_is_fetched(tmp_path: Path, upstream: str, hous
 
     assert told == (0, CONFIRMED)
     assert training(house).json()["content"] == "edited"
+
+
+def test_a_purge_of_a_partition_that_is_not_there_says_so(tmp_path: Path, house: Gateway) -> None:
+    """That of the caller is purged in silence; a name with a digit wrong is told."""
+    explained = httpx.get(f"{house.admin}/explain/{ID}", trust_env=False, timeout=30).json()
+    own = explained["partition"]
+    order = ("purge", "--yes", "--admin", house.admin, "--partition")
+
+    right = run(*order, own, folder=tmp_path)
+    wrong = run(*order, f"{own[:-1]}{'0' if own[-1] != '0' else '1'}", folder=tmp_path)
+
+    assert wrong[0] == 0
+    assert "nothing is stored in such a partition" in wrong[1]
+    assert right == (0, CONFIRMED)
