@@ -59,6 +59,9 @@ from gateway.ports import (
 from gateway.settings import AccessMode, FreshnessSource, Settings
 
 _LEASE = 3.0
+# A ledger knows as many floors as L1 may hold entries: the smallest takes so many bytes there.
+_SMALLEST_ENTRY = 1_500
+_FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,12 @@ def _shared(
     settings: Settings, clock: SystemClock, telemetry: Telemetry, redis: Connection | None
 ) -> SharedStore:
     if redis is None:
-        return Ledger(clock, _new_epoch, believe_after=settings.freshness.believe_after)
+        return Ledger(
+            clock,
+            _new_epoch,
+            floors_for(settings.l1.max_bytes),
+            believe_after=settings.freshness.believe_after,
+        )
     return RedisStore(
         redis,
         settings.redis.prefix,
@@ -203,6 +211,12 @@ def _shared(
         believe_after=settings.freshness.believe_after,
         has_strikes=_has_strikes(settings),
     )
+
+
+def floors_for(max_bytes: int) -> int:
+    """How many floors a process alone knows beside an L1 of so many bytes; they take a third of
+    that on top."""
+    return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
 def _shared_mode(settings: Settings, redis: Connection | None) -> SharedMode:

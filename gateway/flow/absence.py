@@ -21,6 +21,8 @@ LOOK: Final = 1.0
 _SETTLES: Final = 2.5 * LOOK
 # Scopes that are looked at, the latest ones.
 _MOST: Final = 100
+# Scopes that live on a share at once; of one that is forgotten nothing is told.
+_MOST_ABSENCES: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Absences:
     def begin(self, scope: str) -> None:
         """The shared budget did not answer: make a share of what was last seen of it."""
         self._absences[scope] = _Absence()
+        if len(self._absences) > _MOST_ABSENCES:
+            del self._absences[next(iter(self._absences))]
         mirror = self._mirrors.get(scope)
         if mirror is not None:
             ages = mirror.ages(self._clock.monotonic())

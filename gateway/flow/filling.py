@@ -80,6 +80,7 @@ class Filling:
         self._unknown: dict[int, list[str]] = defaultdict(list)
         self._fields: frozenset[bytes] | None = None
         self._counted: dict[str, str] = {}
+        self._met: set[str] = set()  # by this sweep
         self._forms = Forms()
         self._due: deque[Item] = deque(maxlen=_MOST_DUE)
         self._awaited = 0
@@ -152,6 +153,9 @@ class Filling:
     def learn(self, row: int, items: Iterable[Item], likeness: Likeness, *, warming: bool) -> None:
         """Remember how each stands now: the next page that brings it comes later."""
         items = list(items)
+        self._met.update(item.listed.training_id for item in items)
+        if row == 0:
+            self._forget_the_unmet(items)
         if row == 0 and self._due:
             # One a sweep, so that checks put off no page for long.
             self._check(self._due.popleft())
@@ -168,6 +172,13 @@ class Filling:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
+
+    def _forget_the_unmet(self, items: Iterable[Item]) -> None:
+        """Trainings that come and go leave nothing behind them. These begin another sweep."""
+        for table in (self._tickets, self._counted):
+            for training_id in [each for each in table if each not in self._met]:
+                del table[training_id]
+        self._met = {item.listed.training_id for item in items}
 
     @property
     def is_awaiting(self) -> bool:

@@ -48,7 +48,10 @@ class Grants:
         return True
 
     def _fits(self, scope: str, now: float, most: int) -> bool:
-        granted = self._granted.setdefault(scope, deque())
+        granted = self._granted.pop(scope, None) or deque()
+        self._granted[scope] = granted
+        if len(self._granted) > _MOST:
+            del self._granted[next(iter(self._granted))]
         while granted and now - granted[0] >= self._window:
             granted.popleft()
         if len(granted) >= most:

@@ -1,4 +1,4 @@
-"""L1's account of its bytes against the size of a real process."""
+"""What a real process holds: the account of L1, and tables that have a bound."""
 
 from __future__ import annotations
 
@@ -54,3 +54,67 @@ def test_the_account_is_true(size: int, count: int) -> None:
 
     account, growth = map(int, printed.split())
     assert 0.9 < growth / account < 1.1
+
+
+# Takes so many callers, each with a token of its own, past all that remembers callers and keys,
+# as misses would. Prints how large the largest tables of the process are then.
+TABLES = """
+import asyncio, gc, sys, time
+from collections import deque
+from gateway.app.compose import compose
+from gateway.core.entry import Key
+from gateway.flow.answer import Ask
+from gateway.flow.singleflight import Course
+from gateway.settings import load
+from gateway.web.asked import Said
+from gateway.web.blocks import Blocks
+from tests.doubles.stored import entry_of
+
+ENVIRONMENT = {
+    "GATEWAY_UPSTREAM__BASE_URL": "http://127.0.0.1:9",
+    "GATEWAY_UPSTREAM__RATE_SCOPE": "credential",
+    "GATEWAY_L1__MAX_BYTES": "4MiB",
+}
+
+async def pass_by(house, blocks, number):
+    sent = b"Bearer sk-live-%030d" % number
+    admitted = house.admission.callers.admit((sent,))
+    key, fields = Key(admitted.partition, "trn_1"), [(b"authorization", sent)]
+    block = b" HTTP/1.1\\r\\nauthorization: %b\\r\\n\\r\\n" % sent
+    for _ in "ab":
+        blocks.meet(block, Said(dict(fields), None), fields)
+    who = f"{admitted.client} {admitted.partition}"
+    with house.outbound._guesses.asking(who):
+        house.outbound._guesses.ended(who, in_vain=True)
+    house.collapsing._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
+    house.wishing._grants.take(key, admitted.caller.scope)
+    house.serving.heed(Ask(key, admitted.caller))
+    house.collapsing.backoffs.failed(key, OSError("no connection"))
+    tiers = house.serving._tiers
+    entry = entry_of(await tiers.begin(key))
+    await tiers.store(key, tiers.render(entry, time.monotonic()), Course())
+
+async def main():
+    house, blocks = compose(load(None, ENVIRONMENT)), Blocks(frozenset(), 16_384, 100)
+    for number in range(int(sys.argv[1])):
+        await pass_by(house, blocks, number)
+    tables = (dict, set, list, deque)
+    found = {id(each): each for each in gc.get_objects()}
+    found |= {id(each): each for one in list(found.values()) for each in gc.get_referents(one)}
+    held = [each for each in found.values() if isinstance(each, tables) and each is not found]
+    print(*sorted(map(len, held))[-5:])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("tokens", [17_000])
+def test_no_table_grows_with_the_number_of_tokens(tokens: int) -> None:
+    """Each has a bound of its own, 16,384 at most."""
+    arguments = [sys.executable, "-c", TABLES, str(tokens)]
+
+    printed = subprocess.run(arguments, check=True, capture_output=True, timeout=500).stdout
+
+    sizes = [int(each) for each in printed.splitlines()[-1].split()]
+    assert 10_000 <= max(sizes) <= 16_384

@@ -10,6 +10,7 @@ import pytest
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted
 from gateway.core.status import Purpose
+from gateway.flow import absence
 from gateway.flow.absence import Absences
 from gateway.flow.outbound import Outbound
 from gateway.ports import Budget, Call, Charge, Spent
@@ -66,6 +67,20 @@ async def three() -> Three:
         )
     await three.look()
     return three
+
+
+async def test_scopes_that_come_and_go_are_forgotten(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a budget for each credential there are as many as tokens; the latest are known."""
+    monkeypatch.setattr(absence, "_MOST_ABSENCES", 10)
+    absences = three.replicas[0].outbound._paying.absences
+    assert absences is not None
+
+    for number in range(100):
+        absences.spent(f"scope {number}")
+
+    assert list(absences._absences) == [f"scope {number}" for number in range(90, 100)]
 
 
 async def test_what_was_left_is_divided(three: Three) -> None:

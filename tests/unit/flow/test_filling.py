@@ -242,3 +242,19 @@ async def test_checks_come_one_a_sweep(clock: FakeClock) -> None:
 
     assert counts[-1] == 3
     assert all(later - earlier <= 1 for earlier, later in itertools.pairwise([0, *counts]))
+
+
+async def test_trainings_that_come_and_go_leave_nothing_behind(clock: FakeClock) -> None:
+    """What is remembered of each goes with it, a sweep later."""
+    swept = Swept(clock, Catalogue(*IDS))
+    filling = swept.findings._filling
+    await read_all(swept, 20)
+    for number in range(40):
+        swept.catalogue.minutes[f"new{number}"] = 1
+        await swept.read(f"new{number}")
+        await swept.pages(1)
+        del swept.catalogue.minutes[f"new{number}"]
+    await swept.pages(2)
+
+    assert set(filling._tickets) <= set(IDS)
+    assert set(filling._counted) <= set(IDS)

@@ -12,6 +12,7 @@ from gateway.core.policy import Windows
 from gateway.core.rates import Rate
 from gateway.core.status import Detail, Forward, Outcome
 from gateway.core.wishes import Wishes
+from gateway.flow import wishing
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.wishing import Grants, Wishing
 from tests.doubles.clock import FakeClock
@@ -139,6 +140,19 @@ async def test_wishes_share_a_tenth_of_the_budget(clock: FakeClock) -> None:
     assert grants.take(Key("p2", "1"), "two")
     clock.advance(60.0)
     assert grants.take(Key("p1", "99"), "one")
+
+
+async def test_scopes_that_come_and_go_are_forgotten(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a budget for each credential there are as many as tokens; the latest are known."""
+    monkeypatch.setattr(wishing, "_MOST", 10)
+    grants = Grants(clock, TENTH)
+
+    assert all(grants.take(Key("p1", f"{n}"), f"scope {n}") for n in range(100))
+
+    assert list(grants._granted) == [f"scope {n}" for n in range(90, 100)]
+    assert len(grants._last) == 10
 
 
 async def test_without_a_limit_there_is_no_tenth_of_it(clock: FakeClock) -> None:
