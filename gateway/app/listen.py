@@ -61,12 +61,23 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.answering = asyncio.Event()
         self.looked_at = 0.0
+        self.servers: list[asyncio.Server] = []
         self._door = door
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept, and say so."""
-        await super().startup(sockets)
-        self.looked_at = asyncio.get_running_loop().time()
+        """Start to accept, and say so. uvicorn's own start would leave a TLS handshake a minute."""
+        loop = asyncio.get_running_loop()
+        for each in sockets or []:
+            server = await loop.create_server(
+                self._connection,
+                sock=each,
+                backlog=_BACKLOG,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=self._handshake_timeout,
+            )
+            self.servers.append(server)
+        self.started = True
+        self.looked_at = loop.time()
         self.answering.set()
 
     async def on_tick(self, counter: int) -> bool:
@@ -97,9 +108,22 @@ class Server(uvicorn.Server):
         waiting = [each for listener in sockets for each in _accepted(listener)]
         for server in self.servers:
             server.close()
-        loop, ssl = asyncio.get_running_loop(), self.config.ssl
-        made = [loop.connect_accepted_socket(self._connection, each, ssl=ssl) for each in waiting]
+        loop = asyncio.get_running_loop()
+        made = [
+            loop.connect_accepted_socket(
+                self._connection,
+                each,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=self._handshake_timeout,
+            )
+            for each in waiting
+        ]
         await asyncio.gather(*made, return_exceptions=True)
+
+    @property
+    def _handshake_timeout(self) -> float | None:
+        """As long as a head may take; asyncio wants None where there is no TLS."""
+        return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
         return self._door(self.config, self.server_state, self.lifespan.state)

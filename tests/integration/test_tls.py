@@ -14,6 +14,7 @@ import trustme
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway
+from tests.raw import calling
 from tests.system.commands import run
 
 AUTHORITY = trustme.CA()
@@ -80,6 +81,20 @@ async def test_without_tls_there_is_no_answer(upstream: RunningSimulator, tmp_pa
         async with httpx.AsyncClient(trust_env=False) as stranger:
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                 await stranger.get(f"{planes.data.base_url}/livez")
+        assert await status(planes.data.base_url, "/livez") == 200
+
+
+@pytest.mark.timeout(50)
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+async def test_a_handshake_has_the_time_of_a_head(
+    upstream: RunningSimulator, tmp_path: Path, begun: bytes
+) -> None:
+    """Callers that never end it do not stay for a minute."""
+    settings = certified(tmp_path, "server") | {"limits__head_timeout": "1s"}
+    async with gateway(upstream.base_url, **settings) as planes:
+        async with calling(str(planes.data.base_url)) as caller:
+            await caller.send(begun)
+            assert await caller.is_closed()
         assert await status(planes.data.base_url, "/livez") == 200
 
 
