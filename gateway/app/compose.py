@@ -103,8 +103,8 @@ def compose(settings: Settings) -> House:
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
     redis = _redis(settings, clock, telemetry)
     shared = _shared(settings, clock, telemetry, redis)
-    tiers = Tiers(local, shared, clock, rules, l1_lifetime=settings.l1.lifetime)
     lease, bus = _together(settings, clock, telemetry, redis, shared)
+    tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus, modes=modes)
     whose, timeout = way.credentials, settings.upstream.timeout
@@ -245,13 +245,28 @@ def _together(
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         has_strikes=_has_strikes(settings),
     )
-    bus = RedisBus(redis, prefix, clock, telemetry, replica=replica, endings=endings)
+    bus = RedisBus(
+        redis,
+        prefix,
+        clock,
+        telemetry,
+        replica=replica,
+        alone=_alone(settings),
+        endings=endings,
+    )
     return lease, bus
 
 
 def _has_strikes(settings: Settings) -> bool:
     """Whether callers bring tokens of their own, which the API may come to refuse."""
     return settings.access.mode is AccessMode.PASSTHROUGH
+
+
+def _alone(settings: Settings) -> float:
+    """Seconds in which a replica that reaches nobody answers by the freshness of what it holds: so
+    long, all that it held by then might be answered unasked."""
+    windows = windows_of(settings)
+    return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 
 
 def _longest_fetch(settings: Settings) -> float:

@@ -15,7 +15,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome, RedisOperation
 from gateway.flow.answer import Answer
-from gateway.ports import NEVER, Clock, Held, LocalStore, Observer, SharedStore, Standing
+from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and
 # what is due is gathered for the second. Due and twice gathered make one: what is read at even
@@ -39,12 +39,15 @@ class Confirming:
         self,
         local: LocalStore,
         shared: SharedStore,
+        bus: Bus,
         clock: Clock,
         render: Callable[[Entry, float], Held],
+        *,
         l1_lifetime: float,
     ) -> None:
         self._local = local
         self._shared = shared
+        self._bus = bus
         self._clock = clock
         self._render = render
         self._lifetime = l1_lifetime
@@ -57,21 +60,28 @@ class Confirming:
         self._any_due = asyncio.Event()
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may answer with it unasked: confirmed lately, or Redis is away."""
+        """Whether L1 may answer with it unasked: confirmed lately, or Redis is away. A replica
+        for which no order waits any more asks Redis each time."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
-            return True
+            return self.vouches_alone()
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
-        if held.checked_at < self._suspect_until:
+        now = self._clock.monotonic()
+        if held.checked_at < self._suspect_until or now >= self._bus.counted_until:
             return False
-        unasked = self._clock.monotonic() - held.checked_at
+        unasked = now - held.checked_at
         if unasked >= self._lifetime:
             return False
         if unasked >= self._due_after:
             self._mark(key)
         return True
+
+    def vouches_alone(self) -> bool:
+        """Whether L1 may answer without Redis, by the entry's own freshness: no longer than orders
+        count with it."""
+        return self._clock.monotonic() < self._bus.vouched_until
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """For how many seconds, in this edition, L1 would answer so again, whoever asks; 0.0 where
@@ -86,10 +96,14 @@ class Confirming:
 
     def unasked_for(self, key: Key, held: Held) -> float:
         """Seconds until Redis has to be asked about it, or whoever reads it marks it as due."""
-        if not self._shared.holds_bodies or not self._shared.reaches(key):
+        if not self._shared.holds_bodies:
             return math.inf
-        unasked = self._clock.monotonic() - held.checked_at
-        return (self._due_after if unasked < self._due_after else self._lifetime) - unasked
+        now = self._clock.monotonic()
+        if not self._shared.reaches(key):
+            return self._bus.vouched_until - now
+        unasked = now - held.checked_at
+        due = self._due_after if unasked < self._due_after else self._lifetime
+        return min(due - unasked, self._bus.counted_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
         """The same object for as long as nothing happens that concerns more than one entry: doubt,

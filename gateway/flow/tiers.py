@@ -22,7 +22,7 @@ from gateway.flow.confirming import Confirming
 from gateway.flow.holding import Holding
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
-from gateway.ports import Clock, Found, Held, LocalStore, SharedStore, Stored
+from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Tiers:
         self,
         local: LocalStore,
         shared: SharedStore,
+        bus: Bus,
         clock: Clock,
         rules: Rules,
         *,
@@ -54,7 +55,9 @@ class Tiers:
         self._alone = Alone(local, rules.windows.believe_after)
         holding = Holding(local, rules)
         self.render, self.coded = holding.render, holding.coded
-        self.confirming = Confirming(local, shared, clock, self.render, l1_lifetime)
+        self.confirming = Confirming(
+            local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
+        )
         # How far the sweep of a partition has come; None where there is none.
         self.horizon_of: Callable[[str], Horizon | None] = lambda _: None
 
@@ -130,9 +133,13 @@ class Tiers:
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
-        """What L1 holds, where Redis cannot be asked: its own freshness is the bound."""
+        """What L1 holds, where Redis cannot be asked: its own freshness is the bound, for as long
+        as this replica may go by it."""
         held = self._local.peek(key)
-        return None if held is None else Seen(held, Tier.L1, below_floor=held.is_purged)
+        if held is None:
+            return None
+        is_below = held.is_purged or not self.confirming.vouches_alone()
+        return Seen(held, Tier.L1, below_floor=is_below)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
         """Hold what may answer; what may only rescue too, for that alone: Redis may lose it, and

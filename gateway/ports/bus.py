@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,13 +38,15 @@ class Confirmations:
 
     `copies` are those of the shared store, where it has any: an order that one of them does not
     have is undone when that one takes over. `purged` counts the keys that the purge of a
-    partition found.
+    partition found. `until` (the shared clock): from then on none of those that did not confirm
+    answers with anything older, whether they can be reached or not.
     """
 
     known: int
     confirmed: int
     copies: Copies | None = None
     purged: int | None = None
+    until: float | None = None
 
 
 class Bus(Protocol):
@@ -57,6 +60,19 @@ class Bus(Protocol):
     @property
     def is_connected(self) -> bool:
         """Whether notices of others arrive."""
+        ...
+
+    @property
+    def counted_until(self) -> float:
+        """The monotonic time until which an order waits for this replica; infinite where nobody
+        else gives any."""
+        ...
+
+    @property
+    def vouched_until(self) -> float:
+        """The monotonic time until which an order that this replica did not confirm says that it
+        may answer with something older. From then on it must not, but where the shared store
+        agrees; infinite as above."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -85,6 +101,7 @@ class AloneBus:
     """The bus of a process without others."""
 
     replicas = 1
+    counted_until = vouched_until = math.inf
 
     @property
     def is_connected(self) -> bool:

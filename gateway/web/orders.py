@@ -6,6 +6,7 @@ meant. So is null, which a script writes where it found nothing, and which must 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
@@ -14,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
-from gateway.core.instant import Instant, from_seconds, parse_instant
+from gateway.core.instant import Instant, from_seconds, parse_instant, to_rfc3339
 from gateway.core.status import Mode
 from gateway.core.training import is_training_id
 from gateway.ports import Confirmations
@@ -59,12 +60,15 @@ class Redis(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to an order: `redis` where it has replicas, the last two where not all of
-    them, or not all of our own, have confirmed; `detail` also where nothing was there to purge."""
+    """The answer to an order: `redis` where it has replicas, the last three where not all of
+    them, or not all of our own, have confirmed; `detail` also where nothing was there to purge.
+    From `until` (a date-time) on no replica of ours answers with anything older that the order
+    ruled out."""
 
     replicas: Replicas
     redis: Redis | None = None
     bounded_by: str | None = None
+    until: str | None = None
     detail: str | None = None
 
     @property
@@ -129,9 +133,11 @@ def mode_order(body: bytes) -> Mode:
 def receipt_of(confirmations: Confirmations) -> Receipt:
     """What is answered: the count, and what follows where a replica did not confirm."""
     copies = confirmations.copies
+    until = confirmations.until
     receipt = Receipt(
         Replicas(confirmations.known, confirmations.confirmed),
         None if copies is None else Redis(copies.known, copies.acknowledged),
+        until=None if until is None else to_rfc3339(from_seconds(math.ceil(until))),
     )
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
@@ -149,7 +155,7 @@ def _detail(receipt: Receipt) -> str:
         parts.append(
             f"{replicas.confirmed} of {replicas.known} replicas confirmed in time; the others may "
             "answer with what they hold until they have asked Redis again, which they do within "
-            "l1.lifetime"
+            f"l1.lifetime, or, where they cannot reach it, until {receipt.until}"
         )
     if redis is not None and not receipt.is_secured:
         parts.append(

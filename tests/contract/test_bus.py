@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -17,7 +18,10 @@ from gateway.ports import AloneBus, Bus, Confirmations, Notice
 from tests.contract.conftest import URLS
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import (
+    ALONE,
     HEARTBEAT,
+    MEMBERS,
+    NUMBER,
     PARTITION,
     PURGE,
     ROLL,
@@ -135,7 +139,7 @@ async def test_who_fails_does_not_confirm(any_redis_url: str) -> None:
         assert (b.gaps, c.gaps) == (2, 1)
         assert not asked.done()
         await pass_time(PATIENCE)
-        assert await asked == Confirmations(3, 2)
+        assert _count(await asked) == (3, 2)
 
 
 async def test_who_has_left_is_not_waited_for(any_redis_url: str) -> None:
@@ -148,16 +152,81 @@ async def test_who_has_left_is_not_waited_for(any_redis_url: str) -> None:
 
 
 async def test_who_was_silent_for_long_is_not_waited_for(redis_server: RedisServer) -> None:
-    """Five heartbeats after it was seen last; until then it counts as unconfirmed."""
+    """Five heartbeats after it was seen last; it counts as unconfirmed until it cannot answer with
+    anything older, and the order says when that is."""
     redis_server.flush()
     async with hearer(redis_server.url, "a") as a:
         with redis_server.client() as client:
             seconds, _ = client.time()
             client.zadd(ROLL, {"gone": (seconds - 4 * HEARTBEAT) * 1e6})
-            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+            assert _count(await a.bus.confirm(PURGE, 0.1)) == (2, 1)
 
             client.zadd(ROLL, {"gone": (seconds - 5 * HEARTBEAT) * 1e6})
-            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(1, 1)
+            client.zadd(MEMBERS, {"gone": (seconds + 50) * 1e6})
+            silent = await a.bus.confirm(PURGE, 3600.0)
+            assert _count(silent) == (2, 1)
+            assert silent.until == pytest.approx(seconds + 50, abs=2.0)
+
+            client.zadd(MEMBERS, {"gone": (seconds - 1) * 1e6})
+            assert await a.bus.confirm(PURGE, 3600.0) == Confirmations(1, 1)
+
+
+async def test_all_that_are_silent_bound_the_order(redis_server: RedisServer) -> None:
+    """By the last of them; one that was never heard of as a member by the longest that there is."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        with redis_server.client() as client:
+            seconds, _ = client.time()
+            times = {"b": (seconds + 10) * 1e6, "c": (seconds + 70) * 1e6}
+            client.zadd(MEMBERS, times)
+            told = await a.bus.confirm(PURGE, 0.1)
+            assert told.until == pytest.approx(seconds + 70, abs=2.0)
+
+            client.zadd(ROLL, {"d": seconds * 1e6})
+            told = await a.bus.confirm(PURGE, 0.1)
+            assert told.until == pytest.approx(seconds + ALONE + 5 * HEARTBEAT, abs=5.0)
+
+
+@pytest.mark.parametrize("lost", [[ROLL], [MEMBERS], [ROLL, MEMBERS, NUMBER]])
+async def test_a_loss_makes_nobody_forgotten(redis_server: RedisServer, lost: list[str]) -> None:
+    """Neither who is there nor who is silent, whichever replica gives the order; who leaves is."""
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b") as (a, b):
+        with redis_server.client() as client:
+            seconds, _ = client.time()
+            client.zadd(MEMBERS, {"silent": (seconds + 50) * 1e6})
+            assert _count(await a.bus.confirm(PURGE, PATIENCE)) == (3, 2)
+
+            client.delete(*lost)
+
+            assert _count(await a.bus.confirm(PURGE, PATIENCE)) == (3, 2)
+            await beat()
+            await until(lambda: client.zscore(MEMBERS, "silent") is not None)
+            assert _count(await b.bus.confirm(PURGE, PATIENCE)) == (3, 2)
+
+
+def _count(told: Confirmations) -> tuple[int, int]:
+    return told.known, told.confirmed
+
+
+async def test_what_others_count_with_is_known(redis_server: RedisServer) -> None:
+    """From each heartbeat on, as of when it was sent."""
+    async with hearer(redis_server.url, "a") as a:
+        now = time.monotonic()
+        assert now < a.bus.counted_until <= now + 5 * HEARTBEAT
+        assert a.bus.vouched_until == a.bus.counted_until + ALONE
+
+
+async def test_a_replica_that_comes_back_to_the_roll_has_missed_something(
+    redis_server: RedisServer,
+) -> None:
+    """Though its ear was never cut: nobody waited for it."""
+    async with hearer(redis_server.url, "a") as a:
+        assert a.gaps == 1
+        a.bus._roll.counted_until = time.monotonic()
+
+        await beat()
+        await until(lambda: a.gaps == 2)
 
 
 async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -> None:
@@ -167,6 +236,7 @@ async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -
         with redis_server.client() as client:
             seconds, _ = client.time()
             client.zadd(ROLL, {"late": (seconds + 3600) * 1e6, b"\xff no name": seconds * 1e6})
+            client.zadd(MEMBERS, {b"\xff no name": (seconds + 9) * 1e6})
 
         assert await a.bus.confirm(PURGE, 0.1) == Confirmations(1, 1)
         assert a.connection.is_up
@@ -182,12 +252,12 @@ async def test_who_hears_nothing_is_known_and_unconfirmed(redis_server: RedisSer
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(b.bus, "_receive", lambda *_: deafened())
-            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+            assert _count(await a.bus.confirm(PURGE, 0.1)) == (2, 1)
             with redis_server.client() as client:
                 client.zadd(ROLL, {"b": 1})
                 await beat()
                 await until(lambda: client.zscore(ROLL, "b") > 1)
-            assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+            assert _count(await a.bus.confirm(PURGE, 0.1)) == (2, 1)
 
 
 async def test_after_its_end_nothing_is_heard(any_redis_url: str) -> None:
@@ -230,7 +300,7 @@ async def test_who_enters_is_waited_for_before_it_hears(redis_server: RedisServe
         await late.connection.check()
         await late.bus.enter()
 
-        assert await a.bus.confirm(PURGE, 0.1) == Confirmations(2, 1)
+        assert _count(await a.bus.confirm(PURGE, 0.1)) == (2, 1)
         await late.connection.close()
 
 

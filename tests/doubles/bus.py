@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from gateway.core.errors import RedisUnavailable
@@ -40,6 +41,7 @@ class HubBus:
 
     def __init__(self, hub: Hub, apply: Apply) -> None:
         self._hub = hub
+        self.on_roll_until = self.alone_until = math.inf
         hub.hearers[self] = apply
 
     @property
@@ -51,6 +53,16 @@ class HubBus:
     def is_connected(self) -> bool:
         """Whether notices of others arrive."""
         return not self._hub.away and self not in self._hub.deaf
+
+    @property
+    def counted_until(self) -> float:
+        """Always, unless a test says otherwise."""
+        return self.on_roll_until
+
+    @property
+    def vouched_until(self) -> float:
+        """The same."""
+        return self.alone_until
 
     async def announce(self, notice: Notice) -> None:
         """Tell the others."""

@@ -22,11 +22,14 @@ PREFIX = "gateway"
 CHANNEL = f"{PREFIX}:bus"
 NUMBER = f"{PREFIX}:{{bus}}:number"
 ROLL = f"{PREFIX}:{{bus}}:replicas"
+MEMBERS = f"{PREFIX}:{{bus}}:members"
 PARTITION = "0123456789abcdef" * 2
 PURGE = Notice(NoticeKind.PURGED)
 
 # So long that no stall of the machine passes for a silence; tests make it come by moving time.
 HEARTBEAT = 30.0
+# As long for an answer that is given while nobody is reached.
+ALONE = 60.0
 
 
 def change(number: int) -> Notice:
@@ -49,6 +52,7 @@ class Hearer:
             self.observer,
             replica=name,
             heartbeat=heartbeat,
+            alone=ALONE,
             endings=self.endings,
         )
         self.lease = RedisLease(

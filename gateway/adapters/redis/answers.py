@@ -27,14 +27,14 @@ class Request:
         self._answered.add(sender)
         self._came.set()
 
-    async def answered_by(self, replicas: frozenset[str], patience: float) -> int:
-        """How many of them have answered, once all have or after so many seconds."""
+    async def answered_by(self, replicas: frozenset[str], patience: float) -> frozenset[str]:
+        """All that have answered, once these have or after so many seconds."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not replicas <= self._answered:
                     self._came.clear()
                     await self._came.wait()
-        return len(replicas & self._answered)
+        return frozenset(self._answered)
 
 
 class Requests:

@@ -2,7 +2,8 @@
 
 Lives here: who is told, who answered, and when something may have been missed. A replica is on
 the roll from before it hears until it leaves or was silent for five heartbeats. Pub/sub forgets
-whoever is not there: every (re)connect and every hole in the numbers is a gap.
+whoever is not there: every (re)connect, every hole in the numbers and every time off the roll is
+a gap.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gateway.adapters.redis.notices import (
     encode_notice,
     is_replica,
 )
-from gateway.adapters.redis.roll import Roll
+from gateway.adapters.redis.roll import Others, Roll
 from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
@@ -51,7 +52,8 @@ class RedisBus:
     """One replica's ear and voice; `listen` must run for answers to arrive.
 
     `replica` names this process among all: two that share a name do not hear each other.
-    `heartbeat` in seconds is also how long silence is borne, see Subscription. Endings that
+    `heartbeat` in seconds is also how long silence is borne, see Subscription; `alone`: see Roll.
+    Endings that
     arrive on this replica's own channel go to `endings`, where its lease waits for them.
     """
 
@@ -64,6 +66,7 @@ class RedisBus:
         *,
         replica: str,
         heartbeat: float = 1.0,
+        alone: float = 330.0,
         endings: Endings | None = None,
     ) -> None:
         """Raises ValueError for a name that is none."""
@@ -76,7 +79,7 @@ class RedisBus:
         self._heartbeat = heartbeat
         self._prefix = Names(prefix).prefix
         self._channel = f"{prefix}:bus"
-        self._roll = Roll(connection, prefix, clock, replica, heartbeat)
+        self._roll = Roll(connection, prefix, clock, replica, heartbeat, alone=alone)
         self._requests = Requests()
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
@@ -92,6 +95,16 @@ class RedisBus:
         """Whether notices of others arrive."""
         return self._is_connected
 
+    @property
+    def counted_until(self) -> float:
+        """The monotonic time until which the others wait for what this replica answers."""
+        return self._roll.counted_until
+
+    @property
+    def vouched_until(self) -> float:
+        """The monotonic time until which they count with its answers."""
+        return self._roll.vouched_until
+
     async def announce(self, notice: Notice) -> None:
         """Tell the other replicas; raises RedisUnavailable."""
         await self._tell(notice, None)
@@ -104,8 +117,12 @@ class RedisBus:
         # Open before it is told: an answer may be here before we know whom to wait for.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
-            answered = await request.answered_by(others, patience)
-        return Confirmations(1 + len(others), 1 + answered)
+            told_at = self._clock.now()
+            answered = await request.answered_by(others.alive, patience)
+        missing = others.seconds.keys() - answered
+        until = max((told_at + others.seconds[name] for name in missing), default=None)
+        known = 1 + len(others.seconds)
+        return Confirmations(known, known - len(missing), until=until)
 
     async def enter(self) -> None:
         """Be on the roll: from now on whoever gives an order waits for this replica."""
@@ -124,8 +141,7 @@ class RedisBus:
             with suppress(RedisUnavailable):
                 await self._roll.leave()
 
-    async def _tell(self, notice: Notice, request: int | None) -> frozenset[str]:
-        """The other replicas to wait for."""
+    async def _tell(self, notice: Notice, request: int | None) -> Others:
         message = encode_notice(notice, self._replica, request)
         return await self._roll.tell(self._channel, message)
 
@@ -135,8 +151,9 @@ class RedisBus:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
                 heard_before = self._holes.heard
-                missed = self._holes.catch_up(await self._roll.beat(), heard_before)
-                if missed and self._is_connected:
+                number, was_off = await self._roll.beat()
+                missed = self._holes.catch_up(number, heard_before)
+                if was_off or (missed and self._is_connected):
                     self._does(gap)
                 pause = self._heartbeat
             await self._clock.sleep(pause)
@@ -161,7 +178,8 @@ class RedisBus:
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # Subscribed, then counted, then the gap: what was told before the count is covered
             # by the gap, what is told after it is heard or leaves a hole.
-            self._holes.start(await self._roll.beat())
+            number, _ = await self._roll.beat()
+            self._holes.start(number)
             self._is_connected = True
             self._does(gap)
             while True:

@@ -1,12 +1,15 @@
-"""The roll of the replicas: who is waited for when an order is given.
+"""The roll of the replicas: who is asked when an order is given, and who cannot be asked.
 
-Lives here: being on it, and who is. A Redis that lost what it had lost the roll as well; who was
-on it before is waited for until all who live have had the time to be back.
+Lives here: being on it, and who is. A replica that fell silent without taking its leave may be cut
+off, and answer with what it holds: it stays a member for as long as it allows itself to. A Redis
+that lost what it had lost the members as well; those that any replica remembers are put back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import redis.asyncio as driver
@@ -23,83 +26,137 @@ _LIVES: Final = 5
 
 @dataclass(slots=True)
 class Remembered:
-    """Who was on the roll when it was read last, and before it was lost."""
+    """The members as they were read last, and those that were lost with a life before: until when
+    (monotonic) each may answer with what it holds."""
 
-    patience: float
     life: int | None = None
-    names: frozenset[str] = frozenset()
-    before: frozenset[str] = frozenset()
-    until: float = 0.0
+    members: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, float] = field(default_factory=dict)
 
-    def read(self, life: int, names: frozenset[str], now: float) -> frozenset[str]:
-        """All to wait for, where that roll was read at `now`; `life` differs after a loss."""
+    def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
+        """All that there are, where these were read at `now`; `life` differs after a loss. Who
+        left the same life is gone."""
         if self.life not in (None, life):
-            # One loss soon after another takes nobody off: who was before may not be back yet.
-            self.before = self.names | self._missing(now)
-            self.until = now + self.patience
-        self.life, self.names = life, names
-        return names | self._missing(now)
+            self.lost |= self.members
+        self.life, self.members = life, members
+        self.lost = {
+            name: until for name, until in self.lost.items() if until > now and name not in members
+        }
+        return self.lost | members
 
-    def _missing(self, now: float) -> frozenset[str]:
-        return self.before if now < self.until else frozenset()
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """For how many seconds each other replica may answer with what it held when it was heard of
+    last; those that are alive are waited for."""
+
+    seconds: dict[str, float]
+    alive: frozenset[str]
 
 
 class Roll:
-    """One replica's place on the roll."""
+    """One replica's place on the roll.
+
+    `alone` (seconds): for so long it may answer with what it holds while it reaches nobody.
+    """
 
     def __init__(
-        self, connection: Connection, prefix: str, clock: Clock, replica: str, heartbeat: float
+        self,
+        connection: Connection,
+        prefix: str,
+        clock: Clock,
+        replica: str,
+        heartbeat: float,
+        *,
+        alone: float,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._replica = replica
-        self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "life"))
-        self._patience = round(_LIVES * heartbeat * 1_000_000)
-        self._remembered = Remembered(_LIVES * heartbeat)
+        self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
+        self._patience = _LIVES * heartbeat
+        self._span = self._patience + alone
+        self._remembered = Remembered()
         self._beat = Script.load("roll", "beat")
         self._tell = Script.load("roll", "tell")
         self.alive = 1
+        # Until when others wait for this replica, and until when they count with its answers.
+        self.counted_until = -math.inf
+        self.vouched_until = clock.monotonic() + self._span
 
     @property
     def home(self) -> str:
         """A name that stands where the roll does."""
         return self._keys[0]
 
-    async def beat(self) -> int:
-        """Be on it; the number of the notice told last. Raises RedisUnavailable."""
-        number, life, names = await self._connection.run_script(
+    async def beat(self) -> tuple[int, bool]:
+        """Be on it: the number of the notice told last, and whether this replica was off it, so
+        that nobody waited for it. Raises RedisUnavailable."""
+        sent = self._clock.monotonic()
+        number, life, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._beat,
             self._keys,
-            (self._replica, self._patience),
-            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2])),
+            (self._replica, *map(_micros, (self._patience, self._span)), *self._lost(sent)),
+            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2]), _members(reply[3])),
         )
-        self._read(life, names)
+        now = self._clock.monotonic()
+        self._read(life, members, now)
         self.alive = max(1, len(names))
-        return number
+        was_off = -math.inf < self.counted_until <= now
+        self.counted_until, self.vouched_until = sent + self._patience, sent + self._span
+        return number, was_off
 
-    async def tell(self, channel: str, message: bytes) -> frozenset[str]:
-        """Publish a notice; the other replicas to wait for. Raises RedisUnavailable."""
-        life, names = await self._connection.run_script(
+    async def tell(self, channel: str, message: bytes) -> Others:
+        """Publish a notice; the other replicas. Raises RedisUnavailable."""
+        life, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._tell,
             self._keys,
-            (channel, message, self._patience),
-            lambda reply: (int(reply[0]), _named(reply[1])),
+            (channel, message, *map(_micros, (self._patience, self._span))),
+            lambda reply: (int(reply[0]), _named(reply[1]), _members(reply[2])),
         )
-        return self._read(life, names) - {self._replica}
+        now = self._clock.monotonic()
+        untils = dict.fromkeys(names, now + self._span) | self._read(life, members, now)
+        untils.pop(self._replica, None)
+        lately = now + self._span - self._patience
+        heard = {name for name, until in untils.items() if until > lately}
+        seconds = {name: until - now for name, until in untils.items()}
+        return Others(seconds, frozenset(heard | names) - {self._replica})
 
     async def leave(self) -> None:
-        """Nobody waits for it any more; raises RedisUnavailable."""
+        """Nobody counts with it any more; raises RedisUnavailable."""
 
         async def command(client: driver.Redis) -> None:
-            await client.zrem(self.home, self._replica)
+            async with client.pipeline(transaction=False) as pipe:
+                for name in (self._keys[0], self._keys[2]):
+                    pipe.zrem(name, self._replica)
+                await pipe.execute()
 
         await self._connection.execute(RedisOperation.BUS, command, at=self.home)
 
-    def _read(self, life: int, names: frozenset[str]) -> frozenset[str]:
-        return self._remembered.read(life, names, self._clock.monotonic())
+    def _read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
+        untils = {name: now + seconds for name, seconds in members.items()}
+        return self._remembered.read(life, untils, now)
+
+    def _lost(self, now: float) -> list[str]:
+        return [
+            part
+            for name, until in self._remembered.lost.items()
+            for part in (name, _micros(until - now))
+        ]
 
 
-def _named(members: list[bytes]) -> frozenset[str]:
+def _micros(seconds: float) -> str:
+    return f"{max(0, round(seconds * 1_000_000))}"
+
+
+def _named(members: Sequence[bytes]) -> frozenset[str]:
     return frozenset(filter(is_replica, (each.decode("utf-8", "replace") for each in members)))
+
+
+def _members(told: Sequence[bytes]) -> dict[str, float]:
+    """Names and microseconds in turn, as seconds."""
+    names = (name.decode("utf-8", "replace") for name in told[::2])
+    seconds = (int(each) / 1_000_000 for each in told[1::2])
+    return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

@@ -148,10 +148,10 @@ class Replica:
         self.local_budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         ledger = Ledger(clock, epochs(), believe_after=windows.believe_after)
         self.shared: SharedStore = ledger if redis is None else redis.store
-        self.tiers = Tiers(self.local, self.shared, clock, rules, l1_lifetime=5.0)
+        self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
+        self.tiers = Tiers(self.local, self.shared, self.bus, clock, rules, l1_lifetime=5.0)
         self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
         budget = self.local_budget if redis is None else redis.budget
-        self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.outbound = self._outbound(budget)
         bus = self.bus
         self.credentials = Credentials(budget, self.local_budget, clock, self.observer)

@@ -112,8 +112,8 @@ def trusting(patch: pytest.MonkeyPatch) -> None:
     """L1 is never confirmed again."""
     init: Any = Confirming.__init__
 
-    def careless(self: Confirming, *others: Any) -> None:
-        init(self, *others[:-1], 1e9)
+    def careless(self: Confirming, *others: Any, **_: float) -> None:
+        init(self, *others, l1_lifetime=1e9)
 
     patch.setattr(Confirming, "__init__", careless)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from gateway.core.entry import Key, Ticket
 from gateway.core.status import StoreVerdict
 from gateway.flow.singleflight import Course
@@ -26,6 +28,38 @@ async def test_l1_answers_alone(replica: Replica, redis: Redis, clock: FakeClock
 
     assert replica.tiers.peek(KEY) is not None
     assert (await find(replica)).held.entry.updated_at == version()
+
+
+async def test_l1_answers_alone_for_as_long_as_orders_count_with_it(
+    replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From then on what is held may rescue, and nothing else, though it is fresh."""
+    await put(replica)
+    redis.switch.is_up = False
+    monkeypatch.setattr(replica.bus, "vouched_until", clock.monotonic() + 10.0)
+
+    clock.advance(9.9)
+    assert replica.tiers.peek(KEY) is not None
+    assert not (await find(replica)).below_floor
+
+    clock.advance(0.1)
+    assert replica.tiers.peek(KEY) is None
+    assert (await find(replica)).below_floor
+
+
+async def test_off_the_roll_l1_asks_redis_each_time(
+    replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No order waits for this replica, whenever Redis agreed last."""
+    await put(replica)
+    monkeypatch.setattr(replica.bus, "counted_until", clock.monotonic() + 1.0)
+    assert replica.tiers.peek(KEY) is not None
+    clock.advance(1.0)
+
+    for asked in (1, 2):
+        assert replica.tiers.peek(KEY) is None
+        assert not (await find(replica)).below_floor
+        assert redis.store.confirmed == [1] * asked
 
 
 async def test_a_fetch_is_held_in_l1(replica: Replica, redis: Redis) -> None:

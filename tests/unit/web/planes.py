@@ -126,7 +126,9 @@ class Data:
     def _serving(self, limit: int | None) -> Serving:
         clock, observer = self.clock, self.observer
         rules = ByPolicy(Windows(), vary=True)
-        tiers = self.tiers = Tiers(self.local, self.shared, clock, rules, l1_lifetime=5.0)
+        tiers = self.tiers = Tiers(
+            self.local, self.shared, AloneBus(), clock, rules, l1_lifetime=5.0
+        )
         budget = LocalBudget(clock, limit, 60.0, start_paced=False)
         modes = self.modes = Modes(AloneMode(), clock, observer)
         outbound = Outbound(

@@ -179,13 +179,15 @@ def test_a_receipt_says_what_a_failover_may_undo(confirmed: int) -> None:
 
 def test_a_receipt_says_what_bounds_the_rest() -> None:
     """Some have not: how many, and the setting after which they ask."""
-    receipt = receipt_of(Confirmations(known=3, confirmed=2))
+    receipt = receipt_of(Confirmations(known=3, confirmed=2, until=1_700_000_000.25))
 
     assert not receipt.is_complete
+    assert receipt.until == "2023-11-14T22:13:21Z"
     assert receipt.bounded_by == "l1.lifetime"
     assert receipt.detail is not None
     assert receipt.detail.startswith("2 of 3 replicas confirmed")
     assert "l1.lifetime" in receipt.detail
+    assert receipt.until in receipt.detail
 
 
 @pytest.mark.parametrize(("purged", "is_told"), [(0, True), (7, False), (None, False)])

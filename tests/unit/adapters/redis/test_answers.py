@@ -17,7 +17,7 @@ async def test_all_have_answered_before_they_are_asked_for() -> None:
         for sender in BOTH:
             requests.take(Answer(sender, request.number))
 
-        assert await request.answered_by(BOTH, 60.0) == 2
+        assert await request.answered_by(BOTH, 60.0) == BOTH
 
 
 async def test_the_last_answer_ends_the_waiting() -> None:
@@ -33,7 +33,7 @@ async def test_the_last_answer_ends_the_waiting() -> None:
 
         requests.take(Answer("c", request.number))
 
-        assert await waiting == 2
+        assert await waiting == BOTH
 
 
 async def test_patience_ends_the_waiting() -> None:
@@ -42,11 +42,11 @@ async def test_patience_ends_the_waiting() -> None:
     with requests.open() as request:
         requests.take(Answer("b", request.number))
 
-        assert await request.answered_by(BOTH, 0.0) == 1
+        assert await request.answered_by(BOTH, 0.0) == {"b"}
 
 
 async def test_strangers_do_not_count() -> None:
-    """Nor do answers to another request, or to one that is over."""
+    """Answers to another request, or to one that is over; who was not asked is told apart."""
     requests = Requests()
     with requests.open() as earlier:
         pass
@@ -55,4 +55,4 @@ async def test_strangers_do_not_count() -> None:
             requests.take(Answer("b", number))
         requests.take(Answer("stranger", request.number))
 
-        assert await request.answered_by(BOTH, 0.0) == 0
+        assert await request.answered_by(BOTH, 0.0) == {"stranger"}

@@ -1,36 +1,34 @@
-"""roll: who is waited for after Redis lost the roll."""
+"""roll: who is known after Redis lost the members."""
 
 from __future__ import annotations
 
 from gateway.adapters.redis.roll import Remembered
 
-PATIENCE = 5.0
+
+def test_who_is_there_is_known() -> None:
+    """Nobody else: who left the same life is gone."""
+    roll = Remembered()
+
+    assert roll.read(1, {"a": 15.0, "b": 15.0}, 10.0) == {"a": 15.0, "b": 15.0}
+    assert roll.read(1, {"a": 16.0}, 11.0) == {"a": 16.0}
+    assert roll.lost == {}
 
 
-def test_who_is_there_is_waited_for() -> None:
-    """Nobody else: who left the same roll is gone."""
-    roll = Remembered(PATIENCE)
+def test_who_was_lost_is_known_until_it_cannot_answer_any_more() -> None:
+    """Or until it is back."""
+    roll = Remembered()
+    roll.read(1, {"a": 15.0, "b": 25.0, "c": 25.0}, 10.0)
 
-    assert roll.read(1, frozenset("ab"), 10.0) == frozenset("ab")
-    assert roll.read(1, frozenset("a"), 11.0) == frozenset("a")
-
-
-def test_who_was_on_a_lost_roll_is_waited_for() -> None:
-    """Until all who live have had the time to be on the next one."""
-    roll = Remembered(PATIENCE)
-    roll.read(1, frozenset("abc"), 10.0)
-
-    assert roll.read(2, frozenset("a"), 20.0) == frozenset("abc")
-    assert roll.read(2, frozenset("ab"), 24.9) == frozenset("abc")
-    assert roll.read(2, frozenset("ab"), 25.0) == frozenset("ab")
+    assert roll.read(2, {"a": 21.0}, 20.0) == {"a": 21.0, "b": 25.0, "c": 25.0}
+    assert roll.read(2, {"a": 21.0, "b": 29.0}, 24.9) == {"a": 21.0, "b": 29.0, "c": 25.0}
+    assert roll.read(2, {"a": 21.0, "b": 29.0}, 25.0) == {"a": 21.0, "b": 29.0}
+    assert roll.lost == {}
 
 
-def test_a_second_loss_takes_nobody_off() -> None:
+def test_a_second_loss_forgets_nobody() -> None:
     """Who was not back between the two may live all the same."""
-    roll = Remembered(PATIENCE)
-    roll.read(1, frozenset("abc"), 10.0)
-    roll.read(2, frozenset("a"), 11.0)
+    roll = Remembered()
+    roll.read(1, {"a": 30.0, "b": 30.0}, 10.0)
+    roll.read(2, {"a": 31.0}, 11.0)
 
-    assert roll.read(3, frozenset("a"), 12.0) == frozenset("abc")
-    assert roll.read(3, frozenset("a"), 16.9) == frozenset("abc")
-    assert roll.read(3, frozenset("a"), 17.0) == frozenset("a")
+    assert roll.read(3, {"a": 32.0}, 12.0) == {"a": 32.0, "b": 30.0}

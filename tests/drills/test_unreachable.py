@@ -1,0 +1,40 @@
+"""Replicas cut off, refused and stopped, again and again, while orders go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.simulator import RunningSimulator, SimulatorClient
+from tests.integration.replicas import replicas
+from tests.integration.unreachable import SPAN, WINDOWS, Orders, WayToRedis
+from tests.system.stopping import stop_and_go_on
+
+
+@pytest.mark.parametrize("how", ["refuse", "swallow"])
+async def test_hundreds_of_orders_are_kept(
+    upstream: RunningSimulator, control: SimulatorClient, redis_url: str, how: str
+) -> None:
+    """Cut off for shorter and longer than a replica may answer unasked."""
+    orders = Orders(control)
+    async with (
+        WayToRedis(redis_url) as way,
+        replicas(upstream.base_url, [redis_url, way.url], redis__timeout="200ms", **WINDOWS) as (
+            one,
+            other,
+        ),
+    ):
+        set_cut = way.refuse if how == "refuse" else way.swallow
+        async with orders.asked(one.data, other.data):
+            for seconds in (1.0, 6.0, SPAN + 4.0, SPAN + 15.0):
+                await orders.while_cut(one.admin, set_cut, seconds)
+
+    assert orders.old == []
+    assert min(orders.statuses[200], orders.statuses[202]) > 20
+    assert orders.statuses.total() > 200
+
+
+async def test_a_replica_that_is_stopped_ten_times(tmp_path: Path, redis_url: str) -> None:
+    """Each time it asks before it answers."""
+    assert await stop_and_go_on(tmp_path, redis_url, rounds=10) == []
