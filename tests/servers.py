@@ -48,6 +48,11 @@ def free_port() -> int:
     raise OSError("no free port among a thousand")
 
 
+def _heed_hangups() -> None:
+    """A process that a test starts heeds SIGHUP, also where the tests themselves run by `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def answers(url: str) -> bool:
     """Whether a GET of the URL is answered with 200."""
     try:
@@ -142,6 +147,7 @@ class Process:
                 stderr=log,
                 env=self._environment,
                 cwd=self.log.parent,
+                preexec_fn=_heed_hangups,  # noqa: PLW1509 - no thread of ours holds anything here
             )
         self._expose()
         try:
