@@ -58,8 +58,8 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # How far the sweep of a partition has come; None where there is none.
-        self.horizon_of: Callable[[str], Horizon | None] = lambda _: None
+        # How far the sweep of a partition has come, None where there is none; None without sweeps.
+        self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
         """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away; not
@@ -67,6 +67,8 @@ class Tiers:
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
+        if self.horizon_of is None:
+            return held
         return held if self._passed_by(key, held.entry) is None else None
 
     def may_be_beyond(self, key: Key) -> bool:
@@ -80,13 +82,14 @@ class Tiers:
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             seen = confirmed or await self._read(key, flight)
-            if seen is None or (horizon := self._passed_by(key, seen.held.entry)) is None:
+            if seen is None or self.horizon_of is None:
                 return seen
-            return self._within_bound(key, seen, horizon)
+            horizon = self._passed_by(key, seen.held.entry)
+            return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
         """The sweep that passed the entry by, longer ago than its bound; None where none did."""
-        horizon = self.horizon_of(key.partition)
+        horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
         return horizon
