@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,8 +28,10 @@ _BACKLOG = 4_096
 _TICKS = 10
 _TICK = 0.1
 # Half a second in which connections on which nothing is asked may be asked once more, when the
-# plane ends: a request that is on its way would be lost by closing them at once.
+# plane ends, and two seconds for those that are new: a request that is on its way would be lost by
+# closing them at once.
 _STEPS = 25
+_STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
 _logger = logging.getLogger(__name__)
@@ -63,6 +66,8 @@ class Server(uvicorn.Server):
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._door = door
+        # Those whose handshake failed are held by nobody else.
+        self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, and say so. uvicorn's own start would leave a TLS handshake a minute."""
@@ -95,30 +100,34 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing more and answer what was asked, then close."""
         self.drain()
-        looking = asyncio.create_task(self._look_on())
+        loop = asyncio.get_running_loop()
+        began, beside = loop.time(), [loop.create_task(self._look_on())]
         try:
-            await self._stop_listening(sockets or [])
-            await self._last_call()
+            taken = self._stop_listening(sockets or [])
+            beside += taken
+            await self._last_call(taken)
+            longest = self.config.timeout_graceful_shutdown or 0
+            self.config.timeout_graceful_shutdown = max(1, round(longest + began - loop.time()))
             await super().shutdown(sockets)
         finally:
-            looking.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _stop_listening(self, sockets: list[socket.socket]) -> None:
+    def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
         """Connections that the system has accepted are taken over: closing would reset them."""
         waiting = [each for listener in sockets for each in _accepted(listener)]
         for server in self.servers:
             server.close()
-        loop = asyncio.get_running_loop()
-        made = [
-            loop.connect_accepted_socket(
-                self._connection,
-                each,
-                ssl=self.config.ssl,
-                ssl_handshake_timeout=self._handshake_timeout,
-            )
-            for each in waiting
-        ]
-        await asyncio.gather(*made, return_exceptions=True)
+        return [asyncio.create_task(self._take_over(each)) for each in waiting]
+
+    async def _take_over(self, accepted: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._connection,
+            accepted,
+            ssl=self.config.ssl,
+            ssl_handshake_timeout=self._handshake_timeout,
+        )
 
     @property
     def _handshake_timeout(self) -> float | None:
@@ -126,14 +135,23 @@ class Server(uvicorn.Server):
         return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
-        return self._door(self.config, self.server_state, self.lifespan.state)
+        made = self._door(self.config, self.server_state, self.lifespan.state)
+        self._made.add(made)
+        return made
 
-    async def _last_call(self) -> None:
+    async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
         """Each step counts once, however late it ends: what came meanwhile lies unread."""
-        for _ in range(_STEPS):
-            if not any(each.is_idle for each in self._connections()):
+        for step in range(_STEPS_WHEN_NEW):
+            if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
             await asyncio.sleep(_STEP)
+
+    def _may_be_asked(self, step: int) -> bool:
+        if any(each.transport is None for each in self._made):
+            return True  # in its handshake
+        open_ones = self._connections()
+        is_early = step < _STEPS
+        return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
     async def _look_on(self) -> None:
         """What `on_tick` does, which comes no more."""

@@ -181,6 +181,11 @@ class Wire(HttpToolsProtocol):
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
+    @property
+    def is_new(self) -> bool:
+        """Whether that is so since the connection was made."""
+        return self.is_idle and self._owed_since is not None
+
     def _feed(self, data: bytes) -> None:
         """An `Upgrade` is ignored, as it may be (RFC 9110, 7.8): what follows is plain HTTP."""
         while data:

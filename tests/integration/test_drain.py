@@ -7,6 +7,7 @@ import asyncio
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.loop_time import pass_time
 from tests.integration.gateways import Planes, gateway, has_in_flight, until
+from tests.raw import GOOD, calling
 
 
 async def test_who_still_waits_at_the_end_is_told(
@@ -47,3 +48,20 @@ async def test_what_is_in_flight_is_finished(
 async def is_unready(planes: Planes) -> bool:
     """Whether readiness is gone."""
     return (await planes.data.get("/readyz")).status_code == 503
+
+
+async def test_a_connection_that_is_new_may_ask_once_when_the_plane_ends(
+    upstream: RunningSimulator,
+) -> None:
+    """It was accepted, so that its caller believes to be heard; then all are closed."""
+    async with gateway(upstream.base_url) as planes:
+        url = str(planes.data.base_url)
+        async with calling(url) as used, calling(url) as new:
+            await (await used.send(GOOD)).told()
+            planes.stop.set()
+            await asyncio.sleep(1.0)
+            answer = await (await new.send(GOOD)).told()
+            assert await new.is_closed()
+            assert await used.is_closed()
+
+    assert (answer.status, answer.fields["connection"]) == (200, "close")

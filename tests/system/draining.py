@@ -28,18 +28,23 @@ async def drain(folder: Path, *, delay: str = "2s") -> dict[str, Tally]:
 
 async def drain_tls(folder: Path) -> dict[str, Tally]:
     """The same through TLS, in which no direction ends alone."""
+    trusting, settings = secured(folder)
+    settings |= {"GATEWAY_SERVER__DRAIN_DELAY": "2s"}
+    return await _drain(folder, lambda url: _secured(url, trusting), settings)
+
+
+def secured(folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
+    """What a caller trusts, and the settings of a data plane with TLS."""
     trusting = ssl.create_default_context()
     _AUTHORITY.configure_trust(trusting)
     pair = _AUTHORITY.issue_cert("127.0.0.1")
     certificate, key = folder / "server.crt", folder / "server.key"
     certificate.write_bytes(b"".join(each.bytes() for each in pair.cert_chain_pems))
     key.write_bytes(pair.private_key_pem.bytes())
-    settings = {
-        "GATEWAY_SERVER__DRAIN_DELAY": "2s",
+    return trusting, {
         "GATEWAY_SERVER__TLS_CERT": str(certificate),
         "GATEWAY_SERVER__TLS_KEY": str(key),
     }
-    return await _drain(folder, lambda url: _secured(url, trusting), settings)
 
 
 async def _drain(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import signal
+import ssl
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.simulator import SimulatorClient
 from tests.kept_connections import Tally
-from tests.raw import calling
+from tests.raw import GOOD, calling
 from tests.system.commands import Gateway, address, port_of, simulator
-from tests.system.draining import drain, drain_tls
+from tests.system.draining import drain, drain_tls, secured
 
 _LISTENS = "0A"
 GET = b"GET /training/trn_%06d HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer demo-token\r\n\r\n"
@@ -63,6 +65,36 @@ async def test_half_closed_connections_do_not_stay(tmp_path: Path) -> None:
             await until_open(gateway, 0)
 
     assert [answer.status for answer in answers] == [200] * 10
+
+
+async def test_a_handshake_under_way_is_finished(tmp_path: Path) -> None:
+    """And its caller answered, though no connection was there when the process was told to end."""
+    trusting, settings = secured(tmp_path)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    caller = trusting.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    gateway = Gateway(tmp_path, "http://127.0.0.1:1", **settings)
+    with gateway.process:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(gateway.data))
+        with pytest.raises(ssl.SSLWantReadError):
+            caller.do_handshake()
+        writer.write(outgoing.read())
+        incoming.write(await reader.read(65_536))
+        gateway.process.child.send_signal(signal.SIGTERM)
+        await asyncio.sleep(1.0)
+        caller.do_handshake()
+        caller.write(GOOD)
+        writer.write(outgoing.read())
+        incoming.write(await reader.read())
+        writer.close()
+        code = await asyncio.to_thread(gateway.process.wait, 30)
+    said = b""
+    with suppress(ssl.SSLZeroReturnError):
+        while piece := caller.read(65_536):
+            said += piece
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in said
+    assert code == 0
 
 
 async def until_open(gateway: Gateway, connections: int) -> None:
