@@ -308,6 +308,7 @@ def test_an_hour_without_redis_is_a_line_a_minute() -> None:
         telemetry.redis_failed(RedisOperation.PING, "ConnectionError: redis:6379: refused")
         clock.time += 0.5
 
+    assert len(log.lines) == 60
     suppressed = [fields.get("suppressed") for _, _, fields in log.lines]
     assert suppressed == [None, *[119] * 59]
     assert samples(telemetry)['gateway_redis_errors_total{operation="ping"}'] == 7_200
