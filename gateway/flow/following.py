@@ -8,6 +8,7 @@ brings is stored as ever.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ _MOST: Final = 2_000
 # Readers' refreshes in a lane: more calls than most limits have in five minutes, and after that
 # they are outdated themselves. Who is left out comes with its next reader.
 _MOST_PUT_OFF: Final = 500
+# Seconds after which those that wait are compared anew: with 500 that takes a millisecond.
+_COMPARE_EVERY: Final = 0.25
 # Longest pause (seconds) where the budget has none left.
 _PATIENCE: Final = 5.0
 
@@ -88,6 +91,8 @@ class Following:
         self._short: set[Lane] = set()  # where some wait for which there was no call
         self._closed: set[Lane] = set()  # where there is none yet
         self._any = asyncio.Event()
+        self._ranking: list[Errand] = []  # the most wanted last
+        self._ranked_at = -math.inf
 
     @property
     def waiting(self) -> int:
@@ -191,8 +196,27 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The most wanted of those for which there may be a call."""
-        return self._most_wanted(lambda each: each.lane not in self._closed)
+        """The most wanted of those for which there may be a call, as they were compared last."""
+        if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
+            errand = self._best_ranked()
+            if errand is not None:
+                return errand
+        self._rank()
+        return self._best_ranked()
+
+    def _rank(self) -> None:
+        now, self._ranked_at = self._clock.now(), self._clock.monotonic()
+        some = [each for each in self._errands.values() if each.lane not in self._closed]
+        self._ranking = sorted(some, key=lambda each: self._worth(each, now), reverse=True)
+        self._ranking.reverse()  # of those that are wanted alike the one that came first is last
+
+    def _best_ranked(self) -> Errand | None:
+        while self._ranking:
+            errand = self._ranking.pop()
+            is_there = self._errands.get(errand.ask.key) is errand
+            if is_there and errand.lane not in self._closed:
+                return self._take(errand)
+        return None
 
     def _most_wanted(self, among: Callable[[Errand], bool]) -> Errand | None:
         now, some = self._clock.now(), filter(among, self._errands.values())
