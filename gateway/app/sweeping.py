@@ -76,7 +76,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     serving = ground.serving
     following = Following(serving, ground.local, ground.clock, rules, serving.background)
     serving.waits, serving.put_off = following.waits, following.put_off
-    serving.comes = following.comes
+    serving.is_short = following.is_short
 
     def findings(caller: Caller) -> Findings:
         filling = Filling(

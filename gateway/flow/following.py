@@ -136,10 +136,9 @@ class Following:
             self._add(ask)
         return True
 
-    def comes(self, key: Key) -> bool | None:
-        """Whether it waits for nothing but others that are under way; None: it does not wait."""
-        errand = self._errands.get(key)
-        return None if errand is None else errand.lane not in self._short
+    def is_short(self, ask: Ask) -> bool:
+        """Whether there is no call for a reader's refresh; else one that waits does so for room."""
+        return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
         """There was no call for a refresh: whether it goes when there is, in its turn."""

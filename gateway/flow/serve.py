@@ -7,6 +7,7 @@ get   may wait: L1, then both tiers, then upstream; the only place that rescues
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from gateway.core.entry import Key
 from gateway.core.errors import (
@@ -31,6 +32,9 @@ from gateway.flow.singleflight import Flight
 from gateway.flow.tiers import Seen, Tiers
 from gateway.flow.underway import UnderWay
 from gateway.ports import Clock, Held, Observer
+
+# Seconds for which a stale answer stands, at most.
+_STANDS: Final = 1.0
 
 __all__ = ["Answer", "Ask", "Serving"]
 
@@ -118,20 +122,25 @@ class Serving(UnderWay):
         if failure is not None:
             return marks.from_store(seen, failure.outcome, failure.detail)
         is_due = not ask.only_if_cached and self.fills.under_way(ask.key) is None
-        if is_due and self.refresh(ask, seen) is None and not self.comes(ask.key):
+        if is_due and self.refresh(ask, seen) is None and self.is_short(ask):
             return marks.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
-    def stale_stands_for(self, key: Key, answer: Answer) -> float:
-        """As `Confirming.stands_for` of what is fresh: a stale one, while no reader would start
-        its refresh."""
+    def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
+        """As `Confirming.stands_for` of what is fresh, for the stale answer just given to `ask`:
+        what a reader may start was started for it, or waits, or may not go."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
-        rests = min(self.rests(key), self.confirming.unasked_for(key, held))
-        until = self._clock.now() + rests
-        return rests if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
+        failure = self.standing(ask.key)
+        if failure is not None:
+            rests = failure.until - self._clock.monotonic()
+        else:
+            rests = 0.0 if ask.only_if_cached else _STANDS
+        stands = min(rests, self.confirming.unasked_for(ask.key, held))
+        until = self._clock.now() + stands
+        return stands if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
 
     async def seen(self, ask: Ask) -> Seen | None:
         """What is stored for this request, its freshness aside."""

@@ -43,11 +43,10 @@ class UnderWay:
         self.fills: Flights[Key, Landed] = Flights(clock)
         self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
         # Whether a refresh waits for its turn: since others do or are under way, or since there was
-        # no call for it; and whether one that waits goes as soon as others have ended (None: it
-        # does not wait).
+        # no call for it; and whether there is no call for those that wait.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
-        self.comes: Callable[[Key], bool | None] = lambda _: None
+        self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """Both tiers asked once for all who ask in the meantime."""
@@ -98,14 +97,6 @@ class UnderWay:
         else:
             self._failed(want, vain)
         return filled
-
-    def rests(self, key: Key) -> float:
-        """Seconds for which no reader would start a refresh: one is under way or waits for its
-        turn, at most a second, or it is left alone."""
-        if self.fills.under_way(key) is not None or self.comes(key) is not None:
-            return 1.0
-        failure = self.standing(key)
-        return 0.0 if failure is None else failure.until - self._clock.monotonic()
 
     def _failed(self, want: Want, error: Exception) -> None:
         held = self._tiers.held(want.key)

@@ -145,7 +145,7 @@ class Hits:
         held.born = began - held.entry.age(began + self._clock.offset)
         held.manner = self.manner(answer, held.entry.status)
         held.edition = edition
-        stands = self._stands_for(ask.key, answer) or self._stale_stands_for(ask.key, answer)
+        stands = self._stands_for(ask.key, answer) or self._stale_stands_for(ask, answer)
         held.until = self._monotonic() + min(stands, unchanged) - _MARGIN
         return held.manner
 

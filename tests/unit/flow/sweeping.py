@@ -163,7 +163,7 @@ def following_of(replica: Replica) -> Following:
     serving = replica.serving
     following = Following(serving, replica.local, replica.clock, serving._rules, replica.background)
     serving.waits, serving.put_off = following.waits, following.put_off
-    serving.comes = following.comes
+    serving.is_short = following.is_short
     return following
 
 
