@@ -31,7 +31,7 @@ from gateway.core.access import Open
 from gateway.core.by_origin import ByOrigin
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Tier
-from gateway.flow.background import Background
+from gateway.flow.background import REST, Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.confirming import Confirming
@@ -146,7 +146,7 @@ def compose(settings: Settings) -> House:
 
 
 def _room(settings: Settings) -> Background:
-    return Background(settings.upstream.max_background)
+    return Background(settings.upstream.max_background, REST)
 
 
 def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:

@@ -20,6 +20,19 @@ async def test_there_is_room_until_so_many_are_under_way() -> None:
     assert [*rooms, background.has_room] == [True, False, True]
 
 
+async def test_the_room_of_one_that_has_ended_rests() -> None:
+    """Whoever waits for it waits so long."""
+    background = Background(1, rest=0.02)
+    background.begin()
+    ended = asyncio.get_running_loop().time()
+    background.end()
+    assert not background.has_room
+
+    await background.room()
+
+    assert asyncio.get_running_loop().time() - ended >= 0.02
+
+
 async def test_who_waits_for_room_goes_when_one_has_ended() -> None:
     """One of two, where there is room for one."""
     background = Background(1)

@@ -1,0 +1,151 @@
+"""A Redis that hangs and comes back while much is stale: a gateway as a process under hits.
+
+The simulator holds all fetches of what is stored until Redis is back, so that nothing is
+refreshed before; then it answers at once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from tests.bench.load import CONNECTIONS
+from tests.bench.stands import CONFIGS
+from tests.servers import RedisServer, wait_until
+from tests.system.commands import CALLER, TOKEN, Gateway, address, simulator
+
+BOUND = 4
+_SETTINGS = {
+    "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
+    "GATEWAY_UPSTREAM__MAX_BACKGROUND": str(BOUND),
+    "GATEWAY_UPSTREAM__TIMEOUT": "60s",
+    "GATEWAY_SWEEP__ENABLED": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A gateway on a Redis, the simulator behind it, and the ids that it holds."""
+
+    redis: RedisServer
+    upstream: str
+    house: Gateway
+    client: httpx.Client
+    ids: Sequence[str]
+
+    def statuses(self, ids: Sequence[str]) -> list[tuple[int, str]]:
+        """Status and the last word of Cache-Status, of one read of each."""
+        answers = [self.client.get(f"{self.house.data}/training/{each}") for each in ids]
+        return [
+            (each.status_code, each.headers.get("cache-status", "").rpartition("=")[2])
+            for each in answers
+        ]
+
+    def hold(self) -> None:
+        """Let no fetch of what is stored be answered."""
+        self._fault("POST", {"mode": "held", "ids": list(self.ids)})
+
+    def release(self) -> None:
+        """Answer what is held, and what comes from now on."""
+        self._fault("DELETE", None)
+
+    def _fault(self, method: str, order: dict[str, object] | None) -> None:
+        self.client.request(method, f"{self.upstream}/_control/fault", json=order)
+
+    def most_in_flight(self) -> int:
+        """The most calls that were with the upstream at once, since this was asked last."""
+        most = self.client.get(f"{self.upstream}/_control/stats").json()["in_flight_max"]
+        self.client.post(f"{self.upstream}/_control/reset-stats").raise_for_status()
+        return int(most)
+
+    def figure(self, name: str) -> float:
+        """The sum of a metric's samples."""
+        lines = self.client.get(f"{self.house.admin}/metrics").text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    def sees_redis(self) -> bool:
+        """Whether it counts as there."""
+        return self.figure("gateway_redis_up") == 1.0
+
+    def times_away(self) -> int:
+        """How often Redis was called away so far."""
+        return self.house.process.output.count('"redis.away"')
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Redis hangs inside, and fetches are held."""
+        self.hold()
+        self.redis.pause()
+        try:
+            yield
+        finally:
+            self.release()
+            self.redis.resume()
+
+
+@contextmanager
+def stand(folder: Path, redis: RedisServer, count: int, lifetime: str) -> Iterator[Stand]:
+    """It holds nothing yet."""
+    settings = _SETTINGS | {
+        "GATEWAY_REDIS__URL": redis.url,
+        "GATEWAY_FRESHNESS__LIFETIME": lifetime,
+    }
+    ids = [f"trn_{number:06d}" for number in range(1, count + 1)]
+    with (
+        simulator(folder, "--limit", "0") as upstream,
+        httpx.Client(headers=CALLER, trust_env=False, timeout=60) as client,
+    ):
+        house = Gateway(folder, address(upstream), **settings)
+        with house.process:
+            yield Stand(redis, address(upstream), house, client, ids)
+
+
+def storm(made: Stand, quiet: int, hang: int, after: int) -> list[float]:
+    """Requests of each second after the return of Redis, as parts of those of a quiet second."""
+    made.client.post(f"{made.house.admin}/purge", json={}).raise_for_status()
+    with _hits(made, seconds=600):
+        filled = made.figure("gateway_upstream_requests_total") + len(made.ids)
+        wait_until(
+            lambda: made.figure("gateway_upstream_requests_total") >= filled, 240, "all is stored"
+        )
+        before = median(_rates(made, quiet))
+        with made.hung():
+            time.sleep(hang)
+        return [rate / before for rate in _rates(made, after)]
+
+
+def _rates(made: Stand, seconds: int) -> list[float]:
+    """Requests a second, of so many seconds."""
+    rates = []
+    at, count = time.monotonic(), made.figure("gateway_requests_total")
+    for _ in range(seconds):
+        time.sleep(1.0)
+        now, counted = time.monotonic(), made.figure("gateway_requests_total")
+        rates.append((counted - count) / (now - at))
+        at, count = now, counted
+    return rates
+
+
+@contextmanager
+def _hits(made: Stand, seconds: int) -> Iterator[None]:
+    """As many requests as all connections can make inside, for so many seconds at most."""
+    arguments = ("repeated", str(len(made.ids)), TOKEN)
+    load = subprocess.Popen(
+        [
+            *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"),
+            *("-s", str(CONFIGS / "hit.lua"), made.house.data, "--", *arguments),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        load.terminate()
+        load.wait(10)
