@@ -30,9 +30,8 @@ ELSEWHERE = {
     "server.tls_cert": "tls.existingSecret",
     "server.tls_key": "tls.existingSecret",
     "admin.token": "admin.existingSecret",
-    # Without TLS: within the cluster, and the token is only as secret as the cluster's network.
-    "admin.tls_cert": "extraEnv",
-    "admin.tls_key": "extraEnv",
+    "admin.tls_cert": "admin.tlsExistingSecret",
+    "admin.tls_key": "admin.tlsExistingSecret",
     "upstream.token": "upstream.existingSecret",
     "access.clients_file": "access.clientsExistingSecret",
     "access.secret": "access.existingSecret",

@@ -71,10 +71,10 @@ def deployment(values: Mapping[str, Any]) -> Object:
 
 
 def container(values: Mapping[str, Any]) -> Object:
-    """The one container of its pods."""
-    (only,) = deployment(values)["spec"]["template"]["spec"]["containers"]
-    found: Object = only
-    return found
+    """The gateway's container in its pods."""
+    every = deployment(values)["spec"]["template"]["spec"]["containers"]
+    (found,) = (each for each in every if each["name"] == "gateway")
+    return dict(found)
 
 
 def settings_file(values: Mapping[str, Any]) -> str:

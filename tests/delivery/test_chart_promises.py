@@ -16,6 +16,7 @@ from tests.delivery.rendering import (
     objects,
     of_kind,
     pods,
+    settings_file,
     values_in,
 )
 
@@ -31,7 +32,8 @@ def checksum(values: dict[str, Any]) -> str:
 def test_no_pod_has_a_right_that_it_does_not_need(path: Path) -> None:
     """Not root, nothing writable, no capability, no token of the cluster, no service links."""
     for pod in pods(values_in(path)):
-        (only,) = pod["containers"]
+        # What values add beside it is theirs to secure.
+        only = pod["containers"][0]
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -148,3 +150,47 @@ def test_the_notes_name_the_next_command(path: Path) -> None:
     assert ("$TOKEN" in notes) == (mode is None)
     assert ("$KEY" in notes) == (mode == "clients")
     assert "{{" not in notes
+
+
+def test_a_gateway_of_the_gateway_api_speaks_tls_to_pods_that_do() -> None:
+    """The policy is for the callers' Service and names their certificate; without TLS it goes."""
+    (policy,) = of_kind(named("gateway-api"), "BackendTLSPolicy")
+    (route,) = of_kind(named("gateway-api"), "HTTPRoute")
+    callers = of_kind(named("gateway-api"), "Service")[0]
+
+    (target,) = policy["spec"]["targetRefs"]
+    (backend,) = route["spec"]["rules"][0]["backendRefs"]
+    assert target["name"] == backend["name"] == callers["metadata"]["name"]
+    assert policy["spec"]["validation"]["hostname"] == "gateway.edge.svc"
+    assert callers["spec"]["ports"][0]["appProtocol"] == "https"
+    plain = named("gateway-api") | {"tls": {}}
+    plain["httpRoute"] = {**plain["httpRoute"], "backendTls": {}}
+    assert of_kind(plain, "BackendTLSPolicy") == []
+    assert of_kind(plain, "Service")[0]["spec"]["ports"][0]["appProtocol"] == "http"
+
+
+def test_operators_are_served_over_tls_where_they_have_a_certificate() -> None:
+    """The probes, the monitor, the test pod and the file of settings agree."""
+    values = named("everything")
+
+    probes = [container(values)[f"{name}Probe"] for name in ("startup", "liveness", "readiness")]
+    (monitor,) = of_kind(values, "ServiceMonitor")
+    (answers,) = of_kind(values, "Pod")
+    assert {probe["httpGet"]["scheme"] for probe in probes} == {"HTTPS"}
+    assert monitor["spec"]["endpoints"][0]["scheme"] == "https"
+    assert answers["spec"]["containers"][0]["args"][-1].startswith("https://")
+    assert 'tls_cert = "/etc/gateway/admin-tls/tls.crt"' in settings_file(values)
+
+
+def test_constraints_that_select_nothing_count_these_pods() -> None:
+    """The chart's own comes first; one with a selector stays as it is."""
+    own, zone, rack = deployment(named("everything"))["spec"]["template"]["spec"][
+        "topologySpreadConstraints"
+    ]
+
+    assert own["labelSelector"] == zone["labelSelector"] != rack["labelSelector"]
+    assert (zone["topologyKey"], zone["matchLabelKeys"]) == (
+        "topology.kubernetes.io/zone",
+        ["pod-template-hash"],
+    )
+    assert "matchLabelKeys" not in rack

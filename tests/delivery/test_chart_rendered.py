@@ -29,7 +29,10 @@ OPERATORS: dict[str, Callable[[Object], Any]] = {
     "ServiceMonitor": ServiceMonitor.model_validate,
     "PrometheusRule": PrometheusRule.model_validate,
 }
-BY_HAND = {"HTTPRoute": {"parentRefs", "hostnames", "rules"}}
+BY_HAND = {
+    "HTTPRoute": {"parentRefs", "hostnames", "rules"},
+    "BackendTLSPolicy": {"targetRefs", "validation"},
+}
 matrix = pytest.mark.parametrize("path", MATRIX, ids=lambda path: path.stem)
 
 
@@ -100,7 +103,7 @@ def test_the_gateway_takes_the_settings(path: Path, tmp_path: Path) -> None:
     for name, secret in SECRETS.items():
         (tmp_path / name).write_text(secret)
         text = text.replace(f"/etc/gateway/secrets/{name}", str(tmp_path / name))
-    text = "\n".join(line for line in text.splitlines() if "/etc/gateway/tls/" not in line)
+    text = "\n".join(line for line in text.splitlines() if "tls/tls." not in line)
     file = tmp_path / "gateway.toml"
     file.write_text(text)
 

@@ -61,6 +61,15 @@
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled without a Gateway: name one in httpRoute.parentRefs" -}}
 {{- end -}}
+{{- if and .Values.httpRoute.enabled .Values.tls.existingSecret (not .Values.httpRoute.backendTls.hostname) -}}
+{{- fail "the pods speak TLS and the Gateway would not: name what their certificate is for in httpRoute.backendTls.hostname" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.backendTls.hostname (not .Values.tls.existingSecret) -}}
+{{- fail "httpRoute.backendTls.hostname is set and the pods speak no TLS: name their certificate's Secret in tls.existingSecret" -}}
+{{- end -}}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") -}}
+{{- fail "service.nodePort is set and service.type is ClusterIP: set it to NodePort or LoadBalancer" -}}
+{{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.create is false: name the account that exists in serviceAccount.name" -}}
 {{- end -}}

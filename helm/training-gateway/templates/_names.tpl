@@ -58,6 +58,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- ternary "https" "http" (not (empty .Values.tls.existingSecret)) -}}
 {{- end -}}
 
+{{- define "gateway.adminScheme" -}}
+{{- ternary "https" "http" (not (empty .Values.admin.tlsExistingSecret)) -}}
+{{- end -}}
+
 {{- define "gateway.testLabels" -}}
 app.kubernetes.io/name: {{ include "gateway.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

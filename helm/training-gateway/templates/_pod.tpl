@@ -45,6 +45,18 @@
     secretName: {{ . }}
     defaultMode: 0440
 {{- end }}
+{{- with .Values.admin.tlsExistingSecret }}
+- name: admin-tls
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .Values.upstream.caExistingSecret }}
+- name: upstream-ca
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -71,6 +83,16 @@
   mountPath: /etc/gateway/tls
   readOnly: true
 {{- end }}
+{{- if .Values.admin.tlsExistingSecret }}
+- name: admin-tls
+  mountPath: /etc/gateway/admin-tls
+  readOnly: true
+{{- end }}
+{{- if .Values.upstream.caExistingSecret }}
+- name: upstream-ca
+  mountPath: /etc/gateway/upstream-ca
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -80,5 +102,21 @@
 httpGet:
   path: {{ .path }}
   port: admin
+  {{- if eq .scheme "https" }}
+  scheme: HTTPS
+  {{- end }}
 {{ toYaml .times }}
+{{- end -}}
+
+{{/* The constraints by which pods spread: the chart's own, then those of the values. */}}
+{{- define "gateway.spread" -}}
+{{- $these := dict "labelSelector" (dict "matchLabels" (include "gateway.selector" . | fromYaml)) "matchLabelKeys" (list "pod-template-hash") -}}
+{{- with .Values.topologySpread -}}
+{{- if .enabled }}
+{{ toYaml (list (merge (dict "maxSkew" 1 "topologyKey" .topologyKey "whenUnsatisfiable" .whenUnsatisfiable) $these)) }}
+{{- end }}
+{{- range .constraints }}
+{{ toYaml (list (ternary . (merge (dict) . $these) (hasKey . "labelSelector"))) }}
+{{- end }}
+{{- end -}}
 {{- end -}}

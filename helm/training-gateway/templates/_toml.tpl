@@ -12,6 +12,10 @@
 {{- $_ := set $own.server "tls_cert" "/etc/gateway/tls/tls.crt" -}}
 {{- $_ := set $own.server "tls_key" "/etc/gateway/tls/tls.key" -}}
 {{- end -}}
+{{- if .admin.tlsExistingSecret -}}
+{{- $_ := set $own.admin "tls_cert" "/etc/gateway/admin-tls/tls.crt" -}}
+{{- $_ := set $own.admin "tls_key" "/etc/gateway/admin-tls/tls.key" -}}
+{{- end -}}
 {{- range $section, $settings := .config }}
 [{{ $section }}]
 {{- range $name, $value := merge (dict) (get $own $section | default dict) $settings }}
