@@ -1,23 +1,42 @@
-"""What callers may say beside asking, by the settings: wishes about what is stored, and writes."""
+"""What callers may say beside asking, by the settings: wishes about what is stored, and writes.
+
+Lives here too: the share of the budget that such requests have."""
 
 from __future__ import annotations
 
 from gateway.app.clock import SystemClock
 from gateway.app.outward import Outward
+from gateway.core.rates import OwnRates
+from gateway.flow.call_share import CallShare
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.serve import Serving
 from gateway.flow.wishing import Grants, Wishing
 from gateway.flow.writing import Writing
-from gateway.settings import ClientDirectives, Settings, WritesMode
+from gateway.ports import Bus
+from gateway.settings import AccessMode, ClientDirectives, RateScope, Settings, WritesMode
 
 
-def wishing_of(settings: Settings, serving: Serving, clock: SystemClock) -> Wishing | None:
-    """Who grants callers their wishes; None where these are not heard."""
+def call_share_of(
+    settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
+) -> CallShare:
+    """A share of the budgets; `rates` are those of tenants, `bus` counts the replicas."""
+    mode, scope = settings.access.mode, settings.upstream.rate_scope
+    is_one = mode is AccessMode.OPEN or (
+        mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
+    )
+    usual = settings.upstream.rate_limit
+    return CallShare(clock, usual, rates, lambda: bus.replicas, is_divided=not is_one)
+
+
+def wishing_of(
+    settings: Settings, serving: Serving, clock: SystemClock, share: CallShare
+) -> Wishing | None:
+    """What grants callers their wishes; None where these are not heard."""
     match settings.freshness.client_directives:
         case ClientDirectives.IGNORE:
             return None
         case ClientDirectives.LIMITED:
-            return Wishing(serving, clock, Grants(clock, settings.upstream.rate_limit))
+            return Wishing(serving, clock, Grants(clock, share))
         case ClientDirectives.HONOUR:
             return Wishing(serving, clock, grants=None)
 

@@ -21,7 +21,7 @@ from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission, ClientsWatch, admission_of
-from gateway.app.answering import wishing_of, writing_of
+from gateway.app.answering import call_share_of, wishing_of, writing_of
 from gateway.app.clock import SystemClock
 from gateway.app.listen import StartFault
 from gateway.app.outward import outward
@@ -40,6 +40,7 @@ from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
+from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
@@ -81,6 +82,7 @@ class House:
     collapsing: Collapsing
     serving: Serving
     wishing: Wishing | None
+    reaching: Reaching
     unusual: Unusual
     modes: Modes
     confirming: Confirming
@@ -96,8 +98,7 @@ class House:
 def compose(settings: Settings) -> House:
     """Wire the house; raises StartFault for a Redis URL that the driver refuses, SettingsFault
     for a clients file that went bad since it was judged."""
-    admission = admission_of(settings)
-    clock = SystemClock()
+    admission, clock = admission_of(settings), SystemClock()
     telemetry = Telemetry(gateway.__version__, clock)
     rules = rules_of(settings, admission)
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
@@ -107,17 +108,17 @@ def compose(settings: Settings) -> House:
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus, modes=modes)
-    whose, timeout = way.credentials, settings.upstream.timeout
-    swept = lease_of(settings, clock, redis)
+    swept, whose = lease_of(settings, clock, redis), way.credentials
     fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=knowing_of(settings, swept))
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
-    backoffs = Backoffs(clock, rules.windows.believe_after)
+    timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serving = Serving(tiers, collapsing, clock, telemetry, rules, background=_room(settings))
     ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, swept)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=whose, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, serving=serving)
+    share = partial(call_share_of, settings, clock, rates=admission.rates, bus=bus)
     return House(
         clock=clock,
         telemetry=telemetry,
@@ -131,7 +132,8 @@ def compose(settings: Settings) -> House:
         outbound=way.outbound,
         collapsing=collapsing,
         serving=serving,
-        wishing=wishing_of(settings, serving, clock),
+        wishing=wishing_of(settings, serving, clock, share()),
+        reaching=Reaching(serving, clock, share()),
         unusual=Unusual(serving, collapsing, clock, rules, modes),
         modes=modes,
         confirming=tiers.confirming,

@@ -114,6 +114,7 @@ def _servers(
         house.telemetry,
         access_log,
         wishing=house.wishing,
+        reaching=house.reaching,
         unusual=house.unusual,
         writing=house.writing,
         max_body=settings.server.max_body,

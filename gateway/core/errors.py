@@ -86,14 +86,15 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """The upstream was asked and has no version as late as the caller wants.
+    """No version as late as the caller wants is known, and the upstream was asked, or may not be
+    asked for this caller now.
 
-    `retry_after` (seconds, > 0) says when it will be asked again.
+    `retry_after` (seconds, > 0) says when it may be asked again.
     """
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
-        has = reached or "none"
-        super().__init__(f"wanted a version of {wanted} or later, upstream has {has}")
+        latest = reached or "none"
+        super().__init__(f"wanted a version of {wanted} or later, the latest known is {latest}")
         self.wanted = wanted
         self.reached = reached
         self.retry_after = retry_after

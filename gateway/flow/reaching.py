@@ -1,7 +1,8 @@
 """Requests that want a version at least as late as one that they know: `Training-Min-Updated-At`.
 
 Who wrote a training reads what it wrote: from what is stored where that is late enough, else by
-one fetch for all who want it. Nothing here raises a floor: a wish is no evidence.
+one fetch for all who want it. Nothing here raises a floor: a wish is no evidence. Such fetches
+have a share of the budget, and each caller a part of that.
 """
 
 from __future__ import annotations
@@ -10,19 +11,32 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.core.entry import Entry, Key
-from gateway.core.errors import BackedOff, BudgetExhausted, OnlyIfCached, VersionNotReached
+from gateway.core.errors import (
+    BackedOff,
+    BudgetExhausted,
+    CallWithheld,
+    OnlyIfCached,
+    VersionNotReached,
+)
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.pacing import backoff
 from gateway.core.reply import Reply
 from gateway.core.status import Purpose
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.call_share import CallShare, SharedCall
+from gateway.flow.collapsing import Landed
 from gateway.flow.serve import Serving
+from gateway.flow.singleflight import Flight
+from gateway.flow.tiers import Seen
 from gateway.ports import Clock
 
-# Seconds for which a key is left alone after the first fetch in vain, and at most.
+# Seconds for which a caller's fetch of a key waits after the first one in vain, and at most.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
+
+# A key, and the client that wants a version of it.
+_Asking = tuple[Key, str]
 
 
 class Answering(Protocol):
@@ -35,19 +49,25 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Vain:
-    """So many fetches in a row brought no version late enough; the next one goes at `until`."""
+    """So many fetches in a row brought a caller no version late enough; the next one goes at
+    `until`."""
 
     attempts: int
     until: float
 
 
 class Reaching:
-    """Answers requests, those that want a version by what they want."""
+    """Answers requests, those that want a version by what they want.
 
-    def __init__(self, serving: Serving, clock: Clock) -> None:
+    `share` is charged for a fetch that brings no version late enough although something is
+    stored; where nothing is, a fetch is a miss like any other.
+    """
+
+    def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
         self._serving = serving
         self._clock = clock
-        self._vain: dict[Key, _Vain] = {}
+        self._share = share
+        self._vain: dict[_Asking, _Vain] = {}
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
         """As `answering` does where what is stored is late enough, or none is wanted.
@@ -58,55 +78,103 @@ class Reaching:
         if wanted is None:
             return await answering.get(ask)
         seen = await self._serving.seen(ask)
-        known = None if seen is None else seen.held.entry
         if seen is not None and not seen.below_floor and _reaches(seen.held.entry, wanted):
             return await answering.get(ask)
         if ask.only_if_cached:
             raise OnlyIfCached
-        self._wait_for(ask.key, wanted, known)
-        answer = await self._fetched(ask, joined=self._serving.fills.under_way(ask.key) is not None)
-        entry = None if isinstance(answer.content, Reply) else answer.content.entry
-        if entry is None or entry.is_negative or _reaches(entry, wanted):
-            self._vain.pop(ask.key, None)
+        try:
+            self._wait_for(ask, wanted, seen)
+            answer = await self._fetched(ask, wanted, seen)
+        except VersionNotReached:
+            if seen is None or not seen.held.entry.is_negative:
+                raise
+            return await answering.get(ask)  # that there is no such training is an answer
+        if _is_answered(answer, wanted):
+            self._vain.pop(_asking(ask), None)
             return answer
-        raise _not_reached(wanted, entry, self._missed(ask.key))
+        raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
-    async def _fetched(self, ask: Ask, *, joined: bool) -> Answer:
-        """One fetch for all; who joined one that began before may need another."""
-        seen, flight = await self._serving.seen(ask), self._serving.fills.under_way(ask.key)
-        flight = flight or self._serving.start(ask, seen, Purpose.MIN_VERSION)
+    async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
+        """What one fetch for all brings; one that began before this request may not be enough."""
+        earlier = self._serving.fills.under_way(ask.key)
+        while True:
+            joined = self._serving.fills.under_way(ask.key)
+            if joined is None:
+                return await self._asked(ask, wanted, seen)
+            answer = await self._joined(ask, seen, joined)
+            if answer is not None and (joined is not earlier or _is_answered(answer, wanted)):
+                return answer
+            seen = await self._serving.seen(ask)
+
+    async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
+        """What the upstream says now; it costs the share nothing where it reaches the version."""
+        charged = self._charge(ask, wanted, seen)
+        flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
+        try:
+            landed = await flight.join()
+        except CallWithheld:
+            self._give_back(charged)
+            raise
+        answer = await self._serving.landed(ask, seen, landed, collapsed=False)
+        if _reaches(_entry_of(answer), wanted):
+            self._give_back(charged)
+        return answer
+
+    async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
+        """What it brings; None where it was for no caller and had no call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
-            if not flight.is_unhurried:
-                raise
-            return await self._fetched(ask, joined=False)  # with a caller's right
-        answer = await self._serving.landed(ask, seen, landed, collapsed=joined)
-        content, wanted = answer.content, ask.at_least
-        if not joined or isinstance(content, Reply) or wanted is None:
-            return answer
-        if content.entry.is_negative or _reaches(content.entry, wanted):
-            return answer
-        return await self._fetched(ask, joined=False)
+            if flight.is_unhurried:
+                return None  # the next one has a caller's right
+            raise
+        return await self._serving.landed(ask, seen, landed, collapsed=True)
 
-    def _wait_for(self, key: Key, wanted: Instant, known: Entry | None) -> None:
-        vain, now = self._vain.get(key), self._clock.monotonic()
+    def _charge(self, ask: Ask, wanted: Instant, seen: Seen | None) -> SharedCall | None:
+        if seen is None:
+            return None
+        charged = self._share.take(ask.caller)
+        if charged is None:
+            raise _not_reached(wanted, seen.held.entry, self._share.wait(ask.caller.scope))
+        return charged
+
+    def _give_back(self, charged: SharedCall | None) -> None:
+        if charged is not None:
+            self._share.give_back(charged)
+
+    def _wait_for(self, ask: Ask, wanted: Instant, seen: Seen | None) -> None:
+        vain, now = self._vain.get(_asking(ask)), self._clock.monotonic()
         if vain is not None and now < vain.until:
-            raise _not_reached(wanted, known, vain.until - now)
+            raise _not_reached(wanted, None if seen is None else seen.held.entry, vain.until - now)
 
-    def _missed(self, key: Key) -> float:
+    def _missed(self, ask: Ask) -> float:
         """Note a fetch in vain; seconds until the next one may help."""
-        before = self._vain.pop(key, None)
+        before = self._vain.pop(_asking(ask), None)
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
-        self._vain[key] = _Vain(attempts, self._clock.monotonic() + wait)
+        self._vain[_asking(ask)] = _Vain(attempts, self._clock.monotonic() + wait)
         if len(self._vain) > _MOST:
             del self._vain[next(iter(self._vain))]
         return wait
 
 
-def _reaches(entry: Entry, wanted: Instant) -> bool:
-    return entry.updated_at is not None and entry.updated_at >= wanted
+def _asking(ask: Ask) -> _Asking:
+    return ask.key, ask.caller.client
+
+
+def _entry_of(answer: Answer) -> Entry | None:
+    """What is stored of it; None for the upstream's word to this caller alone."""
+    return None if isinstance(answer.content, Reply) else answer.content.entry
+
+
+def _reaches(entry: Entry | None, wanted: Instant) -> bool:
+    return entry is not None and entry.updated_at is not None and entry.updated_at >= wanted
+
+
+def _is_answered(answer: Answer, wanted: Instant) -> bool:
+    """Whether it is that version, or says that this caller gets none."""
+    entry = _entry_of(answer)
+    return entry is None or entry.is_negative or _reaches(entry, wanted)
 
 
 def _not_reached(wanted: Instant, known: Entry | None, wait: float) -> VersionNotReached:

@@ -6,57 +6,42 @@ answered without one in serve.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
+from gateway.core.access import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import OnlyIfCached
-from gateway.core.rates import Rate
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.call_share import CallShare
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Seen
 from gateway.ports import Clock
 
 # Seconds for which an entry that was fetched for a wish is good enough for the next one.
 _AGAIN_AFTER: Final = 10.0
-_PART_OF_BUDGET: Final = 10
 _MOST: Final = 10_000
 
 
 class Grants:
-    """Which wishes may cost a call: at most one in ten seconds for a key, and a tenth of the
-    budget of a scope (`rate`; None: unlimited), counted in this replica."""
+    """Which wishes may cost a call: at most one in ten seconds for a key, counted in this replica,
+    and those that the share pays for."""
 
-    def __init__(self, clock: Clock, rate: Rate | None) -> None:
+    def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
-        self._most = None if rate is None else max(1, rate.limit // _PART_OF_BUDGET)
-        self._window = 0.0 if rate is None else rate.window
-        self._granted: dict[str, deque[float]] = {}
+        self._share = share
         self._last: dict[Key, float] = {}
 
-    def take(self, key: Key, scope: str) -> bool:
+    def take(self, key: Key, caller: Caller) -> bool:
         """Whether this one may; counted as made if so."""
         now = self._clock.monotonic()
         if now - self._last.get(key, now - _AGAIN_AFTER) < _AGAIN_AFTER:
             return False
-        if self._most is not None and not self._fits(scope, now, self._most):
+        if self._share.take(caller) is None:
             return False
         self._last.pop(key, None)
         self._last[key] = now
         if len(self._last) > _MOST:
             del self._last[next(iter(self._last))]
-        return True
-
-    def _fits(self, scope: str, now: float, most: int) -> bool:
-        granted = self._granted.pop(scope, None) or deque()
-        self._granted[scope] = granted
-        if len(self._granted) > _MOST:
-            del self._granted[next(iter(self._granted))]
-        while granted and now - granted[0] >= self._window:
-            granted.popleft()
-        if len(granted) >= most:
-            return False
-        granted.append(now)
         return True
 
 
@@ -83,7 +68,7 @@ class Wishing:
         return await self._fetched(ask, seen)
 
     def _granted(self, ask: Ask) -> bool:
-        return self._grants is None or self._grants.take(ask.key, ask.caller.scope)
+        return self._grants is None or self._grants.take(ask.key, ask.caller)
 
     async def _fetched(self, ask: Ask, seen: Seen | None) -> Answer:
         if ask.only_if_cached:

@@ -58,6 +58,7 @@ class DataPlane:
         access_log: AccessLog,
         *,
         wishing: Wishing | None,
+        reaching: Reaching,
         unusual: Unusual,
         writing: Writing | None,
         max_body: int,
@@ -68,7 +69,7 @@ class DataPlane:
         self._serving = serving
         self._wishing = wishing
         self._unusual = unusual
-        self._reaching = Reaching(serving, clock)
+        self._reaching = reaching
         self._callers = callers
         self._clock = clock
         self._observer = observer

@@ -140,7 +140,8 @@ def test_a_version_not_reached_names_both(reached: str | None, told: str) -> Non
     error = VersionNotReached("2026-01-01T00:00:00Z", reached, retry_after=1.0)
 
     assert (error.wanted, error.reached) == ("2026-01-01T00:00:00Z", reached)
-    assert str(error) == f"wanted a version of 2026-01-01T00:00:00Z or later, upstream has {told}"
+    said = f"wanted a version of 2026-01-01T00:00:00Z or later, the latest known is {told}"
+    assert str(error) == said
 
 
 def test_redis_away_names_the_operation() -> None:

@@ -19,6 +19,7 @@ from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.call_share import CallShare
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
@@ -107,6 +108,11 @@ def says(status: int, *headers: tuple[bytes, bytes], message: str = "No") -> Rep
 def page(status: int) -> Reply:
     """The CDN's own page."""
     return Reply(status, ((b"content-type", b"text/html"),), b"<html>Attention</html>")
+
+
+def share_of(clock: FakeClock, rate: Rate | None, *, is_divided: bool = False) -> CallShare:
+    """A tenth of that, in a process alone."""
+    return CallShare(clock, rate, OwnRates(), lambda: 1, is_divided=is_divided)
 
 
 class Redis:

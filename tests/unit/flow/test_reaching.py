@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import pytest
 
+from gateway.core.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
@@ -15,6 +17,7 @@ from gateway.core.errors import (
     VersionNotReached,
 )
 from gateway.core.instant import Instant, parse_instant
+from gateway.core.rates import Rate
 from gateway.core.reply import Reply
 from gateway.core.status import Purpose, Tier
 from gateway.flow.answer import Answer, Ask
@@ -32,7 +35,12 @@ from tests.unit.flow.house import (
     says,
     serve_stale,
     settle,
+    share_of,
 )
+
+# A tenth of it are two calls.
+TWENTY = Rate(20, 60.0)
+KEYS = [Key("p1", f"trn_{number}") for number in range(20)]
 
 
 def minute(number: int) -> Instant:
@@ -40,20 +48,45 @@ def minute(number: int) -> Instant:
     return parse_instant(f"2023-11-14T22:{number:02d}:00Z")
 
 
+def version(number: int) -> Callable[[Call], Awaitable[Reply]]:
+    """The upstream has that version of each training."""
+
+    async def answer(call: Call) -> Reply:
+        return ok(number, training_id=call.training_id)
+
+    return answer
+
+
 @dataclass
 class Reader:
-    """A replica, asked for versions."""
+    """A replica, asked for versions; `rate` is what its budget is taken for."""
 
     replica: Replica
+    rate: Rate | None = None
 
     def __post_init__(self) -> None:
-        self.reaching = Reaching(self.replica.serving, self.replica.clock)
+        share = share_of(self.replica.clock, self.rate, is_divided=True)
+        self.reaching = Reaching(self.replica.serving, self.replica.clock, share)
 
-    async def get(self, number: int | None, *, only_if_cached: bool = False) -> Answer:
+    async def get(
+        self,
+        number: int | None,
+        *,
+        only_if_cached: bool = False,
+        key: Key = KEY,
+        client: str = CALLER.client,
+    ) -> Answer:
         """What a caller gets who wants the version of that minute or a later one."""
         wanted = None if number is None else minute(number)
-        ask = Ask(KEY, CALLER, only_if_cached, at_least=wanted)
+        caller = replace(CALLER, client=client)
+        ask = Ask(key, caller, only_if_cached, at_least=wanted)
         return await self.reaching.get(ask, self.replica.serving)
+
+    async def waits(self, number: int, key: Key = KEY, client: str = CALLER.client) -> float:
+        """For how long such a caller is told to wait, who does not get it."""
+        with pytest.raises(VersionNotReached) as caught:
+            await self.get(number, key=key, client=client)
+        return caught.value.retry_after
 
 
 @pytest.fixture
@@ -236,3 +269,91 @@ async def test_the_upstreams_word_to_the_caller_passes(reader: Reader) -> None:
 
     assert isinstance(answer.content, Reply)
     assert answer.content.status == 403
+
+
+async def held(reader: Reader) -> Reader:
+    """The same, with the version of the second minute of all those keys, which stays the last."""
+    for key in KEYS:
+        await reader.replica.fill(2, key)
+    reader.replica.upstream.always = version(2)
+    return reader
+
+
+def spent(reader: Reader) -> int:
+    """How many calls were made for versions."""
+    return sum(call.purpose is Purpose.MIN_VERSION for call in reader.replica.upstream.calls)
+
+
+async def test_vain_fetches_have_a_tenth_of_the_budget(alone: Replica, clock: FakeClock) -> None:
+    """One caller wants what does not exist, of twenty ids, for a minute: it has half of that, and
+    is told the version that is stored, and when it may have another call."""
+    reader = await held(Reader(alone, Rate(100, 60.0)))
+    for _ in range(59):
+        for key in KEYS:
+            assert 1.0 <= await reader.waits(50, key) <= 60.0
+        clock.advance(1.0)
+
+    assert spent(reader) == 5
+
+
+async def test_one_caller_leaves_a_part_to_the_next(alone: Replica) -> None:
+    """Which has a call for what was just written, and so have others after it."""
+    reader = await held(Reader(alone, Rate(100, 60.0)))
+    for key in KEYS:
+        await reader.waits(50, key, client="greedy")
+    alone.upstream.always = version(3)
+
+    for key in KEYS:
+        assert minute_of(await reader.get(3, key=key, client="writer")) == 3
+
+
+async def test_a_fetch_that_reaches_the_version_costs_the_share_nothing(alone: Replica) -> None:
+    """Any request for the training would have been answered by it."""
+    reader = await held(Reader(alone, TWENTY))
+    alone.upstream.always = version(3)
+
+    for key in KEYS:
+        assert minute_of(await reader.get(3, key=key)) == 3
+
+
+async def test_a_miss_costs_the_share_nothing(alone: Replica) -> None:
+    """Nothing is stored: any request would be a call."""
+    reader = Reader(alone, TWENTY)
+    alone.upstream.always = version(2)
+
+    for key in KEYS:
+        assert await reader.waits(3, key) <= 1.0
+
+    assert spent(reader) == len(KEYS)
+
+
+async def test_a_call_that_was_not_made_costs_the_share_nothing(clock: FakeClock) -> None:
+    """The budget had none."""
+    replica = Replica(clock, limit=1)
+    await replica.fill(2)
+    reader = Reader(replica, TWENTY)
+    for _ in range(5):
+        with pytest.raises(BudgetExhausted):
+            await reader.get(3)
+
+
+async def test_one_callers_vain_fetch_does_not_keep_another_waiting(reader: Reader) -> None:
+    """It wanted another version, perhaps before that of the other was written."""
+    await reader.replica.fill(2)
+    reader.replica.upstream.then(ok(2), ok(3))
+    await reader.waits(50, client="one")
+
+    assert minute_of(await reader.get(3, client="other")) == 3
+
+
+async def test_a_stored_404_answers_where_no_call_may_go(alone: Replica) -> None:
+    """It is an answer, and costs one call of the share and no more."""
+    reader = Reader(alone, TWENTY)
+    alone.upstream.always = says(404)
+
+    for _ in range(5):
+        answer = await reader.get(3)
+        assert not isinstance(answer.content, Reply)
+        assert answer.content.entry.is_negative
+
+    assert alone.upstream.count == 2  # the miss, and one for the version

@@ -16,7 +16,17 @@ from gateway.flow import wishing
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.wishing import Grants, Wishing
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import CALLER, KEY, STALE, UNUSABLE, Replica, minute_of, ok, says
+from tests.unit.flow.house import (
+    CALLER,
+    KEY,
+    STALE,
+    UNUSABLE,
+    Replica,
+    minute_of,
+    ok,
+    says,
+    share_of,
+)
 
 NO_CACHE = Wishes(no_cache=True)
 TENTH = Rate(100, 60.0)
@@ -31,7 +41,7 @@ def honouring(alone: Replica) -> Wishing:
 @pytest.fixture
 def limited(alone: Replica) -> Wishing:
     """Grants some."""
-    return Wishing(alone.serving, alone.clock, Grants(alone.clock, TENTH))
+    return Wishing(alone.serving, alone.clock, Grants(alone.clock, share_of(alone.clock, TENTH)))
 
 
 async def get(wishing: Wishing, wishes: Wishes | None, *, only_if_cached: bool = False) -> Answer:
@@ -130,37 +140,35 @@ async def test_the_next_wish_for_an_entry_waits(alone: Replica, limited: Wishing
     assert second.outcome is Outcome.FRESH
 
 
-async def test_wishes_share_a_tenth_of_the_budget(clock: FakeClock) -> None:
-    """In any window, and each scope its own."""
-    grants = Grants(clock, TENTH)
+async def test_the_share_pays_for_wishes(clock: FakeClock) -> None:
+    """A wish that it does not pay for may be granted later, as one that was never made."""
+    grants = Grants(clock, share_of(clock, TENTH))
 
-    granted = [grants.take(Key("p1", str(i)), "one") for i in range(12)]
+    granted = [grants.take(Key("p1", str(i)), CALLER) for i in range(12)]
 
     assert granted == [True] * 10 + [False] * 2
-    assert grants.take(Key("p2", "1"), "two")
     clock.advance(60.0)
-    assert grants.take(Key("p1", "99"), "one")
+    assert grants.take(Key("p1", "11"), CALLER)
 
 
-async def test_scopes_that_come_and_go_are_forgotten(
+async def test_keys_that_come_and_go_are_forgotten(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a budget for each credential there are as many as tokens; the latest are known."""
+    """The latest are known."""
     monkeypatch.setattr(wishing, "_MOST", 10)
-    grants = Grants(clock, TENTH)
+    grants = Grants(clock, share_of(clock, None))
 
-    assert all(grants.take(Key("p1", f"{n}"), f"scope {n}") for n in range(100))
+    assert all(grants.take(Key("p1", f"{n}"), CALLER) for n in range(100))
 
-    assert list(grants._granted) == [f"scope {n}" for n in range(90, 100)]
     assert len(grants._last) == 10
 
 
 async def test_without_a_limit_there_is_no_tenth_of_it(clock: FakeClock) -> None:
     """Ten seconds an entry hold all the same."""
-    grants = Grants(clock, None)
+    grants = Grants(clock, share_of(clock, None))
 
-    assert all(grants.take(Key("p1", str(i)), "one") for i in range(100))
-    assert not grants.take(Key("p1", "5"), "one")
+    assert all(grants.take(Key("p1", str(i)), CALLER) for i in range(100))
+    assert not grants.take(Key("p1", "5"), CALLER)
 
 
 async def test_a_stale_answer_that_may_not_be_given_is_not(

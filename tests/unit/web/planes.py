@@ -21,6 +21,7 @@ from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.call_share import CallShare
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
@@ -29,6 +30,7 @@ from gateway.flow.invalidation import Invalidation
 from gateway.flow.knowing import Knowing
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
+from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving
 from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
@@ -96,6 +98,7 @@ class Data:
         self.callers = Callers(access)
         self.serving = self._serving(limit)
         wishing = Wishing(self.serving, self.clock, grants=None)
+        share = CallShare(self.clock, None, OwnRates(), lambda: 1, is_divided=True)
         self.plane = DataPlane(
             self.serving,
             self.callers,
@@ -103,6 +106,7 @@ class Data:
             self.observer,
             self.access_log,
             wishing=wishing if heeds_wishes else None,
+            reaching=Reaching(self.serving, self.clock, share),
             unusual=self.unusual,
             writing=self.writing if writes else None,
             max_body=1_000,
