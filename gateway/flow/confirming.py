@@ -69,7 +69,7 @@ class Confirming:
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
         now = self._clock.monotonic()
-        if held.checked_at < self._suspect_until or now >= self._bus.counted_until:
+        if held.checked_at < self._suspect_until or not self.is_counted():
             return False
         unasked = now - held.checked_at
         if unasked >= self._lifetime:
@@ -77,6 +77,10 @@ class Confirming:
         if unasked >= self._due_after:
             self._mark(key)
         return True
+
+    def is_counted(self) -> bool:
+        """Whether orders wait for this replica, so that it has heard of each that was confirmed."""
+        return self._clock.monotonic() < self._bus.counted_until
 
     def vouches_alone(self) -> bool:
         """Whether L1 may answer without Redis, by the entry's own freshness: no longer than orders

@@ -13,6 +13,7 @@ from gateway.flow.backoff import stale_word
 from gateway.flow.collapsing import Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed
 from gateway.flow.tiers import Seen
+from gateway.ports import Held
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,
@@ -94,6 +95,13 @@ def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
     """What is stored, without asking."""
     handling = Handling(detail, outdated=True) if seen.below_floor else HITS[detail]
     return Answer(seen.held, outcome, seen.tier, handling)
+
+
+def given_again(held: Held, outcome: Outcome) -> Answer:
+    """What was refused for its version a moment ago: marked as not stored, as it was then."""
+    ahead = held.entry.is_ahead
+    reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
+    return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
 
 
 def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:

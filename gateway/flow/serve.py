@@ -25,6 +25,7 @@ from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.background import Background
+from gateway.flow.backoff import Failure
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Filled, Passed, fruitless
@@ -149,11 +150,9 @@ class Serving(UnderWay):
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """What the upstream says now, or said to who asked just before; stale where it fails.
         What is not to be kept is fetched for this one caller."""
-        failure = self.standing(ask.key)
-        # Below the floor nothing is answered unasked, whatever failed before.
-        unasked = seen is not None and not seen.below_floor and self._may_rescue(seen)
-        if failure is not None and seen is not None and unasked:
-            return marks.from_store(seen, failure.outcome, failure.detail)
+        stand_in = self.stand_in(ask, seen)
+        if stand_in is not None:
+            return stand_in
         collapsed = keep and self.fills.under_way(ask.key) is not None
         flight = self._flight(ask, seen) if keep else self._own_flight(ask)
         flight.is_current &= keep
@@ -173,6 +172,28 @@ class Serving(UnderWay):
             assert seen is not None, "only a stale answer limits the patience"
             return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
+
+    def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
+        """The answer while the key is left alone after a failure; None where it is not, or nothing
+        may be given without a call."""
+        failure = self.standing(ask.key)
+        if failure is None:
+            return None
+        stored = seen if seen is not None and self._may_rescue(seen) else None
+        if stored is None or stored.below_floor:
+            return self._below_floor(ask, stored, failure)
+        return marks.from_store(stored, failure.outcome, failure.detail)
+
+    def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
+        """The later of what is stored and of what the upstream said under this floor; None where
+        it said nothing."""
+        said = self._tiers.refused.of(ask.key)
+        if said is None or not self._rules.selects(said.entry, ask.extra):
+            return None
+        word = said.entry
+        if stored is not None and (word.is_ahead or not word.supersedes(stored.held.entry)):
+            return marks.from_store(stored, failure.outcome, failure.detail)
+        return marks.given_again(said, failure.outcome)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         """The one under way, else another one."""

@@ -20,6 +20,7 @@ from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, is_passed, overrules
 from gateway.flow.confirming import Confirming
 from gateway.flow.holding import Holding
+from gateway.flow.refused_versions import RefusedVersions
 from gateway.flow.singleflight import Course
 from gateway.flow.spent import on
 from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored
@@ -53,6 +54,7 @@ class Tiers:
         self._rules = rules
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
+        self.refused = RefusedVersions(clock)
         holding = Holding(local, rules)
         self.render, self.coded = holding.render, holding.coded
         self.confirming = Confirming(
@@ -117,6 +119,8 @@ class Tiers:
             found = await self._shared.lookup(key)
         except RedisUnavailable:
             return self._held_alone(key)
+        # Off the roll an order may be unheard that changed nothing of the floor.
+        self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
             return self._held_alone(key)  # what landed, Redis knew better than what it told here
@@ -138,10 +142,12 @@ class Tiers:
     def _held_alone(self, key: Key) -> Seen | None:
         """What L1 holds, where Redis cannot be asked: its own freshness is the bound, for as long
         as this replica may go by it."""
-        held = self._local.peek(key)
+        held, vouches = self._local.peek(key), self.confirming.vouches_alone()
+        if not vouches:
+            self.refused.forget(key)
         if held is None:
             return None
-        is_below = held.is_purged or not self.confirming.vouches_alone()
+        is_below = held.is_purged or not vouches
         return Seen(held, Tier.L1, below_floor=is_below)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
@@ -190,8 +196,11 @@ class Tiers:
         if stored.verdict.is_refusal:
             if stored.verdict is StoreVerdict.INVALIDATED:
                 self._alone.gave(key, held, stored.floor, may_hold=flight.is_current)
+            elif flight.is_current and _is_refused_for_version(held.entry, stored):
+                self.refused.note(key, held, stored.floor)
             self.doubt(key)
             return stored
+        self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
             # Believed: that gave the floor a generation which the fetch could not know.
@@ -235,6 +244,7 @@ class Tiers:
 
     def suspect(self) -> None:
         """Doubt all that L1 holds."""
+        self.refused.forget_where(lambda _: True)
         self.confirming.suspect()
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
@@ -247,6 +257,7 @@ class Tiers:
 
     def drop_passed(self, training_id: str, updated_at: Instant | None) -> None:
         """Forget here what is below `updated_at` (all, for None), in every partition."""
+        self.refused.forget_where(lambda key: key.training_id == training_id)
         for key in self._local.keys(training_id=training_id):
             held = self._local.peek(key)
             if held is not None and self.is_passed(key, updated_at):
@@ -255,6 +266,7 @@ class Tiers:
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Forget here everything (of a partition), or leave it to rescue alone; how many."""
         self._alone.latest.forget_all(partition)
+        self.refused.forget_where(lambda key: partition in (None, key.partition))
         keys = self._local.keys(partition=partition)
         for key in keys:
             held = self._local.peek(key)
@@ -268,6 +280,7 @@ class Tiers:
         """Forget one key in both tiers; whether this replica held anything."""
         with suppress(RedisUnavailable):
             await self._shared.drop(key)
+        self.refused.forget(key)
         self._alone.latest.forget(key)
         return self._local.drop(key)  # last: a look-up may have promoted it meanwhile
 
@@ -276,5 +289,11 @@ class Tiers:
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
             await self._shared.strike(partition)
+        self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
         return held + self._local.drop_partition(partition)  # promoted meanwhile
+
+
+def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
+    """And not for its fetch, which another has overtaken."""
+    return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)
