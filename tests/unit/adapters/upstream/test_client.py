@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,27 @@ async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_p
         await adapter.call(request())
 
     assert dict(peer.fields())["Authorization"] == "Bearer secret-token"
+
+
+class Searches(list[str]):
+    """The modules that were searched for."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Note it, and find nothing."""
+        self.append(name)
+
+
+async def test_no_call_searches_for_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that tries to import what is not installed reads folders in every call."""
+    searches = Searches()
+    peer = Peer()
+    async with peer.listening() as url, upstream(url) as adapter:
+        await adapter.prepare()
+        monkeypatch.setattr(sys, "meta_path", [searches, *sys.meta_path])
+        for _ in range(2):
+            await adapter.call(request())
+
+    assert searches == []
 
 
 async def test_a_304_may_state_a_length() -> None:
