@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 
 from gateway.core.entry import Key
 from gateway.core.headers import ALIKE
@@ -112,6 +113,10 @@ class MemoryStore:
             for key in self._items
             if partition in (None, key[0]) and training_id in (None, key[1])
         ]
+
+    def last_used(self, most: int) -> list[Key]:
+        """So many keys, the most recently used first."""
+        return [Key(*key) for key in islice(reversed(self._items), most)]
 
     @property
     def entries(self) -> int:

@@ -227,6 +227,7 @@ async def _living(house: House) -> AsyncIterator[None]:
         tasks.append(group.create_task(house.modes.run()))
         tasks.append(group.create_task(house.outbound.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
+        tasks.append(group.create_task(house.confirming.run_catching_up(house.telemetry)))
         tasks += [group.create_task(each) for each in house.sweeping.works()]
         try:
             yield

@@ -26,6 +26,12 @@ _GATHER: Final = 0.4
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys after which others get their turn.
 _BATCH: Final = 100
+# Keys that are asked about at once when all of L1 has become unconfirmed; the rest is asked about
+# when it is read.
+_MOST: Final = 5_000
+# Seconds after an absence of Redis for which L1 answers on as it did meanwhile: the bus is back by
+# then as well, and what was read last is confirmed.
+_RETURN: Final = 2.0
 
 
 class Confirming:
@@ -58,6 +64,10 @@ class Confirming:
         self.begin_edition()
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
+        self._alone_until = NEVER  # how long L1 might answer without Redis, while it did so
+        self._grace_until = NEVER
+        self._all_due = asyncio.Event()
+        self._catching_up: dict[Key, asyncio.Event] = {}  # each is set when Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may answer with it unasked: confirmed lately, or Redis is away. A replica
@@ -65,22 +75,36 @@ class Confirming:
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
+            self._alone_until = self._bus.vouched_until
             return self.vouches_alone()
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
         now = self._clock.monotonic()
-        if held.checked_at < self._suspect_until or not self.is_counted():
-            return False
-        unasked = now - held.checked_at
-        if unasked >= self._lifetime:
-            return False
-        if unasked >= self._due_after:
+        if self._alone_until > NEVER and self._shared.is_up:
+            self._return(now)
+        if not self._is_confirmed(held, now):
+            return held.checked_at > NEVER and now < self._grace_until
+        if now - held.checked_at >= self._due_after:
             self._mark(key)
         return True
 
     def is_counted(self) -> bool:
         """Whether orders wait for this replica, so that it has heard of each that was confirmed."""
         return self._clock.monotonic() < self._bus.counted_until
+
+    def _is_confirmed(self, held: Held, now: float) -> bool:
+        return (
+            held.checked_at >= self._suspect_until
+            and self.is_counted()
+            and now - held.checked_at < self._lifetime
+        )
+
+    def _return(self, now: float) -> None:
+        """Redis is back. All of L1 is confirmed anew, and answers on meanwhile: whoever gives an
+        order either waits for this replica, or is told that it may answer with older things."""
+        self._grace_until = min(now + _RETURN, self._alone_until)
+        self._alone_until = NEVER
+        self._all_due.set()
 
     def vouches_alone(self) -> bool:
         """Whether L1 may answer without Redis, by the entry's own freshness: no longer than orders
@@ -105,6 +129,8 @@ class Confirming:
         now = self._clock.monotonic()
         if not self._shared.reaches(key):
             return self._bus.vouched_until - now
+        if not self._is_confirmed(held, now):
+            return self._grace_until - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
         return min(due - unasked, self._bus.counted_until - now)
@@ -133,6 +159,7 @@ class Confirming:
         """Doubt all that L1 holds."""
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
+        self._all_due.set()
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
         """Ask Redis about what L1 holds undoubted of these; the keys with which it agreed.
@@ -186,13 +213,53 @@ class Confirming:
             await self._clock.sleep(self._gather)
             self._any_due.clear()
             due, self._due = list(self._due), set()
+            await self._confirm_all(due, observer)
+
+    async def run_catching_up(self, observer: Observer) -> None:
+        """Confirm what was read last whenever all of L1 has become unconfirmed, after a gap on the
+        bus or an absence of Redis, until cancelled by the owner: a key among a hundred costs a
+        tenth of what it costs a reader."""
+        while True:
+            await self._all_due.wait()
+            self._all_due.clear()
+            keys = [key for key in self._local.last_used(_MOST) if self._is_due(key)]
+            self._catching_up = {key: asyncio.Event() for key in keys}
             try:
-                for start in range(0, len(due), _BATCH):
-                    await self.confirm(due[start : start + _BATCH])
-            except RedisUnavailable:
-                continue  # told where it failed; who reads on marks again
-            except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
-                observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
+                await self._confirm_all(keys, observer)
+            finally:
+                self._caught_up(keys)
+
+    async def caught_up(self, key: Key) -> bool:
+        """Wait until Redis was asked about it among others; False where it is not about to be."""
+        asked = self._catching_up.get(key)
+        if asked is None:
+            return False
+        await asked.wait()
+        return True
+
+    async def _confirm_all(self, keys: list[Key], observer: Observer) -> None:
+        try:
+            for start in range(0, len(keys), _BATCH):
+                batch = keys[start : start + _BATCH]
+                await self.confirm(batch)
+                self._caught_up(batch)
+        except RedisUnavailable:
+            return  # told where it failed; who reads on asks or marks again
+        except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
+            observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
+
+    def _caught_up(self, keys: list[Key]) -> None:
+        for key in keys:
+            asked = self._catching_up.pop(key, None)
+            if asked is not None:
+                asked.set()
+
+    def _is_due(self, key: Key) -> bool:
+        held = self._local.peek(key)
+        if held is None:
+            return False
+        unasked = self._clock.monotonic() - held.checked_at
+        return held.checked_at < self._suspect_until or unasked >= self._due_after
 
 
 def _confirmed(entry: Entry, standing: Standing) -> Entry | None:

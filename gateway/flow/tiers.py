@@ -106,6 +106,10 @@ class Tiers:
         return replace(seen, held=held)
 
     async def _confirmed(self, key: Key) -> Seen | None:
+        if await self.confirming.caught_up(key):
+            held = self._local.peek(key)
+            if held is not None and self.confirming.vouches(key, held):
+                return Seen(held, Tier.L1, below_floor=False)
         try:
             agreed = await self.confirming.confirm((key,))
         except RedisUnavailable:

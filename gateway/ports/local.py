@@ -43,6 +43,10 @@ class LocalStore(Protocol):
         """The keys held, narrowed down to a partition or a training."""
         ...
 
+    def last_used(self, most: int) -> list[Key]:
+        """So many keys, the most recently used first."""
+        ...
+
     @property
     def entries(self) -> int:
         """How many are held."""

@@ -159,3 +159,12 @@ def test_what_is_offered_is_held_where_there_is_room(local_store: LocalStore) ->
     while local_store.peek(B) is not None:
         local_store.put(Key("p1", f"trn_x{local_store.entries}"), held_of(entry_of()))
     assert local_store.peek(A) is not None
+
+
+def test_the_last_used_come_first(local_store: LocalStore) -> None:
+    """So many as are asked for."""
+    fill(local_store, A, B, OTHER)
+    local_store.get(A)
+
+    assert local_store.last_used(2) == [A, OTHER]
+    assert local_store.last_used(9) == [A, OTHER, B]

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from gateway.core.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
-from gateway.ports import Standing
+from gateway.core.status import RedisOperation, Tier
+from gateway.flow.singleflight import Course
+from gateway.ports import AloneBus, Standing
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica, settle
@@ -26,7 +28,21 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def confirming(replica: Replica) -> AsyncIterator[asyncio.Task[None]]:
     """The task that confirms what the replica reads."""
-    task = asyncio.create_task(replica.tiers.confirming.run(replica.observer))
+    async with running(replica.tiers.confirming.run(replica.observer)) as task:
+        yield task
+
+
+@pytest.fixture
+async def catching_up(replica: Replica) -> AsyncIterator[asyncio.Task[None]]:
+    """The task that confirms all when all has become unconfirmed."""
+    async with running(replica.tiers.confirming.run_catching_up(replica.observer)) as task:
+        yield task
+
+
+@asynccontextmanager
+async def running(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that outlives what happens inside."""
+    task = asyncio.create_task(work)
     await settle()
     yield task
     assert not task.done()
@@ -132,7 +148,7 @@ async def test_what_another_replica_renewed_is_renewed_here(
 
 @pytest.mark.usefixtures("confirming")
 async def test_while_redis_is_away_nothing_changes(replica: Replica, redis: Redis) -> None:
-    """The entry's own freshness decides; once Redis is back, it is asked as before."""
+    """The entry's own freshness decides; when Redis is back, it is asked as before."""
     await put(replica)
     await pass_time(replica, 2.0)
     redis.switch.is_up = False
@@ -140,6 +156,8 @@ async def test_while_redis_is_away_nothing_changes(replica: Replica, redis: Redi
     assert redis.switch.refused == 1
     assert replica.observer.of("redis_failed") == []  # told where it failed, not again
     redis.switch.is_up = True
+    assert replica.tiers.peek(KEY) is not None
+    replica.clock.advance(2.0)
     assert replica.tiers.peek(KEY) is None
     await find(replica)
     await pass_time(replica, 6.5)
@@ -234,4 +252,135 @@ async def test_while_a_part_of_redis_is_away_the_rest_is_confirmed(
     asked = await replica.tiers.confirming.confirm([away, there])
     assert asked == {there}
     redis.switch.away.clear()
+    assert replica.tiers.peek(away) is not None
+    replica.clock.advance(2.0)
     assert replica.tiers.peek(away) is None
+
+
+async def be_away(replica: Replica, redis: Redis, seconds: float) -> None:
+    """Redis is gone for so long, and L1 is read meanwhile."""
+    redis.switch.is_up = False
+    replica.clock.advance(seconds)
+    for key in KEYS:
+        replica.tiers.peek(key)
+    redis.switch.is_up = True
+
+
+@pytest.mark.usefixtures("catching_up")
+async def test_when_redis_is_back_all_is_confirmed_at_once(replica: Replica, redis: Redis) -> None:
+    """A hundred a question, and the readers wait for none."""
+    await hold_all(replica)
+    await be_away(replica, redis, 20.0)
+
+    assert all(map(replica.tiers.peek, KEYS))
+    held = replica.local.peek(KEYS[0])
+    assert held is not None
+    assert replica.tiers.confirming.unasked_for(KEYS[0], held) == 2.0
+    await settle()
+    assert redis.store.confirmed == [100, 50]
+
+    replica.clock.advance(4.0)
+    assert all(map(replica.tiers.peek, KEYS))
+    assert redis.store.lookups == 0
+
+
+@pytest.mark.usefixtures("catching_up")
+async def test_after_a_gap_that_follows_an_absence_l1_answers_on(
+    replica: Replica, redis: Redis
+) -> None:
+    """The bus comes back after Redis itself."""
+    await hold_all(replica)
+    await be_away(replica, redis, 20.0)
+    replica.tiers.peek(KEYS[0])
+    await settle()
+    replica.clock.advance(1.0)
+    replica.tiers.suspect()
+
+    assert all(map(replica.tiers.peek, KEYS))
+    await settle()
+    assert redis.store.confirmed == [100, 50] * 2
+
+
+async def test_what_nobody_confirms_is_answered_for_two_seconds(
+    replica: Replica, redis: Redis
+) -> None:
+    """Then Redis is asked about it, as after a gap."""
+    await hold_all(replica)
+    await be_away(replica, redis, 20.0)
+
+    told = []
+    for _ in range(3):
+        told.append(replica.tiers.peek(KEYS[0]) is not None)
+        replica.clock.advance(1.1)
+
+    assert told == [True, True, False]
+
+
+@pytest.mark.usefixtures("catching_up")
+async def test_what_an_order_doubts_meanwhile_is_asked_about(
+    replica: Replica, redis: Redis
+) -> None:
+    """The order came after Redis had returned, and counts on it."""
+    await hold_all(replica)
+    await be_away(replica, redis, 20.0)
+    assert replica.tiers.peek(KEYS[0]) is not None
+
+    replica.tiers.doubt(KEYS[0])
+
+    assert replica.tiers.peek(KEYS[0]) is None
+    assert replica.tiers.peek(KEYS[1]) is not None
+
+
+async def test_a_replica_that_nobody_counts_with_does_not_answer_on(
+    replica: Replica, redis: Redis
+) -> None:
+    """Orders were given for 200 since then: Redis is asked before the first answer."""
+    await hold_all(replica)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AloneBus, "vouched_until", replica.clock.monotonic() + 10.0)
+        await be_away(replica, redis, 20.0)
+
+    assert replica.tiers.peek(KEYS[0]) is None
+
+
+@pytest.mark.usefixtures("catching_up")
+async def test_after_a_gap_readers_wait_for_the_questions_about_all(
+    replica: Replica, redis: Redis
+) -> None:
+    """No reader asks about one key, and none is answered unasked."""
+    await hold_all(replica)
+    replica.clock.advance(0.1)
+    redis.switch.hold()
+    replica.tiers.suspect()
+    await settle()
+    readers = [asyncio.create_task(replica.tiers.lookup(key, Course())) for key in KEYS]
+    await settle()
+    assert replica.tiers.peek(KEYS[0]) is None
+    redis.switch.release()
+
+    seen = await asyncio.gather(*readers)
+
+    assert all(each is not None and each.tier is Tier.L1 for each in seen)
+    assert redis.store.confirmed == [100, 50]
+    assert redis.store.lookups == 0
+
+
+@pytest.mark.usefixtures("catching_up")
+async def test_readers_ask_by_themselves_where_the_question_about_all_fails(
+    replica: Replica, redis: Redis
+) -> None:
+    """They are not left waiting."""
+    await hold_all(replica)
+    replica.clock.advance(0.1)
+    redis.switch.hold()
+    replica.tiers.suspect()
+    await settle()
+    reader = asyncio.create_task(replica.tiers.lookup(KEYS[-1], Course()))
+    await settle()
+    redis.switch.is_up = False
+    redis.switch.release()
+
+    seen = await reader
+
+    assert seen is not None
+    assert seen.tier is Tier.L1

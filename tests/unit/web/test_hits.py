@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -240,18 +239,32 @@ async def test_what_is_suspect_is_not_given_again() -> None:
     assert not is_answered(door)
 
 
-@pytest.mark.parametrize("is_whole", [True, False], ids=["alone", "of several"])
-async def test_what_was_given_unconfirmed_is_not_given_once_redis_is_back(is_whole: bool) -> None:
-    """From the first request on, though another node may be away still."""
-    redis = Redis(is_whole=is_whole)
+async def away_and_back(redis: Redis) -> Door:
+    """Where a hit was given without Redis, which is there again."""
     door = await warm(redis)
     redis.is_there = False
     door.data.clock.advance(6.3)
     assert is_answered(door)
     assert is_answered(door)
-
     redis.is_there = True
+    return door
 
+
+async def test_what_was_given_unconfirmed_is_not_given_once_its_node_is_back() -> None:
+    """From the first request on, while another node is away still."""
+    door = await away_and_back(Redis(is_whole=False))
+
+    assert not is_answered(door)
+
+
+async def test_what_was_given_unconfirmed_is_given_for_two_seconds_more() -> None:
+    """Once all of Redis is back, until it was asked."""
+    door = await away_and_back(Redis())
+
+    assert is_answered(door)
+    door.data.clock.advance(1.9)
+    assert is_answered(door)
+    door.data.clock.advance(0.2)
     assert not is_answered(door)
 
 
