@@ -94,16 +94,15 @@ class Alone:
 def overrules(local: Entry, other: Entry) -> bool:
     """Whether L1's is the later one, and the floor of the other cannot know of it: it was
     fetched without Redis, or before Redis lost all it had."""
-    if local.epoch == other.epoch or local.digest == other.digest:
-        return False
-    return not other.supersedes(local)
+    return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether L1's is the later one, and the floor read with the other cannot tell."""
-    if other.epoch == local.epoch:
+    """Whether L1's is the later one, and the floor read with the other cannot tell: Redis lost
+    what it was told last, as a copy of it that takes over lacks that."""
+    if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation
-    return overrules(local, other)
+    return other.digest != local.digest and not other.supersedes(local)
 
 
 def _refused(entry: Entry, known: Entry | None) -> Stored | None:

@@ -141,6 +141,8 @@ class Tiers:
         seen = self._as_seen(candidate, held, asked_at)
         if flight.is_current:
             self._remember(key, seen, asked_at)
+        elif self._local.peek(key) is None:
+            self._alone.latest.note(key, seen.held.entry)  # it answers, and is not held
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:

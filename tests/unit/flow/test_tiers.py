@@ -138,3 +138,26 @@ async def test_a_redis_that_forgot_brings_nothing_older(
 
     replica.tiers.purge_local(None, soft=False)
     assert (await find(replica)).held.entry.updated_at == version(1)
+
+
+@pytest.mark.parametrize("ends", ["by an order", "given, not kept"])
+async def test_a_copy_of_redis_that_lacks_the_last_version_brings_nothing_older(
+    replica: Replica, other: Replica, redis: Redis, clock: FakeClock, ends: str
+) -> None:
+    """Than what this replica answered, though it holds that no more; both are of one generation."""
+    await put(other, version(1))
+    take_over = redis.memory.copied()
+    clock.advance(1.0)
+    await put(other, version(2))
+    if ends == "by an order":
+        await find(replica)
+        notice = Notice(NoticeKind.INVALIDATED, (KEY.training_id,), updated_at=version(3))
+        replica.apply(notice)
+    else:
+        assert await replica.tiers.lookup(KEY, outdated()) is not None
+    assert in_l1(replica) is None
+
+    take_over()
+
+    assert await replica.tiers.lookup(KEY, Course()) is None
+    assert (await find(other)).held.entry.updated_at == version(2)
