@@ -37,9 +37,18 @@ Examples:
     multiple=True,
     help="Only this one; several times: only these.",
 )
+@click.option("--no-budget", is_flag=True, help="Calls beyond the limit are no violation.")
 @click.option("--keep", is_flag=True, help="Keep the processes' logs, and say where they are.")
 @click.option("--plan", "count", metavar="N", type=int, help="List the first N faults, run none.")
-def main(minutes: float, seed: int, names: tuple[str, ...], keep: bool, count: int | None) -> None:
+def main(
+    minutes: float,
+    seed: int,
+    *,
+    names: tuple[str, ...],
+    no_budget: bool,
+    keep: bool,
+    count: int | None,
+) -> None:
     """Three replicas under random faults, each answer judged from outside.
 
     A clients file of two tenants, a Redis and the simulator as processes; callers that read on
@@ -57,7 +66,9 @@ def main(minutes: float, seed: int, names: tuple[str, ...], keep: bool, count: i
             click.echo(f"{name} after {rest:.2f} s")
         return
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    outcome = asyncio.run(soak(folder, minutes * 60, seed, click.echo, chosen))
+    outcome = asyncio.run(
+        soak(folder, minutes * 60, seed, click.echo, chosen, judges_budget=not no_budget)
+    )
     click.echo("\n".join(outcome.wrong[:50]))
     click.echo(outcome)
     if keep:
