@@ -15,6 +15,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome, RedisOperation
 from gateway.flow.answer import Answer
+from gateway.flow.missed_orders import MissedOrders
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and
@@ -64,6 +65,7 @@ class Confirming:
         self.begin_edition()
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
+        self.missed = MissedOrders(clock)
         self._alone_until = NEVER  # how long L1 might answer without Redis, while it did so
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
@@ -76,14 +78,14 @@ class Confirming:
             return False
         if not self._shared.reaches(key):
             self._alone_until = self._bus.vouched_until
-            return self.vouches_alone()
+            return self.vouches_alone(held.entry)
         if not self._shared.holds_bodies:
             return held.checked_at > NEVER
         now = self._clock.monotonic()
         if self._alone_until > NEVER and self._shared.is_up:
             self._return(now)
         if not self._is_confirmed(held, now):
-            return held.checked_at > NEVER and now < self._grace_until
+            return held.checked_at > NEVER and now < self._graced_until(held.entry)
         if now - held.checked_at >= self._due_after:
             self._mark(key)
         return True
@@ -106,10 +108,17 @@ class Confirming:
         self._alone_until = NEVER
         self._all_due.set()
 
-    def vouches_alone(self) -> bool:
+    def _graced_until(self, entry: Entry) -> float:
+        return min(self._grace_until, self.missed.until(entry.confirmed_at))
+
+    def vouches_alone(self, entry: Entry | None = None) -> bool:
         """Whether L1 may answer without Redis, by the entry's own freshness: no longer than orders
         count with it."""
-        return self._clock.monotonic() < self._bus.vouched_until
+        return self._clock.monotonic() < self._alone_with(entry)
+
+    def _alone_with(self, entry: Entry | None) -> float:
+        missed = math.inf if entry is None else self.missed.until(entry.confirmed_at)
+        return min(self._bus.vouched_until, missed)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """For how many seconds, in this edition, L1 would answer so again, whoever asks; 0.0 where
@@ -128,9 +137,9 @@ class Confirming:
             return math.inf
         now = self._clock.monotonic()
         if not self._shared.reaches(key):
-            return self._bus.vouched_until - now
+            return self._alone_with(held.entry) - now
         if not self._is_confirmed(held, now):
-            return self._grace_until - now
+            return self._graced_until(held.entry) - now
         unasked = now - held.checked_at
         due = self._due_after if unasked < self._due_after else self._lifetime
         return min(due - unasked, self._bus.counted_until - now)
@@ -155,8 +164,9 @@ class Confirming:
             self._due.add(key)
             self._any_due.set()
 
-    def suspect(self) -> None:
-        """Doubt all that L1 holds."""
+    def suspect(self, until: float = math.inf) -> None:
+        """Doubt all that L1 holds; orders that were missed count with it until then."""
+        self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
         self._all_due.set()

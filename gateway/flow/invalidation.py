@@ -7,6 +7,7 @@ confirmation finds nothing older anywhere, and no fetch that was under way can b
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -119,11 +120,12 @@ class Invalidation:
             case _:
                 assert_never(notice.kind)
 
-    def gap(self) -> None:
-        """Notices may have been missed: L1 asks Redis before it answers with anything. What is
+    def gap(self, until: float = math.inf) -> None:
+        """Notices may have been missed: L1 asks Redis before it answers with anything, and from
+        `until` on (monotonic) nothing that was held answers that Redis does not know. What is
         under way may be kept: Redis judges it by its generation when it is stored."""
         self._serving.retire()
-        self._tiers.suspect()
+        self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
         """Another replica stored a later version; what is here may still rescue."""

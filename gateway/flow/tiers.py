@@ -5,6 +5,7 @@ Rules are core's; this is their order. Redis failing is caught here and nowhere 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -148,13 +149,13 @@ class Tiers:
     def _held_alone(self, key: Key) -> Seen | None:
         """What L1 holds, where Redis cannot be asked: its own freshness is the bound, for as long
         as this replica may go by it."""
-        held, vouches = self._local.peek(key), self.confirming.vouches_alone()
+        held = self._local.peek(key)
+        vouches = self.confirming.vouches_alone(None if held is None else held.entry)
         if not vouches:
             self.refused.forget(key)
-        if held is None:
+        if held is None or not self._has_heard_all(held.entry):
             return None
-        is_below = held.is_purged or not vouches
-        return Seen(held, Tier.L1, below_floor=is_below)
+        return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
         """Hold what may answer; what may only rescue too, for that alone: Redis may lose it, and
@@ -174,10 +175,17 @@ class Tiers:
         """Whether Redis gave up what L1 still holds: it may not even rescue any more."""
         if local.confirmed_at <= found.struck_at:
             return True
+        of_this_life = found.floor is not None and found.floor.epoch == local.epoch
+        if not of_this_life and not self._has_heard_all(local):
+            return True
         if found.floor is None or found.entry is not None:
             return False
-        of_this_life = found.floor.epoch == local.epoch
         return self._shared.holds_bodies and of_this_life and local.is_below(found.floor)
+
+    def _has_heard_all(self, entry: Entry) -> bool:
+        """Whether no order that it would be older than was missed, or those who gave one still
+        count with it."""
+        return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
         if held is not None and held.entry is candidate.entry:
@@ -248,10 +256,10 @@ class Tiers:
         if held is not None:
             held.doubt()
 
-    def suspect(self) -> None:
-        """Doubt all that L1 holds."""
+    def suspect(self, until: float = math.inf) -> None:
+        """Doubt all that L1 holds; orders that were missed count with it until then."""
         self.refused.forget_where(lambda _: True)
-        self.confirming.suspect()
+        self.confirming.suspect(until)
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
         """Whether L1 holds a version below `updated_at`; any, for None."""

@@ -91,9 +91,10 @@ class Bus(Protocol):
         cannot be reached."""
         ...
 
-    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
-        """Hand each notice of another replica to `apply`, and call `gap` whenever notices
-        may have been missed; until cancelled, whatever arrives."""
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
+        """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
+        been missed, with the monotonic time until which those who gave them count with older
+        answers of this replica; until cancelled, whatever arrives."""
         ...
 
 
@@ -118,5 +119,5 @@ class AloneBus:
     async def enter(self) -> None:
         """There is nobody who would wait."""
 
-    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[], None]) -> None:
+    async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Nothing ever comes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -227,6 +228,47 @@ async def test_a_replica_that_comes_back_to_the_roll_has_missed_something(
 
         await beat()
         await until(lambda: a.gaps == 2)
+        assert a.gap_until == math.inf  # nothing was told meanwhile
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+async def test_what_was_told_meanwhile_counts_with_older_answers_until_then(
+    redis_server: RedisServer, is_flushed: bool
+) -> None:
+    """As long as the replica is a member, from the last heartbeat with which all was heard."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        await beat()
+        heard_all = time.monotonic()
+        with redis_server.client() as client:
+            if is_flushed:
+                client.delete(MEMBERS, NUMBER)
+            client.incr(NUMBER)
+
+        await beat()  # it may be on its way
+        await asyncio.sleep(0.1)
+        await beat()
+        await until(lambda: a.gaps == 2)
+
+        span = 5 * HEARTBEAT + ALONE
+        assert heard_all + ALONE <= a.gap_until < time.monotonic() + span
+
+
+async def test_a_redis_that_lost_all_and_told_nothing_made_nobody_miss_anything(
+    redis_server: RedisServer,
+) -> None:
+    """Whoever heard all until then has heard all."""
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b") as (a, b):
+        await b.bus.announce(PURGE)
+        await until(lambda: len(a.applied) == 1)
+        await beat()
+        redis_server.flush()
+
+        await beat()
+        await until(lambda: a.gaps == 2)
+
+        assert a.gap_until == math.inf
 
 
 async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -> None:
@@ -276,7 +318,7 @@ async def test_without_redis_nothing_can_be_told() -> None:
     url = f"redis://127.0.0.1:{free_port()}"
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=0.5)
     bus = RedisBus(connection, "gateway", RealClock(), RecordingObserver(), replica="a")
-    listening = asyncio.create_task(bus.listen(lambda _: None, lambda: None))
+    listening = asyncio.create_task(bus.listen(lambda _: None, lambda _: None))
     await asyncio.sleep(0.3)
 
     with pytest.raises(RedisUnavailable):

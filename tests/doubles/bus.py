@@ -75,5 +75,5 @@ class HubBus:
     async def enter(self) -> None:
         """Whoever is there is waited for."""
 
-    async def listen(self, apply: Apply, gap: Callable[[], None]) -> None:
+    async def listen(self, apply: Apply, gap: Callable[[float], None]) -> None:
         """Nothing to wait for: notices come when they are told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -65,6 +66,7 @@ class Hearer:
         )
         self.applied: list[Notice] = []
         self.gaps = 0
+        self.gap_until = math.inf
         self.breaks = False
 
     @property
@@ -79,9 +81,10 @@ class Hearer:
             raise ZeroDivisionError
         self.applied.append(notice)
 
-    def gap(self) -> None:
-        """Count the gap."""
+    def gap(self, until: float) -> None:
+        """Count the gap, and remember what was said with it."""
         self.gaps += 1
+        self.gap_until = until
 
     async def connected(self, yes: bool = True, seconds: float = 30.0) -> None:
         """Return once notices arrive, or no longer do."""

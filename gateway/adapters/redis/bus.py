@@ -9,6 +9,7 @@ a gap.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -36,7 +37,7 @@ from gateway.core.status import RedisOperation
 from gateway.ports import Clock, Confirmations, Notice, Observer
 
 Apply = Callable[[Notice], None]
-Gap = Callable[[], None]
+Gap = Callable[[float], None]
 
 # Seconds between attempts to reach Redis, the first and the longest.
 _SHORT_PAUSE: Final = 0.2
@@ -84,6 +85,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
+        # Everything told before was heard; in which life of Redis.
+        self._whole_at, self._life = clock.monotonic(), 0
 
     @property
     def replicas(self) -> int:
@@ -150,11 +153,13 @@ class RedisBus:
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
-                heard_before = self._holes.heard
+                heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._roll.beat()
                 missed = self._holes.catch_up(number, heard_before)
                 if was_off or (missed and self._is_connected):
-                    self._does(gap)
+                    self._missed(gap, number, heard_before)
+                if self._is_connected and number == self._holes.heard:
+                    self._whole_at, self._life = sent, self._roll.life
                 pause = self._heartbeat
             await self._clock.sleep(pause)
 
@@ -178,10 +183,12 @@ class RedisBus:
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # Subscribed, then counted, then the gap: what was told before the count is covered
             # by the gap, what is told after it is heard or leaves a hole.
+            heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._roll.beat()
             self._holes.start(number)
             self._is_connected = True
-            self._does(gap)
+            self._missed(gap, number, heard_before)
+            self._whole_at, self._life = sent, self._roll.life
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
@@ -203,7 +210,7 @@ class RedisBus:
         """What cannot be read or acted upon does not count as heard: it leaves a hole."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
-            self._does(gap)
+            self._missed(gap, told.number, self._holes.heard)
         is_own = told.sender == self._replica
         if not is_own and not self._does(lambda: apply(told.notice)):
             return
@@ -220,6 +227,13 @@ class RedisBus:
         with suppress(RedisUnavailable):
             # To the node where the others listen, too: every node would pass it on.
             await self._connection.execute(RedisOperation.BUS, command, at=self._roll.home)
+
+    def _missed(self, gap: Gap, number: int, heard: int) -> None:
+        """What was told since all was heard may have been an order, which names a time that counts
+        from a heartbeat after that. A Redis that has lost its count begins at 0."""
+        is_silent = number == (heard if self._roll.life == self._life else 0)
+        until = math.inf if is_silent else self._whole_at + self._roll.span
+        self._does(lambda: gap(until))
 
     def _does(self, act: Callable[[], None]) -> bool:
         """Whether it was done; whatever goes wrong, the next notice is to be heard."""

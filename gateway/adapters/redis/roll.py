@@ -75,14 +75,15 @@ class Roll:
         self._replica = replica
         self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
         self._patience = _LIVES * heartbeat
-        self._span = self._patience + alone
+        self.span = self._patience + alone  # others count with its answers for so long
         self._remembered = Remembered()
         self._beat = Script.load("roll", "beat")
         self._tell = Script.load("roll", "tell")
         self.alive = 1
+        self.life = 0  # differs once Redis has lost what it knew
         # Until when others wait for this replica, and until when they count with its answers.
         self.counted_until = -math.inf
-        self.vouched_until = clock.monotonic() + self._span
+        self.vouched_until = clock.monotonic() + self.span
 
     @property
     def home(self) -> str:
@@ -97,14 +98,15 @@ class Roll:
             RedisOperation.BUS,
             self._beat,
             self._keys,
-            (self._replica, *map(_micros, (self._patience, self._span)), *self._lost(sent)),
+            (self._replica, *map(_micros, (self._patience, self.span)), *self._lost(sent)),
             lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2]), _members(reply[3])),
         )
         now = self._clock.monotonic()
         self._read(life, members, now)
+        self.life = life
         self.alive = max(1, len(names))
         was_off = -math.inf < self.counted_until <= now
-        self.counted_until, self.vouched_until = sent + self._patience, sent + self._span
+        self.counted_until, self.vouched_until = sent + self._patience, sent + self.span
         return number, was_off
 
     async def tell(self, channel: str, message: bytes) -> Others:
@@ -113,13 +115,13 @@ class Roll:
             RedisOperation.BUS,
             self._tell,
             self._keys,
-            (channel, message, *map(_micros, (self._patience, self._span))),
+            (channel, message, *map(_micros, (self._patience, self.span))),
             lambda reply: (int(reply[0]), _named(reply[1]), _members(reply[2])),
         )
         now = self._clock.monotonic()
-        untils = dict.fromkeys(names, now + self._span) | self._read(life, members, now)
+        untils = dict.fromkeys(names, now + self.span) | self._read(life, members, now)
         untils.pop(self._replica, None)
-        lately = now + self._span - self._patience
+        lately = now + self.span - self._patience
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
         return Others(seconds, frozenset(heard | names) - {self._replica})

@@ -47,6 +47,61 @@ async def test_l1_answers_alone_for_as_long_as_orders_count_with_it(
     assert (await find(replica)).below_floor
 
 
+async def test_what_was_held_in_a_gap_rescues_for_as_long_as_orders_count_with_it(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """Where Redis has lost what it knew: the order may have been lost with it."""
+    await put(replica)
+    clock.advance(1.0)
+    redis.memory.flush()
+    replica.invalidation.gap(clock.monotonic() + 10.0)
+
+    clock.advance(9.9)
+    assert (await find(replica)).below_floor
+    clock.advance(0.1)
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
+async def test_what_redis_knows_outlives_a_gap(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """It knows each order, too."""
+    await put(replica)
+    clock.advance(1.0)
+    replica.invalidation.gap(clock.monotonic() + 10.0)
+    clock.advance(11.0)
+
+    assert not (await find(replica)).below_floor
+
+
+async def test_what_came_after_a_gap_rescues(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """No order was missed since."""
+    replica.invalidation.gap(clock.monotonic() + 1.0)
+    clock.advance(2.0)
+    await put(replica)
+    redis.memory.flush()
+
+    assert (await find(replica)).below_floor
+
+
+async def test_what_was_held_in_a_gap_answers_no_longer_in_the_next_absence(
+    replica: Replica, redis: Redis, clock: FakeClock
+) -> None:
+    """Though nobody asked for it between the two."""
+    await put(replica)
+    clock.advance(1.0)
+    replica.invalidation.gap(clock.monotonic() + 10.0)
+    redis.switch.is_up = False
+
+    clock.advance(9.9)
+    assert replica.tiers.peek(KEY) is not None
+    clock.advance(0.1)
+    assert replica.tiers.peek(KEY) is None
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
 async def test_off_the_roll_l1_asks_redis_each_time(
     replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
