@@ -160,6 +160,7 @@ async def replica_is_cut_off(world: World, chance: Random) -> None:
 
 
 async def _cut(replica: Replica, seconds: float, *, is_refused: bool) -> None:
+    replica.is_cut_off = True
     if is_refused:
         replica.redis.kill()
     else:
@@ -171,6 +172,7 @@ async def _cut(replica: Replica, seconds: float, *, is_refused: bool) -> None:
             await asyncio.to_thread(replica.redis.start)
         else:
             replica.redis.resume()
+        replica.is_cut_off = False
 
 
 async def log_is_not_read(world: World, chance: Random) -> None:

@@ -26,7 +26,8 @@ _LONGEST_END = 60.0
 class Replica:
     """A gateway that may be killed and started again; `run` counts its lives.
 
-    `is_up` is false from the moment at which it is told to end until it is ready again;
+    `is_up` is false from the moment at which it is told to end until it is ready again,
+    `is_cut_off` is true while it alone has no Redis;
     `killed` are the names of the lives that ended by SIGKILL.
     """
 
@@ -35,6 +36,7 @@ class Replica:
     log: Process
     run: int = 1
     is_up: bool = True
+    is_cut_off: bool = False
     killed: set[str] = field(default_factory=set)
     _stops: list[tuple[float, float]] = field(default_factory=list)
 

@@ -18,6 +18,7 @@ IDS = tuple(f"trn_{number:06d}" for number in range(1, 13))
 # An answer's Age is in whole seconds, and our clock is not the gateways'.
 SLACK = 1.5
 _NUMBERED = re.compile(r"(\w+) (\w+) (\d+)")
+_RESCUE = re.compile(r"detail=stale-(error|shielded)")
 
 Training = tuple[str, str]
 """An organisation and an id."""
@@ -38,13 +39,14 @@ class Windows:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What was asked when, of which run of which replica, by whom; `floor` is the version below
-    which no answer may be."""
+    which no answer may be, but a rescue of a replica that is cut off from Redis."""
 
     training: Training
     replica: str
     reader: int
     asked_at: float
     floor: int
+    is_cut_off: bool = False
 
 
 @dataclass(slots=True)
@@ -105,7 +107,8 @@ class Truth:
             self._note(question, answer, "without Retry-After")
 
     def _judge_version(self, question: Question, answer: httpx.Response, number: int) -> None:
-        if number < question.floor:
+        is_rescue = question.is_cut_off and _RESCUE.search(answer.headers.get("cache-status", ""))
+        if number < question.floor and not is_rescue:
             self._note(question, answer, f"version {number} after order for {question.floor}")
         place = (question.training, question.replica, question.reader)
         before = self._last.get(place, 0)

@@ -83,7 +83,7 @@ class Roll:
         self.life = 0  # differs once Redis has lost what it knew
         # Until when others wait for this replica, and until when they count with its answers.
         self.counted_until = -math.inf
-        self.vouched_until = clock.monotonic() + self.span
+        self.vouched_until = -math.inf
 
     @property
     def home(self) -> str:
