@@ -176,7 +176,7 @@ class Tiers:
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
-        if not of_this_life and not self._has_heard_all(local):
+        if not of_this_life and not self.confirming.vouches_alone(local):
             return True
         if found.floor is None or found.entry is not None:
             return False

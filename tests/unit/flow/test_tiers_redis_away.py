@@ -62,6 +62,20 @@ async def test_what_was_held_in_a_gap_rescues_for_as_long_as_orders_count_with_i
     assert await replica.tiers.lookup(KEY, Course()) is None
 
 
+async def test_what_redis_does_not_know_goes_where_orders_do_not_count_with_it(
+    replica: Replica, redis: Redis, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis is back before this replica is a member again: an order was given for 200 since."""
+    await put(replica)
+    redis.memory.flush()
+    monkeypatch.setattr(replica.bus, "vouched_until", clock.monotonic() + 10.0)
+
+    clock.advance(9.9)
+    assert (await find(replica)).below_floor
+    clock.advance(0.1)
+    assert await replica.tiers.lookup(KEY, Course()) is None
+
+
 async def test_what_redis_knows_outlives_a_gap(
     replica: Replica, redis: Redis, clock: FakeClock
 ) -> None:
