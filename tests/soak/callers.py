@@ -146,7 +146,7 @@ class _Asked:
         self._replica = replica
         self._was_up = replica.is_up
         floor = self._truth.floor(training, now)
-        self._question = Question(training, replica.name, reader, now, floor, replica.is_cut_off)
+        self._question = Question(training, replica.name, reader, now, floor, replica.may_rescue)
         self.path = f"/training/{training[1]}"
         self.headers = {"Authorization": f"Bearer {ours.key_of(training[0])}"}
 

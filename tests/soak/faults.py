@@ -35,6 +35,8 @@ KNOWN_WITHIN = 60.0
 TOLD_AFTER = 4.0
 # Seconds for which a process stands still, as a CPU quota makes it, or a machine that swaps.
 SHORT, LONG = 0.08, 5.0
+# For how long a replica may rescue with what an order ruled out that it and Redis do not know of.
+FORGIVEN = 60.0
 
 Fault = Callable[[World, Random], Awaitable[None]]
 
@@ -156,7 +158,10 @@ async def replica_is_cut_off(world: World, chance: Random) -> None:
     replica = chance.choice(world.replicas)
     is_refused, seconds = chance.random() < 0.5, chance.uniform(1.0, 15.0)
     async with world.alone(f"redis of {replica.gateway.data}"):
+        began = time.monotonic()
         await _cut(replica, seconds, is_refused=is_refused)
+        if world.lost_at >= began:
+            replica.forgiven_until = time.monotonic() + FORGIVEN
 
 
 async def _cut(replica: Replica, seconds: float, *, is_refused: bool) -> None:

@@ -27,7 +27,8 @@ class Replica:
     """A gateway that may be killed and started again; `run` counts its lives.
 
     `is_up` is false from the moment at which it is told to end until it is ready again,
-    `is_cut_off` is true while it alone has no Redis;
+    `is_cut_off` is true while it alone has no Redis; until `forgiven_until` it may not know of
+    orders that it missed meanwhile, since Redis lost them before it was back;
     `killed` are the names of the lives that ended by SIGKILL.
     """
 
@@ -37,8 +38,14 @@ class Replica:
     run: int = 1
     is_up: bool = True
     is_cut_off: bool = False
+    forgiven_until: float = 0.0
     killed: set[str] = field(default_factory=set)
     _stops: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def may_rescue(self) -> bool:
+        """Whether a rescue by it may be older than an order."""
+        return self.is_cut_off or time.monotonic() < self.forgiven_until
 
     @property
     def name(self) -> str:

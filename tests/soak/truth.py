@@ -39,14 +39,14 @@ class Windows:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What was asked when, of which run of which replica, by whom; `floor` is the version below
-    which no answer may be, but a rescue of a replica that is cut off from Redis."""
+    which no answer may be, but a rescue by a replica that may have missed the order."""
 
     training: Training
     replica: str
     reader: int
     asked_at: float
     floor: int
-    is_cut_off: bool = False
+    may_rescue: bool = False
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Truth:
             self._note(question, answer, "without Retry-After")
 
     def _judge_version(self, question: Question, answer: httpx.Response, number: int) -> None:
-        is_rescue = question.is_cut_off and _RESCUE.search(answer.headers.get("cache-status", ""))
+        is_rescue = question.may_rescue and _RESCUE.search(answer.headers.get("cache-status", ""))
         if number < question.floor and not is_rescue:
             self._note(question, answer, f"version {number} after order for {question.floor}")
         place = (question.training, question.replica, question.reader)
