@@ -83,10 +83,10 @@ async def test_a_notice_of_another_release_costs_a_question(
         await one.get(ONE)
         assert "detail=l1" in (await one.get(ONE)).headers["cache-status"]
 
+        before = await one.metric(QUESTIONS)
         await PreviousRelease(client).tell(ONE)
 
         async def is_asked_again() -> bool:
-            before = await one.metric(QUESTIONS)
             answer = await one.get(ONE)
             assert answer.headers["cache-status"].startswith("gateway; hit")
             return await one.metric(QUESTIONS) > before

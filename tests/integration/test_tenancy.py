@@ -65,7 +65,7 @@ async def with_gateway_keys(redis_url: str, reads: int, folder: Path) -> Campaig
     """The campaign in `clients`, once it is over."""
     file = two_tenants(folder, ORGANISATIONS)
     async with three_replicas(redis_url, **file.settings) as (replicas, control):
-        campaign = GatewayKeys(replicas, control, bound=1.0, seed=1, file=file)
+        campaign = GatewayKeys(replicas, control, bound=3.0, seed=1, file=file)
         await campaign.run(reads)
         return campaign
 
