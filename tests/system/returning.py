@@ -6,6 +6,7 @@ refreshed before; then it answers at once.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from tests.servers import RedisServer, wait_until
 from tests.system.commands import CALLER, TOKEN, Gateway, address, simulator
 
 BOUND = 4
+# Seconds until what was just stored is as it stays.
+_SETTLE = 3.0
 _SETTINGS = {
     "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
     "GATEWAY_UPSTREAM__MAX_BACKGROUND": str(BOUND),
@@ -107,30 +110,61 @@ def stand(folder: Path, redis: RedisServer, count: int, lifetime: str) -> Iterat
             yield Stand(redis, address(upstream), house, client, ids)
 
 
-def storm(made: Stand, quiet: int, hang: int, after: int) -> list[float]:
-    """Requests of each second after the return of Redis, as parts of those of a quiet second."""
+def storm(made: Stand, control: Stand, quiet: int, hang: int, after: int) -> list[float]:
+    """Requests of each second after the return of Redis, as parts of those of a quiet second. Both
+    are taken as parts of what `control` answers, on the same cores and to which nothing happens:
+    what a second of this machine is worth differs by half."""
     made.client.post(f"{made.house.admin}/purge", json={}).raise_for_status()
     with _hits(made, seconds=600):
         filled = made.figure("gateway_upstream_requests_total") + len(made.ids)
         wait_until(
             lambda: made.figure("gateway_upstream_requests_total") >= filled, 240, "all is stored"
         )
-        before = median(_rates(made, quiet))
+        time.sleep(_SETTLE)
+        before = median(_parts(made, control, quiet))
         with made.hung():
             time.sleep(hang)
-        return [rate / before for rate in _rates(made, after)]
+        return [part / before for part in _parts(made, control, after)]
 
 
-def _rates(made: Stand, seconds: int) -> list[float]:
-    """Requests a second, of so many seconds."""
-    rates = []
-    at, count = time.monotonic(), made.figure("gateway_requests_total")
+@contextmanager
+def calm_beside(folder: Path, redis: RedisServer, made: Stand) -> Iterator[Stand]:
+    """Another gateway under the same hits; both on one core, and all the rest on the other one."""
+    with stand(folder, redis, len(made.ids), "1h") as control:
+        first, *others = sorted(os.sched_getaffinity(0))
+        for each in (made, control):
+            _keep_on(each.house.process.pid, {first})
+        os.sched_setaffinity(0, set(others) or {first})
+        try:
+            with _hits(control, seconds=3_600):
+                yield control
+        finally:
+            os.sched_setaffinity(0, {first, *others})
+
+
+def _keep_on(pid: int, cores: set[int]) -> None:
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), cores)
+
+
+def _parts(made: Stand, control: Stand, seconds: int) -> list[float]:
+    """Requests of each second, as parts of those of the other gateway."""
+    parts = []
+    before = _counts(made, control)
     for _ in range(seconds):
         time.sleep(1.0)
-        now, counted = time.monotonic(), made.figure("gateway_requests_total")
-        rates.append((counted - count) / (now - at))
-        at, count = now, counted
-    return rates
+        now = _counts(made, control)
+        (mine, mine_at), (its, its_at) = (
+            (count - count_before, at - at_before)
+            for (count, at), (count_before, at_before) in zip(now, before, strict=True)
+        )
+        parts.append((mine / mine_at) / (its / its_at))
+        before = now
+    return parts
+
+
+def _counts(*stands: Stand) -> list[tuple[float, float]]:
+    return [(each.figure("gateway_requests_total"), time.monotonic()) for each in stands]
 
 
 @contextmanager
