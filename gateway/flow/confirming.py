@@ -102,8 +102,8 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Redis is back. All of L1 is confirmed anew, and answers on meanwhile: whoever gives an
-        order either waits for this replica, or is told that it may answer with older things."""
+        """Redis is back: confirm all of L1, which serves unconfirmed meanwhile. An order
+        either waits for this replica, or says until when it may serve older versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -254,7 +254,7 @@ class Confirming:
                 await self.confirm(batch)
                 self._caught_up(batch)
         except RedisUnavailable:
-            return  # told where it failed; who reads on asks or marks again
+            return  # told where it failed; the next read asks or marks again
         except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
             observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
 
