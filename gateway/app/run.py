@@ -192,7 +192,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
         lines = configure_standard_output(form, level, now=now, on_lost=on_lost)
     else:
         lines = configure(form, level, now=now, sink=sink)
-    return AccessLog(lines, level, every=settings.log.hits)
+    return AccessLog(lines, house.clock.monotonic, level, every=settings.log.hits)
 
 
 @contextlib.contextmanager

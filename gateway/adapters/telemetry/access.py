@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from logging import DEBUG, ERROR, INFO, WARNING
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.adapters.telemetry.lines import Lines, scrub
 from gateway.core.part import Part
@@ -19,6 +19,10 @@ from gateway.core.status import Detail, Outcome, Tier
 # that are stale because an operator ordered it.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
+_SAMPLED = _ROUTINE | _RESCUED
+# Lines a second about what is stale because the API fails: while it is down all hits may be, and a
+# line costs ten times what the hit does.
+RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
@@ -52,32 +56,43 @@ class Answered(Protocol):
 
 
 class AccessLog:
-    """Logs every error, slow or rescued answer and all that went upstream; samples the rest.
+    """Logs every error, slow answer and all that went upstream, ten rescued ones a second; samples
+    the rest.
 
+    monotonic seconds, for what is told so often a second
     level   from which weight on lines are written, a word such as `info`; `debug` for all
     every   one in so many hits and refusals weighs `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
     """
 
     def __init__(
-        self, lines: Lines, level: str = "info", *, every: int = 1_000, slow: float = 1.0
+        self,
+        lines: Lines,
+        monotonic: Callable[[], float],
+        level: str = "info",
+        *,
+        every: int = 1_000,
+        slow: float = 1.0,
     ) -> None:
         self._lines = lines
         self._least = logging.getLevelNamesMapping()[level.upper()]
         self._every = every or math.inf
         self._slow = slow
         self._passed_over = 0
+        self._monotonic = monotonic
+        self._second, self._rescues = 0, 0
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
         """The weight of a line about such an answer, None where none is due; asked once each,
         so that nobody makes a line in vain."""
+        is_rescue = outcome in _RESCUED and detail != Detail.FROZEN
         if status >= 500:
             weight = ERROR
-        elif seconds > self._slow or (outcome in _RESCUED and detail != Detail.FROZEN):
+        elif seconds > self._slow or (is_rescue and self._may_tell_rescue()):
             weight = WARNING
-        elif outcome not in _ROUTINE and detail != Detail.FROZEN:
+        elif outcome not in _SAMPLED and detail != Detail.FROZEN:
             weight = INFO
         else:
             self._passed_over += 1
@@ -86,6 +101,13 @@ class AccessLog:
             else:
                 self._passed_over, weight = 0, INFO
         return None if weight < self._least else weight
+
+    def _may_tell_rescue(self) -> bool:
+        second = int(self._monotonic())
+        if second != self._second:
+            self._second, self._rescues = second, 0
+        self._rescues += 1
+        return self._rescues <= RESCUES
 
     def put(self, line: Answered, weight: int) -> None:
         """Write the line; never raises. A field that is None is left out."""

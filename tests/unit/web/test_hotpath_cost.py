@@ -70,7 +70,7 @@ async def door() -> Door:
     data = Data(training_reply("a", (b"etag", TAG)))
     telemetry = Telemetry("1", data.clock)
     data.plane._observer = telemetry
-    data.plane._access_log = AccessLog(Lines("json", data.clock.now, Sink()))
+    data.plane._access_log = AccessLog(Lines("json", data.clock.now, Sink()), data.clock.monotonic)
     door = Door(data)
     for _ in range(5):
         await door.ask(get("a"))

@@ -9,7 +9,7 @@ from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.lines import Lines
 from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Tier
-from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink
+from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink, ManualClock
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Line:
 
 
 def _log(sink: ListSink, level: str = "info", every: int = 1_000) -> AccessLog:
-    return AccessLog(Lines("json", lambda: 0.0, sink), level, every=every)
+    return AccessLog(Lines("json", lambda: 0.0, sink), lambda: 0.0, level, every=every)
 
 
 def tell(log: AccessLog, line: Line) -> None:
@@ -133,6 +133,19 @@ def test_routine_may_be_left_out(outcome: Outcome) -> None:
     assert [record["outcome"] for record in sink.records] == ["filled"]
 
 
+def test_ten_rescued_answers_a_second_get_a_line() -> None:
+    """While the API is down each hit may be one: the others are sampled as hits are."""
+    sink, now = ListSink(), ManualClock()
+    access = AccessLog(Lines("json", lambda: 0.0, sink), now.monotonic, every=50)
+
+    for _ in range(60):
+        tell(access, Line(Outcome.STALE_ERROR))
+    now.time += 1.0
+    tell(access, Line(Outcome.STALE_SHIELDED))
+
+    assert [record["level"] for record in sink.records] == [*["warning"] * 10, "info", "warning"]
+
+
 def test_what_is_stale_by_order_is_sampled() -> None:
     """While the gateway is frozen each answer is, and nobody is to be warned of each."""
     sink = ListSink()
@@ -178,4 +191,4 @@ def test_an_endless_id_is_cut() -> None:
 
 def test_a_closed_pipe_fails_no_request() -> None:
     """Who answered cannot help it that nobody reads the log."""
-    tell(AccessLog(Lines("json", lambda: 0.0, BrokenSink())), Line(Outcome.FILLED))
+    tell(AccessLog(Lines("json", lambda: 0.0, BrokenSink()), lambda: 0.0), Line(Outcome.FILLED))
