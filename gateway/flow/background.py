@@ -10,7 +10,7 @@ from typing import Final
 
 # Seconds that keep fetches from following each other without a pause where the upstream answers at
 # once: each is 2.5 ms of work between which hits wait, and four at a time would be half of a core.
-REST: Final = 0.1
+REST: Final = 0.25
 
 
 class Background:
