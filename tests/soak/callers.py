@@ -142,16 +142,20 @@ class _Asked:
 
     def __init__(self, ours: World, replica: Replica, training: Training, reader: int) -> None:
         now = time.monotonic()
-        self._truth = ours.truth
+        self._ours, self._truth = ours, ours.truth
+        self._client, self._key = f"{training[0]}-web", ours.key_of(training[0])
         self._replica = replica
         self._was_up = replica.is_up
         floor = self._truth.floor(training, now)
         self._question = Question(training, replica.name, reader, now, floor, replica.may_rescue)
         self.path = f"/training/{training[1]}"
-        self.headers = {"Authorization": f"Bearer {ours.key_of(training[0])}"}
+        self.headers = {"Authorization": f"Bearer {self._key}"}
 
     def got(self, answer: httpx.Response) -> None:
-        """Judge it."""
+        """Judge it; a refusal is right where the key went while the answer was awaited."""
+        if answer.status_code == httpx.codes.UNAUTHORIZED and not self._is_in_force():
+            self._truth.seen["asked with a key that went meanwhile"] += 1
+            return
         asked_at = self._question.asked_at
         took = time.monotonic() - asked_at
         # What a fetch brings is as old as the fetch, and it may have begun before.
@@ -160,6 +164,9 @@ class _Asked:
         if took - self._replica.stood_still(asked_at) > LONGEST:
             name = self._question.replica
             self._truth.wrong.append(f"{name}: {answer.status_code} after {took:.1f} s")
+
+    def _is_in_force(self) -> bool:
+        return self._key in self._ours.clients.keys[self._client][1]
 
     def got_none(self, how: str, *, is_told_of_its_end: bool = False) -> None:
         """No answer: excused where the replica was killed, or ends and need not say so here."""
