@@ -17,7 +17,7 @@ setup: .venv/requirements-dev.lock ## the environment .venv, exactly as requirem
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
 	.ci/second-python
-	$(BIN)/python -m tests.second_run --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m tests.second_run --cov --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest --numprocesses 2 tests/house tests/unit
