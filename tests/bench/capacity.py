@@ -99,10 +99,16 @@ def _page(model: Model, counted: list[tuple[Asked, Asked]]) -> Iterator[str]:
     yield "# How far it goes beyond one machine"
     yield ""
     yield (
-        "Written by `make capacity`; the arithmetic is `tests/bench/capacity.py`. A hit costs"
-        f" {model.hit * 1e6:.1f} µs of one core (the benchmark), a core is used to {_BUSY:.0%},"
-        f" each replica reads {_READ:,} trainings all the time, and one in a thousand"
-        " is edited in an hour."
+        "This page says how many replicas a rate of requests needs, what they ask of Redis, and"
+        " what limits them first. `make capacity` writes it; the arithmetic is"
+        " `tests/bench/capacity.py`."
+    )
+    yield ""
+    yield (
+        f"It assumes: a hit costs {model.hit * 1e6:.1f} µs of one core ([the"
+        f" benchmark](benchmark.md)); a core is used to {_BUSY:.0%}, so that a replica can be lost;"
+        f" each replica reads {_READ:,} trainings all the time; one in a thousand trainings is"
+        " edited in an hour."
     )
     yield ""
     yield "| requests/s | replicas (a core each) | Redis commands/s | MB/s | cores of Redis |"
@@ -122,30 +128,30 @@ def _walls(model: Model) -> Iterator[str]:
     edits = _READ * _EDITS
     most, largest = model.most_replicas(_READ), model.replicas(_RATES[-1])
     yield ""
-    yield "## Which wall comes first"
+    yield "## What limits it first"
     yield ""
     yield (
-        f"1. **The API's limit**, at any rate of requests: {_LIMIT * 60:.0f} calls a minute keep"
-        f" {_LIMIT * _LIFETIME:.0f} trainings fresh for {_LIFETIME:.0f} s each;"
-        f" {_READ:,} singly are confirmed every {_READ / _LIMIT:.0f} s, and are answered stale"
-        " meanwhile. Replicas do not move it: they share one budget, and a training is fetched"
-        " once for all of them. What moves it: `freshness.lifetime`, the list endpoint (many in"
-        " one call), invalidations by event, a larger limit."
+        f"1. **The API's limit**, at any rate of requests. {_LIMIT * 60:.0f} calls a minute keep"
+        f" {_LIMIT * _LIFETIME:.0f} trainings fresh for {_LIFETIME:.0f} s each. With single calls,"
+        f" each of {_READ:,} trainings is confirmed every {_READ / _LIMIT:.0f} s, and is served"
+        " stale meanwhile. More replicas do not help: they share one budget, and a training is"
+        " fetched once for all of them. What helps: a longer `freshness.lifetime`, the list of"
+        " trainings (many in one call), invalidations by event, a larger limit."
     )
     yield (
         f"2. **One Redis**, at about {most:,} replicas"
-        f" ({most * _BUSY / model.hit:,.0f} requests/s): confirmations grow with replicas times"
-        " trainings, not with requests. What moves it: a longer `l1.lifetime`, callers kept to"
-        " replicas by training so that each reads fewer, a cluster."
+        f" ({most * _BUSY / model.hit:,.0f} requests/s). Confirmations grow with replicas times"
+        " trainings, not with requests. What helps: a longer `l1.lifetime`, a load balancer that"
+        " sends each training to the same replicas so that each reads fewer, a cluster."
     )
     yield (
-        f"3. **Announcements**: {edits:.4f} edits a second go to every replica,"
-        f" {edits * largest:,.0f} messages a second at {largest:,} replicas: far from a wall."
+        f"3. **Messages between replicas**. {edits:.4f} edits a second go to every replica. That is"
+        f" {edits * largest:,.0f} messages a second at {largest:,} replicas: far from a limit."
     )
     yield ""
     yield (
-        "Requests themselves are no wall: a hit asks nobody, so replicas add up until Redis is busy"
-        " with their confirmations."
+        "Requests themselves are no limit. A hit asks nobody, so replicas add up until Redis is"
+        " busy with their confirmations."
     )
 
 
@@ -153,16 +159,19 @@ def _check(model: Model, counted: list[tuple[Asked, Asked]]) -> Iterator[str]:
     yield ""
     yield "## Checked"
     yield ""
-    yield f"Counted by Redis, {IDS:,} trainings read by each replica; the model is of the first."
+    yield (
+        f"Redis counted what one, two and three replicas asked of it while each read {IDS:,}"
+        " trainings. The model follows from the count of one replica."
+    )
     yield ""
     yield "| replicas | commands/s: idle, reading, model | kB/s: reading, model | core: same |"
     yield "| --- | --- | --- | --- |"
     for number, (idle, busy) in enumerate(counted, 1):
-        said = model.asked(number, IDS)
+        reckoned = model.asked(number, IDS)
         yield (
-            f"| {number} | {idle.commands:.1f}, {busy.commands:.1f}, {said.commands:.1f} |"
-            f" {busy.bytes / 1e3:.0f}, {said.bytes / 1e3:.0f} |"
-            f" {busy.core:.4f}, {said.core:.4f} |"
+            f"| {number} | {idle.commands:.1f}, {busy.commands:.1f}, {reckoned.commands:.1f} |"
+            f" {busy.bytes / 1e3:.0f}, {reckoned.bytes / 1e3:.0f} |"
+            f" {busy.core:.4f}, {reckoned.core:.4f} |"
         )
 
 

@@ -1,4 +1,4 @@
-"""Several runs kept for readers: docs/benchmark.* and the table between the README's marks.
+"""Several runs kept for readers: docs/benchmark.* and the line between the README's marks.
 
 The README and the pictures show the run in the middle, by what a hit costs beside nginx.
 """
@@ -18,7 +18,7 @@ from tests.bench.report import as_json, as_table
 from tests.bench.targets import targets
 from tests.servers import ROOT
 
-_MARKS = re.compile(r"(<!-- benchmark -->\n).*?(<!-- end of benchmark -->)", re.DOTALL)
+_MARKS = re.compile(r"(<!-- benchmark -->).*?(<!-- end of benchmark -->)")
 
 
 def record(runs: Sequence[Results], python: str) -> None:
@@ -27,16 +27,17 @@ def record(runs: Sequence[Results], python: str) -> None:
     docs, middle = ROOT / "docs", middle_of(runs)
     figures = [json.loads(as_json(each, python)) for each in runs]
     (docs / "benchmark.json").write_text(json.dumps(figures, indent=1) + "\n")
-    parts = ["# The benchmark", "", _PREFACE, "", "## All runs", "", *_over(runs)]
+    pictures = [f"![{name}]({name}.png)" for name in ("benchmark", "growth")]
+    parts = ["# The benchmark", "", _PREFACE, "", "## In short", "", *_short(middle), ""]
+    parts += [*pictures[: 1 + bool(middle.growth)], "", "## All runs", "", *_over(runs)]
     parts += ["", "## The run in the middle", "", as_table(middle, python)]
     (docs / "benchmark.md").write_text("\n".join(parts) + "\n")
     plot_costs(middle, docs / "benchmark.png")
     if middle.growth:
         plot_growth(middle, docs / "growth.png")
     readme = ROOT / "README.md"
-    pictures = [f"![{name}](docs/{name}.png)" for name in ("benchmark", "growth")]
-    table = "\n".join([*_short(middle), "", *pictures[: 1 + bool(middle.growth)]])
-    text = _MARKS.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", readme.read_text())
+    line = in_a_line(middle)
+    text = _MARKS.sub(lambda marks: f"{marks[1]}{line}{marks[2]}", readme.read_text())
     readme.write_text(text)
     write_page()
 
@@ -55,11 +56,27 @@ def _without_beside(run: Results) -> Results:
     return replace(run, runs=kinds)
 
 
-_PREFACE = (
-    "Written by `make bench-record`: what each line of the targets came to in each run, then one"
-    " run as a whole. Configurations of the peers are in `tests/bench/configs`, all figures in"
-    " [benchmark.json](benchmark.json). CPU is user and system time of the server's processes."
-)
+def in_a_line(run: Results) -> str:
+    """CPU of a hit beside nginx and Varnish, as the README's table has it."""
+    ours, nginx, varnish = (
+        _median(run, "repeated", name) for name in ("gateway", "nginx", "varnish")
+    )
+    return f"{ours} µs of CPU; nginx {nginx}, Varnish {varnish}"
+
+
+_PREFACE = """\
+This page says what a request costs, beside nginx, Varnish and a server that parses nothing
+("floor"), on one core of the same machine. The gateway checks access, counts metrics and sends
+all headers of a response. CPU is user and system time of the server's processes, from the
+servers' own accounting. The configurations of the other servers are in `tests/bench/configs`, all
+figures in [benchmark.json](benchmark.json).
+
+`make bench` repeats it in ten minutes, `make bench-quick` in one short round; nginx, Varnish, wrk
+and h2load have to be installed. `make bench ARGS="--beside FOLDER"` compares two states of the
+gateway: FOLDER is another checkout with its environment, and its hits are measured in the same
+rounds. `make bench-record` makes three runs and writes this page: what each target came to in
+each run, then one run as a whole. A target that was missed is marked. [Capacity](capacity.md)
+says what the figures come to with many replicas, and what limits them first."""
 
 
 def _over(runs: Sequence[Results]) -> list[str]:

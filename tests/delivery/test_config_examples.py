@@ -111,7 +111,8 @@ def test_compose_gives_settings_that_are_taken() -> None:
     read_address(settings.redis.url.reveal())
     assert settings.admin.token is not None
     assert f"token `{settings.admin.token.reveal()}`" in (ROOT / "compose.yaml").read_text()
-    assert f"`admin.token` is `{settings.admin.token.reveal()}`" in (ROOT / "README.md").read_text()
+    running = (ROOT / "docs" / "running.md").read_text()
+    assert f"`admin.token` is `{settings.admin.token.reveal()}`" in running
     assert [f"{name}:{settings.admin.port}" for name in gateways] == [
         target for job in scraped for each in job["static_configs"] for target in each["targets"]
     ]

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 import gateway
 from tests.delivery.chart import CHART, ROOT
 
-README = (ROOT / "README.md").read_text()
+RUNNING = (ROOT / "docs" / "running.md").read_text()
 TEXT = (ROOT / "Dockerfile").read_text()
 
 
@@ -38,9 +38,9 @@ def test_the_base_is_pinned_by_its_digest_and_named_once() -> None:
 
 
 def test_the_image_has_one_name() -> None:
-    """What README and Dockerfile say to build is what compose and chart start, at our version."""
+    """What is said to be built is what compose and chart start, at our version."""
     image = f"training-gateway:{gateway.__version__}"
-    said = [re.findall(r"docker build -t (\S+) \.", text) for text in (TEXT, README)]
+    said = [re.findall(r"docker build -t (\S+) \.", text) for text in (TEXT, RUNNING)]
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values()
     ours = {each["image"] for each in services if "training-gateway" in each["image"]}
     values = yaml.safe_load((CHART / "values.yaml").read_text())["image"]

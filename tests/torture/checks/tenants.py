@@ -23,7 +23,7 @@ async def _stored(stand: Stand) -> list[Finding]:
     return [
         Finding("Bob gets his own, not what Alice stored", _is_of("bob", bob), f"{bob.status}"),
         Finding(
-            "who has no key, or a wrong one, gets 401",
+            "a caller without a key, or with a wrong one, gets 401",
             (stranger.status, nobody.status) == (401, 401),
             f"{stranger.status}, {nobody.status}",
         ),
@@ -42,7 +42,7 @@ async def _collapsed(stand: Stand) -> list[Finding]:
     refused = all(answer.status == 401 for answer in strangers)
     return [
         Finding(
-            "who comes while Alice's call is under way gets her answer only with her key",
+            "a caller that comes while Alice's call is in flight gets her answer only with her key",
             led and _is_of("bob", bob) and refused,
             f"{bob.status}, {strangers[0].status}",
         ),

@@ -1,9 +1,9 @@
-"""Which run is shown, and with what."""
+"""Which run is shown, and with what words."""
 
 from __future__ import annotations
 
 from tests.bench.load import Run
-from tests.bench.record import middle_of
+from tests.bench.record import in_a_line, middle_of
 from tests.unit.bench.figures import results_of
 
 
@@ -21,3 +21,10 @@ def test_the_run_in_the_middle_is_shown_with_how_things_grow() -> None:
     assert middle.runs is runs[1].runs
     assert middle.growth == runs[0].growth
     assert middle_of(runs[1:]).growth == {}
+
+
+def test_a_hit_is_shown_beside_the_others_in_a_line() -> None:
+    """Medians, as the README's table has them."""
+    run = results_of(gateway=[9.0, 11.0, 10.0], nginx=[14.0], varnish=[20.0])
+
+    assert in_a_line(run) == "10.0 µs of CPU; nginx 14.0, Varnish 20.0"

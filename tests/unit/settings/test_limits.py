@@ -9,7 +9,7 @@ from tests.unit.settings.asking import complaints, from_variables
 
 
 def test_the_defaults() -> None:
-    """As README and `config/gateway.toml` say."""
+    """As docs/settings.md and `config/gateway.toml` say."""
     assert LimitsSettings() == LimitsSettings(
         max_head=16_384,
         max_fields=100,

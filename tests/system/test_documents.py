@@ -1,8 +1,9 @@
-"""README.md, followed as a newcomer would: every command in it runs and shows what it says.
+"""README and `docs/`, followed as a newcomer would: every command runs and shows what it says.
 
 A block that starts a server begins a scene; the blocks after it, up to the next such block, are
-what one types in another terminal. Ports and addresses are replaced by free ones and by servers of
-the test; nothing else is.
+what one types in another terminal. A page that starts no server has one scene, with the gateway of
+docs/running.md. Ports and addresses are replaced by free ones and by servers of the test; nothing
+else is.
 """
 
 from __future__ import annotations
@@ -13,18 +14,26 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.servers import ROOT, Process, answers, free_port
 
-README = (ROOT / "README.md").read_text()
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SIMULATOR = re.compile(r"^\.venv/bin/gateway simulate\b.*\n$")
 WITHOUT_ACCOUNT = re.compile(r"^export GATEWAY_UPSTREAM__BASE_URL=.*\n$")
-SERVERS = re.compile(r"^(make run|\.venv/bin/gateway serve)$", re.MULTILINE)
+SERVE = ".venv/bin/gateway serve"
+SERVERS = re.compile(rf"^(make run|{re.escape(SERVE)})$", re.MULTILINE)
 # Not run from here, and why.
 EXCEPTED = {
     "make setup": "made the environment that this test runs in",
@@ -45,25 +54,35 @@ EXCEPTED = {
 
 @dataclass(slots=True)
 class Scene:
-    """A server's block, and what is typed while it runs: command and what it is said to show."""
+    """A document, a server's block, and what is typed while it runs: command and what it is said
+    to show."""
 
+    document: str
     server: str
-    typed: list[tuple[str, str]]
+    typed: list[tuple[str, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.document}: {self.server.splitlines()[-1]}"
 
 
-def _scenes() -> Iterator[Scene]:
-    scene = None
-    for language, text in BLOCK.findall(README):
-        if SERVERS.search(text):
-            if scene is not None:
+def _scenes() -> list[Scene]:
+    scenes = [scene for name, text in DOCUMENTS.items() for scene in _scenes_of(name, text)]
+    return [scene for scene in scenes if scene.typed or scene.server != f"{SERVE}\n"]
+
+
+def _scenes_of(document: str, text: str) -> Iterator[Scene]:
+    """The last one may be empty: a page without commands."""
+    scene = Scene(document, f"{SERVE}\n")
+    for language, block in BLOCK.findall(text):
+        if SERVERS.search(block):
+            if scene.typed:
                 yield scene
-            scene = Scene(text, [])
-        elif scene is not None and language == "sh" and not _is_apart(text):
-            scene.typed.append((text, ""))
-        elif scene is not None and language == "text":
+            scene = Scene(document, block)
+        elif language == "sh" and not _is_apart(block):
+            scene.typed.append((block, ""))
+        elif language == "text" and scene.typed:
             command, _ = scene.typed.pop()
-            scene.typed.append((command, text))
-    assert scene is not None
+            scene.typed.append((command, block))
     yield scene
 
 
@@ -75,12 +94,17 @@ def _is_apart(block: str) -> bool:
 
 def _block(pattern: re.Pattern[str]) -> str:
     """The one block that matches."""
-    (found,) = [text for language, text in BLOCK.findall(README) if pattern.match(text)]
+    (found,) = [
+        block
+        for text in DOCUMENTS.values()
+        for _, block in BLOCK.findall(text)
+        if pattern.match(block)
+    ]
     return str(found)
 
 
 class Stage:
-    """The words of the README as they hold in this test."""
+    """The words of the documents as they hold in this test."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
@@ -96,7 +120,7 @@ class Stage:
         )
         self._words = {
             "make run": f"exec {demo} --simulator-port {self.ports['8090']}",
-            ".venv/bin/gateway serve": f"exec {gateway} serve",
+            SERVE: f"exec {gateway} serve",
             **{
                 f".venv/bin/gateway {name}": f"{gateway} {name} --admin {self._admin}"
                 for name in ("explain", "invalidate", "purge")
@@ -152,9 +176,9 @@ class Stage:
         return pattern.sub(lambda match: self._words[match[0]], block)
 
 
-@pytest.mark.parametrize("scene", list(_scenes()), ids=lambda scene: scene.server.splitlines()[-1])
+@pytest.mark.parametrize("scene", _scenes(), ids=str)
 def test_what_is_typed_shows_what_is_promised(scene: Scene, tmp_path: Path, redis_url: str) -> None:
-    """The server starts, each block succeeds, and each line shown in the README is printed."""
+    """The server starts, each block succeeds, and each line shown below it is printed."""
     stage = Stage(tmp_path, redis_url)
     with stage.upstream(), stage.server(scene.server) as server:
         missing = [
@@ -181,15 +205,29 @@ def _unignored(folder: Path) -> list[str]:
 
 
 def test_every_block_is_run_or_excepted() -> None:
-    """No command of the README escapes: its block is in a scene, or each line is excepted."""
-    run = {block for scene in _scenes() for block in (scene.server, *(t for t, _ in scene.typed))}
+    """No command escapes: its block is in a scene, or each line is excepted."""
+    scenes = _scenes()
+    run = {block for scene in scenes for block in (scene.server, *(t for t, _ in scene.typed))}
     run |= {_block(SIMULATOR), _block(WITHOUT_ACCOUNT)}
     left = [
-        text for language, text in BLOCK.findall(README) if language == "sh" and text not in run
+        line
+        for text in DOCUMENTS.values()
+        for language, block in BLOCK.findall(text)
+        if language == "sh" and block not in run
+        for line in block.splitlines()
     ]
 
-    assert [line for text in left for line in text.splitlines() if line not in EXCEPTED] == []
+    assert [line for line in left if line not in EXCEPTED] == []
+    assert set(left) == set(EXCEPTED)
+    assert {scene.document for scene in scenes} > {"README.md", "docs/running.md"}
     assert len(run) > 5
+
+
+def test_each_block_says_what_it_is() -> None:
+    """A block without a language would be read by no test."""
+    fences = [re.findall(r"^ *```(.*)$", text, re.MULTILINE) for text in DOCUMENTS.values()]
+
+    assert {language for each in fences for language in each[::2]} <= {"sh", "text"}
 
 
 def test_make_run_is_the_demo() -> None:
@@ -206,18 +244,12 @@ def test_make_run_is_the_demo() -> None:
     assert done.stderr == ""  # such as of a recipe that stands there twice
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
-def test_links_lead_somewhere(target: str) -> None:
-    """Each file that the README points to is there."""
-    assert (ROOT / target).exists()
-
-
 def test_the_settings_shown_have_these_defaults() -> None:
     """The table of settings repeats the real defaults."""
     from gateway.settings import describe
 
     defaults = {each.name: each.default_text for each in describe()}
-    table = README.partition("| setting |")[2].partition("\n\n")[0]
+    table = DOCUMENTS["docs/settings.md"].partition("| setting |")[2].partition("\n\n")[0]
     rows = [row.split(" | ") for row in table.splitlines()[2:]]
 
     shown = {
