@@ -19,6 +19,8 @@ PAGES = sorted(
 README = (ROOT / "README.md").read_text()
 PROMISES = (ROOT / "docs/promises.md").read_text()
 ANSWERS = (ROOT / "docs/answers.md").read_text()
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+FOLDERS = {path.name for path in (ROOT / "gateway").rglob("*") if path.is_dir()}
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # A word that is in the contract and that no answer has.
@@ -105,6 +107,21 @@ def test_each_detail_of_cache_status_is_explained() -> None:
     }
 
     assert words - {"not-stored-…"} == set(Detail) - UNUSED
+
+
+def test_each_module_that_architecture_names_is_there() -> None:
+    """By its folder and its name, as in `flow/serve` or `lua/store.lua`."""
+    prose = FENCED.sub("", ARCHITECTURE)
+    named = set(re.findall(r"`(?:gateway/|adapters/)?([a-z]+/[a-z_]+)(?:\.(?:py|lua))?`", prose))
+    files = {
+        "/".join(path.with_suffix("").parts[-2:])
+        for path in (ROOT / "gateway").rglob("*")
+        if path.is_file() or path.is_dir()
+    }
+
+    ours = {name for name in named if name.partition("/")[0] in FOLDERS and "/test_" not in name}
+    assert ours - files == set()
+    assert len(named & files) > 40
 
 
 def _leads_somewhere(page: Path, target: str) -> bool:

@@ -16,6 +16,8 @@ BANNED = {
 }
 LOCK = re.compile(r"(?:^|_)lock(?:s|ed)?(?:_|$)|(?:^|[a-z_])Lock(?![a-z])", re.ASCII)
 PLACES = re.compile("/(?:work|farm|root|home/[a-z]+)/|/tmp/[a-z]+_jobs")
+# "Who asks for more gets …": a subject that has to be read twice. A question is fine.
+LOOSE = re.compile(r"(?:^|[.;:(] )[Ww]ho(?:ever)? [a-z]+s (?![^.;\n]*\?)", re.MULTILINE)
 HOSTS = re.compile(r"\b(?:pypi|pythonhosted|npmjs|debian)\.(?:org|com)\b")
 READ = {
     ".py",
@@ -65,12 +67,27 @@ def test_no_path_or_host_of_a_machine_is_in_the_tree() -> None:
     assert found == []
 
 
+def test_no_sentence_begins_with_a_free_standing_who() -> None:
+    """Documents, settings and the page name their subject: "callers that …"."""
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]!r}"
+        for path in _files("*")
+        if path.suffix in {".md", ".toml", ".js"} and "uplot" not in str(path)
+        for match in LOOSE.finditer(path.read_text())
+    ]
+
+    assert found == []
+
+
 def test_the_patterns_find_what_they_are_for() -> None:
     """Each pattern above matches what it bans, and spares the words that merely resemble it."""
     assert all(LOCK.search(name) for name in ("lock", "key_lock", "KeyLock", "is_locked"))
     assert not any(LOCK.search(name) for name in ("clock", "block_size", "Clock", "Locker"))
     assert PLACES.search("see /root/x")
     assert HOSTS.search("from pypi.org")
+    assert LOOSE.search("Who asks for more gets a stale answer.")
+    assert LOOSE.search("nothing else; whoever needs it says so")
+    assert not LOOSE.search("**Look:** Who asks for so much?")
 
 
 def _files(*tops: str) -> Iterator[Path]:
