@@ -1,6 +1,6 @@
 """The alerts, as data. Each has a section in RUNBOOK.md, and fires and resolves in a test of rules.
 
-An expression names no job: whoever scrapes calls it as they like.
+An expression names no job, since each Prometheus chooses that name itself.
 """
 
 from __future__ import annotations

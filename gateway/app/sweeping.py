@@ -1,4 +1,4 @@
-"""The sweeps built from settings: who is swept, how fast, and by which adapters."""
+"""The sweeps built from settings: of which tenants, how fast, and by which adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is calling: a credential becomes (client, tenant, partition), or a refusal.
+"""The caller of a request: a credential becomes (client, tenant, partition), or a refusal.
 
 Here are the modes without a file of clients; with one, see clients.
 

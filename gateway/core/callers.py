@@ -1,7 +1,7 @@
-"""Who was let in before: one look-up for a credential that is known, and its own rate.
+"""The callers that were known before: one look-up for a credential, and its own rate.
 
-Synchronous, so that whoever answers a hit can ask. Bounded; a credential stands here as the
-bytes that were sent, and nowhere else: nothing here is printed, logged or told.
+Synchronous, so that it can be asked for a hit. Bounded. A credential is kept here as the bytes
+that were sent, and nowhere else: nothing here is printed, logged or told.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Callers:
         return self._access
 
     def replace(self, access: Access) -> None:
-        """Other rules from now on; who keeps name and rate keeps what is left of it."""
+        """Other rules from now on; a client that keeps name and rate keeps what is left of it."""
         self._access = access
         self._known.clear()
         named = access.clients if isinstance(access, Clients) else ()

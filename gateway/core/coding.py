@@ -1,4 +1,4 @@
-"""The compressed form of an entry: who takes it, when it is worth having, and what it says.
+"""The compressed form of an entry: for which requests, when it is worth it, and its fields.
 
 RFC 9110, 8.4 and 12.5.3. It is another representation, with a strong tag of its own.
 """

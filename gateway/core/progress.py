@@ -1,6 +1,6 @@
 """How far the sweep of a partition has come, and when one counts as complete.
 
-Values alone; times are seconds on the clock that the replicas share. Whoever leads goes on from
+Values alone; times are seconds on the clock that the replicas share. A new leader goes on from
 what the one before left.
 """
 

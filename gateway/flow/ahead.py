@@ -23,7 +23,7 @@ from gateway.ports import Clock, Held, LocalStore
 _LOOK_EVERY: Final = 1.0
 # Longest pause (seconds) where there is no call to be had.
 _PATIENCE: Final = 5.0
-# Those that were asked for last; who is left out is refreshed by its next reader.
+# Those that were asked for last; one that is left out is refreshed by its next reader.
 _MOST: Final = 1_000
 
 

@@ -1,6 +1,7 @@
 """One fetch for a key across replicas: lead it, or follow the replica that does.
 
-Lives here: who asks upstream, and what each ending of the leader's fetch means to a follower.
+Lives here: which caller asks upstream, and what each ending of the leader's fetch means to a
+follower.
 What is stored is not decided here: a lease that is lost costs work, and nothing else.
 """
 

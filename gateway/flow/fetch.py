@@ -1,4 +1,4 @@
-"""fetch(key): call, judge, store. Who leads is collapsing's business, who waits serve's.
+"""fetch(key): call, judge, store. Leaders and followers are collapsing's, waiting is serve's.
 
 Raises what went wrong; rescues nothing.
 """

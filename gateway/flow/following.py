@@ -36,10 +36,10 @@ from gateway.ports import Clock, LocalStore
 # Those of one scope and rank: what spends the same calls.
 Lane = tuple[str, Rank]
 
-# How many wait; who is left out is found again by the next sweep.
+# How many wait; one that is left out is found again by the next sweep.
 _MOST: Final = 2_000
 # Readers' refreshes in a lane: more calls than most limits have in five minutes, and after that
-# they are outdated themselves. Who is left out comes with its next reader.
+# they are outdated themselves. One that is left out comes with its next reader.
 _MOST_PUT_OFF: Final = 500
 # Seconds after which those that wait are compared anew: with 500 that takes a millisecond.
 _COMPARE_EVERY: Final = 0.25

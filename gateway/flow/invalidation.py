@@ -1,6 +1,6 @@
 """What is outdated: events in, generations up, L1 entries out, the others told.
 
-Redis first, with its copies, then this replica, then the others: whoever asks after the
+Redis first, with its copies, then this replica, then the others: a request after the
 confirmation finds nothing older anywhere, and no fetch that was under way can bring it back.
 """
 

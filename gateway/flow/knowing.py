@@ -19,7 +19,7 @@ class Knowing:
 
     async def is_unknown(self, want: Want) -> bool:
         """Whether a complete sweep of the partition did not meet it. One step in Redis, for a
-        miss alone: who has a stored answer, or a version to wait for, does not guess."""
+        miss alone: a request with a stored answer, or a version to wait for, is no guess."""
         if self._lease is None or want.purpose is not Purpose.MISS or want.caller.owns_token:
             return False
         try:

@@ -1,7 +1,8 @@
 """The latest version that was answered of a key that L1 holds no more.
 
-Redis may lose what it knew, and then an older version be stored there as its first; who was given
-the later one must not be given that. What an order ruled out is known nowhere else by then.
+Redis may lose what it knew, and then an older version be stored there as its first. A caller that
+was given the later one must not be given that. What an order ruled out is known nowhere else by
+then.
 """
 
 from __future__ import annotations

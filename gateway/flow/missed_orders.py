@@ -1,8 +1,8 @@
 """Orders that this replica may have missed, and until when it may answer with what they ruled out.
 
-Whoever gives an order that a replica does not confirm is told a time: from then on nothing older
-comes from there. Lives here: that time, for what was held before. What may not be answered is the
-business of confirming and tiers.
+An order that a replica does not confirm is answered with a time: from then on nothing older comes
+from that replica. Lives here: that time, for what was held before. What may not be answered is
+the business of confirming and tiers.
 """
 
 from __future__ import annotations

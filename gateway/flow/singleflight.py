@@ -43,7 +43,7 @@ class Course:
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
     """Shared work in progress; what it waits for is noted in `spent`, where anybody asks.
-    `is_unhurried`: nobody waited for it when it began; `is_retired`: who asks now does not join."""
+    `is_unhurried`: nobody waited for it when it began; `is_retired`: no later request joins."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)

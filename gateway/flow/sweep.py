@@ -239,7 +239,7 @@ class Sweep:
         return 0.0
 
     async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
-        """The list is left alone; who was told why is not told again."""
+        """The list is left alone; the same reason is not told twice."""
         if progress.off_why != why:
             self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         off = progress.off(why, now + _OFF_FOR)

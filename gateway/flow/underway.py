@@ -1,6 +1,6 @@
 """Look-ups and fetches under way, one of each for a key, and what each leaves behind.
 
-Lives here: who joins whom, and what a failure means for those who come next. Whether what is
+Lives here: which request joins which, and what a failure means for the next ones. Whether what is
 stored may be the answer is serve's business.
 """
 

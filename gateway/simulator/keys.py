@@ -1,4 +1,4 @@
-"""The API keys: whose they are and what they may do. Lives here: who is who; no HTTP."""
+"""The API keys: the organisation of each, and what it may do; no HTTP."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            self._keep(self._known, block, form)  # a tag alone: whoever has it comes again
+            self._keep(self._known, block, form)  # a tag alone: its caller comes again
         return form
 
     def meet(self, block: bytes, said: Said, fields: list[tuple[bytes, bytes]]) -> None:

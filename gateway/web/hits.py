@@ -35,8 +35,8 @@ _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers what L1 may answer with; parts as in DataPlane. `heeds_wishes`: who wishes for
-    more than what is stored is for the ordinary way."""
+    """Answers what L1 may answer with; parts as in DataPlane. `heeds_wishes`: a request
+    that wishes for more than what is stored takes the ordinary way."""
 
     def __init__(
         self,

@@ -20,8 +20,8 @@ _logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """For all connections of one plane. Whoever is to write, to close or to end something by
-    another way calls `flush` before, so that answers leave in their order."""
+    """For all connections of one plane. Code that writes, closes or ends something by another way
+    calls `flush` before, so that answers leave in their order."""
 
     def __init__(self) -> None:
         # Two lists: pairs would be a reason to run for the collector of cycles.
@@ -42,7 +42,7 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all of them now; who has gone meanwhile gets none. Raises nothing: whoever calls
+        """Write all of them now, but to callers that have gone. Raises nothing: the code that calls
         it has nothing to do with most of them."""
         if not self._answers:
             return

@@ -1,4 +1,4 @@
-"""Bus: who hears what, and whose confirmation counts; alone and over Redis."""
+"""Bus: what each replica hears, and whose confirmation counts; alone and over Redis."""
 
 from __future__ import annotations
 
@@ -190,7 +190,8 @@ async def test_all_that_are_silent_bound_the_order(redis_server: RedisServer) ->
 
 @pytest.mark.parametrize("lost", [[ROLL], [MEMBERS], [ROLL, MEMBERS, NUMBER]])
 async def test_a_loss_makes_nobody_forgotten(redis_server: RedisServer, lost: list[str]) -> None:
-    """Neither who is there nor who is silent, whichever replica gives the order; who leaves is."""
+    """Neither a replica that is there nor a silent one, whichever gives the order; one that leaves
+    is."""
     redis_server.flush()
     async with hearers(redis_server.url, "a", "b") as (a, b):
         with redis_server.client() as client:

@@ -67,7 +67,7 @@ async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SweepLease]:
 
 
 async def sweep(lease: SweepLease, *pages: Page) -> tuple[Progress, list[tuple[str, ...]]]:
-    """Go through these pages; who was absent on each."""
+    """Go through these pages; the ids that were absent on each."""
     progress = (await lease.take(P, was_read=True)).progress
     absent = []
     for each in pages:
@@ -175,7 +175,7 @@ async def test_what_was_stored_from_the_list_is_remembered(lease: SweepLease) ->
 async def test_one_leads_and_the_others_look_on(
     replica: Callable[..., RedisSweepLease],
 ) -> None:
-    """They see how far it is; who does not lead moves nothing."""
+    """They see how far it is; a replica that does not lead moves nothing."""
     leader, other = replica(), replica()
     progress = (await leader.take(P, was_read=True)).progress
     after = progress.after(page("a"), 5.0)

@@ -12,7 +12,7 @@ import pytest
 from tests.servers import RedisServer, wait_until
 from tests.system.commands import Gateway, address, get, simulator
 
-# Forty pages, a second apart: whoever goes on does so in the middle.
+# Forty pages, a second apart: a new leader goes on in the middle.
 SETTINGS = {
     "GATEWAY_ACCESS__MODE": "open",
     "GATEWAY_UPSTREAM__TOKEN": "demo-token",

@@ -222,7 +222,7 @@ class _Obedient:
 
 async def obeyed(redis_url: str, pace: Pace, bursts: int) -> dict[str, int]:
     """Demand of four fifths of the limit, of new ids, in bursts of more than a window holds, from
-    a cold start; who is told to come back does."""
+    a cold start; callers that are told to come back do."""
     numbers, burst = count(1), int(pace.limit * 1.6)
     async with stand(redis_url, pace) as made, asyncio.TaskGroup() as group:
         caller = _Obedient(made)

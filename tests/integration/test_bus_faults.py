@@ -199,7 +199,7 @@ async def test_repeated_and_late_messages_are_no_gap(own_redis: RedisServer) -> 
 
 
 async def test_disorder_is_a_gap_and_nothing_is_left_out(own_redis: RedisServer) -> None:
-    """Whoever overtakes seems to follow a hole; who was overtaken is heard all the same."""
+    """A message that overtakes seems to follow a hole; the overtaken one is heard all the same."""
     with own_redis.client() as client:
         publisher = Publisher(client)
         async with hearer(own_redis.url) as a:

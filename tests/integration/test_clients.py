@@ -1,4 +1,4 @@
-"""Clients and tenants over real HTTP: who sees what, and what a change of keys costs."""
+"""Clients and tenants over real HTTP: what each sees, and what a change of keys costs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def readers(reads: Callable[[], list[tuple[Planes, str]]]) -> AsyncIterato
     done = asyncio.Event()
 
     async def go_on(training_id: str) -> None:
-        # Of its own: who shares a client with a busy reader may wait for a connection for ever.
+        # Of its own: beside a busy reader it might wait for a connection for ever.
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             while not done.is_set():
                 for planes, key in reads():

@@ -1,4 +1,4 @@
-"""A cluster: who is asked for what, and what is left where a node is away."""
+"""A cluster: which node is asked for what, and what is left where a node is away."""
 
 from __future__ import annotations
 

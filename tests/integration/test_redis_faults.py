@@ -126,7 +126,7 @@ async def test_a_killed_redis_fails_calls_at_once(own_redis: RedisServer) -> Non
 
 
 async def test_a_hung_redis_costs_one_timeout_in_all(own_redis: RedisServer) -> None:
-    """The first callers wait it out, side by side; whoever comes later waits for nothing."""
+    """The first callers wait it out, side by side; later ones wait for nothing."""
     async with replica(own_redis, SHORT) as one:
         own_redis.pause()
 

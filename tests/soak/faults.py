@@ -118,7 +118,7 @@ async def replica_dies(world: World, chance: Random) -> None:
 
 
 async def replica_is_replaced(world: World, chance: Random) -> None:
-    """By SIGTERM; who keeps a connection to it must not lose a request."""
+    """By SIGTERM; a caller that keeps a connection to it must not lose a request."""
     replica, seconds = chance.choice(world.replicas[1:]), chance.uniform(0.0, 2.0)
     async with world.alone(f"{replica.gateway.data}"):
         await _old_enough(world)

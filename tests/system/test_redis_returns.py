@@ -20,7 +20,7 @@ def test_what_is_stale_is_refreshed_a_few_at_a_time(tmp_path: Path, own_redis: R
             wait_until(lambda: made.statuses(made.ids[:1]) == [(200, STALE)], 30, "it is stale")
             wait_until(lambda: {*made.statuses(made.ids)} == {(200, STALE)}, 30, "all are stale")
             assert made.most_in_flight() == BOUND
-            # One more than the bound: whoever waits for an answer is none of those.
+            # One more than the bound: a caller that waits for an answer is none of those.
             assert made.statuses(["trn_000900"]) == [(200, "200; stored")]
             assert made.most_in_flight() == BOUND + 1
             away = made.times_away()

@@ -59,7 +59,7 @@ async def ask(
     body: bytes = b"",
     patience: float = PATIENCE,
 ) -> Answer:
-    """Send it and take the answer; whoever cancels this hangs up."""
+    """Send it and take the answer; to cancel this hangs up."""
     began = time.monotonic()
     exchange = _Exchange()
     try:

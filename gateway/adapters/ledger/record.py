@@ -109,8 +109,9 @@ class Record:
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """What an order ruled out still proves its version: who was answered with it gets none
-        older. Not where it began in another era, nor where the version may be a mistake."""
+        """An entry that an order ruled out still proves its version: a caller that was answered
+        with it gets none older. Not where it began in another era, nor where the version may be
+        a mistake."""
         same = entry.epoch == self.epoch and _era(entry.generation) == _era(self.generation)
         if same and entry.updated_at is not None and not entry.is_ahead:
             self.raise_to(entry.updated_at, entry.confirmed_at)

@@ -1,9 +1,9 @@
 """Bus on Redis: one channel for the notices of all replicas, one for the answers to each.
 
-Lives here: who is told, who answered, and when something may have been missed. A replica is on
-the roll from before it hears until it leaves or was silent for five heartbeats. Pub/sub forgets
-whoever is not there: every (re)connect, every hole in the numbers and every time off the roll is
-a gap.
+Lives here: the replicas that are told, those that answered, and when something may have been
+missed. A replica is on the roll from before it hears until it leaves or was silent for five
+heartbeats. Pub/sub does not keep messages for a replica that is not there: every (re)connect,
+every hole in the numbers and every time off the roll is a gap.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class RedisBus:
         return await self._roll.tell(self._channel, message)
 
     async def _stay_on_roll(self, gap: Gap) -> None:
-        """Also while nothing is heard: whoever asks must know that this replica does not."""
+        """Also while nothing is heard: replicas that ask must know that this one does not hear."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):

@@ -1,6 +1,6 @@
 """Keys asked for at about the same time, gathered into one question.
 
-Lives here: who waits for which key. How the question is put is the store's business.
+Lives here: the waiters of each key. How the question is put is the store's business.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What replicas say to each other on the bus, as bytes: notices, and answers to them.
 
-Bytes in and out, no I/O. Nothing that arrives is trusted: whoever reaches the channel need not
-be one of us. On the channel a notice is its number, a space, and JSON.
+Bytes in and out, no I/O. Nothing that arrives is trusted, since not only replicas can reach the
+channel. On the channel a notice is its number, a space, and JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The roll of the replicas: who is asked when an order is given, and who cannot be asked.
+"""The roll: the replicas that are asked when an order is given, and those that cannot be asked.
 
 Lives here: being on it, and who is. A replica that fell silent without taking its leave may be cut
 off, and answer with what it holds: it stays a member for as long as it allows itself to. A Redis

@@ -38,8 +38,8 @@ _OURS: dict[str, Any] = {
 class Route:
     """The way to the Redis of a URL.
 
-    Where sentinels watch it they are asked by `find` alone: whoever connects goes to the master
-    that was found last, and waits for no sentinel. In a cluster each node has one, made by `to`.
+    Where sentinels watch it they are asked by `find` alone: a connection goes to the master that
+    was found last, and waits for no sentinel. In a cluster each node has one, made by `to`.
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -75,7 +75,7 @@ class Route:
         return self._sentinels is not None and await self._sentinels.find()
 
     def pool(self, connections: int) -> driver.BlockingConnectionPool:
-        """Connections to the master, no more than so many; whoever finds none free waits."""
+        """Connections to the master, no more than so many; a request that finds none free waits."""
         return driver.BlockingConnectionPool(
             connection_class=self._class,
             max_connections=connections,

@@ -1,7 +1,7 @@
 """A connection that hears messages on channels, and knows when it hears no longer.
 
-Lives here: one connection for one life, without retries: whoever reconnects must know that
-messages may have been lost. What the messages say is the bus's business.
+Lives here: one connection for one life, without retries: the caller reconnects, and must know
+that messages may have been lost. What the messages say is the bus's business.
 """
 
 from __future__ import annotations

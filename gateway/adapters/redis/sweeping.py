@@ -1,4 +1,4 @@
-"""SweepLease on Redis: who leads the sweep of a partition, how far it is, and whom it met.
+"""SweepLease on Redis: the leader of a partition's sweep, its progress, and the ids it met.
 
 Lives here: which keys a step touches and what it is handed; the rules are in the scripts.
 """

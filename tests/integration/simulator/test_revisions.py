@@ -53,7 +53,7 @@ async def test_a_new_channel_is_one_nobody_knows(
 async def test_the_odd_form_means_the_same(
     api: httpx.AsyncClient, control: SimulatorClient
 ) -> None:
-    """Other bytes, equal once parsed: whoever writes it anew is found out."""
+    """Other bytes, equal once parsed: a proxy that writes it anew is found out."""
     plain = await api.get("/training/trn_000001")
     await control.revision(Revision.ODD_FORM)
     odd = await api.get("/training/trn_000001")

@@ -13,7 +13,7 @@ ONE = "trn_000001"
 CALLERS = 50
 TIMEOUT = 6
 AT_ONCE = 5.0
-"""Seconds, on a busy machine; who waits for the upstream waits for TIMEOUT at least."""
+"""Seconds, on a busy machine; a caller that waits for the upstream waits for TIMEOUT at least."""
 
 
 async def _cold(stand: Stand) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Keys of ours: who is known by which, and whose trainings they get."""
+"""Keys of ours: which client each belongs to, and whose trainings it gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compressed form of an entry: who takes it, when it is had, and what it says."""
+"""The compressed form of an entry: for which requests, when it is made, and its fields."""
 
 from __future__ import annotations
 

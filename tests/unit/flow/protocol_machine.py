@@ -308,6 +308,6 @@ class Replicas(RuleBasedStateMachine):
 
 
 async def _settle_all() -> None:
-    """Time jumps next: who was answered before is to be judged before, however many there are."""
+    """Time jumps next: answers of before are to be judged before, however many there are."""
     for _ in range(10):
         await settle()

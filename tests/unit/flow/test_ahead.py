@@ -129,7 +129,7 @@ async def test_where_others_wait_for_a_call_it_is_one_of_them(house: House) -> N
 
 @pytest.mark.parametrize("reads", [1, 5])
 async def test_without_a_call_the_worst_one_waits_for_it(clock: FakeClock, reads: int) -> None:
-    """And not the one that was denied: whoever is worst when there is one has it."""
+    """And not the one that was denied: the worst at the moment when there is one has it."""
     house = House(clock, limit=10)
     await house.read("a", 3)
     await house.read("b", 2)

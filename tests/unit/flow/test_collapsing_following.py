@@ -211,7 +211,7 @@ async def test_what_is_for_one_caller_is_asked_by_each(town: Town, replica: Repl
 
 @pytest.mark.parametrize("holds", [True, False])
 async def test_an_older_version_elsewhere(town: Town, replica: Replica, holds: bool) -> None:
-    """Who holds a later one is content with it; who holds nothing asks."""
+    """A follower that holds a later one is content with it; one that holds nothing asks."""
     if holds:
         await serve_stale(replica, SOFT)
     leader = await leader_of(town)

@@ -57,7 +57,7 @@ async def test_a_miss_that_joined_a_denied_refresh_is_no_refresh(
 
 
 async def test_a_denied_refresh_elsewhere_is_no_end() -> None:
-    """The leader had no caller: whoever waits here may have a call all the same."""
+    """The leader had no caller: a caller that waits here may have a call all the same."""
     town = Town(limit=10)
     leading, replica = town.replica(), town.replica()
     leading.caller = replica.caller = OURS

@@ -44,7 +44,7 @@ def replica(request: pytest.FixtureRequest, clock: FakeClock) -> Replica:
 
 
 async def test_strangers_share_a_tenth_of_the_budget(replica: Replica) -> None:
-    """Whoever guesses tokens spends no more of it; who was accepted has the rest."""
+    """Guessed tokens spend no more of it; those that were accepted have the rest."""
     await replica.fill(1)
     replica.upstream.always = says(401)
 

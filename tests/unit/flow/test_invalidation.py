@@ -211,7 +211,7 @@ async def test_a_gap_makes_l1_suspect(pair: Pair) -> None:
 
 
 async def test_a_gap_ends_no_fetch(pair: Pair) -> None:
-    """What was under way is kept, since Redis vouches for it; who asks later does not join it."""
+    """What was under way is kept, since Redis vouches for it; a later request does not join it."""
     pair.one.upstream.hold()
     pair.one.upstream.then(ok(1), ok(2))
     first = asyncio.create_task(pair.one.get())

@@ -1,4 +1,4 @@
-"""knowing: who asks for what no complete sweep met comes last, whoever it is."""
+"""knowing: a request for an id that no complete sweep met comes last, whoever sent it."""
 
 from __future__ import annotations
 

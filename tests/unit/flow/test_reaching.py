@@ -220,7 +220,7 @@ async def test_without_budget_it_is_told_when_to_come_back(clock: FakeClock) -> 
 async def test_a_refresh_that_is_denied_denies_no_caller(
     reader: Reader, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waited for that one; who wants a version has a caller's right."""
+    """Nobody waited for that one; a caller that wants a version has a caller's right."""
     await serve_stale(reader.replica)
     asked, take = [], reader.replica.outbound.ask
 

@@ -234,7 +234,7 @@ async def test_without_redis_nobody_sweeps(swept: Swept, monkeypatch: pytest.Mon
 async def test_who_lost_the_lead_writes_nothing(
     swept: Swept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page was in vain; whoever leads now asks for it again."""
+    """The page was in vain; the new leader asks for it again."""
     await swept.pages(1)
 
     async def lost(*_: object) -> None:

@@ -70,7 +70,7 @@ async def test_the_answer_is_the_upstreams(alone: Replica) -> None:
 
 
 async def test_a_success_outdates_what_is_stored(replica: Replica, redis: Redis) -> None:
-    """In both tiers and for all partitions; who asks next is given what upstream has."""
+    """In both tiers and for all partitions; the next request is given what upstream has."""
     await replica.fill(1)
     await redis.store.store(Key("p2", "trn_1"), replica.local.peek(KEY).entry, 60.0)  # type: ignore[union-attr]
 

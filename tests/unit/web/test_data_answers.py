@@ -214,8 +214,8 @@ LONG = "again and again " * 200
 
 
 async def test_who_takes_it_compressed_is_given_the_same() -> None:
-    """With a tag of its own, by which it is confirmed; who does not take it is told that both
-    are there. L1 counts both forms."""
+    """With a tag of its own, by which it is confirmed; a caller that does not take it is told that
+    both are there. L1 counts both forms."""
     data = Data(training_reply("a", words=LONG))
     zipped = {**AUTHORIZED, "Accept-Encoding": "gzip"}
     plain = await data.ask("/training/a", headers={**AUTHORIZED, "Accept-Encoding": "identity"})

@@ -57,7 +57,7 @@ class Endless:
 
 
 async def test_so_many_watch_and_no_more() -> None:
-    """Who comes then is told so; who leaves makes room."""
+    """A further reader is told so; one that leaves makes room."""
     endless = Endless()
     admin = Admin()
     admin.operations.watched = endless  # type: ignore[assignment]

@@ -50,7 +50,7 @@ async def test_what_redis_has_is_answered_without_a_request() -> None:
 
 
 async def test_what_nobody_read_for_long_is_confirmed_without_a_request() -> None:
-    """L1 has it, and may not answer unasked; who asks in the meantime waits for the same."""
+    """L1 has it, and may not answer before Redis did; requests meanwhile wait for the same."""
     door = await world()
     await door.ask(get("a"))
     lines = [door.line]

@@ -90,7 +90,7 @@ async def test_who_has_gone_is_sent_nothing() -> None:
 async def test_one_that_cannot_be_written_to_is_no_fault_of_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is cut off and logged; whoever flushes hears nothing."""
+    """It is cut off and logged; the code that flushes hears nothing."""
 
     class Broken(Line):
         def write(self, data: bytes | bytearray | memoryview[int]) -> None:

@@ -1,4 +1,4 @@
-"""answers: who is waited for, for how long, and who counts."""
+"""answers: which replicas are waited for, for how long, and which count."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_patience_ends_the_waiting() -> None:
 
 
 async def test_strangers_do_not_count() -> None:
-    """Answers to another request, or to one that is over; who was not asked is told apart."""
+    """Answers to another request, or to one that is over; one that was not asked is told apart."""
     requests = Requests()
     with requests.open() as earlier:
         pass

@@ -1,4 +1,4 @@
-"""roll: who is known after Redis lost the members."""
+"""roll: the replicas that are known after Redis lost the members."""
 
 from __future__ import annotations
 

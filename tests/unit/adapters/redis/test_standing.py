@@ -179,7 +179,7 @@ def test_a_page_of_another_generation_lends_no_fields() -> None:
 
 @given(at=st.integers(1, 108), bit=st.integers(0, 7))
 def test_a_flipped_bit_of_a_page_never_shows_other_times(at: int, bit: int) -> None:
-    """The generation alone is not under the checksum: who reads compares it with its own."""
+    """The generation alone is not under the checksum: a reader compares it with its own."""
     tail = bytearray(renewed())
     tail[at] ^= 1 << bit
 

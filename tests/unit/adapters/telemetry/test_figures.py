@@ -13,7 +13,7 @@ def test_before_the_first_request_all_is_zero() -> None:
 
 
 def test_the_hit_rate_leaves_out_the_rejected() -> None:
-    """Fresh, stale and negative answers are hits; who was turned away is in no rate."""
+    """Fresh, stale and negative answers are hits; a refused request is in no rate."""
     outcomes = {
         **dict.fromkeys(Outcome, 0),
         Outcome.FRESH: 4,
