@@ -75,7 +75,7 @@ def _plain(planes: Planes) -> bytes:
 
 
 async def test_without_tls_there_is_no_answer(upstream: RunningSimulator, tmp_path: Path) -> None:
-    """A bearer token in the clear is not rewarded; without trust in our authority, callers hang up."""
+    """A bearer token in the clear is not rewarded; a caller without our authority hangs up."""
     async with gateway(upstream.base_url, **certified(tmp_path, "server")) as planes:
         assert b"HTTP/" not in await asyncio.to_thread(_plain, planes)
         async with httpx.AsyncClient(trust_env=False) as stranger:

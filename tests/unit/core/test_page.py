@@ -42,9 +42,10 @@ def test_items_are_their_own_bytes() -> None:
 
 
 texts = st.text(max_size=6) | st.sampled_from(['","', "]}", '\\"', "[{", "\\ud83d"])
+members = texts.filter(lambda name: name not in {"id", "updated_at"})
 
 
-@given(st.lists(st.dictionaries(texts, texts, max_size=3), min_size=1, max_size=4), st.data())
+@given(st.lists(st.dictionaries(members, texts, max_size=3), min_size=1, max_size=4), st.data())
 def test_no_text_within_an_item_moves_a_cut(
     documents: list[dict[str, str]], data: st.DataObject
 ) -> None:
