@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from cachetools import FIFOCache
+
 from gateway.core.instant import Instant
 
 Claims = frozenset[Instant]
@@ -41,8 +43,7 @@ class Contradictions:
     """Those of one partition."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._most = most
-        self._known: dict[str, _Contradiction] = {}
+        self._known: FIFOCache[str, _Contradiction] = FIFOCache(most)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -60,7 +61,7 @@ class Contradictions:
         if not wrong <= set(known.wrong):
             return Belief.ASKED
         if wrong:
-            self._note(training_id, replace(known, sweep=sweep))
+            self._known[training_id] = replace(known, sweep=sweep)
         elif sweep > known.sweep + 1:
             del self._known[training_id]
             return Belief.BELIEVED
@@ -76,12 +77,5 @@ class Contradictions:
         if wrong or known is not None:
             kept = (*sorted(wrong), *(each for each in before if each not in claims))
             last = sweep if wrong or known is None else known.sweep
-            note = _Contradiction(kept[:_MOST_CLAIMS], version, last)
-            self._note(training_id, note)
+            self._known[training_id] = _Contradiction(kept[:_MOST_CLAIMS], version, last)
         return bool(wrong)
-
-    def _note(self, training_id: str, contradiction: _Contradiction) -> None:
-        self._known.pop(training_id, None)
-        self._known[training_id] = contradiction
-        if len(self._known) > self._most:
-            del self._known[next(iter(self._known))]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from cachetools import FIFOCache
+
 from gateway.core.access import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
@@ -50,17 +52,14 @@ class Ahead:
         self._rules = rules
         self._is_for = is_for
         self._gap = gap
-        self._fetched: dict[Key, Ask] = {}
+        self._fetched: FIFOCache[Key, Ask] = FIFOCache(_MOST)
 
     def heed(self, ask: Ask) -> None:
         """It was fetched for somebody: if it is read from now on, it may be refreshed for them.
         What only some requests choose is left to those."""
         if ask.extra or not self._is_for(ask.caller):
             return
-        self._fetched.pop(ask.key, None)
         self._fetched[ask.key] = ask
-        if len(self._fetched) > _MOST:
-            del self._fetched[next(iter(self._fetched))]
 
     def looks_after(self, key: Key) -> bool:
         """Whether it will be refreshed when it is stale: it was read since it was confirmed."""

@@ -1,16 +1,19 @@
 """What a replica decides by what L1 holds: Redis is away, or knows nothing of it any more.
 
-An older answer loses against L1, and a date far ahead is no version, unless enough answers
-agree: the rule is core/doubt.py's. Bounded; forgetting a doubt puts off the belief, nothing else.
+The verdict is core/verdict.py's, with L1's entry as what is known. Doubts are bounded: forgetting
+one puts off the belief, nothing else.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.doubt import Doubt, doubt_of
+from cachetools import LRUCache
+
+from gateway.core.doubt import Doubt
 from gateway.core.entry import Entry, Floor, Key
 from gateway.core.status import StoreVerdict
+from gateway.core.verdict import Known
 from gateway.flow.latest import Latest
 from gateway.ports import Held, LocalStore, Stored
 
@@ -23,7 +26,7 @@ class Alone:
     def __init__(self, local: LocalStore, believe_after: float) -> None:
         self._local = local
         self._believe_after = believe_after
-        self._doubts: dict[Key, Doubt] = {}
+        self._doubts: LRUCache[Key, Doubt] = LRUCache(_MOST)
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:
@@ -34,23 +37,19 @@ class Alone:
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
         """The refusal of what L1 overrules, so that Redis need not be asked."""
         known = self.known(key)
-        if known is None or not overrules(known, entry):
+        if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
-        return None if self._believes(key, entry, known) else _older_than(known)
+        return Stored(StoreVerdict.OLDER, _as_floor(known))
 
     def judge(self, key: Key, entry: Entry) -> Stored:
         """The verdict without Redis."""
         known = self.known(key)
-        refused = _refused(entry, known)
-        if refused is not None:
+        verdict = Known.of(known, None).verdict(entry)
+        if verdict.is_refusal:
             if self._believes(key, entry, known):
                 return Stored(StoreVerdict.BELIEVED, _as_floor(entry))
-            return refused
-        if known is None:
-            return Stored(StoreVerdict.FIRST, None)
-        # The words of a 404 may differ from one to the next; what they say does not.
-        same = entry.digest == known.digest or (entry.is_negative and known.is_negative)
-        return Stored(StoreVerdict.UNCHANGED if same else StoreVerdict.CHANGED, _as_floor(entry))
+            return Stored(verdict, None if known is None else _as_floor(known))
+        return Stored(verdict, None if known is None else _as_floor(entry))
 
     def gave(self, key: Key, held: Held, floor: Floor | None, *, may_hold: bool) -> None:
         """An answer was given that Redis refused, with that floor; L1 goes on with none older.
@@ -76,18 +75,13 @@ class Alone:
 
     def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
         """Note an answer that was refused; if it is believed now, L1 gives way."""
-        if not _is_doubtful(entry, known):
-            return False
-        before = self._doubts.pop(key, None)
-        version = None if known is None else known.updated_at
-        doubt = doubt_of(entry) if before is None else before.after(entry, version)
-        if doubt.is_believed(self._believe_after):
+        noted = Known.of(known, self._doubts.pop(key, None))
+        if noted.believes(entry, self._believe_after):
             self._local.drop(key)
             self.latest.forget(key)
             return True
-        self._doubts[key] = doubt
-        if len(self._doubts) > _MOST:
-            del self._doubts[next(iter(self._doubts))]
+        if noted.doubt is not None:
+            self._doubts[key] = noted.doubt
         return False
 
 
@@ -103,33 +97,6 @@ def is_passed(other: Entry, local: Entry) -> bool:
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation
     return other.digest != local.digest and not other.supersedes(local)
-
-
-def _refused(entry: Entry, known: Entry | None) -> Stored | None:
-    if _is_above(entry, known) and entry.is_ahead:
-        return Stored(StoreVerdict.AHEAD, None if known is None else _as_floor(known))
-    if known is not None and not entry.supersedes(known):
-        return _older_than(known)
-    return None
-
-
-def _is_doubtful(entry: Entry, known: Entry | None) -> bool:
-    """Whether it was refused for its version, not for its fetch, which another has overtaken."""
-    if entry.updated_at is None:
-        return False
-    if known is None:
-        return True
-    return entry.updated_at != known.updated_at and entry.confirmed_at >= known.confirmed_at
-
-
-def _is_above(entry: Entry, known: Entry | None) -> bool:
-    if entry.updated_at is None:
-        return False
-    return known is None or known.updated_at is None or entry.updated_at > known.updated_at
-
-
-def _older_than(known: Entry) -> Stored:
-    return Stored(StoreVerdict.OLDER, _as_floor(known))
 
 
 def _as_floor(entry: Entry) -> Floor:

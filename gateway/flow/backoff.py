@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from cachetools import FIFOCache
+
 from gateway.core.entry import Key
 from gateway.core.errors import (
     AccessRefused,
@@ -44,7 +46,7 @@ class Backoffs:
         self._clock = clock
         # A third answer to what is doubted comes in time for the second half of that.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
-        self._failures: dict[Key, Failure] = {}
+        self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
     def standing(self, key: Key) -> Failure | None:
         """The failure for which the key is left alone now."""
@@ -80,8 +82,6 @@ class Backoffs:
 
     def _note(self, key: Key, attempts: int, wait: float, outcome: Outcome, detail: Detail) -> None:
         self._failures[key] = Failure(attempts, self._clock.monotonic() + wait, outcome, detail)
-        if len(self._failures) > _MOST:
-            del self._failures[next(iter(self._failures))]
 
     def succeeded(self, key: Key) -> None:
         """The upstream answered for the key."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, TypeVar
+from typing import Final
+
+from cachetools import FIFOCache
 
 from gateway.core.access import Caller
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, RedisUnavailable
@@ -21,8 +23,6 @@ from gateway.ports import Budget, Charge, Clock, Observer
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST: Final = 10_000
-
-V = TypeVar("V")
 
 
 class Credentials:
@@ -35,8 +35,8 @@ class Credentials:
         self._budgets = (budget, own)
         self._clock = clock
         self._observer = observer
-        self._accepted: dict[str, None] = {}
-        self._refused: dict[str, float] = {}
+        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST)
+        self._refused: FIFOCache[str, float] = FIFOCache(_MOST)
         self._asking: dict[str, asyncio.Event] = {}
 
     def turn_away(self, partition: str) -> None:
@@ -61,12 +61,12 @@ class Credentials:
     def _accept(self, partition: str, since: float) -> None:
         if since >= self._refused.get(partition, since):
             self._refused.pop(partition, None)
-            _remember(self._accepted, partition, None)
+            self._accepted[partition] = None
 
     def refuse(self, partition: str) -> None:
         """The upstream said 401, to this replica or to another."""
         self._accepted.pop(partition, None)
-        _remember(self._refused, partition, self._clock.monotonic())
+        self._refused[partition] = self._clock.monotonic()
 
     @asynccontextmanager
     async def vouched(
@@ -113,11 +113,3 @@ class Credentials:
             with suppress(RedisUnavailable):
                 return shared, await shared.take(NEWCOMERS, purpose)
         return own, await own.take(NEWCOMERS, purpose)
-
-
-def _remember(memory: dict[str, V], name: str, value: V) -> None:
-    """As the latest one, and never too many."""
-    memory.pop(name, None)
-    if len(memory) >= _MOST:
-        del memory[next(iter(memory))]
-    memory[name] = value

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from cachetools import FIFOCache
+
 from gateway.core.access import Caller
 from gateway.core.contradictions import Belief, Claims, Contradictions
 from gateway.core.entry import Entry, Key
@@ -78,7 +80,8 @@ class Findings:
         self._rules = rules
         self._in_a_row = 0  # single answers that contradicted the list
         self._contradictions = Contradictions()
-        self._claimed: dict[Key, Listed] = {}  # later versions that only the list claims so far
+        # Later versions that only the list claims so far.
+        self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
         self._refuted: list[tuple[Key, Listed, Entry]] = []
         self._spare = 0  # single calls that this sweep may still make
         self.warms = True  # whether a cold start makes single calls of its own
@@ -97,7 +100,7 @@ class Findings:
         """Take back all that the list claimed and no single answer has borne out; begin to believe
         it anew."""
         self._in_a_row = 0
-        claimed, self._claimed = self._claimed, {}
+        claimed, self._claimed = self._claimed, FIFOCache(_MOST_CLAIMED)
         for key, item in claimed.items():
             await self._lists.take_back(key, item.updated_at)
 
@@ -220,8 +223,6 @@ class Findings:
         """Let a single call bring the later version that the list claims."""
         key = Key(caller.partition, item.training_id)
         self._claimed[key] = item
-        if len(self._claimed) > _MOST_CLAIMED:
-            del self._claimed[next(iter(self._claimed))]
         then = partial(self._came, key, item, sweep)
         self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from cachetools import FIFOCache
+
 from gateway.core.entry import Entry, Key
 
 _MOST: Final = 10_000
@@ -18,8 +20,7 @@ class Latest:
     """Entries without bodies, bounded: forgetting the oldest costs the promise, nothing else."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._most = most
-        self._entries: dict[Key, Entry] = {}
+        self._entries: FIFOCache[Key, Entry] = FIFOCache(most)
 
     def of(self, key: Key) -> Entry | None:
         """What was answered last, as far as it is remembered."""
@@ -31,8 +32,6 @@ class Latest:
         if before is None or entry.supersedes(before):
             before = entry.but(body=b"", headers=())
         self._entries[key] = before
-        if len(self._entries) > self._most:
-            del self._entries[next(iter(self._entries))]
 
     def forget(self, key: Key) -> None:
         """Anything may come after it."""

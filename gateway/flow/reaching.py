@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from cachetools import FIFOCache
+
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import (
     BackedOff,
@@ -67,7 +69,7 @@ class Reaching:
         self._serving = serving
         self._clock = clock
         self._share = share
-        self._vain: dict[_Asking, _Vain] = {}
+        self._vain: FIFOCache[_Asking, _Vain] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
         """As `answering` does where what is stored is late enough, or none is wanted.
@@ -156,8 +158,6 @@ class Reaching:
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
         self._vain[_asking(ask)] = _Vain(attempts, self._clock.monotonic() + wait)
-        if len(self._vain) > _MOST:
-            del self._vain[next(iter(self._vain))]
         return wait
 
 

@@ -11,9 +11,9 @@ from tests.house.sources import ROOT, Source, sources
 
 # The longest matching name decides. The floors above the wings (app, cli, demo) may use anything.
 LIBRARIES = {
-    "gateway.core": {"msgspec"},
+    "gateway.core": {"msgspec", "cachetools"},
     "gateway.ports": {"msgspec"},
-    "gateway.flow": set(),
+    "gateway.flow": {"cachetools"},
     "gateway.adapters": set(),
     "gateway.adapters.ledger": {"cachetools"},
     "gateway.adapters.redis": {"redis", "msgspec", "cachetools"},

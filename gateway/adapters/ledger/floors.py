@@ -82,7 +82,7 @@ class Ledger:
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
-            record = Record(self._entropy(), updated_at=orders.bound if orders else None)
+            record = Record(epoch=self._entropy(), updated_at=orders.bound if orders else None)
             self._floors[key] = record
         return Ticket(record.epoch, record.generation, self._clock.now())
 

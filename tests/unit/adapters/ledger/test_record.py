@@ -16,7 +16,7 @@ FAR = Instant(200_000_000_000_000_000_000)  # in the year 8307
 
 def record(generation: int) -> Record:
     """One that knows the second version."""
-    return Record(EPOCH, generation=generation, updated_at=KNOWN)
+    return Record(epoch=EPOCH, generation=generation, updated_at=KNOWN)
 
 
 def brought(generation: int, updated_at: Instant | None = LATER, epoch: str = EPOCH) -> Entry:
