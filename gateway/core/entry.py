@@ -25,6 +25,12 @@ VERSION_TOLERANCE = 300.0
 # another.
 ERA = 1_000_000
 
+
+def era(generation: int) -> int:
+    """In which era a generation is."""
+    return generation // ERA
+
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 

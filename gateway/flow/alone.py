@@ -11,7 +11,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from gateway.core.doubt import Doubt
-from gateway.core.entry import Entry, Floor, Key
+from gateway.core.entry import Entry, Floor, Key, era
 from gateway.core.status import StoreVerdict
 from gateway.core.verdict import Known
 from gateway.flow.latest import Latest
@@ -95,8 +95,15 @@ def is_passed(other: Entry, local: Entry) -> bool:
     """Whether L1's is the later one, and the floor read with the other cannot tell: Redis lost
     what it was told last, as a copy of it that takes over lacks that."""
     if other.epoch == local.epoch and other.generation != local.generation:
-        return other.generation < local.generation
+        return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not other.supersedes(local)
+
+
+def _is_proven_passed(other: Entry, local: Entry) -> bool:
+    """Whether L1's, which an order ruled out since its fetch began, proves a later version."""
+    if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
+        return False
+    return era(other.generation) == era(local.generation) and not other.supersedes(local)
 
 
 def _as_floor(entry: Entry) -> Floor:

@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 
@@ -152,4 +153,5 @@ class Truth:
     def _note(self, question: Question, answer: httpx.Response, what: str) -> None:
         told = {name: answer.headers.get(name) for name in ("cache-status", "age")}
         who = f"{question.replica}, reader {question.reader}, {' '.join(question.training)}"
-        self.wrong.append(f"{who}: {answer.status_code} {told} {what}")
+        at = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
+        self.wrong.append(f"{at} {who}: {answer.status_code} {told} {what}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.core.entry import ERA, Entry, Floor
+from gateway.core.entry import ERA, Entry, Floor, era
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.core.verdict import Known, Last, before
@@ -62,12 +62,12 @@ class Record(Known):
         """An entry that an order ruled out still proves its version: a caller that was answered
         with it gets none older. Not where it began in another era, nor where the version may be
         a mistake."""
-        same = entry.epoch == self.epoch and _era(entry.generation) == _era(self.generation)
+        same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if same and entry.updated_at is not None and not entry.is_ahead:
             self.raise_to(entry.updated_at, entry.confirmed_at)
 
     def _begin_era(self) -> None:
-        self.generation = (_era(self.generation) + 1) * ERA
+        self.generation = (era(self.generation) + 1) * ERA
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out what is older than the bound, and negative answers to earlier calls."""
@@ -76,7 +76,3 @@ class Record(Known):
         if before(self.updated_at, bound):
             self.updated_at, self.last, self.digest = bound, Last.NONE, ""
             self.started = max(self.started, now)
-
-
-def _era(generation: int) -> int:
-    return generation // ERA

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.memory import MemoryStore
-from gateway.core.entry import Entry, Key
+from gateway.core.entry import ERA, Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
-from gateway.flow.alone import Alone, overrules
+from gateway.flow.alone import Alone, is_passed, overrules
 from tests.doubles.stored import TICKET, entry_of, held_of, version
 
 KEY = Key("p1", "trn_1")
@@ -124,3 +124,26 @@ def test_l1_overrules_what_another_floor_brought_earlier() -> None:
     assert overrules(at(0, version(5)), at(1, version(1), "e"))
     assert not overrules(at(0, version(1)), at(1, version(5), "e"))
     assert not overrules(at(2, version(5)), at(1, version(5), "e"))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "passed"),
+    [
+        ((1, version(1), 1), (2, version(5), 0), True),  # it was called after the order
+        ((1, None, 1), (2, version(5), 0), True),
+        ((3, None, 1), (2, version(5), 0), False),
+        ((1, version(9), 1), (2, version(5), 0), False),
+        ((1, version(5), 1), (2, version(5), 0), False),
+        ((1, version(1), 1), (2, FAR, 0), False),  # perhaps a mistake
+        ((1, version(1), 1), (2, None, 0), False),
+        ((1, version(1), ERA), (2, version(5), 0), False),  # versions were forgotten between
+        ((1, version(9), 0), (2, version(5), 1), True),
+    ],
+)
+def test_what_an_order_ruled_out_still_proves_its_version(
+    theirs: tuple[float, Instant | None, int], ours: tuple[float, Instant | None, int], passed: bool
+) -> None:
+    """Somebody was answered with it: what is stored under the later generation is older."""
+    other, local = (at(s, v, "e").but(generation=each) for s, v, each in (theirs, ours))
+
+    assert is_passed(other, local) is passed
