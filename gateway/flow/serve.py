@@ -159,7 +159,7 @@ class Serving(UnderWay):
         flight.may_store &= keep
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
-            if collapsed and flight.is_current and marks.is_outdated(landed):
+            if collapsed and self._may_be_passed(flight, landed):
                 landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
             if not fits(self._rules, ask, landed):
                 collapsed = False
@@ -172,6 +172,12 @@ class Serving(UnderWay):
             assert seen is not None, "only a stale answer limits the patience"
             return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
+
+    def _may_be_passed(self, flight: Flight[Landed], landed: Landed) -> bool:
+        """Whether what it brings may be older than an order given before somebody joined it: so
+        it says itself, or no order has counted with this replica so far."""
+        is_unknown = not self.confirming.vouches_alone()
+        return is_unknown or (flight.is_current and marks.is_outdated(landed))
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
         """The answer while the key is left alone after a failure; None where it is not, or nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -110,3 +111,19 @@ async def test_what_redis_does_not_know_it_is_not_offered(replica: Replica, redi
     assert minute_of(first) == 8
     assert in_l1(replica) is None
     assert (await redis.store.lookup(KEY)).entry is None
+
+
+async def test_a_replica_that_no_order_knows_of_gives_nobody_what_was_asked_for_before(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It started without Redis: an order may have been confirmed since the call began. Those who
+    came meanwhile have one call together."""
+    monkeypatch.setattr(replica.bus, "alone_until", -math.inf)
+    first = await asking(replica, 1)
+    replica.upstream.then(ok(2))
+    others = [asyncio.create_task(replica.get()) for _ in range(3)]
+    await settle()
+
+    assert minute_of(await answered(replica, first)) == 1
+    assert [minute_of(await each) for each in others] == [2, 2, 2]
+    assert replica.upstream.count == 2
