@@ -207,6 +207,46 @@ async def test_a_loss_makes_nobody_forgotten(redis_server: RedisServer, lost: li
             assert _count(await b.bus.confirm(PURGE, PATIENCE)) == (3, 2)
 
 
+async def test_an_order_waits_until_it_is_known_who_there_is(redis_server: RedisServer) -> None:
+    """A replica that started after Redis lost the members gives an order before another one has
+    put back the silent one that it remembers."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a") as a:
+        with redis_server.client() as client:
+            seconds, _ = client.time()
+            client.zadd(MEMBERS, {"silent": (seconds + 50) * 1e6})
+            await beat()
+            await until(lambda: "silent" in a.bus._roll._remembered.members)
+            client.delete(MEMBERS)
+
+            async with hearer(redis_server.url, "b", settle=3.0) as b:
+                order = asyncio.create_task(b.bus.confirm(PURGE, PATIENCE))
+                await until(lambda: a.applied == [PURGE])
+                assert client.zscore(MEMBERS, "silent") is None
+                await a.bus._roll.beat()
+
+                assert client.zscore(MEMBERS, "silent") is not None
+                assert _count(await order) == (3, 2)
+
+
+async def test_an_order_that_cannot_know_who_there_is_is_unconfirmed(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis loses the members again and again: somebody may be among them for as long as any."""
+    redis_server.flush()
+    async with hearer(redis_server.url, "a", settle=3600.0) as a:
+        monkeypatch.setattr(a.bus._clock, "sleep", pass_on)
+
+        told = await a.bus.confirm(PURGE, PATIENCE)
+
+        assert _count(told) == (2, 1)
+        assert told.until == pytest.approx(time.time() + ALONE + 5 * HEARTBEAT, abs=5.0)
+
+
+async def pass_on(_seconds: float) -> None:
+    """Wait for nothing."""
+
+
 def _count(told: Confirmations) -> tuple[int, int]:
     return told.known, told.confirmed
 

@@ -41,7 +41,9 @@ def change(number: int) -> Notice:
 class Hearer:
     """One replica; `breaks` makes it fail at whatever it is told."""
 
-    def __init__(self, url: str, name: str, *, heartbeat: float, timeout: float) -> None:
+    def __init__(
+        self, url: str, name: str, *, heartbeat: float, timeout: float, settle: float = 0.0
+    ) -> None:
         self.observer = RecordingObserver()
         clock = RealClock()
         self.connection = Connection(url, clock, self.observer, timeout=timeout)
@@ -54,6 +56,7 @@ class Hearer:
             replica=name,
             heartbeat=heartbeat,
             alone=ALONE,
+            settle=settle,
             endings=self.endings,
         )
         self.lease = RedisLease(
@@ -93,10 +96,15 @@ class Hearer:
 
 @asynccontextmanager
 async def hearer(
-    url: str, name: str = "a", *, heartbeat: float = HEARTBEAT, timeout: float = 60.0
+    url: str,
+    name: str = "a",
+    *,
+    heartbeat: float = HEARTBEAT,
+    timeout: float = 60.0,
+    settle: float = 0.0,
 ) -> AsyncIterator[Hearer]:
     """A replica that hears, its connection under watch."""
-    one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout)
+    one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout, settle=settle)
     await one.connection.check()
     watch = asyncio.create_task(one.connection.run())
     listening = asyncio.create_task(one.bus.listen(one.apply, one.gap))

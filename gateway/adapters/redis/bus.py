@@ -42,6 +42,8 @@ Gap = Callable[[float], None]
 # Seconds between attempts to reach Redis, the first and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
+# How often an order waits for who there is, where Redis loses that again and again.
+_TRIES: Final = 2
 
 
 def ear(prefix: str, replica: str) -> str:
@@ -53,9 +55,9 @@ class RedisBus:
     """One replica's ear and voice; `listen` must run for answers to arrive.
 
     `replica` names this process among all: two that share a name do not hear each other.
-    `heartbeat` in seconds is also how long silence is borne, see Subscription; `alone`: see Roll.
-    Endings that
-    arrive on this replica's own channel go to `endings`, where its lease waits for them.
+    `heartbeat` in seconds is also how long silence is borne, see Subscription; `alone` and
+    `settle`: see Roll. Endings that arrive on this replica's own channel go to `endings`, where
+    its lease waits for them.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class RedisBus:
         replica: str,
         heartbeat: float = 1.0,
         alone: float = 330.0,
+        settle: float = 2.0,
         endings: Endings | None = None,
     ) -> None:
         """Raises ValueError for a name that is none."""
@@ -80,7 +83,7 @@ class RedisBus:
         self._heartbeat = heartbeat
         self._prefix = Names(prefix).prefix
         self._channel = f"{prefix}:bus"
-        self._roll = Roll(connection, prefix, clock, replica, heartbeat, alone=alone)
+        self._roll = Roll(connection, prefix, clock, replica, heartbeat, alone=alone, settle=settle)
         self._requests = Requests()
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
@@ -120,6 +123,7 @@ class RedisBus:
         # Open before it is told: an answer may be here before we know whom to wait for.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
+            others = await self._settled(others, notice, request.number)
             told_at = self._clock.now()
             answered = await request.answered_by(others.alive, patience)
         missing = others.seconds.keys() - answered
@@ -143,6 +147,16 @@ class RedisBus:
             self._is_connected = False
             with suppress(RedisUnavailable):
                 await self._roll.leave()
+
+    async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
+        """Those who are known once Redis has known for two heartbeats who there is: it may have
+        lost that, and who remembers it puts it back."""
+        for _ in range(_TRIES):
+            if others.unsettled <= 0.0:
+                return others
+            await self._clock.sleep(others.unsettled)
+            others = await self._tell(notice, request)
+        return others if others.unsettled <= 0.0 else others.and_somebody(self._roll.span)
 
     async def _tell(self, notice: Notice, request: int | None) -> Others:
         message = encode_notice(notice, self._replica, request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import redis.asyncio as driver
@@ -48,16 +48,22 @@ class Remembered:
 @dataclass(frozen=True, slots=True)
 class Others:
     """For how many seconds each other replica may answer with what it held when it was heard of
-    last; those that are alive are waited for."""
+    last; those that are alive are waited for. For `unsettled` seconds more some may be unknown."""
 
     seconds: dict[str, float]
     alive: frozenset[str]
+    unsettled: float
+
+    def and_somebody(self, seconds: float) -> Others:
+        """The same, and one that nobody knows."""
+        return replace(self, seconds={**self.seconds, "": seconds})
 
 
 class Roll:
     """One replica's place on the roll.
 
     `alone` (seconds): for so long it may answer with what it holds while it reaches nobody.
+    `settle` (seconds): after so long all that are alive have put back whom a lost life knew.
     """
 
     def __init__(
@@ -69,12 +75,14 @@ class Roll:
         heartbeat: float,
         *,
         alone: float,
+        settle: float,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._replica = replica
         self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
         self._patience = _LIVES * heartbeat
+        self._settle = settle
         self.span = self._patience + alone  # others count with its answers for so long
         self._remembered = Remembered()
         self._beat = Script.load("roll", "beat")
@@ -93,13 +101,19 @@ class Roll:
     async def beat(self) -> tuple[int, bool]:
         """Be on it: the number of the notice told last, and whether this replica was off it, so
         that nobody waited for it. Raises RedisUnavailable."""
+        number, was_off = await self._beat_once()
+        if self._remembered.lost:
+            await self._beat_once()  # put them back
+        return number, was_off
+
+    async def _beat_once(self) -> tuple[int, bool]:
         sent = self._clock.monotonic()
         number, life, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._beat,
             self._keys,
             (self._replica, *map(_micros, (self._patience, self.span)), *self._lost(sent)),
-            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2]), _members(reply[3])),
+            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[3]), _members(reply[4])),
         )
         now = self._clock.monotonic()
         self._read(life, members, now)
@@ -111,12 +125,12 @@ class Roll:
 
     async def tell(self, channel: str, message: bytes) -> Others:
         """Publish a notice; the other replicas. Raises RedisUnavailable."""
-        life, names, members = await self._connection.run_script(
+        life, age, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._tell,
             self._keys,
             (channel, message, *map(_micros, (self._patience, self.span))),
-            lambda reply: (int(reply[0]), _named(reply[1]), _members(reply[2])),
+            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2]), _members(reply[3])),
         )
         now = self._clock.monotonic()
         untils = dict.fromkeys(names, now + self.span) | self._read(life, members, now)
@@ -124,7 +138,8 @@ class Roll:
         lately = now + self.span - self._patience
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
-        return Others(seconds, frozenset(heard | names) - {self._replica})
+        unsettled = self._settle - abs(age) / 1_000_000
+        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled)
 
     async def leave(self) -> None:
         """Nobody counts with it any more; raises RedisUnavailable."""

@@ -43,7 +43,7 @@ local function life_of(members, at)
   return began
 end
 
--- The life, and of each replica that did not take its leave for how long (microseconds) it may answer with what it
+-- The life, how old it is (microseconds), and of each replica that did not take its leave for how long (microseconds) it may answer with what it
 -- held when it was heard of last. None for longer than that from now, if the clock went back.
 local function call_the_members(members, at, span)
   make_room(members)
@@ -58,5 +58,5 @@ local function call_the_members(members, at, span)
   for n = 1, #known, 2 do
     told[n], told[n + 1] = known[n], digits(tonumber(known[n + 1]) - at)
   end
-  return life, told
+  return life, digits(at - tonumber(life)), told
 end
