@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from cachetools import FIFOCache
-
 from gateway.core.entry import Entry, Key
 
 _MOST: Final = 10_000
@@ -20,7 +18,9 @@ class Latest:
     """Entries without bodies, bounded: forgetting the oldest costs the promise, nothing else."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._entries: FIFOCache[Key, Entry] = FIFOCache(most)
+        self._most = most
+        # Not a cache of cachetools: each look-up in Redis asks here, and its `get` is three calls.
+        self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
         """What was answered last, as far as it is remembered."""
@@ -32,6 +32,8 @@ class Latest:
         if before is None or entry.supersedes(before):
             before = entry.but(body=b"", headers=())
         self._entries[key] = before
+        if len(self._entries) > self._most:
+            del self._entries[next(iter(self._entries))]
 
     def forget(self, key: Key) -> None:
         """Anything may come after it."""
