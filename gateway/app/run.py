@@ -28,6 +28,9 @@ from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire
 
 _LAST_SECONDS = 1.0
+# Seconds in which an order under way is finished: where Redis lost which replicas there are, it
+# waits for them to register again.
+_LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 _next_id: Callable[[], bytes] = ids().__next__
 
@@ -80,7 +83,7 @@ async def serve(
             await house.unusual.land(0.0)
             await ends[0]
             life.ended.set()
-            await admin.end(ends[1], patience=_LAST_SECONDS)
+            await admin.end(ends[1], patience=_LAST_ORDERS)
     logger.info("gateway.stopped")
 
 
@@ -141,7 +144,7 @@ def _servers(
         data_plane.application(), data_door, plane=server, ends_in=longest, idle_timeout=idle
     )
     admin_server = server_of(
-        admin_plane.application(), admin_door, plane=admin, ends_in=_LAST_SECONDS, idle_timeout=idle
+        admin_plane.application(), admin_door, plane=admin, ends_in=_LAST_ORDERS, idle_timeout=idle
     )
     return data_server, admin_server
 

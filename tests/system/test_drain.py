@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import ssl
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.simulator import SimulatorClient
 from tests.kept_connections import Tally
 from tests.raw import GOOD, calling
+from tests.servers import RedisServer
 from tests.system.commands import Gateway, address, port_of, simulator
 from tests.system.draining import drain, drain_tls, secured
 
@@ -109,3 +112,18 @@ def open_at(port: int) -> int:
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ours = [row for row in rows if int(row[1].partition(":")[2], 16) == port]
     return sum(row[3] != _LISTENS and row[9] != "0" for row in ours)
+
+
+async def test_an_order_under_way_is_finished(tmp_path: Path, own_redis: RedisServer) -> None:
+    """It waits for two seconds where Redis has just lost which replicas there are."""
+    settings = {"GATEWAY_REDIS__URL": own_redis.url, "GATEWAY_SERVER__DRAIN_DELAY": "0s"}
+    with simulator(tmp_path) as upstream:
+        gateway = Gateway(tmp_path, address(upstream), **settings)
+        async with httpx.AsyncClient(base_url=gateway.admin, trust_env=False) as admin:
+            with gateway.process, own_redis.client() as client:
+                client.delete("gateway:{bus}:members")
+                order = asyncio.create_task(admin.post("/invalidate", json={"ids": ["trn_1"]}))
+                await asyncio.sleep(0.3)
+                os.kill(gateway.process.pid, signal.SIGTERM)
+
+                assert (await order).status_code == 200
