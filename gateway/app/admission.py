@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
+
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access import Open, Passthrough
 from gateway.core.callers import Access, Callers
@@ -23,7 +25,6 @@ from gateway.settings import (
     ClientsGiven,
     Look,
     RateScope,
-    Secret,
     Settings,
     SettingsFault,
     read_clients,
@@ -61,7 +62,7 @@ def admission_of(settings: Settings) -> Admission:
 def _access_of(settings: Settings) -> Access:
     base_url, secret = settings.upstream.base_url, _text(settings.access.secret)
     if settings.access.mode is AccessMode.OPEN and settings.upstream.token is not None:
-        return Open(base_url, secret, settings.upstream.token.reveal())
+        return Open(base_url, secret, settings.upstream.token.get_secret_value())
     per_credential = settings.upstream.rate_scope is RateScope.CREDENTIAL
     return Passthrough(base_url, secret, per_credential)
 
@@ -76,8 +77,8 @@ def _clients_of(settings: Settings, given: ClientsGiven) -> Clients:
     return Clients.of(base_url, secret, given.tenants, given.clients)
 
 
-def _text(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 class ClientsWatch:

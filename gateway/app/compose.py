@@ -182,7 +182,7 @@ def _redis(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Conn
         return None
     try:
         return Connection(
-            settings.redis.url.reveal(),
+            settings.redis.url.get_secret_value(),
             clock,
             telemetry,
             timeout=settings.redis.timeout,

@@ -132,7 +132,7 @@ def _servers(
         house.clock,
         house.telemetry,
         host=admin.host,
-        token=None if admin.token is None else admin.token.reveal(),
+        token=None if admin.token is None else admin.token.get_secret_value(),
         max_body=admin.max_body,
         new_id=_new_id,
     )

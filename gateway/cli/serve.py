@@ -46,10 +46,10 @@ def serve(config: Path | None) -> None:
     """
     from gateway.app import StartFault
     from gateway.app import serve as serve_house
-    from gateway.settings import SettingsFault, misspelt_in_process
+    from gateway.settings import SettingsFault, misspelt
 
     try:
-        run(serve_house(settings_or_exit(config), misspelt=misspelt_in_process()))
+        run(serve_house(settings_or_exit(config), misspelt=misspelt()))
     except StartFault as fault:
         complain(fault.faults, FAILED)
     except SettingsFault as fault:
@@ -75,11 +75,11 @@ def check(config: Path | None) -> None:
     from gateway.adapters.telemetry.log import configure
     from gateway.app import check as check_connections
     from gateway.app import untried
-    from gateway.settings import misspelt_in_process
+    from gateway.settings import misspelt
 
     settings = settings_or_exit(config)
     click.echo("settings: ok")
-    for variable, meant in misspelt_in_process():
+    for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
     # The faults say it all; events on the way to them would be lines of another kind.
     configure("json", "error", now=time.time, sink=io.BytesIO())
@@ -91,10 +91,10 @@ def check(config: Path | None) -> None:
 
 def settings_or_exit(config: Path | None) -> Settings:
     """The settings of this process; exits with 2 and a line for each fault."""
-    from gateway.settings import SettingsFault, load_from_process
+    from gateway.settings import SettingsFault, load
 
     try:
-        return load_from_process(config)
+        return load(config)
     except SettingsFault as fault:
         complain(map(str, fault.faults), WRONG_SETTINGS)
 

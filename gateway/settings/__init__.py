@@ -7,76 +7,45 @@ the house reads the environment; nothing here decides what a setting means at ru
 
 from __future__ import annotations
 
-from gateway.core.rates import Rate
-from gateway.settings.clients import ClientsGiven, read_clients
-from gateway.settings.clients_file import ClientsFile, Look
+from gateway.settings.clients import ClientsFile, ClientsGiven, Look, read_clients
 from gateway.settings.faults import Fault, SettingsFault
-from gateway.settings.kinds import Printable
-from gateway.settings.limits import LimitsSettings
-from gateway.settings.load import load, load_from_process, misspelt_in_process
-from gateway.settings.report import SettingInfo, changed, describe, effective
-from gateway.settings.schema import (
-    AccessSettings,
-    AdminSettings,
-    FreshnessSettings,
-    L1Settings,
-    LogSettings,
-    RedisSettings,
-    ServerSettings,
-    Settings,
-    SweepSettings,
-    UpstreamSettings,
-)
-from gateway.settings.values import Secret
-from gateway.settings.words import (
+from gateway.settings.kinds import (
     AccessMode,
     ClientDirectives,
     FreshnessSource,
     LogFormat,
-    LogLevel,
     NoStore,
+    Printable,
     RateScope,
     SweepEnabled,
     SweepWarm,
     WritesMode,
 )
+from gateway.settings.load import load, misspelt
+from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
 
 __all__ = [
     "AccessMode",
-    "AccessSettings",
     "AdminSettings",
     "ClientDirectives",
     "ClientsFile",
     "ClientsGiven",
     "Fault",
-    "FreshnessSettings",
     "FreshnessSource",
-    "L1Settings",
-    "LimitsSettings",
     "LogFormat",
-    "LogLevel",
-    "LogSettings",
     "Look",
     "NoStore",
     "Printable",
-    "Rate",
     "RateScope",
-    "RedisSettings",
-    "Secret",
     "ServerSettings",
-    "SettingInfo",
     "Settings",
     "SettingsFault",
     "SweepEnabled",
-    "SweepSettings",
     "SweepWarm",
-    "UpstreamSettings",
     "WritesMode",
     "changed",
-    "describe",
     "effective",
     "load",
-    "load_from_process",
-    "misspelt_in_process",
+    "misspelt",
     "read_clients",
 ]

@@ -7,38 +7,90 @@ one: somebody may have put a key in its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from gateway.core.clients import KEY_PREFIX, Client, Tenant
 from gateway.core.rates import Rate
 from gateway.settings.faults import Fault, SettingsFault
-from gateway.settings.secret_files import Unreadable, read_secret, reason
-from gateway.settings.texts import parse_token
-from gateway.settings.toml_process import TomlFailed, TomlRefused, parse_toml
-from gateway.settings.values import parse_rate
+from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
+from gateway.settings.kinds import RATE, Kind, Token, kind_of
+from gateway.settings.section import Section, judge
+from gateway.settings.toml_process import parse_toml
 
 _SETTING = "access.clients_file"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_DIGEST = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
-_PLACE = re.compile(r"\(at [a-z0-9 ,]+\)")
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+# A key or a digest in place of a name would stand in every log line.
+_NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 # Characters: some 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
 # Seconds; a file of the largest size takes a fifth of one, where the machine is at rest.
 _PATIENCE = 10.0
-_TENANT = frozenset({"name", "upstream_token", "upstream_token_file", "rate_limit"})
-_CLIENT = frozenset({"name", "key_sha256", "tenant", "rate_limit"})
-_A_NAME = "1 to 64 characters from A-Z a-z 0-9 . _ -, no key"
-_A_RATE = '"100/minute", "5/second", "10/6s" or "unlimited"'
-_A_TOKEN = "upstream_token or upstream_token_file"
-_DIGESTS = "the SHA-256 of a key in 64 hex digits, or a list of them; see gateway hash-key"
+_TOKEN_FILE = "upstream_token_file"
+_NEEDED = ("name", "key_sha256", "tenant")
+
 
 Table = Mapping[str, object]
-T = TypeVar("T")
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _digests(value: object) -> tuple[str, ...]:
+    several = value if isinstance(value, list) else [value]
+    digests = tuple(
+        each.lower() for each in several if isinstance(each, str) and _DIGEST.fullmatch(each)
+    )
+    if not digests or len(digests) < len(several):
+        raise ValueError
+    return digests
+
+
+# Each is kept as a secret is: no message shows what was written.
+_Name = Annotated[
+    str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", _name, secret=True)
+]
+_TenantName = Annotated[str, Kind("a name", "the name of one of [[tenants]]", _name, secret=True)]
+_Digests = Annotated[
+    tuple[str, ...],
+    Kind(
+        "a SHA-256",
+        "the SHA-256 of a key in 64 hex digits, or a list of them; see gateway hash-key",
+        _digests,
+        secret=True,
+    ),
+]
+_Rate = Annotated[Rate | None, replace(RATE, secret=True)]
+
+
+class _Row(Section):
+    name: _Name = ""
+
+
+class _TenantRow(_Row):
+    upstream_token: Token = None
+    rate_limit: _Rate = None
+
+    def tenant(self, usual: Rate | None) -> Tenant:
+        """The tenant in the row."""
+        token = "" if self.upstream_token is None else self.upstream_token.get_secret_value()
+        given = "rate_limit" in self.model_fields_set
+        return Tenant(self.name, token, self.rate_limit if given else usual)
+
+
+class _ClientRow(_Row):
+    key_sha256: _Digests = ()
+    tenant: _TenantName = ""
+    rate_limit: _Rate = None
+
+
+R = TypeVar("R", bound=_Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,193 +101,151 @@ class ClientsGiven:
     clients: tuple[Client, ...]
 
 
+Look = ClientsGiven | SettingsFault
+
+
 def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
     """Read the file; `usual` is the budget of a tenant without `rate_limit`.
 
     Raises SettingsFault with all that is wrong, each with its place in the file.
     """
-    return parse_clients(text_of(path), usual, partial(read_secret, folder=path.parent))
+    look = ClientsFile(path, usual).look()
+    if isinstance(look, SettingsFault):
+        raise look
+    return look
 
 
-def parse_clients(
-    text: str, usual: Rate | None, secret_of: Callable[[str, object], str]
-) -> ClientsGiven:
-    """Take the file's text for what it says; `secret_of` reads as `read_secret` does.
+class ClientsFile:
+    """The file as it is read again and again, with those of the tenants' tokens.
 
-    Raises SettingsFault as `read_clients` does.
+    It is parsed only when something changed: that takes a process, which twice a second would be a
+    good part of a core. All are read whole at every look, which needs nothing of the file system:
+    so it works with the links that Kubernetes swaps, and on network drives.
     """
-    tables = _tables(text)
-    reading = _Reading(usual, secret_of)
-    tenants = [reading.tenant(place, table) for place, table in reading.rows(tables, "tenants")]
-    clients = [reading.client(place, table) for place, table in reading.rows(tables, "clients")]
-    for name in tables.keys() - {"tenants", "clients"}:
-        reading.refuse(_shown(name), "is not known here", "[[tenants]] and [[clients]]")
-    reading.refuse_strangers()
-    if reading.faults:
-        raise SettingsFault(tuple(reading.faults))
-    return ClientsGiven(_all(tenants), _all(clients))
 
+    def __init__(self, path: Path, usual: Rate | None) -> None:
+        self._path = path
+        self._usual = usual
+        self._text: str | None = None
+        self._secrets: list[tuple[object, str | Unreadable]] = []
+        self._found: Look | None = None
 
-def text_of(path: Path) -> str:
-    """What stands in the file; raises SettingsFault where it cannot be read."""
-    try:
-        if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
-            raise _no_clients("names no file")
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) <= _LARGEST:
-            return text
-        problem = "names a file that is too large"
-    except UnicodeDecodeError:
-        problem = "names a file that is not UTF-8"
-    except (OSError, ValueError) as error:
-        problem = f"names a file that cannot be read: {reason(error)}, {path.absolute()}"
-    raise _no_clients(problem)
+    def look(self) -> Look:
+        """What is there, or what is wrong with it; the same object while nothing changed."""
+        try:
+            text = read_text(self._path, _LARGEST, again=True)
+        except Unreadable as why:
+            tried = f", {self._path.absolute()}" if "cannot be read" in why.problem else ""
+            self._found = None
+            return _no_clients(f"{why.problem}{tried}")
+        changed = any(self._read(path) != read for path, read in self._secrets)
+        if self._found is None or text != self._text or changed:
+            self._text = text
+            self._found = self._parse(text)
+        return self._found
 
+    def _parse(self, text: str) -> Look:
+        reading = _Reading(self._usual, self._read)
+        self._secrets = reading.secrets
+        try:
+            if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
+                raise Unreadable("has a line that is too long")
+            given = reading.of(parse_toml(text, _PATIENCE))
+        except Unreadable as why:
+            return _no_clients(why.problem)
+        return SettingsFault(tuple(reading.faults)) if reading.faults else given
 
-def _tables(text: str) -> Table:
-    if any(len(line) > _LONGEST_LINE for line in text.split("\n")):
-        raise _no_clients("names a file with a line that is too long")
-    try:
-        return parse_toml(text, _PATIENCE)
-    except TomlRefused as error:
-        # Its message may quote what stands there.
-        place = _PLACE.search(str(error))
-        problem = f"names a file that is not TOML {place[0] if place else ''}".rstrip()
-    except TomlFailed as error:
-        problem = f"names a file that {error}"
-    raise _no_clients(problem)
+    def _read(self, path: object) -> str | Unreadable:
+        try:
+            return read_secret(path, self._path.parent, again=True)
+        except Unreadable as why:
+            return why
 
 
 def _no_clients(problem: str) -> SettingsFault:
-    return SettingsFault((Fault(_SETTING, problem, "a readable TOML file of clients"),))
+    wanted = "a readable TOML file of clients"
+    return SettingsFault((Fault(_SETTING, f"names a file that {problem}", wanted),))
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One reading of the file: what was met so far, and what was wrong with it."""
+    """One reading of the file's tables: what was met so far, and what was wrong with it."""
 
     usual: Rate | None
-    secret_of: Callable[[str, object], str]
+    read: Callable[[object], str | Unreadable]
     faults: list[Fault] = field(default_factory=list)
-    names: dict[str, set[str]] = field(default_factory=lambda: {"tenants": set(), "clients": set()})
-    wanted: list[tuple[str, str]] = field(default_factory=list)
-    digests: set[str] = field(default_factory=set)
+    secrets: list[tuple[object, str | Unreadable]] = field(default_factory=list)
 
-    def refuse(self, place: str, problem: str, wanted: str) -> None:
-        """Note a fault."""
+    def of(self, tables: Table) -> ClientsGiven:
+        """What is sound in the tables."""
+        tenants = dict(self._rows(tables, "tenants", _TenantRow))
+        clients = dict(self._rows(tables, "clients", _ClientRow))
+        for name in tables.keys() - {"tenants", "clients"}:
+            self._refuse(_shown(name), "is not known here", "[[tenants]] and [[clients]]")
+        names = {row.name for row in tenants.values()}
+        digests: set[str] = set()
+        for place, row in clients.items():
+            if row.tenant and row.tenant not in names:
+                self._refuse(f"{place}.tenant", "is none of [[tenants]]", "the name of one of them")
+            for digest in row.key_sha256:
+                if digest in digests:
+                    problem = "has a key that stands in the file already"
+                    self._refuse(f"{place}.key_sha256", problem, "each key once")
+                digests.add(digest)
+        return ClientsGiven(
+            tuple(tenant.tenant(self.usual) for tenant in tenants.values()),
+            tuple(Client(c.name, c.key_sha256, c.tenant, c.rate_limit) for c in clients.values()),
+        )
+
+    def _refuse(self, place: str, problem: str, wanted: str) -> None:
         self.faults.append(Fault(f"{_SETTING}: {place}", problem, wanted))
 
-    def rows(self, tables: Table, kind: str) -> Iterator[tuple[str, Table]]:
-        """The tables of a kind, each with its place, which counts from 1."""
+    def _rows(self, tables: Table, kind: str, form: type[R]) -> Iterator[tuple[str, R]]:
+        """What is sound in the tables of a kind, each with its place, which counts from 1."""
         rows = tables.get(kind, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
-        elif not rows:
+            self._refuse(kind, "is not a list of tables", f"[[{kind}]]")
+            return
+        if not rows:
             # Half a file, as it is written, must not turn everybody away.
-            self.refuse(kind, "is missing", f"at least one [[{kind}]]")
-        else:
-            yield from ((f"{kind}[{at}]", row) for at, row in enumerate(rows, start=1))
+            self._refuse(kind, "is missing", f"at least one [[{kind}]]")
+        names: set[str] = set()
+        for at, row in enumerate(rows, start=1):
+            place = f"{kind}[{at}]"
+            sound = self._row(place, row, form)
+            if sound.name in names:
+                self._refuse(f"{place}.name", "is that of an earlier one", "each name once")
+            names |= {sound.name} - {""}
+            yield place, sound
 
-    def tenant(self, place: str, table: Table) -> Tenant | None:
-        """The tenant in a table, None where it is faulty."""
-        self._refuse_unknown(place, table, _TENANT)
-        name = self._name(place, table, "tenants")
-        token = self._token(place, table)
-        rate = self._rate(place, table, self.usual)
-        return None if name is None or token is None else Tenant(name, token, rate)
+    def _row(self, place: str, row: dict[str, object], form: type[R]) -> R:
+        fields = form.model_fields
+        known = {*fields, _TOKEN_FILE} if form is _TenantRow else {*fields}
+        for name in sorted(row.keys() - known):
+            self._refuse(f"{place}.{_shown(name)}", "is not known here", ", ".join(sorted(known)))
+            del row[name]
+        if form is _TenantRow:
+            self._read_token(place, row)
+        for name in [name for name in fields if name in _NEEDED and name not in row]:
+            self._refuse(f"{place}.{name}", "is missing", kind_of(fields[name]).wanted)
+        sound, faults = judge(form, row, f"{_SETTING}: {place}")
+        self.faults += faults
+        return sound
 
-    def client(self, place: str, table: Table) -> Client | None:
-        """The client in a table, None where it is faulty; its tenant may yet be a stranger."""
-        self._refuse_unknown(place, table, _CLIENT)
-        name = self._name(place, table, "clients")
-        digests = self._digests(f"{place}.key_sha256", table.get("key_sha256"))
-        tenant = table.get("tenant")
-        if not isinstance(tenant, str):
-            self.refuse(f"{place}.tenant", "is no name", "the name of one of [[tenants]]")
-            return None
-        self.wanted.append((f"{place}.tenant", tenant))
-        rate = self._rate(place, table, None)
-        return None if name is None else Client(name, digests, tenant, rate)
-
-    def refuse_strangers(self) -> None:
-        """Whoever belongs to a tenant that there is none of."""
-        for place, tenant in self.wanted:
-            if tenant not in self.names["tenants"]:
-                self.refuse(place, "is none of [[tenants]]", "the name of one of them")
-
-    def _refuse_unknown(self, place: str, table: Table, known: frozenset[str]) -> None:
-        for name in sorted(table.keys() - known):
-            self.refuse(f"{place}.{_shown(name)}", "is not known here", ", ".join(sorted(known)))
-
-    def _name(self, place: str, table: Table, kind: str) -> str | None:
-        name = table.get("name")
-        if not isinstance(name, str) or not _is_name(name):
-            self.refuse(f"{place}.name", "is missing or no name", _A_NAME)
-            return None
-        if name in self.names[kind]:
-            self.refuse(f"{place}.name", "is that of an earlier one", "each name once")
-        self.names[kind].add(name)
-        return name
-
-    def _token(self, place: str, table: Table) -> str | None:
-        token, path = table.get("upstream_token"), table.get("upstream_token_file")
-        if (token is None) == (path is None):
-            problem = "has no upstream token" if token is None else "has two upstream tokens"
-            self.refuse(place, problem, _A_TOKEN)
-            return None
-        where = f"{place}.upstream_token" if path is None else f"{place}.upstream_token_file"
-        try:
-            text = token if path is None else self.secret_of(where, path)
-        except Unreadable as unreadable:
-            self.refuse(where, unreadable.fault.problem, unreadable.fault.wanted)
-            return None
-        wanted = "visible ASCII characters without spaces"
-        secret = self._parsed(where, text, parse_token, wanted)
-        return None if secret is None else secret.reveal()
-
-    def _digests(self, place: str, given: object) -> tuple[str, ...]:
-        several = given if isinstance(given, list) else [given]
-        digests = [each.lower() for each in several if isinstance(each, str) and _is_digest(each)]
-        if not digests or len(digests) < len(several):
-            self.refuse(place, "is missing or no SHA-256", _DIGESTS)
-        for digest in digests:
-            if digest in self.digests:
-                self.refuse(place, "has a key that stands in the file already", "each key once")
-            self.digests.add(digest)
-        return tuple(digests)
-
-    def _rate(self, place: str, table: Table, usual: Rate | None) -> Rate | None:
-        if "rate_limit" not in table:
-            return usual
-        return self._parsed(f"{place}.rate_limit", table["rate_limit"], parse_rate, _A_RATE)
-
-    def _parsed(
-        self, place: str, value: object, parse: Callable[[object], T], wanted: str
-    ) -> T | None:
-        try:
-            return parse(value)
-        except ValueError:
-            self.refuse(place, "is not one", wanted)
-            return None
-
-
-def _all(rows: Iterable[T | None]) -> tuple[T, ...]:
-    return tuple(row for row in rows if row is not None)
-
-
-def _is_name(text: str) -> bool:
-    # A key or a digest in place of a name would stand in every log line.
-    return (
-        _NAME.fullmatch(text) is not None
-        and not text.startswith(KEY_PREFIX)
-        and not _is_digest(text)
-    )
-
-
-def _is_digest(text: str) -> bool:
-    return _DIGEST.fullmatch(text) is not None
+    def _read_token(self, place: str, row: dict[str, object]) -> None:
+        """Put a tenant's token in the place of its file."""
+        plain, path = "upstream_token" in row, row.pop(_TOKEN_FILE, None)
+        if plain == (path is not None):
+            problem = "has two upstream tokens" if plain else "has no upstream token"
+            self._refuse(place, problem, f"upstream_token or {_TOKEN_FILE}")
+        elif not plain:
+            read = self.read(path)
+            self.secrets.append((path, read))
+            if isinstance(read, Unreadable):
+                self._refuse(f"{place}.{_TOKEN_FILE}", read.problem, SECRET_FILE)
+            else:
+                row["upstream_token"] = read
 
 
 def _shown(name: str) -> str:
-    return name if _is_name(name) and len(name) <= 24 else "a name"
+    return name if _NAME.fullmatch(name) and len(name) <= 24 else "a name"

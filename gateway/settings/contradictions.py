@@ -5,199 +5,100 @@ Called with what the operator gave, so that "unset" and "set to the default" sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from gateway.settings.certificates import unusable
 from gateway.settings.faults import Fault
+from gateway.settings.files import is_readable, unusable
+from gateway.settings.kinds import AccessMode, SweepEnabled
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings
-from gateway.settings.words import AccessMode, SweepEnabled
 
 Names = Collection[str]
 
+
+_MODE = "access.mode upstream.token"
 _CHOICE = (
     '"open" (no caller check), or without upstream.token "clients" (callers present gateway keys) '
     'or "passthrough" (callers bring their own)'
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    about: tuple[str, ...]
-    broken: Callable[[Settings, Names], bool]
-    fault: Fault
-
-
 def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
-    """The rules that these settings break; none about a setting that is known to be faulty."""
-    for rule in _RULES:
-        if not set(rule.about) & set(faulty) and rule.broken(settings, given):
-            yield rule.fault
-    for name, path in _files(settings):
-        if path is not None and not _is_readable(path):
-            problem = f"names no readable file: {path.absolute()}"
-            yield Fault(name, problem, "the path of a readable file")
-    for section, plane in _planes(settings):
-        yield from _pair(section, plane, faulty)
+    """What does not fit together; nothing about a setting that is known to be faulty."""
+    for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
+        if not set(about.split()) & set(faulty):
+            yield fault
+    yield from _plane("server", settings.server, faulty)
+    yield from _plane("admin", settings.admin, faulty)
+    yield from _file("access.clients_file", settings.access.clients_file)
 
 
-def _share_a_port(settings: Settings, _given: Names) -> bool:
-    data, admin = settings.server, settings.admin
-    return data.port == admin.port != 0 and _meet(data.host, admin.host)
+def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
+    """Faults, each with the settings that it follows from."""
+    mode, token = settings.access.mode, settings.upstream.token
+    if token is not None and "access.mode" not in given:
+        problem = "is unset, and upstream.token is set: who may use it?"
+        yield _MODE, Fault("access.mode", problem, _CHOICE)
+        return
+    if token is None and mode is AccessMode.OPEN:
+        problem = 'is unset, and access.mode is "open"'
+        yield _MODE, Fault("upstream.token", problem, "the token to ask with")
+    if token is not None and mode is not AccessMode.OPEN:
+        passthrough = mode is AccessMode.PASSTHROUGH
+        tenants = "no token: each tenant has its own in access.clients_file"
+        wanted = 'no token, or access.mode "open"' if passthrough else tenants
+        problem = f'would never be used, since access.mode is "{mode}"'
+        yield _MODE, Fault("upstream.token", problem, wanted)
+    if mode is AccessMode.PASSTHROUGH and settings.sweep.enabled is SweepEnabled.TRUE:
+        problem = (
+            'is true, and access.mode is "passthrough": the gateway has no token to sweep with'
+        )
+        wanted = '"auto" or false, or access.mode "open" or "clients"'
+        yield f"{_MODE} sweep.enabled", Fault("sweep.enabled", problem, wanted)
+    if mode is AccessMode.CLIENTS and settings.access.clients_file is None:
+        problem = 'is unset, and access.mode is "clients"'
+        yield "access.mode access.clients_file", Fault("access.clients_file", problem, "a path")
+    if mode is not AccessMode.CLIENTS and settings.access.clients_file is not None:
+        problem = 'would never be used, since access.mode is not "clients"'
+        wanted = 'no file, or access.mode "clients"'
+        yield f"{_MODE} access.clients_file", Fault("access.clients_file", problem, wanted)
+
+
+def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
+    server, admin, upstream = settings.server, settings.admin, settings.upstream
+    if server.port == admin.port != 0 and _meet(server.host, admin.host):
+        about = "server.host server.port admin.host admin.port"
+        wanted = "another port, or 0 for any"
+        yield about, Fault("admin.port", "is the port of server.port", wanted)
+    if "upstream.connect_timeout" in given and upstream.connect_timeout > upstream.timeout:
+        problem = "is above upstream.timeout, the whole call's deadline"
+        fault = Fault("upstream.connect_timeout", problem, "upstream.timeout at most")
+        yield "upstream.connect_timeout upstream.timeout", fault
 
 
 def _meet(one: str, other: str) -> bool:
-    if one == other:
-        return True
     # An address that stands for all takes the port of each address of its family.
-    if "0.0.0.0" in (one, other):
-        return ":" not in one + other
-    return "::" in (one, other) and ":" in one and ":" in other
+    of_six = (":" in one, ":" in other)
+    meet_in_four = "0.0.0.0" in (one, other) and not any(of_six)
+    return one == other or meet_in_four or ("::" in (one, other) and all(of_six))
 
 
-def _asks_for_a_mode(settings: Settings, given: Names) -> bool:
-    return "access.mode" not in given and settings.upstream.token is not None
-
-
-def _lacks_a_token(settings: Settings, _given: Names) -> bool:
-    return settings.access.mode is AccessMode.OPEN and settings.upstream.token is None
-
-
-def _has_an_idle_token(settings: Settings, given: Names) -> bool:
-    passthrough = settings.access.mode is AccessMode.PASSTHROUGH and "access.mode" in given
-    return passthrough and settings.upstream.token is not None
-
-
-def _has_a_token_beside_the_tenants(settings: Settings, _given: Names) -> bool:
-    return settings.access.mode is AccessMode.CLIENTS and settings.upstream.token is not None
-
-
-def _sweeps_with_nobodys_token(settings: Settings, given: Names) -> bool:
-    passthrough = settings.access.mode is AccessMode.PASSTHROUGH
-    swept = settings.sweep.enabled is SweepEnabled.TRUE
-    return passthrough and swept and not _asks_for_a_mode(settings, given)
-
-
-def _connects_longer_than_it_calls(settings: Settings, given: Names) -> bool:
-    upstream = settings.upstream
-    return "upstream.connect_timeout" in given and upstream.connect_timeout > upstream.timeout
-
-
-def _lacks_clients(settings: Settings, _given: Names) -> bool:
-    access = settings.access
-    return access.mode is AccessMode.CLIENTS and access.clients_file is None
-
-
-def _has_idle_clients(settings: Settings, given: Names) -> bool:
-    access = settings.access
-    idle = access.mode is not AccessMode.CLIENTS and access.clients_file is not None
-    return idle and not _asks_for_a_mode(settings, given)
-
-
-def _planes(settings: Settings) -> tuple[tuple[str, ServerSettings | AdminSettings], ...]:
-    return (("server", settings.server), ("admin", settings.admin))
-
-
-def _pair(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -> Iterator[Fault]:
-    """What is wrong with a plane's certificate and key, beside their being readable."""
+def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -> Iterator[Fault]:
+    """What is wrong with a plane's certificate and key."""
     cert, key = plane.tls_cert, plane.tls_key
+    yield from _file(f"{section}.tls_cert", cert)
+    yield from _file(f"{section}.tls_key", key)
     if {f"{section}.tls_cert", f"{section}.tls_key"} & set(faulty):
         return
-    for name, other, lacks in (
-        ("tls_cert", "tls_key", cert is None and key is not None),
-        ("tls_key", "tls_cert", key is None and cert is not None),
-    ):
-        if lacks:
-            problem = f"is unset, and {section}.{other} is set"
-            yield Fault(f"{section}.{name}", problem, "both or none")
-    if cert is None or key is None or not (_is_readable(cert) and _is_readable(key)):
-        return
-    if (why := unusable(cert, key)) is not None:
+    if (cert is None) != (key is None):
+        unset, other = ("tls_cert", "tls_key") if cert is None else ("tls_key", "tls_cert")
+        problem = f"is unset, and {section}.{other} is set"
+        yield Fault(f"{section}.{unset}", problem, "both or none")
+    elif cert and key and is_readable(cert) and is_readable(key) and (why := unusable(cert, key)):
         yield Fault(f"{section}.tls_key", why, "PEM files of a certificate and its key")
 
 
-def _files(settings: Settings) -> Iterator[tuple[str, Path | None]]:
-    for section, plane in _planes(settings):
-        yield f"{section}.tls_cert", plane.tls_cert
-        yield f"{section}.tls_key", plane.tls_key
-    yield "access.clients_file", settings.access.clients_file
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        if not path.is_file():  # to open a pipe would wait for its writer
-            return False
-        with path.open("rb"):
-            return True
-    except OSError:
-        return False
-
-
-_RULES = (
-    _Rule(
-        ("server.host", "server.port", "admin.host", "admin.port"),
-        _share_a_port,
-        Fault("admin.port", "is the port of server.port", "another port, or 0 for any"),
-    ),
-    _Rule(
-        ("access.mode", "upstream.token"),
-        _asks_for_a_mode,
-        Fault("access.mode", "is unset, and upstream.token is set: who may use it?", _CHOICE),
-    ),
-    _Rule(
-        ("access.mode", "upstream.token"),
-        _lacks_a_token,
-        Fault("upstream.token", 'is unset, and access.mode is "open"', "the token to ask with"),
-    ),
-    _Rule(
-        ("access.mode", "upstream.token"),
-        _has_an_idle_token,
-        Fault(
-            "upstream.token",
-            'would never be used, since access.mode is "passthrough"',
-            'no token, or access.mode "open"',
-        ),
-    ),
-    _Rule(
-        ("access.mode", "upstream.token"),
-        _has_a_token_beside_the_tenants,
-        Fault(
-            "upstream.token",
-            'would never be used, since access.mode is "clients"',
-            "no token: each tenant has its own in access.clients_file",
-        ),
-    ),
-    _Rule(
-        ("access.mode", "sweep.enabled", "upstream.token"),
-        _sweeps_with_nobodys_token,
-        Fault(
-            "sweep.enabled",
-            'is true, and access.mode is "passthrough": the gateway has no token to sweep with',
-            '"auto" or false, or access.mode "open" or "clients"',
-        ),
-    ),
-    _Rule(
-        ("upstream.connect_timeout", "upstream.timeout"),
-        _connects_longer_than_it_calls,
-        Fault(
-            "upstream.connect_timeout",
-            "is above upstream.timeout, the whole call's deadline",
-            "upstream.timeout at most",
-        ),
-    ),
-    _Rule(
-        ("access.mode", "access.clients_file"),
-        _lacks_clients,
-        Fault("access.clients_file", 'is unset, and access.mode is "clients"', "a path"),
-    ),
-    _Rule(
-        ("access.mode", "access.clients_file", "upstream.token"),
-        _has_idle_clients,
-        Fault(
-            "access.clients_file",
-            'would never be used, since access.mode is not "clients"',
-            'no file, or access.mode "clients"',
-        ),
-    ),
-)
+def _file(name: str, path: Path | None) -> Iterator[Fault]:
+    if path is not None and not is_readable(path):
+        problem = f"names no readable file: {path.absolute()}"
+        yield Fault(name, problem, "the path of a readable file")

@@ -1,56 +1,25 @@
 """The kinds of settings: a type, how a text becomes it, and how people are told about it.
 
-Each is an annotated type for `schema.py`. Pydantic keeps the type, the parsers of `values.py` and
-`texts.py` read it, and the `Kind` beside them holds the words for faults and for the start log.
+Each is an annotated type for `schema.py`: pydantic keeps the type, and the `Kind` beside it has the
+parser and the words for faults and for the start log. A closed set of words needs no kind of its
+own: `kind_of` makes it from the enum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, SecretStr
+from pydantic.fields import FieldInfo
 
 from gateway.core.rates import Rate
-from gateway.settings.texts import (
-    mask_url,
-    parse_base_url,
-    parse_header_names,
-    parse_host,
-    parse_path,
-    parse_prefix,
-    parse_redis_url,
-    parse_secret,
-    parse_token,
-)
-from gateway.settings.values import (
-    Secret,
-    format_duration,
-    format_rate,
-    format_size,
-    parse_duration,
-    parse_positive_duration,
-    parse_rate,
-    parse_size,
-)
-from gateway.settings.words import (
-    AccessMode,
-    ClientDirectives,
-    FreshnessSource,
-    LogFormat,
-    LogLevel,
-    NoStore,
-    RateScope,
-    SweepEnabled,
-    SweepWarm,
-    WritesMode,
-)
+from gateway.settings import parsers
 
 Printable = str | int | float | bool | list[str] | None
-T = TypeVar("T")
 
 
 def show_plain(value: object) -> Printable:
@@ -58,6 +27,8 @@ def show_plain(value: object) -> Printable:
     match value:
         case None | bool() | int() | float():
             return value
+        case SecretStr():
+            return "***"
         case tuple():
             return [str(item) for item in value]
         case _:
@@ -70,66 +41,132 @@ class Kind:
 
     noun: str
     wanted: str
+    parse: Callable[[object], object] = lambda value: value
+    show: Callable[..., Printable] = show_plain
     json: bool = False  # in the environment: JSON, as for numbers, switches and lists
     secret: bool = False
-    unset: bool = False  # shown as unset although the type has a default
     path: bool = False  # in a file: relative to that file's folder
-    show: Callable[[object], Printable] = show_plain
 
 
-def or_none(parse: Callable[[object], T]) -> Callable[[object], T | None]:
-    """The same parser for a setting that may be unset."""
-    return lambda value: None if value is None else parse(value)
+def kind_of(field: FieldInfo) -> Kind:
+    """The kind of a field of the schema."""
+    for mark in field.metadata:
+        if isinstance(mark, Kind):
+            return mark
+    for words in (field.annotation, *get_args(field.annotation)):
+        if isinstance(words, type) and issubclass(words, StrEnum):
+            return _one_of(words)
+    raise TypeError("a setting without a kind")
 
 
-def _one_of(words: type[StrEnum], noun: str, *, unset: bool = False) -> Kind:
-    """The kind of a closed set of words."""
-    return Kind(noun, ", ".join(f'"{word}"' for word in words), unset=unset)
+def _one_of(words: type[StrEnum]) -> Kind:
+    def parse(value: object) -> StrEnum:
+        try:
+            return words(str(value).lower() if isinstance(value, bool) else str(value))
+        except ValueError:
+            raise ValueError from None
+
+    return Kind("one of its words", ", ".join(f'"{word}"' for word in words), parse)
 
 
-def _show_duration(value: object) -> Printable:
-    return format_duration(value) if isinstance(value, float) else show_plain(value)
+class WritesMode(StrEnum):
+    """What happens to a caller's write."""
+
+    DENY = "deny"
+    FORWARD = "forward"
 
 
-def _show_size(value: object) -> Printable:
-    return format_size(value) if isinstance(value, int) else show_plain(value)
+class RateScope(StrEnum):
+    """Who shares one budget."""
+
+    SHARED = "shared"
+    CREDENTIAL = "credential"
 
 
-def _show_rate(value: object) -> Printable:
-    return format_rate(value) if isinstance(value, Rate) else format_rate(None)
+class AccessMode(StrEnum):
+    """Who may ask, and whose token goes upstream."""
+
+    PASSTHROUGH = "passthrough"
+    CLIENTS = "clients"
+    OPEN = "open"
 
 
-def _show_url(value: object) -> Printable:
-    return mask_url(value.reveal()) if isinstance(value, Secret) else None
+class FreshnessSource(StrEnum):
+    """Whose word on freshness counts."""
+
+    POLICY = "policy"
+    ORIGIN = "origin"
 
 
-def _parse_interval(value: object) -> float | str:
-    return value if value == "auto" and isinstance(value, str) else parse_positive_duration(value)
+class NoStore(StrEnum):
+    """What an upstream `no-store` does under `policy`."""
+
+    RESPECT = "respect"
+    IGNORE = "ignore"
 
 
-def _switch_to_word(value: object) -> object:
-    """The word for a TOML true or false, where a setting knows a third word beside them."""
-    return str(value).lower() if isinstance(value, bool) else value
+class ClientDirectives(StrEnum):
+    """What a caller's `Cache-Control` does."""
+
+    LIMITED = "limited"
+    HONOUR = "honour"
+    IGNORE = "ignore"
 
 
-_DURATION = Kind("a duration", 'seconds or "30s", "5m", "24h"', show=_show_duration)
+class SweepEnabled(StrEnum):
+    """Whether entries are confirmed before anybody asks."""
+
+    TRUE = "true"
+    FALSE = "false"
+    AUTO = "auto"
+
+
+class SweepWarm(StrEnum):
+    """When an empty cache is filled from the list."""
+
+    BEFORE_READY = "before-ready"
+    BACKGROUND = "background"
+    OFF = "off"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """From which weight on events are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+_SECONDS = 'seconds or "30s", "5m", "24h"'
 _ADDRESS = "redis://, rediss://, unix://, redis+sentinel://host,host/name or redis+cluster://"
+_show = parsers.format_duration
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION]
-PositiveDuration = Annotated[float, BeforeValidator(parse_positive_duration), _DURATION]
+Duration = Annotated[float, Kind("a duration", _SECONDS, parsers.parse_duration, _show)]
+PositiveDuration = Annotated[
+    float, Kind("a duration", _SECONDS, parsers.parse_positive_duration, _show)
+]
 Interval = Annotated[
     float | Literal["auto"],
-    BeforeValidator(_parse_interval),
-    replace(_DURATION, wanted=f'"auto", {_DURATION.wanted}'),
+    Kind("a duration", f'"auto", {_SECONDS}', parsers.parse_interval, _show),
 ]
 Size = Annotated[
-    int, BeforeValidator(parse_size), Kind("a size", 'bytes or "1KiB", "64MiB"', show=_show_size)
+    int, Kind("a size", 'bytes or "1KiB", "64MiB"', parsers.parse_size, parsers.format_size)
 ]
-RateLimit = Annotated[
-    Rate | None,
-    BeforeValidator(parse_rate),
-    Kind("a rate", '"100/minute", "5/second", "10/6s" or "unlimited"', show=_show_rate),
-]
+RATE = Kind(
+    "a rate",
+    '"100/minute", "5/second", "10/6s" or "unlimited"',
+    parsers.parse_rate,
+    parsers.format_rate,
+)
+RateLimit = Annotated[Rate | None, RATE]
 Share = Annotated[
     float,
     Field(gt=0, le=1, allow_inf_nan=False),
@@ -138,67 +175,45 @@ Share = Annotated[
 Switch = Annotated[bool, Kind("true or false", "true or false", json=True)]
 Port = Annotated[int, Field(ge=0, le=65535), Kind("a port", "0 to 65535", json=True)]
 Sample = Annotated[
-    int, Field(ge=0, le=1_000_000), Kind("a number", "a whole number, 0 or above", json=True)
+    int, Field(ge=0, le=1_000_000), Kind("a number", "a whole number, 0 to 1000000", json=True)
 ]
 Count = Annotated[
-    int, Field(ge=1, le=1_000_000), Kind("a number", "a whole number above 0", json=True)
+    int, Field(ge=1, le=1_000_000), Kind("a number", "a whole number, 1 to 1000000", json=True)
 ]
-Host = Annotated[
-    str, BeforeValidator(parse_host), Kind("a host", "a name or an address, without a port")
-]
+Host = Annotated[str, Kind("a host", "a name or an address, without a port", parsers.parse_host)]
 HeaderNames = Annotated[
     tuple[str, ...],
-    BeforeValidator(parse_header_names),
-    Kind("a list of header names", 'a list such as ["X-Name"]', json=True),
+    Kind(
+        "a list of header names", 'a list such as ["X-Name"]', parsers.parse_header_names, json=True
+    ),
 ]
 BaseUrl = Annotated[
     str,
-    BeforeValidator(parse_base_url),
-    Kind("an address", "http:// or https:// with a host, without credentials, query, fragment"),
+    Kind(
+        "an address",
+        "http:// or https:// with a host, without credentials, query, fragment",
+        parsers.parse_base_url,
+    ),
 ]
 FilePath = Annotated[
-    Path | None,
-    BeforeValidator(or_none(parse_path)),
-    Kind("a path", "the path of a readable file", path=True),
+    Path | None, Kind("a path", "the path of a readable file", parsers.parse_path, path=True)
 ]
 Token = Annotated[
-    Secret | None,
-    BeforeValidator(or_none(parse_token)),
-    Kind("a token", "visible ASCII characters without spaces", secret=True),
+    SecretStr | None,
+    Kind("a token", "visible ASCII characters without spaces", parsers.parse_token, secret=True),
 ]
 SecretText = Annotated[
-    Secret | None,
-    BeforeValidator(or_none(parse_secret)),
-    Kind("a text", "a text that is not empty", secret=True),
+    SecretStr | None, Kind("a text", "a text that is not empty", parsers.parse_secret, secret=True)
 ]
 RedisUrl = Annotated[
-    Secret | None,
-    BeforeValidator(or_none(parse_redis_url)),
-    Kind("the address of a Redis", _ADDRESS, secret=True, show=_show_url),
+    SecretStr | None,
+    Kind(
+        "the address of a Redis", _ADDRESS, parsers.parse_redis_url, parsers.mask_url, secret=True
+    ),
 ]
+# Without braces: they decide the slot of a key in Redis.
 Prefix = Annotated[
     str,
-    BeforeValidator(parse_prefix),
+    Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
     Kind("a prefix", "1 to 64 characters from A-Z a-z 0-9 . _ : -"),
 ]
-
-# A word is the member it names: strict would want the member itself.
-_WORD = Field(strict=False)
-
-Writes = Annotated[WritesMode, _WORD, _one_of(WritesMode, "a treatment of writes")]
-Scope = Annotated[RateScope, _WORD, _one_of(RateScope, "a scope")]
-Mode = Annotated[AccessMode, _WORD, _one_of(AccessMode, "an access mode", unset=True)]
-Source = Annotated[FreshnessSource, _WORD, _one_of(FreshnessSource, "a source")]
-NoStoreWord = Annotated[NoStore, _WORD, _one_of(NoStore, "a treatment of no-store")]
-Directives = Annotated[
-    ClientDirectives, _WORD, _one_of(ClientDirectives, "a treatment of directives")
-]
-Enabled = Annotated[
-    SweepEnabled,
-    _WORD,
-    BeforeValidator(_switch_to_word),
-    _one_of(SweepEnabled, "true, false or auto"),
-]
-Warm = Annotated[SweepWarm, _WORD, _one_of(SweepWarm, "a way to warm")]
-Format = Annotated[LogFormat | None, _WORD, _one_of(LogFormat, "a log format")]
-Level = Annotated[LogLevel, _WORD, _one_of(LogLevel, "a log level")]

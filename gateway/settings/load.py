@@ -1,100 +1,180 @@
-"""From what the operator gave to `Settings`, or to all its faults at once."""
+"""From what the operator gave to `Settings`, or to all its faults at once.
+
+Settings are given in the file, in the environment over it, and in the files of secrets. What is
+given is first gathered, "section.name" to whatever was written there; then the schema judges it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from gateway.settings.clients import read_clients
+from gateway.settings.clients import ClientsFile
 from gateway.settings.contradictions import contradictions
-from gateway.settings.declared import DECLARED, setting_of
-from gateway.settings.faults import Fault, SettingsFault, shown
-from gateway.settings.schema import Settings
-from gateway.settings.sources import gather, misspelt
-from gateway.settings.words import AccessMode
+from gateway.settings.faults import Fault, SettingsFault
+from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
+from gateway.settings.kinds import AccessMode
+from gateway.settings.schema import KINDS, SECRETS, SECTIONS, Settings, setting_of
+from gateway.settings.section import judge
 
-# Of a number out of its bounds; for all else its parser has words, or its kind a noun.
-_BOUNDS = {
-    "greater_than": "is not above {gt:g}",
-    "greater_than_equal": "is below {ge:g}",
-    "less_than_equal": "is above {le:g}",
+_PREFIX = "GATEWAY_"
+_ADDRESSES = ("tcp://", "udp://", "sctp://")
+_KNOWN = (*KINDS, *(f"{name}_file" for name in SECRETS))
+_MEANT = {
+    f"{_PREFIX}{name.replace('.', '_')}".upper(): f"{_PREFIX}{name.replace('.', '__')}".upper()
+    for name in _KNOWN
 }
-_PLACES = {key: place for place, key in enumerate(DECLARED)}
+_PLACES = {name: place for place, name in enumerate(KINDS)}
 
 
-def load(config: Path | None, environ: Mapping[str, str]) -> Settings:
+@dataclass(slots=True)
+class _Given:
+    """What was given so far, and what was wrong with it."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    # False where a part could not be read: then nothing can be said to be missing.
+    complete: bool = True
+
+    def refuse(self, name: str, problem: str, wanted: str) -> None:
+        """Note a fault; names come from outside and are kept on one line."""
+        safe = name if name.isprintable() else json.dumps(name)
+        self.faults.append(Fault(safe, problem, wanted))
+
+
+def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this file (or the one in GATEWAY_CONFIG) and environment; SettingsFault."""
-    given = gather(config, environ)
+    given = _gather(config, environ)
     settings, unsound = _judge(given.values)
     faults = [*given.faults, *unsound]
     if given.complete:
         faulty = {setting_of(fault.name) for fault in faults}
         faults += contradictions(settings, given.values, faulty)
-        faults += _of_the_clients(settings, {fault.name for fault in faults})
+        faults += _of_the_clients(settings, faults)
     if faults:
-        raise SettingsFault(tuple(sorted(faults, key=_place)))
+        faults.sort(key=lambda fault: _PLACES.get(setting_of(fault.name), len(_PLACES)))
+        raise SettingsFault(tuple(faults))
     return settings
 
 
-def load_from_process(config: Path | None) -> Settings:
-    """The same with the environment of this process; SettingsFault."""
-    return load(config, os.environ)
+def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
+    """Variables that name a setting with one underscore for two, each with the name meant.
+
+    They are no setting's: Kubernetes sets such for a service, to an address of it.
+    """
+    return tuple(
+        (variable, meant)
+        for variable, value in environ.items()
+        if (meant := _MEANT.get(variable.upper())) and not value.startswith(_ADDRESSES)
+    )
 
 
-def misspelt_in_process() -> tuple[tuple[str, str], ...]:
-    """Variables of this process that lack an underscore, each with the name meant."""
-    return misspelt(os.environ)
+def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
+    """All that the operator gave: the environment over the file, secrets read from their files."""
+    given = _Given()
+    named = environ.get("GATEWAY_CONFIG")
+    path = config or (Path(named) if named else None)
+    file = {} if path is None else _level(_in_file(path, given), path.parent, given)
+    environment = _level(_in_environment(environ), None, given)
+    for setting, (name, value, folder) in {**file, **environment}.items():
+        try:
+            given.values[setting] = value if name == setting else read_secret(value, folder)
+        except Unreadable as why:
+            given.refuse(name, why.problem, SECRET_FILE)
+    return given
 
 
-def _of_the_clients(settings: Settings, faulty: Iterable[str]) -> tuple[Fault, ...]:
-    """What is wrong with the clients file, where one is used and can be read at all."""
-    access = settings.access
-    path = access.clients_file if access.mode is AccessMode.CLIENTS else None
-    if path is None or "access.clients_file" in faulty:
-        return ()
+def _level(
+    found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
+) -> dict[str, tuple[str, object, Path | None]]:
+    """By setting, what one source gives: under which name, what, and from where relative paths
+    count. It was found as the name that is written there, the setting's, and the value."""
+    level: dict[str, tuple[str, object, Path | None]] = {}
+    twice = set()
+    for written, name, value in found:
+        setting = setting_of(name)
+        if name not in _KNOWN:
+            section = name.partition(".")[0]
+            near = [each.partition(".")[2] for each in KINDS if each.startswith(f"{section}.")]
+            given.refuse(written, "is no setting", _choice(near or SECTIONS))
+        elif setting not in level:
+            level[setting] = name, value, folder
+        elif level[setting][0] == name:
+            given.refuse(written, "is given twice, in another spelling", "one of them")
+        else:
+            given.refuse(setting, f"is given together with {setting}_file", "one of them")
+            twice.add(setting)
+    return {setting: each for setting, each in level.items() if setting not in twice}
+
+
+def _in_file(path: Path, given: _Given) -> Iterator[tuple[str, str, object]]:
+    for section, table in _tables(path, given).items():
+        if section not in SECTIONS:
+            given.refuse(section, "is no section", _choice(SECTIONS))
+        elif not isinstance(table, dict):
+            given.refuse(section, "is not a table", f"settings under [{section}]")
+            given.complete = False
+        else:
+            for name, value in table.items():
+                key = f"{section}.{name}"
+                is_path = key in KINDS and KINDS[key].path
+                relative = is_path and isinstance(value, str) and value
+                yield key, key, str(path.parent / value) if relative else value
+
+
+def _tables(path: Path, given: _Given) -> dict[str, object]:
     try:
-        read_clients(path, settings.upstream.rate_limit)
-    except SettingsFault as fault:
-        return fault.faults
-    return ()
+        return tomllib.loads(read_text(path))
+    except Unreadable as why:
+        problem = why.problem
+    except (ValueError, RecursionError) as error:
+        problem = f"is not TOML: {error}"
+    given.refuse(str(path.absolute()), problem, "a readable TOML file")
+    given.complete = False
+    return {}
+
+
+def _in_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, object]]:
+    for variable, text in environ.items():
+        section, separator, name = variable.upper().removeprefix(_PREFIX).partition("__")
+        if variable.upper().startswith(_PREFIX) and separator:
+            key = f"{section}.{name}".lower()
+            yield variable, key, _from_text(key, text)
+
+
+def _from_text(key: str, text: str) -> object:
+    if key not in KINDS or not KINDS[key].json:
+        return text
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # not JSON, so the schema refuses it and the message shows what was written
+    return value
+
+
+def _choice(names: Iterable[str]) -> str:
+    return f"one of {', '.join(names)}"
 
 
 def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
     """The settings as far as they are sound, and the faults of the rest."""
-    try:
-        return Settings.model_validate(_tree(values)), []
-    except ValidationError as error:
-        details = {_key(each["loc"]): each for each in error.errors(include_url=False)}
-    faults = [
-        _fault(key, values[key], each["type"], each.get("ctx", {})) for key, each in details.items()
-    ]
-    sound = {key: value for key, value in values.items() if key not in details}
-    return Settings.model_validate(_tree(sound)), faults
+    given: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
+    for setting, value in values.items():
+        section, _, name = setting.partition(".")
+        given[section][name] = value
+    judged = {section: judge(SECTIONS[section], given[section], section) for section in SECTIONS}
+    settings = Settings.model_validate({section: sound for section, (sound, _) in judged.items()})
+    return settings, [fault for _, faults in judged.values() for fault in faults]
 
 
-def _tree(values: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    tree: dict[str, dict[str, object]] = {}
-    for key, value in values.items():
-        section, _, name = key.partition(".")
-        tree.setdefault(section, {})[name] = value
-    return tree
-
-
-def _key(location: Iterable[int | str]) -> str:
-    section, name, *_ = location
-    return f"{section}.{name}"
-
-
-def _fault(key: str, value: object, error: str, context: Mapping[str, object]) -> Fault:
-    kind = DECLARED[key].kind
-    if error == "value_error" and (told := str(context["error"])):
-        return Fault(key, told, kind.wanted)
-    problem = _BOUNDS.get(error, f"is not {kind.noun}").format(**context)
-    return Fault(key, problem if kind.secret else f"{shown(value)} {problem}", kind.wanted)
-
-
-def _place(fault: Fault) -> int:
-    return _PLACES.get(setting_of(fault.name), len(_PLACES))
+def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """What is wrong with the clients file, where one is used and can be read at all."""
+    path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
+    if path is None or any(fault.name == "access.clients_file" for fault in faults):
+        return ()
+    look = ClientsFile(path, settings.upstream.rate_limit).look()
+    return look.faults if isinstance(look, SettingsFault) else ()

@@ -7,9 +7,12 @@ that parses cannot be stopped, and shares the interpreter with the event loop me
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
+
+from gateway.settings.files import Unreadable
 
 # It says the tables, or in which way the text has none. A date becomes null: no setting is one.
 _CHILD = """
@@ -26,18 +29,14 @@ except ValueError:
     answer = json.dumps({"failed": "has a number that is too long"})
 sys.stdout.write(answer)
 """
-
-
-class TomlRefused(Exception):
-    """It is not TOML; the message is tomllib's, and may quote the text."""
-
-
-class TomlFailed(Exception):
-    """It could not be parsed; the message says why, as "is nested too deeply", and quotes none."""
+_PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 
 
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
-    """The tables of the text, within so many seconds; raises TomlRefused, TomlFailed."""
+    """The tables of the text, within so many seconds.
+
+    Raises Unreadable in words that fit behind "a file that", and that quote nothing.
+    """
     try:
         child = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _CHILD],
@@ -47,21 +46,15 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
             timeout=seconds,
             start_new_session=True,  # a terminal's Ctrl-C is not for it
         )
+        answer = json.loads(child.stdout)
     except subprocess.TimeoutExpired:
-        raise TomlFailed(f"takes more than {seconds:g} s to parse") from None
+        raise Unreadable(f"takes more than {seconds:g} s to parse") from None
     except (OSError, subprocess.CalledProcessError):
-        raise TomlFailed("could not be parsed: the process that parses it failed") from None
-    return _read(child.stdout)
-
-
-def _read(answer: bytes) -> Mapping[str, object]:
-    try:
-        words = json.loads(answer)
+        raise Unreadable("could not be parsed: the process that parses it failed") from None
     except RecursionError:
-        raise TomlFailed("is nested too deeply") from None
-    if "refused" in words:
-        raise TomlRefused(words["refused"])
-    if "failed" in words:
-        raise TomlFailed(words["failed"])
-    tables: dict[str, object] = words["tables"]
-    return tables
+        raise Unreadable("is nested too deeply") from None
+    if "tables" in answer:
+        tables: dict[str, object] = answer["tables"]
+        return tables
+    place = _PLACE.search(answer.get("refused", ""))
+    raise Unreadable(answer.get("failed") or f"is not TOML{place[0] if place else ''}")

@@ -15,7 +15,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from gateway.app import run
 from gateway.app.compose import House, compose
-from gateway.settings import Settings, load_from_process
+from gateway.settings import Settings, load
 from tests.bench.memory import put
 
 
@@ -33,7 +33,7 @@ def main(entries: int, body: int, credentials: int) -> None:
 
     run.__dict__["compose"] = filled
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(run.serve(load_from_process(None)))
+        runner.run(run.serve(load(None)))
 
 
 if __name__ == "__main__":

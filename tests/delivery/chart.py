@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gateway
-from gateway.settings import SettingInfo, describe
-from gateway.settings.report import UNSET
+from tests.config_file import UNSET, Shown, shown
 from tests.delivery.forms import FORMS, Form, form_of
 from tests.delivery.values_table import table
 
@@ -49,9 +48,9 @@ IN_A_POD: dict[str, tuple[str, str]] = {
 }
 
 
-def settings() -> list[SettingInfo]:
+def settings() -> list[Shown]:
     """The settings that `config` takes."""
-    return [info for info in describe() if info.name not in ELSEWHERE]
+    return [each for each in shown() if each.name not in ELSEWHERE]
 
 
 def made() -> dict[Path, bytes]:

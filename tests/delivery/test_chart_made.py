@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 import gateway
-from gateway.settings import SettingsFault, describe, load
-from gateway.settings.report import UNSET
+from gateway.settings import SettingsFault, load
+from tests.config_file import UNSET
+from tests.config_file import shown as settings_shown
 from tests.delivery.chart import CHART, ELSEWHERE, IN_A_POD, settings
 from tests.delivery.values_table import rows
 
@@ -66,7 +67,7 @@ def test_every_setting_is_a_value_or_excused() -> None:
     """`config` has each setting with its default; what it lacks is set by another value."""
     shown = {f"{section}.{name}": value for section, table in DEFAULTS["config"].items()
              for name, value in table.items()}  # fmt: skip
-    defaults = {info.name: info.default_text for info in describe()}
+    defaults = {each.name: each.default_text for each in settings_shown()}
 
     assert shown.keys() | ELSEWHERE.keys() == defaults.keys()
     assert not shown.keys() & ELSEWHERE.keys()

@@ -110,7 +110,7 @@ def test_the_gateway_takes_the_settings(path: Path, tmp_path: Path) -> None:
     settings = load(file, {})
 
     if settings.redis.url is not None:
-        read_address(settings.redis.url.reveal())
+        read_address(settings.redis.url.get_secret_value())
     assert (settings.server.host, settings.admin.host) == ("0.0.0.0", "0.0.0.0")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.config_file import shown as settings_shown
 from tests.servers import ROOT, Process, answers, free_port
 
 DOCUMENTS = {
@@ -246,9 +247,7 @@ def test_make_run_is_the_demo() -> None:
 
 def test_the_settings_shown_have_these_defaults() -> None:
     """The table of settings repeats the real defaults."""
-    from gateway.settings import describe
-
-    defaults = {each.name: each.default_text for each in describe()}
+    defaults = {each.name: each.default_text for each in settings_shown()}
     table = DOCUMENTS["docs/settings.md"].partition("| setting |")[2].partition("\n\n")[0]
     rows = [row.split(" | ") for row in table.splitlines()[2:]]
 

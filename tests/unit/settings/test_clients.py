@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from gateway.core.clients import Client, Tenant, digest_of
 from gateway.core.rates import Rate
-from gateway.settings import SettingsFault, read_clients
+from gateway.settings import ClientsFile, ClientsGiven, SettingsFault, read_clients
 from tests.unit.settings.asking import complaints, from_variables
 
 USUAL = Rate(100, 60.0)
@@ -68,9 +69,9 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         (f"{TENANT}{CLIENT}[other]\n", "other: is not known here"),
         (f"{TENANT}colour = 1\n{CLIENT}", "tenants[1].colour: is not known here"),
         (f"{TENANT}{CLIENT}keys = 1\n", "clients[1].keys: is not known here"),
-        (TENANT.replace('"acme"', '"a b"') + CLIENT, "tenants[1].name: is missing or no name"),
-        (f"{TENANT}{CLIENT.replace('web', SECRET)}", "clients[1].name: is missing or no name"),
-        (f"{TENANT}{CLIENT.replace('web', TWO)}", "clients[1].name: is missing or no name"),
+        (TENANT.replace('"acme"', '"a b"') + CLIENT, "tenants[1].name: is not a name"),
+        (f"{TENANT}{CLIENT.replace('web', SECRET)}", "clients[1].name: is not a name"),
+        (f"{TENANT}{CLIENT.replace('web', TWO)}", "clients[1].name: is not a name"),
         (f"{TENANT}{TENANT}{CLIENT}", "tenants[2].name: is that of an earlier one"),
         (
             f"{TENANT}{CLIENT}{CLIENT.replace(ONE, TWO)}",
@@ -78,28 +79,30 @@ def test_it_names_tenants_and_clients(path: Path, tmp_path: Path) -> None:
         ),
         (f'{TENANT}upstream_token_file = "x"\n{CLIENT}', "tenants[1]: has two upstream tokens"),
         (f'[[tenants]]\nname = "acme"\n{CLIENT}', "tenants[1]: has no upstream token"),
-        (TENANT.replace("T-ACME", "a b") + CLIENT, "tenants[1].upstream_token: is not one"),
+        (TENANT.replace("T-ACME", "a b") + CLIENT, "tenants[1].upstream_token: has spaces"),
         (
             TENANT.replace("upstream_token", "upstream_token_file") + CLIENT,
             "tenants[1].upstream_token_file: names a file that cannot be read",
         ),
-        (f'{TENANT}rate_limit = "fast"\n{CLIENT}', "tenants[1].rate_limit: is not one"),
-        (f"{TENANT}{CLIENT}rate_limit = 5\n", "clients[1].rate_limit: is not one"),
-        (f"{TENANT}{CLIENT.replace(ONE, SECRET)}", "clients[1].key_sha256: is missing or no SHA"),
+        (TENANT.replace('name = "acme"', "") + CLIENT, "tenants[1].name: is missing"),
+        (f"{TENANT}[[clients]]\n", "clients[1].key_sha256: is missing"),
+        (f'{TENANT}rate_limit = "fast"\n{CLIENT}', "tenants[1].rate_limit: is not a rate"),
+        (f"{TENANT}{CLIENT}rate_limit = 5\n", "clients[1].rate_limit: is not a rate"),
+        (f"{TENANT}{CLIENT.replace(ONE, SECRET)}", "clients[1].key_sha256: is not a SHA"),
         (
             TENANT + CLIENT.replace(f'"{ONE}"', f'["{ONE}", 7]'),
-            "clients[1].key_sha256: is missing or no SHA",
+            "clients[1].key_sha256: is not a SHA",
         ),
-        (TENANT + CLIENT.replace(f'"{ONE}"', "[]"), "clients[1].key_sha256: is missing or no SHA"),
+        (TENANT + CLIENT.replace(f'"{ONE}"', "[]"), "clients[1].key_sha256: is not a SHA"),
         (
             f"{TENANT}{CLIENT}{CLIENT.replace('web', 'cron').replace(ONE, ONE.upper())}",
             "clients[2].key_sha256: has a key that stands in the file already",
         ),
         (f"{TENANT}{CLIENT.replace('acme', 'none')}", "clients[1].tenant: is none of [[tenants]]"),
-        (TENANT + CLIENT.replace('"acme"', "1"), "clients[1].tenant: is no name"),
+        (TENANT + CLIENT.replace('"acme"', "1"), "clients[1].tenant: is not a name"),
         (f"{TENANT}{CLIENT}name", "names a file that is not TOML (at "),
         ("a = " + "[" * 5000, "names a file that is nested too deeply"),
-        (".".join("a" * 10_000) + " = 1", "names a file with a line that is too long"),
+        (".".join("a" * 10_000) + " = 1", "names a file that has a line that is too long"),
         ("#\n" * 600_000, "names a file that is too large"),
         ("", "tenants: is missing"),
     ],
@@ -169,3 +172,108 @@ def test_the_start_judges_the_file(path: Path) -> None:
         "access.clients_file:",
     ]
     assert "never be used" in complaints(access__clients_file=str(path))[0]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A sound file, whose tenant has its token in a file of its own."""
+    (tmp_path / "token").write_text("T-one\n")
+    kept = tmp_path / "clients.toml"
+    kept.write_text(
+        f'[[tenants]]\nname = "acme"\nupstream_token_file = "{tmp_path / "token"}"\n'
+        f'[[clients]]\nname = "web"\nkey_sha256 = "{ONE}"\ntenant = "acme"\n'
+    )
+    return kept
+
+
+@pytest.fixture
+def file(kept: Path) -> ClientsFile:
+    """Looked at once."""
+    file = ClientsFile(kept, None)
+    file.look()
+    return file
+
+
+def told(file: ClientsFile) -> str:
+    """What is wrong with it."""
+    found = file.look()
+    assert isinstance(found, SettingsFault)
+    return str(found)
+
+
+def token(file: ClientsFile) -> str:
+    """The one tenant's."""
+    found = file.look()
+    assert isinstance(found, ClientsGiven)
+    return found.tenants[0].token
+
+
+def test_a_file_that_did_not_change_is_not_parsed_again(file: ClientsFile, kept: Path) -> None:
+    """Sound or not, what was found is found again as it is."""
+    assert file.look() is file.look()
+
+    kept.write_text("what = 1")
+
+    assert file.look() is file.look()
+    assert isinstance(file.look(), SettingsFault)
+
+
+def test_a_file_that_is_no_toml_is_not_parsed_for_a_token(file: ClientsFile, kept: Path) -> None:
+    """A token file that it named before and that changed since is no reason either."""
+    kept.write_text("[[tenants")
+    (kept.parent / "token").write_text("T-two\n")
+
+    assert file.look() is file.look()
+
+
+def test_the_token_in_a_file_of_its_own_is_read_at_every_look(
+    file: ClientsFile, kept: Path
+) -> None:
+    """Also one that could not be read before."""
+    assert token(file) == "T-one"
+
+    (kept.parent / "token").unlink()
+    assert "tenants[1].upstream_token_file: names a file that cannot be read" in told(file)
+
+    (kept.parent / "token").write_text("T-two\n")
+    assert token(file) == "T-two"
+
+
+def test_a_file_that_comes_back_is_found_again(file: ClientsFile, kept: Path) -> None:
+    """With the same text as before, or another."""
+    text = kept.read_text()
+    kept.unlink()
+    assert "names a file that cannot be read" in told(file)
+
+    kept.write_text(text)
+
+    assert token(file) == "T-one"
+
+
+def test_a_link_that_is_swapped_is_followed(file: ClientsFile, kept: Path) -> None:
+    """As Kubernetes does it, folder and all."""
+    (kept.parent / "other.toml").write_text(kept.read_text().replace("acme", "globex"))
+    kept.unlink()
+    kept.symlink_to(kept.parent / "other.toml")
+
+    found = file.look()
+
+    assert isinstance(found, ClientsGiven)
+    assert found.tenants[0].name == "globex"
+
+
+@pytest.mark.parametrize("name", ["clients.toml", "token"])
+def test_a_pipe_is_not_waited_for(file: ClientsFile, kept: Path, name: str) -> None:
+    """A look that never ends would be the last, and would hold up the end of the process."""
+    (kept.parent / name).unlink()
+    os.mkfifo(kept.parent / name)
+
+    assert "names " in told(file)
+
+
+def test_a_folder_in_its_place_is_a_fault(file: ClientsFile, kept: Path) -> None:
+    """And nothing else."""
+    kept.unlink()
+    kept.mkdir()
+
+    assert "access.clients_file: names a file that cannot be read: Is a directory" in told(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.settings.faults import Fault, SettingsFault, shown
+from gateway.settings.faults import Fault, SettingsFault
 
 
 def test_a_fault_is_one_line_with_name_problem_and_wish() -> None:
@@ -18,10 +18,3 @@ def test_the_exception_shows_every_fault() -> None:
 
     assert str(SettingsFault(faults)) == "a.b: is odd (wanted: even)\nc.d: is blue (wanted: red)"
     assert SettingsFault(faults).faults == faults
-
-
-def test_a_shown_value_stays_on_one_short_line() -> None:
-    """Line breaks are escaped, and what is long is cut."""
-    assert shown("a\nb") == '"a\\nb"'
-    assert shown(True) == "true"
-    assert len(shown("x" * 1000)) < 70

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from enum import StrEnum
 
+import pytest
+from pydantic import SecretStr
+
+from gateway.settings import kinds
 from gateway.settings.kinds import show_plain
-from gateway.settings.values import Secret
 from tests.unit.settings.asking import complaints
 
 DURATION = 'seconds or "30s", "5m", "24h"'
@@ -16,8 +19,10 @@ DURATION = 'seconds or "30s", "5m", "24h"'
     [
         ("server.host", "a b", '"a b" is not a host (wanted: a name or an address, '
          "without a port)"),
-        ("server.port", "65536", "65536 is above 65535 (wanted: 0 to 65535)"),
-        ("server.port", "-1", "-1 is below 0 (wanted: 0 to 65535)"),
+        ("server.host", "a\nb", '"a\\nb" is not a host (wanted: a name or an address, '
+         "without a port)"),
+        ("server.port", "65536", "65536 is not a port (wanted: 0 to 65535)"),
+        ("server.port", "-1", "-1 is not a port (wanted: 0 to 65535)"),
         ("server.port", "http", '"http" is not a port (wanted: 0 to 65535)'),
         ("server.port", "80.5", "80.5 is not a port (wanted: 0 to 65535)"),
         ("server.port", "true", "true is not a port (wanted: 0 to 65535)"),
@@ -26,17 +31,18 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("server.reuse_port", "1", "1 is not true or false (wanted: true or false)"),
         ("server.drain_delay", "-1s", f'"-1s" is not a duration (wanted: {DURATION})'),
         ("server.drain_timeout", "soon", f'"soon" is not a duration (wanted: {DURATION})'),
-        ("server.writes", "allow", '"allow" is not a treatment of writes (wanted: "deny", '
+        ("server.writes", "allow", '"allow" is not one of its words (wanted: "deny", '
          '"forward")'),
         ("server.tls_cert", "", '"" is not a path (wanted: the path of a readable file)'),
         ("server.tls_key", "", '"" is not a path (wanted: the path of a readable file)'),
         ("admin.host", "", '"" is not a host (wanted: a name or an address, without a port)'),
-        ("admin.port", "70000", "70000 is above 65535 (wanted: 0 to 65535)"),
+        ("admin.port", "70000", "70000 is not a port (wanted: 0 to 65535)"),
         ("upstream.base_url", "api.open.cx", '"api.open.cx" is not an address (wanted: http:// or '
          "https:// with a host, without credentials, query, fragment)"),
         ("upstream.rate_limit", "0/minute", '"0/minute" is not a rate (wanted: "100/minute", '
          '"5/second", "10/6s" or "unlimited")'),
-        ("upstream.rate_scope", "key", '"key" is not a scope (wanted: "shared", "credential")'),
+        ("upstream.rate_scope", "key", '"key" is not one of its words (wanted: "shared", '
+         '"credential")'),
         ("upstream.timeout", "0", f"must be above zero (wanted: {DURATION})"),
         ("upstream.connect_timeout", "0s", f"must be above zero (wanted: {DURATION})"),
         ("upstream.max_body", "1.5MiB", '"1.5MiB" is not a size (wanted: bytes or "1KiB", '
@@ -46,7 +52,7 @@ DURATION = 'seconds or "30s", "5m", "24h"'
          'such as ["X-Name"])'),
         ("upstream.forward_headers", '["Host"]', '"host" is never forwarded (wanted: a list such '
          'as ["X-Name"])'),
-        ("access.mode", "Open", '"Open" is not an access mode (wanted: "passthrough", "clients", '
+        ("access.mode", "Open", '"Open" is not one of its words (wanted: "passthrough", "clients", '
          '"open")'),
         ("access.clients_file", "", '"" is not a path (wanted: the path of a readable file)'),
         ("freshness.lifetime", "soon", f'"soon" is not a duration (wanted: {DURATION})'),
@@ -55,28 +61,32 @@ DURATION = 'seconds or "30s", "5m", "24h"'
         ("freshness.stale_if_error", "1w", f'"1w" is not a duration (wanted: {DURATION})'),
         ("freshness.soft_wait", "NaN", f'"NaN" is not a duration (wanted: {DURATION})'),
         ("freshness.negative_lifetime", "inf", f'"inf" is not a duration (wanted: {DURATION})'),
-        ("freshness.source", "both", '"both" is not a source (wanted: "policy", "origin")'),
-        ("freshness.no_store", "true", '"true" is not a treatment of no-store (wanted: '
+        ("freshness.source", "both", '"both" is not one of its words (wanted: "policy", "origin")'),
+        ("freshness.no_store", "true", '"true" is not one of its words (wanted: '
          '"respect", "ignore")'),
-        ("freshness.client_directives", "no", '"no" is not a treatment of directives (wanted: '
+        ("freshness.client_directives", "no", '"no" is not one of its words (wanted: '
          '"limited", "honour", "ignore")'),
         ("l1.max_bytes", "big", '"big" is not a size (wanted: bytes or "1KiB", "64MiB")'),
         ("l1.lifetime", "5 s", f'"5 s" is not a duration (wanted: {DURATION})'),
+        ("redis.prefix", "x" * 65, f'"{"x" * 59}… is not a prefix (wanted: 1 to 64 characters from '
+         "A-Z a-z 0-9 . _ : -)"),
+        ("redis.prefix", "", '"" is not a prefix (wanted: 1 to 64 characters from A-Z a-z 0-9 . _ '
+         ': -)'),
         ("redis.prefix", "{a}", '"{a}" is not a prefix (wanted: 1 to 64 characters from A-Z a-z '
          "0-9 . _ : -)"),
         ("redis.timeout", "0ms", f"must be above zero (wanted: {DURATION})"),
-        ("sweep.enabled", "on", '"on" is not true, false or auto (wanted: "true", "false", '
+        ("sweep.enabled", "on", '"on" is not one of its words (wanted: "true", "false", '
          '"auto")'),
-        ("sweep.share", "0", "0 is not above 0 (wanted: a number above 0, at most 1)"),
-        ("sweep.share", "1.1", "1.1 is above 1 (wanted: a number above 0, at most 1)"),
+        ("sweep.share", "0", "0 is not a share (wanted: a number above 0, at most 1)"),
+        ("sweep.share", "1.1", "1.1 is not a share (wanted: a number above 0, at most 1)"),
         ("sweep.share", "NaN", "NaN is not a share (wanted: a number above 0, at most 1)"),
         ("sweep.share", "half", '"half" is not a share (wanted: a number above 0, at most 1)'),
         ("sweep.interval", "0", f'must be above zero (wanted: "auto", {DURATION})'),
         ("sweep.interval", "never", f'"never" is not a duration (wanted: "auto", {DURATION})'),
-        ("sweep.warm", "on", '"on" is not a way to warm (wanted: "before-ready", "background", '
+        ("sweep.warm", "on", '"on" is not one of its words (wanted: "before-ready", "background", '
          '"off")'),
-        ("log.format", "text", '"text" is not a log format (wanted: "json", "console")'),
-        ("log.level", "loud", '"loud" is not a log level (wanted: "debug", "info", "warning", '
+        ("log.format", "text", '"text" is not one of its words (wanted: "json", "console")'),
+        ("log.level", "loud", '"loud" is not one of its words (wanted: "debug", "info", "warning", '
          '"error")'),
     ],
 )  # fmt: skip
@@ -114,4 +124,24 @@ def test_plain_values_are_shown_as_the_file_writes_them() -> None:
     assert [show_plain(value) for value in (None, True, 1, 0.5, ("a",))] == [
         None, True, 1, 0.5, ["a"],
     ]  # fmt: skip
-    assert show_plain(Secret("hunter2")) == "***"
+    assert show_plain(SecretStr("hunter2")) == "***"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (kinds.WritesMode, "deny forward"),
+        (kinds.RateScope, "shared credential"),
+        (kinds.AccessMode, "passthrough clients open"),
+        (kinds.FreshnessSource, "policy origin"),
+        (kinds.NoStore, "respect ignore"),
+        (kinds.ClientDirectives, "limited honour ignore"),
+        (kinds.SweepEnabled, "true false auto"),
+        (kinds.SweepWarm, "before-ready background off"),
+        (kinds.LogFormat, "json console"),
+        (kinds.LogLevel, "debug info warning error"),
+    ],
+)
+def test_the_words_are_those_of_the_contract(words: type[StrEnum], expected: str) -> None:
+    """Operators' files hold them, so they do not change."""
+    assert " ".join(words) == expected

@@ -1,26 +1,28 @@
-"""The settings and their defaults, as the contract has them."""
+"""The schema: its types, its names, and the settings in effect as people are shown them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from gateway.settings import (
-    AccessMode,
+from gateway.core.rates import Rate
+from gateway.settings import AccessMode, LogFormat, Settings, SweepEnabled, changed, effective
+from gateway.settings.schema import (
+    KINDS,
+    SECRETS,
+    SECTIONS,
     AccessSettings,
     FreshnessSettings,
-    LogFormat,
-    Rate,
+    LimitsSettings,
     RedisSettings,
-    Secret,
     ServerSettings,
-    Settings,
-    SweepEnabled,
     SweepSettings,
+    setting_of,
 )
-from tests.unit.settings.asking import from_toml, from_variables
+from tests.unit.settings.asking import complaints, from_toml, from_variables
 
 
 def test_values_have_the_types_that_the_house_works_with() -> None:
@@ -47,10 +49,18 @@ def test_code_cannot_name_a_setting_that_does_not_exist() -> None:
         ServerSettings(prot=1)  # type: ignore[call-arg]
 
 
+def test_no_value_is_bent_into_another_type() -> None:
+    """A text is no number, nor a number a switch."""
+    with pytest.raises(ValidationError):
+        ServerSettings(port="1")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        ServerSettings(reuse_port=1)  # type: ignore[arg-type]
+
+
 def test_code_may_hand_in_values_of_the_final_types() -> None:
     """Settings built by hand take what settings hold."""
     assert FreshnessSettings(lifetime=1.5).lifetime == 1.5
-    assert AccessSettings(mode=AccessMode.OPEN, secret=Secret("x")).secret == Secret("x")
+    assert AccessSettings(mode=AccessMode.OPEN, secret=SecretStr("x")).secret == SecretStr("x")
     assert RedisSettings(url=None).url is None
 
 
@@ -110,3 +120,84 @@ def test_a_printed_settings_object_shows_no_secret() -> None:
     settings = from_variables(access__secret="hunter2", redis__url="redis://:hunter2@cache")
 
     assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()}"
+
+
+def test_sections_are_in_the_order_of_the_contract() -> None:
+    """The file, the start log and the faults follow it; `limits` is ours."""
+    assert " ".join(SECTIONS) == "server admin upstream access freshness l1 redis sweep log limits"
+
+
+def test_the_secrets_are_those_of_the_contract() -> None:
+    """Each of them may come from a file."""
+    assert SECRETS == ("admin.token", "upstream.token", "access.secret", "redis.url")
+
+
+def test_the_file_of_a_secret_is_about_the_secret() -> None:
+    """But a setting that merely ends in _file is its own."""
+    assert setting_of("upstream.token_file") == "upstream.token"
+    assert setting_of("access.clients_file") == "access.clients_file"
+
+
+def test_every_setting_is_in_effect() -> None:
+    """The start log leaves none out, and can be written as JSON."""
+    shown = effective(Settings())
+
+    assert list(shown) == list(KINDS)
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_values_are_shown_as_the_file_would_hold_them() -> None:
+    """Units where there are any, None for unset."""
+    shown = effective(
+        from_variables(
+            upstream__rate_limit="unlimited",
+            upstream__forward_headers='["X-A"]',
+            sweep__interval="90",
+            l1__max_bytes="1000",
+            server__port="0",
+        )
+    )
+
+    assert shown["upstream.rate_limit"] == "unlimited"
+    assert shown["upstream.forward_headers"] == ["x-a"]
+    assert shown["sweep.interval"] == "90s"
+    assert shown["l1.max_bytes"] == "1000"
+    assert shown["server.port"] == 0
+    assert shown["log.format"] is None
+    assert shown["access.mode"] == "passthrough"
+
+
+def test_secrets_are_masked() -> None:
+    """Set or unset can be told, and where Redis is; nothing else."""
+    shown = effective(
+        from_variables(
+            access__mode="open",
+            access__secret="hunter2",
+            upstream__token="hunter2",
+            admin__token="hunter2",
+            redis__url="rediss://hunter2:hunter2@cache:6380/1",
+        )
+    )
+
+    masked = [shown[name] for name in ("access.secret", "upstream.token", "admin.token")]
+    assert masked == ["***"] * 3
+    assert shown["redis.url"] == "rediss://***@cache:6380/1"
+    assert "hunter2" not in json.dumps(shown)
+
+
+def test_what_was_changed_is_what_differs_from_its_default() -> None:
+    """A setting that repeats its default is none; secrets stay masked."""
+    settings = from_variables(
+        server__port="8080", upstream__rate_limit="5/second", admin__token="hunter2"
+    )
+
+    assert changed(settings) == {"upstream.rate_limit": "5/second", "admin.token": "***"}
+    assert changed(from_variables()) == {}
+
+
+@pytest.mark.parametrize("name", sorted(LimitsSettings.model_fields))
+def test_no_bound_is_nothing(name: str) -> None:
+    """A bound of zero would let nobody in, and is never meant."""
+    (told,) = complaints(**{f"limits__{name}": "0"})
+
+    assert told.startswith(f"limits.{name}: ")

@@ -1,20 +1,40 @@
-"""Hosts, URLs, header names, tokens: which texts are sound. Parsers as in `values.py`."""
+"""From what an operator writes to a value, and back to it where people are shown one.
+
+A parser takes any object and raises `ValueError` on what it does not know: without a text where
+"this is not a duration" says it all, else with what is wrong. It never repeats the value.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from gateway.settings.values import Secret
+from pydantic import SecretStr
+
+from gateway.core.rates import Rate
+
+# By unit, in seconds and in bytes; what is written without one is in "".
+_SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
+            "h": Decimal(3600), "d": Decimal(86400)}  # fmt: skip
+_BYTES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
+          "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # fmt: skip
+_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
+_SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
+# A century: far beyond any use, and still exact in milliseconds for Redis.
+LONGEST_DURATION = 100 * 365 * 86400
+
+_WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_RATE = re.compile(r"([1-9][0-9]{0,8})/([a-z]+|[0-9.]+(?:ms|s|m|h|d))")
+_UNLIMITED = "unlimited"
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LOCATION = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
-_PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TOKEN = re.compile(r"[!-~]+")
-_VISIBLE = _TOKEN
+_VISIBLE = re.compile(r"[!-~]+")
 
 # What belongs to one connection (RFC 9110, 7.6.1), what the gateway itself decides on or sends,
 # and what says who the caller is.
@@ -35,6 +55,73 @@ _REDIS_PATHS = {
 }
 
 
+def parse_duration(value: object) -> float:
+    """Seconds, zero included, from a number of seconds or a text such as "30s" or "250ms"."""
+    amount = _amount(value, _DURATION, _SECONDS)
+    if not 0 <= amount <= LONGEST_DURATION:
+        raise ValueError
+    return float(amount)
+
+
+def parse_positive_duration(value: object) -> float:
+    """Seconds above zero, in the forms of `parse_duration`."""
+    seconds = parse_duration(value)
+    if seconds == 0:
+        raise ValueError("must be above zero")
+    return seconds
+
+
+def parse_interval(value: object) -> float | str:
+    """The word "auto", or as `parse_positive_duration`."""
+    return value if isinstance(value, str) and value == "auto" else parse_positive_duration(value)
+
+
+def format_duration(seconds: float | str) -> str:
+    """The shortest text that is parsed to exactly these seconds; a word is itself."""
+    if isinstance(seconds, str):
+        return seconds
+    amount = Decimal(repr(seconds))
+    if amount == 0:
+        return "0s"
+    return _shortest(amount, _SECONDS, "h m s ms") or f"{amount:f}s"
+
+
+def parse_size(value: object) -> int:
+    """Bytes, above zero, from a number of bytes or a text such as "64MiB" or "1MB"."""
+    size = _amount(value, _SIZE, _BYTES)
+    if isinstance(size, float) or size < 0:
+        raise ValueError
+    if size == 0:
+        raise ValueError("must be above zero")
+    return int(size)
+
+
+def format_size(size: int) -> str:
+    """The shortest text in binary units that `parse_size` turns back into exactly these bytes."""
+    return _shortest(size, _BYTES, "GiB MiB KiB") or str(size)
+
+
+def parse_rate(value: object) -> Rate | None:
+    """A rate from "100/minute" or "10/6s"; None from "unlimited"."""
+    if value is None or value == _UNLIMITED:
+        return None
+    if isinstance(value, Rate):
+        return value
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    limit, per = match.groups()
+    return Rate(int(limit), _WINDOWS.get(per) or parse_positive_duration(per))
+
+
+def format_rate(rate: Rate | None) -> str:
+    """The text that `parse_rate` turns back into this rate."""
+    if rate is None:
+        return _UNLIMITED
+    words = {window: word for word, window in _WINDOWS.items()}
+    return f"{rate.limit}/{words.get(rate.window) or format_duration(rate.window)}"
+
+
 def parse_host(value: object) -> str:
     """A name or an address to listen on, without scheme, port or brackets."""
     if not isinstance(value, str) or not _is_host(value):
@@ -51,22 +138,26 @@ def parse_path(value: object) -> Path:
     return Path(value)
 
 
-def parse_token(value: object) -> Secret:
+def parse_token(value: object) -> SecretStr:
     """A credential that fits into a header: visible ASCII without spaces."""
-    return _fitting(parse_secret(value), _TOKEN)
+    secret = parse_secret(value)
+    if not _VISIBLE.fullmatch(secret.get_secret_value()):
+        raise ValueError("has spaces or characters outside ASCII")
+    return secret
 
 
-def parse_secret(value: object) -> Secret:
+def parse_secret(value: object) -> SecretStr:
     """Any text that is not empty."""
-    if isinstance(value, Secret):
+    if isinstance(value, SecretStr):
         return value
     if not isinstance(value, str):
         raise ValueError
     if not value:
         raise ValueError("is empty")
-    if not _is_unicode(value):
+    # The environment gives bytes that are not UTF-8 as lone surrogates.
+    if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("is not UTF-8")
-    return Secret(value)
+    return SecretStr(value)
 
 
 def parse_base_url(value: object) -> str:
@@ -83,10 +174,10 @@ def parse_base_url(value: object) -> str:
     return value.rstrip("/")
 
 
-def parse_redis_url(value: object) -> Secret:
+def parse_redis_url(value: object) -> SecretStr:
     """The address of a Redis, kept as a secret because it may hold a password."""
-    secret = _fitting(parse_secret(value), _VISIBLE)
-    url = _split(secret.reveal())
+    secret = parse_token(value)
+    url = _split(secret.get_secret_value())
     if "@" in f"{url.path}{url.query}{url.fragment}":
         # Else the mask of the start log could take a part of the password for the host.
         raise ValueError("has an @ behind its host: write the password percent-encoded")
@@ -100,20 +191,15 @@ def parse_redis_url(value: object) -> Secret:
     return secret
 
 
-def mask_url(url: str) -> str:
+def mask_url(secret: SecretStr | None) -> str | None:
     """A URL accepted above without its user, password and query, for logs."""
-    parts = urlsplit(url)
+    if secret is None:
+        return None
+    parts = urlsplit(secret.get_secret_value())
     userinfo, _, location = parts.netloc.rpartition("@")
     mask = "***@" if userinfo else ""
     query = "?***" if parts.query else ""
     return f"{parts.scheme}://{mask}{location}{parts.path}{query}"
-
-
-def parse_prefix(value: object) -> str:
-    """The beginning of every Redis key: no braces, since they decide the slot."""
-    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
-        raise ValueError
-    return value
 
 
 def parse_header_names(value: object) -> tuple[str, ...]:
@@ -136,19 +222,24 @@ def _header_name(value: object, place: int) -> str:
     return name
 
 
-def _fitting(secret: Secret, grammar: re.Pattern[str]) -> Secret:
-    if not grammar.fullmatch(secret.reveal()):
-        raise ValueError("has spaces or characters outside ASCII")
-    return secret
+def _amount(
+    value: object, written: re.Pattern[str], units: Mapping[str, int | Decimal]
+) -> int | float | Decimal:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    match = written.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    # Decimal, because 0.001 has no exact float and "50ms" must be the float 0.05.
+    return Decimal(match[1]) * units[match[2]]
 
 
-def _is_unicode(text: str) -> bool:
-    # The environment gives bytes that are not UTF-8 as lone surrogates.
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _shortest(amount: int | Decimal, units: Mapping[str, int | Decimal], shown: str) -> str | None:
+    """The amount in the first unit of which it is a whole number."""
+    for unit in shown.split():
+        if amount % units[unit] == 0:
+            return f"{int(amount / units[unit])}{unit}"
+    return None
 
 
 def _split(text: str) -> SplitResult:
