@@ -14,7 +14,9 @@ class Fault:
     wanted: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.problem} (wanted: {self.wanted})"
+        line = f"{self.name}: {self.problem} (wanted: {self.wanted})"
+        # Names and paths come from outside, with line breaks and worse.
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 class SettingsFault(Exception):

@@ -11,6 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from gateway.settings.clients import ClientsFile
@@ -24,10 +25,6 @@ from gateway.settings.section import judge
 _PREFIX = "GATEWAY_"
 _ADDRESSES = ("tcp://", "udp://", "sctp://")
 _KNOWN = (*KINDS, *(f"{name}_file" for name in SECRETS))
-_MEANT = {
-    f"{_PREFIX}{name.replace('.', '_')}".upper(): f"{_PREFIX}{name.replace('.', '__')}".upper()
-    for name in _KNOWN
-}
 _PLACES = {name: place for place, name in enumerate(KINDS)}
 
 
@@ -41,9 +38,8 @@ class _Given:
     complete: bool = True
 
     def refuse(self, name: str, problem: str, wanted: str) -> None:
-        """Note a fault; names come from outside and are kept on one line."""
-        safe = name if name.isprintable() else json.dumps(name)
-        self.faults.append(Fault(safe, problem, wanted))
+        """Note a fault."""
+        self.faults.append(Fault(name, problem, wanted))
 
 
 def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -66,10 +62,11 @@ def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], 
 
     They are no setting's: Kubernetes sets such for a service, to an address of it.
     """
+    known = {_variable(name, "_"): _variable(name) for name in _KNOWN}
     return tuple(
         (variable, meant)
         for variable, value in environ.items()
-        if (meant := _MEANT.get(variable.upper())) and not value.startswith(_ADDRESSES)
+        if (meant := known.get(variable.upper())) and not value.startswith(_ADDRESSES)
     )
 
 
@@ -98,9 +95,9 @@ def _level(
     for written, name, value in found:
         setting = setting_of(name)
         if name not in _KNOWN:
-            section = name.partition(".")[0]
-            near = [each.partition(".")[2] for each in KINDS if each.startswith(f"{section}.")]
-            given.refuse(written, "is no setting", _choice(near or SECTIONS))
+            near = get_close_matches(name, _KNOWN, 1, 0.75)
+            meant = _meant(near if written == name else map(_variable, near))
+            given.refuse(written, f"is no setting{meant}", _choice(name))
         elif setting not in level:
             level[setting] = name, value, folder
         elif level[setting][0] == name:
@@ -114,7 +111,8 @@ def _level(
 def _in_file(path: Path, given: _Given) -> Iterator[tuple[str, str, object]]:
     for section, table in _tables(path, given).items():
         if section not in SECTIONS:
-            given.refuse(section, "is no section", _choice(SECTIONS))
+            meant = _meant(get_close_matches(section, SECTIONS, 1))
+            given.refuse(section, f"is no section{meant}", _choice(section))
         elif not isinstance(table, dict):
             given.refuse(section, "is not a table", f"settings under [{section}]")
             given.complete = False
@@ -156,7 +154,18 @@ def _from_text(key: str, text: str) -> object:
     return value
 
 
-def _choice(names: Iterable[str]) -> str:
+def _variable(name: str, between: str = "__") -> str:
+    return f"{_PREFIX}{name.replace('.', between)}".upper()
+
+
+def _meant(near: Iterable[str]) -> str:
+    return "".join(f"; did you mean {each}?" for each in near)
+
+
+def _choice(name: str) -> str:
+    """The settings of the name's section, or all sections where it has none of these."""
+    section, _, _ = name.partition(".")
+    names = SECTIONS[section].model_fields if section in SECTIONS else SECTIONS
     return f"one of {', '.join(names)}"
 
 

@@ -49,6 +49,32 @@ def test_all_faults_are_told_together_in_the_order_of_the_schema(tmp_path: Path)
     ]
 
 
+def test_ten_faulty_settings_are_ten_lines(tmp_path: Path) -> None:
+    """Whatever each of them is: one line names it, and none is printed as two."""
+    lines = complaints_about(
+        tmp_path,
+        '[server]\nport = "http"\ntls_cert = "a\\nb"\ntls_key = "c"\n[upstream]\ntimeout = "0s"\n'
+        '[redis]\nprefix = "{a}"\n[log]\nlevle = "info"\n"a\\nb" = 1\n',
+        access__mode="opne",
+        access__secret_file="/none/such",
+        sweep__share="\ufdd0\n",
+    )
+
+    assert [line.partition(":")[0] for line in lines] == [
+        "server.port",
+        "server.tls_cert",
+        "server.tls_key",
+        "upstream.timeout",
+        "access.mode",
+        "access.secret_file",
+        "redis.prefix",
+        "sweep.share",
+        "log.levle",
+        "log.a\\nb",
+    ]
+    assert len("\n".join(lines).splitlines()) == 10
+
+
 def test_a_fault_reads_as_promised() -> None:
     """The example of the contract, to the letter."""
     assert complaints(freshness__lifetime="soon") == [
@@ -105,22 +131,25 @@ def test_a_variable_without_two_underscores_is_none_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "wanted"),
+    ("variable", "meant", "wanted"),
     [
-        ("GATEWAY_LOG__COLOUR", "one of format, level, hits"),
-        ("GATEWAY_LGO__LEVEL", "one of server, admin, upstream, access, freshness, l1, redis, "
+        ("GATEWAY_LOG__COLOUR", "", "one of format, level, hits"),
+        ("GATEWAY_LOG__LEVLE", "; did you mean GATEWAY_LOG__LEVEL?", "one of format, level, hits"),
+        ("GATEWAY_LGO__LEVEL", "; did you mean GATEWAY_LOG__LEVEL?", "one of server, admin, "
+         "upstream, access, freshness, l1, redis, sweep, log, limits"),
+        ("GATEWAY_X__Y", "", "one of server, admin, upstream, access, freshness, l1, redis, "
          "sweep, log, limits"),
-        ("GATEWAY_LOG__LEVEL__X", "one of format, level, hits"),
-        ("GATEWAY_LOG__", "one of format, level, hits"),
-        ("GATEWAY_LOG__LEVEL_FILE", "one of format, level, hits"),
+        ("GATEWAY_REDIS__URL_FLE", "; did you mean GATEWAY_REDIS__URL_FILE?",
+         "one of url, prefix, timeout"),
+        ("GATEWAY_LOG__", "", "one of format, level, hits"),
     ],
 )  # fmt: skip
-def test_an_unknown_variable_is_a_fault(variable: str, wanted: str) -> None:
-    """It is named as it was written, without its value."""
+def test_an_unknown_variable_is_a_fault(variable: str, meant: str, wanted: str) -> None:
+    """It is named as it was written, without its value, and so is the nearest that is known."""
     with pytest.raises(SettingsFault) as caught:
         load(None, {variable: "hunter2"})
 
-    assert str(caught.value) == f"{variable}: is no setting (wanted: {wanted})"
+    assert str(caught.value) == f"{variable}: is no setting{meant} (wanted: {wanted})"
 
 
 def test_a_variable_given_in_two_spellings_is_a_fault() -> None:
@@ -132,11 +161,12 @@ def test_a_variable_given_in_two_spellings_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("[lgo]\nlevel = 'info'", "lgo: is no section (wanted: one of server, admin,"),
+        ("[lgo]\nlevel = 'info'", "lgo: is no section; did you mean log? (wanted: one of server,"),
+        ("[log]\nlevle = 'x'", "log.levle: is no setting; did you mean log.level? (wanted: one of"),
         ("level = 'hunter2'", "level: is no section"),
         ("[log]\ncolour = 'hunter2'", "log.colour: is no setting (wanted: one of format, level,"),
         ("log = 'hunter2'", "log: is not a table (wanted: settings under [log])"),
-        ('[log]\n"a\\nb" = 1', 'log.a\\nb"'),
+        ('[log]\n"a\\nb" = 1', "log.a\\nb: is no setting"),
         ("[log]\n[log.level]\nx = 1", 'log.level: {"x": 1} is not one of its words'),
         ("[server]\nport = '80'", 'server.port: "80" is not a port'),
         ("[server]\nreuse_port = 'true'", 'server.reuse_port: "true" is not true or false'),
