@@ -107,7 +107,7 @@ def compose(settings: Settings) -> House:
     lease, bus = _together(settings, clock, telemetry, redis, shared)
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
-    way = outward(settings, clock, telemetry, redis, rates=admission.rates, bus=bus, modes=modes)
+    way = outward(settings, clock, telemetry, redis, admission=admission, bus=bus, modes=modes)
     swept, whose = lease_of(settings, clock, redis), way.credentials
     fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=knowing_of(settings, swept))
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import gateway
@@ -10,12 +11,14 @@ from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
+from gateway.app.admission import Admission
 from gateway.app.clock import SystemClock
 from gateway.core.rates import OwnRates
 from gateway.flow.credentials import Credentials
 from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
+from gateway.flow.shares import Shares
 from gateway.ports import Budget, Bus
 from gateway.settings import FreshnessSource, Settings
 
@@ -36,18 +39,21 @@ def outward(
     telemetry: Telemetry,
     redis: Connection | None,
     *,
-    rates: OwnRates,
+    admission: Admission,
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Wire it; `rates` are those of tenants, `bus` counts the replicas."""
+    """Wire it; `admission` knows the tenants and their rates, `bus` counts the replicas."""
+    rates = admission.rates
     own = _local_budget(settings, clock, rates)
-    budget = _redis_budget(settings, clock, redis, rates) or own
+    shared = _redis_budget(settings, clock, redis, rates)
+    budget: Budget = own
+    if shared is not None:
+        budget = Shares(shared, own, clock, lambda: bus.replicas, scopes=lambda: admission.tenants)
     upstream = _upstream(settings, clock, telemetry)
     outbound = Outbound(
         upstream,
         budget,
-        own,
         clock,
         telemetry,
         timeout=settings.upstream.timeout,
@@ -55,7 +61,8 @@ def outward(
         guesses=Guesses(clock, settings.upstream.rate_limit, rates),
         bus=bus,
     )
-    return Outward(upstream, budget, outbound, Credentials(budget, own, clock, telemetry))
+    credentials = Credentials(budget, clock, telemetry)
+    return Outward(upstream, budget, outbound, credentials)
 
 
 def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:
@@ -80,6 +87,7 @@ def _redis_budget(
         limit,
         window,
         probe_patience=_probe_patience(settings),
+        name=secrets.token_hex(4),
         rates=rates,
         sweep_share=settings.sweep.share,
     )

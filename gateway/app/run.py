@@ -19,6 +19,7 @@ from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.app.signals import set_by_signals
+from gateway.flow.shares import Shares
 from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings, changed
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
@@ -228,7 +229,8 @@ async def _living(house: House) -> AsyncIterator[None]:
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
         tasks.append(group.create_task(house.modes.run()))
-        tasks.append(group.create_task(house.outbound.run()))
+        if isinstance(house.budget, Shares):
+            tasks.append(group.create_task(house.budget.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))
         tasks.append(group.create_task(house.confirming.run_catching_up(house.telemetry)))
         tasks += [group.create_task(each) for each in house.sweeping.works()]

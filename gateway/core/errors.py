@@ -213,13 +213,16 @@ class CallWithheld(GatewayError):
 
 
 class BudgetExhausted(CallWithheld):
-    """Our own share of the limit is spent, or being handed out evenly."""
+    """Our own share of the limit is spent, or being handed out evenly. `is_passing`: the budget of
+    all replicas is away, and may be back at any moment."""
+
+    is_passing = False
 
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
         """No call is free of the `limit` in any `window` seconds."""
         what = f"no call is free of the {limit} in any {window:g} s"
-        paced = "after a start they are handed out evenly for one window"
+        paced = "what is not known to be unspent is handed out evenly for one window"
         return cls(f"{what}; {paced}", retry_after=retry_after)
 
 

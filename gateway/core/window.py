@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -20,6 +21,18 @@ _ALL_OF_IT: Final = 1.0
 def transit(window: float) -> float:
     """Seconds that a call's way to the upstream may take longer than the way of one before."""
     return min(1.0, window / 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of a limit that several share: when calls were made, or will be. The rest of
+    the limit counts as spent at `until`, when the last of it may have been (None: it was not), but
+    for a `claim` of each."""
+
+    limit: int
+    times: Sequence[float]
+    until: float | None
+    claim: int = 0
 
 
 class WindowLog:
@@ -83,6 +96,11 @@ class WindowLog:
                     log._by_rank[rank].append(stamp)
         return log
 
+    @property
+    def times(self) -> Sequence[float]:
+        """When calls were made, or will be, the oldest first."""
+        return self._sent
+
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
         """The seconds until the call may go: granted if that is within `patience`, and charged
         at that moment; else refused."""
@@ -94,11 +112,6 @@ class WindowLog:
         self._charge(now + wait, rank)
         return wait
 
-    def note(self, now: float, rank: Rank = Rank.CALLER) -> None:
-        """Charge at `now` a call that was granted elsewhere, be it beyond the limit."""
-        self._forget(now)
-        self._charge(now, rank)
-
     def move(self, stamp: float, now: float) -> bool:
         """The call charged at `stamp` goes now, which is later, and counts from now on; False
         where nothing is charged there any more."""
@@ -106,11 +119,6 @@ class WindowLog:
         for sent in moved:
             insort(sent, now)
         return bool(moved)
-
-    def add(self, now: float, ages: Sequence[float]) -> None:
-        """Charge calls that were made so long ago."""
-        for age in ages:
-            insort(self._sent, now - age)
 
     def give_back(self, stamp: float) -> None:
         """Undo the charge made at `stamp`, for a call that provably never left."""
@@ -154,21 +162,18 @@ class WindowLog:
         self._forget(now)
         return max(0, self._limit - len(self._sent))
 
-    def ages(self, now: float) -> list[float]:
-        """How long ago each call of the last window was, the oldest first."""
-        self._forget(now)
-        return [now - sent for sent in self._sent]
-
-    def share(self, ages: Sequence[float], replicas: int, now: float) -> WindowLog:
-        """One of so many equal parts of a log of that limit with calls of these ages: together
-        they grant what the whole would, and no part is nothing."""
-        most = max(1, self.limit(now) // replicas)
-        part = WindowLog(most, self._window, self._sweep_share, season=self._season)
-        part._sent = sorted(now - age for age in ages)[replicas - 1 :: replicas]
-        over = len(ages) % replicas
-        if over:  # what does not divide counts in each part: never one too many
-            part._sent.append(now - min(ages))
-        return part
+    def share(self, past: Past, parts: int) -> None:
+        """Become one of so many equal parts of that limit: together they grant what is left of
+        it, and what is spent becomes free for all alike. No part is nothing."""
+        self._full = self._limit = max(1, past.limit // parts)
+        self._portions, self._lowered = portions(self._full, self._sweep_share), None
+        times = sorted(past.times)
+        if past.until is not None:
+            del times[: bisect_right(times, past.until - self._window)]
+            times += [past.until] * (past.limit - len(times) - past.claim * parts)
+        # The n-th call is free again for this part once n calls are for each.
+        first = len(times) - past.limit + parts - 1
+        self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
     def follow(self, other: WindowLog) -> None:
         """Take the place of a log under another limit: what was sent there counts here."""

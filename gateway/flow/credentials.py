@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from cachetools import FIFOCache
 
 from gateway.core.access import Caller
-from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, RedisUnavailable
+from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld
 from gateway.core.rates import NEWCOMERS
 from gateway.core.status import AccessRefusal, Purpose
 from gateway.ports import Budget, Charge, Clock, Observer
@@ -26,13 +26,10 @@ _MOST: Final = 10_000
 
 
 class Credentials:
-    """What is known of credentials in this replica; of the latest ones, where there are many.
+    """What is known of credentials in this replica; of the latest ones, where there are many."""
 
-    `own` stands in for `budget` while Redis is away.
-    """
-
-    def __init__(self, budget: Budget, own: Budget, clock: Clock, observer: Observer) -> None:
-        self._budgets = (budget, own)
+    def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
+        self._budget = budget
         self._clock = clock
         self._observer = observer
         self._accepted: FIFOCache[str, None] = FIFOCache(_MOST)
@@ -80,36 +77,28 @@ class Credentials:
         if known or not caller.owns_token or partition in self._accepted:
             yield
             return
-        budget, charge = await self._take(partition, purpose)
+        charge = await self._take(partition, purpose)
         asked = self._asking.setdefault(partition, asyncio.Event())
         try:
             yield
         except CallWithheld:
-            if budget is not None and charge is not None:
-                with suppress(RedisUnavailable):  # charged once too often: the safe side
-                    await budget.give_back(NEWCOMERS, charge)
+            if charge is not None:
+                await self._budget.give_back(NEWCOMERS, charge)
             raise
         finally:
             asked.set()
             if self._asking.get(partition) is asked:
                 del self._asking[partition]
 
-    async def _take(self, partition: str, purpose: Purpose) -> tuple[Budget | None, Charge | None]:
+    async def _take(self, partition: str, purpose: Purpose) -> Charge | None:
         try:
-            return await self._pay(purpose)
+            return await self._budget.take(NEWCOMERS, purpose)
         except BudgetExhausted as exhausted:
             asked = self._asking.get(partition)
             if asked is not None:
                 await asked.wait()  # of the same credential, and that call has its deadline
                 self.turn_away(partition)
                 if partition in self._accepted:
-                    return None, None
+                    return None
             self._observer.budget_denied(purpose, exhausted.retry_after)
             raise
-
-    async def _pay(self, purpose: Purpose) -> tuple[Budget, Charge]:
-        shared, own = self._budgets
-        if shared is not own:
-            with suppress(RedisUnavailable):
-                return shared, await shared.take(NEWCOMERS, purpose)
-        return own, await own.take(NEWCOMERS, purpose)

@@ -32,24 +32,19 @@ from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes
 from gateway.flow.paying import Paying
 from gateway.flow.spent import on
-from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, OwnBudget, Upstream
+from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
 
 _RETRY_PAUSE = 0.05
 _FAILURES = 10
 
 
 class Outbound:
-    """The only way to the upstream.
-
-    `local_budget` stands in for `budget` while Redis is away; alone, both are the same. So that
-    it can, it hears of each call and each 429.
-    """
+    """The only way to the upstream."""
 
     def __init__(
         self,
         upstream: Upstream,
         budget: Budget,
-        local_budget: OwnBudget,
         clock: Clock,
         observer: Observer,
         *,
@@ -59,23 +54,17 @@ class Outbound:
         bus: Bus,
     ) -> None:
         self._upstream = upstream
-        self._own = local_budget
-        self._shared = None if budget is local_budget else budget
+        self._budget = budget
         self._clock = clock
         self._observer = observer
         self._bus = bus
-        self._paying = Paying(budget, local_budget, clock, observer, lambda: bus.replicas)
+        self._paying = Paying(budget, clock, observer, lambda: bus.replicas)
         self._modes = modes
         self._guesses = guesses
         self._breaker = Breaker()
         self._rule = BreakerRule(
             threshold=_FAILURES, base=1.0, cap=30.0, patience=timeout * 2 + _RETRY_PAUSE
         )
-
-    async def run(self) -> None:
-        """Keep an eye on the shared budget, so that it can be stood in for; until cancelled."""
-        if self._paying.absences is not None:
-            await self._paying.absences.run()
 
     @property
     def circuit(self) -> Circuit:
@@ -134,7 +123,7 @@ class Outbound:
                 return await self._upstream.call(call)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
-                await self._paying.give_back(scope, paid)
+                await self._budget.give_back(scope, paid)
             raise
 
     def _enter(self) -> Breaker:
@@ -182,29 +171,19 @@ class Outbound:
 
     async def _learn(self, scope: str, said: Stated) -> None:
         """What is news; that nothing is left although we thought so closes the gate."""
-        budget = self._own if self._shared is None else self._shared
-        view = budget.view(scope)
+        view = self._budget.view(scope)
         if not said.is_less_than(view.limit, view.available, view.window):
             return
         is_spent = said.remaining == 0 and said.reset is not None and said.reset >= SHORTEST_HOLD
         if is_spent and view.available != 0:
             await self._close_gate(scope, said.reset, is_refusal=False)
-        for each in (budget, self._own):
-            with suppress(RedisUnavailable):
-                await each.learn(scope, said)
-            if budget is self._own:
-                return
+        await self._budget.learn(scope, said)
 
     async def _close_gate(
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
-        is_news = self._own.view(scope).gate_closed_for <= 0.0
-        seconds = await self._close_shared_gate(scope, retry_after, is_refusal=is_refusal)
-        if seconds is None:
-            seconds = await self._own.close(scope, retry_after, is_refusal=is_refusal)
-        else:
-            # Not a moment longer: who may probe there must not be kept back here.
-            self._own.hold(scope, seconds)
+        is_news = self._budget.view(scope).gate_closed_for <= 0.0
+        seconds = await self._budget.close(scope, retry_after, is_refusal=is_refusal)
         self._observer.gate_closed(scope, seconds)
         self._paying.gate_closed(scope)
         if is_news:
@@ -223,28 +202,13 @@ class Outbound:
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return
-        self._own.hold(scope, seconds)
+        self._budget.hold(scope, seconds)
         self._observer.gate_closed(scope, seconds)
         self._paying.gate_closed(scope)
 
-    async def _close_shared_gate(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool
-    ) -> float | None:
-        """Seconds that it is closed for, None without Redis."""
-        if self._shared is not None:
-            with suppress(RedisUnavailable):
-                return await self._shared.close(scope, retry_after, is_refusal=is_refusal)
-        return None
-
     async def _open_gate(self, scope: str) -> None:
         """Open what is probed or due: the answer to a call sent before it closed does not."""
-        opened = await self._own.reopen(scope)
-        if self._shared is not None and self._shared.view(scope).gate_closed_for > 0.0:
-            try:
-                opened |= await self._shared.reopen(scope)
-            except RedisUnavailable:
-                return  # closed there, so nobody is told otherwise
-        if opened:
+        if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 
     def _succeeded(self) -> None:

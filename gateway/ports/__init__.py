@@ -4,7 +4,16 @@ Each Protocol has a contract suite in tests/contract that every implementation p
 Nothing here decides; nothing here does I/O.
 """
 
-from gateway.ports.budget import Budget, BudgetView, Charge, OwnBudget, Spent
+from gateway.ports.budget import (
+    Budget,
+    BudgetView,
+    Charge,
+    Charging,
+    Known,
+    Looking,
+    OwnBudget,
+    SharedBudget,
+)
 from gateway.ports.bus import AloneBus, Bus, Confirmations, Notice
 from gateway.ports.clock import Clock
 from gateway.ports.deadline import Deadline
@@ -28,6 +37,7 @@ __all__ = [
     "Bus",
     "Call",
     "Charge",
+    "Charging",
     "Clock",
     "Compared",
     "Confirmations",
@@ -36,16 +46,18 @@ __all__ = [
     "Deadline",
     "Found",
     "Held",
+    "Known",
     "Lease",
     "ListStore",
     "LocalStore",
+    "Looking",
     "Manner",
     "Notice",
     "Observer",
     "OwnBudget",
+    "SharedBudget",
     "SharedMode",
     "SharedStore",
-    "Spent",
     "Standing",
     "Stored",
     "SweepLease",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.core.hints import Stated
 from gateway.core.status import Purpose
+from gateway.core.window import Past
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,46 +27,21 @@ class BudgetView:
 @dataclass(frozen=True, slots=True)
 class Charge:
     """One call that is paid: `stamp` is for the budget to read, the call may be sent after
-    `wait` seconds."""
+    `wait` seconds. `is_share`: this replica's share paid it, and nobody else knows; else `life` of
+    the shared budget knows."""
 
     stamp: float
     wait: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """The calls of the last window, the oldest first: how old (seconds) each is, less than 0
-    where it is granted for later; and, of those that were sent, when by the budget's own clock,
-    for that budget to read. Where there are too many, a stamp stands for several calls. `life`
-    is another one after the budget has lost them; 0: it does not tell."""
-
-    ages: Sequence[float]
-    stamps: Sequence[float]
+    is_share: bool = False
     life: int = 0
 
 
-class Budget(Protocol):
-    """Our share of the upstream's limit, and the gate that a 429 closes.
+class Charging(Protocol):
+    """What all budgets have: calls that were charged, and a gate.
 
     `scope` names whose: a tenant, or a partition where each credential has its own. What a
     purpose may spend while calls are short is `core.ranks`' business.
     """
-
-    async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
-        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
-        which says when to come back, or GateClosed.
-
-        `guessed`: the upstream probably does not have that training. While the gate is due to
-        reopen, one taker is let through as the probe.
-        """
-        ...
-
-    async def pass_gate(self, scope: str) -> Charge:
-        """Ask the gate alone, for a call that is paid elsewhere: nothing is spent here. Raises
-        GateClosed; while the gate is due to reopen, one is let through as the probe."""
-        ...
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """The turn that was waited for has come: the charge counts from now; None where it is
@@ -95,38 +71,101 @@ class Budget(Protocol):
         """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
         ...
 
-    async def look(self, scope: str) -> Spent:
-        """The calls of the last window; renews the view."""
-        ...
-
-    async def hand_in(
-        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
-    ) -> None:
-        """Charge calls that were made so many seconds ago, paid from elsewhere; and those of
-        these stamps, as they were seen here, that are not known any more. None: nothing was."""
-        ...
-
     def view(self, scope: str) -> BudgetView:
         """The budget as last seen, without asking."""
         ...
 
 
-class OwnBudget(Budget, Protocol):
-    """The budget of this replica alone, which follows the shared one to stand in for it."""
+class Budget(Charging, Protocol):
+    """Our share of the upstream's limit, and the gate that a 429 closes."""
 
-    def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
-        """Charge one call that the shared budget granted, whatever is left."""
-        ...
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
+        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
+        which says when to come back, or GateClosed.
 
-    def stand_in(self, scope: str, ages: Sequence[float], replicas: int) -> None:
-        """From now on pay alone, one of so many replicas' share of the limit and of what was
-        spent of it, as it was when the shared budget was last seen."""
-        ...
-
-    def step_back(self, scope: str) -> None:
-        """The shared budget pays again."""
+        `guessed`: the upstream probably does not have that training. While the gate is due to
+        reopen, one taker is let through as the probe.
+        """
         ...
 
     def hold(self, scope: str, seconds: float) -> None:
-        """The shared gate is closed for so long: close this one, exactly as long."""
+        """The gate is closed for all replicas for so long: close it here, exactly as long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a replica saw of the shared budget at `at` (monotonic).
+
+    `life` is another one after that has forgotten what was spent; `stamp` is its own clock, for
+    it to read, which `at` meets within `error` seconds. `replicas` divide the limit, of which
+    `limit` holds. `ages` (seconds) are those of the calls of the last window, less than 0 for one
+    that is granted for later. Of what is unspent this replica may make `claim` calls without
+    asking, less those that it asked for since.
+    """
+
+    life: int
+    stamp: int
+    at: float
+    error: float
+    replicas: int
+    limit: int
+    claim: int
+    ages: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """What a replica says when it looks at a scope: what it saw last, how much of its claim is
+    left, and the ages of its calls that the shared budget does not know of."""
+
+    scope: str
+    known: Known | None
+    claim: int
+    untold: Sequence[float]
+
+
+class SharedBudget(Charging, Protocol):
+    """The budget of all replicas, which may be away (RedisUnavailable) and forget.
+
+    It grants nothing to a replica that has not looked lately. For one that was not heard for
+    `silence` seconds it keeps an equal part of the limit, which that may spend without asking.
+    """
+
+    silence: float
+
+    def is_there(self, scope: str) -> bool:
+        """Whether it can be asked; False: nothing would be sent."""
+        ...
+
+    async def take(
+        self,
+        scope: str,
+        purpose: Purpose,
+        known: Known | None,
+        *,
+        guessed: bool = False,
+        patience: float = 0.0,
+    ) -> Charge | None:
+        """As Budget.take, of a replica that knows that; None where it has to look first."""
+        ...
+
+    async def look(self, asked: Sequence[Looking]) -> list[Known]:
+        """The calls of the last window, of each scope. What is untold counts from now on where
+        the life is the one that was known; of another life a replica only hears."""
+        ...
+
+    async def leave(self, scopes: Sequence[str]) -> None:
+        """This replica ends: nothing is kept for it."""
+        ...
+
+
+class OwnBudget(Budget, Protocol):
+    """The budget of this replica alone, and its share of the shared one while that is away."""
+
+    def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
+        """From now on pay from one of so many equal parts of the limit, whose past this is in
+        monotonic time; None: nothing is known of it."""
         ...

@@ -95,38 +95,6 @@ async def test_nobody_elses_call_is_given_back(world: World) -> None:
         assert await granted(budget) is False
 
 
-async def test_the_gate_can_be_asked_alone(world: World) -> None:
-    """For a call that is paid elsewhere: nothing is spent, and one probes."""
-    async with world.budget(2, 60.0) as budget:
-        await budget.pass_gate("default")
-        assert await count_granted(budget) == 2
-        await budget.close("default", 20.0)
-        with pytest.raises(GateClosed) as closed:
-            await budget.pass_gate("default")
-        assert 20.0 - SLACK < closed.value.retry_after <= 22.0
-        world.advance(85.0)
-
-        await budget.pass_gate("default")
-
-        with pytest.raises(GateClosed):
-            await budget.pass_gate("default")
-        assert await closed_for(budget) > 0.0
-        await budget.reopen("default")
-        assert await granted(budget)
-
-
-async def test_a_probe_that_is_paid_elsewhere_is_given_back(world: World) -> None:
-    """It never left: the next one may probe at once."""
-    async with world.budget(2, 60.0) as budget:
-        await budget.close("default", 20.0)
-        world.advance(25.0)
-        probe = await budget.pass_gate("default")
-
-        await budget.give_back("default", probe)
-
-        await budget.pass_gate("default")
-
-
 async def test_a_probe_that_never_left_is_given_back(world: World) -> None:
     """The next caller may probe at once, one alone, even where there is no limit."""
     async with world.budget(None, 60.0) as budget:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gateway.core.status import Purpose
 from gateway.ports import Budget
-from tests.contract.worlds import World, count_granted
+from tests.contract.worlds import World, count_granted, look
 
 
 async def limit_after_refusal(budget: Budget) -> int | None:
     """What holds once upstream said 429."""
     await budget.close("default", 5.0)
-    await budget.look("default")
+    await look(budget)
     return budget.view("default").limit
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import CallWithheld
 from gateway.core.rates import OwnRates
 from gateway.core.status import Purpose
+from gateway.flow.shares import Shares
 from gateway.ports import Budget
 from tests.cluster_servers import client_of, keys_of
+from tests.doubles.budgets import shares_on
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
@@ -80,12 +82,17 @@ class LocalWorld:
         return 0.0
 
 
+# What the book of a budget has beside times.
+_NO_TIMES = (b"limit", b"life", b"expected")
+
+
 class RedisWorld:
     """On a real Redis; time passes by making all that stands there older."""
 
     def __init__(self, url: str) -> None:
         self.clock: FakeClock | RealClock = RealClock()
         self._url = url
+        self._shares: list[Shares] = []
 
     @asynccontextmanager
     async def budget(
@@ -99,9 +106,8 @@ class RedisWorld:
     ) -> AsyncIterator[Budget]:
         connection = Connection(self._url, self.clock, RecordingObserver(), timeout=30.0)
         assert await connection.check()
-        yield RedisBudget(
+        shares = shares_on(
             connection,
-            "gateway",
             self.clock,
             limit,
             window,
@@ -109,28 +115,43 @@ class RedisWorld:
             rates=rates,
             sweep_share=sweep_share,
         )
+        self._shares.append(shares)
+        yield shares
         await connection.close()
 
     def shifted(self, seconds: float) -> float:
         return seconds * 1_000_000
 
     def advance(self, seconds: float) -> None:
-        """Shift every stamp in Redis into the past."""
+        """Shift every stamp in Redis into the past; its clock has not gone on, which replicas
+        must not take for one that was set."""
         self.clock.advance(seconds)
-        shift = round(seconds * 1_000_000)
+        for account in [each for made in self._shares for each in made._accounts.values()]:
+            if account.known is not None:
+                account.known = replace(account.known, at=account.known.at + seconds)
         with client_of(self._url) as client:
-            for key in [*keys_of(client, "gateway:{*}:w"), *keys_of(client, "gateway:{*}:w:*")]:
-                stamps = [int(stamp) - shift for stamp in client.zrange(key, 0, -1)]
-                client.delete(key)
-                client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
-            for key in keys_of(client, "gateway:{*}:b"):
-                times = client.hgetall(key)
-                times.pop(b"limit", None)
-                for field, when in times.items():
-                    client.hset(key, field, max(0, int(when) - shift))
-            for key in keys_of(client, "gateway:{*}:g"):
-                until, rest = client.get(key).split(b" ", 1)
-                client.set(key, b"%d %s" % (int(until) - shift, rest))
+            _make_older(client, round(seconds * 1_000_000))
+
+
+def _make_older(client: Any, shift: int) -> None:
+    for key in [*keys_of(client, "gateway:{*}:w"), *keys_of(client, "gateway:{*}:w:*")]:
+        stamps = [max(1, int(stamp) - shift) for stamp in client.zrange(key, 0, -1)]
+        client.delete(key)
+        client.zadd(key, {f"{stamp}": stamp for stamp in stamps})
+    for key in keys_of(client, "gateway:{*}:b"):
+        book = client.hgetall(key).items()
+        for field, when in book:
+            if field not in _NO_TIMES and not field.startswith(b"r"):
+                client.hset(key, field, max(0, int(when) - shift))
+    for key in keys_of(client, "gateway:{*}:g"):
+        until, rest = client.get(key).split(b" ", 1)
+        client.set(key, b"%d %s" % (int(until) - shift, rest))
+
+
+async def look(budget: Budget, scope: str = "default") -> None:
+    """Let the view be as it is."""
+    if isinstance(budget, Shares):
+        await budget.look([scope])
 
 
 async def granted(budget: Budget, scope: str = "default") -> bool:

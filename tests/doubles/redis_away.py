@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
+from typing import Any
 
+from gateway.adapters.ledger import LocalBudget
 from gateway.core.entry import Entry, Key, Ticket
-from gateway.core.errors import RedisUnavailable
+from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.hints import Stated
+from gateway.core.ranks import Rank
 from gateway.core.status import Mode, Purpose
 from gateway.ports import (
-    Budget,
     BudgetView,
     Charge,
+    Clock,
     Copies,
     Found,
+    Known,
+    Looking,
     SharedStore,
-    Spent,
     Standing,
     Stored,
 )
@@ -120,25 +125,93 @@ class SwitchedStore:
 
 
 class SwitchedBudget:
-    """The budget behind the switch."""
+    """The budget of all replicas, behind the switch: one log, and who has looked at it lately."""
 
-    def __init__(self, budget: Budget, switch: Switch) -> None:
+    silence = 1.5
+
+    def __init__(self, budget: LocalBudget, switch: Switch, clock: Clock) -> None:
         self._budget = budget
         self._switch = switch
+        self._clock = clock
+        self._life = 1
+        self._expected = 0
+        self._since = -math.inf
+        self._seen: dict[str, float] = {}
+        self._claims: dict[str, int] = {}
 
-    def lose(self, fresh: Budget) -> None:
+    def is_there(self, _scope: str) -> bool:
+        return self._switch.is_up
+
+    def lose(self, fresh: LocalBudget) -> None:
         """Redis comes back empty: nothing of what was known."""
         self._budget = fresh
+        self._life += 1
+        self._expected, self._since = 0, self._clock.monotonic()
+        self._seen.clear()
+        self._claims.clear()
 
     async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
+        self,
+        scope: str,
+        purpose: Purpose,
+        known: Known | None,
+        *,
+        guessed: bool = False,
+        patience: float = 0.0,
+        name: str = "",
+    ) -> Charge | None:
         self._switch.pass_on("budget")
-        return await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
+        view, now = self._budget.view(scope), self._clock.monotonic()
+        if view.limit is not None and view.gate_closed_for <= 0.0:
+            if known is None or known.life != self._life or now - known.at > self.silence:
+                return None
+            self._seen[name] = max(known.at, self._seen.get(name, 0.0))
+            if len(self._seen) < self._expected and now < self._since + view.window:
+                raise GateClosed("forgotten", retry_after=1.0, is_probed=True)
+            if 0 < self._kept(view.limit, name) >= (view.available or 0):
+                raise BudgetExhausted.of(view.limit, view.window, retry_after=1.0)
+        charge = await self._budget.take(scope, purpose, guessed=guessed, patience=patience)
+        self._claims[name] = max(0, self._claims.get(name, 0) - 1)
+        return charge
 
-    async def pass_gate(self, scope: str) -> Charge:
+    def _kept(self, limit: int, name: str) -> int:
+        now, kept = self._clock.monotonic(), 0
+        for other, seen in self._seen.items():
+            if other != name:
+                is_silent = now - seen > self.silence
+                kept += limit // len(self._seen) if is_silent else self._claims.get(other, 0)
+        return min(limit - 1, kept)
+
+    def spend(self, scope: str, calls: int) -> None:
+        """Others make so many calls now."""
+        log = self._budget._account(scope).log
+        assert log is not None, "an unlimited budget is not spent"
+        for _ in range(calls):
+            log._charge(self._clock.monotonic(), Rank.CALLER)
+
+    async def look(self, asked: Sequence[Looking], name: str = "") -> list[Known]:
         self._switch.pass_on("budget")
-        return await self._budget.pass_gate(scope)
+        return [self._look(each, name) for each in asked]
+
+    def _look(self, look: Looking, name: str) -> Known:
+        log, now = self._budget._account(look.scope).log, self._clock.monotonic()
+        assert log is not None, "an unlimited budget is not looked at"
+        if look.known is not None and look.known.life == self._life:
+            for age in look.untold:
+                log._charge(now - age, Rank.CALLER)
+            self._seen[name] = look.known.at
+            free = max(0, log.available(now) - self._kept(log.limit(now), name))
+            self._claims[name] = min(free, log.available(now) // (2 * len(self._seen)))
+        elif look.known is not None:
+            self._expected = max(self._expected, look.known.replicas)
+        ages = [now - at for at in log.times if at > now - log._window]
+        replicas = max(1, len(self._seen), self._expected)
+        claim = self._claims.get(name, 0)
+        return Known(self._life, 0, now, 0.0, replicas, log.limit(now), claim, ages)
+
+    async def leave(self, scopes: Sequence[str], name: str = "") -> None:
+        self._switch.pass_on("budget")
+        self._seen.pop(name, None)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         self._switch.pass_on("budget")
@@ -158,22 +231,26 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         await self._budget.learn(scope, said)
 
-    async def look(self, scope: str) -> Spent:
-        self._switch.pass_on("budget")
-        return await self._budget.look(scope)
-
-    async def hand_in(
-        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
-    ) -> None:
-        self._switch.pass_on("budget")
-        await self._budget.hand_in(scope, ages, known)
-
     async def reopen(self, scope: str) -> bool:
         self._switch.pass_on("budget")
         return await self._budget.reopen(scope)
 
     def view(self, scope: str) -> BudgetView:
         return self._budget.view(scope)
+
+
+class BudgetOf:
+    """The budget of all, as one replica has it."""
+
+    def __init__(self, budget: SwitchedBudget, name: str) -> None:
+        self._budget = budget
+        self.silence = budget.silence
+        self.take = lambda *given, **named: budget.take(*given, **named, name=name)
+        self.look = lambda asked: budget.look(asked, name)
+        self.leave = lambda scopes: budget.leave(scopes, name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._budget, name)
 
 
 class SwitchedMode:

@@ -11,7 +11,6 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.store import RedisStore
@@ -20,6 +19,7 @@ from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.status import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from tests.contract.worlds import count_granted
+from tests.doubles.budgets import shares_on
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -154,17 +154,27 @@ async def test_a_key_comes_back_from_any_garbage(
     assert (await store.lookup(KEY)).entry == entry
 
 
+maybe = st.none() | garbage
+
+
 @times(150)
-@given(log=st.none() | garbage, gate=st.none() | garbage)
+@given(log=maybe, gate=maybe, book=maybe)
 async def test_a_budget_comes_back_from_any_garbage(
-    connection: Connection, client: redis.Redis, log: Garbage | None, gate: Garbage | None
+    connection: Connection,
+    client: redis.Redis,
+    log: Garbage | None,
+    gate: Garbage | None,
+    book: Garbage | None,
 ) -> None:
     """No step fails on it, none grants more than the limit, and no gate is closed for ever."""
-    budget = RedisBudget(connection, "gateway", RealClock(), 5, 600.0)
-    client.delete("gateway:{default}:w", "gateway:{default}:g")
-    for name, what in ((b"gateway:{default}:w", log), (b"gateway:{default}:g", gate)):
+    budget, places = (
+        shares_on(connection, RealClock(), 5, 600.0),
+        {b"w": log, b"g": gate, b"b": book},
+    )
+    client.delete(*(b"gateway:{default}:" + place for place in places))
+    for place, what in places.items():
         if what is not None:
-            put(client, name, what)
+            put(client, b"gateway:{default}:" + place, what)
 
     taken = await count_granted(budget, 10)
     assert taken <= 5
@@ -200,6 +210,7 @@ async def truth(upstream: RunningSimulator) -> list[bytes]:
 PLACES = (
     *("{trn_%d}:f:%s", "{trn_%d}:b2:%s", "{trn_%d}:d:%s", "{trn_%d}:l:%s", "{trn_%d}:q:%s"),
     *("{trn_%d}:i", "{bus}:replicas", "{bus}:number", "{bus}:life", "{default}:w", "{default}:g"),
+    "{default}:b",
 )
 here = st.dictionaries(st.sampled_from(PLACES), garbage, min_size=1, max_size=4)
 

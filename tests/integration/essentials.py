@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import BudgetExhausted
 from gateway.core.status import Purpose
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
+from tests.doubles.budgets import shares_on
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.integration.gateways import Planes, until
@@ -121,7 +121,7 @@ async def spent(url: str) -> None:
     clock = RealClock()
     connection = Connection(url, clock, RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    budget = RedisBudget(connection, "gateway", clock, 1, 60.0, start_paced=False)
+    budget = shares_on(connection, clock, 1, 60.0, start_paced=False)
     charge = await budget.take("spent", Purpose.MISS)
     with pytest.raises(BudgetExhausted):
         await budget.take("spent", Purpose.MISS)

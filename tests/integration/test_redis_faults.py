@@ -11,13 +11,13 @@ from functools import partial
 
 import pytest
 
-from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.entry import Key
 from gateway.core.errors import GateClosed, RedisUnavailable
 from gateway.core.status import Purpose, StoreVerdict
 from gateway.ports import Charge, Found
+from tests.doubles.budgets import shares_on
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
@@ -45,7 +45,7 @@ class Replica:
             longest_fetch=20.0,
             entropy=partial(next, epochs),
         )
-        self.budget = RedisBudget(self.connection, "gateway", clock, 20, 600.0)
+        self.budget = shares_on(self.connection, clock, 20, 600.0)
 
     async def fill(self, key: Key = KEY) -> StoreVerdict:
         """Store a training."""
@@ -116,7 +116,7 @@ async def test_a_killed_redis_fails_calls_at_once(own_redis: RedisServer) -> Non
             *(one.store.begin(KEY) for _ in range(100)),
             one.store.drop(KEY),
             one.store.purge(None, soft=False),
-            *(one.budget.take("default", Purpose.MISS) for _ in range(100)),
+            *(one.budget.look(["default"]) for _ in range(100)),
         ]
         results = await asyncio.gather(*calls, return_exceptions=True)
 

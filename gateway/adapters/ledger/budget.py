@@ -5,7 +5,6 @@ Lives here: one window and one gate a scope. The arithmetic is core's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -17,8 +16,8 @@ from gateway.core.ranks import rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
 from gateway.core.stretch import Stretch
-from gateway.core.window import WindowLog
-from gateway.ports import BudgetView, Charge, Clock, Spent
+from gateway.core.window import Past, WindowLog
+from gateway.ports import BudgetView, Charge, Clock
 
 
 @dataclass(slots=True)
@@ -86,13 +85,6 @@ class LocalBudget:
         account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
         return Charge(now + wait, wait)
 
-    async def pass_gate(self, scope: str) -> Charge:
-        """Ask the gate alone: nothing is spent. Raises GateClosed; one is let through as the
-        probe of a gate that is due to reopen."""
-        account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
-        account.gate = account.gate.try_probe(now, self._probe_patience) or account.gate
-        return Charge(now)
-
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """The turn that was waited for has come: the charge counts from now; None where a 429
         has undone it since. Raises GateClosed where that still closes the gate."""
@@ -104,13 +96,6 @@ class LocalBudget:
         if account.log is not None and not account.log.move(charge.stamp, now):
             return None
         return Charge(now, charge.wait)
-
-    def note(self, scope: str, purpose: Purpose, *, guessed: bool = False) -> Charge:
-        """Charge one call that the shared budget granted, whatever is left."""
-        account, now = self._account(scope), self._clock.monotonic()
-        if account.log is not None:
-            account.log.note(now, rank_of(purpose, guessed=guessed))
-        return Charge(now)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge, once: the call provably never left."""
@@ -147,32 +132,14 @@ class LocalBudget:
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
-    async def look(self, scope: str) -> Spent:
-        """The calls of the last window."""
-        log, now = self._account(scope).log, self._clock.monotonic()
-        ages = [] if log is None else log.ages(now)
-        return Spent(ages, [now - age for age in ages if age >= 0.0])
-
-    async def hand_in(
-        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
-    ) -> None:
-        """Charge calls that were made so many seconds ago, paid from elsewhere; nothing is
-        forgotten here."""
-        account, now = self._account(scope), self._clock.monotonic()
-        if account.log is not None:
-            account.log.add(now, ages)
-
-    def stand_in(self, scope: str, ages: Sequence[float], replicas: int) -> None:
-        """From now on pay alone, one of so many replicas' share of the limit and of what was
-        spent of it, as it was when the shared budget was last seen."""
-        account, now = self._account(scope), self._clock.monotonic()
-        if account.log is not None:
-            account.log = account.log.share(ages, replicas, now)
-
-    def step_back(self, scope: str) -> None:
-        """The shared budget pays again: what was spent stands there."""
+    def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
+        """From now on pay from one of so many equal parts of the limit; None: of the whole one, of
+        which nothing is known."""
         account = self._account(scope)
-        account.log = self._new_log(scope, account.rate)
+        log = account.log = self._new_log(scope, account.rate)
+        if log is not None:
+            whole = Past(log.limit(self._clock.monotonic()), log.times, None)
+            log.share(past or whole, replicas)
 
     def view(self, scope: str) -> BudgetView:
         """The budget as it is, without charging."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from cachetools import LRUCache
 
 from gateway.adapters.redis.accounts import AccountNames, Seen, micros, numbers, seconds
-from gateway.adapters.redis.connection import Connection
-from gateway.adapters.redis.past import Past
+from gateway.adapters.redis.connection import Connection, all_of
 from gateway.adapters.redis.script import Script
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.hints import Stated
@@ -23,23 +22,34 @@ from gateway.core.ranks import RANKS, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
 from gateway.core.stretch import Stretch
-from gateway.ports import BudgetView, Charge, Clock, Spent
+from gateway.ports import BudgetView, Charge, Clock, Known, Looking
 
 # How long an idle budget is remembered. One that is forgotten starts paced.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
+# Seconds without a word after which replicas spend their part alone (they look twice a second, and
+# tell of a look with the next one), and after which they are forgotten.
+_SILENCE: Final = 1.5
+_GONE: Final = 60.0
+# Seconds by which Redis' clock may differ from what it was taken to be before it was set.
+_STEADY: Final = 0.25
+# Calls that are told one by one.
+_MOST_TOLD: Final = 1_000
 
 
 class RedisBudget:
     """At most `limit` calls (None: any number) of all replicas in any `window` seconds.
 
     A call counts for the window and a margin for its way to the upstream, which may differ
-    from call to call: a second, or a tenth of a short window. After a flush or a loss the past
-    is unknown: a tenth of the limit may go at once, the rest at the mean rate until a window
+    from call to call: a second, or a tenth of a short window. Where nothing is known of the past
+    a tenth of the limit may go at once, the rest at the mean rate until a window
     has passed; `start_paced` False trusts that nothing was sent. `probe_patience` (seconds):
     how long the probe of a gate due to reopen keeps others away. `rates` knows the scopes that
-    have another rate; `sweep_share` in (0, 1] is the most that the sweep may have of one.
+    have another rate; `sweep_share` in (0, 1] is the most that the sweep may have of one. `name`
+    tells this replica from the others.
     """
+
+    silence: float = _SILENCE
 
     def __init__(
         self,
@@ -49,6 +59,7 @@ class RedisBudget:
         limit: int | None,
         window: float,
         *,
+        name: str,
         start_paced: bool = True,
         probe_patience: float = 15.0,
         rates: OwnRates | None = None,
@@ -63,30 +74,52 @@ class RedisBudget:
         self._rates = rates or OwnRates()
         self._start_paced = start_paced
         self._probe_patience = probe_patience
-        self._past = Past(connection, self._names, _KEEP)
+        self._name = name
         self._seen: LRUCache[str, Seen] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "window", "take")
-        self._enter = Script.load("pace", "enter")
+        self._look = Script.load("pace", "window", "look")
+        self._enter = Script.load("pace", "window", "enter")
         self._close = Script.load("pace", "window", "close")
         self._learn = Script.load("pace", "window", "learn")
         self._reopen = Script.load("pace", "reopen")
 
-    async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
-        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
-        which says when to come back, or GateClosed, also while Redis hears again what it lost.
+    def is_there(self, scope: str) -> bool:
+        """As SharedBudget.is_there."""
+        return self._connection.serves(self._names.log(scope))
 
-        The stamp is Redis' time in microseconds, which a float holds exactly.
-        """
+    async def take(
+        self,
+        scope: str,
+        purpose: Purpose,
+        known: Known | None,
+        *,
+        guessed: bool = False,
+        patience: float = 0.0,
+    ) -> Charge | None:
+        """As SharedBudget.take. The stamp is Redis' time in microseconds, which a float holds
+        exactly."""
         rule = self._rule(scope)
-        seen = await self._run_take(
-            scope, rule, RANKS.index(rank_of(purpose, guessed=guessed)) + 1, patience
+        if known is None and rule[0] > 0:
+            return None
+        rank = RANKS.index(rank_of(purpose, guessed=guessed)) + 1
+        seen = await self._connection.run_script(
+            RedisOperation.BUDGET,
+            self._take,
+            self._names.all(scope),
+            (
+                *(*rule, micros(self._probe_patience), _KEEP, rank, micros(patience), self._name),
+                *self._as_known(known),
+                *_ALONE,
+                *numbers(rule[0] or None, self._sweep_share),
+            ),
+            self._read,
         )
+        if seen.word in ("look", "clock"):
+            return None
         self._seen[scope] = seen
         if seen.word == "settling":
             what = "Redis has forgotten what was spent, and hears it from the replicas"
-            raise GateClosed(what, retry_after=seen.wait)
+            raise GateClosed(what, retry_after=seen.wait, is_probed=True)
         if seen.word == "closed":
             raise _closed(seen.wait, seen.is_probed)
         if seen.word == "exhausted":
@@ -94,35 +127,74 @@ class RedisBudget:
             raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
         return Charge(float(seen.stamp), seen.wait)
 
-    async def pass_gate(self, scope: str) -> Charge:
-        """Ask the gate alone: nothing is spent. Raises GateClosed; one is let through as the
-        probe of a gate that is due to reopen."""
-        seen = await self._run_take(scope, (0, *self._rule(scope)[1:]), rank=1, patience=0.0)
-        self._note_gate(scope, seen.closed_until - self._clock.monotonic())
-        if seen.word == "closed":
-            raise _closed(seen.wait, seen.is_probed)
-        return Charge(float(seen.stamp))
+    def _as_known(self, known: Known | None) -> tuple[int, ...]:
+        """Life and time that were seen last, the time that it is by that, and the error of it."""
+        if known is None:
+            return (0, 0, 0, 0)
+        now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
+        return (known.life, known.stamp, now, error)
 
-    async def _run_take(
-        self, scope: str, rule: tuple[int, ...], rank: int, patience: float
-    ) -> Seen:
-        return await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._take,
-            (
-                self._names.log(scope),
-                self._names.gate(scope),
-                self._names.book(scope),
-                *self._names.ranks(scope),
+    async def look(self, asked: Sequence[Looking]) -> list[Known]:
+        """As SharedBudget.look; a Redis whose clock was set has forgotten."""
+        found = await self._ask_all(asked, [0] * len(asked))
+        wrong = [
+            known.life if look.known is not None and _was_set(look.known, known) else 0
+            for look, known in zip(asked, found, strict=True)
+        ]
+        return await self._ask_all(asked, wrong) if any(wrong) else found
+
+    async def _ask_all(self, asked: Sequence[Looking], wrong: Sequence[int]) -> list[Known]:
+        sent = self._clock.monotonic()
+        calls = [
+            (self._names.all(look.scope), self._arguments(look, life))
+            for look, life in zip(asked, wrong, strict=True)
+        ]
+        replies = await self._connection.run_many(
+            RedisOperation.BUDGET, self._look, calls, lambda reply: [int(each) for each in reply]
+        )
+        now = self._clock.monotonic()
+        return [
+            self._heard(look.scope, reply, now, now - sent)
+            for look, reply in zip(asked, replies, strict=True)
+        ]
+
+    def _arguments(self, look: Looking, wrong: int) -> tuple[str | int, ...]:
+        limit, span, parts = self._rule(look.scope)
+        known, floors = look.known, numbers(limit, self._sweep_share)[::3]
+        free = max(1, limit // 10) if self._is_paced(look.scope) else limit
+        seen = (0, 0, 0) if known is None else (known.life, known.stamp, known.replicas)
+        ages = [micros(age) for age in look.untold]
+        return (
+            *(
+                limit,
+                span,
+                parts,
+                _KEEP,
+                free,
+                _MOST_TOLD,
+                self._name,
+                *seen,
+                look.claim,
+                wrong,
+                *_ALONE,
             ),
-            (
-                *rule,
-                rank,
-                micros(patience),
-                int(self._is_paced(scope) and scope in self._seen),
-                *numbers(rule[0] or None, self._sweep_share),
-            ),
-            self._read,
+            *(len(ages), *ages, *floors),
+        )
+
+    def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> Known:
+        holds, closed_for, spent, every, stamp, life, replicas, claim, *ages = reply
+        until = now + closed_for / 1_000_000
+        self._seen[scope] = Seen("", 0.0, max(0, holds - spent), until, limit=holds)
+        told = [age / 1_000_000 for age in ages for _ in range(every)]
+        return Known(life, stamp, now, took, replicas, holds, claim, told)
+
+    async def leave(self, scopes: Sequence[str]) -> None:
+        """As SharedBudget.leave."""
+        await all_of(map(self._leave, map(self._names.book, scopes)))
+
+    async def _leave(self, book: str) -> None:
+        await self._connection.execute(
+            RedisOperation.BUDGET, lambda client: client.hdel(book, f"r{self._name}"), at=book
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
@@ -131,8 +203,8 @@ class RedisBudget:
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
-            (self._names.log(scope), self._names.gate(scope), *self._names.ranks(scope)),
-            (f"{charge.stamp:.0f}",),
+            self._names.all(scope),
+            (f"{charge.stamp:.0f}", self._name, *self._rule(scope), *_ALONE),
             lambda reply: (seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
         )
         if closed_for > 0.0:
@@ -146,7 +218,7 @@ class RedisBudget:
 
     async def learn(self, scope: str, said: Stated) -> None:
         """The upstream said what is left of the limit, or what the limit is."""
-        limit, span, parts, *_ = self._rule(scope)
+        limit, span, parts = self._rule(scope)
         if limit == 0:
             return
         named = 0 if said.quota is None or said.window is None else said.quota / said.window
@@ -165,7 +237,7 @@ class RedisBudget:
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
         """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
-        limit, span, parts, *_ = self._rule(scope)
+        limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
         closed_for = await self._connection.run_script(
@@ -183,22 +255,6 @@ class RedisBudget:
         )
         self._note_gate(scope, closed_for)
         return closed_for
-
-    async def look(self, scope: str) -> Spent:
-        """The calls of the last window."""
-        looked = await self._past.look(scope, self._rule(scope)[:3])
-        until = self._clock.monotonic() + looked.closed_for
-        self._seen[scope] = Seen("", 0.0, looked.available, until, limit=looked.limit)
-        return looked.spent
-
-    async def hand_in(
-        self, scope: str, ages: Sequence[float], known: Sequence[float] | None = None
-    ) -> None:
-        """Charge calls that were made so many seconds ago, paid from elsewhere; and those of
-        these stamps, as they were seen here, that are not known any more."""
-        if self._is_unlimited(scope):
-            return  # nothing is counted
-        await self._past.hand_in(scope, self._rule(scope)[1], ages, known)
 
     async def reopen(self, scope: str) -> bool:
         """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
@@ -226,13 +282,11 @@ class RedisBudget:
         available = stretch.whole(min(holds, seen.available), rate)
         return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
-    def _rule(self, scope: str) -> tuple[int, ...]:
+    def _rule(self, scope: str) -> tuple[int, int, int]:
+        """Limit (0: none), window (microseconds), and how many of them the rate's own has."""
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
-        most = stretch.limit
-        free = max(1, most // 10) if self._is_paced(scope) else most
-        span, patience = micros(stretch.span), micros(self._probe_patience)
-        return most, span, stretch.parts, free, patience, _KEEP
+        return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
         # Newcomers pay the whole budget as well, which is paced.
@@ -262,3 +316,20 @@ class RedisBudget:
 
 def _closed(wait: float, is_probed: bool) -> GateClosed:
     return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)
+
+
+_ALONE: Final = (micros(_SILENCE), micros(_GONE))
+
+
+def _taken_for(known: Known, now: float) -> int:
+    """The time on Redis' clock at `now` (monotonic), by what was seen of it."""
+    return known.stamp + micros(now - known.at)
+
+
+def _was_set(before: Known, after: Known) -> bool:
+    """Whether Redis' clock went otherwise than ours in one life of the log, beyond what the ways of
+    answers explain."""
+    if before.life != after.life:
+        return False
+    ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000
+    return not -after.error - _STEADY <= ahead <= before.error + _STEADY

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.ranks import RANKS, Rank
-from gateway.core.window import WindowLog
+from gateway.core.window import Past, WindowLog
 
 # Quarters are exact in binary: models may compare without a tolerance.
 steps = st.integers(0, 40).map(lambda quarters: quarters / 4)
@@ -82,16 +84,6 @@ def test_giving_back_what_is_no_longer_known_does_nothing() -> None:
     assert log.available(10.0) == 1
 
 
-def test_what_was_granted_elsewhere_counts() -> None:
-    """Even beyond the limit: the wait is until fewer than the limit are left."""
-    log = WindowLog(2, 60.0)
-    for now in (0.0, 10.0, 20.0):
-        log.note(now)
-    assert log.available(20.0) == 0
-    assert log.try_take(20.0) == 50.0
-    assert log.try_take(70.0) == 0.0
-
-
 def test_an_unknown_past_starts_paced() -> None:
     """The first call goes at once, the next ones at the mean rate, never a burst."""
     log, now, granted = WindowLog.paced(4, 60.0, now=1000.0), 1000.0, []
@@ -123,7 +115,7 @@ def test_a_log_follows_another() -> None:
     """Under the other limit what was sent before still counts, until its window has passed."""
     before, after = WindowLog(3, 60.0), WindowLog(4, 60.0)
     for now in (0.0, 1.0, 2.0):
-        before.note(now)
+        before.try_take(now)
 
     after.follow(before)
 
@@ -221,3 +213,62 @@ def test_no_mixture_of_ranks_exceeds_the_limit(
             granted.append(now + wait)
     for first in granted:
         assert sum(first <= call < first + 20.0 for call in granted) <= limit
+
+
+pasts = st.builds(
+    lambda limit, times, until, claim: Past(limit, times[:limit], until, claim),
+    st.integers(9, 30),
+    st.lists(st.integers(0, 80).map(lambda quarters: quarters / 4), max_size=30),
+    st.sampled_from([None, 21.5]),
+    st.integers(0, 5),
+)
+
+
+@given(pasts, st.integers(1, 3), st.lists(steps, max_size=40))
+def test_parts_together_grant_what_the_whole_would(
+    past: Past, parts: int, steps: list[float]
+) -> None:
+    """Of what was known to be spent by 20, and of all that may have been by `until`."""
+    most = (past.limit - len(past.times)) // (2 * parts)
+    past = replace(past, claim=min(past.claim, most))
+    logs, calls, now = [WindowLog(past.limit, 20.0) for _ in range(parts)], [*past.times], 20.0
+    if past.until is not None:
+        calls += [past.until] * (past.limit - len(calls) - parts * past.claim)
+    for log in logs:
+        log.share(past, parts)
+    for step in [0.0, *steps]:
+        now += step
+        granted = [fill(log, Rank.CALLER, now) for log in logs]
+        calls += [now] * sum(granted)
+
+    for first in calls:
+        assert sum(first <= each < first + 20.0 for each in calls) <= past.limit
+
+
+def test_a_part_has_what_is_free_for_it() -> None:
+    """Of twelve calls five were spent: a third of the rest each, and then a third as these end."""
+    log = WindowLog(12, 20.0)
+    log.share(Past(12, [1.0, 2.0, 3.0, 4.0, 5.0], None), 3)
+
+    assert fill(log, Rank.CALLER, now=20.0) == 2
+    assert log.try_take(20.0) == 2.0
+    assert log.try_take(22.0) == 0.0
+    assert log.try_take(22.0) == 3.0
+
+
+def test_no_part_is_nothing() -> None:
+    """Even of fewer calls than there are parts."""
+    log = WindowLog(2, 20.0)
+    log.share(Past(2, [], None), 3)
+
+    assert fill(log, Rank.CALLER) == 1
+
+
+def test_a_claim_goes_whatever_the_others_did() -> None:
+    """The rest may have been spent until then, and is free a window later."""
+    log = WindowLog(12, 20.0)
+    log.share(Past(12, [], 21.0, claim=2), 3)
+
+    assert fill(log, Rank.CALLER, now=20.0) == 2
+    assert fill(log, Rank.CALLER, now=40.0) == 2
+    assert fill(log, Rank.CALLER, now=41.0) == 2

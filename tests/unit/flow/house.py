@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from typing import cast
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
@@ -30,6 +31,7 @@ from gateway.flow.knowing import Knowing
 from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.shares import Shares
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
@@ -42,13 +44,20 @@ from gateway.ports import (
     Held,
     Lease,
     Notice,
+    SharedBudget,
     SharedStore,
     SweepLease,
 )
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
-from tests.doubles.redis_away import Switch, SwitchedBudget, SwitchedMode, SwitchedStore
+from tests.doubles.redis_away import (
+    BudgetOf,
+    Switch,
+    SwitchedBudget,
+    SwitchedMode,
+    SwitchedStore,
+)
 from tests.doubles.shared import InMemoryShared
 from tests.doubles.upstream import ScriptedUpstream
 
@@ -123,9 +132,8 @@ class Redis:
         self.memory = InMemoryShared(clock, epochs())
         self.store = SwitchedStore(self.memory, self.switch)
         self.mode = SwitchedMode(self.switch)
-        self.budget = SwitchedBudget(
-            LocalBudget(clock, limit, 60.0, start_paced=False), self.switch
-        )
+        own = LocalBudget(clock, limit, 60.0, start_paced=False)
+        self.budget = SwitchedBudget(own, self.switch, clock)
 
 
 class Replica:
@@ -157,10 +165,10 @@ class Replica:
         self.bus: Bus = AloneBus() if hub is None else HubBus(hub, self.apply)
         self.tiers = Tiers(self.local, self.shared, self.bus, clock, rules, l1_lifetime=5.0)
         self.modes = Modes(AloneMode() if redis is None else redis.mode, clock, self.observer)
-        budget = self.local_budget if redis is None else redis.budget
-        self.outbound = self._outbound(budget)
-        bus = self.bus
-        self.credentials = Credentials(budget, self.local_budget, clock, self.observer)
+        bus, self.shares = self.bus, self._shares(redis)
+        self.budget: Budget = self.shares or self.local_budget
+        self.outbound = self._outbound(self.budget)
+        self.credentials = Credentials(self.budget, clock, self.observer)
         self.fetcher = self._fetcher(rules, sweep_lease)
         lease = lease or AloneLease(self.shared)
         backoffs = Backoffs(clock, windows.believe_after)
@@ -194,12 +202,17 @@ class Replica:
             knowing=Knowing(sweep_lease),
         )
 
+    def _shares(self, redis: Redis | None) -> Shares | None:
+        if redis is None:
+            return None
+        shared = cast(SharedBudget, BudgetOf(redis.budget, str(id(self))))
+        return Shares(shared, self.local_budget, self.clock, lambda: self.bus.replicas)
+
     def _outbound(self, budget: Budget) -> Outbound:
         rate = None if self._limit is None else Rate(self._limit, 60.0)
         return Outbound(
             self.upstream,
             budget,
-            self.local_budget,
             self.clock,
             self.observer,
             timeout=10.0,

@@ -22,11 +22,11 @@ from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, Purpose
 from gateway.ports import (
-    Budget,
     Call,
     Charge,
     Confirmations,
     Found,
+    Known,
     Lease,
     Notice,
     Standing,
@@ -185,15 +185,24 @@ class HeldStore(SwitchedStore):
 class HeldBudget(SwitchedBudget):
     """A turn comes when it is let go."""
 
-    def __init__(self, budget: Budget, way: Way) -> None:
-        super().__init__(budget, way)
+    def __init__(self, budget: LocalBudget, way: Way, clock: FakeClock) -> None:
+        super().__init__(budget, way, clock)
         self._way = way
 
     async def take(
-        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
-    ) -> Charge:
+        self,
+        scope: str,
+        purpose: Purpose,
+        known: Known | None,
+        *,
+        guessed: bool = False,
+        patience: float = 0.0,
+        name: str = "",
+    ) -> Charge | None:
         await self._way.pause("budget")
-        return await super().take(scope, purpose, guessed=guessed, patience=patience)
+        return await super().take(
+            scope, purpose, known, guessed=guessed, patience=patience, name=name
+        )
 
 
 class OwnLease(BoardLease):
@@ -231,7 +240,7 @@ class OwnRedis(Redis):
         self.memory = memory
         self.store = HeldStore(memory, way)
         budget = LocalBudget(clock, None, 60.0, start_paced=False)
-        self.budget = HeldBudget(budget, way)
+        self.budget = HeldBudget(budget, way, clock)
 
 
 @dataclass(eq=False)

@@ -109,8 +109,7 @@ async def test_what_the_budget_denies_is_no_failure_of_the_key(limit: int) -> No
     town = Town(limit=limit)
     replica = town.replica()
     await serve_stale(replica)
-    for _ in range(limit):
-        await town.redis.budget.hand_in("default", [0.0])
+    town.redis.budget.spend("default", limit)
     await read(replica)
 
     assert replica.upstream.count == 1

@@ -34,13 +34,13 @@ async def test_a_miss_that_joined_a_denied_refresh_is_no_refresh(
     replica = town.replica()
     replica.caller = OURS
     await serve_stale(replica)
-    await spend_refreshes(town.redis.budget)
+    await spend_refreshes(replica.budget)
     replica.upstream.then(ok(2))
     answered, take = asyncio.Event(), town.redis.budget.take
 
-    async def take_slowly(scope: str, purpose: Purpose, **rest: Any) -> Charge:
+    async def take_slowly(*given: Any, **rest: Any) -> Charge | None:
         await answered.wait()
-        return await take(scope, purpose, **rest)
+        return await take(*given, **rest)
 
     monkeypatch.setattr(town.redis.budget, "take", take_slowly)
     await replica.get()  # begins a refresh, which will be denied
@@ -62,7 +62,7 @@ async def test_a_denied_refresh_elsewhere_is_no_end() -> None:
     leading, replica = town.replica(), town.replica()
     leading.caller = replica.caller = OURS
     await serve_stale(leading)
-    await spend_refreshes(town.redis.budget)
+    await spend_refreshes(leading.budget)
     await town.redis.memory.drop(KEY)
     replica.upstream.then(ok(2))
     leading.peek()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -239,7 +238,7 @@ async def test_a_call_that_was_granted_does_not_go_after_a_429_was_heard(
     replica, other = (Replica(clock, redis, limit=LIMIT, hub=hub) for _ in "ab")
     take = redis.budget.take
 
-    async def take_slowly(*arguments: Any, **named: Any) -> Charge:
+    async def take_slowly(*arguments: Any, **named: Any) -> Charge | None:
         charge = await take(*arguments, **named)
         monkeypatch.undo()
         await other.outbound._close_gate(SCOPE, 60.0, is_refusal=False)
@@ -292,35 +291,3 @@ async def test_a_turn_that_a_share_granted_ends_at_the_gate_of_all(clock: FakeCl
     with pytest.raises(GateClosed):
         await waiting
     assert replica.upstream.count == LIMIT
-
-
-@pytest.mark.parametrize("is_away_before", [True, False])
-async def test_what_was_waited_for_is_told_of_when_it_goes(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, is_away_before: bool
-) -> None:
-    """Not as of when it was asked for: it would be forgotten that much too early. Nor is a turn
-    forgotten that Redis granted, and lost before the call went."""
-    redis = Redis(clock, LIMIT)
-    replica = Replica(clock, redis, limit=LIMIT)
-    replica.upstream.always = ok(1)
-    told: list[float] = []
-
-    async def hand_in(_scope: str, ages: Sequence[float], known: object = None) -> None:
-        told.extend(ages)
-
-    monkeypatch.setattr(redis.budget, "hand_in", hand_in)
-    redis.switch.is_up = not is_away_before
-    await spend(replica, clock)
-    waiting = ask(replica)
-    await settle()
-    redis.switch.is_up = False
-    clock.advance(1.0)
-    assert await waiting == ok(1)
-    redis.switch.is_up = True
-
-    absences = replica.outbound._paying.absences
-    assert absences is not None
-    await absences.look()
-
-    assert len(told) == (LIMIT + 1 if is_away_before else 1)
-    assert min(told) == 0.0

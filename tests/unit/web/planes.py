@@ -138,7 +138,6 @@ class Data:
         outbound = Outbound(
             self.upstream,
             budget,
-            budget,
             clock,
             observer,
             timeout=10.0,
@@ -146,7 +145,7 @@ class Data:
             guesses=Guesses(clock, None, OwnRates()),
             bus=AloneBus(),
         )
-        credentials = Credentials(budget, budget, clock, observer)
+        credentials = Credentials(budget, clock, observer)
         fetcher = Fetcher(
             tiers,
             outbound,

@@ -7,7 +7,9 @@ local gate = read_gate(KEYS[2], at)
 local opened = 0
 
 if never_sent ~= '' then
-  redis.pcall('ZREM', KEYS[1], never_sent)
+  if redis.pcall('ZREM', KEYS[1], never_sent) == 1 and redis.call('EXISTS', KEYS[1]) == 0 then
+    redis.call('ZADD', KEYS[1], 1, '1') -- as if of long ago: an empty log is one that was lost
+  end
   for n = 3, #KEYS do redis.pcall('ZREM', KEYS[n], never_sent) end
   if gate and gate.probe == tonumber(never_sent) then
     gate.closed_until, gate.probe = at, 0

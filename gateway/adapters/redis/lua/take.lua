@@ -1,47 +1,18 @@
--- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling.
--- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, free calls of an unknown past, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, 1 where the replica has seen a log before, then floor, ceiling and 1 or 0 for "always kept" of each rank.
+-- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling. Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor under a clock that is not the one it saw ('clock').
+-- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, name of the replica, the life and the time that it saw last, the time that it takes it to be and how far that may be wrong, after how long without a word a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
-local limit, span, parts, free, patience, keep, rank, waits, has_seen = unpack(ARGV, 1, 9)
+local limit, span, parts, patience, keep, rank, waits, name, life, seen, expected, error, silent, gone = unpack(ARGV, 1, 14)
 limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
+life, seen, silent, gone = tonumber(life), tonumber(seen), tonumber(silent), tonumber(gone)
 local time, at = now()
 local log, book = KEYS[1], KEYS[3]
 local gate = read_gate(KEYS[2], at)
-local stamp = at
+local stamp, spare = at, 0
 make_room(log, 'zset')
 make_room(book, 'hash')
-local full = limit
-if limit > 0 then limit = lowered(book, limit, span * parts, at) end
-local window = { log = log, book = book, limit = limit, span = span, rank = rank, ranks = {}, floors = {}, ceilings = {}, always = {} }
-for n = 1, #KEYS - 3 do
-  window.ranks[n] = KEYS[n + 3]
-  make_room(window.ranks[n], 'zset')
-  local floor, ceiling = tonumber(ARGV[3 * n + 7]), tonumber(ARGV[3 * n + 8])
-  window.floors[n] = full > 0 and math.floor(floor * limit / full) or 0
-  window.ceilings[n] = full > 0 and math.max(1, math.floor(ceiling * limit / full)) or 0
-  window.always[n] = ARGV[3 * n + 9] == '1'
-end
-
--- Nothing is known of the past (flushed, lost, or the clock went back): as if the calls beyond
--- the free ones had been sent evenly, so that one more may go each time one of them is old, and
--- each rank had had as much of its floor as was spent of the limit.
-local function start_paced()
-  redis.call('DEL', log, unpack(window.ranks))
-  if tonumber(free) < full then write_book(book, 'born', at, keep) end
-  local all, theirs, when = {}, {}, 0
-  for place = 1, #window.ranks do theirs[place] = {} end
-  for n = 1, limit - free do
-    when = math.max(when + 1, math.floor(at - span + n * span / limit))
-    all[n] = text(when)
-    for place, floor in ipairs(window.floors) do
-      if math.floor(n * floor / limit) > math.floor((n - 1) * floor / limit) then table.insert(theirs[place], all[n]) end
-    end
-  end
-  charge_all(log, all, keep)
-  for place, stamps in ipairs(theirs) do charge_all(window.ranks[place], stamps, keep) end
-end
 
 local function reply(word, wait)
-  local available = limit > 0 and limit - later(log, at - span) or 0
+  local available = limit > 0 and limit - spare - later(log, at - span) or 0
   local closed_for = gate and math.max(0, gate.closed_until - at) or 0
   return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0, limit }
 end
@@ -50,32 +21,40 @@ if gate and at < gate.closed_until then return reply('closed', gate.closed_until
 if gate then waits = 0 end -- who probes does so now
 
 if limit > 0 then
-  local last = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2]) or -1
-  -- Lost: the replicas tell what they have seen before anything is granted on a guess.
-  local settles = read_book(book, 'settles') or 0
-  if last < 0 and has_seen == '1' and settles == 0 then
-    settles = at + SETTLES
-    write_book(book, 'settles', settles, keep)
+  if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
+  if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
+  local last, told, claim = read_replica(redis.call('HGET', book, 'r' .. name))
+  local full, all, is_told = limit, 0, true
+  limit = lowered(book, limit, span * parts, at)
+  spare, all, is_told = kept_for_others(book, limit, at, silent, gone, name)
+  -- Its own claim it may use as long as it counts by that one.
+  if told ~= seen then spare = math.min(limit - 1, spare + claim) end
+  local settles = read_book(book, 'since') + span
+  if at < settles and not is_told then return reply('settling', settles - at) end
+
+  local free = limit - spare
+  local window = { log = log, book = book, limit = free, span = span, rank = rank, ranks = {}, floors = {}, ceilings = {}, always = {} }
+  for n = 1, #KEYS - 3 do
+    window.ranks[n] = KEYS[n + 3]
+    make_room(window.ranks[n], 'zset')
+    local floor, ceiling = tonumber(ARGV[3 * n + 12]), tonumber(ARGV[3 * n + 13])
+    window.floors[n] = math.floor(floor * free / full)
+    window.ceilings[n] = math.max(1, math.floor(ceiling * free / full))
+    window.always[n] = ARGV[3 * n + 14] == '1'
   end
-  if at < settles and settles <= at + SETTLES then return reply('settling', settles - at) end
-  if settles > 0 then write_book(book, 'settles', 0, keep) end
-  if last < 0 or last > at + span + 1000000 then
-    start_paced()
-    write_book(book, 'life', at, keep)
-    last = at - span
-  end
-  -- It lives as long as the log does, and a log of an older release gets one.
-  if read_book(book, 'life') then redis.call('PEXPIRE', book, keep) else write_book(book, 'life', at, keep) end
   -- The newest stays, however old: that nothing was sent since is knowledge, too.
+  local last = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
   redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, last - 1)))
   local mine = window.ranks[rank]
   redis.call('ZREMRANGEBYSCORE', mine, '-inf', text(at - span))
+  redis.call('PEXPIRE', book, keep)
   local turn = turn_of(window, at)
   if turn - at > waits then
     write_book(book, rank, at, keep)
     return reply('exhausted', turn - at)
   end
   stamp = charge({ log, mine }, turn, keep)
+  write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim)
 end
 
 if gate then

@@ -1,11 +1,9 @@
 -- Prelude of the scripts on a budget's window: the same rules as core/window and core/ranks.
--- The log has the time of each call of the last window, those granted for later included; beside
--- it stands one log for each rank. The book has when each rank was last refused, what was
--- learnt of the limit, when the log was born (what stands in it from before is made up), which
--- life of the log it is, and until when replicas tell what they saw in the one before.
-
--- Twice as long as replicas take to see what was lost.
-local SETTLES = 2000000
+-- The log has the time of each call of the last window, those granted for later included, and is
+-- never empty, so that one that was lost is told from it; beside it stands one log for each rank.
+-- The book has when each rank was last refused, what was learnt of the limit, when the log was born
+-- (what stands in it from before is made up), which life of the log it is, since when, and how many
+-- replicas knew the life before; and, by r and its name, what each replica knows.
 
 -- Two who are granted the same microsecond are two calls.
 local function charge(logs, when, keep)
@@ -61,6 +59,47 @@ end
 local function lower(book, limit, at, keep)
   write_book(book, 'limit', limit, keep)
   write_book(book, 'lowered', at, keep)
+end
+
+-- The life of the log; nil where nothing is known of the past.
+local function life_of(log, book)
+  return redis.call('ZCARD', log) > 0 and read_book(book, 'life')
+end
+
+-- A time of long ago.
+local NEVER = 1
+
+-- What the book has of a replica: when what it saw last was, the look that told it its claim, and
+-- how many calls it may still make by that without asking.
+local function read_replica(raw)
+  local seen, told, claim = string.match(raw or '', '^(%d+) (%d+) (%d+)$')
+  return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0
+end
+
+local function write_replica(book, name, seen, told, claim)
+  redis.call('HSET', book, 'r' .. name, table.concat({ text(seen), text(told), text(claim) }, ' '))
+end
+
+-- What of the limit is kept for all replicas but that one: what each may spend without asking, which
+-- is an equal part once it was not heard for `silent`. Those not heard for `gone` are forgotten. Also how
+-- many replicas there are, and whether all who knew the life before have told what they spent in it.
+local function kept_for_others(book, limit, at, silent, gone, name)
+  local here, quiet, claims, raw = 1, 0, 0, redis.call('HGETALL', book)
+  for n = 1, #raw, 2 do
+    if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
+      local seen, _, claim = read_replica(raw[n + 1])
+      if at - seen > gone then
+        redis.call('HDEL', book, raw[n])
+      else
+        here = here + 1
+        if at - seen > silent then quiet = quiet + 1 else claims = claims + claim end
+      end
+    end
+  end
+  local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
+  local all = math.max(1, here, expected)
+  local parts = (quiet + math.max(0, expected - here)) * math.max(1, math.floor(limit / all))
+  return math.max(0, math.min(limit - 1, parts + claims)), all, here >= expected
 end
 
 -- `window` is a table: log, ranks (the logs' names), book, limit, span, rank (which one asks),

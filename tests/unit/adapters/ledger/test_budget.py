@@ -7,6 +7,7 @@ import pytest
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted, CallWithheld
 from gateway.core.status import Purpose
+from gateway.core.window import Past
 from gateway.ports import BudgetView, Charge
 from tests.doubles.clock import FakeClock
 
@@ -74,16 +75,17 @@ async def test_the_margin_of_a_short_window_is_a_tenth() -> None:
     assert exhausted.value.retry_after == pytest.approx(1.1)
 
 
-async def test_what_the_shared_budget_granted_is_noted() -> None:
-    """It counts here, and is given back like any other."""
-    budget = LocalBudget(FakeClock(), 2, 60.0, start_paced=False)
-    stamps = [budget.note("a", Purpose.MISS) for _ in range(3)]
-    assert budget.view("a").available == 0
+async def test_it_stands_in_for_the_shared_one() -> None:
+    """One of three parts of what is left; where nothing is known, one of what is free evenly."""
+    clock = FakeClock()
+    budget = LocalBudget(clock, 30, 60.0)
+    now = clock.monotonic()
 
-    for stamp in stamps[:2]:
-        await budget.give_back("a", stamp)
+    budget.stand_in("a", Past(30, [now] * 15, None), 3)
+    budget.stand_in("b", None, 3)
+    budget.stand_in("c", Past(12, [], None), 3)
 
-    assert budget.view("a").available == 1
+    assert [budget.view(each).available for each in "abc"] == [5, 1, 4]
 
 
 async def test_it_holds_as_long_as_the_shared_gate() -> None:

@@ -1,0 +1,311 @@
+"""The budget that replicas share, and this replica's part of it while it cannot be asked.
+
+One rule for a start, a Redis that is away, slow, or that forgot, and for its clock that was set:
+what this replica does not know to be unspent counts as spent. Each of the replicas may spend an
+equal part of what is free by that. When and by whom a call is paid is paying's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cachetools import LRUCache
+
+from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
+from gateway.core.hints import Stated
+from gateway.core.status import Purpose, RedisOperation
+from gateway.core.window import Past, transit
+from gateway.ports import (
+    BudgetView,
+    Charge,
+    Clock,
+    Known,
+    Looking,
+    OwnBudget,
+    SharedBudget,
+)
+
+# Seconds between two looks at the shared budget.
+LOOK: Final = 0.5
+# Scopes that are looked at, the latest ones, and how many in one round trip.
+_MOST: Final = 1_000
+_AT_ONCE: Final = 50
+# How often a call is asked for anew where the shared budget has forgotten meanwhile.
+_TRIES: Final = 3
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A call of this replica at `at` (monotonic), which that life of the shared budget knows."""
+
+    at: float
+    charge: Charge
+    life: int
+
+
+@dataclass(slots=True)
+class _Account:
+    """What this replica knows of a scope, and how many calls it asked for since it saw that; when
+    its share was made, by that number (None: it has none)."""
+
+    known: Known | None = None
+    asked: int = 0
+    share_of: int | None = None
+    sent: deque[_Sent] = field(default_factory=deque)
+
+    @property
+    def claim(self) -> int:
+        """The calls that may still be made without asking."""
+        if self.known is None:
+            return 0
+        return max(0, self.known.claim - self.asked - sum(not each.life for each in self.sent))
+
+    def untold(self) -> list[_Sent]:
+        """The calls that the shared budget does not know of."""
+        life = 0 if self.known is None else self.known.life
+        return [each for each in self.sent if each.life != life or not life]
+
+
+class Shares:
+    """A Budget for a replica among others; `replicas` tells how many are on the roll.
+
+    `scopes` are looked at from the start: what is spent of them is known when the first asks.
+    """
+
+    def __init__(
+        self,
+        shared: SharedBudget,
+        own: OwnBudget,
+        clock: Clock,
+        replicas: Callable[[], int],
+        scopes: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._shared = shared
+        self._own = own
+        self._clock = clock
+        self._replicas = replicas
+        self._scopes = scopes
+        self._accounts: LRUCache[str, _Account] = LRUCache(_MOST)
+
+    async def run(self) -> None:
+        """Look at each scope again and again, until cancelled."""
+        try:
+            while True:
+                await self.look_at_all()
+                await self._clock.sleep(LOOK)
+        finally:
+            with suppress(RedisUnavailable):
+                await self._shared.leave(list(self._accounts))
+
+    async def look_at_all(self) -> None:
+        """Look once at each scope, where the budget is there."""
+        for scope in self._scopes():
+            self._account(scope)
+        scopes = list(self._accounts)
+        for first in range(0, len(scopes), _AT_ONCE):
+            with suppress(RedisUnavailable):
+                await self.look(scopes[first : first + _AT_ONCE])
+
+    async def look(self, scopes: Sequence[str]) -> None:
+        """See what is spent of them, and tell what was paid from shares; twice where the budget has
+        forgotten: only then it knows that this replica does not spend by what it saw before."""
+        for _ in range(_TRIES):
+            limited = [each for each in scopes if self._shared.view(each).limit is not None]
+            if not limited:
+                return
+            scopes = await self._look(limited)
+
+    async def _look(self, scopes: Sequence[str]) -> list[str]:
+        """Those whose life is another one than was known."""
+        now, asked, told = self._clock.monotonic(), [], []
+        for scope in scopes:
+            account = self._account(scope)
+            self._forget(scope, account, now)
+            told.append((account, account.known, account.untold()))
+            ages = [now - each.at for each in told[-1][2]]
+            asked.append(Looking(scope, account.known, account.claim, ages))
+        changed = []
+        for (account, before, sent), look, known in zip(
+            told, asked, await self._shared.look(asked), strict=True
+        ):
+            is_same = before is not None and before.life == known.life
+            for each in sent if is_same else ():
+                each.life = known.life
+            newest = account.known  # another look may have ended meanwhile
+            if newest is before or (newest is not None and known.stamp > newest.stamp):
+                account.known, account.asked, account.share_of = known, 0, None
+            if not is_same:
+                changed.append(look.scope)
+        return changed
+
+    async def take(
+        self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
+    ) -> Charge:
+        """As Budget.take."""
+        # A 429 heard while Redis was away, or lost by it since, holds here all the same.
+        self._refuse_behind_own_gate(scope)
+        try:
+            charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
+        except RedisUnavailable:
+            return await self._from_share(scope, purpose, guessed=guessed, patience=patience)
+        return await self._granted(scope, charge)
+
+    async def _ask(self, scope: str, purpose: Purpose, *, guessed: bool, patience: float) -> Charge:
+        account, limit = self._account(scope), self._shared.view(scope).limit
+        for _ in range(_TRIES if self._shared.is_there(scope) else 0):
+            if limit is not None and (account.known is None or account.untold()):
+                await self.look([scope])
+            asked, known = self._clock.monotonic(), account.known
+            account.asked += 1
+            charge = await self._shared.take(
+                scope, purpose, known, guessed=guessed, patience=patience
+            )
+            if charge is not None:
+                charge = replace(charge, life=0 if known is None else known.life)
+                if charge.wait <= 0.0 and self._is_late(scope, asked):
+                    charge = await self._enter(scope, charge)
+            if charge is not None:
+                return charge
+            await self.look([scope])
+        raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
+
+    def _is_late(self, scope: str, asked: float) -> bool:
+        """Whether a call that was granted may go so late that it belongs into another window."""
+        return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
+
+    async def _from_share(
+        self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
+    ) -> Charge:
+        account = self._account(scope)
+        if account.share_of is None or (account.known and account.share_of != account.asked):
+            account.share_of = account.asked
+            self._own.stand_in(scope, *self._past(account))
+        try:
+            charge = await self._own.take(scope, purpose, guessed=guessed, patience=patience)
+        except BudgetExhausted as exhausted:
+            exhausted.is_passing = True
+            raise
+        if charge.wait <= 0.0:
+            account.sent.append(_Sent(self._clock.monotonic(), charge, 0))
+        return replace(charge, is_share=True)
+
+    def _past(self, account: _Account) -> tuple[Past | None, int]:
+        """What is spent of a limit, and among how many it is divided: others go on, unseen, until
+        they miss this replica."""
+        known = account.known
+        if known is None:
+            return None, max(1, self._replicas())
+        replicas = max(known.replicas, self._replicas())
+        times = [known.at - age for age in known.ages]
+        times += [
+            each.at for each in account.sent if each.at >= known.at or each.life != known.life
+        ]
+        until = known.at + self._shared.silence if replicas > 1 else None
+        return Past(known.limit, times, until, account.claim), replicas
+
+    async def enter(self, scope: str, charge: Charge) -> Charge | None:
+        """As Budget.enter. A turn that a share gave, or that Redis does not confirm, is asked for
+        anew: nobody else may have counted with it."""
+        if charge.is_share:
+            await self._own.give_back(scope, charge)
+            return None
+        try:
+            entered = await self._enter(scope, charge)
+        except RedisUnavailable:
+            return None
+        return None if entered is None else await self._granted(scope, entered)
+
+    async def _enter(self, scope: str, charge: Charge) -> Charge | None:
+        """Let it count from now, again where the answer took its time: it belongs into the window
+        in which the call goes."""
+        for _ in range(_TRIES):
+            asked = self._clock.monotonic()
+            entered = await self._shared.enter(scope, charge)
+            if entered is None:
+                return None
+            charge = replace(entered, wait=0.0, life=charge.life)
+            if not self._is_late(scope, asked):
+                return charge
+        return charge
+
+    async def _granted(self, scope: str, charge: Charge) -> Charge:
+        """What Redis granted, unless a 429 was heard meanwhile. Raises GateClosed."""
+        try:
+            self._refuse_behind_own_gate(scope)
+        except GateClosed:
+            await self.give_back(scope, charge)
+            raise
+        if charge.life and charge.wait <= 0.0:
+            sent = _Sent(self._clock.monotonic(), charge, charge.life)
+            self._account(scope).sent.append(sent)
+        return charge
+
+    async def give_back(self, scope: str, charge: Charge) -> None:
+        """As Budget.give_back."""
+        account = self._account(scope)
+        account.sent = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
+        if charge.is_share:
+            await self._own.give_back(scope, charge)
+            return
+        with suppress(RedisUnavailable):  # charged once too often: the safe side
+            await self._shared.give_back(scope, charge)
+
+    async def close(
+        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
+    ) -> float:
+        """As Budget.close."""
+        try:
+            seconds = await self._shared.close(scope, retry_after, is_refusal=is_refusal)
+        except RedisUnavailable:
+            return await self._own.close(scope, retry_after, is_refusal=is_refusal)
+        # Not a moment longer: who may probe there must not be kept back here.
+        self._own.hold(scope, seconds)
+        return seconds
+
+    def hold(self, scope: str, seconds: float) -> None:
+        """As Budget.hold."""
+        self._own.hold(scope, seconds)
+
+    async def reopen(self, scope: str) -> bool:
+        """As Budget.reopen; False where it is closed in a Redis that does not answer."""
+        opened = await self._own.reopen(scope)
+        was_closed = self._shared.view(scope).gate_closed_for > 0.0
+        if opened or was_closed:
+            try:
+                opened |= await self._shared.reopen(scope)
+            except RedisUnavailable:
+                return opened and not was_closed
+        return opened
+
+    async def learn(self, scope: str, said: Stated) -> None:
+        """As Budget.learn."""
+        try:
+            await self._shared.learn(scope, said)
+        except RedisUnavailable:
+            await self._own.learn(scope, said)
+
+    def view(self, scope: str) -> BudgetView:
+        """As Budget.view: the budget of all, and the gate as it is known here."""
+        shared, own = self._shared.view(scope), self._own.view(scope)
+        return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
+
+    def _refuse_behind_own_gate(self, scope: str) -> None:
+        wait = self._own.view(scope).gate_closed_for
+        if wait > 0.0:
+            raise GateClosed("upstream asked to wait", retry_after=wait)
+
+    def _account(self, scope: str) -> _Account:
+        account = self._accounts.get(scope)
+        if account is None:
+            account = self._accounts[scope] = _Account()
+        return account
+
+    def _forget(self, scope: str, account: _Account, now: float) -> None:
+        """Calls that are in no window any more."""
+        window = self._shared.view(scope).window
+        while account.sent and account.sent[0].at < now - window - transit(window):
+            account.sent.popleft()

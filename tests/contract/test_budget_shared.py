@@ -1,0 +1,255 @@
+"""Budget on Redis: what replicas are told and tell, and what is kept for one that is not heard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.errors import BudgetExhausted, GateClosed
+from gateway.core.status import Purpose
+from gateway.flow.shares import Shares
+from gateway.ports import Known, SharedBudget
+from tests.cluster_servers import client_of, keys_of
+from tests.contract.worlds import RedisWorld, count_granted, granted
+
+LIMIT, WINDOW, SCOPE = 20, 600.0, "default"
+
+
+@pytest.fixture
+def world(any_redis_url: str) -> RedisWorld:
+    """Each kind of Redis."""
+    return RedisWorld(any_redis_url)
+
+
+@pytest.fixture
+async def replicas(world: RedisWorld) -> AsyncIterator[list[Shares]]:
+    """Two replicas that know of each other, a window after their start."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for _ in range(2):
+            budget = await stack.enter_async_context(world.budget(LIMIT, WINDOW, start_paced=True))
+            assert isinstance(budget, Shares)
+            made.append(budget)
+        await see(made)
+        world.advance(2 * WINDOW)
+        await see(made)
+        yield made
+
+
+async def see(replicas: list[Shares]) -> None:
+    """Let each see what the others told, and tell that it did."""
+    for _ in range(3):
+        for each in replicas:
+            await each.look([SCOPE])
+
+
+def known(replica: Shares) -> Known:
+    """What it saw last."""
+    seen = replica._account(SCOPE).known
+    assert seen is not None
+    return seen
+
+
+def lose(url: str) -> None:
+    """Redis forgets all it knew."""
+    with client_of(url) as client:
+        for key in keys_of(client, "gateway:*"):
+            client.delete(key)
+
+
+async def test_half_of_what_is_unspent_is_for_those_who_lose_sight(
+    replicas: list[Shares],
+) -> None:
+    """In equal parts; nobody else spends that until they have seen that there is less."""
+    one, other = replicas
+    assert [known(each).claim for each in replicas] == [5, 5]
+
+    assert await count_granted(one) == 15
+    await see(replicas)
+    assert await count_granted(one) == 4
+    await see(replicas)
+    assert await count_granted(other) == 1
+    assert len(known(one).ages) == 19
+
+
+async def test_own_calls_come_from_the_own_part(replicas: list[Shares]) -> None:
+    """All of the limit is there for replicas that ask for as much each."""
+    one, other = replicas
+
+    assert await count_granted(one, 10) + await count_granted(other, 10) == LIMIT
+
+
+def fall_silent(url: str, replica: Shares, seconds: float) -> None:
+    """It was not heard for so much longer."""
+    field = f"r{replica._shared._name}"  # type: ignore[attr-defined]
+    with client_of(url) as client:
+        for key in keys_of(client, "gateway:{*}:b"):
+            seen, rest = client.hget(key, field).split(b" ", 1)
+            client.hset(key, field, b"%d %s" % (int(seen) - seconds * 1_000_000, rest))
+
+
+async def test_an_equal_part_is_kept_for_one_that_is_silent(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """From the moment on at which it may spend that; not any more once it is forgotten."""
+    fall_silent(any_redis_url, replicas[1], 2.0)
+    assert await count_granted(replicas[0]) == LIMIT // 2
+
+    fall_silent(any_redis_url, replicas[1], 60.0)
+    assert await count_granted(replicas[0]) == LIMIT // 2
+
+
+async def test_who_has_not_looked_is_asked_to(replicas: list[Shares]) -> None:
+    """Lately, and at this life of the log."""
+    shared, seen = shared_of(replicas[0]), known(replicas[0])
+
+    for outdated in (
+        None,
+        replace(seen, life=seen.life - 1),
+        replace(seen, stamp=seen.stamp - 10_000_000, at=seen.at - 10.0),
+    ):
+        assert await shared.take(SCOPE, Purpose.MISS, outdated) is None
+
+
+async def test_a_redis_that_forgot_waits_for_all(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """Nothing is granted on a guess; what each has spent is told by itself, once."""
+    one, other = replicas
+    assert await count_granted(one, 5) + await count_granted(other, 3) == 8
+    await see(replicas)
+    lose(any_redis_url)
+
+    for _ in range(2):
+        with pytest.raises(GateClosed, match="forgotten") as closed:
+            await one.take(SCOPE, Purpose.MISS)
+        assert closed.value.retry_after <= WINDOW + 1.0
+    assert known(one).claim == 0
+    await see(replicas)
+
+    assert len(known(one).ages) == 8
+    assert known(one).claim == known(other).claim == 3
+
+
+async def test_a_window_later_it_waits_for_nobody(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """What was spent counts no more, and who has not told for so long is forgotten."""
+    lose(any_redis_url)
+    await replicas[0].look([SCOPE])
+    world.advance(WINDOW + 1.1)
+
+    assert await count_granted(replicas[0]) == LIMIT
+
+
+@pytest.mark.parametrize("step", [-60.0, -3.0, 3.0, 60.0])
+async def test_a_clock_that_was_set_is_a_redis_that_forgot(
+    replicas: list[Shares], step: float
+) -> None:
+    """Nothing is granted under it; replicas look, and what they spent is told anew."""
+    one, other = replicas
+    assert await count_granted(one, 6) + await count_granted(other, 7) == 13
+    await see(replicas)
+    before = known(one)
+    for each in replicas:  # as if the clock were ahead of what they saw
+        account = each._account(SCOPE)
+        account.known = replace(known(each), at=known(each).at + step)
+
+    assert await shared_of(one).take(SCOPE, Purpose.MISS, known(one)) is None
+    with pytest.raises((GateClosed, BudgetExhausted)):
+        await one.take(SCOPE, Purpose.MISS)
+    await see(replicas)
+
+    assert known(one).life > before.life
+    assert len(known(one).ages) == 13
+
+
+async def test_a_clock_that_was_set_is_forgotten_by_once(replicas: list[Shares]) -> None:
+    """The second to see it does not undo what the first has told since."""
+    one, other = replicas
+    for each in replicas:
+        account = each._account(SCOPE)
+        account.known = replace(known(each), at=known(each).at - 60.0)
+    await one.look([SCOPE])
+    life = known(one).life
+
+    await other.look([SCOPE])
+
+    assert known(other).life == life
+
+
+async def test_an_answer_that_took_its_time_is_no_clock_that_was_set(
+    replicas: list[Shares],
+) -> None:
+    """What was seen was known late, and as late its time was taken."""
+    one, seen = replicas[0], known(replicas[0])
+    one._account(SCOPE).known = replace(seen, at=seen.at + 3.0, error=3.0)
+
+    assert await granted(one)
+    await one.look([SCOPE])
+    assert known(one).life == seen.life
+
+
+async def test_calls_that_were_paid_without_it_are_told(replicas: list[Shares]) -> None:
+    """When they went, and once."""
+    one, other = replicas
+    for _ in range(2):
+        await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
+
+    await see(replicas)
+
+    assert len(known(other).ages) == 2
+
+
+async def test_who_leaves_is_not_waited_for(replicas: list[Shares]) -> None:
+    """Nothing is kept for it."""
+    one, other = replicas
+    await shared_of(other).leave([SCOPE])
+
+    assert await count_granted(one) == LIMIT
+
+
+async def test_a_start_is_paced_by_what_redis_does_not_know(
+    world: RedisWorld, replicas: list[Shares]
+) -> None:
+    """One more replica knows at once what is spent."""
+    assert await count_granted(replicas[0], 4) == 4
+    async with world.budget(LIMIT, WINDOW, start_paced=True) as late:
+        assert isinstance(late, Shares)
+        await late.look([SCOPE])
+
+        assert len(known(late).ages) == 4
+        assert known(late).replicas == 3
+
+
+async def test_a_turn_is_not_used_where_a_part_is_kept(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """It was booked before a replica fell silent: that may have spent as much by now."""
+    one, other = replicas
+    assert await count_granted(one, 10) + await count_granted(other, 10) == LIMIT
+    turn = await one.take(SCOPE, Purpose.MISS, patience=2 * WINDOW)
+    fall_silent(any_redis_url, replicas[1], 2.0)
+
+    assert await one.enter(SCOPE, turn) is None
+
+
+async def test_where_nothing_is_counted_nothing_is_told(
+    world: RedisWorld, any_redis_url: str
+) -> None:
+    """Else the log of an unlimited scope would grow with each call."""
+    async with world.budget(None, WINDOW, start_paced=True) as budget:
+        assert await count_granted(budget, 5) == 5
+        assert isinstance(budget, Shares)
+        await budget.look_at_all()
+
+    with client_of(any_redis_url) as client:
+        assert keys_of(client, "gateway:*") == []
+
+
+def shared_of(replica: Shares) -> SharedBudget:
+    """The budget behind it."""
+    return replica._shared

@@ -1,0 +1,334 @@
+"""Shares: what is not known to be unspent counts as spent; of what is free each has its part."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.adapters.ledger import LocalBudget
+from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
+from gateway.core.status import Purpose
+from gateway.flow import shares
+from gateway.flow.shares import LOOK, Shares
+from gateway.ports import Call, Charge
+from tests.doubles.bus import Hub
+from tests.doubles.clock import FakeClock
+from tests.unit.flow.house import Redis, Replica, ok
+
+SCOPE, LIMIT, WINDOW = "default", 12, 61.0
+
+
+class Three:
+    """Three replicas on one Redis, who count each other."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.redis = Redis(self.clock, LIMIT)
+        hub = Hub()
+        self.replicas = [Replica(self.clock, self.redis, limit=LIMIT, hub=hub) for _ in range(3)]
+        self.calls: list[float] = []
+        for each in self.replicas:
+            each.upstream.always = ok(1)
+
+    async def spend(self, replica: Replica, most: int = 1_000) -> int:
+        """How many calls go at once."""
+        for count in range(most):
+            now = self.clock.monotonic()
+            try:
+                await replica.outbound.ask(SCOPE, Call("t", "k", Purpose.MISS, now))
+            except CallWithheld:
+                return count
+            self.calls.append(self.clock.monotonic())
+        return most
+
+    async def spend_all(self) -> list[int]:
+        """What each could."""
+        return [await self.spend(each) for each in self.replicas]
+
+    async def spend_up(self) -> int:
+        """What all could together, as they look again."""
+        count = 0
+        while spent := sum(await self.spend_all()):
+            count += spent
+            await self.look()
+        return count
+
+    async def look(self) -> None:
+        """Let each see what the others told, and tell that it did."""
+        for _ in range(2):
+            for each in self.replicas:
+                await shares_of(each).look_at_all()
+
+    async def live(self, seconds: float, *, cut_off: Replica | None = None) -> None:
+        """Let each look twice a second, and spend all it may; one of them cannot reach Redis."""
+        for _ in range(int(seconds / LOOK)):
+            for each in self.replicas:
+                was_up = self.redis.switch.is_up
+                self.redis.switch.is_up = was_up and each is not cut_off
+                await shares_of(each).look_at_all()
+                await self.spend(each)
+                self.redis.switch.is_up = was_up
+            self.clock.advance(LOOK)
+
+    @property
+    def fullest(self) -> int:
+        """The most calls in any window."""
+        return max(sum(at <= each < at + WINDOW for each in self.calls) for at in self.calls)
+
+
+def shares_of(replica: Replica) -> Shares:
+    """Its own."""
+    assert replica.shares is not None
+    return replica.shares
+
+
+@pytest.fixture
+async def three() -> Three:
+    """Three who have spent nothing, and know it."""
+    three = Three()
+    for each in three.replicas:
+        await shares_of(each).look([SCOPE])
+    await three.look()
+    return three
+
+
+async def test_of_what_is_known_to_be_unspent_half_goes_without_redis(three: Three) -> None:
+    """In equal parts; what the others may have spent since is free again a window later."""
+    three.redis.switch.is_up = False
+
+    assert await three.spend_all() == [2, 2, 2]
+    three.clock.advance(WINDOW)
+    assert await three.spend_all() == [2, 2, 2]
+    three.clock.advance(shares_of(three.replicas[0])._shared.silence)
+    assert await three.spend_all() == [2, 2, 2]
+
+
+async def test_what_was_spent_becomes_free_for_all_alike(three: Three) -> None:
+    """The first has spent all of it, a call each second; each third of these is somebody's."""
+    for _ in range(LIMIT):
+        assert await three.spend(three.replicas[0], 1) == 1
+        await three.look()
+        three.clock.advance(1.0)
+    three.redis.switch.is_up = False
+    three.clock.advance(WINDOW - LIMIT + 1.9)
+
+    free = []
+    for _ in range(LIMIT):
+        free.append(await three.spend_all())
+        three.clock.advance(1.0)
+
+    assert free == [[0, 0, 0], [1, 1, 1], [0, 0, 0]] * 4 or sum(map(sum, free)) == LIMIT
+
+
+@pytest.mark.parametrize("before", [0.0, 20.0])
+async def test_the_limit_holds_without_redis(three: Three, before: float) -> None:
+    """Whatever was spent; and each replica goes on."""
+    await three.live(before)
+    three.redis.switch.is_up = False
+    await three.live(4 * WINDOW)
+    three.redis.switch.is_up = True
+    await three.live(2 * WINDOW)
+
+    assert three.fullest <= LIMIT
+    assert len(three.calls) > 4 * LIMIT
+
+
+@pytest.mark.parametrize("before", [0.0, 20.0])
+async def test_the_limit_holds_when_one_is_cut_off(three: Three, before: float) -> None:
+    """The others leave it its part, as soon as it may spend it."""
+    await three.live(before)
+    three.calls.clear()
+    await three.live(59.0, cut_off=three.replicas[0])
+
+    assert three.fullest <= LIMIT
+
+
+async def test_one_that_failed_to_ask_once_spends_no_more(three: Three) -> None:
+    """Redis was slow; the call may have been granted there."""
+    assert await three.spend_up() == LIMIT
+    three.redis.switch.is_up = False
+    assert await three.spend(three.replicas[1]) == 0
+    three.redis.switch.is_up = True
+
+    assert await three.spend_all() == [0, 0, 0]
+
+
+class Way(StrEnum):
+    """How Redis answers a replica."""
+
+    UP = "up"
+    DOWN = "down"
+    MUTE = "mute"  # it does what it is asked to, and the answer is lost
+
+
+def spoil(three: Three, replica: Replica) -> list[Way]:
+    """Let the last of these say how Redis answers it."""
+    shared, ways = shares_of(replica)._shared, [Way.UP]
+
+    def spoilt(ask: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def asked(*given: object, **named: object) -> object:
+            if ways[-1] is Way.DOWN:
+                raise RedisUnavailable("budget", "down")
+            answer = await ask(*given, **named)
+            if ways[-1] is Way.MUTE:
+                raise RedisUnavailable("budget", "mute")
+            return answer
+
+        return asked
+
+    for name in ("take", "look", "enter"):
+        setattr(shared, name, spoilt(getattr(shared, name)))
+    return ways
+
+
+events = st.tuples(
+    st.integers(0, 2),
+    st.sampled_from(Way),
+    st.booleans(),
+    st.integers(0, 5),
+    st.sampled_from([0.0, 0.1, 0.5, 2.0, 10.0, 45.0]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(events, max_size=60))
+def test_the_limit_holds_however_redis_answers(happened: list[tuple[Any, ...]]) -> None:
+    """Some replicas hear it now and then, and look or not between calls."""
+
+    async def live() -> Three:
+        three = Three()
+        for each in three.replicas:
+            await shares_of(each).look([SCOPE])
+        ways = [spoil(three, each) for each in three.replicas]
+        await three.look()
+        for number, way, looks, most, pause in happened:
+            ways[number].append(way)
+            if looks:
+                await shares_of(three.replicas[number]).look_at_all()
+            await three.spend(three.replicas[number], most)
+            three.clock.advance(pause)
+        return three
+
+    three = asyncio.run(live())
+
+    assert not three.calls or three.fullest <= LIMIT
+
+
+async def test_on_its_return_all_is_told(three: Three) -> None:
+    """What was spent meanwhile counts, before anybody takes from it again."""
+    three.redis.switch.is_up = False
+    three.clock.advance(100.0)
+    assert await three.spend_all() == [4, 4, 4]
+    three.redis.switch.is_up = True
+
+    assert await three.spend_all() == [0, 0, 0]
+    await three.look()
+    assert three.redis.budget.view(SCOPE).available == 0
+    three.clock.advance(WINDOW)
+    assert await three.spend_up() == LIMIT
+
+
+@pytest.mark.parametrize("spent", [[0, 0, 0], [4, 0, 0], [4, 2, 1]])
+async def test_a_redis_that_forgot_hears_it_from_all(three: Three, spent: list[int]) -> None:
+    """Nothing goes until each has told; then what is left does."""
+    for replica, most in zip(three.replicas, spent, strict=True):
+        assert await three.spend(replica, most) == most
+    await three.look()
+    three.redis.budget.lose(LocalBudget(three.clock, LIMIT, 60.0, start_paced=False))
+
+    for each in three.replicas[:2]:
+        await shares_of(each).look_at_all()
+        assert await three.spend(each) == 0
+    await three.look()
+
+    three.clock.advance(1.0)
+    assert await three.spend_up() == LIMIT - sum(spent)
+
+
+async def test_who_knows_nothing_is_paced(three: Three) -> None:
+    """Redis was away before it was ever asked: its part is free evenly."""
+    three.redis.switch.is_up = False
+    own = LocalBudget(three.clock, 60, 60.0)
+    shared = shares_of(three.replicas[0])._shared
+    late = Shares(shared, own, three.clock, lambda: 3)
+
+    async def count() -> int:
+        for granted in range(100):
+            try:
+                await late.take(SCOPE, Purpose.MISS)
+            except BudgetExhausted:
+                return granted
+        return 100
+
+    assert await count() == 2
+    with pytest.raises(BudgetExhausted) as exhausted:
+        await late.take(SCOPE, Purpose.MISS)
+    assert exhausted.value.is_passing
+    three.clock.advance(31.0)
+    assert 9 <= await count() <= 11
+
+
+async def test_a_turn_that_redis_does_not_confirm_is_asked_for_anew(three: Three) -> None:
+    """Others may have been granted it."""
+    one = shares_of(three.replicas[0])
+    three.redis.switch.is_up = False
+
+    assert await one.enter(SCOPE, Charge(three.clock.monotonic(), 1.0)) is None
+
+
+async def test_a_call_that_was_granted_late_counts_from_then(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis took its time: where it counted may be another window than where it goes."""
+    one = shares_of(three.replicas[0])
+    await one.look([SCOPE])
+    take = one._shared.take
+
+    async def slowly(*given: object, **named: object) -> Charge | None:
+        charge = await take(*given, **named)  # type: ignore[arg-type]
+        three.clock.advance(0.9)
+        return charge
+
+    monkeypatch.setattr(one._shared, "take", slowly)
+
+    charge = await one.take(SCOPE, Purpose.MISS)
+
+    assert charge.stamp == three.clock.monotonic()
+
+
+async def test_scopes_that_come_and_go_are_forgotten(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a budget for each credential there are as many as tokens; the latest are looked at."""
+    monkeypatch.setattr(shares, "_MOST", 10)
+    shared = shares_of(three.replicas[0])._shared
+    made = Shares(shared, three.replicas[0].local_budget, three.clock, lambda: 3)
+
+    for number in range(100):
+        await made.take(f"scope {number}", Purpose.MISS)
+
+    assert list(made._accounts) == [f"scope {number}" for number in range(90, 100)]
+
+
+async def test_it_looks_until_it_is_ended_and_leaves(three: Three) -> None:
+    """Redis or not; the others need not keep anything for it then."""
+    looking = asyncio.create_task(shares_of(three.replicas[0]).run())
+    for up in (True, False, True):
+        three.redis.switch.is_up = up
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not looking.done()
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+
+    await shares_of(three.replicas[1]).look_at_all()
+    known = shares_of(three.replicas[1])._account(SCOPE).known
+    assert known is not None
+    assert known.replicas == 2
