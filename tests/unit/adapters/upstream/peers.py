@@ -92,7 +92,8 @@ class Peer:
         finally:
             server.close()
             for writer in self._writers:
-                writer.transport.abort()
+                with contextlib.suppress(AttributeError):  # Python 3.11.2: of TLS that has ended
+                    writer.transport.abort()
             await settle()
             await server.wait_closed()
 
