@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from dashboards.source.queries import DEPLOYMENT
 from dashboards.source.recordings import Rule
 
-Severity = Literal["page", "ticket", "info"]
+Severity = Literal["critical", "warning", "info"]
 BY = f"by ({DEPLOYMENT})"
 """Where several gateways are scraped they are told apart."""
+
+# Where they are published: `runbook_url` and `dashboard_url` begin so. The chart has values too.
+RUNBOOK: Final = os.environ.get("RUNBOOK_URL", "RUNBOOK.md")
+GRAFANA: Final = os.environ.get("GRAFANA_URL", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """`lasting` is how long it must hold; `summary` is what a woken person reads first."""
+    """`lasting` is how long it must hold; `summary` is what a woken person reads first;
+    `dashboard` is the uid of the one to look at."""
 
     name: str
     severity: Severity
     lasting: str
     summary: str
     expression: str
+    dashboard: str = "gateway-overview"
 
     @property
     def rule(self) -> Rule:
@@ -33,7 +40,8 @@ class Alert:
             "labels": {"severity": self.severity},
             "annotations": {
                 "summary": self.summary,
-                "runbook": f"RUNBOOK.md#{self.name.lower()}",
+                "runbook_url": f"{RUNBOOK}#{self.name.lower()}",
+                "dashboard_url": f"{GRAFANA}/d/{self.dashboard}",
             },
         }
 

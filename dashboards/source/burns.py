@@ -4,42 +4,48 @@ from __future__ import annotations
 
 from dashboards.source.alert import Alert
 from dashboards.source.objectives import AVAILABILITY, FRESHNESS, HIT_LATENCY, LATENCY
+from dashboards.source.promises import UID
 from dashboards.source.recordings import FAST, SLOW, burns
 
 BURNS = (
     Alert(
         "GatewayAvailabilityBurn",
-        "page",
+        "critical",
         "2m",
         "Callers get 5xx, so fast that what a month allows is gone within days",
         burns(AVAILABILITY, *FAST),
+        UID,
     ),
     Alert(
         "GatewayAvailabilityBurnSlow",
-        "ticket",
+        "warning",
         "15m",
         "Callers get 5xx, few but for long",
         burns(AVAILABILITY, *SLOW),
+        UID,
     ),
     Alert(
         "GatewayFreshnessBurn",
-        "ticket",
+        "warning",
         "5m",
         "Answers are older than 5 minutes: refreshes fail, or do not get their turn",
         burns(FRESHNESS, *FAST, *SLOW),
+        UID,
     ),
     Alert(
         "GatewayLatencyBurn",
-        "ticket",
+        "warning",
         "5m",
         "Too many requests take longer than 1 s",
         burns(LATENCY, *FAST, *SLOW),
+        UID,
     ),
     Alert(
         "GatewayHitLatencyBurn",
-        "ticket",
+        "warning",
         "5m",
         "Too many hits take longer than 10 ms: the gateway or its machine is slow",
         burns(HIT_LATENCY, *FAST, *SLOW),
+        UID,
     ),
 )

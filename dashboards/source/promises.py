@@ -20,7 +20,8 @@ def promises() -> dashboard.Dashboard:
     rows = [Row(_question(each), _panels(each)) for each in OBJECTIVES]
     says = (
         "Burn rate 1 uses up what may be bad in exactly the objective's time; the alerts look at "
-        "14.4 and 6 (page), 3 and 1 (ticket). dashboards/source/objectives.py has the objectives."
+        "14.4 and 6 (critical), 3 and 1 (warning). dashboards/source/objectives.py has the "
+        "objectives."
     )
     return board(TITLE, UID, says, rows, since="now-7d", other=("Overview", "gateway-overview"))
 

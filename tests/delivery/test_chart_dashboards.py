@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.chart import DASHBOARDS
-from tests.delivery.rendering import named, of_kind
+from tests.delivery.rendering import Object, Values, named, of_kind
 
 
 def test_dashboards_arrive_byte_for_byte() -> None:
@@ -40,3 +40,31 @@ def test_rules_arrive_and_promtool_takes_them(tmp_path: Path) -> None:
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert len(list(tmp_path.iterdir())) == len(list(DASHBOARDS.glob("*.rules.yml")))
+
+
+def test_alerts_lead_where_values_say() -> None:
+    """To the runbook and the dashboards that were published, by the words that a team routes by."""
+    values = named("watched")
+    links = {"runbookUrl": "https://wiki.example/gateway", "grafanaUrl": "https://grafana.example/"}
+    severities = {"critical": "warning", "warning": "critical"}
+    values["rules"] = values["rules"] | links | {"severities": severities}
+
+    ours, theirs = _alerts(named("watched")), _alerts(values)
+
+    assert ours.keys() == theirs.keys() != set()
+    for name, alert in theirs.items():
+        word = ours[name]["labels"]["severity"]
+        assert alert["labels"]["severity"] == severities.get(word, word)
+        said = alert["annotations"]
+        assert said["runbook_url"] == f"https://wiki.example/gateway#{name.lower()}"
+        assert said["dashboard_url"].startswith("https://grafana.example/d/gateway-")
+
+
+def _alerts(values: Values) -> dict[str, Object]:
+    rules = (
+        rule
+        for each in of_kind(values, "PrometheusRule")
+        for group in each["spec"]["groups"]
+        for rule in group["rules"]
+    )
+    return {rule["alert"]: rule for rule in rules if "alert" in rule}
