@@ -1,6 +1,8 @@
 # Everything a person or a machine does with this project; `make` alone lists it.
 BIN := .venv/bin
 SOURCES := gateway tests dashboards
+# Tests wait for real servers for more than half of the time: two processes for each core.
+APART := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup test check drills package image-test fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
@@ -17,15 +19,15 @@ setup: .venv/requirements-dev.lock ## the environment .venv, exactly as requirem
 test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
 	.ci/servers
 	.ci/second-python
-	$(BIN)/python -m tests.second_run --cov --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m tests.second_run --cov $(APART)
 
 check: lint ## the quick part: format, lint, types, floors, fast tests
 	$(BIN)/python -m pytest --numprocesses 2 tests/house tests/unit
 
 drills: setup ## the long failure drills: crowds, malformed requests, schemathesis, soaks; an hour and a half
-	$(BIN)/python -m pytest tests/integration --clocks-apart -q
-	$(BIN)/python -m pytest tests/integration --documented-acl -q
-	$(BIN)/python -m pytest tests/integration tests/system --bad-day --timeout 600 -q
+	$(BIN)/python -m pytest $(APART) tests/integration --clocks-apart -q
+	$(BIN)/python -m pytest $(APART) tests/integration --documented-acl -q
+	$(BIN)/python -m pytest $(APART) tests/integration tests/system --bad-day --timeout 600 -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
 package: setup ## wheel, source archive and bill of materials, in dist

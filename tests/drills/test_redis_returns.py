@@ -24,7 +24,7 @@ def test_hits_keep_their_pace(tmp_path: Path, own_redis: RedisServer) -> None:
     ):
         slowest = []
         for number in range(1, 11):
-            parts = storm(made, control, quiet=4, hang=15, after=12)
+            parts = storm(made, control, quiet=8, hang=15, after=12)
             slowest.append(min(parts))
             told = " ".join(f"{part:.2f}" for part in parts)
             sys.stdout.write(f"{told}; away {made.times_away()} times\n")
