@@ -20,7 +20,7 @@ from gateway.flow.modes import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.shares import Shares
 from gateway.ports import Budget, Bus
-from gateway.settings import FreshnessSource, Settings
+from gateway.settings import ColdStart, FreshnessSource, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,13 @@ def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> Lo
     patience = _probe_patience(settings)
     share = settings.sweep.share
     return LocalBudget(
-        clock, limit, window, probe_patience=patience, rates=rates, sweep_share=share
+        clock,
+        limit,
+        window,
+        start_paced=_is_paced(settings),
+        probe_patience=patience,
+        rates=rates,
+        sweep_share=share,
     )
 
 
@@ -88,9 +94,14 @@ def _redis_budget(
         window,
         probe_patience=_probe_patience(settings),
         name=secrets.token_hex(4),
+        start_paced=_is_paced(settings),
         rates=rates,
         sweep_share=settings.sweep.share,
     )
+
+
+def _is_paced(settings: Settings) -> bool:
+    return settings.upstream.cold_start is ColdStart.PACED
 
 
 def _rate(settings: Settings) -> tuple[int | None, float]:

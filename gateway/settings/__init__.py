@@ -12,6 +12,7 @@ from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import (
     AccessMode,
     ClientDirectives,
+    ColdStart,
     FreshnessSource,
     LogFormat,
     NoStore,
@@ -30,6 +31,7 @@ __all__ = [
     "ClientDirectives",
     "ClientsFile",
     "ClientsGiven",
+    "ColdStart",
     "Fault",
     "FreshnessSource",
     "LogFormat",

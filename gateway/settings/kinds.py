@@ -83,6 +83,13 @@ class RateScope(StrEnum):
     CREDENTIAL = "credential"
 
 
+class ColdStart(StrEnum):
+    """What a budget counts as of which nothing is known: spent, and free evenly, or unspent."""
+
+    PACED = "paced"
+    FULL = "full"
+
+
 class AccessMode(StrEnum):
     """Who may ask, and whose token goes upstream."""
 

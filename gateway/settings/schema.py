@@ -45,6 +45,7 @@ class UpstreamSettings(Section):
     token: kinds.Token = None
     rate_limit: kinds.RateLimit = Rate(100, 60.0)
     rate_scope: kinds.RateScope = kinds.RateScope.SHARED
+    cold_start: kinds.ColdStart = kinds.ColdStart.PACED
     timeout: kinds.PositiveDuration = 10.0
     connect_timeout: kinds.PositiveDuration = 2.0
     max_body: kinds.Size = 1024**2

@@ -132,6 +132,7 @@ def test_plain_values_are_shown_as_the_file_writes_them() -> None:
     [
         (kinds.WritesMode, "deny forward"),
         (kinds.RateScope, "shared credential"),
+        (kinds.ColdStart, "paced full"),
         (kinds.AccessMode, "passthrough clients open"),
         (kinds.FreshnessSource, "policy origin"),
         (kinds.NoStore, "respect ignore"),
