@@ -116,8 +116,10 @@ class RedisWorld:
             sweep_share=sweep_share,
         )
         self._shares.append(shares)
-        yield shares
-        await connection.close()
+        try:
+            yield shares
+        finally:
+            await connection.close()
 
     def shifted(self, seconds: float) -> float:
         return seconds * 1_000_000
