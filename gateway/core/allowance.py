@@ -14,7 +14,7 @@ from gateway.core.rates import Rate
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Sums of floats: who waits exactly as long as told must not be told to wait a nanosecond more.
+# Sums of floats: a caller that waited exactly as long as told must not be told to wait more.
 _TOLERANCE: Final = 1e-6
 
 

@@ -39,7 +39,7 @@ class WindowLog:
     """Never more than `limit` calls in any `window` seconds: the times of the last ones.
 
     A token bucket would let through its burst and its rate in one window. A call made at `t`
-    counts in [t, t + window); whoever needs a margin for transit makes the window longer. Calls
+    counts in [t, t + window); a margin for transit is made by a longer window. Calls
     may be granted for later: those count from now on. A lowered limit recovers by the `season`
     (seconds; None: the window).
     """
@@ -132,8 +132,8 @@ class WindowLog:
 
     def refused(self, now: float) -> None:
         """The upstream said 429: what is spent within a window was too much. What is granted
-        for later, or made up for an unknown past, was not sent; who waits for that asks anew,
-        under what holds of the limit now."""
+        for later, or made up for an unknown past, was not sent; a caller that waits for that asks
+        anew, under what holds of the limit now."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window

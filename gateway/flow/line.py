@@ -21,8 +21,8 @@ Paid = TypeVar("Paid")
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn at `at` (monotonic), `paid` by or for `who`; whoever is ousted loses it. `ended` is
-    set where the wait ends before the turn comes."""
+    """A turn at `at` (monotonic), `paid` by or for `who`; a caller that is ousted loses it.
+    `ended` is set where the wait ends before the turn comes."""
 
     scope: str
     rank: Rank

@@ -1,8 +1,8 @@
 """What the time of a request went into: the parts that are waited for, each as a stretch.
 
 A fetch is shared, and its callers join and leave as they please: the fetch notes its stretches
-once, and each caller takes those that fell into its own wait. Who is watched stands in a context
-variable, since what is waited for lies several calls below whoever wants to know.
+once, and each caller takes those that fell into its own wait. The task that is watched stands
+in a context variable, since what is waited for lies several calls below whoever wants to know.
 """
 
 from __future__ import annotations

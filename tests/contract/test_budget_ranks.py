@@ -1,4 +1,4 @@
-"""Budget: who goes before whom, in this process and over Redis alike."""
+"""Budget: the order of ranks, in this process and over Redis alike."""
 
 from __future__ import annotations
 

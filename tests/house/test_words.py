@@ -68,11 +68,12 @@ def test_no_path_or_host_of_a_machine_is_in_the_tree() -> None:
 
 
 def test_no_sentence_begins_with_a_free_standing_who() -> None:
-    """Documents, settings and the page name their subject: "callers that …"."""
+    """Code, documents, settings and the page name their subject: "callers that …"."""
     found = [
         f"{path.relative_to(ROOT)}: {match[0]!r}"
         for path in _files("*")
-        if path.suffix in {".md", ".toml", ".js"} and "uplot" not in str(path)
+        if path.suffix in {".md", ".toml", ".js", ".py"} and "uplot" not in str(path)
+        if path != Path(__file__)
         for match in LOOSE.finditer(path.read_text())
     ]
 

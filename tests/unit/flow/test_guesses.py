@@ -1,4 +1,4 @@
-"""Guesses: who asks for what is not there comes last, and nobody else does."""
+"""Guesses: a caller that asks for ids that do not exist comes last, and no other caller does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paying: who waits for a turn, and what the others are told."""
+"""Paying: the callers that wait for a turn, and what the others are told."""
 
 from __future__ import annotations
 
