@@ -189,7 +189,9 @@ class WindowLog:
         """
         if self._may_go(now, rank):
             return now
-        ends = [sent + self._window for sent in self._sent]
+        # A share that was just made may know calls of the rank that are not among all calls.
+        moments = sorted({now, *self._sent, *self._by_rank[rank]})
+        ends = [moment + self._window for moment in moments]
         low, high = 0, len(ends) - 1
         while low < high:
             middle = (low + high) // 2

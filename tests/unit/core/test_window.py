@@ -272,3 +272,14 @@ def test_a_claim_goes_whatever_the_others_did() -> None:
     assert fill(log, Rank.CALLER, now=20.0) == 2
     assert fill(log, Rank.CALLER, now=40.0) == 2
     assert fill(log, Rank.CALLER, now=41.0) == 2
+
+
+def test_a_share_knows_when_a_rank_may_go_again_that_has_had_its_part() -> None:
+    """Though none of its calls is among those of all that the share was made of."""
+    log = WindowLog(20, 10.0)
+    while log.try_take(1.0, Rank.GUESS) == 0.0:
+        pass
+    log.share(Past(20, [], None), 1)
+
+    assert log.try_take(2.0, Rank.GUESS) == pytest.approx(9.0)
+    assert log.try_take(2.0) == 0.0
