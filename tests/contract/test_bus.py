@@ -390,6 +390,21 @@ async def test_who_enters_is_waited_for_before_it_hears(redis_server: RedisServe
         await late.connection.close()
 
 
+async def test_a_replica_that_no_order_knew_of_has_missed_all_orders(
+    redis_server: RedisServer,
+) -> None:
+    """Before it is on the roll for the first time: none of them counts with what it holds."""
+    late = Hearer(redis_server.url, "b", heartbeat=HEARTBEAT, timeout=60.0)
+    await late.connection.check()
+    on_the_roll = asyncio.create_task(late.bus._stay_on_roll(late.gap))
+    await until(lambda: late.gaps == 1)
+
+    assert late.bus.vouched_until > time.monotonic()
+    assert late.gap_until == -math.inf
+    on_the_roll.cancel()
+    await late.connection.close()
+
+
 async def test_entering_without_redis_is_nothing(redis_server: RedisServer) -> None:
     """A replica starts all the same."""
     alone = Hearer(redis_server.url, "a", heartbeat=HEARTBEAT, timeout=60.0)

@@ -106,12 +106,13 @@ async def hearer(
     """A replica that hears, its connection under watch."""
     one = Hearer(url, name, heartbeat=heartbeat, timeout=timeout, settle=settle)
     await one.connection.check()
+    await one.bus.enter()
     watch = asyncio.create_task(one.connection.run())
     listening = asyncio.create_task(one.bus.listen(one.apply, one.gap))
     try:
         await one.connected()
         # On the roll by its ear and by its heartbeat, which sleeps from now on.
-        await until(lambda: one.spoken >= 2)
+        await until(lambda: one.spoken >= 3)
         yield one
     finally:
         for task in (listening, watch):

@@ -88,8 +88,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Everything told before was heard; in which life of Redis.
-        self._whole_at, self._life = clock.monotonic(), 0
+        # Everything told before was heard; in which life of Redis. Never, before it is on the roll.
+        self._whole_at, self._life = -math.inf, 0
 
     @property
     def replicas(self) -> int:
@@ -133,8 +133,10 @@ class RedisBus:
 
     async def enter(self) -> None:
         """Be on the roll: from now on whoever gives an order waits for this replica."""
-        with suppress(RedisUnavailable):  # nobody can give one meanwhile
+        sent = self._clock.monotonic()
+        with suppress(RedisUnavailable):  # no order counts with this replica then
             await self._roll.beat()
+            self._whole_at = sent
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """Hand each notice of another replica to `apply`, and call `gap` whenever notices
@@ -245,7 +247,8 @@ class RedisBus:
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """What was told since all was heard may have been an order, which names a time that counts
         from a heartbeat after that. A Redis that has lost its count begins at 0."""
-        is_silent = number == (heard if self._roll.life == self._life else 0)
+        was_known = self._whole_at > -math.inf
+        is_silent = was_known and number == (heard if self._roll.life == self._life else 0)
         until = math.inf if is_silent else self._whole_at + self._roll.span
         self._does(lambda: gap(until))
 

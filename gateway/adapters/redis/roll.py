@@ -119,7 +119,7 @@ class Roll:
         self._read(life, members, now)
         self.life = life
         self.alive = max(1, len(names))
-        was_off = -math.inf < self.counted_until <= now
+        was_off = self.counted_until <= now
         self.counted_until, self.vouched_until = sent + self._patience, sent + self.span
         return number, was_off
 
