@@ -77,7 +77,7 @@ class WritesMode(StrEnum):
 
 
 class RateScope(StrEnum):
-    """Who shares one budget."""
+    """The callers that share one budget."""
 
     SHARED = "shared"
     CREDENTIAL = "credential"

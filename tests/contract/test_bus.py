@@ -397,12 +397,14 @@ async def test_a_replica_that_no_order_knew_of_has_missed_all_orders(
     late = Hearer(redis_server.url, "b", heartbeat=HEARTBEAT, timeout=60.0)
     await late.connection.check()
     on_the_roll = asyncio.create_task(late.bus._stay_on_roll(late.gap))
-    await until(lambda: late.gaps == 1)
+    try:
+        await until(lambda: late.gaps == 1)
 
-    assert late.bus.vouched_until > time.monotonic()
-    assert late.gap_until == -math.inf
-    on_the_roll.cancel()
-    await late.connection.close()
+        assert late.bus.vouched_until > time.monotonic()
+        assert late.gap_until == -math.inf
+    finally:
+        on_the_roll.cancel()
+        await late.connection.close()
 
 
 async def test_entering_without_redis_is_nothing(redis_server: RedisServer) -> None:
