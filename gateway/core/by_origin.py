@@ -7,10 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.entry import Entry, Ticket
 from gateway.core.errors import InvalidPayload, UpstreamError
+from gateway.core.fields import Headers, shared, without_hops
 from gateway.core.head import head_of_fields
-from gateway.core.headers import etag_of, last_modified_of, shared, without_hops
+from gateway.core.headers import etag_of, last_modified_of
 from gateway.core.judge import ForCaller, Judged, Other, Question, judge
 from gateway.core.origin import (
     explicit_lifetime,

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.core.directives import directives_of, joined
-from gateway.core.entry import Entry, Headers
-from gateway.core.headers import first
+from gateway.core.entry import Entry
+from gateway.core.fields import Headers, first
 
 # What fits a packet beside its head gains nothing. What is large is compressed fast, since
 # others wait meanwhile: a mebibyte takes 8 ms so.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.core.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
 # Two replicas read the shared clock through offsets that each measured for itself; an entry
@@ -29,9 +30,6 @@ ERA = 1_000_000
 def era(generation: int) -> int:
     """In which era a generation is."""
     return generation // ERA
-
-
-Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Key(NamedTuple):

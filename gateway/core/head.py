@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.core.coding import VARY, coded_fields, is_worth_coding
-from gateway.core.entry import Entry, Headers
+from gateway.core.entry import Entry
+from gateway.core.fields import Headers
 from gateway.core.headers import not_modified_fields, stored_fields
 
 

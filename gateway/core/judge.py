@@ -17,7 +17,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.headers import as_text
+from gateway.core.fields import as_text
 from gateway.core.hints import retry_hint, stated
 from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.page import Page, read_page

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.core.entry import VERSION_TOLERANCE, Confirmation
-from gateway.core.headers import delta_seconds
+from gateway.core.fields import delta_seconds
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.policy import JITTER, Windows, date_of
 from gateway.core.reply import Reply

@@ -13,8 +13,7 @@ from math import floor
 from typing import Final
 
 from gateway.core.directives import Directives, directives_of, joined, seconds, targeted
-from gateway.core.entry import Headers
-from gateway.core.headers import delta_seconds, first
+from gateway.core.fields import Headers, delta_seconds, first
 from gateway.core.instant import parse_http_date
 from gateway.core.policy import Windows
 from gateway.core.selecting import varies_on

@@ -10,8 +10,8 @@ from enum import Enum
 from functools import reduce
 
 from gateway.core.directives import directives_of
-from gateway.core.entry import Entry, Floor, Headers, Ticket
-from gateway.core.headers import delta_seconds, end_to_end
+from gateway.core.entry import Entry, Floor, Ticket
+from gateway.core.fields import Headers, delta_seconds, end_to_end
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
 from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason

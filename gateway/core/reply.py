@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.entry import Headers
-from gateway.core.headers import first
+from gateway.core.fields import Headers, first
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.entry import Entry, Ticket
+from gateway.core.fields import Headers
 from gateway.core.head import head_of
 from gateway.core.judge import Judged, Question, judge
 from gateway.core.policy import Plan, Windows, admit, may_rescue, plan, renew, why_not_stored

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from gateway.core.directives import joined
-from gateway.core.entry import Headers
+from gateway.core.fields import Headers
 
 _COMMA = re.compile(rb"[ \t]*,[ \t]*")
 # Language tags are alike in either case (RFC 5646, 2.1.1).

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from gateway.core.entry import VERSION_TOLERANCE, Headers
+from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import InvalidPayload
+from gateway.core.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.reply import Reply
 from gateway.core.training import parse

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gateway.core.access import Caller
-from gateway.core.entry import Headers, Key
-from gateway.core.headers import HITS, Handling
+from gateway.core.cache_status import HITS, Handling
+from gateway.core.entry import Key
+from gateway.core.fields import Headers
 from gateway.core.instant import Instant
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, Outcome, Tier

@@ -16,7 +16,7 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.headers import as_text, first
+from gateway.core.fields import as_text, first
 from gateway.core.hints import stated
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Other, Question, rejection

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from gateway.core.access import Caller
-from gateway.core.entry import Entry, Headers, Key, Ticket
+from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.fields import Headers
 from gateway.core.likeness import ENOUGH, Likeness
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.reply import Reply

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
 from gateway.core.errors import (
     BackedOff,
@@ -17,7 +18,6 @@ from gateway.core.errors import (
     OnlyIfCached,
     UpstreamFailure,
 )
-from gateway.core.headers import Handling
 from gateway.core.policy import Plan
 from gateway.core.reply import Reply
 from gateway.core.rules import Rules

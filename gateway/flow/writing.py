@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway.core.access import Caller
 from gateway.core.by_origin import verbatim
+from gateway.core.cache_status import Handling
 from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
@@ -18,7 +19,7 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.headers import Handling, as_text
+from gateway.core.fields import as_text
 from gateway.core.hints import retry_hint, stated
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, Forward, Outcome, Purpose, Tier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.core.entry import Headers
+from gateway.core.fields import Headers
 from gateway.core.reply import Reply
 from gateway.core.status import Purpose
 

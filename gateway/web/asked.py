@@ -12,9 +12,9 @@ from typing import Final
 
 from gateway.core.access import Caller
 from gateway.core.coding import takes_gzip
-from gateway.core.entry import Headers, Key
+from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
-from gateway.core.headers import is_sound
+from gateway.core.fields import Headers, is_sound
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.trace import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.training import ID

@@ -17,9 +17,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.core.entry import Headers
 from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest, GatewayError
-from gateway.core.headers import first
+from gateway.core.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock, Observer

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.core.entry import Headers
 from gateway.core.errors import (
     AccessRefused,
     AdminTokenUnset,
@@ -37,6 +36,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionNotReached,
 )
+from gateway.core.fields import Headers
 from gateway.core.status import AccessRefusal, FailureReason, Problem
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")

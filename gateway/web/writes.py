@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.core.entry import Headers
 from gateway.core.errors import BadRequest
-from gateway.core.headers import Conditions, is_sound
+from gateway.core.fields import Headers, is_sound
+from gateway.core.headers import Conditions
 from gateway.core.status import Outcome, Problem
 from gateway.flow.writing import Order, Writing
 from gateway.ports import Clock, Write

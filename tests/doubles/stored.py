@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.entry import Entry, Ticket
+from gateway.core.fields import Headers
 from gateway.core.head import head_of
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.training import digest

@@ -11,17 +11,10 @@ from hypothesis import strategies as st
 from gateway.adapters.redis.standing import encode_last, read_standing
 from gateway.adapters.redis.wire import decode, encode
 from gateway.core.directives import directives_of
-from gateway.core.entry import Confirmation, Entry, Headers, Key, Ticket
+from gateway.core.entry import Confirmation, Entry, Key, Ticket
 from gateway.core.errors import InvalidPayload, UpstreamFailure
-from gateway.core.headers import (
-    HOP_BY_HOP,
-    Conditions,
-    are_sound,
-    delta_seconds,
-    is_not_modified,
-    not_modified_fields,
-    stored_fields,
-)
+from gateway.core.fields import HOP_BY_HOP, Headers, are_sound, delta_seconds
+from gateway.core.headers import Conditions, is_not_modified, not_modified_fields, stored_fields
 from gateway.core.hints import retry_hint
 from gateway.core.instant import parse_http_date, parse_instant, to_rfc3339
 from gateway.core.judge import Confirmed, Gone, Question, judge

@@ -25,8 +25,8 @@ from gateway.adapters.redis.wire import (
     read_floor,
     read_struck,
 )
-from gateway.core.entry import ERA, Confirmation, Entry, Floor, Headers, Key
-from gateway.core.headers import are_sound
+from gateway.core.entry import ERA, Confirmation, Entry, Floor, Key
+from gateway.core.fields import Headers, are_sound
 from gateway.core.instant import are_seconds
 from gateway.core.listed import Listed
 from gateway.ports import Found, Standing

@@ -29,7 +29,7 @@ from gateway.adapters.upstream.message import (
     request_fields,
 )
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
-from gateway.core.headers import first
+from gateway.core.fields import first
 from gateway.core.page import PAGE_SIZE
 from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason, Purpose

@@ -8,9 +8,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from gateway.core.entry import Headers
 from gateway.core.errors import InvalidPayload
-from gateway.core.headers import HOP_BY_HOP, without_hops
+from gateway.core.fields import HOP_BY_HOP, Headers, without_hops
 from gateway.core.status import InvalidReason
 from gateway.ports import Call
 

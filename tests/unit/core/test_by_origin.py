@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.by_origin import ByOrigin
-from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.entry import Entry, Ticket
 from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefused
+from gateway.core.fields import Headers
 from gateway.core.head import from_lines
 from gateway.core.judge import Confirmed, ForCaller, Gone, Other, Question
 from gateway.core.policy import Plan, Windows

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Headers
 from gateway.core.errors import (
     InvalidPayload,
     UpstreamError,
@@ -16,6 +15,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
+from gateway.core.fields import Headers
 from gateway.core.hints import Stated
 from gateway.core.judge import Confirmed, ForCaller, Gone, Question, judge, rejection
 from gateway.core.reply import Reply

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Entry, Headers, Ticket
+from gateway.core.entry import Entry, Ticket
+from gateway.core.fields import Headers
 from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Headers
+from gateway.core.fields import Headers
 from gateway.core.selecting import selecting_fields, selects, varies_on
 
 

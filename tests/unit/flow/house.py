@@ -11,8 +11,9 @@ from typing import cast
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access import Caller
-from gateway.core.entry import Headers, Key
-from gateway.core.headers import Handling
+from gateway.core.cache_status import Handling
+from gateway.core.entry import Key
+from gateway.core.fields import Headers
 from gateway.core.policy import Windows
 from gateway.core.rates import OwnRates, Rate
 from gateway.core.reply import Reply

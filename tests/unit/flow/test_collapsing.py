@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.core.cache_status import Handling
 from gateway.core.ending import Ending, Fault
 from gateway.core.entry import Key
 from gateway.core.errors import (
@@ -13,7 +14,6 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionDoubted,
 )
-from gateway.core.headers import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import (
     Detail,

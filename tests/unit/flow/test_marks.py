@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.headers import Handling
+from gateway.core.cache_status import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import (
     Detail,

@@ -5,6 +5,7 @@ import gc
 
 import pytest
 
+from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
@@ -12,7 +13,6 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamError,
 )
-from gateway.core.headers import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, Forward, Outcome, Purpose, Tier
 from gateway.flow.serve import Answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache_status import Handling
 from gateway.core.errors import UpstreamError, VersionNotReached
-from gateway.core.headers import Handling
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason, Outcome, Tier

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.core.headers import Handling
+from gateway.core.cache_status import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import Forward, NotStoredReason, Outcome, Tier
 from tests.unit.flow.house import (

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from gateway.core.by_origin import ByOrigin
-from gateway.core.entry import Headers
 from gateway.core.errors import UpstreamError
+from gateway.core.fields import Headers
 from gateway.core.reply import Reply
 from gateway.core.status import Outcome, Tier
 from gateway.flow.answer import Answer, Ask

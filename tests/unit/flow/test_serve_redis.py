@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
-from gateway.core.headers import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.fetched import Want

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache_status import Handling
 from gateway.core.errors import (
     BudgetExhausted,
     CircuitOpen,
@@ -9,7 +10,6 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamRateLimited,
 )
-from gateway.core.headers import Handling
 from gateway.core.policy import Windows
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, FailureReason, Outcome

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from gateway.core.cache_status import Handling
 from gateway.core.errors import (
     UpstreamFailure,
     UpstreamTimeout,
 )
-from gateway.core.headers import Handling
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, FailureReason, Forward, Outcome, Purpose, Tier
 from tests.doubles.clock import FakeClock

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Headers
-from gateway.core.headers import Conditions, Handling
+from gateway.core.cache_status import Handling
+from gateway.core.fields import Headers
+from gateway.core.headers import Conditions
 from gateway.core.reply import Reply
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, Tier
 from gateway.flow.serve import Answer
