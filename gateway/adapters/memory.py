@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from gateway.core.entry import Key
-from gateway.core.fields import ALIKE
+from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
 # What each entry takes beside its bytes and texts: the table's share, objects of one size, and

@@ -9,9 +9,11 @@ from typing import ClassVar, Final
 
 from gateway.core.entry import Entry, Ticket
 from gateway.core.errors import InvalidPayload, UpstreamError
-from gateway.core.fields import Headers, shared, without_hops
 from gateway.core.head import head_of_fields
 from gateway.core.headers import etag_of, last_modified_of
+from gateway.core.http.fields import Headers, shared, without_hops
+from gateway.core.http.response import Reply
+from gateway.core.http.vary import selecting_fields, selects
 from gateway.core.judge import ForCaller, Judged, Other, Question, judge
 from gateway.core.origin import (
     explicit_lifetime,
@@ -21,8 +23,6 @@ from gateway.core.origin import (
     windows_for,
 )
 from gateway.core.policy import Plan, Windows, admit, may_rescue, plan, renew
-from gateway.core.reply import Reply
-from gateway.core.selecting import selecting_fields, selects
 from gateway.core.status import NotStoredReason
 from gateway.core.training import Training
 

@@ -10,9 +10,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from gateway.core.directives import directives_of, joined
 from gateway.core.entry import Entry
-from gateway.core.fields import Headers, first
+from gateway.core.http.cache_control import directives_of, joined
+from gateway.core.http.fields import Headers, first
 
 # What fits a packet beside its head gains nothing. What is large is compressed fast, since
 # others wait meanwhile: a mebibyte takes 8 ms so.

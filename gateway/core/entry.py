@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
 # Two replicas read the shared clock through offsets that each measured for itself; an entry

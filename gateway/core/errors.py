@@ -34,8 +34,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from gateway.core.hints import Stated
-from gateway.core.reply import Reply
+from gateway.core.http.rate_limit_headers import Stated
+from gateway.core.http.response import Reply
 from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
 
 REMOVED = "[removed]"

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from gateway.core.coding import VARY, coded_fields, is_worth_coding
 from gateway.core.entry import Entry
-from gateway.core.fields import Headers
 from gateway.core.headers import not_modified_fields, stored_fields
+from gateway.core.http.fields import Headers
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:

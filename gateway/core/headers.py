@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from gateway.core.entry import Entry
-from gateway.core.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
+from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
 # An entry may come from Redis: what frames a message is never taken from there.

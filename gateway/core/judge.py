@@ -17,11 +17,11 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.fields import as_text
-from gateway.core.hints import retry_hint, stated
+from gateway.core.http.fields import as_text
+from gateway.core.http.rate_limit_headers import retry_hint, stated
+from gateway.core.http.response import Reply
 from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.page import Page, read_page
-from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.training import Training, parse
 

@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.core.entry import VERSION_TOLERANCE, Confirmation
-from gateway.core.fields import delta_seconds
+from gateway.core.http.fields import delta_seconds
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.policy import JITTER, Windows, date_of
-from gateway.core.reply import Reply
 from gateway.core.training import Training, digest
 
 _FOUND: Final = 200

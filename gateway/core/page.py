@@ -14,7 +14,7 @@ from msgspec import MsgspecError, Raw, ValidationError
 from msgspec.json import Decoder
 
 from gateway.core.errors import InvalidPayload, ListRefused
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import InvalidReason
 from gateway.core.training import Training, is_training_id, parse
 

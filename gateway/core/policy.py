@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
 
-from gateway.core.directives import directives_of
 from gateway.core.entry import Entry, Floor, Ticket
-from gateway.core.fields import Headers, delta_seconds, end_to_end
+from gateway.core.http.cache_control import directives_of
+from gateway.core.http.fields import Headers, delta_seconds, end_to_end
+from gateway.core.http.response import Reply
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
-from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason
 from gateway.core.training import Training, digest
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from gateway.core.entry import Entry, Ticket
-from gateway.core.fields import Headers
 from gateway.core.head import head_of
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.judge import Judged, Question, judge
 from gateway.core.policy import Plan, Windows, admit, may_rescue, plan, renew, why_not_stored
-from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason
 from gateway.core.training import Training
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.lowered import Lowered, after_refusal
 from gateway.core.ranks import RANKS, Portions, Rank, kept_from, portions, scaled
 

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.core.directives import directives_of, seconds
 from gateway.core.entry import Entry
+from gateway.core.http.cache_control import directives_of, seconds
 
 
 @dataclass(frozen=True, slots=True)

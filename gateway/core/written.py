@@ -12,9 +12,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from gateway.core.entry import VERSION_TOLERANCE
 from gateway.core.errors import InvalidPayload
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.reply import Reply
 from gateway.core.training import parse
 
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")

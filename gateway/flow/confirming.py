@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.core.entry import Confirmation, Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.flow.missed_orders import MissedOrders

@@ -16,12 +16,12 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.fields import as_text, first
-from gateway.core.hints import stated
+from gateway.core.http.fields import as_text, first
+from gateway.core.http.rate_limit_headers import stated
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Other, Question, rejection
 from gateway.core.part import Part
-from gateway.core.reply import Reply
 from gateway.core.rules import Rules
 from gateway.core.status import (
     AccessRefusal,

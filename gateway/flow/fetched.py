@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from gateway.core.access import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamError, VersionDoubted
-from gateway.core.fields import Headers
-from gateway.core.reply import Reply
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason, NotStoredReason, Purpose, StoreVerdict
 from gateway.ports import Held
 

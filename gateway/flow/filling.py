@@ -15,10 +15,10 @@ from typing import Final, TypeVar
 
 from gateway.core.access import Caller
 from gateway.core.entry import Entry, Key, Ticket
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.likeness import ENOUGH, Likeness
 from gateway.core.listed import Listed, ListVerdict
-from gateway.core.reply import Reply
 from gateway.core.rules import Rules
 from gateway.core.shape import Forms
 from gateway.core.status import Purpose

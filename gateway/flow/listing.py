@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gateway.core.access import Caller
 from gateway.core.errors import InvalidPayload, ListRefused, UpstreamError, UpstreamFailure
+from gateway.core.http.response import Reply
 from gateway.core.judge import judge_page, rejection
 from gateway.core.page import Page
-from gateway.core.reply import Reply
 from gateway.core.status import Purpose
 from gateway.flow.outbound import Outbound
 from gateway.ports import Call, Clock, Observer

@@ -5,8 +5,8 @@ Pure; which answer is given is serve's business.
 
 from __future__ import annotations
 
-from gateway.core.cache_status import HITS, Handling
 from gateway.core.errors import CallWithheld, UpstreamError, UpstreamFailure
+from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.backoff import stale_word

@@ -23,10 +23,10 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
+from gateway.core.http.response import Reply
 from gateway.core.pacing import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.part import Part
-from gateway.core.reply import Reply
 from gateway.core.status import Circuit, FailureReason, NoticeKind, Purpose
 from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes

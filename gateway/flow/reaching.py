@@ -20,9 +20,9 @@ from gateway.core.errors import (
     OnlyIfCached,
     VersionNotReached,
 )
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.pacing import backoff
-from gateway.core.reply import Reply
 from gateway.core.status import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.call_share import CallShare, SharedCall

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
 from gateway.core.errors import (
     BackedOff,
@@ -18,8 +17,9 @@ from gateway.core.errors import (
     OnlyIfCached,
     UpstreamFailure,
 )
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.policy import Plan
-from gateway.core.reply import Reply
 from gateway.core.rules import Rules
 from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks

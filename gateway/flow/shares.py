@@ -16,7 +16,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.status import Purpose, RedisOperation
 from gateway.core.window import Past, transit
 from gateway.ports import (

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from gateway.core.access import Caller
 from gateway.core.by_origin import verbatim
-from gateway.core.cache_status import Handling
 from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
@@ -19,9 +18,10 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.fields import as_text
-from gateway.core.hints import retry_hint, stated
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.fields import as_text
+from gateway.core.http.rate_limit_headers import retry_hint, stated
+from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.core.written import Written, is_success, written
 from gateway.flow.answer import Answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.core.fields import Headers
-from gateway.core.reply import Reply
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.status import Purpose
 
 

@@ -14,9 +14,9 @@ from gateway.core.access import Caller
 from gateway.core.coding import takes_gzip
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest
-from gateway.core.fields import Headers, is_sound
+from gateway.core.http.fields import Headers, is_sound
+from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.trace import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.training import ID
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask

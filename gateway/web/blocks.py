@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final, TypeVar
 
-from gateway.core.trace import TRACE
+from gateway.core.http.traceparent import TRACE
 from gateway.web.asked import REQUEST_ID, Said
 from gateway.web.forms import Form, Holed
 

@@ -19,8 +19,8 @@ from gateway.core.errors import (
     GatewayError,
     OnlyIfCached,
 )
-from gateway.core.fields import first
 from gateway.core.head import to_lines
+from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Tier
 from gateway.ports import Clock, Observer

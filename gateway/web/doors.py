@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest, GatewayError
-from gateway.core.fields import Headers, first
+from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock, Observer

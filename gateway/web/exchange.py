@@ -11,10 +11,10 @@ from typing import Protocol
 
 from gateway.core.access import Caller
 from gateway.core.allowance import Allowance
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
+from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Problem, Tier
-from gateway.core.trace import sampled_trace_of, trace_id_of
 from gateway.flow.spent import Spent
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.core.trace import TRACEPARENT
+from gateway.core.http.traceparent import TRACEPARENT
 from gateway.web.asked import REQUEST_ID, Said
 
 _is_trace: Final = TRACEPARENT.fullmatch

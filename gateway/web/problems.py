@@ -36,7 +36,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionNotReached,
 )
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
 from gateway.core.status import AccessRefusal, FailureReason, Problem
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")

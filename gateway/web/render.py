@@ -10,12 +10,12 @@ from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
-from gateway.core.cache_status import Handling, cache_status
 from gateway.core.entry import Entry
-from gateway.core.fields import Headers, end_to_end
 from gateway.core.head import from_lines, has_etag, to_lines
 from gateway.core.headers import Conditions, is_not_modified
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling, cache_status
+from gateway.core.http.fields import Headers, end_to_end
+from gateway.core.http.response import Reply
 from gateway.core.status import Detail
 from gateway.flow.serve import Answer
 from gateway.ports import Held

@@ -16,7 +16,7 @@ from typing import Final, Self
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.core.fields import first
+from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import AccessRefusal
 from gateway.ports import Clock

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.core.errors import BadRequest
-from gateway.core.fields import Headers, is_sound
 from gateway.core.headers import Conditions
+from gateway.core.http.fields import Headers, is_sound
 from gateway.core.status import Outcome, Problem
 from gateway.flow.writing import Order, Writing
 from gateway.ports import Clock, Write

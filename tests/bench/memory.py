@@ -14,8 +14,8 @@ from pathlib import Path
 
 from gateway.adapters.memory import MemoryStore
 from gateway.core.entry import Entry, Key
-from gateway.core.fields import shared
 from gateway.core.head import head_of
+from gateway.core.http.fields import shared
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.training import digest
 from gateway.ports import Held, LocalStore

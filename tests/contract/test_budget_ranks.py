@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.status import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import LocalWorld, RedisWorld, World

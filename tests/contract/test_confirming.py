@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.ledger import Ledger
 from gateway.core.entry import Confirmation, Entry, Key
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant
 from gateway.ports import SharedStore, Standing
 from tests.contract.conftest import URLS, epochs, store_on

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.ranks import Rank
 from gateway.core.status import Mode, Purpose
 from gateway.ports import (

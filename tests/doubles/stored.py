@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.core.entry import Entry, Ticket
-from gateway.core.fields import Headers
 from gateway.core.head import head_of
+from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.training import digest
 from gateway.ports import Held

@@ -23,8 +23,8 @@ from gateway.adapters.redis.wire import EnvelopeRefused, decode, encode
 from gateway.core.ending import Ending, Fault, ending_of
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamRateLimited
-from gateway.core.fields import are_sound
 from gateway.core.headers import stored_fields
+from gateway.core.http.fields import are_sound
 from gateway.core.instant import Instant, to_wire
 from gateway.core.policy import Windows, may_rescue, plan, reconcile
 from gateway.core.status import EndingKind, FailureReason, InvalidReason, NoticeKind

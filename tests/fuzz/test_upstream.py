@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from gateway.adapters.redis.wire import decode, encode
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.errors import UpstreamFailure
+from gateway.core.http.response import Reply
 from gateway.core.judge import Question, judge
 from gateway.core.policy import Windows, admit
-from gateway.core.reply import Reply
 from gateway.core.training import Training, parse
 from tests.fuzz.examples import damaged, times
 from tests.fuzz.test_replies import KEY, NOW, TICKET

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
 from gateway.simulator.conditional import ETagForm

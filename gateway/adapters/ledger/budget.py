@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.pacing import Gate
 from gateway.core.ranks import rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate

@@ -16,7 +16,7 @@ from gateway.adapters.redis.accounts import AccountNames, Seen, micros, numbers,
 from gateway.adapters.redis.connection import Connection, all_of
 from gateway.adapters.redis.script import Script
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.ranks import RANKS, rank_of
 from gateway.core.rates import NEWCOMERS, OwnRates, Rate

@@ -26,7 +26,7 @@ from gateway.adapters.redis.wire import (
     read_struck,
 )
 from gateway.core.entry import ERA, Confirmation, Entry, Floor, Key
-from gateway.core.fields import Headers, are_sound
+from gateway.core.http.fields import Headers, are_sound
 from gateway.core.instant import are_seconds
 from gateway.core.listed import Listed
 from gateway.ports import Found, Standing

@@ -29,11 +29,11 @@ from gateway.adapters.upstream.message import (
     request_fields,
 )
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
-from gateway.core.fields import first
+from gateway.core.http.fields import first
+from gateway.core.http.response import Reply
+from gateway.core.http.traceparent import sampled_trace_of
 from gateway.core.page import PAGE_SIZE
-from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason, Purpose
-from gateway.core.trace import sampled_trace_of
 from gateway.ports import Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from gateway.core.errors import UpstreamFailure, UpstreamTimeout, UpstreamUnreachable
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason
 
 

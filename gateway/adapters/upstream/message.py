@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable
 
 from gateway.core.errors import InvalidPayload
-from gateway.core.fields import HOP_BY_HOP, Headers, without_hops
+from gateway.core.http.fields import HOP_BY_HOP, Headers, without_hops
 from gateway.core.status import InvalidReason
 from gateway.ports import Call
 

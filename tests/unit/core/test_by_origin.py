@@ -7,11 +7,11 @@ import pytest
 from gateway.core.by_origin import ByOrigin
 from gateway.core.entry import Entry, Ticket
 from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefused
-from gateway.core.fields import Headers
 from gateway.core.head import from_lines
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.judge import Confirmed, ForCaller, Gone, Other, Question
 from gateway.core.policy import Plan, Windows
-from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason
 from gateway.core.training import Training
 from tests.unit.core.test_rules import BODY

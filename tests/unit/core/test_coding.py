@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.coding import coded_body, coded_entry, is_worth_coding, tag_of, takes_gzip
-from gateway.core.fields import Headers
 from gateway.core.head import coded_head, from_lines, head_of
+from gateway.core.http.fields import Headers
 from tests.doubles.stored import HEADERS, entry_of
 
 LONG = b'{"words": "%b"}' % (b"again and " * 200)

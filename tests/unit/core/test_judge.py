@@ -15,10 +15,10 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.fields import Headers
-from gateway.core.hints import Stated
+from gateway.core.http.fields import Headers
+from gateway.core.http.rate_limit_headers import Stated
+from gateway.core.http.response import Reply
 from gateway.core.judge import Confirmed, ForCaller, Gone, Question, judge, rejection
-from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.training import Training
 

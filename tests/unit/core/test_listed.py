@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.listed import listed
 from gateway.core.policy import Windows
-from gateway.core.reply import Reply
 from gateway.core.training import Training, digest
 from tests.doubles.stored import VERSION, entry_of
 

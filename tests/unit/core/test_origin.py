@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.origin import (
     explicit_lifetime,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidPayload, ListRefused
+from gateway.core.http.response import Reply
 from gateway.core.page import PAGE_SIZE, Page, read_page
-from gateway.core.reply import Reply
 from gateway.core.status import InvalidReason
 
 

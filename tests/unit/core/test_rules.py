@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.core.entry import Ticket
+from gateway.core.http.response import Reply
 from gateway.core.judge import Question
 from gateway.core.policy import Plan, Windows, admit
-from gateway.core.reply import Reply
 from gateway.core.rules import ByPolicy
 from gateway.core.status import NotStoredReason
 from gateway.core.training import Training

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.http.response import Reply
 from gateway.core.instant import parse_instant, to_seconds
-from gateway.core.reply import Reply
 from gateway.core.written import Written, is_success, written
 from tests.unit.core.test_rules import BODY
 

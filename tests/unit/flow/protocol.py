@@ -16,10 +16,10 @@ from gateway.core.access import Caller
 from gateway.core.ending import Ending
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.pacing import Pause
 from gateway.core.policy import Windows
-from gateway.core.reply import Reply
 from gateway.core.status import FailureReason, Purpose
 from gateway.ports import (
     Call,

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.access import Caller
 from gateway.core.entry import Key
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import Detail, Purpose
 from gateway.flow.ahead import Ahead
 from gateway.flow.answer import Ask

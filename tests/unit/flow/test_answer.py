@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
+from gateway.core.http.cache_status import Handling
 from gateway.core.status import Detail, Outcome, Tier
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from tests.doubles.stored import entry_of, held_of

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.ending import Ending, Fault
 from gateway.core.entry import Key
 from gateway.core.errors import (
@@ -14,7 +13,8 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionDoubted,
 )
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.status import (
     Detail,
     EndingKind,

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.entry import Key
 from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
 from gateway.core.headers import etag_of
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import Cause, DriftKind, FailureReason, InvalidReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
 from gateway.flow.fetched import Filled, Passed, Want

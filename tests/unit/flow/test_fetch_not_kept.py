@@ -5,8 +5,8 @@ import pytest
 from gateway.core.access import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamError, UpstreamRefused
+from gateway.core.http.response import Reply
 from gateway.core.policy import Windows
-from gateway.core.reply import Reply
 from gateway.core.status import AccessRefusal, Cause, NotStoredReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
 from gateway.flow.fetched import Filled, Passed, Want

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import CallWithheld, ListRefused, UpstreamFailure
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import Circuit, Purpose
 from gateway.flow.listing import Listing
 from tests.doubles.clock import FakeClock

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cache_status import Handling
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.status import (
     Detail,
     Forward,

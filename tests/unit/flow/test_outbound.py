@@ -11,7 +11,7 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason, Purpose
 from gateway.ports import Call, Write
 from tests.doubles.clock import FakeClock

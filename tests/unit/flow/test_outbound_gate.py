@@ -9,7 +9,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamUnreachable,
 )
-from gateway.core.hints import Stated
+from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.status import FailureReason, NoticeKind, Purpose
 from gateway.ports import Notice

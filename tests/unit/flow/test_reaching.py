@@ -16,9 +16,9 @@ from gateway.core.errors import (
     UpstreamError,
     VersionNotReached,
 )
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.rates import Rate
-from gateway.core.reply import Reply
 from gateway.core.status import Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.reaching import Reaching

@@ -5,7 +5,6 @@ import gc
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
@@ -13,7 +12,8 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamError,
 )
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.status import Detail, Forward, Outcome, Purpose, Tier
 from gateway.flow.serve import Answer
 from gateway.ports import Held

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.errors import UpstreamError, VersionNotReached
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason, Outcome, Tier
 from gateway.flow.answer import Ask
 from gateway.flow.reaching import Reaching

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.core.by_origin import ByOrigin
 from gateway.core.errors import UpstreamError
-from gateway.core.fields import Headers
-from gateway.core.reply import Reply
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.status import Outcome, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.ports import Held

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.status import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer, Ask

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamError, UpstreamRefused
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.status import Cause, Detail, Forward, NotStoredReason, Outcome, Tier
 from gateway.flow.serve import Answer
 from tests.doubles.clock import FakeClock

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.http.response import Reply
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
-from gateway.core.reply import Reply
 from gateway.core.status import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.flow.fetched import Want
 from gateway.flow.singleflight import Course

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.errors import (
     BudgetExhausted,
     CircuitOpen,
@@ -10,8 +9,9 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamRateLimited,
 )
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.policy import Windows
-from gateway.core.reply import Reply
 from gateway.core.status import Detail, FailureReason, Outcome
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

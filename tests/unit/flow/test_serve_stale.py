@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.errors import (
     UpstreamFailure,
     UpstreamTimeout,
 )
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.response import Reply
 from gateway.core.status import Detail, FailureReason, Forward, Outcome, Purpose, Tier
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (

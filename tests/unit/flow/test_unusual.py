@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cache_status import Handling
 from gateway.core.entry import Key
 from gateway.core.errors import Frozen, OnlyIfCached, UpstreamError
+from gateway.core.http.cache_status import Handling
 from gateway.core.status import Detail, Forward, Mode, NotStoredReason, Outcome
 from gateway.flow.answer import Answer, Ask
 from tests.doubles.clock import FakeClock

@@ -14,8 +14,8 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.hints import Stated
-from gateway.core.reply import Reply
+from gateway.core.http.rate_limit_headers import Stated
+from gateway.core.http.response import Reply
 from gateway.core.status import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
 from gateway.flow.answer import Answer
 from gateway.flow.writing import Order, Writing

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.access import Passthrough
 from gateway.core.entry import Key
-from gateway.core.reply import Reply
+from gateway.core.http.response import Reply
 from gateway.core.status import Outcome
 from gateway.web.forms import Form
 from gateway.web.hotpath import HotPath

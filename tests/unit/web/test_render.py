@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cache_status import Handling
-from gateway.core.fields import Headers
 from gateway.core.headers import Conditions
-from gateway.core.reply import Reply
+from gateway.core.http.cache_status import Handling
+from gateway.core.http.fields import Headers
+from gateway.core.http.response import Reply
 from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, Tier
 from gateway.flow.serve import Answer
 from gateway.web.render import Rendered, render

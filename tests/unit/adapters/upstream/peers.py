@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from gateway.adapters.upstream import HttpxUpstream
-from gateway.core.fields import Headers
+from gateway.core.http.fields import Headers
 from gateway.core.status import Purpose
 from gateway.ports import Call
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.trace import sampled_trace_of, trace_id_of
+from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 
 ID, PARENT = b"a" * 32, b"b" * 16
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.hints import Stated, stated
+from gateway.core.http.rate_limit_headers import Stated, stated
 
 NOW = 1_700_000_000.0
 

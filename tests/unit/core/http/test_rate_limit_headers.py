@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.hints import parse_retry_after, retry_hint
+from gateway.core.http.rate_limit_headers import parse_retry_after, retry_hint
 
 EPOCH_NOW = 1_750_000_000.0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.directives import LARGEST_DELTA, directives_of, joined, seconds, targeted
+from gateway.core.http.cache_control import LARGEST_DELTA, directives_of, joined, seconds, targeted
 
 
 @pytest.mark.parametrize(

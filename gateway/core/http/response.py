@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.fields import Headers, first
+from gateway.core.http.fields import Headers, first
 
 
 @dataclass(frozen=True, slots=True)

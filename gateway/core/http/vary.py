@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.core.directives import joined
-from gateway.core.fields import Headers
+from gateway.core.http.cache_control import joined
+from gateway.core.http.fields import Headers
 
 _COMMA = re.compile(rb"[ \t]*,[ \t]*")
 # Language tags are alike in either case (RFC 5646, 2.1.1).
