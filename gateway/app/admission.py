@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access import Open, Passthrough
+from gateway.core.budget.rates import OwnRates
 from gateway.core.callers import Access, Callers
 from gateway.core.clients import Clients
-from gateway.core.rates import OwnRates
 from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from gateway.app.clock import SystemClock
 from gateway.app.outward import Outward
-from gateway.core.rates import OwnRates
+from gateway.core.budget.rates import OwnRates
 from gateway.flow.call_share import CallShare
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.serve import Serving

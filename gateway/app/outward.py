@@ -13,7 +13,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission
 from gateway.app.clock import SystemClock
-from gateway.core.rates import OwnRates
+from gateway.core.budget.rates import OwnRates
 from gateway.flow.credentials import Credentials
 from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes

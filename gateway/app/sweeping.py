@@ -17,8 +17,8 @@ from gateway.app.admission import Admission
 from gateway.app.outward import Outward
 from gateway.core.access import Caller
 from gateway.core.bound import Pace
+from gateway.core.budget.rates import Rate
 from gateway.core.policy import Windows
-from gateway.core.rates import Rate
 from gateway.core.rules import Rules
 from gateway.flow.ahead import Ahead
 from gateway.flow.filling import Filling

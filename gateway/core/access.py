@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
-from gateway.core.rates import Rate
 from gateway.core.status import AccessRefusal
 
 DEFAULT_TENANT = "default"

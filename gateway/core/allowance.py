@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from gateway.core.rates import Rate
+from gateway.core.budget.rates import Rate
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10

@@ -11,8 +11,8 @@ from typing import Final
 
 from gateway.core.access import Caller, Open, Passthrough
 from gateway.core.allowance import Allowance
+from gateway.core.budget.rates import Rate
 from gateway.core.clients import Clients
-from gateway.core.rates import Rate
 
 Access = Passthrough | Open | Clients
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from gateway.core.access import Caller, bearer, partition_of
+from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
-from gateway.core.rates import Rate
 from gateway.core.status import AccessRefusal
 
 # By the prefix people and scanners see what it is that they found.

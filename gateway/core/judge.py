@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.errors import (
     InvalidPayload,
     ListRefused,
@@ -20,7 +21,6 @@ from gateway.core.errors import (
 from gateway.core.http.fields import as_text
 from gateway.core.http.rate_limit_headers import retry_hint, stated
 from gateway.core.http.response import Reply
-from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.page import Page, read_page
 from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.training import Training, parse

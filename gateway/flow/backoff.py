@@ -11,6 +11,7 @@ from typing import Final
 
 from cachetools import FIFOCache
 
+from gateway.core.budget.breaker import Pause
 from gateway.core.entry import Key
 from gateway.core.errors import (
     AccessRefused,
@@ -20,7 +21,6 @@ from gateway.core.errors import (
     UpstreamRefused,
     VersionDoubted,
 )
-from gateway.core.pacing import Pause
 from gateway.core.status import Detail, Outcome
 from gateway.ports import Clock
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.core.access import Caller
-from gateway.core.rates import OwnRates, Rate
+from gateway.core.budget.rates import OwnRates, Rate
 from gateway.ports import Clock
 
 _PART_OF_BUDGET: Final = 10

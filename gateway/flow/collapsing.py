@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.core.budget.breaker import Pause
+from gateway.core.budget.priority import has_a_caller
 from gateway.core.ending import Ending, Failed, ending_of
 from gateway.core.entry import Key
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
-from gateway.core.pacing import Pause
 from gateway.core.part import Part
-from gateway.core.ranks import has_a_caller
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
 from gateway.flow.backoff import Backoffs
 from gateway.flow.fetch import Fetcher

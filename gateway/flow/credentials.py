@@ -15,8 +15,8 @@ from typing import Final
 from cachetools import FIFOCache
 
 from gateway.core.access import Caller
+from gateway.core.budget.rates import NEWCOMERS
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld
-from gateway.core.rates import NEWCOMERS
 from gateway.core.status import AccessRefusal, Purpose
 from gateway.ports import Budget, Charge, Clock, Observer
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.core.budget.priority import Rank, rank_of
 from gateway.core.entry import Key
 from gateway.core.errors import (
     AccessRefused,
@@ -23,7 +24,6 @@ from gateway.core.errors import (
     UpstreamFailure,
 )
 from gateway.core.policy import Plan
-from gateway.core.ranks import Rank, rank_of
 from gateway.core.rules import Rules
 from gateway.core.status import Purpose
 from gateway.core.wanted import expected_staleness, reads_a_second

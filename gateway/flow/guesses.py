@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core.rates import OwnRates, Rate
+from gateway.core.budget.rates import OwnRates, Rate
 from gateway.ports import Clock
 
 # The misses of a caller that are remembered, and for how many windows of its budget.

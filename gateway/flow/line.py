@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from gateway.core.ranks import Rank
+from gateway.core.budget.priority import Rank
 from gateway.ports import Clock
 
 # Each is a task and a connection; far more than the turns of one deadline.

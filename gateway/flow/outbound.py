@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.errors import (
     CallWithheld,
     CircuitOpen,
@@ -25,7 +26,6 @@ from gateway.core.errors import (
 )
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.pacing import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.part import Part
 from gateway.core.status import Circuit, FailureReason, NoticeKind, Purpose
 from gateway.flow.guesses import Guesses

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
-from gateway.core.ranks import Rank, has_a_caller, rank_of
 from gateway.flow.line import MOST, Line, Place
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 

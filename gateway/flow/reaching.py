@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from cachetools import FIFOCache
 
+from gateway.core.budget.breaker import backoff
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import (
     BackedOff,
@@ -22,7 +23,6 @@ from gateway.core.errors import (
 )
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_rfc3339
-from gateway.core.pacing import backoff
 from gateway.core.status import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.call_share import CallShare, SharedCall

@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.core.access import Caller
 from gateway.core.bound import Bound, Horizon, Pace
+from gateway.core.budget.breaker import backoff
 from gateway.core.contradictions import Contradictions
 from gateway.core.errors import (
     CallWithheld,
@@ -23,7 +24,6 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.pacing import backoff
 from gateway.core.page import Page
 from gateway.core.progress import Progress, is_last
 from gateway.core.status import Purpose

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.budget.window_log import Past
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.status import Purpose
-from gateway.core.window import Past
 
 
 @dataclass(frozen=True, slots=True)

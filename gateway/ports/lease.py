@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.budget.breaker import Pause
 from gateway.core.ending import Ending
 from gateway.core.entry import Floor, Key, Ticket
-from gateway.core.pacing import Pause
 from gateway.core.status import EndingKind
 from gateway.ports.shared import SharedStore
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from gateway.core.rates import Rate
+from gateway.core.budget.rates import Rate
 from gateway.settings import kinds
 from gateway.settings.section import Section
 

@@ -18,7 +18,7 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 
 from gateway.core.bound import CALL, Pace, pages
-from gateway.core.rates import Rate
+from gateway.core.budget.rates import Rate
 from gateway.simulator import SimulatorConfig, running
 from tests.integration.gateways import TOKEN, Planes, gateway, until
 

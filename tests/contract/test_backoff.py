@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.core.budget.breaker import Pause
 from gateway.core.ending import Ending, Fault
 from gateway.core.entry import Key
 from gateway.core.errors import BackedOff
-from gateway.core.pacing import Pause
 from gateway.core.status import EndingKind
 from gateway.ports import Lease
 from tests.contract.conftest import URLS

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
 from gateway.ports import Budget, Charge
 from tests.contract.worlds import World, count_granted, granted

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.redis import budget as budgets
+from gateway.core.budget.window_stretch import MOST_KEPT
 from gateway.core.status import Purpose
-from gateway.core.stretch import MOST_KEPT
 from tests.cluster_servers import client_of, keys_of
 from tests.contract.worlds import RedisWorld, World, count_granted
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.connection import Connection
+from gateway.core.budget.rates import OwnRates
 from gateway.core.errors import CallWithheld
-from gateway.core.rates import OwnRates
 from gateway.core.status import Purpose
 from gateway.flow.shares import Shares
 from gateway.ports import Budget

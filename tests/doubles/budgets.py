@@ -7,7 +7,7 @@ import itertools
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
-from gateway.core.rates import OwnRates
+from gateway.core.budget.rates import OwnRates
 from gateway.flow.shares import Shares
 from gateway.ports import Clock
 

@@ -6,10 +6,10 @@ import asyncio
 import itertools
 from dataclasses import dataclass
 
+from gateway.core.budget.breaker import Pause
 from gateway.core.ending import Ending
 from gateway.core.entry import Floor, Key, Ticket
 from gateway.core.errors import BackedOff
-from gateway.core.pacing import Pause
 from gateway.core.status import EndingKind
 from gateway.ports import Clock, SharedStore, Taken
 from tests.doubles.redis_away import Switch

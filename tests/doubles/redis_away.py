@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.adapters.ledger import LocalBudget
+from gateway.core.budget.priority import Rank
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.ranks import Rank
 from gateway.core.status import Mode, Purpose
 from gateway.ports import (
     BudgetView,

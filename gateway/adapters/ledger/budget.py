@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from gateway.core.budget.breaker import Gate
+from gateway.core.budget.priority import rank_of
+from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_log import Past, WindowLog
+from gateway.core.budget.window_stretch import Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.pacing import Gate
-from gateway.core.ranks import rank_of
-from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose
-from gateway.core.stretch import Stretch
-from gateway.core.window import Past, WindowLog
 from gateway.ports import BudgetView, Charge, Clock
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.adapters.redis.names import Names
-from gateway.core.ranks import RANKS, portions
+from gateway.core.budget.priority import RANKS, portions
 
 
 class AccountNames:

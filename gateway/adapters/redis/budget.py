@@ -1,7 +1,7 @@
 """Budget on Redis: one window and one gate for all replicas, on Redis' clock.
 
 Lives here: keys, arguments, and what was last seen. The decisions are in take.lua, close.lua
-and reopen.lua, which follow core/pacing.
+and reopen.lua, which follow core/budget/breaker.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cachetools import LRUCache
 from gateway.adapters.redis.accounts import AccountNames, Seen, micros, numbers, seconds
 from gateway.adapters.redis.connection import Connection, all_of
 from gateway.adapters.redis.script import Script
+from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
+from gateway.core.budget.priority import RANKS, rank_of
+from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_stretch import Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.pacing import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
-from gateway.core.ranks import RANKS, rank_of
-from gateway.core.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.status import Purpose, RedisOperation
-from gateway.core.stretch import Stretch
 from gateway.ports import BudgetView, Charge, Clock, Known, Looking
 
 # How long an idle budget is remembered. One that is forgotten starts paced.

@@ -1,6 +1,6 @@
 """What answers say of the limit and of coming back: their header fields, as numbers.
 
-Nothing here decides what follows from it (see `pacing`).
+Nothing here decides what follows from it (see `budget/breaker`).
 """
 
 from __future__ import annotations

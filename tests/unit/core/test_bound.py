@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.bound import Horizon, Pace, pages, without_sweep
+from gateway.core.budget.rates import Rate
 from gateway.core.entry import Ticket
-from gateway.core.rates import Rate
 from tests.doubles.stored import entry_of
 
 # The report's own example: 60 a minute, a share of 0.8.

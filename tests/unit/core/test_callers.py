@@ -9,10 +9,10 @@ import pytest
 
 from gateway.core import callers as module
 from gateway.core.access import Caller, Open, Passthrough
+from gateway.core.budget.rates import Rate
 from gateway.core.callers import Callers
 from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.errors import AccessRefused
-from gateway.core.rates import Rate
 
 ACME = Tenant("acme", "T-ACME", None)
 RATE = Rate(5, 60.0)

@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 
+from gateway.core.budget.rates import Rate
 from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.errors import AccessRefused
-from gateway.core.rates import Rate
 from gateway.core.status import AccessRefusal
 
 UPSTREAM = "https://api.example"

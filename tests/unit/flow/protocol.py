@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.access import Caller
+from gateway.core.budget.breaker import Pause
 from gateway.core.ending import Ending
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.pacing import Pause
 from gateway.core.policy import Windows
 from gateway.core.status import FailureReason, Purpose
 from gateway.ports import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.rates import OwnRates, Rate
+from gateway.core.budget.rates import OwnRates, Rate
 from gateway.flow import call_share
 from gateway.flow.call_share import CallShare
 from tests.doubles.clock import FakeClock

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.access import Caller
+from gateway.core.budget.rates import NEWCOMERS
 from gateway.core.entry import Key
 from gateway.core.errors import (
     AccessRefused,
@@ -16,7 +17,6 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamRefused,
 )
-from gateway.core.rates import NEWCOMERS
 from gateway.core.status import AccessRefusal, NoticeKind, Outcome, Purpose
 from gateway.flow import credentials as module
 from gateway.flow.credentials import Credentials

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from gateway.core.budget.rates import OwnRates, Rate
 from gateway.core.entry import Key
 from gateway.core.errors import BudgetExhausted
-from gateway.core.rates import OwnRates, Rate
 from gateway.flow.guesses import Guesses
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, Replica, says

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.core.ranks import Rank
+from gateway.core.budget.priority import Rank
 from gateway.flow.line import Line, Place
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import settle

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.ledger import LocalBudget
+from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.errors import (
     GateClosed,
     UpstreamFailure,
@@ -10,7 +11,6 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.pacing import LONGEST_HOLD
 from gateway.core.status import FailureReason, NoticeKind, Purpose
 from gateway.ports import Notice
 from tests.doubles.bus import Hub

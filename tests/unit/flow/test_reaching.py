@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from gateway.core.budget.rates import Rate
 from gateway.core.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
@@ -18,7 +19,6 @@ from gateway.core.errors import (
 )
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.rates import Rate
 from gateway.core.status import Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.reaching import Reaching

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
+from gateway.core.budget.rates import Rate
 from gateway.core.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.core.policy import Windows
-from gateway.core.rates import Rate
 from gateway.core.status import Detail, Forward, Outcome
 from gateway.core.wishes import Wishes
 from gateway.flow import wishing

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access import Passthrough
+from gateway.core.budget.rates import OwnRates
 from gateway.core.callers import Access, Callers
 from gateway.core.http.response import Reply
 from gateway.core.policy import Windows
-from gateway.core.rates import OwnRates
 from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
 from gateway.flow.background import Background

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.access import Open
+from gateway.core.budget.rates import Rate
 from gateway.core.callers import Access
 from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.response import Reply
-from gateway.core.rates import Rate
 from gateway.core.status import FailureReason, Outcome
 from gateway.ports import Call, Held, SharedStore
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply

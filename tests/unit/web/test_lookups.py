@@ -9,10 +9,10 @@ from types import FrameType
 import pytest
 
 from gateway.core.access import Passthrough
+from gateway.core.budget.rates import Rate
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.part import Part
-from gateway.core.rates import Rate
 from gateway.core.status import FailureReason, Outcome, Tier
 from gateway.web.hotpath import HotPath
 from tests.unit.web.planes import PASSTHROUGH, training_reply

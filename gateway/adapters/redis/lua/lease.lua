@@ -44,7 +44,7 @@ local function read_backoff(key)
   return { attempts = tonumber(attempts), till = till }
 end
 
--- As `backoff` and `Pause` in core/pacing.py; times in ms.
+-- As `backoff` and `Pause` in core/budget/breaker.py; times in ms.
 local function back_off(key, time, base, cap, jitter, least, keep)
   local before = read_backoff(key)
   local attempts = before and before.attempts + 1 or 1

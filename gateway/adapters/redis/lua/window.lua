@@ -1,4 +1,4 @@
--- Prelude of the scripts on a budget's window: the same rules as core/window and core/ranks.
+-- Prelude of the scripts on a budget's window: the same rules as core/budget/window_log and core/budget/priority.
 -- The log has the time of each call of the last window, those granted for later included, and is
 -- never empty, so that one that was lost is told from it; beside it stands one log for each rank.
 -- The book has when each rank was last refused, what was learnt of the limit, when the log was born
@@ -45,7 +45,7 @@ local function write_book(book, field, when, keep)
   redis.call('PEXPIRE', book, keep)
 end
 
--- What holds of the limit after refusals: as core/lowered has it.
+-- What holds of the limit after refusals: as core/budget/lowered_limit has it.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
 -- `season`: the window by which it recovers.

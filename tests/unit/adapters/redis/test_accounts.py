@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.redis.accounts import AccountNames, numbers
-from gateway.core.ranks import RANKS
+from gateway.core.budget.priority import RANKS
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

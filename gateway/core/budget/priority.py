@@ -1,6 +1,6 @@
 """Who goes before whom when calls are short: a rank for each purpose, and what each may spend.
 
-Lives here: values and the shares of a limit. When a call may go is `window`'s business.
+Lives here: values and the shares of a limit. When a call may go is `window_log`'s business.
 """
 
 from __future__ import annotations

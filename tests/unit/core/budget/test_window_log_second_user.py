@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from gateway.core.pacing import Gate
-from gateway.core.ranks import Rank
-from gateway.core.window import WindowLog, transit
+from gateway.core.budget.breaker import Gate
+from gateway.core.budget.priority import Rank
+from gateway.core.budget.window_log import WindowLog, transit
 from gateway.simulator.limiter import Limiter
 
 CALLERS, PATIENCE, WAY, KEY = 8, 5.0, 0.05, "key"

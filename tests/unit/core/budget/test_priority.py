@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.ranks import RANKS, Rank, kept_from, portions, rank_of
+from gateway.core.budget.priority import RANKS, Rank, kept_from, portions, rank_of
 from gateway.core.status import Purpose
 
 

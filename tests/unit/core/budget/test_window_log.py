@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.ranks import RANKS, Rank
-from gateway.core.window import Past, WindowLog
+from gateway.core.budget.priority import RANKS, Rank
+from gateway.core.budget.window_log import Past, WindowLog
 
 # Quarters are exact in binary: models may compare without a tolerance.
 steps = st.integers(0, 40).map(lambda quarters: quarters / 4)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.rates import Rate
-from gateway.core.window import transit
+from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import transit
 
 # The times of so many calls are kept at most: Redis and the event loop stand still while they
 # are written down for an unknown past.

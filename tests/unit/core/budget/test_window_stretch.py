@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.rates import Rate
-from gateway.core.stretch import MOST_KEPT, Stretch
+from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_stretch import MOST_KEPT, Stretch
 
 
 @pytest.mark.parametrize("limit", [1, 100, MOST_KEPT])

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from gateway.core.budget.lowered_limit import Lowered, after_refusal
+from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.lowered import Lowered, after_refusal
-from gateway.core.ranks import RANKS, Portions, Rank, kept_from, portions, scaled
 
 _ALL_OF_IT: Final = 1.0
 

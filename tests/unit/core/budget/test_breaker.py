@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.pacing import (
+from gateway.core.budget.breaker import (
     FIRST_HOLD,
     LAST_HOLD,
     LONGEST_HOLD,
