@@ -14,10 +14,10 @@ from typing import Final
 from pydantic import SecretStr
 
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.core.access import Open, Passthrough
+from gateway.core.access.caller import Open, Passthrough
+from gateway.core.access.clients import Clients
+from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.rates import OwnRates
-from gateway.core.callers import Access, Callers
-from gateway.core.clients import Clients
 from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,

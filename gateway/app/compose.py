@@ -27,7 +27,7 @@ from gateway.app.listen import StartFault
 from gateway.app.outward import outward
 from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
 from gateway.app.windows import windows_of
-from gateway.core.access import Open
+from gateway.core.access.caller import Open
 from gateway.core.by_origin import ByOrigin
 from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Tier

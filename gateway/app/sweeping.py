@@ -15,7 +15,7 @@ from gateway.adapters.telemetry.counters import OTHER_CLIENTS, Counters
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.admission import Admission
 from gateway.app.outward import Outward
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
 from gateway.core.policy import Windows

@@ -11,7 +11,7 @@ from typing import Final
 
 from cachetools import FIFOCache
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
 from gateway.core.policy import Plan

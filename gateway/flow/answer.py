@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.entry import Key
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Headers

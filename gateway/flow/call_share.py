@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import OwnRates, Rate
 from gateway.ports import Clock
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from cachetools import FIFOCache
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import NEWCOMERS
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld
 from gateway.core.status import AccessRefusal, Purpose

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.entry import Entry, Key, Ticket
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

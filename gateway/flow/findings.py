@@ -14,7 +14,7 @@ from typing import Final
 
 from cachetools import FIFOCache
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.contradictions import Belief, Claims, Contradictions
 from gateway.core.entry import Entry, Key
 from gateway.core.errors import RedisUnavailable

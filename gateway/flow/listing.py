@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.errors import InvalidPayload, ListRefused, UpstreamError, UpstreamFailure
 from gateway.core.http.response import Reply
 from gateway.core.judge import judge_page, rejection

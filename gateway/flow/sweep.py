@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.bound import Bound, Horizon, Pace
 from gateway.core.budget.breaker import backoff
 from gateway.core.contradictions import Contradictions

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.bound import Horizon, Pace, Worst, without_sweep
 from gateway.core.entry import Key
 from gateway.core.policy import Windows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.flow.answer import Answer, Ask

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.by_origin import verbatim
 from gateway.core.errors import (
     UpstreamError,

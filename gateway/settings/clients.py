@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+from gateway.core.access.clients import KEY_PREFIX, Client, Tenant
 from gateway.core.budget.rates import Rate
-from gateway.core.clients import KEY_PREFIX, Client, Tenant
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
 from gateway.settings.kinds import RATE, Kind, Token, kind_of

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.coding import takes_gzip
 from gateway.core.entry import Key
 from gateway.core.errors import BadRequest

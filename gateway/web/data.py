@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.core.access import Caller
-from gateway.core.callers import Callers
+from gateway.core.access.caller import Caller
+from gateway.core.access.registry import Callers
 from gateway.core.coding import takes_gzip
 from gateway.core.entry import Key
 from gateway.core.headers import Conditions

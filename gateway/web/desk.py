@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.core.access import Caller
-from gateway.core.callers import Callers
+from gateway.core.access.caller import Caller
+from gateway.core.access.registry import Callers
 from gateway.core.errors import (
     AccessRefused,
     BadRequest,

@@ -14,8 +14,8 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.core.allowance import Allowance
-from gateway.core.callers import Admitted, Callers
+from gateway.core.access.caller_rate import Allowance
+from gateway.core.access.registry import Admitted, Callers
 from gateway.core.errors import AccessRefused
 from gateway.core.head import to_lines
 from gateway.core.part import Part

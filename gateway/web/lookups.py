@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.core.callers import Admitted
+from gateway.core.access.registry import Admitted
 from gateway.core.errors import AccessRefused
 from gateway.core.headers import Conditions
 from gateway.core.part import Part

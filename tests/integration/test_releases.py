@@ -7,7 +7,7 @@ import random
 import redis.asyncio as driver
 
 from gateway.adapters.redis.names import Names
-from gateway.core.access import Passthrough
+from gateway.core.access.caller import Passthrough
 from gateway.core.entry import Key
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.acl import without

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.admission import Admission, ClientsWatch, admission_of
+from gateway.core.access.clients import digest_of
 from gateway.core.budget.rates import Rate
-from gateway.core.clients import digest_of
 from gateway.core.errors import AccessRefused
 from gateway.settings import Look, Settings, SettingsFault, load, read_clients
 from tests.doubles.clock import FakeClock

@@ -10,7 +10,7 @@ from typing import cast
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import OwnRates, Rate
 from gateway.core.entry import Key
 from gateway.core.http.cache_status import Handling

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import Pause
 from gateway.core.ending import Ending
 from gateway.core.entry import Entry, Key

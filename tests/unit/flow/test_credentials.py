@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import NEWCOMERS
 from gateway.core.entry import Key
 from gateway.core.errors import (

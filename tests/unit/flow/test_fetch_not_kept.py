@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamError, UpstreamRefused
 from gateway.core.http.response import Reply

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.ledger import LedgerSweepLease
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.entry import Key
 from gateway.core.errors import BudgetExhausted, RedisUnavailable
 from gateway.core.status import Purpose

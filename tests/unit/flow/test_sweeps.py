@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.core.policy import Windows
 from gateway.flow.listing import Listing
 from gateway.flow.sweep import Parts

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.access.clients import Client, Tenant, digest_of
 from gateway.core.budget.rates import Rate
-from gateway.core.clients import Client, Tenant, digest_of
 from gateway.settings import ClientsFile, ClientsGiven, SettingsFault, read_clients
 from tests.unit.settings.asking import complaints, from_variables
 

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
-from gateway.core.access import Passthrough
+from gateway.core.access.caller import Passthrough
+from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.rates import OwnRates
-from gateway.core.callers import Access, Callers
 from gateway.core.http.response import Reply
 from gateway.core.policy import Windows
 from gateway.core.rules import ByPolicy

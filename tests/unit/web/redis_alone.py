@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
-from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation

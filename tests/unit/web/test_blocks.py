@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.access import Caller
+from gateway.core.access.caller import Caller
 from gateway.web.asked import Said, plain
 from gateway.web.blocks import Blocks
 from gateway.web.forms import Form

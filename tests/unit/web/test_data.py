@@ -8,7 +8,7 @@ import pytest
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from gateway.core.access import Open
+from gateway.core.access.caller import Open
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.part import Part
 from gateway.core.status import FailureReason, Outcome, Problem, Tier

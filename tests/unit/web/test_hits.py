@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.access import Open
+from gateway.core.access.caller import Open
+from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.registry import Access
 from gateway.core.budget.rates import Rate
-from gateway.core.callers import Access
-from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.response import Reply

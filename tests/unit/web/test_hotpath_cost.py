@@ -19,7 +19,7 @@ import pytest
 from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.lines import Lines
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.core import callers as remembered
+from gateway.core.access import registry as remembered
 from gateway.core.entry import Key
 from gateway.flow.confirming import Confirming
 from gateway.ports import SharedStore

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.access import partition_of
+from gateway.core.access.caller import partition_of
 from gateway.core.errors import BadId
 from gateway.core.training import is_training_id
 from gateway.web.ids import is_partition, raw_path, training_id

@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from gateway.core.access import Passthrough
+from gateway.core.access.caller import Passthrough
 from gateway.core.budget.rates import Rate
 from gateway.core.entry import Key
 from gateway.core.errors import UpstreamUnreachable

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.core.access import DEFAULT_TENANT, Caller, Open, Passthrough, bearer, partition_of
+from gateway.core.access.caller import (
+    DEFAULT_TENANT,
+    Caller,
+    Open,
+    Passthrough,
+    bearer,
+    partition_of,
+)
 from gateway.core.errors import AccessRefused
 from gateway.core.status import AccessRefusal
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from gateway.core.access import Caller, bearer, partition_of
+from gateway.core.access.caller import Caller, bearer, partition_of
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
 from gateway.core.status import AccessRefusal

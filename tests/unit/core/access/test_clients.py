@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
+from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
-from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.errors import AccessRefused
 from gateway.core.status import AccessRefusal
 

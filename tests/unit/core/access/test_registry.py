@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.core import callers as module
-from gateway.core.access import Caller, Open, Passthrough
+from gateway.core.access import registry as module
+from gateway.core.access.caller import Caller, Open, Passthrough
+from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.registry import Callers
 from gateway.core.budget.rates import Rate
-from gateway.core.callers import Callers
-from gateway.core.clients import Client, Clients, Tenant, digest_of
 from gateway.core.errors import AccessRefused
 
 ACME = Tenant("acme", "T-ACME", None)

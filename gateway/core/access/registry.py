@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.core.access import Caller, Open, Passthrough
-from gateway.core.allowance import Allowance
+from gateway.core.access.caller import Caller, Open, Passthrough
+from gateway.core.access.caller_rate import Allowance
+from gateway.core.access.clients import Clients
 from gateway.core.budget.rates import Rate
-from gateway.core.clients import Clients
 
 Access = Passthrough | Open | Clients
 

@@ -1,0 +1,1 @@
+"""Callers: which credential is whose, and how much each may ask for."""
