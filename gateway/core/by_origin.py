@@ -14,7 +14,6 @@ from gateway.core.headers import etag_of, last_modified_of
 from gateway.core.http.fields import Headers, shared, without_hops
 from gateway.core.http.response import Reply
 from gateway.core.http.vary import selecting_fields, selects
-from gateway.core.judge import ForCaller, Judged, Other, Question, judge
 from gateway.core.origin import (
     explicit_lifetime,
     guessed_lifetime,
@@ -24,7 +23,8 @@ from gateway.core.origin import (
 )
 from gateway.core.policy import Plan, Windows, admit, may_rescue, plan, renew
 from gateway.core.status import NotStoredReason
-from gateway.core.training import Training
+from gateway.core.upstream.classification import ForCaller, Judged, Other, Question, judge
+from gateway.core.upstream.training import Training
 
 # Said anew with each answer, or about this one message alone.
 _OF_THE_MESSAGE: Final = frozenset(

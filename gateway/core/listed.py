@@ -14,7 +14,7 @@ from gateway.core.http.fields import delta_seconds
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.policy import JITTER, Windows, date_of
-from gateway.core.training import Training, digest
+from gateway.core.upstream.training import Training, digest
 
 _FOUND: Final = 200
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.core.likeness import UNPROVEN, Likeness
-from gateway.core.page import Page
+from gateway.core.upstream.list_page import Page
 
 
 @dataclass(frozen=True, slots=True)

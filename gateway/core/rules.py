@@ -12,10 +12,10 @@ from gateway.core.entry import Entry, Ticket
 from gateway.core.head import head_of
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.judge import Judged, Question, judge
 from gateway.core.policy import Plan, Windows, admit, may_rescue, plan, renew, why_not_stored
 from gateway.core.status import NotStoredReason
-from gateway.core.training import Training
+from gateway.core.upstream.classification import Judged, Question, judge
+from gateway.core.upstream.training import Training
 
 
 class Rules(Protocol):

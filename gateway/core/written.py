@@ -15,7 +15,7 @@ from gateway.core.errors import InvalidPayload
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.training import parse
+from gateway.core.upstream.training import parse
 
 _ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _NAMED_BY: Final = (b"location", b"content-location")

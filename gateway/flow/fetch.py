@@ -20,7 +20,6 @@ from gateway.core.http.fields import as_text, first
 from gateway.core.http.rate_limit_headers import stated
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
-from gateway.core.judge import Confirmed, ForCaller, Gone, Judged, Other, Question, rejection
 from gateway.core.part import Part
 from gateway.core.rules import Rules
 from gateway.core.status import (
@@ -30,7 +29,16 @@ from gateway.core.status import (
     NotStoredReason,
     StoreVerdict,
 )
-from gateway.core.training import Training
+from gateway.core.upstream.classification import (
+    Confirmed,
+    ForCaller,
+    Gone,
+    Judged,
+    Other,
+    Question,
+    rejection,
+)
+from gateway.core.upstream.training import Training
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.knowing import Knowing

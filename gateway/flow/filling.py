@@ -22,7 +22,7 @@ from gateway.core.listed import Listed, ListVerdict
 from gateway.core.rules import Rules
 from gateway.core.shape import Forms
 from gateway.core.status import Purpose
-from gateway.core.training import Training
+from gateway.core.upstream.training import Training
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetched import Filled

@@ -22,11 +22,11 @@ from gateway.core.http.response import Reply
 from gateway.core.instant import to_seconds
 from gateway.core.likeness import Likeness
 from gateway.core.listed import Listed, ListVerdict, listed
-from gateway.core.page import Page
 from gateway.core.progress import Progress
 from gateway.core.rules import Rules
 from gateway.core.status import Cause, NoticeKind, Purpose, StoreVerdict
-from gateway.core.training import Training
+from gateway.core.upstream.list_page import Page
+from gateway.core.upstream.training import Training
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetched import Filled

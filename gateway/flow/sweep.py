@@ -24,9 +24,9 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.page import Page
 from gateway.core.progress import Progress, is_last
 from gateway.core.status import Purpose
+from gateway.core.upstream.list_page import Page
 from gateway.flow.findings import Brought, Findings
 from gateway.flow.listing import Listing
 from gateway.ports import Clock, Observer, SweepLease, Turn

@@ -9,8 +9,8 @@ from typing import Protocol
 from gateway.core.entry import Confirmation, Floor, Key
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
-from gateway.core.page import Page
 from gateway.core.progress import Progress
+from gateway.core.upstream.list_page import Page
 
 
 def _unknown() -> None:

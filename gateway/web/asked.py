@@ -17,7 +17,7 @@ from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.training import ID
+from gateway.core.upstream.training import ID
 from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
 from gateway.web.heads import is_host

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Scope
 
 from gateway.core.errors import BadId
-from gateway.core.training import is_training_id
+from gateway.core.upstream.training import is_training_id
 
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 

@@ -17,7 +17,7 @@ from gateway.core.access.registry import Admitted
 from gateway.core.errors import AccessRefused
 from gateway.core.headers import Conditions
 from gateway.core.part import Part
-from gateway.core.training import is_training_id
+from gateway.core.upstream.training import is_training_id
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.serve import Serving
 from gateway.flow.singleflight import Flight

@@ -17,7 +17,7 @@ from gateway.core.entry import Entry, Key
 from gateway.core.head import head_of
 from gateway.core.http.fields import shared
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.training import digest
+from gateway.core.upstream.training import digest
 from gateway.ports import Held, LocalStore
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

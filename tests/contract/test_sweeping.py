@@ -13,9 +13,9 @@ from gateway.adapters.ledger import LedgerSweepLease
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.sweeping import RedisSweepLease, decode_progress, encode_progress
 from gateway.core.likeness import Likeness
-from gateway.core.page import Page
 from gateway.core.progress import Progress
-from gateway.core.training import Training
+from gateway.core.upstream.list_page import Page
+from gateway.core.upstream.training import Training
 from gateway.ports import SweepLease
 from tests.cluster_servers import client_of
 from tests.contract.conftest import URLS

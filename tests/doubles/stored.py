@@ -6,7 +6,7 @@ from gateway.core.entry import Entry, Ticket
 from gateway.core.head import head_of
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, to_rfc3339
-from gateway.core.training import digest
+from gateway.core.upstream.training import digest
 from gateway.ports import Held
 
 VERSION = Instant(1_700_000_000_123_456_789)

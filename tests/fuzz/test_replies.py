@@ -18,9 +18,9 @@ from gateway.core.http.fields import HOP_BY_HOP, Headers, are_sound, delta_secon
 from gateway.core.http.rate_limit_headers import retry_hint
 from gateway.core.http.response import Reply
 from gateway.core.instant import parse_http_date, parse_instant, to_rfc3339
-from gateway.core.judge import Confirmed, Gone, Question, judge
 from gateway.core.policy import Windows, admit, renew, why_not_stored
-from gateway.core.training import MAX_DRIFT, Training, digest, parse
+from gateway.core.upstream.classification import Confirmed, Gone, Question, judge
+from gateway.core.upstream.training import MAX_DRIFT, Training, digest, parse
 from gateway.core.wishes import wants_only_if_cached
 from tests.doubles.stored import entry_of as stored_with
 from tests.fuzz.examples import damaged, times

@@ -16,9 +16,9 @@ from gateway.adapters.redis.wire import decode, encode
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.errors import UpstreamFailure
 from gateway.core.http.response import Reply
-from gateway.core.judge import Question, judge
 from gateway.core.policy import Windows, admit
-from gateway.core.training import Training, parse
+from gateway.core.upstream.classification import Question, judge
+from gateway.core.upstream.training import Training, parse
 from tests.fuzz.examples import damaged, times
 from tests.fuzz.test_replies import KEY, NOW, TICKET
 from tests.unit.adapters.upstream.peers import Peer, request, settle, upstream

@@ -10,10 +10,10 @@ from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefu
 from gateway.core.head import from_lines
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.judge import Confirmed, ForCaller, Gone, Other, Question
 from gateway.core.policy import Plan, Windows
 from gateway.core.status import NotStoredReason
-from gateway.core.training import Training
+from gateway.core.upstream.classification import Confirmed, ForCaller, Gone, Other, Question
+from gateway.core.upstream.training import Training
 from tests.unit.core.test_rules import BODY
 
 SENT = 1_700_000_000.0

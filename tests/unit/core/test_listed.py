@@ -11,7 +11,7 @@ from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.listed import listed
 from gateway.core.policy import Windows
-from gateway.core.training import Training, digest
+from gateway.core.upstream.training import Training, digest
 from tests.doubles.stored import VERSION, entry_of
 
 AT = 1_700_000_100.0

@@ -13,7 +13,7 @@ from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.status import NotStoredReason
-from gateway.core.training import Training, digest
+from gateway.core.upstream.training import Training, digest
 from tests.doubles.stored import entry_of, version
 
 SENT = 1_700_000_000.25

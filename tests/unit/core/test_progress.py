@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.core.page import Page
 from gateway.core.progress import Progress, is_last
-from gateway.core.training import Training
+from gateway.core.upstream.list_page import Page
+from gateway.core.upstream.training import Training
 from tests.doubles.stored import VERSION
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.core.entry import Ticket
 from gateway.core.http.response import Reply
-from gateway.core.judge import Question
 from gateway.core.policy import Plan, Windows, admit
 from gateway.core.rules import ByPolicy
 from gateway.core.status import NotStoredReason
-from gateway.core.training import Training
+from gateway.core.upstream.classification import Question
+from gateway.core.upstream.training import Training
 
 BODY = (
     b'{"id": "t1", "title": "T", "content": "C", "draft_title": null, "draft_content": null, '

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.core.status import Problem
-from gateway.core.training import ID
+from gateway.core.upstream.training import ID
 from gateway.web.ids import PARTITION
 from gateway.web.openapi import admin_document, data_document
 from gateway.web.orders import ORDERS, Receipt

@@ -16,7 +16,7 @@ from msgspec.json import Decoder
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.response import Reply
 from gateway.core.status import InvalidReason
-from gateway.core.training import Training, is_training_id, parse
+from gateway.core.upstream.training import Training, is_training_id, parse
 
 # Items that one call may ask for.
 PAGE_SIZE: Final = 100

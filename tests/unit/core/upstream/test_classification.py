@@ -18,9 +18,16 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Headers
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.judge import Confirmed, ForCaller, Gone, Question, judge, rejection
 from gateway.core.status import FailureReason, InvalidReason
-from gateway.core.training import Training
+from gateway.core.upstream.classification import (
+    Confirmed,
+    ForCaller,
+    Gone,
+    Question,
+    judge,
+    rejection,
+)
+from gateway.core.upstream.training import Training
 
 NOW = 1_700_000_000.0
 JSON: Headers = ((b"content-type", b"application/json; charset=utf-8"),)

@@ -1,0 +1,1 @@
+"""What the upstream sent: whether it is a training, a page of the list, or a failure."""
