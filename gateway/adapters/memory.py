@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 

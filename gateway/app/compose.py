@@ -28,8 +28,8 @@ from gateway.app.outward import outward
 from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
 from gateway.app.windows import windows_of
 from gateway.core.access.caller import Open
-from gateway.core.by_origin import ByOrigin
-from gateway.core.rules import ByPolicy, Rules
+from gateway.core.cache.origin_rules import ByOrigin
+from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.status import Tier
 from gateway.flow.background import REST, Background
 from gateway.flow.backoff import Backoffs

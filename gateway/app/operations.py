@@ -12,7 +12,7 @@ from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.live import Live
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.status import Mode

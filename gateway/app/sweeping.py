@@ -18,8 +18,8 @@ from gateway.app.outward import Outward
 from gateway.core.access.caller import Caller
 from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
-from gateway.core.policy import Windows
-from gateway.core.rules import Rules
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rules import Rules
 from gateway.flow.ahead import Ahead
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings

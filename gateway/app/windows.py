@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.policy import Windows
+from gateway.core.cache.policy import Windows
 from gateway.settings import NoStore, Settings
 
 

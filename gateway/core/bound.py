@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.core.budget.rates import Rate
 from gateway.core.budget.window_log import transit
-from gateway.core.entry import Entry
+from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
 # Seconds that a call, and telling the others of what it brought, may take on top.

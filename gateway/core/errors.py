@@ -191,7 +191,8 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class InvalidPayload(UpstreamFailure):
-    """A body that is no training: never stored, never served as a success; but see by_origin."""
+    """A body that is no training: never stored, never served as a success; but see
+    cache/origin_rules."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gateway.core.entry import VERSION_TOLERANCE, Confirmation
+from gateway.core.cache.entry import VERSION_TOLERANCE, Confirmation
+from gateway.core.cache.policy import JITTER, Windows, date_of
 from gateway.core.http.fields import delta_seconds
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.policy import JITTER, Windows, date_of
 from gateway.core.upstream.training import Training, digest
 
 _FOUND: Final = 200

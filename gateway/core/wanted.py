@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from gateway.core.entry import Entry
+from gateway.core.cache.entry import Entry
 from gateway.core.instant import to_seconds
 
 # Seconds below which no age and no time since a change is told apart.

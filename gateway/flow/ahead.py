@@ -12,10 +12,10 @@ from typing import Final
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Plan
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
-from gateway.core.policy import Plan
-from gateway.core.rules import Rules
 from gateway.core.wanted import expected_staleness
 from gateway.flow.answer import Ask
 from gateway.flow.serve import Serving

@@ -1,7 +1,7 @@
 """What a replica decides by what L1 holds: Redis is away, or knows nothing of it any more.
 
-The verdict is core/verdict.py's, with L1's entry as what is known. Doubts are bounded: forgetting
-one puts off the belief, nothing else.
+The verdict is core/cache/version_verdict.py's, with L1's entry as what is known. Doubts are
+bounded: forgetting one puts off the belief, nothing else.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from gateway.core.doubt import Doubt
-from gateway.core.entry import Entry, Floor, Key, era
+from gateway.core.cache.entry import Entry, Floor, Key, era
+from gateway.core.cache.version_regression import Doubt
+from gateway.core.cache.version_verdict import Known
 from gateway.core.status import StoreVerdict
-from gateway.core.verdict import Known
 from gateway.flow.latest import Latest
 from gateway.ports import Held, LocalStore, Stored
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.request_directives import Wishes
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant
 from gateway.core.status import Detail, Outcome, Tier
-from gateway.core.wishes import Wishes
 from gateway.ports import Held
 
 

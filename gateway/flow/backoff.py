@@ -12,7 +12,7 @@ from typing import Final
 from cachetools import FIFOCache
 
 from gateway.core.budget.breaker import Pause
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     AccessRefused,
     BackedOff,

@@ -5,7 +5,7 @@ A key may have several answers, told apart by request fields; the rules know whi
 
 from __future__ import annotations
 
-from gateway.core.rules import Rules
+from gateway.core.cache.rules import Rules
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Elsewhere, Landed
 from gateway.flow.fetched import Passed

@@ -16,8 +16,8 @@ from typing import Final
 
 from gateway.core.budget.breaker import Pause
 from gateway.core.budget.priority import has_a_caller
-from gateway.core.ending import Ending, Failed, ending_of
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.lease_result import Ending, Failed, ending_of
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
 from gateway.core.part import Part
 from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.core.entry import Confirmation, Entry, Floor, Key
+from gateway.core.cache.entry import Confirmation, Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
 from gateway.core.status import Outcome, RedisOperation

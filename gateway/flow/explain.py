@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gateway.core.entry import Entry, Floor, Key
+from gateway.core.cache.entry import Entry, Floor, Key
+from gateway.core.cache.policy import Candidate, reconcile
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
-from gateway.core.policy import Candidate, reconcile
-from gateway.core.rules import Rules
 from gateway.flow.ahead import Ahead
 from gateway.flow.backoff import Failure
 from gateway.flow.following import Following

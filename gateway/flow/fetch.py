@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import (
     REMOVED,
     InvalidPayload,
@@ -21,7 +22,6 @@ from gateway.core.http.rate_limit_headers import stated
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.part import Part
-from gateway.core.rules import Rules
 from gateway.core.status import (
     AccessRefusal,
     Cause,

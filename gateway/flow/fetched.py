@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamError, VersionDoubted
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

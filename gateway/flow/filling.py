@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.rules import Rules
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.likeness import ENOUGH, Likeness
 from gateway.core.listed import Listed, ListVerdict
-from gateway.core.rules import Rules
 from gateway.core.shape import Forms
 from gateway.core.status import Purpose
 from gateway.core.upstream.training import Training

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.budget.priority import Rank, rank_of
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Plan
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import (
     AccessRefused,
     BackedOff,
@@ -23,8 +25,6 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.policy import Plan
-from gateway.core.rules import Rules
 from gateway.core.status import Purpose
 from gateway.core.wanted import expected_staleness, reads_a_second
 from gateway.flow.answer import Ask

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.core.coding import coded_body, coded_entry, is_worth_coding
-from gateway.core.entry import Entry, Key
-from gateway.core.head import coded_head
-from gateway.core.rules import Rules
+from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.entry_head import coded_head
+from gateway.core.cache.rules import Rules
 from gateway.ports import Held, LocalStore
 
 

@@ -11,11 +11,11 @@ import math
 from dataclasses import replace
 from typing import Final, assert_never
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import Cause, NoticeKind, Origin
-from gateway.core.written import Written
 from gateway.flow.credentials import Credentials
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving

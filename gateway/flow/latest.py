@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 
 _MOST: Final = 10_000
 

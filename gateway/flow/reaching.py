@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from cachetools import FIFOCache
 
 from gateway.core.budget.breaker import backoff
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import (
     BackedOff,
     BudgetExhausted,

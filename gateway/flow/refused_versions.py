@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.entry import Floor, Key
+from gateway.core.cache.entry import Floor, Key
 from gateway.ports import Clock, Held
 
 # Seconds for which such an answer may be given again, at most.

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Plan
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import (
     BackedOff,
     BudgetExhausted,
@@ -19,8 +21,6 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.policy import Plan
-from gateway.core.rules import Rules
 from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer

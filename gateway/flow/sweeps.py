@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.bound import Horizon, Pace, Worst, without_sweep
-from gateway.core.entry import Key
-from gateway.core.policy import Windows
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
 from gateway.flow.sweep import Parts, Sweep
 
 Words = dict[str, object]

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.core.bound import Horizon
-from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.policy import Candidate, reconcile
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.part import Part
-from gateway.core.policy import Candidate, reconcile
-from gateway.core.rules import Rules
 from gateway.core.status import StoreVerdict, Tier
 from gateway.flow.alone import Alone, is_passed, overrules
 from gateway.flow.confirming import Confirming

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
 from gateway.core.status import Outcome, Purpose
 from gateway.flow import marks

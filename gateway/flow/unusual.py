@@ -5,9 +5,9 @@ Lives here: `frozen`, from what is stored alone, and `bypass`, from upstream alo
 
 from __future__ import annotations
 
+from gateway.core.cache.policy import Plan
+from gateway.core.cache.rules import Rules
 from gateway.core.errors import Frozen, OnlyIfCached
-from gateway.core.policy import Plan
-from gateway.core.rules import Rules
 from gateway.core.status import Detail, Mode, Outcome, Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.collapsing import Collapsing

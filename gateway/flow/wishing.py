@@ -1,7 +1,7 @@
 """Requests that say what stored answer they would take, and whether they are granted it.
 
-Lives here: `freshness.client_directives`. What such a wish is stands in core/wishes, what is
-answered without one in serve.
+Lives here: `freshness.client_directives`. What such a wish is stands in
+core/cache/request_directives, what is answered without one in serve.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.call_share import CallShare

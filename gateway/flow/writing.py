@@ -1,7 +1,7 @@
 """A write: handed on as it is, once; what it changed is outdated everywhere before it is answered.
 
-What an answer says was changed is core/written's business. A write whose answer never came may
-have been done all the same: its target is outdated too.
+What an answer says was changed is core/cache/write_invalidation's business. A write whose answer
+never came may have been done all the same: its target is outdated too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.core.access.caller import Caller
-from gateway.core.by_origin import verbatim
+from gateway.core.cache.origin_rules import verbatim
+from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
@@ -23,7 +24,6 @@ from gateway.core.http.fields import as_text
 from gateway.core.http.rate_limit_headers import retry_hint, stated
 from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason, Forward, Outcome, Purpose, Tier
-from gateway.core.written import Written, is_success, written
 from gateway.flow.answer import Answer
 from gateway.flow.credentials import Credentials
 from gateway.flow.invalidation import Invalidation

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.budget.breaker import Pause
-from gateway.core.ending import Ending
-from gateway.core.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import Floor, Key, Ticket
+from gateway.core.cache.lease_result import Ending
 from gateway.core.status import EndingKind
 from gateway.ports.shared import SharedStore
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import (
     AccessRefusal,
     Cause,

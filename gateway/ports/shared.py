@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.entry import Confirmation, Entry, Floor, Key, Ticket
+from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.status import StoreVerdict
 
 

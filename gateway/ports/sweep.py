@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.core.entry import Confirmation, Floor, Key
+from gateway.core.cache.entry import Confirmation, Floor, Key
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.progress import Progress

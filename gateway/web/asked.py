@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.coding import takes_gzip
-from gateway.core.entry import Key
+from gateway.core.cache.content_coding import takes_gzip
+from gateway.core.cache.entry import Key
+from gateway.core.cache.request_directives import wants_only_if_cached, wishes_of
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import ID
-from gateway.core.wishes import wants_only_if_cached, wishes_of
 from gateway.flow.serve import Ask
 from gateway.web.heads import is_host
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gateway.core.access.caller import Caller
 from gateway.core.access.registry import Callers
+from gateway.core.cache.entry_head import to_lines
 from gateway.core.errors import (
     AccessRefused,
     BadRequest,
@@ -19,7 +20,6 @@ from gateway.core.errors import (
     GatewayError,
     OnlyIfCached,
 )
-from gateway.core.head import to_lines
 from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import Outcome, Tier

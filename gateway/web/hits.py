@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.access.caller_rate import Allowance
 from gateway.core.access.registry import Admitted, Callers
+from gateway.core.cache.entry_head import to_lines
 from gateway.core.errors import AccessRefused
-from gateway.core.head import to_lines
 from gateway.core.part import Part
 from gateway.core.status import Detail, Outcome, Tier
 from gateway.flow.modes import NORMAL, Modes

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.access.registry import Admitted
+from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import AccessRefused
-from gateway.core.headers import Conditions
 from gateway.core.part import Part
 from gateway.core.upstream.training import is_training_id
 from gateway.flow.answer import Answer, Ask

@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant, to_rfc3339
 from gateway.core.status import Mode

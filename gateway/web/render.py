@@ -10,9 +10,9 @@ from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
-from gateway.core.entry import Entry
-from gateway.core.head import from_lines, has_etag, to_lines
-from gateway.core.headers import Conditions, is_not_modified
+from gateway.core.cache.entry import Entry
+from gateway.core.cache.entry_head import from_lines, has_etag, to_lines
+from gateway.core.cache.entry_headers import Conditions, is_not_modified
 from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Headers, end_to_end
 from gateway.core.http.response import Reply

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import BadRequest
-from gateway.core.headers import Conditions
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.status import Outcome, Problem
 from gateway.flow.writing import Order, Writing

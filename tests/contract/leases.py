@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.ports import Lease, SharedStore
 from tests.cluster_servers import client_of
 from tests.doubles.clock import FakeClock

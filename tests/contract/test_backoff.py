@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.budget.breaker import Pause
-from gateway.core.ending import Ending, Fault
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.lease_result import Ending, Fault
 from gateway.core.errors import BackedOff
 from gateway.core.status import EndingKind
 from gateway.ports import Lease

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.adapters.ledger import Ledger
-from gateway.core.entry import Confirmation, Entry, Key
+from gateway.core.cache.entry import Confirmation, Entry, Key
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant
 from gateway.ports import SharedStore, Standing

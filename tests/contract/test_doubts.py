@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.entry import VERSION_TOLERANCE, Ticket
+from gateway.core.cache.entry import VERSION_TOLERANCE, Ticket
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.status import StoreVerdict
 from gateway.ports import SharedStore, Stored

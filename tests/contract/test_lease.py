@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.adapters.ledger import Ledger
-from gateway.core.ending import Ending, Fault
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.lease_result import Ending, Fault
 from gateway.core.instant import Instant
 from gateway.core.status import EndingKind, FailureReason, InvalidReason, StoreVerdict
 from gateway.ports import AloneLease

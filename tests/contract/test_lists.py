@@ -11,7 +11,7 @@ from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.lists import RedisLists
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import StoreVerdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.ports import LocalStore
 from tests.doubles.stored import entry_of, held_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Ticket
+from gateway.core.cache.entry import Ticket
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.ports import SharedStore

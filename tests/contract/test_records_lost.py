@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.adapters.ledger import Ledger
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.ports import SharedStore

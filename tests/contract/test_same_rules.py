@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.adapters.ledger import Ledger
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.ports import SharedStore, Standing
 from tests.contract.conftest import epochs
 from tests.doubles.clocks import RealClock, TickingClock

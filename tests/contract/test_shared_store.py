@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.core.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.ports import SharedStore, Stored

@@ -7,8 +7,8 @@ import itertools
 from dataclasses import dataclass
 
 from gateway.core.budget.breaker import Pause
-from gateway.core.ending import Ending
-from gateway.core.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import Floor, Key, Ticket
+from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import BackedOff
 from gateway.core.status import EndingKind
 from gateway.ports import Clock, SharedStore, Taken

@@ -12,7 +12,7 @@ import msgspec
 import redis.asyncio as driver
 
 from gateway.adapters.redis.wire import SCHEMA as OURS
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 
 SCHEMA = OURS - 1
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.budget.priority import Rank
-from gateway.core.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.status import Mode, Purpose

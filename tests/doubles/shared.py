@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.adapters.ledger.record import Record
-from gateway.core.entry import ERA, Confirmation, Entry, Floor, Key, Ticket
+from gateway.core.cache.entry import ERA, Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import StoreVerdict

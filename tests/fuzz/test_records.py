@@ -20,13 +20,13 @@ from gateway.adapters.redis.notices import (
 )
 from gateway.adapters.redis.standing import encode_last, read_found, standing_after
 from gateway.adapters.redis.wire import EnvelopeRefused, decode, encode
-from gateway.core.ending import Ending, Fault, ending_of
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.entry_headers import stored_fields
+from gateway.core.cache.lease_result import Ending, Fault, ending_of
+from gateway.core.cache.policy import Windows, may_rescue, plan, reconcile
 from gateway.core.errors import UpstreamRateLimited
-from gateway.core.headers import stored_fields
 from gateway.core.http.fields import are_sound
 from gateway.core.instant import Instant, to_wire
-from gateway.core.policy import Windows, may_rescue, plan, reconcile
 from gateway.core.status import EndingKind, FailureReason, InvalidReason, NoticeKind
 from gateway.ports import Notice
 from tests.doubles.stored import TICKET, VERSION, entry_of

@@ -10,18 +10,23 @@ from hypothesis import strategies as st
 
 from gateway.adapters.redis.standing import encode_last, read_standing
 from gateway.adapters.redis.wire import decode, encode
-from gateway.core.entry import Confirmation, Entry, Key, Ticket
+from gateway.core.cache.entry import Confirmation, Entry, Key, Ticket
+from gateway.core.cache.entry_headers import (
+    Conditions,
+    is_not_modified,
+    not_modified_fields,
+    stored_fields,
+)
+from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
+from gateway.core.cache.request_directives import wants_only_if_cached
 from gateway.core.errors import InvalidPayload, UpstreamFailure
-from gateway.core.headers import Conditions, is_not_modified, not_modified_fields, stored_fields
 from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import HOP_BY_HOP, Headers, are_sound, delta_seconds
 from gateway.core.http.rate_limit_headers import retry_hint
 from gateway.core.http.response import Reply
 from gateway.core.instant import parse_http_date, parse_instant, to_rfc3339
-from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.upstream.classification import Confirmed, Gone, Question, judge
 from gateway.core.upstream.training import MAX_DRIFT, Training, digest, parse
-from gateway.core.wishes import wants_only_if_cached
 from tests.doubles.stored import entry_of as stored_with
 from tests.fuzz.examples import damaged, times
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.redis.connection import Connection
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Copies

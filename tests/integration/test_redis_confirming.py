@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.entry import Confirmation, Key
+from gateway.core.cache.entry import Confirmation, Key
 from gateway.core.errors import RedisUnavailable
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import GateClosed, RedisUnavailable
 from gateway.core.status import Purpose, StoreVerdict
 from gateway.ports import Charge, Found

@@ -13,8 +13,8 @@ import redis
 
 from gateway.adapters.redis.bus import ear
 from gateway.adapters.redis.lease import RedisLease
-from gateway.core.ending import Ending
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.lease_result import Ending
 from gateway.core.status import EndingKind, RedisOperation
 from tests.doubles.hearer import PREFIX, Hearer, hearers, until
 from tests.servers import RedisServer

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from tests.cluster_servers import ClusterServers
 from tests.integration.clusters import NAMES, PARTITION, keys_at, moving, reader

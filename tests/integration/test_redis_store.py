@@ -14,7 +14,7 @@ import pytest
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.wire import encode
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation, StoreVerdict
 from tests.doubles.clocks import RealClock

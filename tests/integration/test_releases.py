@@ -8,7 +8,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.names import Names
 from gateway.core.access.caller import Passthrough
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.acl import without
 from tests.doubles.previous import PreviousRelease, body_name, encode

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from gateway.adapters.ledger.floors import Ledger
 from gateway.adapters.ledger.record import Record
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.version_verdict import Last
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
-from gateway.core.verdict import Last
 from gateway.ports import Compared
 
 

@@ -15,7 +15,7 @@ import msgspec
 from cachetools import LRUCache
 
 from gateway.adapters.redis.notices import NoticeRefused
-from gateway.core.ending import Ending
+from gateway.core.cache.lease_result import Ending
 
 # Goes up when the format changes; an ending of another schema says nothing, and a follower that
 # cannot read it elects again.

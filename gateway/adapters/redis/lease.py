@@ -19,8 +19,8 @@ from gateway.adapters.redis.skew import of_floor
 from gateway.adapters.redis.strikes import Strikes
 from gateway.adapters.redis.wire import of_share, read_floor
 from gateway.core.budget.breaker import Pause
-from gateway.core.ending import Ending
-from gateway.core.entry import Floor, Key, Ticket
+from gateway.core.cache.entry import Floor, Key, Ticket
+from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import BackedOff, RedisUnavailable
 from gateway.core.status import EndingKind, RedisOperation
 from gateway.ports import Taken

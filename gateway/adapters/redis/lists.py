@@ -15,7 +15,7 @@ from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.skew import of_floor
 from gateway.adapters.redis.standing import encode_renewed, read_standing
 from gateway.adapters.redis.wire import micros, version
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.instant import Instant
 from gateway.core.listed import Listed, ListVerdict
 from gateway.core.status import RedisOperation

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gateway.adapters.redis.wire import SCHEMA
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 
 _FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
 _GLOB = re.compile(r"([*?\[\]\\^-])")

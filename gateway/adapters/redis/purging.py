@@ -14,7 +14,7 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connection import Connection, all_of
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import RedisOperation
 
 _DROPPED_AT_ONCE: Final = 100

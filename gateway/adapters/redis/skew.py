@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from gateway.core.entry import Confirmation, Entry, Floor
+from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
 # A power of two: today's times, in doubles, lose nothing by so many seconds to and fro. Clocks

@@ -25,7 +25,7 @@ from gateway.adapters.redis.wire import (
     read_floor,
     read_struck,
 )
-from gateway.core.entry import ERA, Confirmation, Entry, Floor, Key
+from gateway.core.cache.entry import ERA, Confirmation, Entry, Floor, Key
 from gateway.core.http.fields import Headers, are_sound
 from gateway.core.instant import are_seconds
 from gateway.core.listed import Listed

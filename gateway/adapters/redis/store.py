@@ -27,7 +27,7 @@ from gateway.adapters.redis.wire import (
     read_floor,
     version,
 )
-from gateway.core.entry import Entry, Floor, Key, Ticket
+from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.status import RedisOperation, StoreVerdict
@@ -47,7 +47,7 @@ class RedisStore:
     so that neither goes while something that it ruled out is still there. Where one is lost all
     the same, evicted perhaps, what it may have ruled out is not found any more.
     `entropy` makes the 16 hex digits that tell one life of a floor from the next.
-    `believe_after` (seconds): see core/doubt.py. `has_strikes`: see strikes.py.
+    `believe_after` (seconds): see core/cache/version_regression.py. `has_strikes`: see strikes.py.
     """
 
     def __init__(

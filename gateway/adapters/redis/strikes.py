@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Found, Standing

@@ -17,7 +17,7 @@ from gateway.adapters.telemetry.freshness import Freshness
 from gateway.adapters.telemetry.log import logger
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.adapters.telemetry.trail import Trail
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import (
     AccessRefusal,
     Cause,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gateway.adapters.telemetry.journal import Journal
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import NotStoredReason, Origin, Purpose, StoreVerdict
 from gateway.ports import Clock
 

@@ -1,7 +1,7 @@
 """Cache directives as they are written: `Cache-Control` of both sides, and its targeted kind.
 
 Reading alone, of well and of badly formed fields. What a directive means is the business of
-origin (what the upstream says) and of wishes (what a caller does).
+cache/rfc9111 (what the upstream says) and of cache/request_directives (what a caller does).
 """
 
 from __future__ import annotations

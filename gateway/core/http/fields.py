@@ -1,6 +1,6 @@
 """Header fields as values (RFC 9110): reading one, which may be stored, which may be sent on.
 
-Pure functions of bytes. What an entry carries is the business of headers.
+Pure functions of bytes. What an entry carries is the business of cache/entry_headers.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from gateway.adapters.memory import MemoryStore, cost
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from tests.doubles.stored import entry_of, held_of
 
 

@@ -12,12 +12,12 @@ from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import OwnRates, Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.policy import Windows
-from gateway.core.rules import ByPolicy, Rules
 from gateway.core.status import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs

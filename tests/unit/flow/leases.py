@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.core.ending import Ending
+from gateway.core.cache.lease_result import Ending
+from gateway.core.cache.policy import Windows
 from gateway.core.instant import Instant
-from gateway.core.policy import Windows
 from gateway.core.status import EndingKind
 from gateway.flow.serve import Answer
 from gateway.ports import Taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.ledger import record
-from gateway.core.entry import Entry, Floor, Key
+from gateway.core.cache.entry import Entry, Floor, Key
 from gateway.core.status import StoreVerdict
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course

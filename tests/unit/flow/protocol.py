@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import Pause
-from gateway.core.ending import Ending
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
+from gateway.core.cache.lease_result import Ending
+from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.policy import Windows
 from gateway.core.status import FailureReason, Purpose
 from gateway.ports import (
     Call,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import CallWithheld, UpstreamFailure
 from gateway.core.status import NoticeKind
 from gateway.flow.serve import Ask

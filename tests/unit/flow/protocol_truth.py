@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.core.entry import CLOCK_TOLERANCE, Entry, Key
+from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, Key
 from gateway.core.status import NotStoredReason, Outcome, Tier
 from gateway.flow.serve import Answer
 from gateway.ports import Found, Held

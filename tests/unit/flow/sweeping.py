@@ -10,7 +10,7 @@ from dataclasses import replace
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings

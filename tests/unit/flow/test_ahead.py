@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.status import Detail, Purpose
 from gateway.flow.ahead import Ahead

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.memory import MemoryStore
-from gateway.core.entry import ERA, Entry, Key
+from gateway.core.cache.entry import ERA, Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.flow.alone import Alone, is_passed, overrules

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.cache_status import Handling
 from gateway.core.status import Detail, Outcome, Tier
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer

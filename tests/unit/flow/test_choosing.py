@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.by_origin import ByOrigin
+from gateway.core.cache.origin_rules import ByOrigin
 from gateway.core.status import Tier
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Elsewhere

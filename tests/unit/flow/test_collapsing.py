@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.core.ending import Ending, Fault
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.lease_result import Ending, Fault
 from gateway.core.errors import (
     AccessRefused,
     ShuttingDown,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.ending import Ending, Failed, ending_of
+from gateway.core.cache.lease_result import Ending, Failed, ending_of
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation, Tier
 from gateway.flow.singleflight import Course

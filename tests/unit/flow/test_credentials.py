@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import NEWCOMERS
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.flow.ahead import Ahead
 from gateway.flow.explain import Explainer, Words
 from tests.doubles.clock import FakeClock

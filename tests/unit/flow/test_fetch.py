@@ -4,9 +4,9 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.entry_headers import etag_of
 from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
-from gateway.core.headers import etag_of
 from gateway.core.http.response import Reply
 from gateway.core.status import Cause, DriftKind, FailureReason, InvalidReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict

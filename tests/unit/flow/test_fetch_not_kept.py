@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
 from gateway.core.errors import UpstreamError, UpstreamRefused
 from gateway.core.http.response import Reply
-from gateway.core.policy import Windows
 from gateway.core.status import AccessRefusal, Cause, NotStoredReason, Purpose
 from gateway.core.status import StoreVerdict as Verdict
 from gateway.flow.fetched import Filled, Passed, Want

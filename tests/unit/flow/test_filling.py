@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.status import Purpose
 from gateway.ports import Call

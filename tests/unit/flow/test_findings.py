@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.listed import ListVerdict
 from gateway.core.status import NoticeKind, Purpose

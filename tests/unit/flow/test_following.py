@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed

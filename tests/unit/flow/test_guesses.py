@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from gateway.core.budget.rates import OwnRates, Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted
 from gateway.flow.guesses import Guesses
 from tests.doubles.clock import FakeClock

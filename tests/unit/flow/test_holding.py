@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.adapters.memory import MemoryStore
-from gateway.core.entry import Key
-from gateway.core.policy import Windows
-from gateway.core.rules import ByPolicy
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rules import ByPolicy
 from gateway.flow.holding import Holding
 from tests.doubles.stored import entry_of
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamError
-from gateway.core.policy import Windows
 from gateway.core.status import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.serve import Answer
 from gateway.ports import Confirmations, Copies, Notice

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted, RedisUnavailable
 from gateway.core.status import Purpose
 from gateway.flow.fetched import Want

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.flow.latest import Latest
 from tests.doubles.stored import TICKET, entry_of, version

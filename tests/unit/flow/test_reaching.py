@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.entry import Floor, Key
+from gateway.core.cache.entry import Floor, Key
 from gateway.flow import refused_versions
 from gateway.flow.refused_versions import RefusedVersions
 from gateway.ports import Held

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     BudgetExhausted,
     OnlyIfCached,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache.policy import Windows
 from gateway.core.http.response import Reply
-from gateway.core.policy import Windows
 from gateway.core.status import Cause, Detail, NotStoredReason, Outcome
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock

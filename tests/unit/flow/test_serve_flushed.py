@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import UpstreamError
 from gateway.core.instant import Instant
 from gateway.core.status import NotStoredReason, Outcome, Purpose, StoreVerdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

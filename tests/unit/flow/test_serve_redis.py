@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
 from gateway.core.status import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache.policy import Windows
 from gateway.core.errors import (
     BudgetExhausted,
     CircuitOpen,
@@ -11,7 +12,6 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.policy import Windows
 from gateway.core.status import Detail, FailureReason, Outcome
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.core.policy import Windows
+from gateway.core.cache.policy import Windows
 from gateway.flow.listing import Listing
 from gateway.flow.sweep import Parts
 from gateway.flow.sweeps import Sweeps

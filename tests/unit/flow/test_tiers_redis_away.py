@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Key, Ticket
+from gateway.core.cache.entry import Key, Ticket
 from gateway.core.status import StoreVerdict
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Entry, Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 from gateway.flow.singleflight import Course

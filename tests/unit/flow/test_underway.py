@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted, UpstreamError
 from gateway.core.status import Outcome, Purpose
 from gateway.flow.answer import Ask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import Frozen, OnlyIfCached, UpstreamError
 from gateway.core.http.cache_status import Handling
 from gateway.core.status import Detail, Forward, Mode, NotStoredReason, Outcome

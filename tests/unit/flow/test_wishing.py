@@ -7,11 +7,11 @@ import math
 import pytest
 
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.request_directives import Wishes
 from gateway.core.errors import OnlyIfCached
-from gateway.core.policy import Windows
 from gateway.core.status import Detail, Forward, Outcome
-from gateway.core.wishes import Wishes
 from gateway.flow import wishing
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.wishing import Grants, Wishing

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     GatewayError,
     UpstreamRateLimited,

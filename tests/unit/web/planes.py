@@ -15,9 +15,9 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.rates import OwnRates
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rules import ByPolicy
 from gateway.core.http.response import Reply
-from gateway.core.policy import Windows
-from gateway.core.rules import ByPolicy
 from gateway.core.status import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.flow.singleflight import Flight

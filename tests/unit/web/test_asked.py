@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.web.asked import Asked, extra_of, plain, request_id_of
 
 HOST = (b"host", b"a")

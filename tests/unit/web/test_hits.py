@@ -11,7 +11,7 @@ from gateway.core.access.caller import Open
 from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.access.registry import Access
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.response import Reply
 from gateway.core.status import FailureReason, Outcome

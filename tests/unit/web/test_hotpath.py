@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from gateway.core.access.caller import Passthrough
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.status import Outcome
 from gateway.web.forms import Form

@@ -20,7 +20,7 @@ from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.lines import Lines
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access import registry as remembered
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.flow.confirming import Confirming
 from gateway.ports import SharedStore
 from gateway.web.blocks import Blocks

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.access.caller import Passthrough
 from gateway.core.budget.rates import Rate
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.part import Part
 from gateway.core.status import FailureReason, Outcome, Tier

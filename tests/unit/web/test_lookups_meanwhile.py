@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from tests.doubles.shared import InMemoryShared
 from tests.unit.web.planes import PASSTHROUGH, training_reply
 from tests.unit.web.redis_alone import redis_of, world

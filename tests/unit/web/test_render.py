@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.headers import Conditions
+from gateway.core.cache.entry_headers import Conditions
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from gateway.adapters.ledger import Ledger
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import StoreVerdict
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, version

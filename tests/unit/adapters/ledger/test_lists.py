@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.adapters.ledger import Ledger, LedgerLists
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.listed import Listed, ListVerdict
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import VERSION, entry_of

@@ -17,7 +17,7 @@ from gateway.adapters.redis.endings import (
     is_ended,
 )
 from gateway.adapters.redis.notices import NoticeRefused
-from gateway.core.ending import Ending, Fault
+from gateway.core.cache.lease_result import Ending, Fault
 from gateway.core.status import EndingKind, FailureReason, InvalidReason
 
 TOKEN = "0123456789abcdef"

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.redis.gathering import Gathering
 from gateway.adapters.redis.member import OnTheMove
-from gateway.core.entry import Floor, Key
+from gateway.core.cache.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.status import RedisOperation
 from gateway.ports import Found

@@ -7,7 +7,7 @@ import pytest
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.slots import slot_of
 from gateway.adapters.redis.wire import SCHEMA
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 
 KEY = Key("p1", "trn_1")
 

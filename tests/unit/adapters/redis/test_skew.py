@@ -17,7 +17,7 @@ from gateway.adapters.redis.skew import (
     settled,
 )
 from gateway.adapters.redis.wire import micros
-from gateway.core.entry import Confirmation, Entry, Floor, Ticket
+from gateway.core.cache.entry import Confirmation, Entry, Floor, Ticket
 from gateway.ports import Found, Standing
 from tests.doubles.stored import entry_of
 

@@ -22,7 +22,7 @@ from gateway.adapters.redis.wire import (
     read_floor,
     version,
 )
-from gateway.core.entry import Entry, Floor, Key, Ticket
+from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant, to_wire
 from tests.counting import entering
 from tests.doubles.stored import entry_of

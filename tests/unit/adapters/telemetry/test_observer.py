@@ -7,7 +7,7 @@ import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import (
     AccessRefusal,
     Cause,

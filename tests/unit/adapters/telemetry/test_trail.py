@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.adapters.telemetry.trail import Trail
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.core.status import NotStoredReason, Origin, Purpose, StoreVerdict
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 

@@ -1,5 +1,5 @@
 """The rules of `freshness.source = "origin"`: RFC 9111 by what the upstream says, our own numbers
-where it says nothing. What its fields mean is in origin; here is what follows from them.
+where it says nothing. What its fields mean is in rfc9111; here is what follows from them.
 """
 
 from __future__ import annotations
@@ -7,21 +7,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from gateway.core.entry import Entry, Ticket
-from gateway.core.errors import InvalidPayload, UpstreamError
-from gateway.core.head import head_of_fields
-from gateway.core.headers import etag_of, last_modified_of
-from gateway.core.http.fields import Headers, shared, without_hops
-from gateway.core.http.response import Reply
-from gateway.core.http.vary import selecting_fields, selects
-from gateway.core.origin import (
+from gateway.core.cache.entry import Entry, Ticket
+from gateway.core.cache.entry_head import head_of_fields
+from gateway.core.cache.entry_headers import etag_of, last_modified_of
+from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew
+from gateway.core.cache.rfc9111 import (
     explicit_lifetime,
     guessed_lifetime,
     initial_age,
     why_not_stored,
     windows_for,
 )
-from gateway.core.policy import Plan, Windows, admit, may_rescue, plan, renew
+from gateway.core.errors import InvalidPayload, UpstreamError
+from gateway.core.http.fields import Headers, shared, without_hops
+from gateway.core.http.response import Reply
+from gateway.core.http.vary import selecting_fields, selects
 from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import ForCaller, Judged, Other, Question, judge
 from gateway.core.upstream.training import Training

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.ending import Ending, Failed, Fault, ending_of
+from gateway.core.cache.lease_result import Ending, Failed, Fault, ending_of
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,

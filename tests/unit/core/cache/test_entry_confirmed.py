@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Confirmation, Entry, Floor, Ticket
+from gateway.core.cache.entry import Confirmation, Entry, Floor, Ticket
 from tests.doubles.stored import entry_of, version
 
 ENTRY = entry_of(Ticket("e", 3, 100.0))

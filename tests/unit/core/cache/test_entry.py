@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.entry import CLOCK_TOLERANCE, Entry, Floor, Ticket
+from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, Floor, Ticket
 from gateway.core.instant import from_seconds
 from tests.doubles.stored import TICKET, entry_of, version
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.http.fields import Headers
-from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.origin import (
+from gateway.core.cache.policy import Windows
+from gateway.core.cache.rfc9111 import (
     explicit_lifetime,
     guessed_lifetime,
     initial_age,
     why_not_stored,
     windows_for,
 )
-from gateway.core.policy import Windows
+from gateway.core.http.fields import Headers
+from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.status import NotStoredReason as Reason
 
 NOW = 1_700_000_000.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.cache.entry import VERSION_TOLERANCE
+from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.http.response import Reply
 from gateway.core.instant import parse_instant, to_seconds
-from gateway.core.written import Written, is_success, written
-from tests.unit.core.test_rules import BODY
+from tests.unit.core.cache.test_rules import BODY
 
 BASE = "https://api.test/v1"
 VERSION = parse_instant("2025-01-01T00:00:00Z")

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Entry
-from gateway.core.headers import etag_of, last_modified_of, not_modified_fields, stored_fields
+from gateway.core.cache.entry import Entry
+from gateway.core.cache.entry_headers import (
+    etag_of,
+    last_modified_of,
+    not_modified_fields,
+    stored_fields,
+)
 from gateway.core.http.fields import Headers, are_sound, as_text, delta_seconds, end_to_end, first
 from gateway.core.instant import Instant, parse_http_date, parse_instant, to_rfc3339
 from tests.doubles.stored import entry_of

@@ -12,11 +12,11 @@ from functools import lru_cache
 from math import floor
 from typing import Final
 
+from gateway.core.cache.policy import Windows
 from gateway.core.http.cache_control import Directives, directives_of, joined, seconds, targeted
 from gateway.core.http.fields import Headers, delta_seconds, first
 from gateway.core.http.vary import varies_on
 from gateway.core.instant import parse_http_date
-from gateway.core.policy import Windows
 from gateway.core.status import NotStoredReason
 
 # RFC 9110, 15.1: what may be stored without being told how long; 206 is never asked for.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.entry import Entry
+from gateway.core.cache.entry import Entry
 from gateway.core.instant import Instant
 
 # However short the time in which they have to agree: one answer may be a hiccup, two its echo.

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Entry, Ticket
+from gateway.core.cache.entry import Entry, Ticket
+from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.policy import Windows, admit, renew, why_not_stored
 from gateway.core.status import NotStoredReason
 from gateway.core.upstream.training import Training, digest
 from tests.doubles.stored import entry_of, version

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from gateway.core.entry import Entry
+from gateway.core.cache.entry import Entry
 from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.core.entry import Ticket
+from gateway.core.cache.entry import Ticket
+from gateway.core.cache.policy import Plan, Windows, admit
+from gateway.core.cache.rules import ByPolicy
 from gateway.core.http.response import Reply
-from gateway.core.policy import Plan, Windows, admit
-from gateway.core.rules import ByPolicy
 from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import Question
 from gateway.core.upstream.training import Training

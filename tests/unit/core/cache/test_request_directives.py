@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.core.wishes import Wishes, wants_only_if_cached, wishes_of
+from gateway.core.cache.request_directives import Wishes, wants_only_if_cached, wishes_of
 from tests.doubles.stored import entry_of
 
 ENTRY = entry_of().but(freshness_lifetime=30.0)

@@ -1,6 +1,6 @@
 """Header fields as they are written, a line each, and back: an entry's head is made once.
 
-Which fields an entry has is the business of headers; what is true only for a moment (`Age`,
+Which fields an entry has is the business of entry_headers; what is true only for a moment (`Age`,
 `Cache-Status`, `X-Request-ID`) is added by the web.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.core.coding import VARY, coded_fields, is_worth_coding
-from gateway.core.entry import Entry
-from gateway.core.headers import not_modified_fields, stored_fields
+from gateway.core.cache.content_coding import VARY, coded_fields, is_worth_coding
+from gateway.core.cache.entry import Entry
+from gateway.core.cache.entry_headers import not_modified_fields, stored_fields
 from gateway.core.http.fields import Headers
 
 

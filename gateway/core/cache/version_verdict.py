@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
-from gateway.core.doubt import Doubt, doubt_of
-from gateway.core.entry import Entry
+from gateway.core.cache.entry import Entry
+from gateway.core.cache.version_regression import Doubt, doubt_of
 from gateway.core.instant import Instant
 from gateway.core.status import StoreVerdict
 

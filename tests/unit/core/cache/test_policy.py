@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Entry, Floor, Ticket
-from gateway.core.policy import Candidate, Plan, Windows, may_rescue, plan, reconcile
+from gateway.core.cache.entry import Entry, Floor, Ticket
+from gateway.core.cache.policy import Candidate, Plan, Windows, may_rescue, plan, reconcile
 from tests.doubles.stored import entry_of, version
 
 SENT = 10_000.0

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.by_origin import ByOrigin
-from gateway.core.entry import Entry, Ticket
+from gateway.core.cache.entry import Entry, Ticket
+from gateway.core.cache.entry_head import from_lines
+from gateway.core.cache.origin_rules import ByOrigin
+from gateway.core.cache.policy import Plan, Windows
 from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefused
-from gateway.core.head import from_lines
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.policy import Plan, Windows
 from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import Confirmed, ForCaller, Gone, Other, Question
 from gateway.core.upstream.training import Training
-from tests.unit.core.test_rules import BODY
+from tests.unit.core.cache.test_rules import BODY
 
 SENT = 1_700_000_000.0
 TICKET = Ticket("epoch", 1, SENT)

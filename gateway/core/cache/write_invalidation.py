@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from gateway.core.entry import VERSION_TOLERANCE
+from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.errors import InvalidPayload
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

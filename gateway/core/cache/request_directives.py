@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.core.entry import Entry
+from gateway.core.cache.entry import Entry
 from gateway.core.http.cache_control import directives_of, seconds
 
 

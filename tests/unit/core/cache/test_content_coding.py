@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.coding import coded_body, coded_entry, is_worth_coding, tag_of, takes_gzip
-from gateway.core.head import coded_head, from_lines, head_of
+from gateway.core.cache.content_coding import (
+    coded_body,
+    coded_entry,
+    is_worth_coding,
+    tag_of,
+    takes_gzip,
+)
+from gateway.core.cache.entry_head import coded_head, from_lines, head_of
 from gateway.core.http.fields import Headers
 from tests.doubles.stored import HEADERS, entry_of
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.core.entry import Entry
-from gateway.core.headers import Conditions, is_not_modified
+from gateway.core.cache.entry import Entry
+from gateway.core.cache.entry_headers import Conditions, is_not_modified
 from tests.doubles.stored import entry_of
 
 MODIFIED = b"Wed, 01 Jan 2025 12:00:00 GMT"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
 
-from gateway.core.entry import Entry, Floor, Ticket
+from gateway.core.cache.entry import Entry, Floor, Ticket
 from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import Headers, delta_seconds, end_to_end
 from gateway.core.http.response import Reply
