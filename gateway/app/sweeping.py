@@ -16,10 +16,10 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.admission import Admission
 from gateway.app.outward import Outward
 from gateway.core.access.caller import Caller
-from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.policy import Windows
 from gateway.core.cache.rules import Rules
+from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.ahead import Ahead
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings

@@ -16,7 +16,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Plan
 from gateway.core.cache.rules import Rules
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
-from gateway.core.wanted import expected_staleness
+from gateway.core.sweep.refresh_priority import expected_staleness
 from gateway.flow.answer import Ask
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, Held, LocalStore

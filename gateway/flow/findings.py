@@ -17,14 +17,14 @@ from cachetools import FIFOCache
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.rules import Rules
-from gateway.core.contradictions import Belief, Claims, Contradictions
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
 from gateway.core.instant import to_seconds
-from gateway.core.likeness import Likeness
-from gateway.core.listed import Listed, ListVerdict, listed
-from gateway.core.progress import Progress
 from gateway.core.status import Cause, NoticeKind, Purpose, StoreVerdict
+from gateway.core.sweep.contradictions import Belief, Claims, Contradictions
+from gateway.core.sweep.list_fidelity import Likeness
+from gateway.core.sweep.list_item import Listed, ListVerdict, listed
+from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.flow.answer import Ask

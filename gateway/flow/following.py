@@ -26,7 +26,7 @@ from gateway.core.errors import (
     UpstreamFailure,
 )
 from gateway.core.status import Purpose
-from gateway.core.wanted import expected_staleness, reads_a_second
+from gateway.core.sweep.refresh_priority import expected_staleness, reads_a_second
 from gateway.flow.answer import Ask
 from gateway.flow.background import Background
 from gateway.flow.collapsing import Landed

@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.bound import Bound, Horizon, Pace
 from gateway.core.budget.breaker import backoff
-from gateway.core.contradictions import Contradictions
 from gateway.core.errors import (
     CallWithheld,
     ListRefused,
@@ -24,8 +22,10 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.progress import Progress, is_last
 from gateway.core.status import Purpose
+from gateway.core.sweep.contradictions import Contradictions
+from gateway.core.sweep.progress import Progress, is_last
+from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
 from gateway.core.upstream.list_page import Page
 from gateway.flow.findings import Brought, Findings
 from gateway.flow.listing import Listing

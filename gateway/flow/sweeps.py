@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from gateway.core.access.caller import Caller
-from gateway.core.bound import Horizon, Pace, Worst, without_sweep
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
+from gateway.core.sweep.staleness_bound import Horizon, Pace, Worst, without_sweep
 from gateway.flow.sweep import Parts, Sweep
 
 Words = dict[str, object]

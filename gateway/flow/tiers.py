@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from gateway.core.bound import Horizon
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Candidate, reconcile
 from gateway.core.cache.rules import Rules
@@ -18,6 +17,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.part import Part
 from gateway.core.status import StoreVerdict, Tier
+from gateway.core.sweep.staleness_bound import Horizon
 from gateway.flow.alone import Alone, is_passed, overrules
 from gateway.flow.confirming import Confirming
 from gateway.flow.holding import Holding

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from gateway.core.cache.entry import Confirmation, Floor, Key
 from gateway.core.instant import Instant
-from gateway.core.listed import Listed, ListVerdict
-from gateway.core.progress import Progress
+from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page
 
 

@@ -17,8 +17,8 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-from gateway.core.bound import CALL, Pace, pages
 from gateway.core.budget.rates import Rate
+from gateway.core.sweep.staleness_bound import CALL, Pace, pages
 from gateway.simulator import SimulatorConfig, running
 from tests.integration.gateways import TOKEN, Planes, gateway, until
 

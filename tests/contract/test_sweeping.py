@@ -12,8 +12,8 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.sweeping import RedisSweepLease, decode_progress, encode_progress
-from gateway.core.likeness import Likeness
-from gateway.core.progress import Progress
+from gateway.core.sweep.list_fidelity import Likeness
+from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.ports import SweepLease

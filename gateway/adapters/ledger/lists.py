@@ -12,7 +12,7 @@ from gateway.adapters.ledger.record import Record
 from gateway.core.cache.entry import Key
 from gateway.core.cache.version_verdict import Last
 from gateway.core.instant import Instant
-from gateway.core.listed import Listed, ListVerdict
+from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.ports import Compared
 
 

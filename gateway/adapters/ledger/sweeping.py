@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.core.progress import Progress, is_last
+from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.upstream.list_page import Page
 from gateway.ports import Advanced, Clock, Turn
 

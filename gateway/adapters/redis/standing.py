@@ -28,7 +28,7 @@ from gateway.adapters.redis.wire import (
 from gateway.core.cache.entry import ERA, Confirmation, Entry, Floor, Key
 from gateway.core.http.fields import Headers, are_sound
 from gateway.core.instant import are_seconds
-from gateway.core.listed import Listed
+from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
 # Goes up when the form changes; what another release wrote is "not known".

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
-from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
+from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.ledger import LedgerSweepLease
-from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
-from gateway.core.listed import ListVerdict
 from gateway.core.status import NoticeKind, Purpose
+from gateway.core.sweep.list_item import ListVerdict
+from gateway.core.sweep.staleness_bound import Pace
 from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock

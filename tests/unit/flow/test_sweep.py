@@ -180,7 +180,8 @@ async def test_without_budget_a_page_waits(clock: FakeClock) -> None:
 
 
 async def test_the_bound_holds_once_two_sweeps_in_a_row_saw_everybody(swept: Swept) -> None:
-    """By the arithmetic of core/bound; until then nobody knows whether it is kept."""
+    """By the arithmetic of core/sweep/staleness_bound; until then nobody knows whether it is
+    kept."""
     await swept.pages(5)
     swept.catalogue.minutes["late"] = 1  # so this sweep does not agree with itself
     await swept.pages(6)

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.core.bound import Pace
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import CallWithheld
 from gateway.core.http.response import Reply
 from gateway.core.instant import parse_instant
+from gateway.core.sweep.staleness_bound import Pace
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, settle

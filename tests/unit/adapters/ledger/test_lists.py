@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.core.cache.entry import Key
-from gateway.core.listed import Listed, ListVerdict
+from gateway.core.sweep.list_item import Listed, ListVerdict
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import VERSION, entry_of
 

@@ -19,7 +19,7 @@ from gateway.adapters.redis.standing import (
 )
 from gateway.adapters.redis.wire import floor_after, read_floor
 from gateway.core.cache.entry import Confirmation, Entry
-from gateway.core.listed import Listed
+from gateway.core.sweep.list_item import Listed
 from tests.doubles.stored import VERSION, entry_of
 from tests.unit.adapters.redis.test_wire import entries, event, record
 

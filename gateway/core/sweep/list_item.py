@@ -1,6 +1,7 @@
 """What a page of the list says of one training: which version there is, and when that was so.
 
-The list confirms versions. Whether its bytes are those of a single answer is `likeness`' business.
+The list confirms versions. Whether its bytes are those of a single answer is `list_fidelity`'s
+business.
 """
 
 from __future__ import annotations

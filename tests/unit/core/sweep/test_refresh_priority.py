@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.instant import from_seconds
-from gateway.core.wanted import expected_staleness, reads_a_second
+from gateway.core.sweep.refresh_priority import expected_staleness, reads_a_second
 from tests.doubles.stored import TICKET, entry_of
 
 SENT = TICKET.started

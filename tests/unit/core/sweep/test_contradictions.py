@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.contradictions import Belief, Claims, Contradictions
 from gateway.core.instant import Instant
+from gateway.core.sweep.contradictions import Belief, Claims, Contradictions
 
 BELIEVED, ASKED, IGNORED = Belief.BELIEVED, Belief.ASKED, Belief.IGNORED
 

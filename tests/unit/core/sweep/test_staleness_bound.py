@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.bound import Horizon, Pace, pages, without_sweep
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Ticket
+from gateway.core.sweep.staleness_bound import Horizon, Pace, pages, without_sweep
 from tests.doubles.stored import entry_of
 
 # The report's own example: 60 a minute, a share of 0.8.

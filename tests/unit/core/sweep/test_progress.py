@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.progress import Progress, is_last
+from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from tests.doubles.stored import VERSION
