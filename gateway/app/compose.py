@@ -30,7 +30,7 @@ from gateway.app.windows import windows_of
 from gateway.core.access.caller import Open
 from gateway.core.cache.origin_rules import ByOrigin
 from gateway.core.cache.rules import ByPolicy, Rules
-from gateway.core.status import Tier
+from gateway.core.vocabulary import Tier
 from gateway.flow.background import REST, Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.collapsing import Collapsing

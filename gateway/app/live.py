@@ -18,7 +18,7 @@ from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.verdict import judge
-from gateway.core.status import Outcome
+from gateway.core.vocabulary import Outcome
 from gateway.ports import BudgetView
 from gateway.settings import Settings
 

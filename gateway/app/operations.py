@@ -15,7 +15,7 @@ from gateway.app.live import Live
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 from gateway.ports import BudgetView, Confirmations
 from gateway.settings import Printable, Settings, SweepWarm, effective
 

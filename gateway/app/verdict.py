@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.history import Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import Circuit, FailureReason, Mode
+from gateway.core.vocabulary import Circuit, FailureReason, Mode
 
 # Share of a minute's requests that may fail before it is called bad: ten times the objective.
 _BEARABLE: Final = 0.01

@@ -36,7 +36,7 @@ from typing import Self
 
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
+from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason
 
 REMOVED = "[removed]"
 

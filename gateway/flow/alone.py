@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from gateway.core.cache.entry import Entry, Floor, Key, era
 from gateway.core.cache.version_regression import Doubt
 from gateway.core.cache.version_verdict import Known
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.latest import Latest
 from gateway.ports import Held, LocalStore, Stored
 

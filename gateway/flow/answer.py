@@ -12,7 +12,7 @@ from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant
-from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.ports import Held
 
 

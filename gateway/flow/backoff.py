@@ -21,7 +21,7 @@ from gateway.core.errors import (
     UpstreamRefused,
     VersionDoubted,
 )
-from gateway.core.status import Detail, Outcome
+from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import Clock
 
 _BASE: Final = 1.0

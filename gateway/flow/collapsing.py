@@ -20,7 +20,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending, Failed, ending_of
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
 from gateway.core.part import Part
-from gateway.core.status import EndingKind, FailureReason, Purpose, StoreVerdict
+from gateway.core.vocabulary import EndingKind, FailureReason, Purpose, StoreVerdict
 from gateway.flow.backoff import Backoffs
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want, failing, fruitless

@@ -17,7 +17,7 @@ from cachetools import FIFOCache
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import NEWCOMERS
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld
-from gateway.core.status import AccessRefusal, Purpose
+from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Charge, Clock, Observer
 
 # Seconds for which a 401 is remembered.

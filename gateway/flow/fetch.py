@@ -22,13 +22,6 @@ from gateway.core.http.rate_limit_headers import stated
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.part import Part
-from gateway.core.status import (
-    AccessRefusal,
-    Cause,
-    NoticeKind,
-    NotStoredReason,
-    StoreVerdict,
-)
 from gateway.core.upstream.classification import (
     Confirmed,
     ForCaller,
@@ -39,6 +32,7 @@ from gateway.core.upstream.classification import (
     rejection,
 )
 from gateway.core.upstream.training import Training
+from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, NotStoredReason, StoreVerdict
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.knowing import Knowing

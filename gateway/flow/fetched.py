@@ -9,7 +9,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamError, VersionDoubted
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, NotStoredReason, Purpose, StoreVerdict
+from gateway.core.vocabulary import FailureReason, NotStoredReason, Purpose, StoreVerdict
 from gateway.ports import Held
 
 _DOUBTED: dict[StoreVerdict | None, str] = {

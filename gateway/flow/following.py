@@ -25,8 +25,8 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.status import Purpose
 from gateway.core.sweep.refresh_priority import expected_staleness, reads_a_second
+from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.background import Background
 from gateway.flow.collapsing import Landed

@@ -15,7 +15,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.status import Cause, NoticeKind, Origin
+from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.credentials import Credentials
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving

@@ -6,7 +6,7 @@ A training that is newer than that sweep is fetched all the same, behind those t
 from __future__ import annotations
 
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.fetched import Want
 from gateway.ports import SweepLease
 

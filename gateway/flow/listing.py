@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.core.access.caller import Caller
 from gateway.core.errors import InvalidPayload, ListRefused, UpstreamError, UpstreamFailure
 from gateway.core.http.response import Reply
-from gateway.core.status import Purpose
 from gateway.core.upstream.classification import judge_page, rejection
 from gateway.core.upstream.list_page import Page
+from gateway.core.vocabulary import Purpose
 from gateway.flow.outbound import Outbound
 from gateway.ports import Call, Clock, Observer
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.core.errors import CallWithheld, UpstreamError, UpstreamFailure
 from gateway.core.http.cache_status import HITS, Handling
-from gateway.core.status import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
+from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.backoff import stale_word
 from gateway.flow.collapsing import Elsewhere, Landed

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.core.errors import Frozen, RedisUnavailable
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, Observer, SharedMode
 
 # Seconds between two looks, and so until the last replica follows an order.

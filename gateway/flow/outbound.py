@@ -27,7 +27,7 @@ from gateway.core.errors import (
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
 from gateway.core.part import Part
-from gateway.core.status import Circuit, FailureReason, NoticeKind, Purpose
+from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Purpose
 from gateway.flow.guesses import Guesses
 from gateway.flow.modes import Modes
 from gateway.flow.paying import Paying

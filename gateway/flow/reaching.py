@@ -23,7 +23,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_rfc3339
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.call_share import CallShare, SharedCall
 from gateway.flow.collapsing import Landed

@@ -21,7 +21,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.status import Detail, Outcome, Purpose, StoreVerdict, Tier
+from gateway.core.vocabulary import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.background import Background

@@ -18,7 +18,7 @@ from cachetools import LRUCache
 from gateway.core.budget.window_log import Past, transit
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import Purpose, RedisOperation
+from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import (
     BudgetView,
     Charge,

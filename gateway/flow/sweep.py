@@ -22,11 +22,11 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.status import Purpose
 from gateway.core.sweep.contradictions import Contradictions
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
 from gateway.core.upstream.list_page import Page
+from gateway.core.vocabulary import Purpose
 from gateway.flow.findings import Brought, Findings
 from gateway.flow.listing import Listing
 from gateway.ports import Clock, Observer, SweepLease, Turn

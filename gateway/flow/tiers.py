@@ -16,8 +16,8 @@ from gateway.core.cache.rules import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.part import Part
-from gateway.core.status import StoreVerdict, Tier
 from gateway.core.sweep.staleness_bound import Horizon
+from gateway.core.vocabulary import StoreVerdict, Tier
 from gateway.flow.alone import Alone, is_passed, overrules
 from gateway.flow.confirming import Confirming
 from gateway.flow.holding import Holding

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gateway.core.cache.entry import Key
 from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
-from gateway.core.status import Outcome, Purpose
+from gateway.core.vocabulary import Outcome, Purpose
 from gateway.flow import marks
 from gateway.flow.answer import Ask
 from gateway.flow.background import Background

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core.cache.policy import Plan
 from gateway.core.cache.rules import Rules
 from gateway.core.errors import Frozen, OnlyIfCached
-from gateway.core.status import Detail, Mode, Outcome, Purpose
+from gateway.core.vocabulary import Detail, Mode, Outcome, Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.fetched import Filled, Passed, Want

@@ -23,7 +23,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import as_text
 from gateway.core.http.rate_limit_headers import retry_hint, stated
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, Forward, Outcome, Purpose, Tier
+from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.credentials import Credentials
 from gateway.flow.invalidation import Invalidation

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.core.budget.window_log import Past
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 
 
 @dataclass(frozen=True, slots=True)

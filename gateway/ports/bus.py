@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.instant import Instant
-from gateway.core.status import NoticeKind
+from gateway.core.vocabulary import NoticeKind
 from gateway.ports.shared import Copies
 
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.core.cache.entry import Entry
-from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 
 # When Redis agreed with what it was not asked about, or does not agree with.
 NEVER: Final = -math.inf

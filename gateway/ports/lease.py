@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
-from gateway.core.status import EndingKind
+from gateway.core.vocabulary import EndingKind
 from gateway.ports.shared import SharedStore
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 
 
 class SharedMode(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.core.cache.entry import Key
-from gateway.core.status import (
+from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
     Circuit,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 
 
 @dataclass(frozen=True, slots=True)

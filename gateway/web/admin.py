@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
-from gateway.core.status import Mode, Problem
+from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, problem_response

@@ -22,7 +22,7 @@ from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.cache.request_directives import wants_only_if_cached, wishes_of
-from gateway.core.status import Outcome
+from gateway.core.vocabulary import Outcome
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.spent import Spent, watched

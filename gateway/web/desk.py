@@ -22,7 +22,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 from gateway.ports import Clock, Observer
 from gateway.web.asked import request_id_of
 from gateway.web.exchange import (

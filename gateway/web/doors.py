@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest, GatewayError
 from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 from gateway.ports import Clock, Observer
 from gateway.web.asked import request_id_of
 from gateway.web.page import PATHS

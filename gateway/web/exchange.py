@@ -14,7 +14,7 @@ from gateway.core.access.caller_rate import Allowance
 from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.part import Part
-from gateway.core.status import Detail, Outcome, Problem, Tier
+from gateway.core.vocabulary import Detail, Outcome, Problem, Tier
 from gateway.flow.spent import Spent
 
 

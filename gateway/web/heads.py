@@ -13,7 +13,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.core.status import AccessRefusal, Problem
+from gateway.core.vocabulary import AccessRefusal, Problem
 from gateway.web.problems import ProblemAnswer
 
 Fields = list[tuple[bytes, bytes]]

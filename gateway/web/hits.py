@@ -19,7 +19,7 @@ from gateway.core.access.registry import Admitted, Callers
 from gateway.core.cache.entry_head import to_lines
 from gateway.core.errors import AccessRefused
 from gateway.core.part import Part
-from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.flow.modes import NORMAL, Modes
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer

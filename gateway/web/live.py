@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.core.status import Problem
+from gateway.core.vocabulary import Problem
 from gateway.web.doors import problem_response
 from gateway.web.problems import ProblemAnswer
 

@@ -16,8 +16,8 @@ from msgspec import UNSET, UnsetType
 from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant, from_seconds, parse_instant, to_rfc3339
-from gateway.core.status import Mode
 from gateway.core.upstream.training import is_training_id
+from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations
 from gateway.web.ids import ID_GRAMMAR, is_partition
 

@@ -37,7 +37,7 @@ from gateway.core.errors import (
     VersionNotReached,
 )
 from gateway.core.http.fields import Headers
-from gateway.core.status import AccessRefusal, FailureReason, Problem
+from gateway.core.vocabulary import AccessRefusal, FailureReason, Problem
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 

@@ -16,7 +16,7 @@ from gateway.core.cache.entry_headers import Conditions, is_not_modified
 from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Headers, end_to_end
 from gateway.core.http.response import Reply
-from gateway.core.status import Detail
+from gateway.core.vocabulary import Detail
 from gateway.flow.serve import Answer
 from gateway.ports import Held
 

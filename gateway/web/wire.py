@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 from gateway.ports import Clock
 from gateway.web.asked import request_id_of
 from gateway.web.backlog import backlog_of

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
-from gateway.core.status import Outcome, Problem
+from gateway.core.vocabulary import Outcome, Problem
 from gateway.flow.writing import Order, Writing
 from gateway.ports import Clock, Write
 from gateway.web.asked import extra_of

@@ -10,7 +10,7 @@ from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending, Fault
 from gateway.core.errors import BackedOff
-from gateway.core.status import EndingKind
+from gateway.core.vocabulary import EndingKind
 from gateway.ports import Lease
 from tests.contract.conftest import URLS
 from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget, Charge
 from tests.contract.worlds import World, count_granted, granted
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import LocalWorld, RedisWorld, World
 from tests.servers import RedisServer

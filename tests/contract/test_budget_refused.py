@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import World, count_granted, look
 

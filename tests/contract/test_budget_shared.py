@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.shares import Shares
 from gateway.ports import Known, SharedBudget
 from tests.cluster_servers import client_of, keys_of

@@ -14,7 +14,7 @@ from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.status import NoticeKind
+from gateway.core.vocabulary import NoticeKind
 from gateway.ports import AloneBus, Bus, Confirmations, Notice
 from tests.contract.conftest import URLS
 from tests.doubles.clocks import RealClock

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.cache.entry import VERSION_TOLERANCE, Ticket
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore, Stored
 from tests.contract.test_shared_store import KEEP, KEY, floor_of
 from tests.doubles.stored import entry_of, version

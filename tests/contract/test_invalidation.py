@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore
 from tests.contract.test_shared_store import KEY, fetch, floor_of
 from tests.doubles.stored import entry_of, version

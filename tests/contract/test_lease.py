@@ -11,7 +11,7 @@ from gateway.adapters.ledger import Ledger
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending, Fault
 from gateway.core.instant import Instant
-from gateway.core.status import EndingKind, FailureReason, InvalidReason, StoreVerdict
+from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason, StoreVerdict
 from gateway.ports import AloneLease
 from tests.contract.conftest import URLS, epochs
 from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world

@@ -13,8 +13,8 @@ from gateway.adapters.redis.lists import RedisLists
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
 from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Compared, ListStore, SharedStore
 from tests.contract.conftest import URLS, epochs
 from tests.doubles.clocks import RealClock, TickingClock

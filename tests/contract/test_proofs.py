@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.cache.entry import Ticket
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore
 from tests.contract.test_doubts import FAR, Asked
 from tests.contract.test_shared_store import KEY, fetch, floor_of

@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters.ledger import Ledger
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore
 from tests.cluster_servers import client_of, keys_of
 from tests.contract.conftest import URLS, epochs, store_on

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.modes import RedisMode
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 from tests.cluster_servers import client_of
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver

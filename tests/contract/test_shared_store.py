@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore, Stored
 from tests.doubles.stored import VERSION, entry_of, version
 

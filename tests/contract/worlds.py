@@ -11,7 +11,7 @@ from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.core.budget.rates import OwnRates
 from gateway.core.errors import CallWithheld
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.shares import Shares
 from gateway.ports import Budget
 from tests.cluster_servers import client_of, keys_of

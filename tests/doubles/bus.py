@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Confirmations, Notice
 
 Apply = Callable[[Notice], None]

@@ -13,7 +13,7 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.endings import Endings
 from gateway.adapters.redis.lease import RedisLease
 from gateway.core.instant import Instant
-from gateway.core.status import NoticeKind, RedisOperation
+from gateway.core.vocabulary import NoticeKind, RedisOperation
 from gateway.ports import Notice
 from tests.doubles.clocks import RealClock
 from tests.doubles.loop_time import pass_time

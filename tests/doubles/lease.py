@@ -10,7 +10,7 @@ from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import BackedOff
-from gateway.core.status import EndingKind
+from gateway.core.vocabulary import EndingKind
 from gateway.ports import Clock, SharedStore, Taken
 from tests.doubles.redis_away import Switch
 

@@ -12,7 +12,7 @@ from gateway.core.budget.priority import Rank
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import Mode, Purpose
+from gateway.core.vocabulary import Mode, Purpose
 from gateway.ports import (
     BudgetView,
     Charge,

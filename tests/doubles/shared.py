@@ -9,8 +9,8 @@ from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.adapters.ledger.record import Record
 from gateway.core.cache.entry import ERA, Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
 from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Clock, Compared, Copies, Found, Standing, Stored
 
 

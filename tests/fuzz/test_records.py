@@ -27,7 +27,7 @@ from gateway.core.cache.policy import Windows, may_rescue, plan, reconcile
 from gateway.core.errors import UpstreamRateLimited
 from gateway.core.http.fields import are_sound
 from gateway.core.instant import Instant, to_wire
-from gateway.core.status import EndingKind, FailureReason, InvalidReason, NoticeKind
+from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason, NoticeKind
 from gateway.ports import Notice
 from tests.doubles.stored import TICKET, VERSION, entry_of
 from tests.fuzz.examples import damaged, times

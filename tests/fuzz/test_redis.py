@@ -16,7 +16,7 @@ from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.wire import FLOOR_LENGTH
 from gateway.core.budget.breaker import LONGEST_HOLD
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from tests.contract.worlds import count_granted
 from tests.doubles.budgets import shares_on

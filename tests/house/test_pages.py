@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.status import Detail, Problem
+from gateway.core.vocabulary import Detail, Problem
 from gateway.web.problems import status_of
 from tests.house.sources import ROOT
 

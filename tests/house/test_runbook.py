@@ -9,7 +9,7 @@ import pytest
 from dashboards.source.alert import Alert
 from dashboards.source.alerts import ALERTS
 from dashboards.source.overview import overview
-from gateway.core.status import Detail, FailureReason, InvalidReason, Problem
+from gateway.core.vocabulary import Detail, FailureReason, InvalidReason, Problem
 from gateway.settings.schema import KINDS
 from tests.house.promql import known_series, selected
 from tests.house.sources import ROOT, sources

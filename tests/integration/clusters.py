@@ -15,7 +15,7 @@ from gateway.adapters.redis.slots import slot_of
 from gateway.adapters.redis.store import RedisStore
 from gateway.app.clock import SystemClock
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from tests.cluster_servers import ClusterNode, ClusterServers
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import BudgetExhausted
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.doubles.budgets import shares_on

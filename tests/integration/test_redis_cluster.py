@@ -10,7 +10,7 @@ import pytest
 from gateway.adapters.redis.connection import Connection
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Copies
 from tests.cluster_servers import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
 from tests.counting import entering

@@ -15,7 +15,7 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.core.errors import GateClosed, RedisUnavailable
-from gateway.core.status import Purpose, StoreVerdict
+from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.ports import Charge, Found
 from tests.doubles.budgets import shares_on
 from tests.doubles.clocks import RealClock

@@ -15,7 +15,7 @@ from gateway.adapters.redis.bus import ear
 from gateway.adapters.redis.lease import RedisLease
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending
-from gateway.core.status import EndingKind, RedisOperation
+from gateway.core.vocabulary import EndingKind, RedisOperation
 from tests.doubles.hearer import PREFIX, Hearer, hearers, until
 from tests.servers import RedisServer
 

@@ -12,7 +12,7 @@ from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.member import Member
 from gateway.adapters.redis.script import Script
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation, StoreVerdict
+from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from tests.cluster_servers import ClusterServers
 from tests.doubles.stored import entry_of
 from tests.integration.clusters import NAMES, PARTITION, keys_at, moving, reader, slot_of_key

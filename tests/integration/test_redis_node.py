@@ -13,7 +13,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver

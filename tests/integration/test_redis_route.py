@@ -12,7 +12,7 @@ import trustme
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.route import Route
 from gateway.app.check import check
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.settings import load
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import PURGE, hearers

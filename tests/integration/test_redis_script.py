@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.script import Script
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.servers import RedisServer

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.adapters.redis.connection import Connection
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import until

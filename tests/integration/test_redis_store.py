@@ -16,7 +16,7 @@ from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.wire import encode
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation, StoreVerdict
+from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version

@@ -20,7 +20,7 @@ from dashboards.source.overview import overview
 from dashboards.source.promises import promises
 from dashboards.source.recordings import recordings
 from dashboards.source.used import panel_queries
-from gateway.core.status import FailureReason
+from gateway.core.vocabulary import FailureReason
 from tests.house.promql import plain
 from tests.integration.client_files import ClientsFile
 from tests.prometheus import PrometheusServer

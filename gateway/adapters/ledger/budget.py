@@ -16,7 +16,7 @@ from gateway.core.budget.window_log import Past, WindowLog
 from gateway.core.budget.window_stretch import Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge, Clock
 
 

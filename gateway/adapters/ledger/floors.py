@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from gateway.adapters.ledger.orders import Orders
 from gateway.adapters.ledger.record import Record
 from gateway.core.cache.entry import Entry, Key, Ticket
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 

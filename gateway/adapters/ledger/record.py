@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from gateway.core.cache.entry import ERA, Entry, Floor, era
 from gateway.core.cache.version_verdict import Known, Last, before
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.budget.window_stretch import Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import Purpose, RedisOperation
+from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, Known, Looking
 
 # How long an idle budget is remembered. One that is forgotten starts paced.

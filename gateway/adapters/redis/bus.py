@@ -33,7 +33,7 @@ from gateway.adapters.redis.notices import (
 from gateway.adapters.redis.roll import Others, Roll
 from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Confirmations, Notice, Observer
 
 Apply = Callable[[Notice], None]

@@ -20,7 +20,7 @@ from gateway.adapters.redis.route import Route
 from gateway.adapters.redis.skew import settled
 from gateway.adapters.redis.slots import SLOTS, Holders, region_of, regions, slot_of, tags_of
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Observer
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from gateway.adapters.redis.cluster import Cluster
 from gateway.adapters.redis.route import Route
 from gateway.adapters.redis.script import Script
 from gateway.adapters.redis.single import Single
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")

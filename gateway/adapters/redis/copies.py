@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Copies
 
 # Milliseconds for which a mark stands; nobody reads it.

@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 from gateway.adapters.redis.member import OnTheMove
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 
 Found = TypeVar("Found")
 Waiting = dict[Key, list[asyncio.Future[Found]]]

@@ -22,7 +22,7 @@ from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
 from gateway.core.errors import BackedOff, RedisUnavailable
-from gateway.core.status import EndingKind, RedisOperation
+from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
 # Longer than a follower pauses between two looks.

@@ -17,8 +17,8 @@ from gateway.adapters.redis.standing import encode_renewed, read_standing
 from gateway.adapters.redis.wire import micros, version
 from gateway.core.cache.entry import Key
 from gateway.core.instant import Instant
-from gateway.core.status import RedisOperation
 from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Compared
 
 

@@ -8,7 +8,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
-from gateway.core.status import Mode, RedisOperation
+from gateway.core.vocabulary import Mode, RedisOperation
 
 # Renewed at each look, so that what nobody reads any more goes.
 _KEEP: Final = 30 * 24 * 3600

@@ -24,7 +24,7 @@ from redis.exceptions import TimeoutError as LateError
 from gateway.adapters.redis.fault_text import why
 from gateway.adapters.redis.route import Route
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")

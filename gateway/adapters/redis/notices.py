@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar, assert_never
 import msgspec
 
 from gateway.core.instant import Instant, from_wire, to_wire
-from gateway.core.status import NoticeKind
+from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
 # Goes up when the format changes. Releases share the channel: what is of another schema is set

@@ -15,7 +15,7 @@ from gateway.adapters.redis.connection import Connection, all_of
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
 from gateway.core.cache.entry import Key
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500

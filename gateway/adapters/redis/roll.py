@@ -17,7 +17,7 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.notices import is_replica
 from gateway.adapters.redis.script import Script
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock
 
 # Heartbeats without which a replica is no longer waited for.

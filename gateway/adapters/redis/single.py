@@ -9,7 +9,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 
 from gateway.adapters.redis.node import Command, Node
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 
 T = TypeVar("T")
 

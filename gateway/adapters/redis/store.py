@@ -30,7 +30,7 @@ from gateway.adapters.redis.wire import (
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.status import RedisOperation, StoreVerdict
+from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
 # Keys in one question, so that the reply fits into the patience: with bodies, and without.

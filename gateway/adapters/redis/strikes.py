@@ -20,7 +20,7 @@ from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found, Standing
 
 _STRIKE = re.compile(rb"\d{16}")

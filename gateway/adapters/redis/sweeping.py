@@ -15,9 +15,9 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.script import Script
-from gateway.core.status import RedisOperation
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.upstream.list_page import Page
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Advanced, Turn
 
 # How long a sweep that nobody goes on with is remembered (ms).

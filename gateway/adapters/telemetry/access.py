@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from gateway.adapters.telemetry.lines import Lines, scrub
 from gateway.core.part import Part
-from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 
 # Answers that are all right, or the caller's own affair, and come by the thousand; as do those
 # that are stale because an operator ordered it.

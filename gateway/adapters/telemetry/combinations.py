@@ -5,7 +5,7 @@ A statement about serve and web, kept as data; what contradicts it is counted al
 
 from __future__ import annotations
 
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 

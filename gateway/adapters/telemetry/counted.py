@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.adapters.telemetry.counters import Counters, status_class
-from gateway.core.status import Outcome, Purpose, RedisOperation, Tier
+from gateway.core.vocabulary import Outcome, Purpose, RedisOperation, Tier
 from gateway.ports import Clock, Count
 
 _MISSING = (404, 410)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.adapters.telemetry.combinations import POSSIBLE, STATUS_CLASSES, can_end
-from gateway.core.status import (
+from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
     DriftKind,

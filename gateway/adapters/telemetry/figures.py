@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from gateway.adapters.telemetry.counters import STALE, Counters, Histogram
-from gateway.core.status import Outcome
+from gateway.core.vocabulary import Outcome
 
 S = TypeVar("S", bound=str)
 

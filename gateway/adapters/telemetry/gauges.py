@@ -10,7 +10,7 @@ from typing import TypeVar
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.families import Labels, Row
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import Circuit, Mode, Tier
+from gateway.core.vocabulary import Circuit, Mode, Tier
 
 T = TypeVar("T", bound=tuple[str, ...])
 

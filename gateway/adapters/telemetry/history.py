@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from gateway.adapters.telemetry.counters import AGE_SECONDS, REQUEST_SECONDS, Counters
 from gateway.adapters.telemetry.figures import by_outcome, quantile_of
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import FailureReason, InvalidReason, Outcome, Purpose
+from gateway.core.vocabulary import FailureReason, InvalidReason, Outcome, Purpose
 from gateway.ports import Clock
 
 EVERY: Final = 2.0

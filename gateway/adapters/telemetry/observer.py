@@ -18,7 +18,7 @@ from gateway.adapters.telemetry.log import logger
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.adapters.telemetry.trail import Trail
 from gateway.core.cache.entry import Key
-from gateway.core.status import (
+from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
     Circuit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.core.status import Circuit, Mode
+from gateway.core.vocabulary import Circuit, Mode
 from gateway.ports import BudgetView
 
 

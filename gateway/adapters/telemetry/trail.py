@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from gateway.adapters.telemetry.journal import Journal
 from gateway.core.cache.entry import Key
-from gateway.core.status import NotStoredReason, Origin, Purpose, StoreVerdict
+from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
 from gateway.ports import Clock
 
 

@@ -32,8 +32,8 @@ from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.http.fields import first
 from gateway.core.http.response import Reply
 from gateway.core.http.traceparent import sampled_trace_of
-from gateway.core.status import FailureReason, InvalidReason, Purpose
 from gateway.core.upstream.list_page import PAGE_SIZE
+from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
 from gateway.ports import Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64

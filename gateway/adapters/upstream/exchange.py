@@ -13,7 +13,7 @@ import httpx
 
 from gateway.core.errors import UpstreamFailure, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason
+from gateway.core.vocabulary import FailureReason
 
 
 class Phase(IntEnum):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from gateway.core.errors import InvalidPayload
 from gateway.core.http.fields import HOP_BY_HOP, Headers, without_hops
-from gateway.core.status import InvalidReason
+from gateway.core.vocabulary import InvalidReason
 from gateway.ports import Call
 
 # The framing is ours once the body is read and decoded; a cookie is some other caller's.

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 
 DEFAULT_TENANT = "default"
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 from gateway.core.access.caller import Caller, bearer, partition_of
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 
 # By the prefix people and scanners see what it is that they found.
 KEY_PREFIX = "gw_"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.status import Circuit
+from gateway.core.vocabulary import Circuit
 
 # What a gate closes for, in seconds: the bounds of what upstream may ask for, and the holds
 # where it asked for nothing.

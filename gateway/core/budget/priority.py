@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):

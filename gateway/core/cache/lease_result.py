@@ -25,7 +25,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionDoubted,
 )
-from gateway.core.status import AccessRefusal, EndingKind, FailureReason, InvalidReason
+from gateway.core.vocabulary import AccessRefusal, EndingKind, FailureReason, InvalidReason
 
 Failed = UpstreamFailure | CallWithheld | AccessRefused
 

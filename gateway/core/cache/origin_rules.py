@@ -22,9 +22,9 @@ from gateway.core.errors import InvalidPayload, UpstreamError
 from gateway.core.http.fields import Headers, shared, without_hops
 from gateway.core.http.response import Reply
 from gateway.core.http.vary import selecting_fields, selects
-from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import ForCaller, Judged, Other, Question, judge
 from gateway.core.upstream.training import Training
+from gateway.core.vocabulary import NotStoredReason
 
 # Said anew with each answer, or about this one message alone.
 _OF_THE_MESSAGE: Final = frozenset(

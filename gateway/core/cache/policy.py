@@ -14,8 +14,8 @@ from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import Headers, delta_seconds, end_to_end
 from gateway.core.http.response import Reply
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
-from gateway.core.status import NotStoredReason
 from gateway.core.upstream.training import Training, digest
+from gateway.core.vocabulary import NotStoredReason
 
 # A 304 brings no body: should it be wrong, its validators beside ours would make that last.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})

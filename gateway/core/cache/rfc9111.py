@@ -17,7 +17,7 @@ from gateway.core.http.cache_control import Directives, directives_of, joined, s
 from gateway.core.http.fields import Headers, delta_seconds, first
 from gateway.core.http.vary import varies_on
 from gateway.core.instant import parse_http_date
-from gateway.core.status import NotStoredReason
+from gateway.core.vocabulary import NotStoredReason
 
 # RFC 9110, 15.1: what may be stored without being told how long; 206 is never asked for.
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})

@@ -13,9 +13,9 @@ from gateway.core.cache.entry_head import head_of
 from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew, why_not_stored
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training
+from gateway.core.vocabulary import NotStoredReason
 
 
 class Rules(Protocol):

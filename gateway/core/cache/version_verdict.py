@@ -13,7 +13,7 @@ from typing import Self
 from gateway.core.cache.entry import Entry
 from gateway.core.cache.version_regression import Doubt, doubt_of
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 
 
 class Last(Enum):

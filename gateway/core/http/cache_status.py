@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.core.status import Detail, Forward, NotStoredReason
+from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from gateway.core.errors import (
 from gateway.core.http.fields import as_text
 from gateway.core.http.rate_limit_headers import retry_hint, stated
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
+from gateway.core.vocabulary import FailureReason, InvalidReason
 
 # In place of an id, where a page of the list was asked for.
 _THE_LIST: Final = "(the list)"

@@ -15,8 +15,8 @@ from msgspec.json import Decoder
 
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.response import Reply
-from gateway.core.status import InvalidReason
 from gateway.core.upstream.training import Training, is_training_id, parse
+from gateway.core.vocabulary import InvalidReason
 
 # Items that one call may ask for.
 PAGE_SIZE: Final = 100

@@ -22,7 +22,7 @@ from msgspec.json import Decoder
 
 from gateway.core.errors import InvalidPayload
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.status import DriftKind, InvalidReason
+from gateway.core.vocabulary import DriftKind, InvalidReason
 
 ID: Final = "[A-Za-z0-9._~-]{1,128}"
 _ID: Final = re.compile(ID)

@@ -10,7 +10,15 @@ from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.history import History, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.verdict import _REMEDIES, Finding, judge
-from gateway.core.status import Circuit, FailureReason, InvalidReason, Mode, Outcome, Purpose, Tier
+from gateway.core.vocabulary import (
+    Circuit,
+    FailureReason,
+    InvalidReason,
+    Mode,
+    Outcome,
+    Purpose,
+    Tier,
+)
 from gateway.ports import BudgetView
 from tests.doubles.clock import FakeClock
 

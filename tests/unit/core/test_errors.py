@@ -27,7 +27,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionNotReached,
 )
-from gateway.core.status import AccessRefusal, FailureReason, InvalidReason
+from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason
 
 _DRAWN = re.compile(r"([│ ]*)[├└]── (\w+)")
 

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.figures import figures
-from gateway.core.status import Cause
+from gateway.core.vocabulary import Cause
 from gateway.demo.figures import LiveLine, Status, sentence
 
 

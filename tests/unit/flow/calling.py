@@ -11,7 +11,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.status import FailureReason, InvalidReason, Purpose
+from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
 from gateway.ports import Call
 from tests.unit.flow.house import Replica, ok
 

@@ -18,7 +18,7 @@ from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import Outcome
+from gateway.core.vocabulary import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.call_share import CallShare

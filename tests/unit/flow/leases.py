@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gateway.core.cache.lease_result import Ending
 from gateway.core.cache.policy import Windows
 from gateway.core.instant import Instant
-from gateway.core.status import EndingKind
+from gateway.core.vocabulary import EndingKind
 from gateway.flow.serve import Answer
 from gateway.ports import Taken
 from tests.doubles.clock import FakeClock

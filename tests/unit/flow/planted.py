@@ -10,7 +10,7 @@ import pytest
 
 from gateway.adapters.ledger import record
 from gateway.core.cache.entry import Entry, Floor, Key
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.confirming import Confirming
 from gateway.flow.singleflight import Course
 from gateway.flow.tiers import Seen, Tiers

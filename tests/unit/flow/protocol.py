@@ -20,7 +20,7 @@ from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.status import FailureReason, Purpose
+from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import (
     Call,
     Charge,

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gateway.core.cache.entry import Key
 from gateway.core.errors import CallWithheld, UpstreamFailure
-from gateway.core.status import NoticeKind
+from gateway.core.vocabulary import NoticeKind
 from gateway.flow.serve import Ask
 from gateway.ports import Notice
 from tests.doubles.bus import HubBus

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
-from gateway.core.status import Detail, Purpose
+from gateway.core.vocabulary import Detail, Purpose
 from gateway.flow.ahead import Ahead
 from gateway.flow.answer import Ask
 from gateway.ports import Call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.cache.entry import Key
 from gateway.core.http.cache_status import Handling
-from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from tests.doubles.stored import entry_of, held_of
 from tests.unit.flow.house import CALLER

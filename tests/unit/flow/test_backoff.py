@@ -11,7 +11,7 @@ from gateway.core.errors import (
     UpstreamRefused,
     VersionDoubted,
 )
-from gateway.core.status import Detail, FailureReason, Outcome
+from gateway.core.vocabulary import Detail, FailureReason, Outcome
 from gateway.flow.backoff import Backoffs, is_news, stale_word
 from tests.doubles.clock import FakeClock
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.core.http.cache_status import Handling
-from gateway.core.status import Detail, Outcome
+from gateway.core.vocabulary import Detail, Outcome
 from gateway.flow.answer import Ask
 from tests.unit.flow.house import (
     KEY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.cache.origin_rules import ByOrigin
-from gateway.core.status import Tier
+from gateway.core.vocabulary import Tier
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Elsewhere
 from gateway.flow.fetched import Filled, Passed

@@ -15,7 +15,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.status import (
+from gateway.core.vocabulary import (
     Detail,
     EndingKind,
     FailureReason,

@@ -23,7 +23,7 @@ from gateway.core.errors import (
     VersionDoubted,
 )
 from gateway.core.instant import Instant
-from gateway.core.status import (
+from gateway.core.vocabulary import (
     AccessRefusal,
     EndingKind,
     FailureReason,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import BudgetExhausted, Frozen
-from gateway.core.status import EndingKind, Mode, Purpose
+from gateway.core.vocabulary import EndingKind, Mode, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fetched import Want
 from gateway.flow.singleflight import Course

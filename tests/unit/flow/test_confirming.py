@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation, Tier
+from gateway.core.vocabulary import RedisOperation, Tier
 from gateway.flow.singleflight import Course
 from gateway.ports import AloneBus, Standing
 from tests.doubles.clock import FakeClock

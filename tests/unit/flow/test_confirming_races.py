@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.core.status import NoticeKind, Tier
+from gateway.core.vocabulary import NoticeKind, Tier
 from gateway.ports import Notice
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of, version

@@ -17,7 +17,7 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamRefused,
 )
-from gateway.core.status import AccessRefusal, NoticeKind, Outcome, Purpose
+from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome, Purpose
 from gateway.flow import credentials as module
 from gateway.flow.credentials import Credentials
 from gateway.flow.serve import Answer, Ask

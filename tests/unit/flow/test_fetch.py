@@ -8,8 +8,8 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import etag_of
 from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
 from gateway.core.http.response import Reply
-from gateway.core.status import Cause, DriftKind, FailureReason, InvalidReason, Purpose
-from gateway.core.status import StoreVerdict as Verdict
+from gateway.core.vocabulary import Cause, DriftKind, FailureReason, InvalidReason, Purpose
+from gateway.core.vocabulary import StoreVerdict as Verdict
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock

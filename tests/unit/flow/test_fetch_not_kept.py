@@ -7,8 +7,8 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import UpstreamError, UpstreamRefused
 from gateway.core.http.response import Reply
-from gateway.core.status import AccessRefusal, Cause, NotStoredReason, Purpose
-from gateway.core.status import StoreVerdict as Verdict
+from gateway.core.vocabulary import AccessRefusal, Cause, NotStoredReason, Purpose
+from gateway.core.vocabulary import StoreVerdict as Verdict
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

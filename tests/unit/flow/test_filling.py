@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok

@@ -12,9 +12,9 @@ from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
-from gateway.core.status import NoticeKind, Purpose
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.staleness_bound import Pace
+from gateway.core.vocabulary import NoticeKind, Purpose
 from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
@@ -112,7 +112,7 @@ async def test_the_old_version_rescues_while_the_new_one_cannot_be_had(swept: Sw
 def fails() -> None:
     """No answer at all."""
     from gateway.core.errors import UpstreamUnreachable
-    from gateway.core.status import FailureReason
+    from gateway.core.vocabulary import FailureReason
 
     raise UpstreamUnreachable("no connection", FailureReason.CONNECT, sent=True)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.collapsing import Landed
 from gateway.flow.following import Errand, Following

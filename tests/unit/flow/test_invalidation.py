@@ -9,7 +9,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamError
-from gateway.core.status import Cause, NoticeKind, Outcome, Tier
+from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.serve import Answer
 from gateway.ports import Confirmations, Copies, Notice
 from tests.doubles.bus import Hub

@@ -10,7 +10,7 @@ from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted, RedisUnavailable
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow.fetched import Want
 from gateway.flow.knowing import Knowing
 from gateway.flow.serve import Ask

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import CallWithheld, ListRefused, UpstreamFailure
 from gateway.core.http.response import Reply
-from gateway.core.status import Circuit, Purpose
+from gateway.core.vocabulary import Circuit, Purpose
 from gateway.flow.listing import Listing
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, Replica, says

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import Frozen, RedisUnavailable
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 from tests.unit.flow.house import Redis, Replica
 
 

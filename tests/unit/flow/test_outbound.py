@@ -12,7 +12,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, Purpose
+from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import Call, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok

@@ -8,7 +8,7 @@ from gateway.core.errors import (
     UpstreamFailure,
     UpstreamUnreachable,
 )
-from gateway.core.status import Circuit, FailureReason, Purpose
+from gateway.core.vocabulary import Circuit, FailureReason, Purpose
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.calling import SCOPE, ask, broken, fail, invalid, limit, refused, succeed
 from tests.unit.flow.house import Replica, ok

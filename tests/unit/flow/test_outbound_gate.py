@@ -11,7 +11,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.status import FailureReason, NoticeKind, Purpose
+from gateway.core.vocabulary import FailureReason, NoticeKind, Purpose
 from gateway.ports import Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Call, Charge
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock

@@ -19,7 +19,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.status import Purpose, Tier
+from gateway.core.vocabulary import Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.reaching import Reaching
 from gateway.ports import Call

@@ -9,7 +9,7 @@ from gateway.core.errors import UpstreamError, VersionNotReached
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.status import NotStoredReason, Outcome, Tier
+from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
 from gateway.flow.answer import Ask
 from gateway.flow.reaching import Reaching
 from gateway.ports import Call

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.cache.policy import Windows
 from gateway.core.http.response import Reply
-from gateway.core.status import Cause, Detail, NotStoredReason, Outcome
+from gateway.core.vocabulary import Cause, Detail, NotStoredReason, Outcome
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, STALE, Redis, Replica, minute_of, ok

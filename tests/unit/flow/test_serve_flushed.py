@@ -10,7 +10,7 @@ import pytest
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import UpstreamError
 from gateway.core.instant import Instant
-from gateway.core.status import NotStoredReason, Outcome, Purpose, StoreVerdict
+from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.flow.fetched import Want
 from gateway.flow.serve import Answer
 from gateway.flow.singleflight import Course

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.status import Forward, NotStoredReason, Outcome, Tier
+from gateway.core.vocabulary import Forward, NotStoredReason, Outcome, Tier
 from tests.unit.flow.house import (
     SOFT,
     STALE,

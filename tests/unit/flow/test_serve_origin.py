@@ -10,7 +10,7 @@ from gateway.core.cache.origin_rules import ByOrigin
 from gateway.core.errors import UpstreamError
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock

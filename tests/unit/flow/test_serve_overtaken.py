@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.cache.write_invalidation import Written
 from gateway.core.instant import parse_instant
-from gateway.core.status import NotStoredReason, Tier
+from gateway.core.vocabulary import NotStoredReason, Tier
 from gateway.flow.serve import Answer
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import BudgetExhausted
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     KEY,

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant
-from gateway.core.status import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.flow.fetched import Want
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock

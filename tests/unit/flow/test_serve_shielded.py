@@ -12,7 +12,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.status import Detail, FailureReason, Outcome
+from gateway.core.vocabulary import Detail, FailureReason, Outcome
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (

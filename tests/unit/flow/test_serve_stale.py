@@ -10,7 +10,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.status import Detail, FailureReason, Forward, Outcome, Purpose, Tier
+from gateway.core.vocabulary import Detail, FailureReason, Forward, Outcome, Purpose, Tier
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     IMPATIENT,

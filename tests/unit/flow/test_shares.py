@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.flow import shares
 from gateway.flow.shares import LOOK, Shares
 from gateway.ports import Call, Charge

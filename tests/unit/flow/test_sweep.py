@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, Purpose
+from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import page, says

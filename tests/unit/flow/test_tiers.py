@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.core.status import NoticeKind, StoreVerdict, Tier
+from gateway.core.vocabulary import NoticeKind, StoreVerdict, Tier
 from gateway.flow.singleflight import Course
 from gateway.ports import Notice
 from tests.doubles.clock import FakeClock

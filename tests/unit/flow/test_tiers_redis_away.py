@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.cache.entry import Key, Ticket
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, version

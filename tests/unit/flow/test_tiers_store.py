@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored
 from tests.doubles.stored import entry_of, version

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted, UpstreamError
-from gateway.core.status import Outcome, Purpose
+from gateway.core.vocabulary import Outcome, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fetched import Filled
 from tests.doubles.clock import FakeClock

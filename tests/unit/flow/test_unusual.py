@@ -7,7 +7,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.errors import Frozen, OnlyIfCached, UpstreamError
 from gateway.core.http.cache_status import Handling
-from gateway.core.status import Detail, Forward, Mode, NotStoredReason, Outcome
+from gateway.core.vocabulary import Detail, Forward, Mode, NotStoredReason, Outcome
 from gateway.flow.answer import Answer, Ask
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (

@@ -11,7 +11,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.cache.request_directives import Wishes
 from gateway.core.errors import OnlyIfCached
-from gateway.core.status import Detail, Forward, Outcome
+from gateway.core.vocabulary import Detail, Forward, Outcome
 from gateway.flow import wishing
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.wishing import Grants, Wishing

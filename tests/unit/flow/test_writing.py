@@ -16,7 +16,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.status import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
+from gateway.core.vocabulary import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
 from gateway.flow.answer import Answer
 from gateway.flow.writing import Order, Writing
 from gateway.ports import Call, Write

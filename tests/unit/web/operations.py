@@ -6,7 +6,7 @@ import httpx
 from starlette.applications import Starlette
 
 from gateway.core.instant import Instant
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations
 from gateway.web.admin import AdminPlane
 from gateway.web.live import Place

@@ -18,7 +18,7 @@ from gateway.core.budget.rates import OwnRates
 from gateway.core.cache.policy import Windows
 from gateway.core.cache.rules import ByPolicy
 from gateway.core.http.response import Reply
-from gateway.core.status import Outcome
+from gateway.core.vocabulary import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
 from gateway.flow.call_share import CallShare

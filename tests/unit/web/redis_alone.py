@@ -9,7 +9,7 @@ from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.flow.singleflight import Flight
 from gateway.flow.tiers import Seen
 from gateway.ports import Clock, Found

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from gateway.core.errors import BadRequest, RedisUnavailable
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 

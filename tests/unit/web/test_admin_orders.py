@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import parse_instant
-from gateway.core.status import Mode
+from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations, Copies
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word

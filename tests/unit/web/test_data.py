@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.core.access.caller import Open
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.part import Part
-from gateway.core.status import FailureReason, Outcome, Problem, Tier
+from gateway.core.vocabulary import FailureReason, Outcome, Problem, Tier
 from tests.unit.web.planes import AUTHORIZED, Data, Fields, problem_word, training_reply
 
 REFUSED_FIELDS: list[tuple[Fields, str]] = [

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import UpstreamTimeout
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason
+from gateway.core.vocabulary import FailureReason
 from tests.unit.web.planes import AUTHORIZED, Data, bytes_sent, problem_word, training_reply
 
 JSON = (b"content-type", b"application/json")

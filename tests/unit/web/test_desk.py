@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.core.errors import GatewayError, OnlyIfCached
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 from gateway.web.desk import Desk
 from gateway.web.exchange import Exchange
 from tests.unit.web.planes import Data

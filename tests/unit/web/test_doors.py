@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 from gateway.web.doors import PROBES, SHELL, Guard, Visit, is_loopback, refusal
 
 LOCAL = Guard("127.0.0.1", None)

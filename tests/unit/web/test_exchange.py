@@ -7,7 +7,7 @@ import pytest
 from gateway.core.access.caller_rate import Allowance
 from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
-from gateway.core.status import Detail, Outcome, Problem
+from gateway.core.vocabulary import Detail, Outcome, Problem
 from gateway.web.exchange import client_result, rate_limit_fields
 from tests.unit.web.planes import Data, problem_word, training_reply
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 from gateway.web.heads import (
     Fields,
     Limits,

@@ -14,7 +14,7 @@ from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, Outcome
+from gateway.core.vocabulary import FailureReason, Outcome
 from gateway.ports import Call, Held, SharedStore
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get

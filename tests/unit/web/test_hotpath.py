@@ -9,7 +9,7 @@ import pytest
 from gateway.core.access.caller import Passthrough
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
-from gateway.core.status import Outcome
+from gateway.core.vocabulary import Outcome
 from gateway.web.forms import Form
 from gateway.web.hotpath import HotPath
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply

@@ -13,7 +13,7 @@ from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.part import Part
-from gateway.core.status import FailureReason, Outcome, Tier
+from gateway.core.vocabulary import FailureReason, Outcome, Tier
 from gateway.web.hotpath import HotPath
 from tests.unit.web.planes import PASSTHROUGH, training_reply
 from tests.unit.web.redis_alone import (

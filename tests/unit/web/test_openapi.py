@@ -14,8 +14,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from gateway.core.status import Problem
 from gateway.core.upstream.training import ID
+from gateway.core.vocabulary import Problem
 from gateway.web.ids import PARTITION
 from gateway.web.openapi import admin_document, data_document
 from gateway.web.orders import ORDERS, Receipt

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import errors
 from gateway.core.errors import GatewayError, UpstreamFailure
-from gateway.core.status import AccessRefusal, FailureReason, InvalidReason, Problem
+from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason, Problem
 from gateway.web.problems import ProblemAnswer, problem_of
 
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 from gateway.web.heads import Limits
 from gateway.web.hotpath import HotPath
 from gateway.web.wire import Terms, Wire

@@ -1,4 +1,4 @@
--- Promise: what upstream said of its limit is believed downwards; calls that are fewer left than thought were made by others, and count until upstream's reset. As core/window.learn.
+-- Promise: what upstream said of its limit is believed downwards; calls that are fewer left than thought were made by others, and count until upstream's reset. As core/budget/window_log.learn.
 -- KEYS log, book; ARGV limit, window (microseconds), how many of them a lowered limit takes for one, keep (ms), the limit that upstream named for such a window (0: none), how many it said are left (-1: none), and for how long (microseconds).
 
 local limit, span, parts, keep, quota, remaining, reset = unpack(ARGV)

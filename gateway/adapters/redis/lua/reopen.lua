@@ -1,5 +1,5 @@
 -- Promise: ends a probe. An answer opens a gate that is probed or due, one sent before it closed changes nothing; a call that was never sent is no longer charged and, if it was the probe, lets the next one probe at once.
--- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/pacing.Gate.reopen and take_back.
+-- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/budget/breaker.Gate.reopen and take_back.
 
 local never_sent, keep = unpack(ARGV)
 local time, at = now()

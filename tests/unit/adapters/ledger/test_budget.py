@@ -7,7 +7,7 @@ import pytest
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.budget.window_log import Past
 from gateway.core.errors import BudgetExhausted, CallWithheld
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge
 from tests.doubles.clock import FakeClock
 

@@ -6,7 +6,7 @@ import itertools
 
 from gateway.adapters.ledger import Ledger
 from gateway.core.cache.entry import Key
-from gateway.core.status import StoreVerdict
+from gateway.core.vocabulary import StoreVerdict
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, version
 

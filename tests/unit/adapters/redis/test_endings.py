@@ -18,7 +18,7 @@ from gateway.adapters.redis.endings import (
 )
 from gateway.adapters.redis.notices import NoticeRefused
 from gateway.core.cache.lease_result import Ending, Fault
-from gateway.core.status import EndingKind, FailureReason, InvalidReason
+from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason
 
 TOKEN = "0123456789abcdef"
 DONE = Ending(EndingKind.DONE)

@@ -10,7 +10,7 @@ from gateway.adapters.redis.gathering import Gathering
 from gateway.adapters.redis.member import OnTheMove
 from gateway.core.cache.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.status import RedisOperation
+from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found
 
 KEYS = [Key("p1", f"trn_{number}") for number in range(500)]

@@ -20,7 +20,7 @@ from gateway.adapters.redis.notices import (
     encode_notice,
 )
 from gateway.core.instant import Instant
-from gateway.core.status import NoticeKind
+from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
 PARTITION = "0123456789abcdef" * 2

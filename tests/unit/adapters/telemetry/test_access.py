@@ -8,7 +8,7 @@ import pytest
 from gateway.adapters.telemetry.access import AccessLog
 from gateway.adapters.telemetry.lines import Lines
 from gateway.core.part import Part
-from gateway.core.status import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Tier
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink, ManualClock
 
 

@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import Outcome, Purpose, Tier
+from gateway.core.vocabulary import Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.telemetry.combinations import POSSIBLE, STATUS_CLASSES, can_end
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 
 
 def test_every_outcome_can_end_somehow() -> None:

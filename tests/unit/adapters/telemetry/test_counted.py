@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.telemetry.counted import Counted
-from gateway.core.status import Outcome, Purpose, Tier
+from gateway.core.vocabulary import Outcome, Purpose, Tier
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
 ID = b"a" * 32

@@ -7,7 +7,7 @@ import pytest
 from gateway.adapters.telemetry import counters as module
 from gateway.adapters.telemetry.combinations import POSSIBLE
 from gateway.adapters.telemetry.counters import STALE, Counters, Histogram, status_class
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 
 
 def test_a_bound_belongs_to_its_bucket() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.adapters.telemetry.counters import Counters, Histogram
 from gateway.adapters.telemetry.figures import figures, hit_rate, quantile
-from gateway.core.status import Outcome, Tier
+from gateway.core.vocabulary import Outcome, Tier
 
 
 def test_before_the_first_request_all_is_zero() -> None:

@@ -8,7 +8,7 @@ import pytest
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.history import EVERY, NAMES, SPAN, History
 from gateway.adapters.telemetry.readings import GaugeReadings
-from gateway.core.status import FailureReason, Outcome, Purpose, Tier
+from gateway.core.vocabulary import FailureReason, Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 

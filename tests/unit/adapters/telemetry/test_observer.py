@@ -8,7 +8,7 @@ import pytest
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.core.cache.entry import Key
-from gateway.core.status import (
+from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
     Circuit,

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.adapters.telemetry.trail import Trail
 from gateway.core.cache.entry import Key
-from gateway.core.status import NotStoredReason, Origin, Purpose, StoreVerdict
+from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
 KEY = Key("p", "a")

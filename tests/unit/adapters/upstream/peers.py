@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.http.fields import Headers
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Call
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")

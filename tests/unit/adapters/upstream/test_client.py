@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
-from gateway.core.status import InvalidReason, Purpose
+from gateway.core.vocabulary import InvalidReason, Purpose
 from tests.unit.adapters.upstream.peers import (
     Peer,
     Watching,

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
-from gateway.core.status import FailureReason, InvalidReason
+from gateway.core.vocabulary import FailureReason, InvalidReason
 from tests.unit.adapters.upstream.peers import (
     Blunt,
     Dribbling,

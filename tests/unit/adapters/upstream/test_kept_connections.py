@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.errors import UpstreamUnreachable
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import Call, Write
 from tests.unit.adapters.upstream.peers import CERTIFICATE, Peer, request, upstream
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.adapters.upstream.message import bounded, decoded, end_to_end, request_fields
 from gateway.core.errors import InvalidPayload
-from gateway.core.status import InvalidReason, Purpose
+from gateway.core.vocabulary import InvalidReason, Purpose
 from gateway.ports import Call
 
 

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from gateway.core.errors import UpstreamTimeout
-from gateway.core.status import FailureReason
+from gateway.core.vocabulary import FailureReason
 from tests.doubles.loop_time import stall
 from tests.unit.adapters.upstream.peers import (
     Mute,

@@ -19,7 +19,7 @@ from gateway.core.access.caller import (
     partition_of,
 )
 from gateway.core.errors import AccessRefused
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 
 UPSTREAM = "https://api.example"
 TOKEN = "S3CRET-token"

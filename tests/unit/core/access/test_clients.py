@@ -9,7 +9,7 @@ import pytest
 from gateway.core.access.clients import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
-from gateway.core.status import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal
 
 UPSTREAM = "https://api.example"
 ACME, GLOBEX = Tenant("acme", "T-ACME", Rate(100, 60.0)), Tenant("globex", "T-GLOBEX", None)

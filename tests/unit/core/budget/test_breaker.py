@@ -16,7 +16,7 @@ from gateway.core.budget.breaker import (
     Gate,
     backoff,
 )
-from gateway.core.status import Circuit
+from gateway.core.vocabulary import Circuit
 
 RULE = BreakerRule(threshold=3, base=1.0, cap=8.0, patience=10.0)
 PATIENCE = 10.0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.budget.priority import RANKS, Rank, kept_from, portions, rank_of
-from gateway.core.status import Purpose
+from gateway.core.vocabulary import Purpose
 
 
 def test_every_purpose_has_a_rank() -> None:

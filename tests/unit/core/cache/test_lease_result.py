@@ -17,7 +17,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
     VersionDoubted,
 )
-from gateway.core.status import AccessRefusal, EndingKind, FailureReason, InvalidReason
+from gateway.core.vocabulary import AccessRefusal, EndingKind, FailureReason, InvalidReason
 
 SAID = ("what", "reason", "status", "retry_after", "sent", "invalid")
 ERRORS: list[Failed] = [

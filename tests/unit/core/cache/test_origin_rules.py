@@ -11,9 +11,9 @@ from gateway.core.cache.policy import Plan, Windows
 from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefused
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import Confirmed, ForCaller, Gone, Other, Question
 from gateway.core.upstream.training import Training
+from gateway.core.vocabulary import NotStoredReason
 from tests.unit.core.cache.test_rules import BODY
 
 SENT = 1_700_000_000.0

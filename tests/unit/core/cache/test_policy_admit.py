@@ -12,8 +12,8 @@ from gateway.core.cache.entry import Entry, Ticket
 from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.status import NotStoredReason
 from gateway.core.upstream.training import Training, digest
+from gateway.core.vocabulary import NotStoredReason
 from tests.doubles.stored import entry_of, version
 
 SENT = 1_700_000_000.25

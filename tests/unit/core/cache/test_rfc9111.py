@@ -14,7 +14,7 @@ from gateway.core.cache.rfc9111 import (
 )
 from gateway.core.http.fields import Headers
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.status import NotStoredReason as Reason
+from gateway.core.vocabulary import NotStoredReason as Reason
 
 NOW = 1_700_000_000.0
 

@@ -6,9 +6,9 @@ from gateway.core.cache.entry import Ticket
 from gateway.core.cache.policy import Plan, Windows, admit
 from gateway.core.cache.rules import ByPolicy
 from gateway.core.http.response import Reply
-from gateway.core.status import NotStoredReason
 from gateway.core.upstream.classification import Question
 from gateway.core.upstream.training import Training
+from gateway.core.vocabulary import NotStoredReason
 
 BODY = (
     b'{"id": "t1", "title": "T", "content": "C", "draft_title": null, "draft_content": null, '

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.http.cache_status import Handling, cache_status
-from gateway.core.status import Detail, Forward, NotStoredReason
+from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 
 # RFC 8941, 3.3.4, 3.1.2 and 3.3.1.
 TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*")

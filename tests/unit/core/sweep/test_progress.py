@@ -57,7 +57,7 @@ def test_an_item_that_could_not_be_read_does_too() -> None:
     from dataclasses import replace
 
     from gateway.core.errors import InvalidPayload
-    from gateway.core.status import InvalidReason
+    from gateway.core.vocabulary import InvalidReason
 
     bad = InvalidPayload(InvalidReason.NOT_JSON, "no")
     spoilt = replace(page("a", "b"), rejected=(bad,))

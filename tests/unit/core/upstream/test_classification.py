@@ -18,7 +18,6 @@ from gateway.core.errors import (
 from gateway.core.http.fields import Headers
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.status import FailureReason, InvalidReason
 from gateway.core.upstream.classification import (
     Confirmed,
     ForCaller,
@@ -28,6 +27,7 @@ from gateway.core.upstream.classification import (
     rejection,
 )
 from gateway.core.upstream.training import Training
+from gateway.core.vocabulary import FailureReason, InvalidReason
 
 NOW = 1_700_000_000.0
 JSON: Headers = ((b"content-type", b"application/json; charset=utf-8"),)
@@ -202,7 +202,7 @@ def test_a_304_confirms_only_what_was_asked() -> None:
     ],
 )
 def test_when_to_come_back_is_read(headers: Headers, seconds: float | None) -> None:
-    """Of a 429 and of a 5xx, in the forms that pacing knows; the first field of a name."""
+    """Of a 429 and of a 5xx, in the forms that are known; the first field of a name."""
     assert failure_of(Reply(429, headers, ERROR)).retry_after == seconds
     assert failure_of(Reply(503, headers, ERROR)).retry_after == seconds
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.response import Reply
-from gateway.core.status import InvalidReason
 from gateway.core.upstream.list_page import PAGE_SIZE, Page, read_page
+from gateway.core.vocabulary import InvalidReason
 
 
 def item(training_id: str = "trn_1", **members: object) -> str:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidPayload
 from gateway.core.instant import parse_instant
-from gateway.core.status import DriftKind, InvalidReason
 from gateway.core.upstream.training import MAX_DRIFT, Drift, Training, digest, parse
+from gateway.core.vocabulary import DriftKind, InvalidReason
 
 ID = "trn_1"
 UPDATED_AT = "2025-06-01T12:00:00.123456789+02:00"

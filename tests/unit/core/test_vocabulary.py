@@ -8,12 +8,12 @@ from enum import StrEnum
 
 import pytest
 
-from gateway.core import status
-from gateway.core.status import Cause, Detail, Forward, Outcome, Problem, Purpose, Tier
+from gateway.core import vocabulary
+from gateway.core.vocabulary import Cause, Detail, Forward, Outcome, Problem, Purpose, Tier
 
 SETS = [
     kind
-    for _, kind in inspect.getmembers(status, inspect.isclass)
+    for _, kind in inspect.getmembers(vocabulary, inspect.isclass)
     if issubclass(kind, StrEnum) and kind is not StrEnum
 ]
 each_set = pytest.mark.parametrize("words", SETS, ids=lambda kind: str(kind.__name__))
