@@ -57,7 +57,6 @@ async def serve(
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
     # All that holds the loop for long comes before the sockets listen.
-    await house.upstream.prepare()
     _spare_the_collector()
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)

@@ -18,7 +18,7 @@ LIBRARIES = {
     "gateway.adapters.ledger": {"cachetools"},
     "gateway.adapters.redis": {"redis", "msgspec", "cachetools"},
     "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec"},
-    "gateway.adapters.upstream": {"httpx"},
+    "gateway.adapters.upstream": {"httpx", "httptools", "aiohappyeyeballs"},
     "gateway.settings": {"pydantic"},
     "gateway.web": {"starlette", "uvicorn", "httptools", "msgspec"},
 }

@@ -1,4 +1,5 @@
-"""The upstream by httpx: `client` makes the call, `exchange` follows it, `message` is its HTTP."""
+"""The upstream over HTTP: `client` makes a call, `exchange` follows it, `message` is what is said,
+`transport` and `connection` send it."""
 
 from gateway.adapters.upstream.client import HttpxUpstream
 

@@ -3,31 +3,21 @@
 Lives here: connections, the deadline, and what is read before it. Must not: judge an answer,
 try twice, ask the budget (all flow's).
 
-httpx's transport is used without its client, which keeps cookies and replays them, reads the
+A transport of httpx is used without its client, which keeps cookies and replays them, reads the
 environment, and raises on a redirect whose `Location` it cannot parse. The transport does not.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib.util
 import ssl
-import sys
-from typing import Any
 
 import httpx
 
-from gateway.adapters.upstream.connecting import connect_within
-from gateway.adapters.upstream.exchange import Exchange, HungUpError, Phase, told
-from gateway.adapters.upstream.message import (
-    bounded,
-    coded,
-    decoded,
-    end_to_end,
-    is_ours,
-    request_fields,
-)
+from gateway.adapters.upstream.connection import CutShortError
+from gateway.adapters.upstream.exchange import Exchange
+from gateway.adapters.upstream.message import coded, decoded, end_to_end, is_ours, request_fields
+from gateway.adapters.upstream.transport import Http1Transport
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.http.fields import first
 from gateway.core.http.response import Reply
@@ -40,7 +30,6 @@ _CONNECTIONS = 64
 _KEPT_IDLE = 16
 # Less than usual servers keep an idle connection (Node: 5 s), so that few are closed as we send.
 _KEPT_SECONDS = 4.0
-_NOWHERE = "http://127.0.0.1:0/"
 
 
 class HttpxUpstream:
@@ -82,15 +71,14 @@ class HttpxUpstream:
             (b"Accept-Encoding", b"identity"),
             (b"User-Agent", user_agent.encode()),
         ]
-        # One slot a connection, so that httpcore never queues: see Exchange.
         self._slots = asyncio.Semaphore(connections)
-        self._tasks: set[asyncio.Task[Reply]] = set()
-        verified = tls or httpx.create_ssl_context(trust_env=False)
-        self._transport = _transport(
-            verified, connect_timeout, connections, kept=min(connections, _KEPT_IDLE)
+        self._transport = Http1Transport(
+            self._base,
+            tls or httpx.create_ssl_context(trust_env=False),
+            connect_timeout=connect_timeout,
+            kept=min(connections, _KEPT_IDLE),
+            kept_seconds=_KEPT_SECONDS,
         )
-        # For retries, each on a new connection.
-        self._unkept = _transport(verified, connect_timeout, connections, kept=0)
 
     async def call(self, call: Call) -> Reply:
         """Send it once and read the whole answer, whatever its status.
@@ -119,23 +107,14 @@ class HttpxUpstream:
         Raises UpstreamUnreachable or UpstreamTimeout.
         """
         exchange = self._exchange(self._base, [], 0)
-        exchange.given_up = True
-        with contextlib.suppress(HungUpError):
-            await self._within(self._connect_timeout, exchange)
-
-    async def prepare(self) -> None:
-        """Have the driver import what it imports at its first call: that holds the loop for more
-        than a tenth of a second. Nothing is sent, since nobody listens at that port."""
-        _remember_absent("sniffio")
-        with contextlib.suppress(httpx.TransportError, OSError):
-            await self._transport.handle_async_request(httpx.Request("GET", _NOWHERE))
+        try:
+            (await self._transport.connect(exchange)).close()
+        except (httpx.TransportError, OSError) as error:
+            raise exchange.failure(error) from error
 
     async def close(self) -> None:
-        """Close all connections, those of calls still under way last."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._connect_timeout)
+        """Close all connections."""
         await self._transport.aclose()
-        await self._unkept.aclose()
 
     def _url(self, call: Call) -> httpx.URL:
         if call.write is not None:
@@ -162,105 +141,30 @@ class HttpxUpstream:
         return Exchange(request, max_body)
 
     async def _within(self, seconds: float, exchange: Exchange) -> Reply:
-        """The exchange's outcome, or its failure once the time is over or the caller leaves."""
         if seconds <= 0:
             raise exchange.late()
-        task = asyncio.create_task(self._perform(exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with Deadline(seconds):
-                    await asyncio.wait({task})
-        finally:
-            if not task.done():
-                exchange.give_up(task)
-        if not task.done():
-            raise exchange.late()
-        return task.result()
-
-    def _ended(self, task: asyncio.Task[Reply]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # an exchange given up has nobody else to look at its outcome
+            async with Deadline(seconds):
+                return await self._perform(exchange)
+        except TimeoutError:
+            raise exchange.late() from None
 
     async def _perform(self, exchange: Exchange) -> Reply:
         async with self._slots:
-            exchange.phase = Phase.CONNECTING
-            response = await self._head(exchange)
             try:
-                body = await _body(response, exchange.max_body)
-                if not _ends_with(response):
-                    await response.extensions["network_stream"].aclose()
-            except (httpx.TransportError, OSError) as error:
-                what = f"{exchange.what}: the body was cut short: {told(error)}"
+                response = await self._transport.handle_async_request(exchange.request)
+            except httpx.LocalProtocolError:
+                # Raised before a byte is written; what is at fault may be a credential.
+                what = f"{exchange.what}: a request field is no HTTP"
+                raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
+            except CutShortError as error:
+                what = f"{exchange.what}: the body was cut short: {error}"
                 raise InvalidPayload(InvalidReason.TRUNCATED, what) from error
-            finally:
-                await response.aclose()
+            except (httpx.TransportError, OSError) as error:
+                raise exchange.failure(error) from error
+        body = b"".join([part async for part in response.aiter_raw()])
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         fields = end_to_end(response.headers.raw)
         if self._passes_codings and not is_ours(coding):
             return Reply(response.status_code, (*fields, coded(coding)), body)
         return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
-
-    async def _head(self, exchange: Exchange) -> httpx.Response:
-        # The connection that is kept next may be closed just as well.
-        transport = self._unkept if exchange.is_retry else self._transport
-        try:
-            return await transport.handle_async_request(exchange.request)
-        except httpx.LocalProtocolError:
-            # Raised before a byte is written; its text repeats the value at fault: a credential.
-            what = f"{exchange.what}: a request field is no HTTP"
-            raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
-        except (httpx.TransportError, OSError) as error:
-            raise exchange.failure(error) from error
-
-
-def _remember_absent(module: str) -> None:
-    """Let each further import of a module that is not installed fail at once. httpcore tries this
-    one four times a call, and each time all folders of `sys.path` are searched: a quarter of the
-    CPU of a call."""
-    if importlib.util.find_spec(module) is None:
-        sys.modules[module] = None  # type: ignore[assignment]
-
-
-def _transport(
-    tls: ssl.SSLContext, connect_timeout: float, connections: int, *, kept: int
-) -> httpx.AsyncHTTPTransport:
-    transport = httpx.AsyncHTTPTransport(
-        verify=tls,
-        trust_env=False,
-        limits=httpx.Limits(
-            max_connections=connections,
-            max_keepalive_connections=kept,
-            keepalive_expiry=_KEPT_SECONDS,
-        ),
-    )
-    # No other limit of httpx's: the deadline of the whole is kept by _within.
-    connect_within(transport, connect_timeout)
-    return transport
-
-
-async def _body(response: httpx.Response, most: int) -> bytes:
-    # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
-    if response.status_code not in (204, 304):
-        bounded(int(response.headers.get("content-length", "0")), most)
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        bounded(len(body), most)
-    return bytes(body)
-
-
-def _ends_with(response: httpx.Response) -> bool:
-    """Whether nothing came behind the answer: on a kept connection it would be taken for the
-    answer to the next call, which may be another caller's.
-
-    httpcore keeps such bytes and tells nobody. Where they cannot be looked at, nothing is kept.
-    """
-    stream: Any = response.stream
-    try:
-        behind, _ = stream._httpcore_stream._stream._connection._h11_state.trailing_data
-    except AttributeError:
-        return False
-    return bool(behind == b"")

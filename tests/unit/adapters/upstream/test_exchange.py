@@ -183,7 +183,13 @@ async def test_a_body_cut_short(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "behind", [b"\r\n", b"somebody's secret\r\n\r\n", answer(b"Content-Length: 6", body=b"others")]
+    "behind",
+    [
+        b"\r\n",
+        b"somebody's secret\r\n\r\n",
+        answer(b"Content-Length: 6", body=b"others"),
+        answer(b"Content-Length: 2", body=b"{}"),
+    ],
 )
 async def test_bytes_beyond_an_answer_are_no_answer(behind: bytes) -> None:
     """What came for one call is never taken for the answer to the next: its connection ends."""

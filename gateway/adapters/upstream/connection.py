@@ -1,0 +1,208 @@
+"""One connection to the upstream: a request out, its response in, parsed by llhttp.
+
+Lives here: where a response ends, and whether its connection may carry another one. Bytes that
+nobody asked for end a connection: they must not be taken for the response to the next request,
+which may be another caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from enum import Enum, auto
+from typing import Any, Final
+
+import httpx
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from gateway.adapters.upstream.message import bounded
+from gateway.core.errors import InvalidPayload
+
+# Bytes before the body of a response begins, interim responses included.
+_LARGEST_HEAD: Final = 64 * 1024
+_VERSIONS: Final = ("1.0", "1.1")
+_WITHOUT_BODY: Final = (204, 304)
+_FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
+# The words for an end where a response should begin.
+ENDED: Final = "the connection ended without a response"
+
+
+class CutShortError(Exception):
+    """The head of a response came, and not all of its body."""
+
+
+class _Part(Enum):
+    HEAD = auto()
+    BODY = auto()
+    WHOLE = auto()
+
+
+class Incoming:
+    """A response while it comes: `status`, `fields` as they came, and `body` once `end` is done;
+    its exception says why there is no response. `is_last`: its connection carries no other one.
+    A body of more than `max_body` bytes is refused."""
+
+    def __init__(self, max_body: int) -> None:
+        self.status = 0
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.body = bytearray()
+        self.is_last = True
+        self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._max_body = max_body
+        self._parser = HttpResponseParser(self)
+        self._came = 0
+        self._part = _Part.HEAD
+        self._ends_with_connection = False
+        self._last_bytes = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take what came."""
+        self._came += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self.is_last = True
+            self._fail(f"{type(error).__name__} {error}")
+        if self._part is _Part.HEAD and self._came > _LARGEST_HEAD:
+            self._fail(f"a head of more than {_LARGEST_HEAD} bytes")
+        if self._part is _Part.WHOLE and not data.endswith(self._last_bytes):
+            self.is_last = True  # an empty line behind it, which the parser passes over
+
+    def lost(self, error: Exception | None) -> None:
+        """The connection ended, and with it a body whose length was not told."""
+        if self.end.done():
+            return
+        if self._part is _Part.BODY and self._ends_with_connection and error is None:
+            self.end.set_result(None)
+        elif self._came == 0 and error is not None:
+            self.end.set_exception(error)
+        else:
+            self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
+
+    def _fail(self, why: str) -> None:
+        if not self.end.done():
+            kind = httpx.RemoteProtocolError if self._part is _Part.HEAD else CutShortError
+            self.end.set_exception(kind(why))
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._part is _Part.WHOLE:
+            self.is_last = True  # another message behind this one
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._part is _Part.HEAD:
+            self.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._part is not _Part.HEAD:
+            return
+        status = self._parser.get_status_code()
+        if status == 101 or self._parser.get_http_version() not in _VERSIONS:
+            self._fail("the response is of another protocol")
+        if status < 200:
+            self.fields.clear()  # an interim response
+            return
+        self.status, self._part = status, _Part.BODY
+        named = {name.lower(): value for name, value in self.fields}
+        self._ends_with_connection = named.keys().isdisjoint(_FRAMED_BY)
+        # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
+        if status not in _WITHOUT_BODY:
+            self._bound(int(named.get(b"content-length", b"0")))
+
+    def on_body(self, data: bytes) -> None:
+        if self._part is _Part.BODY and not self.end.done():
+            self.body += data
+            self._last_bytes = data
+            self._bound(len(self.body))
+
+    def on_message_complete(self) -> None:
+        if self._part is not _Part.BODY:
+            return
+        self._part = _Part.WHOLE
+        self.is_last = not self._parser.should_keep_alive()
+        if not self.end.done():
+            self.end.set_result(None)
+
+    def _bound(self, size: int) -> None:
+        try:
+            bounded(size, self._max_body)
+        except InvalidPayload as too_large:
+            if not self.end.done():
+                self.end.set_exception(too_large)
+
+
+class Connection(asyncio.Protocol):
+    """A connection that carries one request at a time; `connections` are those that stand."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, connections: set[Connection]) -> None:
+        self._connections = connections
+        self._incoming: Incoming | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """As asyncio.Protocol has it."""
+        self.transport = transport
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio.Protocol has it."""
+        if self._incoming is None or self._incoming.end.done():
+            self.abort()
+        else:
+            self._incoming.feed(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """As asyncio.Protocol has it."""
+        self._connections.discard(self)
+        self._no_expiry()
+        if self._incoming is not None:
+            self._incoming.lost(error)
+
+    async def send(self, message: bytes, max_body: int) -> Incoming:
+        """The whole response to that request. Raises httpx.TransportError or OSError where no head
+        came, CutShortError, or InvalidPayload for too large a body; the connection is of no use
+        then, nor where the caller leaves."""
+        self._incoming = Incoming(max_body)
+        if self.transport.is_closing():
+            self._incoming.lost(None)
+        self.transport.write(message)
+        await self._incoming.end
+        return self._incoming
+
+    def rest(self, seconds: float) -> None:
+        """Carry nothing for so long, then close."""
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
+
+    def wake(self) -> bool:
+        """Whether a request may be sent after a rest: it stands, and nothing came meanwhile, be it
+        still unread."""
+        self._no_expiry()
+        if self.transport.is_closing():
+            return False
+        if _has_news(self.transport.get_extra_info("socket").fileno()):
+            self.abort()
+            return False
+        return True
+
+    def close(self) -> None:
+        """End it, by the rules of TLS where that is spoken."""
+        self.transport.close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self.transport.abort()
+
+    def _no_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+
+def _has_news(descriptor: int) -> bool:
+    """Whether there is something to read: bytes, or the end."""
+    asked = select.poll()
+    asked.register(descriptor, select.POLLIN)
+    return bool(asked.poll(0))

@@ -1,0 +1,163 @@
+"""HTTP/1.1 to one origin: connections that are kept, and requests of httpx sent on them.
+
+Lives here: which connection a request takes, and when one is given up. How a response is read from
+it is connection's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from typing import Final
+
+import httpx
+from aiohappyeyeballs import start_connection
+
+from gateway.adapters.upstream.connection import Connection
+from gateway.adapters.upstream.exchange import Exchange, Phase
+from gateway.core.http.fields import is_name, is_sound
+from gateway.ports import Deadline
+
+# Seconds after which another address of the host is tried beside the first (RFC 8305).
+_NEXT_ADDRESS_AFTER: Final = 0.25
+
+
+class Http1Transport(httpx.AsyncBaseTransport):
+    """Sends what comes with an Exchange in its extensions, by that name, to the origin `url`.
+
+    `connect_timeout` (seconds) is for TCP and again for TLS. At most `kept` connections stay open
+    when nothing is sent on them, for `kept_seconds` each; how many there are at once is bounded by
+    those who send.
+    """
+
+    def __init__(
+        self,
+        url: httpx.URL,
+        tls: ssl.SSLContext,
+        *,
+        connect_timeout: float,
+        kept: int,
+        kept_seconds: float,
+    ) -> None:
+        self._host = url.raw_host.decode("ascii")
+        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._tls = tls if url.scheme == "https" else None
+        tls.set_alpn_protocols(["http/1.1"])
+        self._connect_timeout = connect_timeout
+        self._kept = kept
+        self._kept_seconds = kept_seconds
+        self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
+        self._connecting: set[asyncio.Task[Connection]] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The whole response. Raises httpx.LocalProtocolError where nothing was sent since it is no
+        HTTP, httpx.ConnectTimeout, httpx.TransportError or OSError where no head came,
+        CutShortError for a body that ends early, and InvalidPayload for one that is larger than
+        the Exchange allows."""
+        exchange: Exchange = request.extensions["exchange"]
+        message = _message(request)
+        connection = None if exchange.is_retry else self._take()
+        exchange.is_kept = connection is not None
+        if connection is None:
+            connection = await self.connect(exchange)
+        exchange.phase = Phase.SENT
+        try:
+            response = await connection.send(message, exchange.max_body)
+        except BaseException:
+            connection.abort()
+            raise
+        if response.is_last or exchange.is_retry:
+            connection.close()
+        else:
+            self._keep(connection)
+        stream = httpx.ByteStream(bytes(response.body))
+        return httpx.Response(response.status, headers=response.fields, stream=stream)
+
+    async def connect(self, exchange: Exchange) -> Connection:
+        """A new connection, TLS included. What a caller that leaves had begun ends by itself, and
+        is closed: the loop loses a socket whose connecting is cancelled."""
+        connecting = asyncio.create_task(self._connect(exchange))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close)
+            raise
+
+    async def _connect(self, exchange: Exchange) -> Connection:
+        loop = asyncio.get_running_loop()
+        exchange.phase = Phase.CONNECTING
+        try:
+            async with Deadline(self._connect_timeout):
+                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                connected = await start_connection(
+                    found, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER, loop=loop
+                )
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._open), sock=connected
+                )
+            if self._tls is not None:
+                exchange.phase = Phase.SECURING
+                await self._secure(connection, self._tls)
+        except TimeoutError as late:
+            raise httpx.ConnectTimeout("connecting took too long") from late
+        return connection
+
+    async def _secure(self, connection: Connection, tls: ssl.SSLContext) -> None:
+        plain = connection.transport
+        try:
+            async with Deadline(self._connect_timeout):
+                secure = await asyncio.get_running_loop().start_tls(
+                    plain, connection, tls, server_hostname=self._host
+                )
+        except BaseException:
+            plain.abort()
+            raise
+        if secure is None:  # it was lost meanwhile
+            raise ConnectionResetError("the connection ended within the handshake")
+        connection.connection_made(secure)
+
+    def _take(self) -> Connection | None:
+        """The connection that was used last, if it stands."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.wake():
+                return connection
+        return None
+
+    def _keep(self, connection: Connection) -> None:
+        if len(self._idle) >= self._kept:
+            self._idle.popleft().close()
+        connection.rest(self._kept_seconds)
+        self._idle.append(connection)
+
+    async def aclose(self) -> None:
+        """Close all connections, those included on which a response is awaited."""
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+        for connection in list(self._open):
+            connection.abort()
+        self._idle.clear()
+
+
+def _close(connecting: asyncio.Task[Connection]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
+
+
+def _message(request: httpx.Request) -> bytes:
+    """The request as it goes on the wire. Raises LocalProtocolError without the value at fault."""
+    fields = request.headers.raw
+    target = request.url.raw_path
+    if b" " in target or not is_sound(target):
+        raise httpx.LocalProtocolError("the target is none")
+    for name, value in fields:
+        if not is_name(name.lower()) or not is_sound(value):
+            raise httpx.LocalProtocolError("a field is none")
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
+    lines += [b"%b: %b" % field for field in fields]
+    return b"\r\n".join((*lines, b"", request.content))
