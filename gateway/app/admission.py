@@ -21,12 +21,12 @@ from gateway.core.budget.rates import OwnRates
 from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,
-    ClientsFile,
     ClientsGiven,
     Look,
     RateScope,
     Settings,
     SettingsFault,
+    clients_file,
     read_clients,
 )
 
@@ -104,7 +104,7 @@ class ClientsWatch:
         path = _clients_file(self._settings)
         if path is None:
             return
-        file = ClientsFile(path, self._settings.upstream.rate_limit)
+        file = clients_file(path, self._settings.upstream.rate_limit)
         while True:
             # In a thread, for a long file takes its time to parse.
             self.judge(await asyncio.to_thread(file.look))

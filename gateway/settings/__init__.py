@@ -7,7 +7,7 @@ the house reads the environment; nothing here decides what a setting means at ru
 
 from __future__ import annotations
 
-from gateway.settings.clients import ClientsFile, ClientsGiven, Look, read_clients
+from gateway.settings.clients import ClientsGiven, Look, clients_file, read_clients
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import (
     AccessMode,
@@ -29,7 +29,6 @@ __all__ = [
     "AccessMode",
     "AdminSettings",
     "ClientDirectives",
-    "ClientsFile",
     "ClientsGiven",
     "ColdStart",
     "Fault",
@@ -46,6 +45,7 @@ __all__ = [
     "SweepWarm",
     "WritesMode",
     "changed",
+    "clients_file",
     "effective",
     "load",
     "misspelt",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from gateway.settings.clients import ClientsFile
+from gateway.settings.clients import clients_file
 from gateway.settings.contradictions import contradictions
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
@@ -185,5 +185,5 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
-    look = ClientsFile(path, settings.upstream.rate_limit).look()
+    look = clients_file(path, settings.upstream.rate_limit).look()
     return look.faults if isinstance(look, SettingsFault) else ()

@@ -12,7 +12,7 @@ import pytest
 GROWTH = """
 import gc, resource, sys
 from gateway.adapters.memory import MemoryStore
-from gateway.core.entry import Key, Ticket
+from gateway.core.cache.entry import Key, Ticket
 from gateway.core.headers import shared
 from gateway.core.instant import Instant
 from tests.doubles.stored import entry_of, held_of
@@ -62,7 +62,7 @@ TABLES = """
 import asyncio, gc, sys, time
 from collections import deque
 from gateway.app.compose import compose
-from gateway.core.entry import Key
+from gateway.core.cache.entry import Key
 from gateway.flow.answer import Ask
 from gateway.flow.singleflight import Course
 from gateway.settings import load

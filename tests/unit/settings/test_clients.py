@@ -9,7 +9,8 @@ import pytest
 
 from gateway.core.access.clients import Client, Tenant, digest_of
 from gateway.core.budget.rates import Rate
-from gateway.settings import ClientsFile, ClientsGiven, SettingsFault, read_clients
+from gateway.settings import ClientsGiven, SettingsFault, clients_file, read_clients
+from gateway.settings.reread import RereadFile
 from tests.unit.settings.asking import complaints, from_variables
 
 USUAL = Rate(100, 60.0)
@@ -187,28 +188,30 @@ def kept(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def file(kept: Path) -> ClientsFile:
+def file(kept: Path) -> RereadFile[ClientsGiven]:
     """Looked at once."""
-    file = ClientsFile(kept, None)
+    file = clients_file(kept, None)
     file.look()
     return file
 
 
-def told(file: ClientsFile) -> str:
+def told(file: RereadFile[ClientsGiven]) -> str:
     """What is wrong with it."""
     found = file.look()
     assert isinstance(found, SettingsFault)
     return str(found)
 
 
-def token(file: ClientsFile) -> str:
+def token(file: RereadFile[ClientsGiven]) -> str:
     """The one tenant's."""
     found = file.look()
     assert isinstance(found, ClientsGiven)
     return found.tenants[0].token
 
 
-def test_a_file_that_did_not_change_is_not_parsed_again(file: ClientsFile, kept: Path) -> None:
+def test_a_file_that_did_not_change_is_not_parsed_again(
+    file: RereadFile[ClientsGiven], kept: Path
+) -> None:
     """Sound or not, what was found is found again as it is."""
     assert file.look() is file.look()
 
@@ -218,7 +221,9 @@ def test_a_file_that_did_not_change_is_not_parsed_again(file: ClientsFile, kept:
     assert isinstance(file.look(), SettingsFault)
 
 
-def test_a_file_that_is_no_toml_is_not_parsed_for_a_token(file: ClientsFile, kept: Path) -> None:
+def test_a_file_that_is_no_toml_is_not_parsed_for_a_token(
+    file: RereadFile[ClientsGiven], kept: Path
+) -> None:
     """A token file that it named before and that changed since is no reason either."""
     kept.write_text("[[tenants")
     (kept.parent / "token").write_text("T-two\n")
@@ -227,7 +232,7 @@ def test_a_file_that_is_no_toml_is_not_parsed_for_a_token(file: ClientsFile, kep
 
 
 def test_the_token_in_a_file_of_its_own_is_read_at_every_look(
-    file: ClientsFile, kept: Path
+    file: RereadFile[ClientsGiven], kept: Path
 ) -> None:
     """Also one that could not be read before."""
     assert token(file) == "T-one"
@@ -239,7 +244,7 @@ def test_the_token_in_a_file_of_its_own_is_read_at_every_look(
     assert token(file) == "T-two"
 
 
-def test_a_file_that_comes_back_is_found_again(file: ClientsFile, kept: Path) -> None:
+def test_a_file_that_comes_back_is_found_again(file: RereadFile[ClientsGiven], kept: Path) -> None:
     """With the same text as before, or another."""
     text = kept.read_text()
     kept.unlink()
@@ -250,7 +255,7 @@ def test_a_file_that_comes_back_is_found_again(file: ClientsFile, kept: Path) ->
     assert token(file) == "T-one"
 
 
-def test_a_link_that_is_swapped_is_followed(file: ClientsFile, kept: Path) -> None:
+def test_a_link_that_is_swapped_is_followed(file: RereadFile[ClientsGiven], kept: Path) -> None:
     """As Kubernetes does it, folder and all."""
     (kept.parent / "other.toml").write_text(kept.read_text().replace("acme", "globex"))
     kept.unlink()
@@ -263,7 +268,7 @@ def test_a_link_that_is_swapped_is_followed(file: ClientsFile, kept: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["clients.toml", "token"])
-def test_a_pipe_is_not_waited_for(file: ClientsFile, kept: Path, name: str) -> None:
+def test_a_pipe_is_not_waited_for(file: RereadFile[ClientsGiven], kept: Path, name: str) -> None:
     """A look that never ends would be the last, and would hold up the end of the process."""
     (kept.parent / name).unlink()
     os.mkfifo(kept.parent / name)
@@ -271,7 +276,7 @@ def test_a_pipe_is_not_waited_for(file: ClientsFile, kept: Path, name: str) -> N
     assert "names " in told(file)
 
 
-def test_a_folder_in_its_place_is_a_fault(file: ClientsFile, kept: Path) -> None:
+def test_a_folder_in_its_place_is_a_fault(file: RereadFile[ClientsGiven], kept: Path) -> None:
     """And nothing else."""
     kept.unlink()
     kept.mkdir()
