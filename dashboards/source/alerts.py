@@ -50,6 +50,13 @@ REPLICAS = (
         f"min {BY} (gateway_clients_last_reload_successful) == 0",
     ),
     Alert(
+        "GatewayTokensFileRefused",
+        "warning",
+        "1m",
+        "The file of operators' tokens has a fault: the version before it still holds",
+        f"min {BY} (gateway_tokens_last_reload_successful) == 0",
+    ),
+    Alert(
         "GatewayConnectionsExhausted",
         "warning",
         "5m",

@@ -85,6 +85,14 @@ def callers() -> list[Panel]:
             unit="reqps",
         ),
         plot(
+            "Orders",
+            "Invalidations, purges and changes of mode that operators ordered in the last hour.",
+            Query(
+                summed(f"increase({of('gateway_orders_total')}[1h])", "order, operator"),
+                "{{order}} by {{operator}}",
+            ),
+        ),
+        plot(
             "Payloads",
             "Bodies that are no training, and how those that are differ from the documentation.",
             Query(
@@ -124,17 +132,7 @@ def processes() -> list[Panel]:
             Query(_ours(of("process_open_fds")), _NAME),
             Query(f"min({_ours(of('process_max_fds'))})", "limit"),
         ),
-        plot(
-            "Versions and states",
-            "Replicas of each version; those that drain; those whose clients file was refused.",
-            Query(f"count by (version) ({of('gateway_build_info')})", "{{version}}"),
-            Query(summed(of("gateway_draining")), "draining"),
-            Query(f"max by (mode) ({of('gateway_mode')}) > 0", "mode {{mode}}"),
-            Query(
-                f"count({of('gateway_clients_last_reload_successful')} == 0) or vector(0)",
-                "clients file refused",
-            ),
-        ),
+        _states(),
         plot(
             "Log lines lost",
             "Standard output did not take them: its reader is slow or gone.",
@@ -147,6 +145,25 @@ def processes() -> list[Panel]:
             Query(_ours(f"changes({of('process_start_time_seconds')}[$__range])"), _NAME),
         ),
     ]
+
+
+def _states() -> Panel:
+    return plot(
+        "Versions and states",
+        "Replicas of each version; those that drain; those that refused a file of clients or "
+        "tokens.",
+        Query(f"count by (version) ({of('gateway_build_info')})", "{{version}}"),
+        Query(summed(of("gateway_draining")), "draining"),
+        Query(f"max by (mode) ({of('gateway_mode')}) > 0", "mode {{mode}}"),
+        Query(
+            f"count({of('gateway_clients_last_reload_successful')} == 0) or vector(0)",
+            "clients file refused",
+        ),
+        Query(
+            f"count({of('gateway_tokens_last_reload_successful')} == 0) or vector(0)",
+            "tokens file refused",
+        ),
+    )
 
 
 def _ours(expression: str) -> str:

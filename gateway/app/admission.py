@@ -1,19 +1,17 @@
 """Who may ask, from the settings and the clients file, and what changes while running.
 
-The file's watch is here because only the house itself reads the clock and swaps what its
-parts have; what the file says is read by the settings.
+What the file says is read by the settings.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydantic import SecretStr
 
 from gateway.adapters.telemetry.observer import Telemetry
+from gateway.app.file_watch import FileWatch
 from gateway.core.access.caller import Open, Passthrough
 from gateway.core.access.clients import Clients
 from gateway.core.access.registry import Access, Callers
@@ -22,24 +20,21 @@ from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,
     ClientsGiven,
-    Look,
     RateScope,
     Settings,
-    SettingsFault,
     clients_file,
     read_clients,
 )
 
-# Seconds between two looks at the clients file.
-LOOK_EVERY: Final = 0.5
-
 
 @dataclass(slots=True)
 class Admission:
-    """What depends on the clients file; `reloaded` None: there is no such file here."""
+    """What depends on the clients file, and what that said when the process started; None: there
+    is no such file here."""
 
     callers: Callers
     rates: OwnRates
+    started: ClientsGiven | None = None
     reloaded: bool | None = None
 
     @property
@@ -56,7 +51,7 @@ def admission_of(settings: Settings) -> Admission:
         return Admission(Callers(_access_of(settings)), OwnRates())
     given = read_clients(path, settings.upstream.rate_limit)
     clients = _clients_of(settings, given)
-    return Admission(Callers(clients), OwnRates(clients.rates()), reloaded=True)
+    return Admission(Callers(clients), OwnRates(clients.rates()), given, reloaded=True)
 
 
 def _access_of(settings: Settings) -> Access:
@@ -81,57 +76,28 @@ def _text(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-class ClientsWatch:
+def clients_watch(
+    settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
+) -> FileWatch[ClientsGiven] | None:
     """Takes the clients file again when it changes; a faulty one changes nothing but `reloaded`.
+    None where there is no such file."""
+    for tenant in admission.tenants:
+        telemetry.clients_known(admission.callers.access.clients_of(tenant))
+    path = _clients_file(settings)
+    if path is None or admission.started is None:
+        return None
 
-    What two looks in a row find is taken, so that a file half written is not.
-    """
+    def take(given: ClientsGiven) -> None:
+        clients = _clients_of(settings, given)
+        admission.callers.replace(clients)
+        admission.rates.replace(clients.rates())
+        admission.reloaded = True
+        telemetry.clients_known([client.name for client in given.clients])
+        telemetry.clients_reloaded(len(given.tenants), len(given.clients))
 
-    def __init__(
-        self, settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
-    ) -> None:
-        self._settings = settings
-        self._admission = admission
-        self._clock = clock
-        self._telemetry = telemetry
-        self._seen: object = None
-        self._known: object = None
-        for tenant in admission.tenants:
-            telemetry.clients_known(admission.callers.access.clients_of(tenant))
+    def refuse(faults: list[str]) -> None:
+        admission.reloaded = False
+        telemetry.clients_refused(faults)
 
-    async def run(self) -> None:
-        """Look again and again, until cancelled by the owner."""
-        path = _clients_file(self._settings)
-        if path is None:
-            return
-        file = clients_file(path, self._settings.upstream.rate_limit)
-        while True:
-            # In a thread, for a long file takes its time to parse.
-            self.judge(await asyncio.to_thread(file.look))
-            await self._clock.sleep(LOOK_EVERY)
-
-    def judge(self, look: Look) -> None:
-        """Take what a look found, once it has stood for two."""
-        found = look if isinstance(look, ClientsGiven) else look.faults
-        stood, self._seen = found == self._seen, found
-        if not stood or found == self._known:
-            return
-        first, self._known = self._known is None, found
-        if isinstance(look, SettingsFault):
-            self._admission.reloaded = False
-            self._telemetry.clients_refused([str(fault) for fault in look.faults])
-        elif not self._is_the_one_in_force(look, first):
-            self._take(look)
-
-    def _is_the_one_in_force(self, given: ClientsGiven, first: bool) -> bool:
-        """Whether it is what the process started with."""
-        access = self._admission.callers.access
-        return first and access == _clients_of(self._settings, given)
-
-    def _take(self, given: ClientsGiven) -> None:
-        clients = _clients_of(self._settings, given)
-        self._admission.callers.replace(clients)
-        self._admission.rates.replace(clients.rates())
-        self._admission.reloaded = True
-        self._telemetry.clients_known([client.name for client in given.clients])
-        self._telemetry.clients_reloaded(len(given.tenants), len(given.clients))
+    file = clients_file(path, settings.upstream.rate_limit)
+    return FileWatch(file, clock, admission.started, take=take, refuse=refuse)

@@ -20,10 +20,12 @@ from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
-from gateway.app.admission import Admission, ClientsWatch, admission_of
+from gateway.app.admission import Admission, admission_of, clients_watch
 from gateway.app.answering import call_share_of, wishing_of, writing_of
 from gateway.app.clock import SystemClock
+from gateway.app.file_watch import FileWatch
 from gateway.app.listen import StartFault
+from gateway.app.operator_access import OperatorAccess, operator_access_of, tokens_watch
 from gateway.app.outward import outward
 from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
 from gateway.app.windows import windows_of
@@ -57,7 +59,7 @@ from gateway.ports import (
     SharedMode,
     SharedStore,
 )
-from gateway.settings import AccessMode, FreshnessSource, Settings
+from gateway.settings import AccessMode, ClientsGiven, FreshnessSource, Settings, TokensGiven
 
 _LEASE = 3.0
 # A ledger knows as many floors as L1 may hold entries: the smallest takes so many bytes there.
@@ -91,19 +93,19 @@ class House:
     writing: Writing | None
     explainer: Explainer
     admission: Admission
-    clients_watch: ClientsWatch
+    operator_access: OperatorAccess
+    watches: tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]
     sweeping: Sweeping
 
 
 def compose(settings: Settings) -> House:
     """Wire the house; raises StartFault for a Redis URL that the driver refuses, SettingsFault
-    for a clients file that went bad since it was judged."""
-    admission, clock = admission_of(settings), SystemClock()
-    telemetry = Telemetry(gateway.__version__, clock)
+    for a clients or tokens file that went bad since it was judged."""
+    admission, operators = admission_of(settings), operator_access_of(settings)
+    telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
     local = MemoryStore(settings.l1.max_bytes, lambda: telemetry.evicted(Tier.L1))
-    redis = _redis(settings, clock, telemetry)
-    shared = _shared(settings, clock, telemetry, redis)
+    shared = _shared(settings, clock, telemetry, redis := _redis(settings, clock, telemetry))
     lease, bus = _together(settings, clock, telemetry, redis, shared)
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
@@ -142,9 +144,23 @@ def compose(settings: Settings) -> House:
         writing=writing_of(settings, way, invalidation, clock),
         explainer=_explainer(ground, rules, sweeping),
         admission=admission,
-        clients_watch=ClientsWatch(settings, admission, clock, telemetry),
+        operator_access=operators,
+        watches=_watches(settings, clock, telemetry, admission, operators),
         sweeping=sweeping,
     )
+
+
+def _watches(
+    settings: Settings,
+    clock: SystemClock,
+    telemetry: Telemetry,
+    admission: Admission,
+    operators: OperatorAccess,
+) -> tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]:
+    """Of the files that are read again while the process runs."""
+    clients = clients_watch(settings, admission, clock, telemetry)
+    tokens = tokens_watch(settings, operators, clock, telemetry)
+    return tuple(watch for watch in (clients, tokens) if watch is not None)
 
 
 def _room(settings: Settings) -> Background:

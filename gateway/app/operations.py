@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 import gateway
@@ -13,9 +14,9 @@ from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.live import Live
 from gateway.core.cache.entry import Key
-from gateway.core.errors import BadRequest
+from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
-from gateway.core.vocabulary import Mode
+from gateway.core.vocabulary import Mode, Right
 from gateway.ports import BudgetView, Confirmations
 from gateway.settings import Printable, Settings, SweepWarm, effective
 
@@ -84,6 +85,7 @@ class Operations:
             mode=house.modes.current,
             sweep_confirmed=house.sweeping.sweeps.confirmed_age(),
             clients_reloaded=house.admission.reloaded,
+            tokens_reloaded=house.operator_access.reloaded,
         )
 
     def status(self) -> Words:
@@ -96,6 +98,7 @@ class Operations:
             "version": gateway.__version__,
             "ready": self.is_ready(),
             "mode": str(house.modes.current),
+            "mode_order": self._mode_order(),
             "draining": life.draining,
             "uptime_seconds": round(house.clock.monotonic() - life.started, 1),
             "requests": {str(outcome): count for outcome, count in outcomes.items()},
@@ -120,6 +123,13 @@ class Operations:
             "events": [asdict(happening) for happening in house.telemetry.events.recent()],
             "settings": self.settings(),
         }
+
+    def _mode_order(self) -> Words | None:
+        """Since when the mode holds, and by whose order; None before the first order."""
+        order = self._house.modes.ordered
+        if order is None:
+            return None
+        return {"since": None if order.at is None else _instant(order.at), "by": order.by}
 
     def settings(self) -> Mapping[str, Printable]:
         """The effective settings, secrets masked."""
@@ -156,18 +166,42 @@ class Operations:
         return {"budgets": budgets, **swept, "events": [_told(each) for each in noted]}
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None
+        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, by: str
     ) -> Confirmations:
         """Make what is below `updated_at` invalid everywhere; raises RedisUnavailable."""
-        return await self._house.invalidation.invalidate(training_ids, updated_at)
+        telling: Words = {"ids": len(training_ids), "first": training_ids[0]}
+        if updated_at is not None:
+            telling["updated_at"] = to_rfc3339(updated_at)
+        with self._telling(Right.INVALIDATE, by, telling):
+            done = await self._house.invalidation.invalidate(training_ids, updated_at, by)
+            telling |= _confirmed(done)
+        return done
 
-    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+    async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
         """Make everything (of a partition) invalid everywhere; raises RedisUnavailable."""
-        return await self._house.invalidation.purge(partition, soft=soft)
+        telling: Words = {"soft": soft}
+        if partition is not None:
+            telling["partition"] = partition
+        with self._telling(Right.PURGE, by, telling):
+            done = await self._house.invalidation.purge(partition, soft=soft, by=by)
+            telling |= _confirmed(done)
+        return done
 
-    async def set_mode(self, mode: Mode) -> None:
+    async def set_mode(self, mode: Mode, *, by: str) -> None:
         """Have all replicas serve in it; raises RedisUnavailable."""
-        await self._house.modes.order(mode)
+        with self._telling(Right.MODE, by, {"mode": mode}):
+            await self._house.modes.order(mode, by)
+
+    @contextmanager
+    def _telling(self, order: Right, by: str, telling: Words) -> Iterator[None]:
+        """Count an order that was carried out and log it, or that it could not be."""
+        telemetry = self._house.telemetry
+        try:
+            yield
+        except RedisUnavailable as error:
+            telemetry.order_failed(order, by, str(error), **telling)
+            raise
+        telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
         """What is promised, how old the oldest stale answer of the last minute was, None without
@@ -208,6 +242,10 @@ def _told(noted: Noted) -> Words:
         **({} if noted.partition is None else {"partition": noted.partition}),
         **(repeated if noted.times > 1 else {}),
     }
+
+
+def _confirmed(confirmations: Confirmations) -> Words:
+    return {"replicas": confirmations.known, "confirmed": confirmations.confirmed}
 
 
 def _instant(seconds: float) -> str:

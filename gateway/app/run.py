@@ -132,7 +132,7 @@ def _servers(
         house.clock,
         house.telemetry,
         host=admin.host,
-        token=None if admin.token is None else admin.token.get_secret_value(),
+        operators=house.operator_access.operators,
         max_body=admin.max_body,
         new_id=_new_id,
     )
@@ -217,7 +217,7 @@ async def _living(house: House) -> AsyncIterator[None]:
         tasks = [
             group.create_task(house.lag.watch()),
             group.create_task(house.history.watch()),
-            group.create_task(house.clients_watch.run()),
+            *(group.create_task(watch.run()) for watch in house.watches),
         ]
         if house.redis is not None:
             # The first requests wait for it, so that they neither fetch what is stored there nor
@@ -268,12 +268,13 @@ def _make_room(connections: int) -> None:
 
 def _warn_of_a_closed_plane(admin: AdminSettings) -> None:
     """Without a token, another host than loopback answers nothing but metrics and probes."""
-    if admin.token is None and not is_loopback(admin.host):
+    if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
             "admin.token-missing",
             host=admin.host,
             closed="all but /metrics, /livez, /readyz and the page's shell: 401",
-            remedy="set GATEWAY_ADMIN__TOKEN or GATEWAY_ADMIN__TOKEN_FILE",
+            remedy="set GATEWAY_ADMIN__TOKEN, GATEWAY_ADMIN__TOKEN_FILE or "
+            "GATEWAY_ADMIN__TOKENS_FILE",
         )
 
 

@@ -143,6 +143,14 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             "Mend what `clients.refused` in the log names.",
             "GatewayClientsFileRefused",
         )
+    if now.tokens_reloaded is False:
+        yield Finding(
+            _WATCH,
+            _US,
+            "The file of operators' tokens is faulty, and the version before holds",
+            "Mend what `tokens.refused` in the log names.",
+            "GatewayTokensFileRefused",
+        )
 
 
 def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:

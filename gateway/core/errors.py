@@ -2,7 +2,8 @@
 
 GatewayError
 ├── AccessRefused           the caller's: who it is cannot be told
-│   └── AdminTokenUnset     ours: no token is configured, so none can be right
+│   ├── AdminTokenUnset     ours: no token is configured, so none can be right
+│   └── NotPermitted        the operator's: a token that is known, and does not allow this
 ├── ClientRateLimited       the caller's: more than its own rate allows
 ├── BadRequest              the caller's: what was asked makes no sense
 │   ├── BadId
@@ -36,7 +37,7 @@ from typing import Self
 
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason
+from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason, Right
 
 REMOVED = "[removed]"
 
@@ -55,6 +56,17 @@ class AccessRefused(GatewayError):
 
 class AdminTokenUnset(AccessRefused):
     """The admin plane needs a token and has none: every request for more than probes is refused."""
+
+
+class NotPermitted(AccessRefused):
+    """The token of this operator is known and does not allow what was asked for; `needed` None:
+    only a token that may do everything does."""
+
+    def __init__(self, operator: str, may: frozenset[Right], needed: Right | None) -> None:
+        super().__init__(AccessRefusal.NOT_PERMITTED)
+        self.operator = operator
+        self.may = may
+        self.needed = needed
 
 
 class ClientRateLimited(GatewayError):

@@ -163,6 +163,15 @@ class Origin(StrEnum):
     REPLICA = "replica"  # another replica told
 
 
+class Right(StrEnum):
+    """What the token of an operator may allow (`may` in the tokens file)."""
+
+    READ = "read"  # status, explain, the page's figures
+    INVALIDATE = "invalidate"
+    PURGE = "purge"
+    MODE = "mode"
+
+
 class NoticeKind(StrEnum):
     """What replicas tell each other."""
 
@@ -189,6 +198,7 @@ class AccessRefusal(StrEnum):
     CREDENTIAL_MISSING = "credential-missing"
     CREDENTIAL_MALFORMED = "credential-malformed"
     CREDENTIAL_UNKNOWN = "credential-unknown"
+    NOT_PERMITTED = "not-permitted"
     UPSTREAM_UNAUTHORIZED = "upstream-unauthorized"
     UPSTREAM_FORBIDDEN = "upstream-forbidden"
     MALFORMED = "malformed"
@@ -238,6 +248,7 @@ class Problem(StrEnum):
     BAD_REQUEST = "bad-request"
     CREDENTIAL_MISSING = "credential-missing"
     CREDENTIAL_UNKNOWN = "credential-unknown"
+    NOT_PERMITTED = "not-permitted"
     NO_SUCH_ROUTE = "no-such-route"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     VERSION_NOT_REACHED = "version-not-reached"

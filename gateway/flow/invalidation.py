@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from typing import Final, assert_never
 
+from gateway.core.access.operators import LOOPBACK
 from gateway.core.cache.entry import Key
 from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
@@ -52,15 +53,19 @@ class Invalidation:
         self._outbound = outbound
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None
+        self,
+        training_ids: tuple[str, ...],
+        updated_at: Instant | None,
+        by: str = LOOPBACK.name,
     ) -> Confirmations:
-        """Versions below `updated_at` (all, for None) are invalid in every partition.
+        """Versions below `updated_at` (all, for None) are invalid in every partition, as the
+        operator of that name ordered.
 
         Raises RedisUnavailable, and may then have done a part: asking again does no harm.
         """
         await asyncio.gather(*(self._shared.invalidate(each, updated_at) for each in training_ids))
         return await self._everywhere(
-            Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at)
+            Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, operator=by)
         )
 
     async def written(self, changed: Written) -> None:
@@ -78,13 +83,16 @@ class Invalidation:
         except RedisUnavailable:
             self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
 
-    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
-        """Everything (of a partition) is invalid; `soft` keeps it for rescue.
+    async def purge(
+        self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name
+    ) -> Confirmations:
+        """Everything (of a partition) is invalid, as the operator of that name ordered; `soft`
+        keeps it for rescue.
 
         Raises RedisUnavailable, and may then have done a part: asking again does no harm.
         """
         purged = await self._shared.purge(partition, soft=soft)
-        notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft)
+        notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
         return replace(await self._everywhere(notice), purged=None if partition is None else purged)
 
     async def _everywhere(self, notice: Notice, cause: Cause = Cause.EVENT) -> Confirmations:
@@ -141,10 +149,10 @@ class Invalidation:
         self._serving.forget(lambda key: key.training_id in ids, known=known)
         for training_id in notice.training_ids:
             self._tiers.drop_passed(training_id, notice.updated_at)
-            self._observer.invalidated(cause, training_id, by=by)
+            self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
 
     def _purged(self, notice: Notice, by: Origin) -> None:
         self._serving.forget(lambda key: notice.partition in (None, key.partition))
         count = self._tiers.purge_local(notice.partition, soft=notice.soft)
         if count:
-            self._observer.invalidated(Cause.PURGE, "*", count, by)
+            self._observer.invalidated(Cause.PURGE, "*", count, by, notice.operator)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from gateway.core.access.operators import LOOPBACK
 from gateway.core.errors import Frozen, RedisUnavailable
 from gateway.core.vocabulary import Mode
-from gateway.ports import Clock, Observer, SharedMode
+from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
 # Seconds between two looks, and so until the last replica follows an order.
 _LOOK: Final = 1.0
@@ -29,20 +30,24 @@ class Modes:
         self._clock = clock
         self._observer = observer
         self.current: Mode = NORMAL
+        # The order that made it so; None before the first one.
+        self.ordered: ModeOrder | None = None
 
-    async def order(self, mode: Mode) -> None:
-        """Have all replicas serve in it; raises RedisUnavailable, and then nothing changed."""
-        await self._shared.write(mode)
-        self._move(mode)
+    async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
+        """Have all replicas serve in it, as the operator of that name ordered; raises
+        RedisUnavailable, and then nothing changed."""
+        order = ModeOrder(mode, self._clock.now(), by)
+        await self._shared.write(order)
+        self._follow(order)
 
     async def look(self) -> None:
         """Follow what was ordered elsewhere; while Redis is away the last word holds."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if ordered is not None:
-                self._move(ordered)
-            elif self.current is not NORMAL:
-                await self._shared.write(self.current)  # Redis lost it, its replicas have not
+                self._follow(ordered)
+            elif self.ordered is not None and self.current is not NORMAL:
+                await self._shared.write(self.ordered)  # Redis lost it, its replicas have not
 
     async def run(self) -> None:
         """Keep following, until cancelled."""
@@ -55,7 +60,8 @@ class Modes:
         if self.current is Mode.FROZEN:
             raise Frozen("the gateway answers from its cache only", retry_after=THAW)
 
-    def _move(self, mode: Mode) -> None:
-        if mode is not self.current:
-            self.current = mode
-            self._observer.mode_moved(mode)
+    def _follow(self, order: ModeOrder) -> None:
+        self.ordered = order
+        if order.mode is not self.current:
+            self.current = order.mode
+            self._observer.mode_moved(order.mode, order.by)

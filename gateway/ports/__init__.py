@@ -20,7 +20,7 @@ from gateway.ports.deadline import Deadline
 from gateway.ports.held import NEVER, Count, Held, Manner
 from gateway.ports.lease import AloneLease, Lease, Taken
 from gateway.ports.local import LocalStore
-from gateway.ports.mode import AloneMode, SharedMode
+from gateway.ports.mode import AloneMode, ModeOrder, SharedMode
 from gateway.ports.observer import Observer
 from gateway.ports.shared import Copies, Found, SharedStore, Standing, Stored
 from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
@@ -52,6 +52,7 @@ __all__ = [
     "LocalStore",
     "Looking",
     "Manner",
+    "ModeOrder",
     "Notice",
     "Observer",
     "OwnBudget",

@@ -21,6 +21,8 @@ class Notice:
     PURGED       everything (of `partition`, where given); `soft` leaves bodies for rescue
     REFUSED      the upstream refused the credential of `partition`: all that is its goes
     GATE_CLOSED  the upstream said 429 to `scope`: no call before `until`, on the shared clock
+
+    `operator` is the name of the one who ordered it, None where nobody did.
     """
 
     kind: NoticeKind
@@ -30,6 +32,7 @@ class Notice:
     soft: bool = False
     scope: str | None = None
     until: float | None = None
+    operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,8 @@ class Observer(Protocol):
         """The upstream's breaker changed its state."""
         ...
 
-    def mode_moved(self, mode: Mode) -> None:
-        """All replicas are to serve in another mode."""
+    def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
+        """All replicas are to serve in another mode; `operator` as above, None: not known."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -101,9 +101,15 @@ class Observer(Protocol):
         ...
 
     def invalidated(
-        self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
+        self,
+        cause: Cause,
+        training_id: str,
+        count: int = 1,
+        by: Origin = Origin.UPSTREAM,
+        operator: str | None = None,
     ) -> None:
-        """Entries became invalid; `*` for what concerns no single training."""
+        """Entries became invalid; `*` for what concerns no single training. `operator` is the name
+        of the one who ordered it, None where nobody did."""
         ...
 
     def outdated(self, key: Key) -> None:
@@ -190,8 +196,9 @@ class Observer(Protocol):
         """What Redis held under a key of ours is no entry that we can read."""
         ...
 
-    def access_refused(self, reason: AccessRefusal, request_id: str = "") -> None:
-        """A caller was turned away; the id where one request is known for it."""
+    def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
+        """A caller was turned away; the id where one request is known for it, the name where it
+        is an operator's."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:

@@ -23,7 +23,9 @@ from gateway.settings.kinds import (
     WritesMode,
 )
 from gateway.settings.load import load, misspelt
+from gateway.settings.reread import RereadFile
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
+from gateway.settings.tokens import TokensGiven, tokens_file
 
 __all__ = [
     "AccessMode",
@@ -38,11 +40,13 @@ __all__ = [
     "NoStore",
     "Printable",
     "RateScope",
+    "RereadFile",
     "ServerSettings",
     "Settings",
     "SettingsFault",
     "SweepEnabled",
     "SweepWarm",
+    "TokensGiven",
     "WritesMode",
     "changed",
     "clients_file",
@@ -50,4 +54,5 @@ __all__ = [
     "load",
     "misspelt",
     "read_clients",
+    "tokens_file",
 ]

@@ -31,6 +31,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     yield from _plane("server", settings.server, faulty)
     yield from _plane("admin", settings.admin, faulty)
     yield from _file("access.clients_file", settings.access.clients_file)
+    yield from _file("admin.tokens_file", settings.admin.tokens_file)
 
 
 def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:

@@ -21,6 +21,7 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.kinds import AccessMode
 from gateway.settings.schema import KINDS, SECRETS, SECTIONS, Settings, setting_of
 from gateway.settings.section import judge
+from gateway.settings.tokens import tokens_file
 
 _PREFIX = "GATEWAY_"
 _ADDRESSES = ("tcp://", "udp://", "sctp://")
@@ -50,7 +51,7 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
     if given.complete:
         faulty = {setting_of(fault.name) for fault in faults}
         faults += contradictions(settings, given.values, faulty)
-        faults += _of_the_clients(settings, faults)
+        faults += [*_of_the_clients(settings, faults), *_of_the_tokens(settings, faults)]
     if faults:
         faults.sort(key=lambda fault: _PLACES.get(setting_of(fault.name), len(_PLACES)))
         raise SettingsFault(tuple(faults))
@@ -186,4 +187,13 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
     look = clients_file(path, settings.upstream.rate_limit).look()
+    return look.faults if isinstance(look, SettingsFault) else ()
+
+
+def _of_the_tokens(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """What is wrong with the tokens file, where there is one and it can be read at all."""
+    path = settings.admin.tokens_file
+    if path is None or any(fault.name == "admin.tokens_file" for fault in faults):
+        return ()
+    look = tokens_file(path).look()
     return look.faults if isinstance(look, SettingsFault) else ()

@@ -33,6 +33,7 @@ class AdminSettings(Section):
     host: kinds.Host = "127.0.0.1"
     port: kinds.Port = 8081
     token: kinds.Token = None
+    tokens_file: kinds.FilePath = None
     tls_cert: kinds.FilePath = None
     tls_key: kinds.FilePath = None
     max_body: kinds.Size = 64 * 1024

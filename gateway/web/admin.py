@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.core.access.operators import Operators
 from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.bodies import read_body
-from gateway.web.doors import Door, Guard, problem_response
+from gateway.web.doors import Door, Guard, operator_of, problem_response
 from gateway.web.ids import is_partition, raw_path, training_id
 from gateway.web.live import Stream, Watched
 from gateway.web.openapi import admin_document, served
@@ -63,18 +64,18 @@ class Operations(Protocol):
         ...
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None
+        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, by: str
     ) -> Confirmations:
-        """Make versions below `updated_at` (all, for None) invalid everywhere; raises
-        RedisUnavailable, and may then have done a part."""
+        """Make versions below `updated_at` (all, for None) invalid everywhere, as the operator of
+        that name ordered; raises RedisUnavailable, and may then have done a part."""
         ...
 
-    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+    async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
         """Make everything (of a partition) invalid everywhere, `soft` keeps it for rescue;
         raises RedisUnavailable, and may then have done a part."""
         ...
 
-    async def set_mode(self, mode: Mode) -> None:
+    async def set_mode(self, mode: Mode, *, by: str) -> None:
         """Have all replicas serve in it, within a second; raises RedisUnavailable."""
         ...
 
@@ -82,8 +83,8 @@ class Operations(Protocol):
 class AdminPlane:
     """Answers operators.
 
-    `host` is where it listens, `token` what has to be shown (None: nothing can be), `max_body` the
-    bytes of an order, `new_id` makes a request id. Raises FileNotFoundError where the page was not
+    `host` is where it listens, `operators` the tokens that are known, `max_body` the bytes of an
+    order, `new_id` makes a request id. Raises FileNotFoundError where the page was not
     packaged.
     """
 
@@ -94,14 +95,14 @@ class AdminPlane:
         observer: Observer,
         *,
         host: str,
-        token: str | None,
+        operators: Operators,
         max_body: int,
         new_id: Callable[[], str],
     ) -> None:
         self._operations = operations
         self._clock = clock
         self._max_body = max_body
-        self._door = Middleware(Door, Guard(host, token), clock, observer, new_id)
+        self._door = Middleware(Door, Guard(host, operators), clock, observer, new_id)
         self._stream = Stream(operations.watched)
         self._page = page_routes()
 
@@ -154,15 +155,17 @@ class AdminPlane:
 
     async def _invalidate(self, request: Request) -> Response:
         order = invalidate_order(await read_body(request, self._max_body), self._clock.now())
-        return _told(await self._operations.invalidate(order.training_ids, order.updated_at))
+        by = operator_of(request.scope)
+        return _told(await self._operations.invalidate(order.training_ids, order.updated_at, by=by))
 
     async def _purge(self, request: Request) -> Response:
         order = purge_order(await read_body(request, self._max_body))
-        return _told(await self._operations.purge(order.partition, soft=order.soft))
+        by = operator_of(request.scope)
+        return _told(await self._operations.purge(order.partition, soft=order.soft, by=by))
 
     async def _mode(self, request: Request) -> Response:
         mode = mode_order(await read_body(request, self._max_body))
-        await self._operations.set_mode(mode)
+        await self._operations.set_mode(mode, by=operator_of(request.scope))
         return _json({"mode": mode})
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:

@@ -6,7 +6,6 @@ a path answers is admin's business.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -17,10 +16,17 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest, GatewayError
+from gateway.core.access.operators import EVERYTHING, LOOPBACK, NOBODY, Operator, Operators
+from gateway.core.errors import (
+    AccessRefused,
+    AdminTokenUnset,
+    BadRequest,
+    GatewayError,
+    NotPermitted,
+)
 from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
-from gateway.core.vocabulary import AccessRefusal
+from gateway.core.vocabulary import AccessRefusal, Right
 from gateway.ports import Clock, Observer
 from gateway.web.asked import request_id_of
 from gateway.web.page import PATHS
@@ -28,6 +34,9 @@ from gateway.web.problems import ProblemAnswer, problem_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
 SHELL = PATHS
+
+# What an order needs; whatever else changes something needs a token that may do everything.
+_ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Right.MODE}
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 _READING = frozenset({"GET", "HEAD"})
@@ -43,15 +52,16 @@ _OF_ALL = {
     "cache-control": "no-store",
 }
 _MOMENT = "gateway.moment"
+_OPERATOR = "gateway.operator"
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the rules depend on: where the plane listens, and the token if one is needed."""
+    """What the rules depend on: where the plane listens, and the tokens that are known."""
 
     host: str
-    token: str | None = field(repr=False)
+    operators: Operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +82,33 @@ class Visit:
         return [value for key, value in self.headers if key == name]
 
 
-def refusal(guard: Guard, visit: Visit) -> GatewayError | None:
-    """Why the visit ends at the door, None where it may go on.
+def admit(guard: Guard, visit: Visit) -> Operator:
+    """The operator whose visit it is; raises AccessRefused or BadRequest where it ends here.
 
-    Metrics and probes are open to all. Without a token, loopback is open to who means it and
-    any other host shows the page's empty shell; with one, all but the shell needs it.
+    Metrics and probes are open to all. Where no token is known, loopback is open to requests that
+    name it and any other host shows the page's empty shell; else all but the shell needs a token
+    that allows it.
     """
     if visit.is_reading and visit.path in PROBES:
-        return None
-    if guard.token is None and is_loopback(guard.host):
-        return _on_this_machine(guard, visit)
+        return NOBODY
+    if not guard.operators.need_tokens and is_loopback(guard.host):
+        if (wrong := _on_this_machine(guard, visit)) is not None:
+            raise wrong
+        return LOOPBACK
     if visit.is_reading and visit.path in SHELL:
-        return None
-    refused = _by_token(guard.token, visit.fields(b"authorization"))
-    if refused is not None and guard.token is None:
-        return AdminTokenUnset(refused.reason)
-    return refused
+        return NOBODY
+    operator = _by_token(guard.operators, visit.fields(b"authorization"))
+    needed = _needed(visit)
+    if not (operator.may >= EVERYTHING if needed is None else needed in operator.may):
+        raise NotPermitted(operator.name, operator.may, needed)
+    return operator
+
+
+def _needed(visit: Visit) -> Right | None:
+    """What a token has to allow; None: everything."""
+    if visit.is_reading:
+        return Right.READ
+    return _ORDERS.get(visit.path) if visit.method == "POST" else None
 
 
 def is_loopback(host: str) -> bool:
@@ -104,7 +125,7 @@ def is_loopback(host: str) -> bool:
     )
 
 
-def _on_this_machine(guard: Guard, visit: Visit) -> GatewayError | None:
+def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     """A page of another site in the operator's browser must neither read nor change.
 
     It can make its own name point to 127.0.0.1 and read (DNS rebinding): the name then stands
@@ -136,15 +157,17 @@ def _is_json(fields: Sequence[bytes]) -> bool:
     return [each.partition(b";")[0].strip().lower() for each in fields] == [b"application/json"]
 
 
-def _by_token(token: str | None, fields: Sequence[bytes]) -> AccessRefused | None:
+def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
+    kind = AccessRefused if operators.need_tokens else AdminTokenUnset
     if not fields:
-        return AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
+        raise kind(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
     if match is None:
-        return AccessRefused(AccessRefusal.CREDENTIAL_MALFORMED)
-    if token is None or not hmac.compare_digest(match[1], token.encode("utf-8")):
-        return AccessRefused(AccessRefusal.CREDENTIAL_UNKNOWN)
-    return None
+        raise kind(AccessRefusal.CREDENTIAL_MALFORMED)
+    operator = operators.with_token(match[1])
+    if operator is None:
+        raise kind(AccessRefusal.CREDENTIAL_UNKNOWN)
+    return operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +210,7 @@ class Door:
         dressed = _Dressed(send, moment)
         try:
             visit = Visit(scope["method"], scope["path"], tuple(scope["headers"]))
-            self._admit(visit, moment.request_id)
+            scope[_OPERATOR] = self._admitted(visit, moment.request_id)
             await self._app(scope, receive, dressed)
         except Exception as error:
             if dressed.begun:
@@ -198,13 +221,19 @@ class Door:
                 error = GatewayError()
             await problem_response(scope, problem_of(error))(scope, receive, dressed)
 
-    def _admit(self, visit: Visit, request_id: str) -> None:
-        refused = refusal(self._guard, visit)
-        if refused is None:
-            return
-        if isinstance(refused, AccessRefused):
-            self._observer.access_refused(refused.reason, request_id)
-        raise refused
+    def _admitted(self, visit: Visit, request_id: str) -> Operator:
+        try:
+            return admit(self._guard, visit)
+        except AccessRefused as refused:
+            by = refused.operator if isinstance(refused, NotPermitted) else ""
+            self._observer.access_refused(refused.reason, request_id, by)
+            raise
+
+
+def operator_of(scope: Scope) -> str:
+    """The name of the operator whose request came through the door."""
+    operator: Operator = scope[_OPERATOR]
+    return operator.name
 
 
 def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:

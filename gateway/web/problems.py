@@ -24,6 +24,7 @@ from gateway.core.errors import (
     GateClosed,
     GatewayError,
     InvalidPayload,
+    NotPermitted,
     OnlyIfCached,
     RedisUnavailable,
     ShuttingDown,
@@ -37,7 +38,7 @@ from gateway.core.errors import (
     VersionNotReached,
 )
 from gateway.core.http.fields import Headers
-from gateway.core.vocabulary import AccessRefusal, FailureReason, Problem
+from gateway.core.vocabulary import AccessRefusal, FailureReason, Problem, Right
 
 _CHALLENGE = (b"www-authenticate", b"Bearer")
 
@@ -46,6 +47,7 @@ _STATUS = {
     Problem.BAD_REQUEST: (400, "The request makes no sense"),
     Problem.CREDENTIAL_MISSING: (401, "A bearer token is needed"),
     Problem.CREDENTIAL_UNKNOWN: (401, "The credential is not known"),
+    Problem.NOT_PERMITTED: (403, "This token may not do that"),
     Problem.NO_SUCH_ROUTE: (404, "There is nothing at this path"),
     Problem.METHOD_NOT_ALLOWED: (405, "This method is not allowed here"),
     Problem.HEAD_TOO_SLOW: (408, "The request did not arrive in time"),
@@ -171,6 +173,8 @@ def _cause(failure: UpstreamFailure) -> str:
 
 
 def _refused(error: AccessRefused) -> ProblemAnswer:
+    if isinstance(error, NotPermitted):
+        return ProblemAnswer(Problem.NOT_PERMITTED, _not_permitted(error))
     missing = error.reason is AccessRefusal.CREDENTIAL_MISSING
     word = Problem.CREDENTIAL_MISSING if missing else Problem.CREDENTIAL_UNKNOWN
     return ProblemAnswer(word, _remedy(error), extra=(_CHALLENGE,))
@@ -182,6 +186,12 @@ def _remedy(error: AccessRefused) -> str:
     if error.reason is AccessRefusal.CREDENTIAL_MISSING:
         return "send the header field `Authorization: Bearer <token>`"
     return "what was sent as `Authorization` is no bearer token that can be used here"
+
+
+def _not_permitted(error: NotPermitted) -> str:
+    may = ", ".join(f"`{right}`" for right in Right if right in error.may)
+    needed = "a token that may do everything" if error.needed is None else f"`{error.needed}`"
+    return f"the token `{error.operator}` may {may} and nothing else; this needs {needed}"
 
 
 def _of_ours(error: GatewayError) -> ProblemAnswer:

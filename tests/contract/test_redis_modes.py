@@ -9,6 +9,7 @@ import pytest
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.modes import RedisMode
 from gateway.core.vocabulary import Mode
+from gateway.ports import ModeOrder
 from tests.cluster_servers import client_of
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
@@ -31,8 +32,28 @@ async def test_what_is_ordered_is_read(connection: Connection) -> None:
     assert await one.read() is None
 
     for mode in Mode:
-        await one.write(mode)
-        assert await other.read() is mode
+        await one.write(ModeOrder(mode, 1_700_000_000.25, "on-call"))
+        assert await other.read() == ModeOrder(mode, 1_700_000_000.25, "on-call")
+
+
+async def test_a_mode_alone_is_an_order_of_nobody_known(
+    connection: Connection, redis_url: str
+) -> None:
+    """As the release before or somebody by hand sets it: what is known of another mode's order,
+    or is garbage, is not taken for this one's."""
+    shared = RedisMode(connection, "gateway")
+    await shared.write(ModeOrder(Mode.BYPASS, 1.5, "on-call"))
+    with client_of(redis_url) as client:
+        client.set(NAME, b"frozen")
+        assert await shared.read() == ModeOrder(Mode.FROZEN)
+
+        for garbage in (b"", b"frozen", b"frozen 1.000", b"frozen 1.000 a b", b"frozen x y"):
+            client.set(f"{NAME[:-1]}o", garbage)
+            assert await shared.read() == ModeOrder(Mode.FROZEN)
+
+        await shared.write(ModeOrder(Mode.BYPASS))
+        assert client.get(NAME) == b"bypass"
+        assert await shared.read() == ModeOrder(Mode.BYPASS)
 
 
 async def test_what_is_no_mode_is_set_aside(connection: Connection, redis_url: str) -> None:
@@ -45,15 +66,15 @@ async def test_what_is_no_mode_is_set_aside(connection: Connection, redis_url: s
         client.rpush(NAME, b"frozen")
         assert await shared.read() is None
 
-    await shared.write(Mode.BYPASS)
+    await shared.write(ModeOrder(Mode.BYPASS))
 
-    assert await shared.read() is Mode.BYPASS
+    assert await shared.read() == ModeOrder(Mode.BYPASS)
 
 
 async def test_it_expires_once_nobody_looks(connection: Connection, redis_url: str) -> None:
     """Each look keeps it for a month more."""
     shared = RedisMode(connection, "gateway")
-    await shared.write(Mode.FROZEN)
+    await shared.write(ModeOrder(Mode.FROZEN))
     with client_of(redis_url) as client:
         client.expire(NAME, 10)
         await shared.read()

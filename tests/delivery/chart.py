@@ -29,6 +29,7 @@ ELSEWHERE = {
     "server.tls_cert": "tls.existingSecret",
     "server.tls_key": "tls.existingSecret",
     "admin.token": "admin.existingSecret",
+    "admin.tokens_file": "admin.tokensExistingSecret",
     "admin.tls_cert": "admin.tlsExistingSecret",
     "admin.tls_key": "admin.tlsExistingSecret",
     "upstream.token": "upstream.existingSecret",

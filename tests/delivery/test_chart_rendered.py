@@ -118,6 +118,7 @@ SECRETS = {
     "upstream-token": "t0ken",
     "admin-token": "adm1n",
     "access-secret": "pepper",
+    "tokens.toml": f'[[tokens]]\nname = "ci"\nmay = ["read"]\nsha256 = "{"0" * 64}"\n',
     "redis-url": "redis://:secret@redis:6379",
     "clients.toml": (
         '[[tenants]]\nname = "acme"\nupstream_token = "t"\n'

@@ -72,8 +72,8 @@ class RecordingObserver:
     def circuit_moved(self, state: Circuit) -> None:
         self._note("circuit_moved", state)
 
-    def mode_moved(self, mode: Mode) -> None:
-        self._note("mode_moved", mode)
+    def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
+        self._note("mode_moved", mode, operator)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self._note("budget_denied", purpose, retry_after)
@@ -94,10 +94,16 @@ class RecordingObserver:
         self._note("not_stored", key, reason)
 
     def invalidated(
-        self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
+        self,
+        cause: Cause,
+        training_id: str,
+        count: int = 1,
+        by: Origin = Origin.UPSTREAM,
+        operator: str | None = None,
     ) -> None:
         self._note("invalidated", cause, training_id, count)
         self._note("invalidated_by", by)
+        self._note("ordered_by", operator)
 
     def outdated(self, key: Key) -> None:
         self._note("outdated", key)
@@ -165,8 +171,9 @@ class RecordingObserver:
     def envelope_refused(self, why: str) -> None:
         self._note("envelope_refused", why)
 
-    def access_refused(self, reason: AccessRefusal, request_id: str = "") -> None:
-        self._note("access_refused", *((reason, request_id) if request_id else (reason,)))
+    def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
+        told = (each for each in (request_id, by) if each)
+        self._note("access_refused", reason, *told)
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self._note("refresh_failed", key, why, again_in)

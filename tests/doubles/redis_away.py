@@ -12,7 +12,7 @@ from gateway.core.budget.priority import Rank
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.vocabulary import Mode, Purpose
+from gateway.core.vocabulary import Purpose
 from gateway.ports import (
     BudgetView,
     Charge,
@@ -21,6 +21,7 @@ from gateway.ports import (
     Found,
     Known,
     Looking,
+    ModeOrder,
     SharedStore,
     Standing,
     Stored,
@@ -257,13 +258,13 @@ class SwitchedMode:
     """The mode of all replicas, behind the switch."""
 
     def __init__(self, switch: Switch) -> None:
-        self.ordered: Mode | None = None
+        self.ordered: ModeOrder | None = None
         self._switch = switch
 
-    async def read(self) -> Mode | None:
+    async def read(self) -> ModeOrder | None:
         self._switch.pass_on("mode")
         return self.ordered
 
-    async def write(self, mode: Mode) -> None:
+    async def write(self, order: ModeOrder) -> None:
         self._switch.pass_on("mode")
-        self.ordered = mode
+        self.ordered = order

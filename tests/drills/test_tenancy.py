@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import admission
+from gateway.app import file_watch
 from tests.integration.test_tenancy import with_gateway_keys, with_own_tokens
 
 READS = 50_000
@@ -14,7 +14,7 @@ READS = 50_000
 
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.05)
 
 
 @pytest.mark.timeout(3600)

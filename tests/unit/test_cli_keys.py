@@ -28,6 +28,15 @@ def test_a_key_is_made_with_its_line() -> None:
     assert tomllib.loads(line) == {"key_sha256": digest_of(key)}
 
 
+def test_a_token_for_an_operator_has_a_line_of_its_own() -> None:
+    """And a beginning by which it is told from a caller's key."""
+    key, line = run("--operator").output.splitlines()
+
+    assert re.fullmatch(r"gw_admin_[A-Za-z0-9_-]{43}", key)
+    assert tomllib.loads(line) == {"sha256": digest_of(key)}
+    assert run("--operator", "--stdin", given=key).output == f"{line}\n"
+
+
 def test_no_key_is_made_twice() -> None:
     """256 bits of chance."""
     assert len({run().output for _ in range(50)}) == 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import redis.asyncio as driver
@@ -9,35 +10,58 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.core.vocabulary import Mode, RedisOperation
+from gateway.ports import ModeOrder
 
 # Renewed at each look, so that what nobody reads any more goes.
 _KEEP: Final = 30 * 24 * 3600
 
 _MODES: Final = {mode.value.encode(): mode for mode in Mode}
+# Of the mode's order: the mode, the seconds, the name of the operator.
+_ORDER: Final = re.compile(rb"([a-z]+) ([0-9]{1,12}\.[0-9]{3}) ([A-Za-z0-9._-]{1,64})")
 
 
 class RedisMode:
-    """SharedMode on Redis."""
+    """SharedMode on Redis: a key has the mode, and one beside it when and by whom it was ordered.
+
+    The second counts only while it names the same mode: the release before knows the first alone.
+    """
 
     def __init__(self, connection: Connection, prefix: str) -> None:
         self._connection = connection
         self._name = f"{Names(prefix).prefix}:{{mode}}:m"
+        self._beside = f"{Names(prefix).prefix}:{{mode}}:o"
 
-    async def read(self) -> Mode | None:
+    async def read(self) -> ModeOrder | None:
         """What was ordered last; None where nothing was, or what stands there is no mode."""
 
-        async def command(client: driver.Redis) -> Mode | None:
-            if await client.type(self._name) != b"string":
-                return None
-            raw: Any = await client.getex(self._name, ex=_KEEP)
-            return None if raw is None else _MODES.get(raw)
+        async def command(client: driver.Redis) -> ModeOrder | None:
+            mode = _MODES.get(await _text(client, self._name))
+            return None if mode is None else _order(mode, await _text(client, self._beside))
 
         return await self._connection.execute(RedisOperation.MODE, command, at=self._name)
 
-    async def write(self, mode: Mode) -> None:
+    async def write(self, order: ModeOrder) -> None:
         """Order it; raises RedisUnavailable."""
+        is_known = order.at is not None and order.by is not None
+        beside = f"{order.mode} {order.at:.3f} {order.by}" if is_known else "-"
 
         async def command(client: driver.Redis) -> None:
-            await client.set(self._name, mode, ex=_KEEP)
+            await client.set(self._beside, beside, ex=_KEEP)
+            await client.set(self._name, order.mode, ex=_KEEP)
 
         await self._connection.execute(RedisOperation.MODE, command, at=self._name)
+
+
+async def _text(client: driver.Redis, name: str) -> bytes:
+    """What stands there as a text, kept for longer; empty where none does."""
+    if await client.type(name) != b"string":
+        return b""
+    raw: Any = await client.getex(name, ex=_KEEP)
+    return raw or b""
+
+
+def _order(mode: Mode, beside: bytes) -> ModeOrder:
+    match = _ORDER.fullmatch(beside)
+    if match is None or match[1] != mode.value.encode():
+        return ModeOrder(mode)
+    return ModeOrder(mode, float(match[2]), match[3].decode())

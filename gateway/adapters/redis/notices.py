@@ -31,6 +31,7 @@ _Replica = Annotated[str, msgspec.Meta(pattern=_REPLICA)]
 _TrainingId = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}\Z")]
 _Partition = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 _Scope = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+_Operator = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 _Seconds = Annotated[float, msgspec.Meta(ge=0.0, lt=1e12)]
 _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
@@ -78,6 +79,7 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     # know, and would take each notice for a hole.
     scope: _Scope | None = None
     until: _Seconds | None = None
+    operator: _Operator | None = None
 
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +115,7 @@ def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
             request=request,
             scope=notice.scope,
             until=notice.until,
+            operator=notice.operator,
         )
     )
     try:
@@ -131,7 +134,7 @@ def decode_notice(data: bytes) -> Told:
         raise NoticeRefused("number")
     read = _parse(_notices, numbered[2])
     about = (read.kind, read.ids, read.partition, _instant(read.updated_at), read.soft)
-    notice = Notice(*about, read.scope, read.until)
+    notice = Notice(*about, read.scope, read.until, read.operator)
     if not _makes_sense(notice):
         raise NoticeRefused("sense")
     return Told(int(numbered[1]), read.sender, notice, read.request)

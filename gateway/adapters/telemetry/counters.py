@@ -22,6 +22,7 @@ from gateway.core.vocabulary import (
     Outcome,
     Purpose,
     RedisOperation,
+    Right,
     Tier,
 )
 from gateway.ports import Count
@@ -30,6 +31,7 @@ NO_ANSWER = "none"
 STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
+ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
 # Clients come from a file of the operator's; this only keeps a mistake from filling memory.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
@@ -137,6 +139,7 @@ class Counters:
     )
     redis_errors: Tally[RedisOperation] = field(default_factory=lambda: _zeros(RedisOperation))
     refusals: Tally[AccessRefusal] = field(default_factory=lambda: _zeros(AccessRefusal))
+    orders: Tally[tuple[str, str]] = field(default_factory=lambda: _zeros(()))
     log_lines_dropped: int = 0
 
     @property
@@ -233,6 +236,15 @@ class Counters:
     def know_client(self, client: str) -> None:
         """Have all results of a client at 0, unless it was counted before."""
         self._meet(client)
+
+    def count_order(self, order: Right, operator: str) -> None:
+        """Count an order that was carried out."""
+        self.orders[order, operator] += 1
+
+    def know_operator(self, operator: str) -> None:
+        """Have all orders of an operator at 0, unless some were counted before."""
+        for order in ORDERS:
+            self.orders.setdefault((order, operator), 0)
 
     def _meet(self, client: str) -> str:
         """The name under which it is counted, all results of which are there from now on."""

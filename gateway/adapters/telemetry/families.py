@@ -90,6 +90,12 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
         lambda counters: _single(counters.refusals),
     ),
     (
+        "gateway_orders",
+        "Orders that were carried out by this replica, by the operator who gave them.",
+        ("order", "operator"),
+        lambda counters: _rows(counters.orders),
+    ),
+    (
         "gateway_log_lines_dropped",
         "Log lines that were lost because standard output did not take them.",
         (),

@@ -101,6 +101,12 @@ GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...
         (),
         lambda now: _known({(): now.clients_reloaded}),
     ),
+    (
+        "gateway_tokens_last_reload_successful",
+        "Whether the tokens file was taken when it last changed.",
+        (),
+        lambda now: _known({(): now.tokens_reloaded}),
+    ),
 )
 
 # Gauges that the counters know themselves.

@@ -14,6 +14,7 @@ from gateway.adapters.telemetry.counted import Counted
 from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Log
 from gateway.adapters.telemetry.figures import figures
 from gateway.adapters.telemetry.freshness import Freshness
+from gateway.adapters.telemetry.journal import EVERYBODY
 from gateway.adapters.telemetry.log import logger
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.adapters.telemetry.trail import Trail
@@ -30,6 +31,7 @@ from gateway.core.vocabulary import (
     Origin,
     Purpose,
     RedisOperation,
+    Right,
     StoreVerdict,
 )
 from gateway.ports import Clock
@@ -76,12 +78,11 @@ class Telemetry(Counted, Trail, Freshness):
 
     # ---- the data plane
 
-    def access_refused(self, reason: AccessRefusal, request_id: str = "") -> None:
+    def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
         self.counters.refusals[reason] += 1
-        if not request_id:
-            self.events.emit(INFO, "access.refused", reason=reason)
-            return
-        self.events.emit(INFO, "access.refused", reason=reason, request_id=request_id)
+        told = {"request_id": request_id, "operator": by}
+        known: dict[str, Any] = {name: value for name, value in told.items() if value}
+        self.events.emit(INFO, "access.refused", reason=reason, **known)
 
     def clients_known(self, names: Iterable[str]) -> None:
         """These may ask: their series exist from now on."""
@@ -101,6 +102,40 @@ class Telemetry(Counted, Trail, Freshness):
             ERROR, "clients.refused", per_second=_BURST, count=len(faults), faults=told
         )
 
+    # ---- operators
+
+    def operators_known(self, names: Iterable[str]) -> None:
+        """These may give orders: their series exist from now on."""
+        for name in names:
+            self.counters.know_operator(name)
+
+    def tokens_reloaded(self, tokens: int) -> None:
+        """Another version of the tokens file holds."""
+        self.events.emit(INFO, "tokens.reloaded", per_second=_BURST, tokens=tokens)
+
+    def tokens_refused(self, faults: list[str]) -> None:
+        """The tokens file became faulty; the version before holds."""
+        told = faults[:_MOST_FAULTS]
+        self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
+
+    def ordered(self, order: Right, operator: str, **told: Any) -> None:
+        """An order was carried out; `told` is what it said and who confirmed it."""
+        self.counters.count_order(order, operator)
+        self.events.emit(
+            INFO, "order.done", per_second=_BURST, order=order, operator=operator, **told
+        )
+
+    def order_failed(self, order: Right, operator: str, why: str, **told: Any) -> None:
+        """An order could not be carried out, or only a part of it."""
+        self.events.emit(
+            *(WARNING, "order.failed"),
+            per_second=_BURST,
+            order=order,
+            operator=operator,
+            why=why,
+            **told,
+        )
+
     # ---- the upstream
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
@@ -116,9 +151,11 @@ class Telemetry(Counted, Trail, Freshness):
         level = WARNING if state is Circuit.OPEN else INFO
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
-    def mode_moved(self, mode: Mode) -> None:
+    def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         # Each is an operator's word, however fast they follow each other.
-        self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode)
+        ordered = _by(operator)
+        self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
+        self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
@@ -169,7 +206,12 @@ class Telemetry(Counted, Trail, Freshness):
         )
 
     def invalidated(
-        self, cause: Cause, training_id: str, count: int = 1, by: Origin = Origin.UPSTREAM
+        self,
+        cause: Cause,
+        training_id: str,
+        count: int = 1,
+        by: Origin = Origin.UPSTREAM,
+        operator: str | None = None,
     ) -> None:
         self.counters.invalidations[cause] += count
         self.events.emit(
@@ -181,8 +223,9 @@ class Telemetry(Counted, Trail, Freshness):
             id=training_id,
             count=count,
             by=by,
+            **_by(operator),
         )
-        self.note(training_id, "entry.invalidated", None, cause=cause, by=by)
+        self.note(training_id, "entry.invalidated", None, cause=cause, by=by, operator=operator)
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         self.events.emit(
@@ -217,3 +260,8 @@ class Telemetry(Counted, Trail, Freshness):
             return self.gauges()
         self.events.emit(ERROR, "telemetry.gauges-unread")
         return None
+
+
+def _by(operator: str | None) -> dict[str, Any]:
+    """The field that tells who ordered it, where somebody did."""
+    return {} if operator is None else {"operator": operator}

@@ -32,4 +32,5 @@ class GaugeReadings:
     loop_lag: float | None = None
     sweep_confirmed: float | None = None
     clients_reloaded: bool | None = None
+    tokens_reloaded: bool | None = None
     mode: Mode = Mode.NORMAL

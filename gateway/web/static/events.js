@@ -4,13 +4,13 @@ import { clock, isNumber, make, number, show, within, word } from "./words.js";
 const MOST = 12;
 const INVALIDATED = ["entry.invalidated", "entry.believed"];
 const REFUSED = ["access.refused", "payload.rejected", "entry.not-stored", "entry.regressed",
-  "budget.denied", "upstream.token-refused", "upstream.gate-closed", "clients.refused"];
+  "budget.denied", "upstream.token-refused", "upstream.gate-closed", "clients.refused", "tokens.refused"];
 const WARNING = /failed|refused|rejected|away|denied|closed|regressed|unread/;
 // Fields that say it all without their name.
 const SENTENCES = ["what", "why"];
 const ID = /^[\w.~-]+$/;
-// An entry that changed is told as invalidated, too.
-const TWICE = ["entry.changed"];
+// An entry that changed is told as invalidated, too, and an order by what it did.
+const TWICE = ["entry.changed", "order.done"];
 
 let happened = [];
 

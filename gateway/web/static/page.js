@@ -49,8 +49,9 @@ function lost(why, wait) {
   at("notice").hidden = false;
 }
 
-function refused(why) {
-  const fault = at("token").value ? "That is not the token." : "";
+function refused(why, status) {
+  const wrong = status === 403 ? `That token does not open this page: ${why}.` : "That is not a token.";
+  const fault = at("token").value ? wrong : "";
   say("door-fault", why.includes("admin.token") ? `Closed: ${why}.` : fault);
   state("closed", "needs a token");
   at("shown").hidden = true;

@@ -13,8 +13,8 @@ export function useToken(given) {
 
 export const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
 
-// `on` has line(words), lost(why, again_in) and refused(why): after the last nothing more comes until
-// `watch` is called again.
+// `on` has line(words), lost(why, again_in) and refused(why, status): after the last nothing more comes
+// until `watch` is called again.
 export async function watch(on) {
   for (let wait = SOON; ; wait = Math.min(wait * 2, LATE)) {
     let why = "the connection ended";
@@ -23,7 +23,7 @@ export async function watch(on) {
         wait = SOON / 2;
         on.line(words);
       });
-      if (refused?.status === 401) return on.refused((await refused.json()).detail);
+      if ([401, 403].includes(refused?.status)) return on.refused((await refused.json()).detail, refused.status);
       if (refused) why = `status ${refused.status}`;
     } catch (error) {
       why = error.name === "AbortError" ? "it is silent" : "it cannot be reached";

@@ -13,6 +13,7 @@
 {{- with .Values -}}
 {{- include "gateway.secretSource" (dict "name" .upstream.existingSecret "key" .upstream.existingSecretKey "path" "upstream-token") -}}
 {{- include "gateway.secretSource" (dict "name" .admin.existingSecret "key" .admin.existingSecretKey "path" "admin-token") -}}
+{{- include "gateway.secretSource" (dict "name" .admin.tokensExistingSecret "key" .admin.tokensExistingSecretKey "path" "tokens.toml") -}}
 {{- include "gateway.secretSource" (dict "name" .access.existingSecret "key" .access.existingSecretKey "path" "access-secret") -}}
 {{- include "gateway.secretSource" (dict "name" .access.clientsExistingSecret "key" .access.clientsExistingSecretKey "path" "clients.toml") -}}
 {{- include "gateway.secretSource" (dict "name" .redis.existingSecret "key" .redis.existingSecretKey "path" "redis-url") -}}

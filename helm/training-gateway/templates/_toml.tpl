@@ -4,6 +4,7 @@
 {{- with .Values -}}
 {{- if .upstream.existingSecret }}{{ $_ := set $own.upstream "token_file" "/etc/gateway/secrets/upstream-token" }}{{ end -}}
 {{- if .admin.existingSecret }}{{ $_ := set $own.admin "token_file" "/etc/gateway/secrets/admin-token" }}{{ end -}}
+{{- if .admin.tokensExistingSecret }}{{ $_ := set $own.admin "tokens_file" "/etc/gateway/secrets/tokens.toml" }}{{ end -}}
 {{- if .access.existingSecret }}{{ $_ := set $own.access "secret_file" "/etc/gateway/secrets/access-secret" }}{{ end -}}
 {{- if .access.clientsExistingSecret }}{{ $_ := set $own.access "clients_file" "/etc/gateway/secrets/clients.toml" }}{{ end -}}
 {{- if .redis.existingSecret }}{{ $_ := set $own.redis "url_file" "/etc/gateway/secrets/redis-url" }}{{ end -}}

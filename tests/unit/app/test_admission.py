@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.app.admission import Admission, ClientsWatch, admission_of
+from gateway.app.admission import Admission, admission_of, clients_watch
 from gateway.core.access.clients import digest_of
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused
@@ -42,7 +42,9 @@ class House:
         clock = FakeClock()
         self.telemetry = Telemetry("1", clock, None, self.log)
         self.admission: Admission = admission_of(self.settings)
-        self.watch = ClientsWatch(self.settings, self.admission, clock, self.telemetry)
+        watch = clients_watch(self.settings, self.admission, clock, self.telemetry)
+        assert watch is not None
+        self.watch = watch
         self.look(text("one"), times=2)
 
     def look(self, written: str, times: int = 1) -> None:

@@ -106,6 +106,7 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
         (replace(WELL, mode=Mode.BYPASS), "watch", "us", "Bypassed, by order"),
         (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
         (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
+        (replace(WELL, tokens_reloaded=False), "watch", "us", "operators' tokens"),
         (replace(WELL, circuit=Circuit.OPEN), "bad", "upstream", "left alone"),
         (replace(WELL, redis_up=False, bus_connected=False), "watch", "redis", "Redis is away"),
         (replace(WELL, redis_up=True, bus_connected=False), "watch", "redis", "does not hear"),

@@ -35,7 +35,7 @@ CONTRACT: list[tuple[type[StrEnum], str]] = [
     (Cause, "updated_at event write not_found purge"),
     (
         Problem,
-        "bad-id bad-request credential-missing credential-unknown no-such-route "
+        "bad-id bad-request credential-missing credential-unknown not-permitted no-such-route "
         "method-not-allowed version-not-reached head-too-slow too-large head-too-large "
         "client-rate-limited upstream-invalid "
         "upstream-error upstream-unreachable upstream-refused budget-exhausted "

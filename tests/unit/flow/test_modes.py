@@ -13,12 +13,13 @@ async def test_what_one_orders_the_others_follow(
     replica: Replica, other: Replica, redis: Redis
 ) -> None:
     """At their next look; each change is told once."""
-    await replica.modes.order(Mode.FROZEN)
+    await replica.modes.order(Mode.FROZEN, "on-call")
     for _ in range(2):
         await other.modes.look()
 
     assert other.modes.current is Mode.FROZEN
-    assert other.observer.of("mode_moved") == [(Mode.FROZEN,)]
+    assert other.modes.ordered == replica.modes.ordered
+    assert other.observer.of("mode_moved") == [(Mode.FROZEN, "on-call")]
 
     await other.modes.order(Mode.NORMAL)
     await replica.modes.look()
@@ -48,6 +49,7 @@ async def test_what_redis_lost_its_replicas_know(
     await other.modes.look()
 
     assert other.modes.current is Mode.FROZEN
+    assert other.modes.ordered == replica.modes.ordered
 
 
 async def test_alone_the_order_is_the_process_own(alone: Replica) -> None:

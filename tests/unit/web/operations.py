@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import httpx
 from starlette.applications import Starlette
 
+from gateway.core.access.operators import Operator, Operators
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations
@@ -41,6 +44,7 @@ class CannedOperations:
         self.explained: list[tuple[str, str | None]] = []
         self.confirmations = Confirmations(known=1, confirmed=1)
         self.invalidated: list[tuple[tuple[str, ...], Instant | None]] = []
+        self.ordered_by: list[str] = []
         self.modes: list[Mode] = []
         self.purged: list[tuple[str | None, bool]] = []
 
@@ -63,16 +67,19 @@ class CannedOperations:
         return {"id": training_id, "partition": partition}
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None
+        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, by: str
     ) -> Confirmations:
+        self.ordered_by.append(by)
         self.invalidated.append((training_ids, updated_at))
         return self._confirmed()
 
-    async def purge(self, partition: str | None, *, soft: bool) -> Confirmations:
+    async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
+        self.ordered_by.append(by)
         self.purged.append((partition, soft))
         return self._confirmed()
 
-    async def set_mode(self, mode: Mode) -> None:
+    async def set_mode(self, mode: Mode, *, by: str) -> None:
+        self.ordered_by.append(by)
         self._confirmed()
         self.modes.append(mode)
 
@@ -85,22 +92,27 @@ class CannedOperations:
 class Admin:
     """An admin plane and what stands behind it."""
 
-    def __init__(self, host: str = "127.0.0.1", token: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        listed: Iterable[Operator] | None = None,
+    ) -> None:
         self.operations = CannedOperations()
         self.observer = RecordingObserver()
-        self._where = (host, token)
+        self._where = (host, Operators(token, listed))
         self.application = self.remade()
 
     def remade(self) -> Starlette:
         """The plane made anew over the operations as they are."""
-        host, token = self._where
+        host, operators = self._where
         ids = (f"id-{number}" for number in range(1, 1_000))
         return AdminPlane(
             self.operations,
             FakeClock(),
             self.observer,
             host=host,
-            token=token,
+            operators=operators,
             max_body=64 * 1024,
             new_id=lambda: next(ids),
         ).application()

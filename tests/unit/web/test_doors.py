@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.errors import AccessRefused, AdminTokenUnset, BadRequest
-from gateway.core.vocabulary import AccessRefusal
-from gateway.web.doors import PROBES, SHELL, Guard, Visit, is_loopback, refusal
+from gateway.core.access.clients import digest_of
+from gateway.core.access.operators import EVERYTHING, LOOPBACK, NOBODY, Operator, Operators
+from gateway.core.errors import (
+    AccessRefused,
+    AdminTokenUnset,
+    BadRequest,
+    GatewayError,
+    NotPermitted,
+)
+from gateway.core.vocabulary import AccessRefusal, Right
+from gateway.web.doors import PROBES, SHELL, Guard, Visit, admit, is_loopback
 
-LOCAL = Guard("127.0.0.1", None)
-EXPOSED = Guard("0.0.0.0", None)
-GUARDED = [Guard("127.0.0.1", "s3cret!"), Guard("0.0.0.0", "s3cret!"), Guard("::", "s3cret!")]
+LOCAL = Guard("127.0.0.1", Operators(None))
+EXPOSED = Guard("0.0.0.0", Operators(None))
+GUARDED = [Guard(host, Operators("s3cret!")) for host in ("127.0.0.1", "0.0.0.0", "::")]
 INSIDE = ("/status", "/explain/a", "/settings", "/", "/page.js", "/no/such", "/metrics/", "//")
 JSON = (b"content-type", b"application/json")
 HERE = (b"host", b"localhost:8081")
@@ -20,6 +28,15 @@ EVIL = (b"host", b"evil.test")
 def visit(path: str, *headers: tuple[bytes, bytes], method: str = "GET") -> Visit:
     """A request as the door sees it."""
     return Visit(method, path, headers)
+
+
+def refusal(guard: Guard, visit: Visit) -> GatewayError | None:
+    """Why the visit ends at the door, None where it may go on."""
+    try:
+        admit(guard, visit)
+    except GatewayError as refused:
+        return refused
+    return None
 
 
 def reason(guard: Guard, visit: Visit) -> AccessRefusal | None:
@@ -91,7 +108,7 @@ def test_the_host_is_named_exactly_once() -> None:
 
 def test_the_address_listened_on_is_a_good_host() -> None:
     """Also where it is an unusual one."""
-    guard = Guard("127.0.0.53", None)
+    guard = Guard("127.0.0.53", Operators(None))
 
     assert refusal(guard, visit("/status", (b"host", b"127.0.0.53:1"))) is None
 
@@ -223,6 +240,62 @@ def test_what_is_loopback(host: str, stays: bool) -> None:
 
 def test_the_token_is_not_shown() -> None:
     """A guard or a visit in a traceback or log tells no credential."""
-    shown = repr(Guard("::", "s3cret!")) + repr(visit("/", (b"authorization", b"Bearer s3cret!")))
+    shown = repr(Guard("::", Operators("s3cret!"))) + repr(
+        visit("/", (b"authorization", b"Bearer s3cret!"))
+    )
 
     assert "s3cret!" not in shown
+
+
+def listed(*may: Right, host: str = "127.0.0.1", token: str | None = None) -> Guard:
+    """A plane with the token `t0ken` in its file, which may do these things."""
+    row = Operator("pipeline", (digest_of("t0ken"),), frozenset(may))
+    return Guard(host, Operators(token, [row]))
+
+
+T0KEN = (b"authorization", b"Bearer t0ken")
+
+
+def test_the_operator_is_known_by_the_token() -> None:
+    """By its name in the file, `admin.token` by its own; without tokens by where it came from."""
+    both = listed(Right.READ, token="s3cret!")
+
+    assert admit(both, visit("/status", T0KEN)).name == "pipeline"
+    own = admit(both, visit("/purge", (b"authorization", b"Bearer s3cret!"), method="POST"))
+    assert (own.name, own.may) == ("admin.token", EVERYTHING)
+    assert admit(LOCAL, visit("/status", HERE)) is LOOPBACK
+    assert admit(both, visit("/metrics")) is NOBODY
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_file_of_tokens_closes_loopback_too(host: str) -> None:
+    """As `admin.token` does; and no token is said to be unset."""
+    refused = refusal(listed(*Right, host=host), visit("/status", HERE))
+
+    assert isinstance(refused, AccessRefused)
+    assert not isinstance(refused, AdminTokenUnset)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "X"])
+@pytest.mark.parametrize("path", ["/later", "/status", "/metrics", "/invalidate/"])
+def test_a_change_that_is_no_order_needs_everything(method: str, path: str) -> None:
+    """A route that is added later is closed to tokens that may a part."""
+    asked = visit(path, T0KEN, method=method)
+
+    refused = refusal(listed(Right.READ, Right.INVALIDATE, Right.PURGE), asked)
+
+    assert isinstance(refused, NotPermitted)
+    assert refused.needed is None
+    assert refusal(listed(*Right), asked) is None
+
+
+def test_a_token_that_may_not_is_told_from_one_that_is_unknown() -> None:
+    """By reason; and what it may says who it is."""
+    refused = refusal(listed(Right.INVALIDATE), visit("/status", T0KEN))
+
+    assert isinstance(refused, NotPermitted)
+    assert refused.reason is AccessRefusal.NOT_PERMITTED
+    assert (refused.operator, refused.needed) == ("pipeline", Right.READ)
+    assert reason(listed(*Right), visit("/", T0KEN, method="POST")) is None
+    unknown = visit("/status", (b"authorization", b"Bearer t0ken2"))
+    assert reason(listed(*Right), unknown) is AccessRefusal.CREDENTIAL_UNKNOWN

@@ -37,6 +37,7 @@ def _errors() -> list[tuple[GatewayError, str, int, float | None]]:
         (errors.AdminTokenUnset(missing.reason), "credential-missing", 401, None),
         (errors.AdminTokenUnset(unknown.reason), "credential-unknown", 401, None),
         (unknown, "credential-unknown", 401, None),
+        (errors.NotPermitted("pipeline", frozenset(), None), "not-permitted", 403, None),
         (errors.VersionNotReached("2", "1", retry_after=1.5), "version-not-reached", 412, 1.5),
         (errors.InvalidPayload(InvalidReason.NOT_JSON, "x"), "upstream-invalid", 502, None),
         (errors.InvalidPayload(InvalidReason.TOO_LARGE, "x"), "upstream-invalid", 502, None),

@@ -31,10 +31,18 @@ partitions = st.text("0123456789abcdef", min_size=32, max_size=32)
 instants = st.none() | st.integers(-62_135_596_800, 253_402_300_799).map(
     lambda seconds: Instant(seconds * 10**9 + 7)
 )
+operators = st.none() | st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 some_ids = st.lists(ids, min_size=1, max_size=5).map(tuple)
 notices = st.one_of(
     st.builds(Notice, st.just(NoticeKind.CHANGED), some_ids, partitions, instants),
-    st.builds(Notice, st.just(NoticeKind.INVALIDATED), some_ids, st.none(), instants),
+    st.builds(
+        Notice,
+        st.just(NoticeKind.INVALIDATED),
+        some_ids,
+        st.none(),
+        instants,
+        operator=operators,
+    ),
     st.builds(
         Notice,
         st.just(NoticeKind.PURGED),
@@ -42,6 +50,7 @@ notices = st.one_of(
         st.none() | partitions,
         st.none(),
         st.booleans(),
+        operator=operators,
     ),
     st.builds(Notice, st.just(NoticeKind.REFUSED), st.just(()), partitions),
     st.builds(

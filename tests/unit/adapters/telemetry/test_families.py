@@ -16,6 +16,7 @@ COUNTERS = {
     "gateway_cache_evictions_total": ("tier",),
     "gateway_redis_errors_total": ("operation",),
     "gateway_access_refused_total": ("reason",),
+    "gateway_orders_total": ("order", "operator"),
     "gateway_log_lines_dropped_total": (),
 }
 HISTOGRAMS = {

@@ -21,6 +21,7 @@ GAUGE_NAMES = {
     "gateway_mode": ("mode",),
     "gateway_event_loop_lag_seconds": (),
     "gateway_clients_last_reload_successful": (),
+    "gateway_tokens_last_reload_successful": (),
 }
 
 
