@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import RedisServer
-from tests.system.returning import BOUND, calm_beside, stand, storm
+from tests.system.returning import BOUND, a_core_of_its_own, stand, storm
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
@@ -17,14 +17,10 @@ from tests.system.returning import BOUND, calm_beside, stand, storm
 def test_hits_keep_their_pace(tmp_path: Path, own_redis: RedisServer) -> None:
     """In ten of ten storms each second has seven tenths of a quiet one's requests at least, and
     Redis is called away once in each: while it hangs."""
-    with (
-        stand(tmp_path, own_redis, 1_000, "20s") as made,
-        RedisServer(tmp_path) as its_redis,
-        calm_beside(tmp_path, its_redis, made) as control,
-    ):
+    with stand(tmp_path, own_redis, 1_000, "20s") as made, a_core_of_its_own(made):
         slowest = []
         for number in range(1, 11):
-            parts = storm(made, control, quiet=8, hang=15, after=12)
+            parts = storm(made, quiet=8, hang=15, after=12)
             slowest.append(min(parts))
             told = " ".join(f"{part:.2f}" for part in parts)
             sys.stdout.write(f"{told}; away {made.times_away()} times\n")

@@ -10,7 +10,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,8 +23,8 @@ from tests.servers import RedisServer, wait_until
 from tests.system.commands import CALLER, TOKEN, Gateway, address, simulator
 
 BOUND = 4
-# The priority (nice) that leaves a process a tenth of a core beside a usual one.
-_A_TENTH = 10
+# A priority (nice) before all others'.
+_FIRST = -15
 # Seconds until what was just stored is as it stays.
 _SETTLE = 3.0
 _SETTINGS = {
@@ -112,10 +112,10 @@ def stand(folder: Path, redis: RedisServer, count: int, lifetime: str) -> Iterat
             yield Stand(redis, address(upstream), house, client, ids)
 
 
-def storm(made: Stand, control: Stand, quiet: int, hang: int, after: int) -> list[float]:
-    """Requests of each second after the return of Redis, as parts of those of a quiet second. Both
-    are taken as parts of what `control` answers, on the same cores and to which nothing happens:
-    what a second of this machine is worth differs by half."""
+def storm(made: Stand, quiet: int, hang: int, after: int) -> list[float]:
+    """Requests of each second after the return of Redis, as parts of those of a quiet second. A
+    second is one in which the gateway was not kept from its core by others: what a second of the
+    machine is worth differs by half."""
     made.client.post(f"{made.house.admin}/purge", json={}).raise_for_status()
     with _hits(made, seconds=600):
         filled = made.figure("gateway_upstream_requests_total") + len(made.ids)
@@ -123,52 +123,43 @@ def storm(made: Stand, control: Stand, quiet: int, hang: int, after: int) -> lis
             lambda: made.figure("gateway_upstream_requests_total") >= filled, 240, "all is stored"
         )
         time.sleep(_SETTLE)
-        before = median(_parts(made, control, quiet))
+        before = median(_rates(made, quiet))
         with made.hung():
             time.sleep(hang)
-        return [part / before for part in _parts(made, control, after)]
+        return [rate / before for rate in _rates(made, after)]
 
 
 @contextmanager
-def calm_beside(folder: Path, redis: RedisServer, made: Stand) -> Iterator[Stand]:
-    """Another gateway under the same hits; both on one core, and all the rest on the other one. It
-    takes a tenth of that core, which is enough to tell what a second of the machine is worth."""
-    with stand(folder, redis, len(made.ids), "1h") as control:
-        first, *others = sorted(os.sched_getaffinity(0))
-        for each in (made, control):
-            _keep_on(each.house.process.pid, {first})
-        os.sched_setaffinity(0, set(others) or {first})
-        os.setpriority(os.PRIO_PROCESS, control.house.process.pid, _A_TENTH)
-        try:
-            with _hits(control, seconds=3_600):
-                yield control
-        finally:
-            os.sched_setaffinity(0, {first, *others})
+def a_core_of_its_own(made: Stand) -> Iterator[None]:
+    """The gateway on one core, and all that this process starts on the others."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    for thread in os.listdir(f"/proc/{made.house.process.pid}/task"):
+        os.sched_setaffinity(int(thread), {first})
+    os.sched_setaffinity(0, set(others) or {first})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, {first, *others})
 
 
-def _keep_on(pid: int, cores: set[int]) -> None:
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        os.sched_setaffinity(int(thread), cores)
-
-
-def _parts(made: Stand, control: Stand, seconds: int) -> list[float]:
-    """Requests of each second, as parts of those of the other gateway."""
-    parts = []
-    before = _counts(made, control)
+def _rates(made: Stand, seconds: int) -> list[float]:
+    """Requests a second, in each of so many."""
+    rates = []
+    before = _looked(made)
     for _ in range(seconds):
         time.sleep(1.0)
-        now = _counts(made, control)
-        (mine, mine_at), (its, its_at) = (
-            (count - count_before, at - at_before)
-            for (count, at), (count_before, at_before) in zip(now, before, strict=True)
-        )
-        parts.append((mine / mine_at) / (its / its_at))
+        now = _looked(made)
+        requests, elapsed, waited = (new - old for new, old in zip(now, before, strict=True))
+        rates.append(requests / (elapsed - waited))
         before = now
-    return parts
+    return rates
 
 
-def _counts(*stands: Stand) -> list[tuple[float, float]]:
-    return [(each.figure("gateway_requests_total"), time.monotonic()) for each in stands]
+def _looked(made: Stand) -> tuple[float, float, float]:
+    """Requests so far, the time, and for how long the loop's thread had to wait for its core."""
+    requests = made.figure("gateway_requests_total")
+    _, waited, _ = Path(f"/proc/{made.house.process.pid}/schedstat").read_text().split()
+    return requests, time.monotonic(), int(waited) / 1e9
 
 
 @contextmanager
@@ -182,6 +173,8 @@ def _hits(made: Stand, seconds: int) -> Iterator[None]:
         ],
         stdout=subprocess.DEVNULL,
     )
+    with suppress(PermissionError):  # what shares its core with it does not slow it down
+        os.setpriority(os.PRIO_PROCESS, load.pid, _FIRST)
     try:
         yield
     finally:
