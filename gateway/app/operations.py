@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import gateway
 from gateway.adapters.telemetry.figures import by_outcome, hit_rate
@@ -166,14 +167,15 @@ class Operations:
         return {"budgets": budgets, **swept, "events": [_told(each) for each in noted]}
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, by: str
+        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
         """Make what is below `updated_at` invalid everywhere; raises RedisUnavailable."""
-        telling: Words = {"ids": len(training_ids), "first": training_ids[0]}
+        telling: Words = {"ids": len(training_ids), "first": training_ids[0], "soft": soft}
         if updated_at is not None:
             telling["updated_at"] = to_rfc3339(updated_at)
         with self._telling(Right.INVALIDATE, by, telling):
-            done = await self._house.invalidation.invalidate(training_ids, updated_at, by)
+            order = partial(self._house.invalidation.invalidate, training_ids, updated_at)
+            done = await order(soft=soft, by=by)
             telling |= _confirmed(done)
         return done
 

@@ -20,10 +20,12 @@ NOT_BY_ALL = 3
     epilog="""\b
 Examples:
   gateway invalidate trn_000001 trn_000002
-  gateway invalidate trn_000001 --updated-at 2026-01-31T12:00:00Z""",
+  gateway invalidate trn_000001 --updated-at 2026-01-31T12:00:00Z
+  gateway invalidate trn_000001 --soft""",
 )
 @click.argument("training_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--updated-at", metavar="TIME", help="Only versions before this date-time.")
+@click.option("--soft", is_flag=True, help="Keep it to answer with while the upstream fails.")
 @admin_option
 @token_option
 @json_option
@@ -31,19 +33,22 @@ def invalidate(
     *,
     training_ids: tuple[str, ...],
     updated_at: str | None,
+    soft: bool,
     admin: str,
     token: str | None,
     as_json: bool,
 ) -> None:
     """Make what is stored of trainings invalid, in every partition and every replica.
 
-    The next answer of each is fetched. TIME is that of a version, such as
-    2026-01-31T12:00:00Z, with an offset. Exit code 3 where not all replicas confirmed, those of
-    Redis included.
+    The next answer of each is fetched. With --soft, what there is answers where that fails. TIME
+    is that of a version, such as 2026-01-31T12:00:00Z, with an offset. Exit code 3 where not all
+    replicas confirmed, those of Redis included.
     """
     words: dict[str, object] = {"ids": training_ids}
     if updated_at is not None:
         words["updated_at"] = updated_at
+    if soft:
+        words["soft"] = True
     plane = Admin(admin, token)
     _tell(plane, plane.order("/invalidate", words), as_json=as_json)
 

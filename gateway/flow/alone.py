@@ -51,16 +51,25 @@ class Alone:
             return Stored(verdict, None if known is None else _as_floor(known))
         return Stored(verdict, None if known is None else _as_floor(entry))
 
-    def gave(self, key: Key, held: Held, floor: Floor | None, *, may_hold: bool) -> None:
+    def gave(
+        self,
+        key: Key,
+        held: Held,
+        floor: Floor | None,
+        *,
+        may_hold: bool,
+        is_left: bool = False,
+    ) -> None:
         """An answer was given that Redis refused, with that floor; L1 goes on with none older.
 
         Where Redis lost what it knew, nobody else remembers the version: L1 does, if it may. Else
-        an order ruled the answer out, and with it what is older, whatever Redis forgets then."""
+        an order ruled the answer out, and with it what is older, whatever Redis forgets then; a
+        soft one left it for rescue (`is_left`)."""
         known = self._local.peek(key)
         if known is not None and not held.entry.supersedes(known.entry):
             return
         is_lost = floor is None or floor.epoch != held.entry.epoch
-        if is_lost and may_hold:
+        if (is_lost or is_left) and may_hold:
             self._local.put(key, held)
         elif known is not None and (floor is None or known.entry.is_below(floor)):
             self._local.drop(key)

@@ -56,17 +56,20 @@ class Invalidation:
         self,
         training_ids: tuple[str, ...],
         updated_at: Instant | None,
+        *,
+        soft: bool = False,
         by: str = LOOPBACK.name,
     ) -> Confirmations:
         """Versions below `updated_at` (all, for None) are invalid in every partition, as the
-        operator of that name ordered.
+        operator of that name ordered; `soft` leaves them for rescue.
 
         Raises RedisUnavailable, and may then have done a part: asking again does no harm.
         """
-        await asyncio.gather(*(self._shared.invalidate(each, updated_at) for each in training_ids))
-        return await self._everywhere(
-            Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, operator=by)
+        await asyncio.gather(
+            *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
         )
+        about = Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, soft=soft)
+        return await self._everywhere(replace(about, operator=by))
 
     async def written(self, changed: Written) -> None:
         """A write was done: nothing stored of them is good any more, and nothing older than what
@@ -148,7 +151,7 @@ class Invalidation:
         ids = frozenset(notice.training_ids)
         self._serving.forget(lambda key: key.training_id in ids, known=known)
         for training_id in notice.training_ids:
-            self._tiers.drop_passed(training_id, notice.updated_at)
+            self._tiers.give_up_passed(training_id, notice.updated_at, soft=notice.soft)
             self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
 
     def _purged(self, notice: Notice, by: Origin) -> None:

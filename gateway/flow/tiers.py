@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.cache.entry import Entry, Floor, Key, Ticket, era, leaves_nothing
 from gateway.core.cache.policy import Candidate, reconcile
 from gateway.core.cache.rules import Rules
+from gateway.core.cache.version_verdict import before
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.part import Part
@@ -180,7 +181,9 @@ class Tiers:
             return True
         if found.floor is None or found.entry is not None:
             return False
-        return self._shared.holds_bodies and of_this_life and local.is_below(found.floor)
+        if not (self._shared.holds_bodies and of_this_life):
+            return False
+        return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
         """Whether no order that it would be older than was missed, or those who gave one still
@@ -209,7 +212,11 @@ class Tiers:
         stored = await self.offer(key, held, is_current=flight.is_current)
         if stored.verdict.is_refusal:
             if stored.verdict is StoreVerdict.INVALIDATED:
-                self._alone.gave(key, held, stored.floor, may_hold=flight.is_current)
+                if flight.orders == heard and _is_left(held.entry, stored.floor):
+                    held.leave_to_rescue()
+                    self._alone.gave(key, held, stored.floor, may_hold=True, is_left=True)
+                else:
+                    self._alone.gave(key, held, stored.floor, may_hold=flight.is_current)
             elif flight.is_current and _is_refused_for_version(held.entry, stored):
                 self.refused.note(key, held, stored.floor)
             self.doubt(key)
@@ -269,12 +276,19 @@ class Tiers:
         known = held.entry.updated_at
         return updated_at is None or known is None or known < updated_at
 
-    def drop_passed(self, training_id: str, updated_at: Instant | None) -> None:
-        """Forget here what is below `updated_at` (all, for None), in every partition."""
+    def give_up_passed(
+        self, training_id: str, updated_at: Instant | None, *, soft: bool = False
+    ) -> None:
+        """Forget here what is below `updated_at` (all, for None), in every partition, or leave it
+        to rescue alone."""
         self.refused.forget_where(lambda key: key.training_id == training_id)
         for key in self._local.keys(training_id=training_id):
             held = self._local.peek(key)
-            if held is not None and self.is_passed(key, updated_at):
+            if held is None or not self.is_passed(key, updated_at):
+                continue
+            if soft and not held.entry.is_negative:
+                held.leave_to_rescue()
+            else:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
@@ -306,6 +320,16 @@ class Tiers:
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
         return held + self._local.drop_partition(partition)  # promoted meanwhile
+
+
+def _is_left(entry: Entry, floor: Floor | None) -> bool:
+    """Whether a soft order ruled it out, and nothing else."""
+    if floor is None or floor.epoch != entry.epoch:
+        return False
+    if leaves_nothing(entry.generation, floor.generation):
+        return False
+    is_passed_by = entry.updated_at is None or before(entry.updated_at, floor.updated_at)
+    return era(floor.generation) == era(entry.generation) and not is_passed_by
 
 
 def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:

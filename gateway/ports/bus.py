@@ -18,11 +18,12 @@ class Notice:
 
     CHANGED      one training of one partition has a version of `updated_at` or later
     INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
-    PURGED       everything (of `partition`, where given); `soft` leaves bodies for rescue
+    PURGED       everything (of `partition`, where given)
     REFUSED      the upstream refused the credential of `partition`: all that is its goes
     GATE_CLOSED  the upstream said 429 to `scope`: no call before `until`, on the shared clock
 
-    `operator` is the name of the one who ordered it, None where nobody did.
+    What was invalidated or purged is left for rescue where that was `soft`. `operator` is the name
+    of the one who ordered it, None where nobody did.
     """
 
     kind: NoticeKind

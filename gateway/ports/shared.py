@@ -97,9 +97,11 @@ class SharedStore(Protocol):
         """Raise the generation and remove the body of one key."""
         ...
 
-    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+    async def invalidate(
+        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    ) -> None:
         """Make what is older than `updated_at` (all, for None) unusable in every partition,
-        held now or not, fetches in flight included."""
+        held now or not, fetches in flight included; `soft` leaves it for rescue."""
         ...
 
     async def strike(self, partition: str) -> None:

@@ -64,10 +64,11 @@ class Operations(Protocol):
         ...
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, by: str
+        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
         """Make versions below `updated_at` (all, for None) invalid everywhere, as the operator of
-        that name ordered; raises RedisUnavailable, and may then have done a part."""
+        that name ordered, `soft` keeps them for rescue; raises RedisUnavailable, and may then have
+        done a part."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
@@ -155,8 +156,9 @@ class AdminPlane:
 
     async def _invalidate(self, request: Request) -> Response:
         order = invalidate_order(await read_body(request, self._max_body), self._clock.now())
-        by = operator_of(request.scope)
-        return _told(await self._operations.invalidate(order.training_ids, order.updated_at, by=by))
+        by, (ids, updated_at) = operator_of(request.scope), (order.training_ids, order.updated_at)
+        done = await self._operations.invalidate(ids, updated_at, soft=order.soft, by=by)
+        return _told(done)
 
     async def _purge(self, request: Request) -> Response:
         order = purge_order(await read_body(request, self._max_body))

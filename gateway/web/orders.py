@@ -31,10 +31,12 @@ _NOTHING_THERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
-    """Versions of these trainings below `updated_at` (all, for None), in every partition."""
+    """Versions of these trainings below `updated_at` (all, for None), in every partition; `soft`
+    keeps them for rescue."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
+    soft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ids: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
     updated_at: str | UnsetType = UNSET
+    soft: bool = False
 
 
 class Purge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,11 +111,12 @@ _Words = TypeVar("_Words", Invalidate, Purge, SetMode)
 
 def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
     """Read the body of `/invalidate`; raises BadRequest saying what was wrong with it."""
-    words = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?}')
+    words = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?, "soft": false}')
     for each in words.ids:
         if not is_training_id(each):
             raise BadRequest(f"ids: {each[:_SHOWN]!a}: {ID_GRAMMAR}")
-    return InvalidateOrder(tuple(dict.fromkeys(words.ids)), _bound(words.updated_at, now))
+    ids, bound = tuple(dict.fromkeys(words.ids)), _bound(words.updated_at, now)
+    return InvalidateOrder(ids, bound, words.soft)
 
 
 def purge_order(body: bytes) -> PurgeOrder:

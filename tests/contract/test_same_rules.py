@@ -47,6 +47,7 @@ class Drop:
 class Invalidate:
     training_id: str
     bound: int | None
+    soft: bool
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ steps = st.one_of(
     fetches,
     fetches,
     st.builds(Drop, keys),
-    st.builds(Invalidate, st.sampled_from(["a", "b"]), versions),
+    st.builds(Invalidate, st.sampled_from(["a", "b"]), versions, st.booleans()),
     st.builds(Purge, st.sampled_from([None, "p1"])),
     st.builds(Wait, st.sampled_from([1.0, 30.0, 60.0])),
     st.builds(Repeat, keys, repeated, st.integers(1, 3)),
@@ -111,9 +112,9 @@ class History:
                 return await self._offer(step)
             case Drop(key):
                 await self._store.drop(key)
-            case Invalidate(training_id, bound):
+            case Invalidate(training_id, bound, soft):
                 later = None if bound is None else version(bound)
-                await self._store.invalidate(training_id, later)
+                await self._store.invalidate(training_id, later, soft=soft)
             case Purge(partition):
                 return await self._store.purge(partition, soft=False)
         return None

@@ -108,9 +108,11 @@ class SwitchedStore:
         self._switch.pass_on("drop")
         await self._store.drop(key)
 
-    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
+    async def invalidate(
+        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    ) -> None:
         self._switch.pass_on("invalidate")
-        await self._store.invalidate(training_id, updated_at)
+        await self._store.invalidate(training_id, updated_at, soft=soft)
 
     async def strike(self, partition: str) -> None:
         self._switch.pass_on("strike")

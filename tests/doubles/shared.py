@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.adapters.ledger.record import Record
-from gateway.core.cache.entry import ERA, Confirmation, Entry, Floor, Key, Ticket
+from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket, leaves_nothing
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import StoreVerdict
@@ -152,9 +152,11 @@ class InMemoryShared:
         self._bodies.pop(key, None)
         self._stepped(key)
 
-    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
-        await self._floors.invalidate(training_id, updated_at)
-        if updated_at is None:
+    async def invalidate(
+        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    ) -> None:
+        await self._floors.invalidate(training_id, updated_at, soft=soft)
+        if updated_at is None and not soft:
             for key in [key for key in self._bodies if key.training_id == training_id]:
                 del self._bodies[key]
 
@@ -182,13 +184,18 @@ class InMemoryShared:
 
 
 def _is_lost(entry: Entry, floor: Floor) -> bool:
-    """As in standing.py: of another epoch, or ruled out by an event, which leaves nothing to
+    """As in standing.py: of another epoch, or ruled out by an event that leaves nothing to
     rescue."""
     if entry.epoch != floor.epoch:
         return True
-    if entry.generation < floor.generation:
-        return entry.generation // ERA == floor.generation // ERA
-    return floor.updated_at is not None and not floor.digest and entry.is_below(floor)
+    is_passed = entry.generation < floor.generation
+    if is_passed and leaves_nothing(entry.generation, floor.generation):
+        return True
+    if floor.updated_at is None or floor.digest:
+        return False
+    if entry.updated_at is None:
+        return entry.is_below(floor)
+    return entry.updated_at < floor.updated_at
 
 
 class InMemoryLists:

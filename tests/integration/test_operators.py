@@ -71,7 +71,7 @@ async def test_an_order_is_told_by_name_everywhere(
         frozen = await other.admin.post("/mode", json={"mode": "frozen"}, headers=ON_CALL)
         assert frozen.status_code == 200
 
-        told = {"order": "invalidate", "operator": "pipeline", "ids": 1, "first": ID}
+        told = {"order": "invalidate", "operator": "pipeline", "ids": 1, "first": ID, "soft": False}
         assert await events(one, "order.done") == [{**told, "replicas": 2, "confirmed": 2}]
         refused = await events(one, "access.refused")
         assert (refused[0]["reason"], refused[0]["operator"]) == ("not-permitted", "pipeline")

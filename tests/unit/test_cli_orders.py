@@ -76,6 +76,7 @@ def run(plane: Plane, *arguments: str, **environment: str) -> Result:
     ("arguments", "asked"),
     [
         (("invalidate", "a"), ("/invalidate", {"ids": ["a"]})),
+        (("invalidate", "a", "--soft"), ("/invalidate", {"ids": ["a"], "soft": True})),
         (
             ("invalidate", "a", "b", "--updated-at", "2026-01-31T12:00:00Z"),
             ("/invalidate", {"ids": ["a", "b"], "updated_at": "2026-01-31T12:00:00Z"}),

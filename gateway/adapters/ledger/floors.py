@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from gateway.adapters.ledger.orders import Orders
 from gateway.adapters.ledger.record import Record
 from gateway.core.cache.entry import Entry, Key, Ticket
+from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Clock, Copies, Found, Standing, Stored
 
@@ -58,6 +59,11 @@ class Ledger:
         """What is known under the key."""
         return self._floors.get(key)
 
+    def asked_for(self, training_id: str) -> Instant | None:
+        """The version that orders asked for, None where none did."""
+        orders = self._orders.get(training_id)
+        return None if orders is None else orders.lowest
+
     async def lookup(self, key: Key) -> Found:
         """The floor alone."""
         record = self._floors.get(key)
@@ -82,7 +88,7 @@ class Ledger:
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
-            record = Record(epoch=self._entropy(), updated_at=orders.bound if orders else None)
+            record = Record(epoch=self._entropy(), updated_at=orders.lowest if orders else None)
             self._floors[key] = record
         return Ticket(record.epoch, record.generation, self._clock.now())
 
@@ -106,21 +112,25 @@ class Ledger:
         if record is not None:
             record.forget()
 
-    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
-        """Make what is older than `updated_at` (all, for None) unusable in every partition.
+    async def invalidate(
+        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    ) -> None:
+        """Make what is older than `updated_at` (all, for None) unusable in every partition; `soft`
+        leaves it for rescue.
 
         A partition without a floor has neither an entry nor a fetch in flight; what it may
         fetch later is bound as well, as long as the event is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
         orders = self._orders.setdefault(training_id, Orders())
-        orders.add(updated_at, now)
+        if soft:
+            orders.add_soft(updated_at)
+        else:
+            orders.add(updated_at, now)
+        bound = orders.soft_bound if soft else orders.bound
         for record in records:
             record.ordered_at = now
-            if updated_at is None:
-                record.generation += 1
-            elif orders.bound is not None:
-                record.raise_to(orders.bound, now)
+            record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
     async def strike(self, partition: str) -> None:
         """Rule out all that was fetched for a partition up to now."""

@@ -31,6 +31,9 @@ class LedgerLists:
         record = self._ledger.record(key)
         if record is None or record.raised_from is None or record.updated_at != updated_at:
             return False
+        asked_for = self._ledger.asked_for(key.training_id)
+        if asked_for is not None and asked_for >= updated_at:
+            return False
         record.updated_at, record.raised_from = record.raised_from, None
         return True
 

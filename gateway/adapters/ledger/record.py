@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.core.cache.entry import ERA, Entry, Floor, era
+from gateway.core.cache.entry import SOFT, Entry, Floor, era, next_era
 from gateway.core.cache.version_verdict import Known, Last, before
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
@@ -19,14 +19,12 @@ class Record(Known):
 
     epoch, generation  the floor's
     ordered_at         seconds: when an order last invalidated it
-    raised_from        the version stored, where the list alone claimed a later one
     """
 
     epoch: str = field(kw_only=True)
     generation: int = 0
 
     ordered_at: float = 0.0
-    raised_from: Instant | None = None
 
     def seen(self) -> Floor:
         """The floor as others see it."""
@@ -37,11 +35,6 @@ class Record(Known):
         if (entry.epoch, entry.generation) != (self.epoch, self.generation):
             return StoreVerdict.INVALIDATED
         return self.verdict(entry)
-
-    def take(self, entry: Entry) -> None:
-        """Know this answer from now on."""
-        Known.take(self, entry)
-        self.raised_from = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
         """Note an answer that was refused; whether it is believed, and known, from now on."""
@@ -63,16 +56,34 @@ class Record(Known):
         with it gets none older. Not where it began in another era, nor where the version may be
         a mistake."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
-        if same and entry.updated_at is not None and not entry.is_ahead:
+        if not same or entry.updated_at is None or entry.is_ahead:
+            return
+        if before(self.updated_at, entry.updated_at):
             self.raise_to(entry.updated_at, entry.confirmed_at)
 
+    def invalidate(self, bound: Instant | None, now: float, *, soft: bool) -> None:
+        """Rule out what is older than the bound (everything, for None)."""
+        if bound is None:
+            self.generation += SOFT if soft else 1
+        elif not soft:
+            self.raise_to(bound, now)
+        elif before(self.updated_at, bound):
+            self._raise_softly(bound, now)
+
     def _begin_era(self) -> None:
-        self.generation = (era(self.generation) + 1) * ERA
+        self.generation = next_era(self.generation)
 
     def raise_to(self, bound: Instant, now: float) -> None:
         """Rule out what is older than the bound, and negative answers to earlier calls."""
-        if not before(bound, self.updated_at):
-            self.raised_from = None
-        if before(self.updated_at, bound):
-            self.updated_at, self.last, self.digest = bound, Last.NONE, ""
+        if before(self.raised_from or self.updated_at, bound):
+            self.updated_at = max(bound, self.updated_at or bound)
+            self.last, self.digest, self.raised_from = Last.NONE, "", None
             self.started = max(self.started, now)
+
+    def _raise_softly(self, bound: Instant, now: float) -> None:
+        """The same, but what is stored may rescue, if it might until now."""
+        if self.last is not Last.VERSION:
+            self.raise_to(bound, now)
+            return
+        self.raised_from, self.updated_at = self.raised_from or self.updated_at, bound
+        self.started = max(self.started, now)

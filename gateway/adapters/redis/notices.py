@@ -180,7 +180,7 @@ def _makes_sense(notice: Notice) -> bool:
         case NoticeKind.CHANGED:
             return bool(notice.training_ids and notice.partition) and not notice.soft
         case NoticeKind.INVALIDATED:
-            return bool(notice.training_ids) and notice.partition is None and not notice.soft
+            return bool(notice.training_ids) and notice.partition is None
         case NoticeKind.PURGED:
             return not notice.training_ids and notice.updated_at is None
         case NoticeKind.GATE_CLOSED:

@@ -25,7 +25,7 @@ from gateway.adapters.redis.wire import (
     read_floor,
     read_struck,
 )
-from gateway.core.cache.entry import ERA, Confirmation, Entry, Floor, Key
+from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, leaves_nothing
 from gateway.core.http.fields import Headers, are_sound
 from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
@@ -129,13 +129,19 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """Whether it may not even rescue. In its era only an event raises the generation, and only
-    one with a bound the version without a body; another epoch cannot be told from either."""
+    """Whether it may not even rescue: an event left nothing of earlier generations, or one with a
+    bound nothing below its version, which then has no body; another epoch cannot be told from
+    either."""
     if entry.epoch != known.epoch:
         return True
-    if entry.generation < known.generation:
-        return entry.generation // ERA == known.generation // ERA
-    return known.updated_at is not None and not known.digest and entry.is_below(known)
+    is_passed = entry.generation < known.generation
+    if is_passed and leaves_nothing(entry.generation, known.generation):
+        return True
+    if known.updated_at is None or known.digest:
+        return False
+    if entry.updated_at is None:
+        return entry.is_below(known)
+    return entry.updated_at < known.updated_at
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:

@@ -181,14 +181,17 @@ class RedisStore:
             lambda _: None,
         )
 
-    async def invalidate(self, training_id: str, updated_at: int | None) -> None:
-        """Make what is older than `updated_at` (all, for None) unusable in every partition."""
+    async def invalidate(
+        self, training_id: str, updated_at: int | None, *, soft: bool = False
+    ) -> None:
+        """Make what is older than `updated_at` (all, for None) unusable in every partition;
+        `soft` leaves it for rescue."""
         bound = None if updated_at is None else Instant(updated_at)
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
             self._invalidate,
             (self._names.event(training_id),),
-            (version(bound), self._floor_keep),
+            (version(bound), self._floor_keep, int(soft)),
             lambda _: None,
         )
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.cache.entry import Entry, Floor, Key
+from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
@@ -33,10 +34,12 @@ _TEXT = re.compile(r"[\x20-\x7e]*")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 _FLOOR = re.compile(
-    rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) [vn-] ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
+    rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
+# Behind a floor that was raised above the version that is stored: that version.
+_RAISED = re.compile(rb"\x03(\d{21})")
 # A serial goes up by one, and must stay within its digits, and exact as one of Lua's numbers.
-_EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})")
+_EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
 class EnvelopeRefused(Exception):
@@ -168,8 +171,7 @@ def read_floor(record: bytes) -> Floor | None:
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
-    *fields, _ = map(bytes.decode, match.groups())
-    return _floor(*fields)
+    return _read(match, record).floor()
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
@@ -180,32 +182,85 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
-    if match is None or happened is None:
+    if record is None or match is None or happened is None:
         return None
-    epoch, generation, updated_at, digest, started, seen = map(bytes.decode, match.groups())
-    serial, everything, bound, at = map(bytes.decode, happened.groups())
-    went_back = seen > serial
-    if went_back or everything > seen:
-        generation = f"{int(generation) + 1}"
-    if (went_back or at > seen) and bound > updated_at:
-        updated_at, digest, started = bound, NO_DIGEST, max(started, at)
-    return _floor(epoch, generation, updated_at, digest, started)
+    known = _read(match, record)
+    known.absorb(_Event(*(field.decode() for field in happened.groups() if field is not None)))
+    return known.floor()
+
+
+class _Event(NamedTuple):
+    """An event's record in its own digits; its fields are those of floor.lua."""
+
+    serial: str
+    all: str
+    bound: str
+    at: str
+    soft: str = NEVER
+    soft_bound: str = NO_VERSION
+    soft_at: str = NEVER
+
+
+@dataclass(slots=True)
+class _Record:
+    """A floor's record in its own digits; `stored` is the version that may rescue below a version
+    that was raised, "" without one."""
+
+    epoch: str
+    generation: int
+    updated_at: str
+    kind: str
+    digest: str
+    started: str
+    seen: str
+    stored: str
+
+    def floor(self) -> Floor:
+        """The floor that it is."""
+        return Floor(
+            epoch=self.epoch,
+            generation=self.generation,
+            updated_at=_version(self.updated_at),
+            digest="" if self.digest == NO_DIGEST else self.digest,
+            started=int(self.started) / 1_000_000,
+        )
+
+    def absorb(self, event: _Event) -> None:
+        """Apply the event."""
+        seen = self.seen
+        if event.serial == seen:
+            return
+        went_back = seen > event.serial
+        if (went_back or event.at > seen) and event.bound > (self.stored or self.updated_at):
+            self._raise(max(event.bound, self.updated_at), event.at)
+        if (went_back or event.soft_at > seen) and event.soft_bound > self.updated_at:
+            self._raise_softly(event.soft_bound, event.soft_at)
+        if went_back or event.all > seen:
+            self.generation += 1
+        elif event.soft > seen:
+            self.generation += SOFT
+
+    def _raise(self, version: str, at: str) -> None:
+        self.updated_at, self.kind, self.digest, self.stored = version, "-", NO_DIGEST, ""
+        self.started = max(self.started, at)
+
+    def _raise_softly(self, version: str, at: str) -> None:
+        if self.kind != "v":
+            self._raise(version, at)
+        self.updated_at, self.started = version, max(self.started, at)
+
+
+def _read(match: re.Match[bytes], record: bytes) -> _Record:
+    epoch, generation, updated_at, kind, digest, started, seen = map(bytes.decode, match.groups())
+    raised = _RAISED.fullmatch(record[FLOOR_LENGTH:]) if kind == "v" else None
+    stored = "" if raised is None else raised[1].decode()
+    return _Record(epoch, int(generation), updated_at, kind, digest, started, seen, stored)
 
 
 def of_share(floor: Floor, share: str) -> Floor:
     """The floor as entries know it: its epoch is that of the floor and that of the partition's
     share, and goes with either."""
     return replace(floor, epoch=floor.epoch + share) if share else floor
-
-
-def _floor(epoch: str, generation: str, updated_at: str, digest: str, started: str) -> Floor:
-    return Floor(
-        epoch=epoch,
-        generation=int(generation),
-        updated_at=_version(updated_at),
-        digest="" if digest == NO_DIGEST else digest,
-        started=int(started) / 1_000_000,
-    )
 
 
 def read_struck(event: bytes | None) -> float:

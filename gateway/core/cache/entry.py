@@ -22,14 +22,29 @@ CLOCK_TOLERANCE = 1.0
 # ahead is a mistake that would refuse all true ones.
 VERSION_TOLERANCE = 300.0
 
-# Generations of one era are apart by orders alone; what forgot or took back a version begins
-# another.
-ERA = 1_000_000
+# An order that leaves nothing to rescue adds one to a generation, a soft one adds so many that both
+# can be told. What forgot or took back a version begins another era, with no order in it.
+SOFT = 1_000_000
+ERA = 1_000 * SOFT
 
 
 def era(generation: int) -> int:
     """In which era a generation is."""
     return generation // ERA
+
+
+def next_era(generation: int) -> int:
+    """The first generation of the era after that one."""
+    return (era(generation) + 1) * ERA
+
+
+def leaves_nothing(before: int, now: int) -> bool:
+    """Whether an order came between the two generations that leaves nothing of the first to rescue.
+    Of an era that has ended all is left, as long as no such order came since."""
+    if now <= before:
+        return False
+    orders = now % SOFT
+    return orders != before % SOFT if era(before) == era(now) else orders > 0
 
 
 class Key(NamedTuple):

@@ -29,6 +29,7 @@ class Known:
     """What is known of a training's versions.
 
     updated_at  the version below which no answer is taken, None where there is none
+    raised_from the version stored, where the list or a soft order claimed a later one
     digest      of the last answer taken, "" where it is not known
     started     seconds: when the last fetch that counts was sent
     doubt       of answers that were refused for their version
@@ -41,6 +42,7 @@ class Known:
     started: float = 0.0
     doubt: Doubt | None = None
     trusts_next: bool = False
+    raised_from: Instant | None = None
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
@@ -63,7 +65,8 @@ class Known:
             return StoreVerdict.OLDER
         if self.last is Last.NEGATIVE and not is_later:
             return StoreVerdict.OLDER
-        if self.last is Last.VERSION and entry.updated_at == self.updated_at:
+        is_known = entry.updated_at == self.updated_at and self.raised_from is None
+        if self.last is Last.VERSION and is_known:
             if entry.digest == self.digest:
                 return StoreVerdict.UNCHANGED
             return StoreVerdict.CHANGED if is_later else StoreVerdict.OLDER
@@ -80,7 +83,7 @@ class Known:
 
     def take(self, entry: Entry) -> None:
         """Know this answer from now on."""
-        self.last, self.digest = _kind(entry), entry.digest
+        self.last, self.digest, self.raised_from = _kind(entry), entry.digest, None
         if before(self.updated_at, entry.updated_at):
             self.updated_at = entry.updated_at
         self.started = max(self.started, entry.confirmed_at)

@@ -101,11 +101,11 @@ class Replicas(RuleBasedStateMachine):
         upstream = self.world.upstream
         upstream.remove() if is_gone else upstream.edit()
 
-    @rule(number=numbers, is_bound=st.booleans())
-    def invalidate(self, number: int, is_bound: bool) -> None:
+    @rule(number=numbers, is_bound=st.booleans(), soft=st.booleans())
+    def invalidate(self, number: int, is_bound: bool, soft: bool = False) -> None:
         states = self.world.upstream.states
         bound = states[-1] if is_bound else None
-        notice = Notice(NoticeKind.INVALIDATED, (ID,), updated_at=bound)
+        notice = Notice(NoticeKind.INVALIDATED, (ID,), updated_at=bound, soft=soft)
         state = None if bound is None else len(states) - 1
         order = Order(notice, len(self.world.upstream.calls), state)
         self._order(self._node(number), order)
@@ -262,8 +262,8 @@ class Replicas(RuleBasedStateMachine):
         if notice.kind is NoticeKind.PURGED:
             self._start(node, node.replica.invalidation.purge(notice.partition, soft=notice.soft))
         else:
-            ids, bound = notice.training_ids, notice.updated_at
-            self._start(node, node.replica.invalidation.invalidate(ids, bound))
+            ids, bound, soft = notice.training_ids, notice.updated_at, notice.soft
+            self._start(node, node.replica.invalidation.invalidate(ids, bound, soft=soft))
 
     def _confirm_what_is_read(self, node: Node) -> None:
         self._start(node, node.replica.tiers.confirming.run(node.replica.observer))

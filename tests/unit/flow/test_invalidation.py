@@ -9,6 +9,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamError
+from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
 from gateway.flow.serve import Answer
 from gateway.ports import Confirmations, Copies, Notice
@@ -150,6 +151,106 @@ async def test_a_soft_purge_still_rescues(with_redis: bool) -> None:
     replica.upstream.then(says(500))
 
     assert (await replica.get()).outcome is Outcome.STALE_ERROR
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+@pytest.mark.parametrize("bound", [None, 2])
+async def test_a_soft_invalidation_still_rescues(with_redis: bool, bound: int | None) -> None:
+    """The next reader asks, each time, and gets what there was while that fails."""
+    clock = FakeClock()
+    replica = Replica(clock, Redis(clock) if with_redis else None, windows=Windows())
+    await replica.fill(1)
+
+    updated_at = None if bound is None else parse_instant(f"2023-11-14T22:{bound:02d}:00Z")
+    await replica.invalidation.invalidate((KEY.training_id,), updated_at, soft=True)
+
+    for _ in range(2):
+        calls = len(replica.upstream.calls)
+        replica.upstream.then(says(500))
+        assert (await replica.get()).outcome is Outcome.STALE_ERROR
+        assert len(replica.upstream.calls) == calls + 1
+    assert minute_of(await asks_upstream(replica, 2)) == 2
+    assert (await replica.get()).outcome is Outcome.FRESH
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+@pytest.mark.parametrize("fetched", [1, 2])
+async def test_what_a_soft_order_overtook_rescues_too(with_redis: bool, fetched: int) -> None:
+    """A fetch under way answers its caller, is not fresh, and is what stands in from then on; an
+    order that leaves nothing ends that."""
+    clock = FakeClock()
+    replica = Replica(clock, Redis(clock) if with_redis else None, windows=Windows())
+    await replica.fill(1)
+    clock.advance(400.0)
+    replica.upstream.hold()
+    replica.upstream.then(ok(fetched))
+    waiting = asyncio.create_task(replica.get())
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    await replica.invalidation.invalidate((KEY.training_id,), None, soft=True)
+    replica.upstream.release()
+    assert minute_of(await waiting) == fetched
+    replica.upstream.then(says(500))
+    rescued = await replica.get()
+    assert (minute_of(rescued), rescued.outcome) == (fetched, Outcome.STALE_ERROR)
+
+    await replica.invalidation.invalidate((KEY.training_id,), None)
+    replica.upstream.then(says(500))
+    with pytest.raises(UpstreamError):
+        await replica.get()
+
+
+async def test_a_soft_invalidation_is_one_in_every_replica(pair: Pair) -> None:
+    """Another replica asks as well, and rescues; also one that heard nothing."""
+    await pair.warm(1)
+    pair.hub.deaf.update(list(pair.hub.hearers)[1:])
+
+    confirmed = await pair.one.invalidation.invalidate((KEY.training_id,), None, soft=True)
+    pair.clock.advance(5.0)
+
+    assert confirmed == Confirmations(known=2, confirmed=1)
+    pair.other.upstream.then(says(500))
+    assert (await pair.other.get()).outcome is Outcome.STALE_ERROR
+    assert minute_of(await asks_upstream(pair.other, 2)) == 2
+
+
+async def test_a_hard_invalidation_ends_what_a_soft_one_left(pair: Pair) -> None:
+    """In the replica that was told, and in one that was not."""
+    await pair.warm(1)
+    await pair.one.invalidation.invalidate((KEY.training_id,), None, soft=True)
+    pair.hub.deaf.update(list(pair.hub.hearers)[1:])
+
+    await pair.one.invalidation.invalidate((KEY.training_id,), None)
+    pair.clock.advance(5.0)
+
+    for replica in (pair.one, pair.other):
+        replica.upstream.then(says(500))
+        with pytest.raises(UpstreamError):
+            await replica.get()
+
+
+async def test_a_soft_bound_spares_later_versions(pair: Pair) -> None:
+    """What is as late as the order says stays fresh."""
+    await pair.warm(5)
+    held = pair.one.local.peek(KEY)
+    assert held is not None
+
+    await pair.one.invalidation.invalidate((KEY.training_id,), held.entry.updated_at, soft=True)
+
+    for replica in (pair.one, pair.other):
+        assert (await replica.get()).outcome is Outcome.FRESH
+    assert len(pair.one.upstream.calls) == 1
+
+
+async def test_a_softly_invalidated_404_is_asked_about(alone: Replica) -> None:
+    """That there is nothing rescues nobody."""
+    alone.upstream.then(says(404))
+    await alone.get()
+
+    await alone.invalidation.invalidate((KEY.training_id,), None, soft=True)
+
+    assert minute_of(await asks_upstream(alone, 2)) == 2
 
 
 @pytest.mark.parametrize("trouble", ["flushed", "away"])

@@ -45,6 +45,7 @@ class CannedOperations:
         self.confirmations = Confirmations(known=1, confirmed=1)
         self.invalidated: list[tuple[tuple[str, ...], Instant | None]] = []
         self.ordered_by: list[str] = []
+        self.soft: list[bool] = []
         self.modes: list[Mode] = []
         self.purged: list[tuple[str | None, bool]] = []
 
@@ -67,8 +68,9 @@ class CannedOperations:
         return {"id": training_id, "partition": partition}
 
     async def invalidate(
-        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, by: str
+        self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
+        self.soft.append(soft)
         self.ordered_by.append(by)
         self.invalidated.append((training_ids, updated_at))
         return self._confirmed()

@@ -32,6 +32,15 @@ def test_trainings_are_invalidated_wholly() -> None:
     assert order == InvalidateOrder(("a", "B.9_~-"), None)
 
 
+def test_an_order_may_leave_what_it_rules_out_for_rescue() -> None:
+    """Soft has to be said, and with true or false alone."""
+    assert invalidate_order(b'{"ids": ["a"], "soft": true}', NOW).soft
+    assert not invalidate_order(b'{"ids": ["a"], "soft": false}', NOW).soft
+    for word in ("null", "1", '"true"', '"soft"'):
+        with pytest.raises(BadRequest, match="soft"):
+            invalidate_order(f'{{"ids": ["a"], "soft": {word}}}'.encode(), NOW)
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
@@ -123,7 +132,7 @@ def test_what_is_not_understood_purges_nothing(body: bytes) -> None:
     [
         *(b"", b"{}", b'["a"]', b'{"ids": "a"}', b'{"ids": [1]}', b'{"ids": [null]}'),
         *(b'{"ids": null}', b'{"id": "a"}', b'{"ids": ["a"], "updated_at": null}'),
-        *(b'{"ids": ["a"], "updated_at": 1700000000}', b'{"ids": ["a"], "soft": true}'),
+        *(b'{"ids": ["a"], "updated_at": 1700000000}', b'{"ids": ["a"], "hard": true}'),
         b'{"ids": ["a"], "' + b"x" * 9_000 + b'": 1}',
         b'{"ids": ["' + b"x" * 9_000 + b'"]}',
     ],

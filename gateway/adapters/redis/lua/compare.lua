@@ -4,12 +4,11 @@
 local version, started, is_ahead, renewed, keep, floor_keep = unpack(ARGV)
 local time = now()
 local LISTED, LENGTH = '\2', 109
-local RAISED = '\3'  -- and behind it the version of what is stored
 
 local floor = read_floor(KEYS[1])
 if not floor then return { time[1], time[2], 'unknown', '', 0 } end
 if absorb_at(floor, KEYS[2], floor_keep) then redis.call('DEL', KEYS[3]) end
-local is_raised = floor.kind == 'v' and string.sub(floor.last, 1, 1) == RAISED
+local is_raised = raised_from(floor)
 
 local function verdict()
   -- Whatever was ordered: there is nothing to rule out, and whoever stores under it shows a ticket.

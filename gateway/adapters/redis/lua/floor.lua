@@ -53,32 +53,46 @@ local function write_floor(key, floor, keep)
   return raw
 end
 
--- serial: the last event; all: the last one without a bound; at: the last one with a bound;
--- bound: the latest version that any asked for. Serials are the time of the event.
+-- serial: the last event; all: the last one without a bound; at: the last one with a bound; bound: the latest
+-- version that any asked for. soft, soft_bound, soft_at: the same three of events that leave bodies for rescue, which
+-- count in none of the others; without one the record ends before them. Serials are the time of the event.
 local function read_event(key)
   local raw = get(key)
-  if not raw or #raw ~= 72 then return nil end
-  local serial, all, bound, at = string.match(raw, '^(%d+) (%d+) (%d+) (%d+)$')
-  if not serial or #serial ~= 16 or #all ~= 16 or #bound ~= 21 then return nil end
+  if not raw then return nil end
+  if #raw == 72 then raw = table.concat({ raw, NEVER, NO_VERSION, NEVER }, ' ') end
+  if #raw ~= 128 then return nil end
+  local serial, all, bound, at, soft, soft_bound, soft_at =
+    string.match(raw, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  if not serial or #serial ~= 16 or #all ~= 16 or #bound ~= 21 or #at ~= 16 then return nil end
+  if #soft ~= 16 or #soft_bound ~= 21 then return nil end
   -- One more must stay within the digits, and exact as a double.
   if serial >= '9' then return nil end
-  return { serial = serial, all = all, bound = bound, at = at }
+  return {
+    serial = serial, all = all, bound = bound, at = at, soft = soft, soft_bound = soft_bound, soft_at = soft_at,
+  }
 end
 
 local function write_event(key, event, keep)
-  local record = table.concat({ event.serial, event.all, event.bound, event.at }, ' ')
-  redis.call('SET', key, record, 'PX', keep)
+  local fields = { event.serial, event.all, event.bound, event.at }
+  if event.soft ~= NEVER or event.soft_at ~= NEVER then
+    fields[5], fields[6], fields[7] = event.soft, event.soft_bound, event.soft_at
+  end
+  redis.call('SET', key, table.concat(fields, ' '), 'PX', keep)
 end
 
 -- For a training of which no event is known: one that ruled out everything until now may have been lost.
 local function unknown_event()
   local time = redis.call('TIME')
   local before = string.format('%016.0f', time[1] * 1000000 + time[2] - 1)
-  return { serial = before, all = before, bound = NO_VERSION, at = NEVER }
+  return {
+    serial = before, all = before, bound = NO_VERSION, at = NEVER, soft = NEVER, soft_bound = NO_VERSION, soft_at = NEVER,
+  }
 end
 
--- Generations of one era are apart by events alone; what forgot or took back a version begins another.
-local ERA = 1000000
+-- As in core/cache/entry: an event that leaves nothing to rescue adds one to a generation, a soft one so many that both
+-- can be told. What forgot or took back a version begins another era, with no event in it.
+local SOFT = 1000000
+local ERA = 1000 * SOFT
 
 local function era(generation)
   return math.floor(generation / ERA)
@@ -94,20 +108,48 @@ local function raise(floor, version, at)
   floor.started = later(floor.started, at)
 end
 
+-- Of a floor that was raised above the version that is stored, which may rescue: that version.
+local RAISED = '\3'
+
+local function raised_from(floor)
+  return floor.kind == 'v' and string.match(floor.last, '^' .. RAISED .. '(%d+)$') or nil
+end
+
+-- The same, but what is stored may rescue, if it might until now.
+local function raise_softly(floor, version, at)
+  if floor.kind ~= 'v' then return raise(floor, version, at) end
+  if not raised_from(floor) then floor.last = RAISED .. floor.updated_at end
+  floor.updated_at, floor.started = version, later(floor.started, at)
+end
+
+local function absorb_bound(floor, event)
+  local stored = raised_from(floor)
+  if event.bound > floor.updated_at then
+    raise(floor, event.bound, event.at)
+  elseif stored and event.bound > stored then
+    raise(floor, floor.updated_at, event.at)
+  end
+end
+
 -- One step of the generation stands for any number of events: no fetch began between them, or
 -- its begin would have applied the earlier ones. A serial that went back means that the record
 -- was lost and the clock stepped: the safe side is to take every event for a new one.
 -- True where it struck all that was there: its body is to go, and may not even rescue.
 local function absorb(floor, event)
   if not event or event.serial == floor.seen then return false end
-  local before = floor.generation
   local went_back = floor.seen > event.serial
-  if went_back or event.all > floor.seen then floor.generation = floor.generation + 1 end
-  if (went_back or event.at > floor.seen) and event.bound > floor.updated_at then
-    raise(floor, event.bound, event.at)
+  local struck = went_back or event.all > floor.seen
+  if went_back or event.at > floor.seen then absorb_bound(floor, event) end
+  if (went_back or event.soft_at > floor.seen) and event.soft_bound > floor.updated_at then
+    raise_softly(floor, event.soft_bound, event.soft_at)
+  end
+  if struck then
+    floor.generation = floor.generation + 1
+  elseif event.soft > floor.seen then
+    floor.generation = floor.generation + SOFT
   end
   floor.seen = event.serial
-  return floor.generation > before
+  return struck
 end
 
 -- The same for the event that stands there, which lasts as long as the floor from now on. Where there is none one is

@@ -23,7 +23,7 @@ local function verdict()
     if is_ahead and version > floor.updated_at and not trusted then return 'ahead' end
     if version < floor.updated_at then return 'older' end
     if floor.kind == 'n' and not is_later then return 'older' end
-    if floor.kind == 'v' and version == floor.updated_at then
+    if floor.kind == 'v' and version == floor.updated_at and not raised_from(floor) then
       if digest == floor.digest then return 'unchanged' end
       if not is_later then return 'older' end
     end

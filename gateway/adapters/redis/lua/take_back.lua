@@ -5,11 +5,11 @@ local version, floor_keep = unpack(ARGV)
 local time = now()
 
 local floor, event = read_floor(KEYS[1]), read_event(KEYS[2])
-local stored = floor and string.match(floor.last, '^\3(%d+)$')
-if not stored or #stored ~= 21 or floor.kind ~= 'v' or floor.updated_at ~= version then
+local stored = floor and raised_from(floor)
+if not stored or #stored ~= 21 or floor.updated_at ~= version then
   return { time[1], time[2], 0 }
 end
-if not event or event.bound >= version then return { time[1], time[2], 0 } end
+if not event or later(event.bound, event.soft_bound) >= version then return { time[1], time[2], 0 } end
 floor.updated_at, floor.last = stored, ''
 write_floor(KEYS[1], floor, floor_keep)
 return { time[1], time[2], 1 }
