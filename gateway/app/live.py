@@ -17,7 +17,7 @@ from gateway.adapters.telemetry.figures import hit_rate
 from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
-from gateway.app.verdict import judge
+from gateway.app.findings import Findings
 from gateway.core.vocabulary import Outcome
 from gateway.ports import BudgetView
 from gateway.settings import Settings
@@ -39,6 +39,7 @@ class Live:
         house: House,
         settings: Settings,
         readings: Callable[[], GaugeReadings],
+        findings: Findings,
         *,
         started: float,
         ended: asyncio.Event,
@@ -46,6 +47,7 @@ class Live:
         self._house = house
         self._settings = settings
         self._readings = readings
+        self._findings = findings
         self._started = started
         self._began = round(house.clock.now(), 3)  # tells one life of a replica from the next
         self._ended = ended
@@ -91,7 +93,7 @@ class Live:
             "uptime": round(house.clock.monotonic() - self._started, 1),
             "ready": now.ready,
             "draining": now.draining,
-            "findings": [asdict(each) for each in judge(minute, now)],
+            "findings": [asdict(each) for each in self._findings.now()],
             "minute": _words_of(minute, house.history),
             "budgets": [{"tenant": name, **asdict(view)} for name, view in _scarce(now.budgets)],
             "tenants": len(now.budgets),

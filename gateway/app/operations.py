@@ -13,7 +13,9 @@ from gateway.adapters.telemetry.figures import by_outcome, hit_rate
 from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.compose import House
+from gateway.app.findings import Findings
 from gateway.app.live import Live
+from gateway.app.verdict import Finding
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
@@ -52,7 +54,9 @@ class Operations:
         self._settings = settings
         self._life = life
         house.telemetry.gauges = self.readings
-        self.watched = Live(house, settings, self.readings, started=life.started, ended=life.ended)
+        self.findings = Findings(house.history, self.readings, house.clock)
+        live = partial(Live, house, settings, self.readings, self.findings)
+        self.watched = live(started=life.started, ended=life.ended)
 
     def is_ready(self) -> bool:
         """Whether load balancers should send traffic; waits for nobody."""
@@ -97,6 +101,8 @@ class Operations:
         redis = house.redis
         return {
             "version": gateway.__version__,
+            "time": _instant(house.clock.now()),
+            "findings": [_finding(each) for each in self.findings.now()],
             "ready": self.is_ready(),
             "mode": str(house.modes.current),
             "mode_order": self._mode_order(),
@@ -114,6 +120,7 @@ class Operations:
             "redis": {
                 "configured": redis is not None,
                 "up": None if redis is None else house.shared.is_up,
+                "replicas": None if redis is None else house.bus.replicas,
             },
             "l1": {
                 "entries": house.local.entries,
@@ -138,6 +145,7 @@ class Operations:
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
         """What each tier holds of a training; raises BadRequest where the partition is open."""
+        now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
             raise BadRequest(
@@ -149,9 +157,9 @@ class Operations:
         if chosen is None:
             nobodys: Words = {"id": training_id, "l1": None, "next_refresh": _NOT_HERE}
             named: Words = {"partitions": dict(known)} if known else {}
-            return nobodys | named | self._trail(training_id, None)
+            return now | nobodys | named | self._trail(training_id, None)
         words = await self._house.explainer.explain(Key(chosen, training_id))
-        return words | self._whose(chosen) | self._trail(training_id, chosen)
+        return now | words | self._whose(chosen) | self._trail(training_id, chosen)
 
     def _trail(self, training_id: str, partition: str | None) -> Words:
         """What happened to it lately, the newest first, and what is left to spend on it."""
@@ -244,6 +252,11 @@ def _told(noted: Noted) -> Words:
         **({} if noted.partition is None else {"partition": noted.partition}),
         **(repeated if noted.times > 1 else {}),
     }
+
+
+def _finding(finding: Finding) -> Words:
+    since = None if finding.since is None else _instant(finding.since)
+    return asdict(finding) | {"since": since}
 
 
 def _confirmed(confirmations: Confirmations) -> Words:

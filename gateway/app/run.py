@@ -65,7 +65,7 @@ async def serve(
     for variable, meant in misspelt:
         logger.warning("settings.ignored", variable=variable, meant=meant)
     with _stopping(stop) as stopping:
-        async with _living(house), _serving(data, admin) as ends:
+        async with _living(house, operations), _serving(data, admin) as ends:
             life.ready = True
             if shown := operations.settings() if form is LogFormat.JSON else changed(settings):
                 logger.info("gateway.settings", **shown)
@@ -211,12 +211,13 @@ def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
 
 
 @contextlib.asynccontextmanager
-async def _living(house: House) -> AsyncIterator[None]:
+async def _living(house: House, operations: Operations) -> AsyncIterator[None]:
     """The house's own tasks and connections, from first to last."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(house.lag.watch()),
             group.create_task(house.history.watch()),
+            group.create_task(operations.findings.watch()),
             *(group.create_task(watch.run()) for watch in house.watches),
         ]
         if house.redis is not None:

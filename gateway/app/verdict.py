@@ -21,7 +21,7 @@ _SLUGGISH: Final = 0.25
 # Share of a minute's calls that may be refused as no trainings.
 _STRANGE: Final = 0.05
 
-_BAD, _WATCH, _GOOD = "bad", "watch", "good"
+BAD, WATCH, GOOD = "bad", "watch", "good"
 _US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
 
 _REMEDIES: Final[Mapping[FailureReason, str]] = {
@@ -52,10 +52,11 @@ _ANY_REMEDY: Final = "See the API's status page. What is stored goes on being se
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is so: how bad, whose, in words, and what to do about it.
+    """One thing that is so: how bad, whose, in words, what to do about it, and since when.
 
     `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`;
-    `runbook` is the section that says more.
+    `runbook` is the section that says more; `since` in seconds since the Unix epoch, None where
+    that is not known or does not matter.
     """
 
     level: str
@@ -63,6 +64,7 @@ class Finding:
     says: str
     do: str
     runbook: str | None = None
+    since: float | None = None
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
@@ -70,7 +72,7 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
-    found.sort(key=lambda each: each.level != _BAD)
+    found.sort(key=lambda each: each.level != BAD)
     if now.mode is Mode.FROZEN:
         return [_frozen(minute, asked), *found]
     if minute.errors > _BEARABLE * asked:
@@ -84,10 +86,10 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
     says = f"{share} of the requests of the last minute failed"
     if not causes:
         see = "See `request.answered` with level error in the log."
-        return Finding(_BAD, _US, says, see, "GatewayAvailabilityBurn")
+        return Finding(BAD, _US, says, see, "GatewayAvailabilityBurn")
     cause = causes[0]
     do = f"Most likely: {cause.says}. {cause.do}"
-    return Finding(_BAD, cause.whose, says, do, cause.runbook)
+    return Finding(BAD, cause.whose, says, do, cause.runbook)
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
@@ -99,27 +101,25 @@ def _frozen(minute: Totals, asked: int) -> Finding:
 
 
 def _of_order(says: str) -> Finding:
-    return Finding(
-        _WATCH, _US, says, "It ends by the order `normal` to `/mode`.", "GatewayModeLeft"
-    )
+    return Finding(WATCH, _US, says, "`gateway mode normal` ends it.", "GatewayModeLeft")
 
 
 def _all_well(asked: int) -> Finding:
     if not asked:
         return Finding(
-            _GOOD, _NOBODY, "Ready, and nobody asked in the last minute", "Nothing to do."
+            GOOD, _NOBODY, "Ready, and nobody asked in the last minute", "Nothing to do."
         )
-    return Finding(_GOOD, _NOBODY, "Callers are served", "Nothing to do.")
+    return Finding(GOOD, _NOBODY, "Callers are served", "Nothing to do.")
 
 
 def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
     if now.draining:
         yield Finding(
-            _WATCH, _US, "This replica is going away", "Nothing: it finishes what is in flight."
+            WATCH, _US, "This replica is going away", "Nothing: it finishes what is in flight."
         )
     elif not now.ready:
         yield Finding(
-            _BAD,
+            BAD,
             _US,
             "This replica is not ready",
             "Read its log from the start.",
@@ -129,7 +129,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
         yield _of_order(_BYPASSED)
     if now.loop_lag is not None and now.loop_lag > _SLUGGISH:
         yield Finding(
-            _WATCH,
+            WATCH,
             _US,
             f"The event loop was {now.loop_lag:.2f} s late",
             "More CPU for this process, or more replicas.",
@@ -137,7 +137,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
         )
     if now.clients_reloaded is False:
         yield Finding(
-            _WATCH,
+            WATCH,
             _US,
             "The clients file is faulty, and the version before holds",
             "Mend what `clients.refused` in the log names.",
@@ -145,7 +145,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
         )
     if now.tokens_reloaded is False:
         yield Finding(
-            _WATCH,
+            WATCH,
             _US,
             "The file of operators' tokens is faulty, and the version before holds",
             "Mend what `tokens.refused` in the log names.",
@@ -157,7 +157,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     failed = {reason: count for reason, count in minute.failures.items() if count}
     if now.circuit is not Circuit.CLOSED:
         yield Finding(
-            _BAD,
+            BAD,
             _UPSTREAM,
             "The API failed again and again, and is left alone for a while",
             _remedy(failed),
@@ -166,7 +166,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     elif failed:
         worst = max(failed, key=lambda reason: failed[reason])
         yield Finding(
-            _WATCH,
+            WATCH,
             _US if worst is FailureReason.REFUSED else _UPSTREAM,
             f"{_times(sum(failed.values()), 'call')} of the last minute failed ({worst})",
             _remedy(failed),
@@ -176,7 +176,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
-            _WATCH,
+            WATCH,
             _UPSTREAM,
             f"The API sent what is no training, {_times(rejected, 'time')} in the last minute",
             _REMEDIES[FailureReason.INVALID],
@@ -189,7 +189,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     for tenant, seconds in closed.items():
         if seconds > 0.0:
             yield Finding(
-                _WATCH,
+                WATCH,
                 _UPSTREAM,
                 f"The API said 429: no calls for {tenant} for another {seconds:.0f} s",
                 _REMEDIES[FailureReason.RATE_LIMITED],
@@ -198,7 +198,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
     denied = sum(minute.denied.values())
     if denied and not any(closed.values()) and now.circuit is Circuit.CLOSED:
         yield Finding(
-            _WATCH,
+            WATCH,
             _US,
             f"The limit is spent: {_times(denied, 'call')} of the last minute not made",
             "Callers get what is stored, or 503. A longer `freshness.lifetime` spends less, a "
@@ -210,7 +210,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
 def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
     if now.redis_up is False:
         yield Finding(
-            _WATCH,
+            WATCH,
             _REDIS,
             "Redis is away: this replica goes on alone",
             "Bring Redis back: it may also be full, `redis.failed` in the log says why. Until then "
@@ -219,7 +219,7 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
         )
     elif now.bus_connected is False:
         yield Finding(
-            _WATCH,
+            WATCH,
             _REDIS,
             "This replica does not hear the others",
             "What others invalidate is noticed within `l1.lifetime`; look at Redis' pub/sub.",

@@ -1,8 +1,8 @@
 """The `gateway` command. Lives here: options, exit codes, what is printed; no work is done here.
 
 Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong, 3 done, but not
-confirmed by all replicas. Everything heavy is imported inside the commands, so that `--help` and
-`--version` answer at once.
+confirmed by all replicas, 4 something is bad with the gateway that was asked. Everything heavy is
+imported inside the commands, so that `--help` and `--version` answer at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from gateway.cli.explain import explain
 from gateway.cli.health import health
 from gateway.cli.invalidate import invalidate, purge
 from gateway.cli.keys import hash_key
+from gateway.cli.mode import set_mode
 from gateway.cli.serve import check, serve
 from gateway.cli.simulate import simulate
+from gateway.cli.status import status
 
 
 @click.group(
@@ -28,5 +30,9 @@ def main() -> None:
     """A gateway in front of one training API: fresh answers from a cache, within its rate limit."""
 
 
-for command in (serve, check, health, explain, invalidate, purge, hash_key, demo, simulate):
+for command in (
+    *(serve, check, health),
+    *(status, explain, invalidate, purge, set_mode),
+    *(hash_key, demo, simulate),
+):
     main.add_command(command)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Seconds. An order waits for Redis and for the other replicas, and for a purge there is much to do.
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
+# Of the description that the data plane gives of itself.
+_TITLE_FOR_CALLERS = "Training Gateway"
 
 
 def _address(_context: click.Context, _option: click.Parameter, said: str) -> str:
@@ -44,6 +46,13 @@ token_option = click.option(
     help="Its admin token, where it has one; better in the environment, which ps does not show.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+
+
+def seconds_of(date_time: str) -> float:
+    """Seconds since the Unix epoch of a date-time as the admin plane writes them."""
+    from gateway.core.instant import parse_instant, to_seconds
+
+    return to_seconds(parse_instant(date_time))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +116,37 @@ class Admin:
             complain([f"{address}: no answer: {why}{doubt}"], FAILED)
         return self._judged(answer)
 
+    def _is_for_callers(self) -> bool:
+        """Whether a gateway's callers are served there, and not its operators."""
+        import httpx
+
+        try:
+            described = httpx.get(
+                f"{self.address}/openapi.json", timeout=_PATIENCE, trust_env=False
+            )
+            title = described.json()["info"]["title"]
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            return False
+        return bool(title == _TITLE_FOR_CALLERS)
+
+    def _is_the_callers_port(self) -> NoReturn:
+        """Exit: it is a gateway's, and the other of its two ports."""
+        complain(
+            [
+                f"{self.address}: is where callers are served; operators have a port of their own "
+                "(admin.port, 8081 unless set): name it with --admin"
+            ],
+            FAILED,
+        )
+
     def _judged(self, answer: httpx.Response) -> httpx.Response:
         kind = answer.headers.get("content-type", "")
         problem = answer.json() if kind.startswith("application/problem+json") else {}
         said = problem.get("detail") or problem.get("title")
         if answer.status_code == 401 and "admin.token" not in str(said):
             said = "wants its admin token: --token or GATEWAY_ADMIN__TOKEN"
+        if answer.status_code in (401, 404, 405) and self._is_for_callers():
+            self._is_the_callers_port()
         if said:
             complain([f"{self.address}: {said}"], FAILED)
         if not answer.is_success or not kind.startswith("application/json"):

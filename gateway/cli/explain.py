@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 import click
 
-from gateway.cli.admin import Admin, admin_option, json_option, token_option
+from gateway.cli.admin import Admin, admin_option, json_option, seconds_of, token_option
+from gateway.cli.plain_times import duration, moment, size
 
 _INDENT = "  "
+_DURATIONS = {"age", "freshness_lifetime", "gate_closed_for", "window"}
+_MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
 
 
 @click.command(
@@ -38,35 +42,58 @@ def explain(
     if as_json:
         click.echo(answer.text)
         return
-    for line in readable(answer.json()):
+    words = answer.json()
+    told = words.pop("time", None)  # 0.1.0 does not tell it
+    now = time.time() if told is None else seconds_of(told)
+    for line in readable(words, now):
         click.echo(line)
 
 
-def readable(words: Mapping[str, object], indent: str = "") -> Iterator[str]:
-    """A JSON object as indented lines, names aligned; null is a dash."""
+def readable(words: Mapping[str, object], now: float, indent: str = "") -> Iterator[str]:
+    """A JSON object as indented lines, names aligned, times as people write them at `now` (seconds
+    since the Unix epoch); null is a dash."""
     width = max(map(len, words), default=0)
     for name, value in words.items():
         if isinstance(value, dict) and value:
             yield f"{indent}{name}"
-            yield from readable(value, indent + _INDENT)
+            yield from readable(value, now, indent + _INDENT)
         elif isinstance(value, list) and value:
             yield f"{indent}{name}"
-            yield from (f"{indent}{_INDENT}{_item(each)}" for each in value)
+            yield from (f"{indent}{_INDENT}{_item(each, now)}" for each in value)
         else:
-            yield f"{indent}{name:<{width}}  {_plain(value)}"
+            yield f"{indent}{name:<{width}}  {_said(name, value, now)}"
 
 
-def _item(value: object) -> str:
+def _item(value: object, now: float) -> str:
     """An event is its time, its name and what else is known; other things are as they are."""
     if not isinstance(value, dict) or not {"time", "event"} <= value.keys():
-        return _plain(value)
+        return _plain(value, now)
     others = {name: each for name, each in value.items() if name not in ("time", "event")}
-    return f"{value['time']}  {value['event']:<20}  {_plain(others)}".rstrip(" -")
+    at, event = _said("time", value["time"], now), value["event"]
+    return f"{at}  {event:<20}  {_plain(others, now)}".rstrip(" -")
 
 
-def _plain(value: object) -> str:
+def _plain(value: object, now: float) -> str:
     if isinstance(value, dict) and value:
-        return "  ".join(f"{name}={_plain(each)}" for name, each in value.items())
+        return "  ".join(f"{each}={_said(each, value[each], now)}" for each in value)
     if value is None or value in ("", {}, []):
         return "-"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _said(name: str, value: object, now: float) -> str:
+    """A value with its unit, where its name tells which; a version's exact text stays."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if name in _DURATIONS or name.endswith("_seconds"):
+            return duration(value)
+        if name in _MOMENTS:
+            return moment(value, now)
+        if name == "bytes":
+            return size(value)
+    if name in _MOMENTS and isinstance(value, str):
+        try:
+            told = moment(seconds_of(value), now)
+        except ValueError:
+            return value
+        return f"{value} {told[told.index('(') :]}" if name == "updated_at" else told
+    return _plain(value, now)

@@ -124,7 +124,7 @@ class Stage:
             SERVE: f"exec {gateway} serve",
             **{
                 f".venv/bin/gateway {name}": f"{gateway} {name} --admin {self._admin}"
-                for name in ("explain", "invalidate", "purge")
+                for name in ("status", "explain", "invalidate", "purge", "mode")
             },
             ".venv/bin/gateway": gateway,
             "redis://127.0.0.1:6379": redis_url,

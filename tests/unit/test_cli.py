@@ -19,6 +19,7 @@ from gateway.simulator.faults import FaultMode
 from gateway.simulator.revisions import Revision
 
 COMMANDS = sorted(main.commands)
+_NOW = 1_767_261_847.0  # 2026-01-01T10:04:07Z
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +35,8 @@ def run(*arguments: str, **environment: str) -> Result:
 def test_the_commands_are_the_documented_ones() -> None:
     """No command is there that no document names."""
     assert [
-        *("check", "demo", "explain", "hash-key", "health", "invalidate", "purge", "serve"),
-        "simulate",
+        *("check", "demo", "explain", "hash-key", "health", "invalidate", "mode", "purge"),
+        *("serve", "simulate", "status"),
     ] == COMMANDS
 
 
@@ -157,10 +158,31 @@ def test_an_event_is_a_line_that_begins_with_its_time() -> None:
     """What happened to a training reads from left to right; nothing else known, nothing said."""
     fetched = {"time": "2026-01-01T10:00:00Z", "event": "entry.fetched", "status": 200}
 
-    assert list(readable({"events": [fetched, {"time": "t", "event": "entry.outdated"}]})) == [
+    words = {"events": [fetched, {"time": "t", "event": "entry.outdated"}]}
+
+    assert list(readable(words, _NOW)) == [
         "events",
-        "  2026-01-01T10:00:00Z  entry.fetched         status=200",
+        "  10:00:00 UTC (4 min 7 s ago)  entry.fetched         status=200",
         "  t  entry.outdated",
+    ]
+
+
+def test_what_has_a_unit_is_told_with_it() -> None:
+    """Ages, times and sizes by their names; the exact text of a version stays beside its age."""
+    words = {
+        "l1": {"age": 75.25, "freshness_lifetime": 27.5, "bytes": 2_150, "generation": 12},
+        "floor": {"updated_at": "2026-01-01T09:04:07Z", "confirmed_at": _NOW - 3.0},
+    }
+
+    assert list(readable(words, _NOW)) == [
+        "l1",
+        "  age                 1 min 15 s",
+        "  freshness_lifetime  27 s",
+        "  bytes               2.1 KiB",
+        "  generation          12",
+        "floor",
+        "  updated_at    2026-01-01T09:04:07Z (1 h ago)",
+        "  confirmed_at  10:04:04 UTC (3 s ago)",
     ]
 
 
@@ -168,11 +190,11 @@ def test_explained_words_are_aligned_and_indented() -> None:
     """Nested objects are indented, null and nothing are a dash, a list's items take a line each."""
     words = {"id": "a", "l2": None, "l1": {"age": 1.5, "fresh": True}, "events": [{"n": 1}, "x"]}
 
-    assert list(readable(words)) == [
+    assert list(readable(words, _NOW)) == [
         "id      a",
         "l2      -",
         "l1",
-        "  age    1.5",
+        "  age    1.5 s",
         "  fresh  true",
         "events",
         "  n=1",

@@ -87,13 +87,15 @@ function verdict([first, ...others]) {
   show("news", [first.level, first.whose, first.says.replace(/[\d.]+/g, "")], () => [`${WHOSE[first.whose] ?? first.whose}: ${first.says}`]);
   say("whose", WHOSE[first.whose] ?? first.whose);
   say("says", first.says);
-  show("do", [first.do, first.runbook], () => remedy(first));
+  show("do", [first.do, first.runbook, first.since], () => remedy(first));
   show("others", others, () => others.map((each) =>
     within(make("li", undefined, each.level), make("strong", `${WHOSE[each.whose]}: `), `${each.says}. `, within(make("span", undefined, "quiet"), ...remedy(each)))));
 }
 
 function remedy(finding) {
-  return [...prose(finding.do), ...(finding.runbook ? [" ", make("span", `Runbook: ${finding.runbook}.`, "quiet")] : [])];
+  const since = isNumber(finding.since) ? `Since ${clock(finding.since)}. ` : "";
+  const runbook = finding.runbook ? `Runbook: ${finding.runbook}.` : "";
+  return [...prose(finding.do), ...(since || runbook ? [" ", make("span", since + runbook, "quiet")] : [])];
 }
 
 function tiles({ minute, budgets: all }) {

@@ -1,0 +1,80 @@
+"""Findings: since when something is so, whoever looked when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.history import History
+from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.app.findings import Findings
+from gateway.core.vocabulary import Circuit
+from tests.doubles.clock import FakeClock
+
+
+class Stand:
+    """Findings of gauges in the test's hands."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.well = GaugeReadings(ready=True, draining=False, l1_entries=0, l1_bytes=0)
+        self.now = self.well
+        counters = Counters()
+        history = History(counters, self.clock, lambda: self.now, 30.0)
+        self.findings = Findings(history, lambda: self.now, self.clock)
+
+    def since(self, whose: str = "upstream") -> float | None:
+        """Since when that one's first finding is so."""
+        found = [each for each in self.findings.now() if each.whose == whose]
+        return found[0].since if found else None
+
+
+@pytest.fixture
+def stand() -> Stand:
+    """One where all is well."""
+    return Stand()
+
+
+def test_what_is_well_has_no_beginning(stand: Stand) -> None:
+    """Nobody asks since when."""
+    assert stand.since("nobody") is None
+
+
+def test_it_began_when_it_was_seen_first(stand: Stand) -> None:
+    """Also where it was seen by nobody but the watch, and changed its words since."""
+    stand.now = replace(stand.well, circuit=Circuit.OPEN)
+    began = round(stand.clock.now(), 3)
+    stand.findings.now()
+
+    stand.clock.advance(15.0)
+    stand.now = replace(stand.well, circuit=Circuit.HALF_OPEN)
+
+    assert stand.since() == began
+
+
+def test_what_comes_and_goes_is_one_trouble(stand: Stand) -> None:
+    """Twenty seconds without it, and the next one is another."""
+    began = round(stand.clock.now(), 3)
+    for pause, expected in ((19.0, began), (21.0, began + 40.0)):
+        stand.now = replace(stand.well, circuit=Circuit.OPEN)
+        stand.findings.now()
+        stand.now = stand.well
+        stand.clock.advance(pause)
+        stand.findings.now()
+        stand.now = replace(stand.well, circuit=Circuit.OPEN)
+
+        assert stand.since() == expected
+
+
+def test_two_troubles_have_a_beginning_each(stand: Stand) -> None:
+    """Redis went away later than the API."""
+    began = round(stand.clock.now(), 3)
+    stand.now = replace(stand.well, circuit=Circuit.OPEN)
+    stand.findings.now()
+    stand.clock.advance(5.0)
+    stand.now = replace(stand.now, redis_up=False)
+
+    assert stand.since() == began
+    assert stand.since("redis") == began + 5.0
