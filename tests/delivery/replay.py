@@ -1,16 +1,20 @@
 """Rendered pods as processes: arguments, variables, files and probes read from the manifests.
 
 What a kubelet would do and this cannot is replaced: addresses (each pod has its own there), the
-image's entry point, and the root of the file system (a folder for each pod).
+image's entry point, and the root of the file system (a folder for each pod). A Gateway of the
+Gateway API is a client that goes by the rendered route and policy alone.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from tests.delivery.rendering import Object, container, deployment, of_kind
 from tests.servers import HOST, answers, free_port, gateway
@@ -50,6 +54,10 @@ class Pod:
         """Where operators do."""
         return f"http://{HOST}:{self._ports['admin']}"
 
+    def port(self, name: str) -> int:
+        """Where the port of that name is, as a Service's `targetPort` names it."""
+        return self._ports[name]
+
     @property
     def grace(self) -> int:
         """How long a kubelet would wait for its end."""
@@ -58,7 +66,8 @@ class Pod:
     def passes(self, probe: str) -> bool:
         """Whether the probe of that name is content now."""
         get = self._container[probe]["httpGet"]
-        return answers(f"http://{HOST}:{self._ports[get['port']]}{get['path']}")
+        scheme = get.get("scheme", "HTTP").lower()
+        return answers(f"{scheme}://{HOST}:{self._ports[get['port']]}{get['path']}")
 
     def _environment(self) -> dict[str, str]:
         given = {each["name"]: self._here(each["value"]) for each in self._container["env"]}
@@ -73,6 +82,53 @@ class Pod:
 
     def _here(self, text: str) -> str:
         return text.replace("/etc/gateway/", f"{self._inside('/etc/gateway')}/")
+
+
+class Gateway:
+    """What a Gateway does with the rendered HTTPRoute, Service and BackendTLSPolicy; `maps` are the
+    ConfigMaps that exist."""
+
+    def __init__(self, values: Mapping[str, Any], maps: Secrets) -> None:
+        (route,) = of_kind(values, "HTTPRoute")
+        (self._rule,) = route["spec"]["rules"]
+        (self._name,) = route["spec"]["hostnames"]
+        (backend,) = self._rule["backendRefs"]
+        (service,) = (
+            each
+            for each in of_kind(values, "Service")
+            if each["metadata"]["name"] == backend["name"]
+        )
+        (self._port,) = (
+            each for each in service["spec"]["ports"] if each["port"] == backend["port"]
+        )
+        (policy,) = (
+            each
+            for each in of_kind(values, "BackendTLSPolicy")
+            if backend["name"] in [target["name"] for target in each["spec"]["targetRefs"]]
+        )
+        assert self._port["appProtocol"] == "https"
+        self._validation: Object = policy["spec"]["validation"]
+        self._maps = maps
+
+    def passes_on(self, path: str) -> bool:
+        """Whether the route lets the path through."""
+        prefixes = [match["path"]["value"] for match in self._rule["matches"]]
+        return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
+
+    def ask(self, pod: Pod, path: str) -> httpx.Response:
+        """The pod's answer over TLS; raises httpx.ConnectError for a certificate that is not the
+        one which the policy asks for."""
+        assert self.passes_on(path)
+        trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for reference in self._validation["caCertificateRefs"]:
+            assert reference["kind"] == "ConfigMap"
+            trusted.load_verify_locations(cadata=self._maps[reference["name"]]["ca.crt"])
+        with httpx.Client(verify=trusted, trust_env=False, timeout=30) as client:
+            return client.get(
+                f"https://{HOST}:{pod.port(self._port['targetPort'])}{path}",
+                headers={"host": self._name, "authorization": "Bearer demo-token"},
+                extensions={"sni_hostname": self._validation["hostname"]},
+            )
 
 
 @contextmanager

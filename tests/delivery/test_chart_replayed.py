@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+import trustme
 
 from tests.delivery.rendering import NAMESPACE, RELEASE, named, of_kind
-from tests.delivery.replay import Pod, replicas
+from tests.delivery.replay import Gateway, Pod, replicas
 from tests.servers import RedisServer, wait_until
 from tests.system.commands import address, get, simulator
 
@@ -96,6 +98,48 @@ def test_a_pod_from_its_first_probe_to_its_last(tmp_path: Path, own_redis: Redis
             assert pod.process.wait(pod.grace) == 0
 
             assert _helm_test(given, pod) != 0
+
+
+def test_a_gateway_of_the_gateway_api_speaks_tls_to_the_pods(
+    tmp_path: Path, own_redis: RedisServer
+) -> None:
+    """By the route and the policy alone, to each pod; operators and probes have TLS as well. A
+    certificate for another name, or of another authority, is not spoken to."""
+    authority = trustme.CA()
+    ca = authority.cert_pem.bytes().decode()
+    secrets = {
+        "gateway-tls": _certificate(authority, "gateway.edge.svc"),
+        "gateway-admin-tls": _certificate(authority, "admin.edge.svc"),
+    }
+    with simulator(tmp_path, "--trainings", "5") as upstream:
+        given = values("gateway-api", address(upstream), redis={"url": own_redis.url})
+        given["admin"] = {"tlsExistingSecret": "gateway-admin-tls"}
+        with replicas(given, tmp_path, secrets) as pods:
+            gateway = Gateway(given, {"company-ca": {"ca.crt": ca}})
+            for pod in pods:
+                answer = gateway.ask(pod, f"/training/{ID}")
+                assert (answer.status_code, answer.json()["id"]) == (200, ID)
+                assert pod.passes("readinessProbe")
+            assert not gateway.passes_on("/readyz")
+            assert not gateway.passes_on("/trainings")
+
+            stranger = trustme.CA().cert_pem.bytes().decode()
+            renamed = {**given["httpRoute"]["backendTls"], "hostname": "other.edge.svc"}
+            other = {**given, "httpRoute": {**given["httpRoute"], "backendTls": renamed}}
+            _is_not_spoken_to(pods[0], Gateway(given, {"company-ca": {"ca.crt": stranger}}))
+            _is_not_spoken_to(pods[0], Gateway(other, {"company-ca": {"ca.crt": ca}}))
+
+
+def _is_not_spoken_to(pod: Pod, wrong: Gateway) -> None:
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        wrong.ask(pod, f"/training/{ID}")
+
+
+def _certificate(authority: trustme.CA, name: str) -> dict[str, str]:
+    """A Secret of type kubernetes.io/tls."""
+    issued = authority.issue_cert(name)
+    chain = "".join(each.bytes().decode() for each in issued.cert_chain_pems)
+    return {"tls.crt": chain, "tls.key": issued.private_key_pem.bytes().decode()}
 
 
 def _helm_test(given: dict[str, Any], pod: Pod) -> int:
