@@ -23,10 +23,15 @@ RUN --mount=type=bind,target=/src \
 FROM ${PYTHON}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+# Where you keep the source and the documentation; the project has no address of its own.
+ARG SOURCE=""
+ARG DOCUMENTATION=""
 LABEL org.opencontainers.image.title="training-gateway" \
       org.opencontainers.image.description="A shield for one training API" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.documentation="${DOCUMENTATION}"
 COPY --from=build /opt/gateway /opt/gateway
 COPY config/container.toml /etc/gateway/gateway.toml
 ENV PATH=/opt/gateway/bin:$PATH \

@@ -5,7 +5,7 @@ SOURCES := gateway tests dashboards
 APART := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check drills package image-test fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
+.PHONY: help run setup test check drills package image-bill image-test fuzz torture conformance lint bench bench-quick bench-record capacity dashboards lock chart clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -30,8 +30,11 @@ drills: setup ## the long failure drills: crowds, malformed requests, schemathes
 	$(BIN)/python -m pytest $(APART) tests/integration tests/system --bad-day --timeout 600 -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
-package: setup ## wheel, source archive and bill of materials, in dist
+package: setup ## wheel, source archive, bill of materials and chart, in dist; HOME_URL=, SOURCE_URL=, ICON_URL=: what the chart names
 	@$(BIN)/python -m tests.delivery.release
+
+image-bill: setup ## a bill of materials of an image, in dist; ARCHIVE=: what docker save or podman save wrote
+	@$(BIN)/python -m tests.delivery.release $(ARCHIVE)
 
 image-test: setup ## build the image with buildah on a stand-in of its base, run it without any right; needs root
 	.ci/servers buildah podman runc mmdebstrap

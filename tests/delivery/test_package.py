@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,9 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import helm_python
 import pytest
+import yaml
 
 import gateway
 from tests.delivery import release
@@ -78,6 +81,67 @@ def test_pipx_installs_it(dist: tuple[Path, Path], tmp_path: Path) -> None:
         exit_code = process.stop()
     assert version.stdout.strip() == f"gateway {gateway.__version__}"
     assert exit_code == 0
+
+
+def test_the_chart_names_the_addresses_that_are_given(tmp_path: Path) -> None:
+    """With all of them `helm lint` misses nothing; without, they are not made up."""
+    addresses = {
+        "HOME_URL": "https://docs.test/gateway",
+        "SOURCE_URL": "https://git.test/gateway",
+        "ICON_URL": "https://docs.test/gateway.svg",
+    }
+    told = {}
+    for folder, given in (("named", addresses), ("plain", {})):
+        archive = release.chart(tmp_path / folder, given)
+        assert archive.name == f"training-gateway-{gateway.__version__}.tgz"
+        with tarfile.open(archive) as packed:
+            packed.extractall(tmp_path / folder, filter="data")
+        chart = tmp_path / folder / "training-gateway"
+        told[folder] = yaml.safe_load((chart / "Chart.yaml").read_text())
+        messages = helm_python.lint(chart, {}, strict=True)["messages"]
+        assert [each["error"] for each in messages] == ([] if given else ["icon is recommended"])
+
+    named, plain = told["named"], told["plain"]
+    assert (named["home"], named["sources"], named["icon"]) == (
+        addresses["HOME_URL"],
+        [addresses["SOURCE_URL"]],
+        addresses["ICON_URL"],
+    )
+    assert {"keywords", "maintainers", "appVersion"} <= plain.keys()
+    assert not {"home", "sources", "icon"} & plain.keys()
+
+
+def test_the_bill_of_an_image_lists_its_packages(tmp_path: Path) -> None:
+    """Of an archive with one layer, which has one package: `make image-test` asks a real one."""
+    layer = tmp_path / "layer.tar"
+    record = tmp_path / "METADATA"
+    record.write_text("Metadata-Version: 2.1\nName: made-up\nVersion: 1.2.3\n")
+    with tarfile.open(layer, "w") as file:
+        place = "opt/gateway/lib/python3.13/site-packages/made_up-1.2.3.dist-info/METADATA"
+        file.add(record, place)
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(layer)}"]},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    manifest = [{"Config": "config.json", "RepoTags": ["made:up"], "Layers": ["layer.tar"]}]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    archive = tmp_path / "image.tar"
+    with tarfile.open(archive, "w") as file:
+        for name in ("manifest.json", "config.json", "layer.tar"):
+            file.add(tmp_path / name, name)
+
+    told = json.loads(release.image_bill(archive, tmp_path).read_text())
+
+    assert told["bomFormat"] == "CycloneDX"
+    assert ("made-up", "1.2.3") in {
+        (each["name"], each.get("version")) for each in told["components"]
+    }
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_the_bill_lists_what_is_shipped(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from tests.servers import ROOT, wait_until
 
 PROGRAMS = ("buildah", "podman", "runc", "mmdebstrap")
+SOURCE = "https://git.test/training-gateway"
 BASE, IMAGE = "localhost/python-stand-in", "localhost/training-gateway"
 # Where the rights to raise them are missing, the defaults cannot be set.
 LIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=20000:20000")
@@ -68,8 +69,15 @@ class Store:
             *("bud", "--isolation", "chroot", "--network", "host", "--pull=never"),
             *("--format", "docker", "--layers=false", "--volume", CERTIFICATES, *LIMITS),
             *("--build-arg", f"PYTHON={BASE}", "--build-arg", f"VERSION={version}"),
+            *("--build-arg", f"SOURCE={SOURCE}", "--build-arg", f"DOCUMENTATION={SOURCE}/docs"),
             *("--tag", IMAGE, str(ROOT)),
         )
+
+    def save(self, folder: Path) -> Path:
+        """The image as an archive, as `docker save` writes it."""
+        archive = folder / "image.tar"
+        self.podman("save", "--quiet", "--output", str(archive), IMAGE, seconds=600)
+        return archive
 
     def inspect(self, image: str) -> dict[str, Any]:
         """All that is known of an image."""

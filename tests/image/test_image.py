@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 import gateway
-from tests.image.containers import BASE, HARDENED, IMAGE, Container, Store
-from tests.servers import wait_until
+from tests.delivery.release import image_bill
+from tests.image.containers import BASE, HARDENED, IMAGE, SOURCE, Container, Store
+from tests.servers import ROOT, wait_until
 
+LOCK = (ROOT / "requirements.lock").read_text()
 SIMULATOR = "http://127.0.0.1:8090"
 DATA, ADMIN = "http://127.0.0.1:8080", "http://127.0.0.1:8081"
 TRAINING = f"{DATA}/training/trn_000001"
@@ -105,8 +109,23 @@ def test_it_says_what_it_is(store: Store) -> None:
 
     assert config["User"] == "65532:65532"
     assert (config["Entrypoint"], config["Cmd"]) == (["gateway"], ["serve"])
-    assert config["Labels"]["org.opencontainers.image.version"] == gateway.__version__
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.version"] == gateway.__version__
+    assert labels["org.opencontainers.image.source"] == SOURCE
+    assert labels["org.opencontainers.image.documentation"] == f"{SOURCE}/docs"
     assert told["Size"] - store.inspect(BASE)["Size"] < 80 * 10**6
+
+
+def test_its_bill_lists_what_is_in_it(store: Store, tmp_path: Path) -> None:
+    """The gateway, each pin of the lock that holds for every Python, and what the base brings."""
+    bill = json.loads(image_bill(store.save(tmp_path), tmp_path).read_text())
+
+    listed = {(each["name"], each.get("version")) for each in bill["components"]}
+    pins = re.findall(r"^([a-z0-9-]+)==(\S+) \\$", LOCK, re.MULTILINE)
+    assert len(pins) > 20
+    assert {(name.replace("_", "-").lower(), version) for name, version in listed} >= set(pins)
+    assert ("training-gateway", gateway.__version__) in listed
+    assert {"python3", "libc6", "ca-certificates"} <= {name for name, _ in listed}
 
 
 def test_at_last_it_drains_on_sigterm(running: Container, upstream: Container) -> None:
