@@ -50,7 +50,7 @@ function lost(why, wait) {
 }
 
 function refused(why, status) {
-  const wrong = status === 403 ? `That token does not open this page: ${why}.` : "That is not a token.";
+  const wrong = status === 403 ? `That token does not open this page: ${why}.` : "That is not the token.";
   const fault = at("token").value ? wrong : "";
   say("door-fault", why.includes("admin.token") ? `Closed: ${why}.` : fault);
   state("closed", "needs a token");
