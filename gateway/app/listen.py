@@ -8,6 +8,7 @@ import errno
 import logging
 import resource
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ _TICK = 0.1
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
+
+# Seconds in which nobody must come before a port is closed, and how often that is tried.
+_ROUND = 0.005
+_ROUNDS = 20
 
 _logger = logging.getLogger(__name__)
 
@@ -116,9 +121,10 @@ class Server(uvicorn.Server):
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
         """Connections that the system has accepted are taken over: closing would reset them."""
-        waiting = [each for listener in sockets for each in _accepted(listener)]
+        copies = [each.dup() for each in sockets]  # which listen on
         for server in self.servers:
             server.close()
+        waiting = [each for copy in copies for each in last_accepted(copy)]
         return [asyncio.create_task(self._take_over(each)) for each in waiting]
 
     async def _take_over(self, accepted: socket.socket) -> None:
@@ -180,15 +186,32 @@ class Server(uvicorn.Server):
         yield
 
 
-def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """What waits to be accepted; the system is told to let nobody else wait, who would be reset in
-    the moment between the last one and the close."""
+def last_accepted(listener: socket.socket) -> list[socket.socket]:
+    """What waits to be accepted until nobody comes; then the listener is closed.
+
+    The system resets whoever is about to connect as it closes, and may see the last packet of a
+    handshake late where the cores are busy. So nobody is answered meanwhile: callers that were told
+    to go would come back at once.
+    """
+    with listener:
+        accepted = _waiting(listener)
+        for _ in range(_ROUNDS):
+            time.sleep(_ROUND)
+            late = _waiting(listener)
+            if not late:
+                break
+            accepted += late
+    for connection in accepted:
+        connection.setblocking(False)
+    return accepted
+
+
+def _waiting(listener: socket.socket) -> list[socket.socket]:
+    found: list[socket.socket] = []
     with contextlib.suppress(OSError):
-        listener.listen(0)
-        while True:
-            connection, _ = listener.accept()
-            connection.setblocking(False)
-            yield connection
+        while len(found) < _BACKLOG:
+            found.append(listener.accept()[0])
+    return found
 
 
 def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, cast
 
 import pytest
 import uvicorn
 
-from gateway.app.listen import Server
+from gateway.app import listen
+from gateway.app.listen import Server, last_accepted
 from gateway.web.wire import Wire
 from tests.doubles.loop_time import pass_time, stall
 from tests.unit.web.wires import Line
@@ -57,3 +59,45 @@ async def test_one_connection_does_not_end_the_server(monkeypatch: pytest.Monkey
     await server.on_tick(10)
 
     assert (line.end(), sound.looks) == ("aborted", 1)
+
+
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_whoever_comes_as_a_port_is_closed_is_taken(
+    monkeypatch: pytest.MonkeyPatch, late: int
+) -> None:
+    """One is waiting already; the others come one after the other. Then nobody connects."""
+    listener = listen.listen("127.0.0.1", 0, setting="server.port")
+    listener.setblocking(False)
+    where = listener.getsockname()
+    callers = [socket.create_connection(where)]
+
+    def come(_: float) -> None:
+        if len(callers) <= late:
+            callers.append(socket.create_connection(where))
+
+    monkeypatch.setattr("gateway.app.listen.time.sleep", come)
+    accepted = last_accepted(listener)
+
+    assert [each.getpeername() for each in accepted] == [each.getsockname() for each in callers]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(where)
+    for each in (*accepted, *callers):
+        each.close()
+
+
+def test_a_port_is_closed_though_callers_never_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a tenth of a second."""
+    listener = listen.listen("127.0.0.1", 0, setting="server.port")
+    listener.setblocking(False)
+    where, callers = listener.getsockname(), []
+
+    def come(_: float) -> None:
+        callers.append(socket.create_connection(where))
+
+    monkeypatch.setattr("gateway.app.listen.time.sleep", come)
+
+    accepted = last_accepted(listener)
+
+    assert len(accepted) == len(callers) == 20
+    for each in (*accepted, *callers):
+        each.close()
