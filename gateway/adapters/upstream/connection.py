@@ -166,8 +166,6 @@ class Connection(asyncio.Protocol):
         came, CutShortError, or InvalidPayload for too large a body; the connection is of no use
         then, nor where the caller leaves."""
         self._incoming = Incoming(max_body)
-        if self.transport.is_closing():
-            self._incoming.lost(None)
         self.transport.write(message)
         await self._incoming.end
         return self._incoming
@@ -180,12 +178,16 @@ class Connection(asyncio.Protocol):
         """Whether a request may be sent after a rest: it stands, and nothing came meanwhile, be it
         still unread."""
         self._no_expiry()
-        if self.transport.is_closing():
+        if self.is_closing():
             return False
         if _has_news(self.transport.get_extra_info("socket").fileno()):
             self.abort()
             return False
         return True
+
+    def is_closing(self) -> bool:
+        """Whether it ends or has ended: a request must not be sent on it."""
+        return self not in self._connections or self.transport.is_closing()
 
     def close(self) -> None:
         """End it, by the rules of TLS where that is spoken."""

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from aiohappyeyeballs import start_connection
@@ -22,6 +22,8 @@ from gateway.ports import Deadline
 
 # Seconds after which another address of the host is tried beside the first (RFC 8305).
 _NEXT_ADDRESS_AFTER: Final = 0.25
+# Seconds that the upstream has to say that it closes as well, where TLS is spoken.
+_CLOSING: Final = 1.0
 
 
 class Http1Transport(httpx.AsyncBaseTransport):
@@ -41,10 +43,13 @@ class Http1Transport(httpx.AsyncBaseTransport):
         kept: int,
         kept_seconds: float,
     ) -> None:
-        self._host = url.raw_host.decode("ascii")
+        self._host = url.raw_host
         self._port = url.port or (443 if url.scheme == "https" else 80)
-        self._tls = tls if url.scheme == "https" else None
         tls.set_alpn_protocols(["http/1.1"])
+        self._tls: dict[str, Any] = {}
+        if url.scheme == "https":
+            host = url.raw_host.decode("ascii")
+            self._tls = {"ssl": tls, "server_hostname": host, "ssl_shutdown_timeout": _CLOSING}
         self._connect_timeout = connect_timeout
         self._kept = kept
         self._kept_seconds = kept_seconds
@@ -63,6 +68,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
         exchange.is_kept = connection is not None
         if connection is None:
             connection = await self.connect(exchange)
+        if connection.is_closing():
+            raise ConnectionResetError("the connection ended before the request")
         exchange.phase = Phase.SENT
         try:
             response = await connection.send(message, exchange.max_body)
@@ -97,29 +104,15 @@ class Http1Transport(httpx.AsyncBaseTransport):
                 connected = await start_connection(
                     found, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER, loop=loop
                 )
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self._open), sock=connected
-                )
-            if self._tls is not None:
+            if self._tls:
                 exchange.phase = Phase.SECURING
-                await self._secure(connection, self._tls)
+            async with Deadline(self._connect_timeout):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._open), sock=connected, **self._tls
+                )
         except TimeoutError as late:
             raise httpx.ConnectTimeout("connecting took too long") from late
         return connection
-
-    async def _secure(self, connection: Connection, tls: ssl.SSLContext) -> None:
-        plain = connection.transport
-        try:
-            async with Deadline(self._connect_timeout):
-                secure = await asyncio.get_running_loop().start_tls(
-                    plain, connection, tls, server_hostname=self._host
-                )
-        except BaseException:
-            plain.abort()
-            raise
-        if secure is None:  # it was lost meanwhile
-            raise ConnectionResetError("the connection ended within the handshake")
-        connection.connection_made(secure)
 
     def _take(self) -> Connection | None:
         """The connection that was used last, if it stands."""

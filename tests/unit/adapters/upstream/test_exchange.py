@@ -48,6 +48,22 @@ async def test_nobody_listens() -> None:
     assert failure.__cause__ is not None
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".invalid"])
+async def test_a_host_that_no_name_server_can_be_asked_for(host: str) -> None:
+    """It is unreachable like any other that is not found."""
+    failure = await _failure(f"http://{host}")
+
+    assert (failure.reason, failure.sent) == (FailureReason.CONNECT, False)
+
+
+async def test_the_peer_speaks_before_it_is_asked() -> None:
+    """A connection that ends before the request goes out has carried nothing."""
+    async with Blunt(b"220 ready\r\n").listening() as url:
+        failure = await _failure(url)
+
+    assert (failure.reason, failure.sent) == (FailureReason.CONNECT, False)
+
+
 async def test_connecting_takes_too_long() -> None:
     """The connect timeout ends the wait for a connection before the deadline does."""
     with swallowing() as url:
@@ -103,12 +119,13 @@ async def test_a_trusted_certificate_is_accepted() -> None:
         assert (await adapter.call(request())).body == b"{}"
 
 
-async def test_the_peer_speaks_no_tls() -> None:
-    """A plain server behind https is a TLS failure."""
+async def test_the_peer_speaks_no_tls(caplog: pytest.LogCaptureFixture) -> None:
+    """A plain server behind https is a TLS failure, which nobody else logs."""
     async with Blunt(b"HTTP/1.1 400 Bad Request\r\n\r\n").listening() as url:
         failure = await _failure(url.replace("http:", "https:"))
 
     assert (failure.reason, failure.sent) == (FailureReason.TLS, False)
+    assert caplog.records == []
 
 
 async def test_the_answer_never_comes() -> None:
