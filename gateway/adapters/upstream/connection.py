@@ -23,6 +23,9 @@ _LARGEST_HEAD: Final = 64 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
+# As a head ends, and chunks do; and with another empty line behind it.
+_EMPTY_LINE: Final = b"\r\n\r\n"
+_EMPTY_LINES: Final = b"\r\n\r\n\r\n"
 # The words for an end where a response should begin.
 ENDED: Final = "the connection ended without a response"
 
@@ -53,7 +56,9 @@ class Incoming:
         self._came = 0
         self._part = _Part.HEAD
         self._ends_with_connection = False
+        self._is_chunked = False
         self._last_bytes = b""
+        self._tail = b""
 
     def feed(self, data: bytes) -> None:
         """Take what came."""
@@ -65,8 +70,9 @@ class Incoming:
             self._fail(f"{type(error).__name__} {error}")
         if self._part is _Part.HEAD and self._came > _LARGEST_HEAD:
             self._fail(f"a head of more than {_LARGEST_HEAD} bytes")
-        if self._part is _Part.WHOLE and not data.endswith(self._last_bytes):
-            self.is_last = True  # an empty line behind it, which the parser passes over
+        self._tail = (self._tail + data[-len(_EMPTY_LINES) :])[-len(_EMPTY_LINES) :]
+        if self._part is _Part.WHOLE and not self._is_end_of_message(data):
+            self.is_last = True
 
     def lost(self, error: Exception | None) -> None:
         """The connection ended, and with it a body whose length was not told."""
@@ -78,6 +84,12 @@ class Incoming:
             self.end.set_exception(error)
         else:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
+
+    def _is_end_of_message(self, data: bytes) -> bool:
+        """False for empty lines behind the message, which the parser passes over."""
+        if self._is_chunked or not self._last_bytes:
+            return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
+        return data.endswith(self._last_bytes)
 
     def _fail(self, why: str) -> None:
         if not self.end.done():
@@ -106,6 +118,7 @@ class Incoming:
         self.status, self._part = status, _Part.BODY
         named = {name.lower(): value for name, value in self.fields}
         self._ends_with_connection = named.keys().isdisjoint(_FRAMED_BY)
+        self._is_chunked = b"transfer-encoding" in named
         # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:
             self._bound(int(named.get(b"content-length", b"0")))

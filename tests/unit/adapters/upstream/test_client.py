@@ -13,6 +13,7 @@ import pytest
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import InvalidReason, Purpose
 from tests.unit.adapters.upstream.peers import (
+    Dribbling,
     Peer,
     Watching,
     answer,
@@ -163,9 +164,20 @@ async def test_a_body_over_the_bound_is_not_read_to_its_end(reply: bytes) -> Non
     assert caught.value.invalid is InvalidReason.TOO_LARGE
 
 
-async def test_connections_are_kept() -> None:
-    """Two calls in a row share a connection."""
-    peer = Peer()
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        pytest.param(b"Content-Length: 2", b"{}", id="length"),
+        pytest.param(b"Content-Length: 0", b"", id="empty"),
+        pytest.param(b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n", id="chunked"),
+        pytest.param(b"Transfer-Encoding: chunked", b"0\r\nX: y\r\n\r\n", id="trailers"),
+    ],
+)
+@pytest.mark.parametrize("peer_of", [Peer, Dribbling])
+async def test_connections_are_kept(peer_of: type[Peer], fields: bytes, body: bytes) -> None:
+    """Two calls in a row share a connection, however a body is framed and in whatever pieces it
+    comes."""
+    peer = peer_of(answer(fields, body=body))
     async with peer.listening() as url, upstream(url) as adapter:
         await adapter.call(request())
         await adapter.call(request())
