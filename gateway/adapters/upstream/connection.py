@@ -18,10 +18,12 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.adapters.upstream.message import bounded
 from gateway.core.errors import InvalidPayload
 
-# Bytes before the body of a response begins, interim responses included.
+# Bytes in a row that bring nothing of a body: the head, interim responses, what is between and
+# behind chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
+_EMPTY: Final = (b"content-length", b"0")
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
 # As a head ends, and chunks do; and with another empty line behind it.
 _EMPTY_LINE: Final = b"\r\n\r\n"
@@ -53,23 +55,25 @@ class Incoming:
         self.end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._max_body = max_body
         self._parser = HttpResponseParser(self)
-        self._came = 0
+        self._came = self._came_since_body = 0
         self._part = _Part.HEAD
         self._ends_with_connection = False
         self._is_chunked = False
+        self._may_be_followed = False
         self._last_bytes = b""
         self._tail = b""
 
     def feed(self, data: bytes) -> None:
         """Take what came."""
         self._came += len(data)
+        self._came_since_body += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self.is_last = True
             self._fail(f"{type(error).__name__} {error}")
-        if self._part is _Part.HEAD and self._came > _LARGEST_HEAD:
-            self._fail(f"a head of more than {_LARGEST_HEAD} bytes")
+        if self._came_since_body > _LARGEST_HEAD:
+            self._fail(f"a head, or chunks without a body, of more than {_LARGEST_HEAD} bytes")
         self._tail = (self._tail + data[-len(_EMPTY_LINES) :])[-len(_EMPTY_LINES) :]
         if self._part is _Part.WHOLE and not self._is_end_of_message(data):
             self.is_last = True
@@ -104,36 +108,45 @@ class Incoming:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is _Part.HEAD:
-            self.fields.append((name, value))
+            self.fields.append((name, value.rstrip(b" \t")))  # the parser leaves what is behind
 
     def on_headers_complete(self) -> None:
         if self._part is not _Part.HEAD:
             return
         status = self._parser.get_status_code()
-        if status == 101 or self._parser.get_http_version() not in _VERSIONS:
+        is_other = status < 100 or status == 101
+        if is_other or self._parser.get_http_version() not in _VERSIONS:
             self._fail("the response is of another protocol")
         if status < 200:
             self.fields.clear()  # an interim response
             return
+        framing = [
+            (key, value) for name, value in self.fields if (key := name.lower()) in _FRAMED_BY
+        ]
+        coding = [value.lower() for name, value in framing if name == b"transfer-encoding"]
+        if coding not in ([], [b"chunked"]):
+            self._fail("the response is in a transfer coding that was not asked for")
         self.status, self._part = status, _Part.BODY
-        named = {name.lower(): value for name, value in self.fields}
-        self._ends_with_connection = named.keys().isdisjoint(_FRAMED_BY)
-        self._is_chunked = b"transfer-encoding" in named
+        self._is_chunked = bool(coding)
+        self._ends_with_connection = not framing
+        # What follows a 204 although it must not (RFC 9110, 15.3.5) may come later.
+        self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
         # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:
-            self._bound(int(named.get(b"content-length", b"0")))
+            self._bound(int(dict(framing).get(b"content-length", b"0")))
 
     def on_body(self, data: bytes) -> None:
         if self._part is _Part.BODY and not self.end.done():
             self.body += data
             self._last_bytes = data
+            self._came_since_body = 0
             self._bound(len(self.body))
 
     def on_message_complete(self) -> None:
         if self._part is not _Part.BODY:
             return
         self._part = _Part.WHOLE
-        self.is_last = not self._parser.should_keep_alive()
+        self.is_last = self._may_be_followed or not self._parser.should_keep_alive()
         if not self.end.done():
             self.end.set_result(None)
 

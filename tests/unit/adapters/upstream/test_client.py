@@ -68,6 +68,15 @@ async def test_the_answer_comes_whole_and_clean() -> None:
     assert reply.headers == ((b"etag", b'W/"x"'), (b"cache-control", b"no-store"))
 
 
+async def test_white_space_around_a_value_is_no_part_of_it() -> None:
+    """An `ETag` that carried it would not be the upstream's (RFC 9110, 5.5)."""
+    fields = (b'ETag: \t "x" \t', b"X-Empty:", b"Content-Length: 2 ")
+    async with Peer(answer(*fields, body=b"{}")).listening() as url, upstream(url) as adapter:
+        reply = await adapter.call(request())
+
+    assert reply.headers == ((b"etag", b'"x"'), (b"x-empty", b""))
+
+
 async def test_cookies_are_not_replayed() -> None:
     """A cookie set for one caller is not sent for the next."""
     peer = Peer(answer(b"Set-Cookie: a=b; Path=/", b"Content-Length: 0"))

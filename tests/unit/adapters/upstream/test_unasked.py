@@ -43,6 +43,8 @@ async def test_what_comes_between_two_calls_answers_none(is_read: bool) -> None:
     [
         pytest.param((b"Content-Length: 2", b"Transfer-Encoding: chunked"), id="length and chunks"),
         pytest.param((b"Content-Length: 2", b"Content-Length: 2"), id="a length twice"),
+        pytest.param((b"Transfer-Encoding: gzip, chunked",), id="a coding nobody asked for"),
+        pytest.param((b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"), id="two codings"),
         pytest.param((b"Content-Length: +2",), id="a length with a sign"),
         pytest.param((b"Content-Length: 2", b"X: a\r\n b"), id="a folded field"),
         pytest.param((b"Content-Length : 2",), id="a space before the colon"),
@@ -55,6 +57,47 @@ async def test_framing_in_doubt_is_refused(fields: tuple[bytes, ...]) -> None:
             await adapter.call(request())
 
     assert (caught.value.reason, caught.value.sent) == (FailureReason.PROTOCOL, True)
+
+
+@pytest.mark.parametrize(("length", "connections"), [(0, 1), (6, 2)])
+async def test_a_204_that_announces_a_body_ends_its_connection(
+    length: int, connections: int
+) -> None:
+    """The body must not be there, and may come when another call has been sent."""
+    peer = Peer(answer(b"Content-Length: %d" % length, status=b"204 No Content"))
+    async with peer.listening() as url, upstream(url) as adapter:
+        for _ in range(2):
+            await adapter.call(request())
+
+    assert peer.connections == connections
+
+
+@pytest.mark.parametrize("status", [b"000 None", b"099 Below"])
+async def test_a_status_that_is_none_is_refused(status: bytes) -> None:
+    """It is no interim response, behind which another one is to be waited for."""
+    async with Peer(answer(status=status)).listening() as url, upstream(url) as adapter:
+        with pytest.raises(UpstreamUnreachable) as caught:
+            await adapter.call(request(within=1.0))
+
+    assert caught.value.reason is FailureReason.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        pytest.param(b"0\r\n" + b"X: y\r\n" * 100_000, id="trailers"),
+        pytest.param(b"0\r\nX: " + b"y" * 600_000, id="a trailer"),
+        pytest.param(b"2;a=" + b"b" * 600_000, id="an extension of a chunk"),
+    ],
+)
+async def test_what_is_no_body_is_bounded_behind_it_too(endless: bytes) -> None:
+    """The peer keeps the connection open: the call ends since it stops reading."""
+    reply = answer(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n" + endless)
+    async with Peer(reply).listening() as url, upstream(url) as adapter:
+        with pytest.raises(InvalidPayload) as caught:
+            await adapter.call(request(within=2.0))
+
+    assert caught.value.invalid is InvalidReason.TRUNCATED
 
 
 async def test_another_version_of_http_is_refused() -> None:
