@@ -21,6 +21,9 @@ from gateway.core.errors import InvalidPayload
 # Bytes in a row that bring nothing of a body: the head, interim responses, what is between and
 # behind chunks.
 _LARGEST_HEAD: Final = 64 * 1024
+# Bytes of a request that the system takes at once. What is left of a larger one when its response
+# comes early cannot be told where TLS is spoken, and the next request would wait behind it.
+_LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _EMPTY: Final = (b"content-length", b"0")
@@ -88,6 +91,10 @@ class Incoming:
             self.end.set_exception(error)
         else:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
+
+    def release(self) -> None:
+        """Read no more: the parser and this hold each other, and the body with them."""
+        del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
         """False for empty lines behind the message, which the parser passes over."""
@@ -191,10 +198,16 @@ class Connection(asyncio.Protocol):
         """The whole response to that request. Raises httpx.TransportError or OSError where no head
         came, CutShortError, or InvalidPayload for too large a body; the connection is of no use
         then, nor where the caller leaves."""
-        self._incoming = Incoming(max_body)
+        incoming = self._incoming = Incoming(max_body)
         self.transport.write(message)
-        await self._incoming.end
-        return self._incoming
+        try:
+            await incoming.end
+        finally:
+            self._incoming = None
+            incoming.release()
+        if len(message) > _LARGEST_KEPT:
+            incoming.is_last = True
+        return incoming
 
     def rest(self, seconds: float) -> None:
         """Carry nothing for so long, then close."""
@@ -217,7 +230,10 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it, by the rules of TLS where that is spoken."""
-        self.transport.close()
+        if not self.is_closing() and self.transport.get_write_buffer_size():
+            self.abort()  # the peer may never take the rest
+        else:
+            self.transport.close()
 
     def abort(self) -> None:
         """End it at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import sys
 from dataclasses import replace
@@ -10,16 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.upstream.connection import Incoming
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import InvalidReason, Purpose
+from gateway.ports import Write
 from tests.unit.adapters.upstream.peers import (
     Dribbling,
     Peer,
     Watching,
     answer,
     request,
+    server_tls,
     settle,
     swallowing,
+    trusting,
     upstream,
 )
 
@@ -192,6 +197,50 @@ async def test_connections_are_kept(peer_of: type[Peer], fields: bytes, body: by
         await adapter.call(request())
 
     assert (peer.connections, len(peer.heads)) == (1, 2)
+
+
+async def test_an_idle_connection_holds_no_body() -> None:
+    """Nor does anything else that only the garbage collector finds."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with Peer().listening() as url, upstream(url) as adapter:
+            for _ in range(2):
+                await adapter.call(request())
+            held = [each for each in gc.get_objects() if isinstance(each, Incoming)]
+    finally:
+        gc.enable()
+
+    assert held == []
+
+
+class Hasty(Peer):
+    """Answers the first request of each connection when it has its head, and reads no further."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        await self.reply(writer)
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["tcp", "tls"])
+async def test_no_request_waits_behind_the_rest_of_another(is_secure: bool) -> None:
+    """A connection ends, and soon, on which a body was refused before it was read whole."""
+    write = Write("PUT", "/training/t1", b" " * 20_000_000)
+    peer = Hasty(answer(b"Content-Length: 0", status=b"413 Content Too Large"))
+    async with (
+        peer.listening(server_tls() if is_secure else None) as url,
+        upstream(url.replace("127.0.0.1", "localhost"), tls=trusting()) as adapter,
+    ):
+        calls = [replace(request(), write=write), request()]
+        statuses = [(await adapter.call(call)).status for call in calls]
+        for _ in range(300):
+            await asyncio.sleep(0.01 * (len(adapter._transport._open) > 1))
+        left = len(adapter._transport._open)
+
+    assert (statuses, peer.connections) == ([413, 413], 2)
+    assert left == 1  # that of the second call is kept
 
 
 async def test_a_kept_connection_that_was_closed_meanwhile_is_not_used() -> None:
