@@ -81,13 +81,16 @@ class Incoming:
         if self._part is _Part.WHOLE and not self._is_end_of_message(data):
             self.is_last = True
 
+    def ended(self) -> None:
+        """The peer has said that nothing more comes, which ends a body of no stated length."""
+        if self._part is _Part.BODY and self._ends_with_connection and not self.end.done():
+            self.end.set_result(None)
+
     def lost(self, error: Exception | None) -> None:
-        """The connection ended, and with it a body whose length was not told."""
+        """The connection ended."""
         if self.end.done():
             return
-        if self._part is _Part.BODY and self._ends_with_connection and error is None:
-            self.end.set_result(None)
-        elif self._came == 0 and error is not None:
+        if self._came == 0 and error is not None:
             self.end.set_exception(error)
         else:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
@@ -186,6 +189,11 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self._incoming.feed(data)
+
+    def eof_received(self) -> None:
+        """As asyncio.Protocol has it; under TLS, on uvloop, for the peer's `close_notify` alone."""
+        if self._incoming is not None:
+            self._incoming.ended()
 
     def connection_lost(self, error: Exception | None) -> None:
         """As asyncio.Protocol has it."""

@@ -10,7 +10,15 @@ import pytest
 
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.vocabulary import FailureReason, InvalidReason
-from tests.unit.adapters.upstream.peers import Peer, answer, request, settle, upstream
+from tests.unit.adapters.upstream.peers import (
+    Peer,
+    answer,
+    request,
+    server_tls,
+    settle,
+    trusting,
+    upstream,
+)
 
 _NO_LINGER = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 OTHERS = answer(b"Content-Length: 6", body=b"others")
@@ -110,11 +118,56 @@ async def test_another_version_of_http_is_refused() -> None:
     assert caught.value.reason is FailureReason.PROTOCOL
 
 
-async def test_a_body_without_a_length_ends_with_its_connection() -> None:
+@pytest.mark.parametrize("is_secure", [False, True], ids=["tcp", "tls"])
+async def test_a_body_without_a_length_ends_with_its_connection(is_secure: bool) -> None:
     """As HTTP/1.0 had it."""
     peer = Peer(answer(b"Server: old", body=b"{}"), closes=True)
-    async with peer.listening() as url, upstream(url) as adapter:
+    async with (
+        peer.listening(server_tls() if is_secure else None) as url,
+        upstream(url.replace("127.0.0.1", "localhost"), tls=trusting()) as adapter,
+    ):
         assert (await adapter.call(request())).body == b"{}"
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])  # asyncio makes no difference
+async def test_a_body_without_a_length_is_cut_short_where_tls_is() -> None:
+    """Without a `close_notify` anybody on the way may have ended it (RFC 9112, 9.8)."""
+
+    class Vanishing(Peer):
+        async def reply(self, writer: asyncio.StreamWriter) -> None:
+            writer.write(self.answer)
+            await settle()
+            writer.transport.abort()
+
+    peer = Vanishing(answer(b"Server: old", body=b"{}"))
+    async with (
+        peer.listening(server_tls()) as url,
+        upstream(url.replace("127.0.0.1", "localhost"), tls=trusting()) as adapter,
+    ):
+        with pytest.raises(InvalidPayload) as caught:
+            await adapter.call(request())
+
+    assert caught.value.invalid is InvalidReason.TRUNCATED
+
+
+async def test_a_body_without_a_length_that_we_end_is_cut_short() -> None:
+    """As all connections are closed, and the peer has not come to its end."""
+    has_begun = asyncio.Event()
+
+    class Unending(Peer):
+        async def reply(self, writer: asyncio.StreamWriter) -> None:
+            await super().reply(writer)
+            has_begun.set()
+
+    async with Unending(answer(b"Server: old", body=b"{}")).listening() as url:
+        async with upstream(url) as adapter:
+            call = asyncio.create_task(adapter.call(request()))
+            await has_begun.wait()
+            await settle()
+        with pytest.raises(InvalidPayload) as caught:
+            await call
+
+    assert caught.value.invalid is InvalidReason.TRUNCATED
 
 
 async def test_a_body_without_a_length_that_is_reset_is_cut_short() -> None:
