@@ -40,7 +40,7 @@ from gateway.flow.confirming import Confirming
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
-from gateway.flow.modes import Modes
+from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving

@@ -16,7 +16,7 @@ from gateway.app.clock import SystemClock
 from gateway.core.budget.rates import OwnRates
 from gateway.flow.credentials import Credentials
 from gateway.flow.guesses import Guesses
-from gateway.flow.modes import Modes
+from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.shares import Shares
 from gateway.ports import Budget, Bus

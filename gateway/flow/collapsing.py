@@ -25,8 +25,8 @@ from gateway.flow.backoff import Backoffs
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want, failing, fruitless
 from gateway.flow.singleflight import Course
-from gateway.flow.spent import on
 from gateway.flow.tiers import Seen, Tiers
+from gateway.flow.timings import on
 from gateway.ports import Clock, Lease, Taken
 
 # Seconds between two looks at a lease, the first and the longest; a message comes earlier.

@@ -38,8 +38,8 @@ from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.knowing import Knowing
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
-from gateway.flow.spent import on
 from gateway.flow.tiers import Tiers
+from gateway.flow.timings import on
 from gateway.ports import Bus, Call, Clock, Notice, Observer, Stored
 
 _REFUSED = {

@@ -29,9 +29,9 @@ from gateway.core.http.response import Reply
 from gateway.core.part import Part
 from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Purpose
 from gateway.flow.guesses import Guesses
-from gateway.flow.modes import Modes
+from gateway.flow.mode import Modes
 from gateway.flow.paying import Paying
-from gateway.flow.spent import on
+from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
 
 _RETRY_PAUSE = 0.05

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
-from gateway.flow.spent import Spent, sharing, watched
+from gateway.flow.timings import Spent, sharing, watched
 from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)

@@ -24,7 +24,7 @@ from gateway.flow.confirming import Confirming
 from gateway.flow.holding import Holding
 from gateway.flow.refused_versions import RefusedVersions
 from gateway.flow.singleflight import Course
-from gateway.flow.spent import on
+from gateway.flow.timings import on
 from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored
 
 

@@ -13,7 +13,7 @@ from gateway.flow.answer import Answer, Ask
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.marks import bypassed, detail_of, from_store
-from gateway.flow.modes import NORMAL, THAW, Modes
+from gateway.flow.mode import NORMAL, THAW, Modes
 from gateway.flow.serve import Serving
 from gateway.flow.singleflight import Flights
 from gateway.flow.tiers import Seen

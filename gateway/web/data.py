@@ -25,7 +25,7 @@ from gateway.core.cache.request_directives import wants_only_if_cached, wishes_o
 from gateway.core.vocabulary import Outcome
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Answer, Ask, Serving
-from gateway.flow.spent import Spent, watched
+from gateway.flow.timings import Spent, watched
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.flow.writing import Writing

@@ -15,7 +15,7 @@ from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.part import Part
 from gateway.core.vocabulary import Detail, Outcome, Problem, Tier
-from gateway.flow.spent import Spent
+from gateway.flow.timings import Spent
 
 
 @dataclass(frozen=True, slots=True)

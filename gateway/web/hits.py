@@ -20,7 +20,7 @@ from gateway.core.cache.entry_head import to_lines
 from gateway.core.errors import AccessRefused
 from gateway.core.part import Part
 from gateway.core.vocabulary import Detail, Outcome, Tier
-from gateway.flow.modes import NORMAL, Modes
+from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer
 from gateway.web.asked import Said

@@ -21,8 +21,8 @@ from gateway.core.upstream.training import is_training_id
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.serve import Serving
 from gateway.flow.singleflight import Flight
-from gateway.flow.spent import Spent
 from gateway.flow.tiers import Seen
+from gateway.flow.timings import Spent
 from gateway.ports import Clock, Held
 from gateway.web.asked import Said
 from gateway.web.hits import Hits, charged

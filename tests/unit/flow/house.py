@@ -29,7 +29,7 @@ from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.knowing import Knowing
-from gateway.flow.modes import Modes
+from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.shares import Shares

@@ -28,7 +28,7 @@ from gateway.flow.fetch import Fetcher
 from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.knowing import Knowing
-from gateway.flow.modes import Modes
+from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving

@@ -4,7 +4,7 @@ import asyncio
 
 from gateway.core.part import Part
 from gateway.flow.singleflight import Flights
-from gateway.flow.spent import Spent, on, sharing, watched
+from gateway.flow.timings import Spent, on, sharing, watched
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, settle
 
