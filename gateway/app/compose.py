@@ -35,8 +35,9 @@ from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.vocabulary import Tier
 from gateway.flow.background import REST, Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.cache.l1_revalidation import Confirming
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.collapsing import Collapsing
-from gateway.flow.confirming import Confirming
 from gateway.flow.explain import Explainer
 from gateway.flow.fetch import Fetcher
 from gateway.flow.invalidation import Invalidation
@@ -44,7 +45,6 @@ from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving
-from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.flow.writing import Writing

@@ -21,6 +21,7 @@ from gateway.core.cache.policy import Windows
 from gateway.core.cache.rules import Rules
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.ahead import Ahead
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
@@ -29,7 +30,6 @@ from gateway.flow.listing import Listing
 from gateway.flow.serve import Serving
 from gateway.flow.sweep import Parts
 from gateway.flow.sweeps import Sweeps
-from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 

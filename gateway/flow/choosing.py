@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from gateway.core.cache.rules import Rules
 from gateway.flow.answer import Ask
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.collapsing import Elsewhere, Landed
 from gateway.flow.fetched import Passed
-from gateway.flow.tiers import Seen
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:

@@ -33,12 +33,12 @@ from gateway.core.upstream.classification import (
 )
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, NotStoredReason, StoreVerdict
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.credentials import Credentials
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.knowing import Knowing
 from gateway.flow.outbound import Outbound
 from gateway.flow.singleflight import Course
-from gateway.flow.tiers import Tiers
 from gateway.flow.timings import on
 from gateway.ports import Bus, Call, Clock, Notice, Observer, Stored
 

@@ -24,10 +24,10 @@ from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetched import Filled
 from gateway.flow.following import Errand, Following
-from gateway.flow.tiers import Tiers
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
 
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})

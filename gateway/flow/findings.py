@@ -28,11 +28,11 @@ from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Cause, NoticeKind, Purpose, StoreVerdict
 from gateway.flow.answer import Ask
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.collapsing import Landed
 from gateway.flow.fetched import Filled
 from gateway.flow.filling import Filling, Item
 from gateway.flow.following import Errand, Following
-from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # So many single answers in a row that contradict the list, and it is not believed any more.

@@ -17,10 +17,10 @@ from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.credentials import Credentials
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
-from gateway.flow.tiers import Tiers
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
 # Seconds in which replicas confirm; one that does not is bounded by `l1.lifetime`.

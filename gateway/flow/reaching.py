@@ -25,11 +25,11 @@ from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.call_share import CallShare, SharedCall
 from gateway.flow.collapsing import Landed
 from gateway.flow.serve import Serving
 from gateway.flow.singleflight import Flight
-from gateway.flow.tiers import Seen
 from gateway.ports import Clock
 
 # Seconds for which a caller's fetch of a key waits after the first one in vain, and at most.

@@ -15,10 +15,10 @@ from gateway.flow import marks
 from gateway.flow.answer import Ask
 from gateway.flow.background import Background
 from gateway.flow.backoff import Failure, is_news
+from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
 from gateway.flow.fetched import Passed, Want, failing
 from gateway.flow.singleflight import Flight, Flights
-from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import NEVER, Clock, Observer
 
 

@@ -12,9 +12,9 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.call_share import CallShare
 from gateway.flow.serve import Serving
-from gateway.flow.tiers import Seen
 from gateway.ports import Clock
 
 # Seconds for which an entry that was fetched for a wish is good enough for the next one.

@@ -19,9 +19,9 @@ from gateway.core.errors import AccessRefused
 from gateway.core.part import Part
 from gateway.core.upstream.training import is_training_id
 from gateway.flow.answer import Answer, Ask
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.serve import Serving
 from gateway.flow.singleflight import Flight
-from gateway.flow.tiers import Seen
 from gateway.flow.timings import Spent
 from gateway.ports import Clock, Held
 from gateway.web.asked import Said

@@ -21,6 +21,7 @@ from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.call_share import CallShare
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
@@ -34,7 +35,6 @@ from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.shares import Shares
 from gateway.flow.singleflight import Course
-from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
 from gateway.ports import (
     AloneBus,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.singleflight import Course
-from gateway.flow.tiers import Seen
 from gateway.ports import Stored
 from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Replica

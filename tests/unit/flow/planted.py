@@ -11,9 +11,9 @@ import pytest
 from gateway.adapters.ledger import record
 from gateway.core.cache.entry import Entry, Floor, Key
 from gateway.core.vocabulary import StoreVerdict
-from gateway.flow.confirming import Confirming
+from gateway.flow.cache.l1_revalidation import Confirming
+from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.singleflight import Course
-from gateway.flow.tiers import Seen, Tiers
 from gateway.ports import Found, Held, Stored
 from tests.doubles.shared import InMemoryShared
 

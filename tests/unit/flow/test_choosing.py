@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.core.cache.origin_rules import ByOrigin
 from gateway.core.vocabulary import Tier
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.choosing import chosen, fits
 from gateway.flow.collapsing import Elsewhere
 from gateway.flow.fetched import Filled, Passed
 from gateway.flow.serve import Ask
-from gateway.flow.tiers import Seen
 from gateway.ports import Held
 from tests.doubles.stored import entry_of
 from tests.unit.flow.house import CALLER, KEY, WINDOWS, says

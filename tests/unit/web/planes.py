@@ -21,6 +21,7 @@ from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.cache.tiers import Tiers
 from gateway.flow.call_share import CallShare
 from gateway.flow.collapsing import Collapsing
 from gateway.flow.credentials import Credentials
@@ -32,7 +33,6 @@ from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving
-from gateway.flow.tiers import Tiers
 from gateway.flow.unusual import Unusual
 from gateway.flow.wishing import Wishing
 from gateway.flow.writing import Writing

@@ -10,8 +10,8 @@ from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.singleflight import Flight
-from gateway.flow.tiers import Seen
 from gateway.ports import Clock, Found
 from tests.doubles.shared import InMemoryShared
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply

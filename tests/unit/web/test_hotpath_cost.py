@@ -21,7 +21,7 @@ from gateway.adapters.telemetry.lines import Lines
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access import registry as remembered
 from gateway.core.cache.entry import Key
-from gateway.flow.confirming import Confirming
+from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.ports import SharedStore
 from gateway.web.blocks import Blocks
 from tests.doubles.stored import entry_of, held_of

@@ -14,7 +14,7 @@ from gateway.core.cache.entry import Entry, Floor, Key, era
 from gateway.core.cache.version_regression import Doubt
 from gateway.core.cache.version_verdict import Known
 from gateway.core.vocabulary import StoreVerdict
-from gateway.flow.latest import Latest
+from gateway.flow.cache.latest_version import Latest
 from gateway.ports import Held, LocalStore, Stored
 
 _MOST: Final = 10_000

@@ -84,7 +84,7 @@ async def test_many_keys_are_few_questions(
     replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many in one as a question may have."""
-    monkeypatch.setattr("gateway.flow.confirming._BATCH", 100)
+    monkeypatch.setattr("gateway.flow.cache.l1_revalidation._BATCH", 100)
     await hold_all(replica)
 
     await pass_time(replica, 6.5, KEYS)

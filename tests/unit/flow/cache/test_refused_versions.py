@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.cache.entry import Floor, Key
-from gateway.flow import refused_versions
-from gateway.flow.refused_versions import RefusedVersions
+from gateway.flow.cache import refused_versions
+from gateway.flow.cache.refused_versions import RefusedVersions
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of, version

@@ -15,7 +15,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
-from gateway.flow.missed_orders import MissedOrders
+from gateway.flow.cache.missed_orders import MissedOrders
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and

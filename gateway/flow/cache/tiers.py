@@ -19,10 +19,10 @@ from gateway.core.instant import Instant
 from gateway.core.part import Part
 from gateway.core.sweep.staleness_bound import Horizon
 from gateway.core.vocabulary import StoreVerdict, Tier
-from gateway.flow.alone import Alone, is_passed, overrules
-from gateway.flow.confirming import Confirming
-from gateway.flow.holding import Holding
-from gateway.flow.refused_versions import RefusedVersions
+from gateway.flow.cache.degraded import Alone, is_passed, overrules
+from gateway.flow.cache.held_entry import Holding
+from gateway.flow.cache.l1_revalidation import Confirming
+from gateway.flow.cache.refused_versions import RefusedVersions
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
 from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored

@@ -6,7 +6,7 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.cache.rules import ByPolicy
-from gateway.flow.holding import Holding
+from gateway.flow.cache.held_entry import Holding
 from tests.doubles.stored import entry_of
 
 KEY = Key("p1", "trn_1")
