@@ -14,11 +14,11 @@ from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission
 from gateway.app.clock import SystemClock
 from gateway.core.budget.rates import OwnRates
-from gateway.flow.credentials import Credentials
-from gateway.flow.guesses import Guesses
+from gateway.flow.budget.credentials import Credentials
+from gateway.flow.budget.id_scans import Guesses
+from gateway.flow.budget.replica_share import Shares
 from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
-from gateway.flow.shares import Shares
 from gateway.ports import Budget, Bus
 from gateway.settings import ColdStart, FreshnessSource, Settings
 

@@ -19,7 +19,7 @@ from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.app.signals import set_by_signals
-from gateway.flow.shares import Shares
+from gateway.flow.budget.replica_share import Shares
 from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings, changed
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane

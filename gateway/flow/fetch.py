@@ -33,8 +33,8 @@ from gateway.core.upstream.classification import (
 )
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, NotStoredReason, StoreVerdict
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.credentials import Credentials
 from gateway.flow.fetched import Filled, Passed, Want
 from gateway.flow.knowing import Knowing
 from gateway.flow.outbound import Outbound

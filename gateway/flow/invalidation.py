@@ -17,8 +17,8 @@ from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.credentials import Credentials
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore

@@ -28,9 +28,9 @@ from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
 from gateway.core.part import Part
 from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Purpose
-from gateway.flow.guesses import Guesses
+from gateway.flow.budget.acquire import Paying
+from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.mode import Modes
-from gateway.flow.paying import Paying
 from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
 

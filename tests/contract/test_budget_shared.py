@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
-from gateway.flow.shares import Shares
+from gateway.flow.budget.replica_share import Shares
 from gateway.ports import Known, SharedBudget
 from tests.cluster_servers import client_of, keys_of
 from tests.contract.worlds import RedisWorld, count_granted, granted

@@ -12,7 +12,7 @@ from gateway.adapters.redis.connection import Connection
 from gateway.core.budget.rates import OwnRates
 from gateway.core.errors import CallWithheld
 from gateway.core.vocabulary import Purpose
-from gateway.flow.shares import Shares
+from gateway.flow.budget.replica_share import Shares
 from gateway.ports import Budget
 from tests.cluster_servers import client_of, keys_of
 from tests.doubles.budgets import shares_on

@@ -8,7 +8,7 @@ from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connection import Connection
 from gateway.core.budget.rates import OwnRates
-from gateway.flow.shares import Shares
+from gateway.flow.budget.replica_share import Shares
 from gateway.ports import Clock
 
 _numbers = itertools.count(1)

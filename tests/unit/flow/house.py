@@ -21,19 +21,19 @@ from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.budget.credentials import Credentials
+from gateway.flow.budget.id_scans import Guesses
+from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.call_share import CallShare
 from gateway.flow.collapsing import Collapsing
-from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
 from gateway.flow.fetched import Filled, Passed, Want
-from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.knowing import Knowing
 from gateway.flow.mode import Modes
 from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
-from gateway.flow.shares import Shares
 from gateway.flow.singleflight import Course
 from gateway.flow.unusual import Unusual
 from gateway.ports import (

@@ -21,12 +21,12 @@ from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.background import Background
 from gateway.flow.backoff import Backoffs
+from gateway.flow.budget.credentials import Credentials
+from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.call_share import CallShare
 from gateway.flow.collapsing import Collapsing
-from gateway.flow.credentials import Credentials
 from gateway.flow.fetch import Fetcher
-from gateway.flow.guesses import Guesses
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.knowing import Knowing
 from gateway.flow.mode import Modes

@@ -18,8 +18,8 @@ from gateway.core.errors import (
     UpstreamRefused,
 )
 from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome, Purpose
-from gateway.flow import credentials as module
-from gateway.flow.credentials import Credentials
+from gateway.flow.budget import credentials as module
+from gateway.flow.budget.credentials import Credentials
 from gateway.flow.serve import Answer, Ask
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import BudgetExhausted, CallWithheld, RedisUnavailable
 from gateway.core.vocabulary import Purpose
-from gateway.flow import shares
-from gateway.flow.shares import LOOK, Shares
+from gateway.flow.budget import replica_share
+from gateway.flow.budget.replica_share import LOOK, Shares
 from gateway.ports import Call, Charge
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
@@ -306,7 +306,7 @@ async def test_scopes_that_come_and_go_are_forgotten(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a budget for each credential there are as many as tokens; the latest are looked at."""
-    monkeypatch.setattr(shares, "_MOST", 10)
+    monkeypatch.setattr(replica_share, "_MOST", 10)
     shared = shares_of(three.replicas[0])._shared
     made = Shares(shared, three.replicas[0].local_budget, three.clock, lambda: 3)
 

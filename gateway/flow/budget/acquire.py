@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
-from gateway.flow.line import MOST, Line, Place
+from gateway.flow.budget.wait_queue import MOST, Line, Place
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # Of what is left of a call's deadline, so that the call itself has time as well.

@@ -1,0 +1,1 @@
+"""Calls to the upstream are few: how one is paid for, and which callers wait."""
