@@ -33,16 +33,16 @@ from gateway.core.access.caller import Open
 from gateway.core.cache.origin_rules import ByOrigin
 from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.vocabulary import Tier
-from gateway.flow.background import REST, Background
-from gateway.flow.backoff import Backoffs
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.collapsing import Collapsing
 from gateway.flow.explain import Explainer
-from gateway.flow.fetch import Fetcher
+from gateway.flow.fill.background_limit import REST, Background
+from gateway.flow.fill.backoff import Backoffs
+from gateway.flow.fill.collapse import Collapsing
+from gateway.flow.fill.fetch import Fetcher
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
-from gateway.flow.outbound import Outbound
 from gateway.flow.reaching import Reaching
 from gateway.flow.serve import Serving
 from gateway.flow.unusual import Unusual

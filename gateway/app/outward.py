@@ -17,8 +17,8 @@ from gateway.core.budget.rates import OwnRates
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.budget.replica_share import Shares
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
-from gateway.flow.outbound import Outbound
 from gateway.ports import Budget, Bus
 from gateway.settings import ColdStart, FreshnessSource, Settings
 

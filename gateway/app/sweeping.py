@@ -22,10 +22,10 @@ from gateway.core.cache.rules import Rules
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.ahead import Ahead
 from gateway.flow.cache.tiers import Tiers
+from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
-from gateway.flow.knowing import Knowing
 from gateway.flow.listing import Listing
 from gateway.flow.serve import Serving
 from gateway.flow.sweep import Parts

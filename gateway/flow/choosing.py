@@ -8,8 +8,8 @@ from __future__ import annotations
 from gateway.core.cache.rules import Rules
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.collapsing import Elsewhere, Landed
-from gateway.flow.fetched import Passed
+from gateway.flow.fill.collapse import Elsewhere, Landed
+from gateway.flow.fill.fetch_result import Passed
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:

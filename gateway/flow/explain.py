@@ -14,7 +14,7 @@ from gateway.core.cache.rules import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.flow.ahead import Ahead
-from gateway.flow.backoff import Failure
+from gateway.flow.fill.backoff import Failure
 from gateway.flow.following import Following
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore, SharedStore

@@ -29,8 +29,8 @@ from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Cause, NoticeKind, Purpose, StoreVerdict
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.collapsing import Landed
-from gateway.flow.fetched import Filled
+from gateway.flow.fill.collapse import Landed
+from gateway.flow.fill.fetch_result import Filled
 from gateway.flow.filling import Filling, Item
 from gateway.flow.following import Errand, Following
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore

@@ -28,8 +28,8 @@ from gateway.core.errors import (
 from gateway.core.sweep.refresh_priority import expected_staleness, reads_a_second
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
-from gateway.flow.background import Background
-from gateway.flow.collapsing import Landed
+from gateway.flow.fill.background_limit import Background
+from gateway.flow.fill.collapse import Landed
 from gateway.flow.serve import Serving
 from gateway.ports import Clock, LocalStore
 

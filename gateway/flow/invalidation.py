@@ -19,7 +19,7 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.outbound import Outbound
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.serve import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 

@@ -8,7 +8,7 @@ from gateway.core.http.response import Reply
 from gateway.core.upstream.classification import judge_page, rejection
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
-from gateway.flow.outbound import Outbound
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.ports import Call, Clock, Observer
 
 # In place of a training's id, where something is told of a page.

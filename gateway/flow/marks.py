@@ -9,10 +9,10 @@ from gateway.core.errors import CallWithheld, UpstreamError, UpstreamFailure
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.answer import Answer, Ask
-from gateway.flow.backoff import stale_word
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.collapsing import Elsewhere, Landed
-from gateway.flow.fetched import Filled, Passed
+from gateway.flow.fill.backoff import stale_word
+from gateway.flow.fill.collapse import Elsewhere, Landed
+from gateway.flow.fill.fetch_result import Filled, Passed
 from gateway.ports import Held
 
 _OF_REVALIDATION = {

@@ -1,6 +1,6 @@
 """In which mode this replica serves, the same as the others: an operator's word.
 
-What it means to a request is `unusual`'s business, what it means to a call outbound's.
+What it means to a request is `unusual`'s business, what it means to a call fill/upstream_call's.
 """
 
 from __future__ import annotations

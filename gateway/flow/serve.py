@@ -24,12 +24,12 @@ from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Outcome, Purpose, StoreVerdict, Tier
 from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
-from gateway.flow.background import Background
-from gateway.flow.backoff import Failure
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.choosing import chosen, fits
-from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
-from gateway.flow.fetched import Filled, Passed, fruitless
+from gateway.flow.fill.background_limit import Background
+from gateway.flow.fill.backoff import Failure
+from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
+from gateway.flow.fill.fetch_result import Filled, Passed, fruitless
 from gateway.flow.singleflight import Flight
 from gateway.flow.underway import UnderWay
 from gateway.ports import Clock, Held, Observer

@@ -13,11 +13,11 @@ from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
 from gateway.core.vocabulary import Outcome, Purpose
 from gateway.flow import marks
 from gateway.flow.answer import Ask
-from gateway.flow.background import Background
-from gateway.flow.backoff import Failure, is_news
 from gateway.flow.cache.tiers import Seen, Tiers
-from gateway.flow.collapsing import Collapsing, Elsewhere, Landed
-from gateway.flow.fetched import Passed, Want, failing
+from gateway.flow.fill.background_limit import Background
+from gateway.flow.fill.backoff import Failure, is_news
+from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
+from gateway.flow.fill.fetch_result import Passed, Want, failing
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Observer
 

@@ -11,8 +11,8 @@ from gateway.core.errors import Frozen, OnlyIfCached
 from gateway.core.vocabulary import Detail, Mode, Outcome, Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.collapsing import Collapsing
-from gateway.flow.fetched import Filled, Passed, Want
+from gateway.flow.fill.collapse import Collapsing
+from gateway.flow.fill.fetch_result import Filled, Passed, Want
 from gateway.flow.marks import bypassed, detail_of, from_store
 from gateway.flow.mode import NORMAL, THAW, Modes
 from gateway.flow.serve import Serving

@@ -26,8 +26,8 @@ from gateway.core.http.response import Reply
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.budget.credentials import Credentials
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.invalidation import Invalidation
-from gateway.flow.outbound import Outbound
 from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"

@@ -19,20 +19,20 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.background import Background
-from gateway.flow.backoff import Backoffs
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.call_share import CallShare
-from gateway.flow.collapsing import Collapsing
-from gateway.flow.fetch import Fetcher
-from gateway.flow.fetched import Filled, Passed, Want
+from gateway.flow.fill.background_limit import Background
+from gateway.flow.fill.backoff import Backoffs
+from gateway.flow.fill.collapse import Collapsing
+from gateway.flow.fill.fetch import Fetcher
+from gateway.flow.fill.fetch_result import Filled, Passed, Want
+from gateway.flow.fill.known_ids import Knowing
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.invalidation import Invalidation
-from gateway.flow.knowing import Knowing
 from gateway.flow.mode import Modes
-from gateway.flow.outbound import Outbound
 from gateway.flow.serve import Answer, Ask, Serving
 from gateway.flow.singleflight import Course
 from gateway.flow.unusual import Unusual

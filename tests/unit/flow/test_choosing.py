@@ -6,8 +6,8 @@ from gateway.core.cache.origin_rules import ByOrigin
 from gateway.core.vocabulary import Tier
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.choosing import chosen, fits
-from gateway.flow.collapsing import Elsewhere
-from gateway.flow.fetched import Filled, Passed
+from gateway.flow.fill.collapse import Elsewhere
+from gateway.flow.fill.fetch_result import Filled, Passed
 from gateway.flow.serve import Ask
 from gateway.ports import Held
 from tests.doubles.stored import entry_of

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
-from gateway.flow.collapsing import Landed
+from gateway.flow.fill.collapse import Landed
 from gateway.flow.following import Errand, Following
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, SOFT, STALE, page, settle

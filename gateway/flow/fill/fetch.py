@@ -1,4 +1,4 @@
-"""fetch(key): call, judge, store. Leaders and followers are collapsing's, waiting is serve's.
+"""fetch(key): call, judge, store. Leaders and followers are collapse's, waiting is the handler's.
 
 Raises what went wrong; rescues nothing.
 """
@@ -35,9 +35,9 @@ from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, NotStoredReason, StoreVerdict
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fetched import Filled, Passed, Want
-from gateway.flow.knowing import Knowing
-from gateway.flow.outbound import Outbound
+from gateway.flow.fill.fetch_result import Filled, Passed, Want
+from gateway.flow.fill.known_ids import Knowing
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
 from gateway.ports import Bus, Call, Clock, Notice, Observer, Stored

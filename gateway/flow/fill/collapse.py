@@ -21,10 +21,10 @@ from gateway.core.cache.lease_result import Ending, Failed, ending_of
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
 from gateway.core.part import Part
 from gateway.core.vocabulary import EndingKind, FailureReason, Purpose, StoreVerdict
-from gateway.flow.backoff import Backoffs
 from gateway.flow.cache.tiers import Seen, Tiers
-from gateway.flow.fetch import Fetcher
-from gateway.flow.fetched import Filled, Passed, Want, failing, fruitless
+from gateway.flow.fill.backoff import Backoffs
+from gateway.flow.fill.fetch import Fetcher
+from gateway.flow.fill.fetch_result import Filled, Passed, Want, failing, fruitless
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
 from gateway.ports import Clock, Lease, Taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Purpose
-from gateway.flow.fetched import Filled, Passed, Want, fruitless
+from gateway.flow.fill.fetch_result import Filled, Passed, Want, fruitless
 from tests.unit.flow.house import CALLER, KEY, Replica, ok, says
 
 

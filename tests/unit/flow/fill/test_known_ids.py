@@ -11,8 +11,8 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted, RedisUnavailable
 from gateway.core.vocabulary import Purpose
-from gateway.flow.fetched import Want
-from gateway.flow.knowing import Knowing
+from gateway.flow.fill.fetch_result import Want
+from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.serve import Ask
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.flow.background import Background
+from gateway.flow.fill.background_limit import Background
 from tests.unit.flow.house import settle
 
 

@@ -10,7 +10,7 @@ from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Cause, DriftKind, FailureReason, InvalidReason, Purpose
 from gateway.core.vocabulary import StoreVerdict as Verdict
-from gateway.flow.fetched import Filled, Passed, Want
+from gateway.flow.fill.fetch_result import Filled, Passed, Want
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training

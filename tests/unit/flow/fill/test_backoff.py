@@ -12,7 +12,7 @@ from gateway.core.errors import (
     VersionDoubted,
 )
 from gateway.core.vocabulary import Detail, FailureReason, Outcome
-from gateway.flow.backoff import Backoffs, is_news, stale_word
+from gateway.flow.fill.backoff import Backoffs, is_news, stale_word
 from tests.doubles.clock import FakeClock
 
 KEY = Key("p1", "trn_1")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Purpose
-from gateway.flow.fetched import Want
+from gateway.flow.fill.fetch_result import Want
 from gateway.ports import SweepLease
 
 

@@ -1,0 +1,1 @@
+"""How a key is loaded: one fetch for all that ask, the call, the store."""
