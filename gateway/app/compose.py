@@ -43,10 +43,10 @@ from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
-from gateway.flow.reaching import Reaching
-from gateway.flow.serve import Serving
-from gateway.flow.unusual import Unusual
-from gateway.flow.wishing import Wishing
+from gateway.flow.request.client_directives import Wishing
+from gateway.flow.request.handler import Serving
+from gateway.flow.request.min_version import Reaching
+from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.writing import Writing
 from gateway.ports import (
     AloneBus,

@@ -27,7 +27,7 @@ from gateway.flow.filling import Filling
 from gateway.flow.findings import Findings
 from gateway.flow.following import Following
 from gateway.flow.listing import Listing
-from gateway.flow.serve import Serving
+from gateway.flow.request.handler import Serving
 from gateway.flow.sweep import Parts
 from gateway.flow.sweeps import Sweeps
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease

@@ -18,7 +18,7 @@ from gateway.core.cache.rules import Rules
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
 from gateway.core.sweep.refresh_priority import expected_staleness
 from gateway.flow.answer import Ask
-from gateway.flow.serve import Serving
+from gateway.flow.request.handler import Serving
 from gateway.ports import Clock, Held, LocalStore
 
 # Seconds between two looks where nothing is due.

@@ -1,4 +1,4 @@
-"""What is asked of serve, and what it answers; how either comes about is serve's business."""
+"""What is asked of the handler of requests, and what it answers."""
 
 from __future__ import annotations
 

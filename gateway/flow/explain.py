@@ -16,7 +16,7 @@ from gateway.core.instant import to_rfc3339
 from gateway.flow.ahead import Ahead
 from gateway.flow.fill.backoff import Failure
 from gateway.flow.following import Following
-from gateway.flow.serve import Serving
+from gateway.flow.request.handler import Serving
 from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]

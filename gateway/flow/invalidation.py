@@ -20,7 +20,7 @@ from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.serve import Serving
+from gateway.flow.request.handler import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
 # Seconds in which replicas confirm; one that does not is bounded by `l1.lifetime`.

@@ -1,6 +1,7 @@
 """In which mode this replica serves, the same as the others: an operator's word.
 
-What it means to a request is `unusual`'s business, what it means to a call fill/upstream_call's.
+What it means to a request is `request/mode_handler`'s business, what it means to a call
+fill/upstream_call's.
 """
 
 from __future__ import annotations

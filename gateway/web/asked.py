@@ -19,7 +19,7 @@ from gateway.core.http.fields import Headers, is_sound
 from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import ID
-from gateway.flow.serve import Ask
+from gateway.flow.request.handler import Ask
 from gateway.web.heads import is_host
 
 # What may change from request to request, as a trace does: a value that is read as it stands.

@@ -21,7 +21,7 @@ from gateway.core.errors import AccessRefused
 from gateway.core.part import Part
 from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.flow.mode import NORMAL, Modes
-from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer
 from gateway.web.asked import Said
 from gateway.web.exchange import AccessLog, Line, rate_limit_fields

@@ -20,7 +20,7 @@ from gateway.core.part import Part
 from gateway.core.upstream.training import is_training_id
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.serve import Serving
+from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.flow.timings import Spent
 from gateway.ports import Clock, Held

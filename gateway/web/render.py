@@ -17,7 +17,7 @@ from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Headers, end_to_end
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail
-from gateway.flow.serve import Answer
+from gateway.flow.request.handler import Answer
 from gateway.ports import Held
 
 _NO_STORE = (b"cache-control", b"no-store")

@@ -1,4 +1,4 @@
-"""What is asked of a fetch, and what it brings. Which of it is served is serve's business."""
+"""What is asked of a fetch, and what it brings. Which of it is served is the handler's business."""
 
 from __future__ import annotations
 

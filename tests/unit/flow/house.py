@@ -23,7 +23,6 @@ from gateway.flow.budget.credentials import Credentials
 from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.call_share import CallShare
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
@@ -33,9 +32,10 @@ from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
-from gateway.flow.serve import Answer, Ask, Serving
+from gateway.flow.request.call_share import CallShare
+from gateway.flow.request.handler import Answer, Ask, Serving
+from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.singleflight import Course
-from gateway.flow.unusual import Unusual
 from gateway.ports import (
     AloneBus,
     AloneLease,

@@ -22,7 +22,6 @@ from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.call_share import CallShare
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
@@ -31,10 +30,11 @@ from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
-from gateway.flow.reaching import Reaching
-from gateway.flow.serve import Serving
-from gateway.flow.unusual import Unusual
-from gateway.flow.wishing import Wishing
+from gateway.flow.request.call_share import CallShare
+from gateway.flow.request.client_directives import Wishing
+from gateway.flow.request.handler import Serving
+from gateway.flow.request.min_version import Reaching
+from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.writing import Writing
 from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, SharedStore
 from gateway.web.data import DataPlane

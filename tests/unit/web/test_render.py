@@ -9,7 +9,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Tier
-from gateway.flow.serve import Answer
+from gateway.flow.request.handler import Answer
 from gateway.web.render import Rendered, render
 from tests.doubles.stored import TICKET, entry_of, held_of
 

@@ -13,7 +13,7 @@ from gateway.core.errors import BudgetExhausted, RedisUnavailable
 from gateway.core.vocabulary import Purpose
 from gateway.flow.fill.fetch_result import Want
 from gateway.flow.fill.known_ids import Knowing
-from gateway.flow.serve import Ask
+from gateway.flow.request.handler import Ask
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, OURS, Replica

@@ -11,12 +11,12 @@ from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
 from gateway.flow.answer import Ask
-from gateway.flow.reaching import Reaching
+from gateway.flow.request.min_version import Reaching
 from gateway.ports import Call
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, share_of
-from tests.unit.flow.test_serve_rescued import hears_of_newer
+from tests.unit.flow.request.test_handler_rescued import hears_of_newer
 
 FAR = 59
 

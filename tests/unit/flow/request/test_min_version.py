@@ -21,7 +21,7 @@ from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import Purpose, Tier
 from gateway.flow.answer import Answer, Ask
-from gateway.flow.reaching import Reaching
+from gateway.flow.request.min_version import Reaching
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (

@@ -1,7 +1,7 @@
 """Requests that say what stored answer they would take, and whether they are granted it.
 
 Lives here: `freshness.client_directives`. What such a wish is stands in
-core/cache/request_directives, what is answered without one in serve.
+core/cache/request_directives, what is answered without one in handler.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.call_share import CallShare
-from gateway.flow.serve import Serving
+from gateway.flow.request.call_share import CallShare
+from gateway.flow.request.handler import Serving
 from gateway.ports import Clock
 
 # Seconds for which an entry that was fetched for a wish is good enough for the next one.

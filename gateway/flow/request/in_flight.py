@@ -1,7 +1,7 @@
 """Look-ups and fetches under way, one of each for a key, and what each leaves behind.
 
 Lives here: which request joins which, and what a failure means for the next ones. Whether what is
-stored may be the answer is serve's business.
+stored may be the answer is handler's business.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from gateway.core.cache.entry import Key
 from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
 from gateway.core.vocabulary import Outcome, Purpose
-from gateway.flow import marks
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Failure, is_news
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
 from gateway.flow.fill.fetch_result import Passed, Want, failing
+from gateway.flow.request import results
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Observer
 
@@ -86,8 +86,8 @@ class UnderWay:
             self._failed(want, error)
             raise
         if not isinstance(filled, Elsewhere):
-            self._observer.fetched(want.key, want.purpose, *marks.came_of(filled))
-        outdate = self.lookups.forget if marks.drops_stored(filled) else self.lookups.retire
+            self._observer.fetched(want.key, want.purpose, *results.came_of(filled))
+        outdate = self.lookups.forget if results.drops_stored(filled) else self.lookups.retire
         outdate(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)

@@ -1,6 +1,6 @@
 """How what was fetched is marked: the words of Cache-Status and of the outcome.
 
-Pure; which answer is given is serve's business.
+Pure; which answer is given is handler's business.
 """
 
 from __future__ import annotations

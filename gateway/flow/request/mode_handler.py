@@ -13,9 +13,9 @@ from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch_result import Filled, Passed, Want
-from gateway.flow.marks import bypassed, detail_of, from_store
 from gateway.flow.mode import NORMAL, THAW, Modes
-from gateway.flow.serve import Serving
+from gateway.flow.request.handler import Serving
+from gateway.flow.request.results import bypassed, detail_of, from_store
 from gateway.flow.singleflight import Flights
 from gateway.ports import Clock
 

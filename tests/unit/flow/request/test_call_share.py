@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.budget.rates import OwnRates, Rate
-from gateway.flow import call_share
-from gateway.flow.call_share import CallShare
+from gateway.flow.request import call_share
+from gateway.flow.request.call_share import CallShare
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, share_of
 

@@ -6,7 +6,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.fill.fetch_result import Filled, Passed
-from gateway.flow.marks import came_of, detail_of, handling_of, outcome_of
+from gateway.flow.request.results import came_of, detail_of, handling_of, outcome_of
 from tests.doubles.stored import entry_of, held_of
 
 HELD = held_of(entry_of())

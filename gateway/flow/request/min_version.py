@@ -26,9 +26,9 @@ from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.call_share import CallShare, SharedCall
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.serve import Serving
+from gateway.flow.request.call_share import CallShare, SharedCall
+from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 

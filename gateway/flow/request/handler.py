@@ -22,16 +22,16 @@ from gateway.core.errors import (
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Outcome, Purpose, StoreVerdict, Tier
-from gateway.flow import marks
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.cache.tiers import Seen, Tiers
-from gateway.flow.choosing import chosen, fits
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Failure
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
 from gateway.flow.fill.fetch_result import Filled, Passed, fruitless
+from gateway.flow.request import results
+from gateway.flow.request.in_flight import UnderWay
+from gateway.flow.request.variant import chosen, fits
 from gateway.flow.singleflight import Flight
-from gateway.flow.underway import UnderWay
 from gateway.ports import Clock, Held, Observer
 
 # Seconds for which a stale answer stands, at most.
@@ -106,12 +106,12 @@ class Serving(UnderWay):
         return self._at_once(ask, seen)
 
     def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
-        detail = marks.detail_of(seen.tier)
+        detail = results.detail_of(seen.tier)
         match self._plan(seen):
             case Plan.SERVE if seen.held.entry.is_negative:
-                return marks.from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+                return results.from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             case Plan.SERVE:
-                return marks.from_store(seen, Outcome.FRESH, detail)
+                return results.from_store(seen, Outcome.FRESH, detail)
             case Plan.SERVE_AND_REFRESH:
                 return self.stale_refreshing(ask, seen)
             case Plan.WAIT_SOFTLY | Plan.FETCH:
@@ -121,11 +121,11 @@ class Serving(UnderWay):
         """What is stored, while another one is fetched behind it."""
         failure = self.standing(ask.key)
         if failure is not None:
-            return marks.from_store(seen, failure.outcome, failure.detail)
+            return results.from_store(seen, failure.outcome, failure.detail)
         is_due = not ask.only_if_cached and self.fills.under_way(ask.key) is None
         if is_due and self.refresh(ask, seen) is None and self.is_short(ask):
-            return marks.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
-        return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            return results.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
+        return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
         """As `Confirming.stands_for` of what is fresh, for the stale answer just given to `ask`:
@@ -170,14 +170,14 @@ class Serving(UnderWay):
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
-            return marks.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def _may_be_passed(self, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether what it brings may be older than an order given before somebody joined it: so
         it says itself, or no order has counted with this replica so far."""
         is_unknown = not self.confirming.vouches_alone()
-        return is_unknown or (flight.is_current and marks.is_outdated(landed))
+        return is_unknown or (flight.is_current and results.is_outdated(landed))
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
         """The answer while the key is left alone after a failure; None where it is not, or nothing
@@ -188,7 +188,7 @@ class Serving(UnderWay):
         stored = seen if seen is not None and self._may_rescue(seen) else None
         if stored is None or stored.below_floor:
             return self._below_floor(ask, stored, failure)
-        return marks.from_store(stored, failure.outcome, failure.detail)
+        return results.from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
         """The later of what is stored and of what the upstream said under this floor; None where
@@ -198,8 +198,8 @@ class Serving(UnderWay):
             return None
         word = said.entry
         if stored is not None and (word.is_ahead or not word.supersedes(stored.held.entry)):
-            return marks.from_store(stored, failure.outcome, failure.detail)
-        return marks.given_again(said, failure.outcome)
+            return results.from_store(stored, failure.outcome, failure.detail)
+        return results.given_again(said, failure.outcome)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         """The one under way, else another one."""
@@ -233,23 +233,23 @@ class Serving(UnderWay):
 
     def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
         if seen is None or not self._may_rescue(seen):
-            return marks.passed_on(error)
-        return marks.rescued(seen, error)
+            return results.passed_on(error)
+        return results.rescued(seen, error)
 
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
         """The answer to who waited for it; `seen` is what was stored before."""
-        forward = marks.forward_of(ask, seen)
+        forward = results.forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
             return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
         if isinstance(landed, Elsewhere):
-            return marks.from_elsewhere(landed, forward)
-        handling = marks.handling_of(landed, forward, collapsed=collapsed)
+            return results.from_elsewhere(landed, forward)
+        handling = results.handling_of(landed, forward, collapsed=collapsed)
         vain = fruitless(landed) is not None
         later = await self._later_one(ask, seen, landed, handling) if vain else None
-        return later or Answer(landed.held, marks.outcome_of(handling), Tier.UPSTREAM, handling)
+        return later or Answer(landed.held, results.outcome_of(handling), Tier.UPSTREAM, handling)
 
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling

@@ -12,9 +12,9 @@ from gateway.core.cache.policy import Windows
 from gateway.core.cache.request_directives import Wishes
 from gateway.core.errors import OnlyIfCached
 from gateway.core.vocabulary import Detail, Forward, Outcome
-from gateway.flow import wishing
 from gateway.flow.answer import Answer, Ask
-from gateway.flow.wishing import Grants, Wishing
+from gateway.flow.request import client_directives
+from gateway.flow.request.client_directives import Grants, Wishing
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -155,7 +155,7 @@ async def test_keys_that_come_and_go_are_forgotten(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The latest are known."""
-    monkeypatch.setattr(wishing, "_MOST", 10)
+    monkeypatch.setattr(client_directives, "_MOST", 10)
     grants = Grants(clock, share_of(clock, None))
 
     assert all(grants.take(Key("p1", f"{n}"), CALLER) for n in range(100))
