@@ -13,10 +13,10 @@ from gateway.core.cache.policy import Candidate, reconcile
 from gateway.core.cache.rules import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
-from gateway.flow.ahead import Ahead
 from gateway.flow.fill.backoff import Failure
-from gateway.flow.following import Following
 from gateway.flow.request.handler import Serving
+from gateway.flow.sweep.refresh_ahead import Ahead
+from gateway.flow.sweep.refresh_queue import Following
 from gateway.ports import Clock, LocalStore, SharedStore
 
 Words = dict[str, object]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.flow.ahead import Ahead
 from gateway.flow.explain import Explainer, Words
+from gateway.flow.sweep.refresh_ahead import Ahead
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training
 from tests.unit.flow.sweeping import following_of

@@ -13,7 +13,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.following import Errand, Following
+from gateway.flow.sweep.refresh_queue import Errand, Following
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, SOFT, STALE, page, settle
 from tests.unit.flow.sweeping import Catalogue, Swept

@@ -14,7 +14,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.sweep.staleness_bound import Horizon, Pace, Worst, without_sweep
-from gateway.flow.sweep import Parts, Sweep
+from gateway.flow.sweep.sweep import Parts, Sweep
 
 Words = dict[str, object]
 

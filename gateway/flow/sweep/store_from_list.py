@@ -27,7 +27,7 @@ from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.fill.fetch_result import Filled
-from gateway.flow.following import Errand, Following
+from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
 
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})

@@ -10,8 +10,8 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Purpose
-from gateway.flow.ahead import Ahead
 from gateway.flow.answer import Ask
+from gateway.flow.sweep.refresh_ahead import Ahead
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import STALE, PuttingOff, Replica, minute_of, ok, says

@@ -31,8 +31,8 @@ from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.fill.fetch_result import Filled
-from gateway.flow.filling import Filling, Item
-from gateway.flow.following import Errand, Following
+from gateway.flow.sweep.refresh_queue import Errand, Following
+from gateway.flow.sweep.store_from_list import Filling, Item
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
 # So many single answers in a row that contradict the list, and it is not believed any more.

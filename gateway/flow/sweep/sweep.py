@@ -1,7 +1,7 @@
 """The sweep of one partition: page after page of the list, at an even pace, by one replica.
 
 Lives here: who leads, when the next page is due, and when there is none: nobody reads, or the
-list is not for us. What a page says is findings' business.
+list is not for us. What a page says is reconciliation's business.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
-from gateway.flow.findings import Brought, Findings
-from gateway.flow.listing import Listing
+from gateway.flow.sweep.page_fetch import Listing
+from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.ports import Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at who leads, also while nothing is due.

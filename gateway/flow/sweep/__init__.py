@@ -1,0 +1,1 @@
+"""Calls that no caller waits for: the sweep of the list, and refreshes."""
