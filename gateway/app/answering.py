@@ -7,11 +7,11 @@ from __future__ import annotations
 from gateway.app.clock import SystemClock
 from gateway.app.outward import Outward
 from gateway.core.budget.rates import OwnRates
-from gateway.flow.invalidation import Invalidation
+from gateway.flow.operations.invalidation import Invalidation
+from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.call_share import CallShare
 from gateway.flow.request.client_directives import Grants, Wishing
 from gateway.flow.request.handler import Serving
-from gateway.flow.writing import Writing
 from gateway.ports import Bus
 from gateway.settings import AccessMode, ClientDirectives, RateScope, Settings, WritesMode
 

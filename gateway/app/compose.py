@@ -35,19 +35,19 @@ from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.vocabulary import Tier
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.explain import Explainer
 from gateway.flow.fill.background_limit import REST, Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
+from gateway.flow.operations.explain import Explainer
+from gateway.flow.operations.invalidation import Invalidation
+from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import Wishing
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
-from gateway.flow.writing import Writing
 from gateway.ports import (
     AloneBus,
     AloneLease,

@@ -23,12 +23,12 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.cache.request_directives import wants_only_if_cached, wishes_of
 from gateway.core.vocabulary import Outcome
+from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import Wishing
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.timings import Spent, watched
-from gateway.flow.writing import Writing
 from gateway.ports import Clock, Held, Observer
 from gateway.web.asked import at_least_of, extra_of
 from gateway.web.desk import Desk

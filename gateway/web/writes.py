@@ -1,6 +1,7 @@
 """Writes of callers: which routes there are, and what of a request is handed on.
 
-That they are handed on is `server.writes`; what follows from one is flow/writing's business.
+That they are handed on is `server.writes`; what follows from one is flow/operations/write_through's
+business.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.vocabulary import Outcome, Problem
-from gateway.flow.writing import Order, Writing
+from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Clock, Write
 from gateway.web.asked import extra_of
 from gateway.web.bodies import read_body

@@ -46,7 +46,7 @@ async def test_an_invalidation_holds_in_every_replica(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An edit and one order: the very next answer of each confirmed replica is the new one."""
-    monkeypatch.setattr("gateway.flow.invalidation._PATIENCE", 30.0)
+    monkeypatch.setattr("gateway.flow.operations.invalidation._PATIENCE", 30.0)
     async with (
         gateway(upstream.base_url, redis_url) as one,
         gateway(upstream.base_url, redis_url) as other,

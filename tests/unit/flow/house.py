@@ -30,8 +30,8 @@ from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.fetch_result import Filled, Passed, Want
 from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
+from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.request.call_share import CallShare
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.mode_handler import Unusual

@@ -28,14 +28,14 @@ from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.invalidation import Invalidation
 from gateway.flow.mode import Modes
+from gateway.flow.operations.invalidation import Invalidation
+from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.call_share import CallShare
 from gateway.flow.request.client_directives import Wishing
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
-from gateway.flow.writing import Writing
 from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, SharedStore
 from gateway.web.data import DataPlane
 from gateway.web.exchange import Line

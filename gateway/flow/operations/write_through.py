@@ -27,7 +27,7 @@ from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Ti
 from gateway.flow.answer import Answer
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.invalidation import Invalidation
+from gateway.flow.operations.invalidation import Invalidation
 from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"

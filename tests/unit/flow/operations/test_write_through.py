@@ -18,7 +18,7 @@ from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
 from gateway.flow.answer import Answer
-from gateway.flow.writing import Order, Writing
+from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Call, Write
 from tests.unit.flow.house import (
     CALLER,

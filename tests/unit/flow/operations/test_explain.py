@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.flow.explain import Explainer, Words
+from gateway.flow.operations.explain import Explainer, Words
 from gateway.flow.sweep.refresh_ahead import Ahead
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training

@@ -1,0 +1,1 @@
+"""What operators and writes order: invalidation, and what /explain tells."""
