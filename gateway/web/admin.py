@@ -21,14 +21,14 @@ from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
-from gateway.web.bodies import read_body
 from gateway.web.doors import Door, Guard, operator_of, problem_response
-from gateway.web.ids import is_partition, raw_path, training_id
 from gateway.web.live import Stream, Watched
 from gateway.web.openapi import admin_document, served
 from gateway.web.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.page import page_routes
+from gateway.web.paths import is_partition, raw_path, training_id
 from gateway.web.problems import ProblemAnswer
+from gateway.web.request_body import read_body
 
 _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(

@@ -34,9 +34,9 @@ from gateway.web.asked import at_least_of, extra_of
 from gateway.web.desk import Desk
 from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.hits import Hits
-from gateway.web.ids import TRAININGS, raw_path, training_id
 from gateway.web.lookups import LookUps
 from gateway.web.openapi import data_document, served
+from gateway.web.paths import TRAININGS, raw_path, training_id
 from gateway.web.render import render
 from gateway.web.writes import METHODS, Writes, misplaced
 

@@ -16,9 +16,9 @@ from starlette.routing import Route
 
 from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import Problem
-from gateway.web.ids import PARTITION
 from gateway.web.openapi import admin_document, data_document
 from gateway.web.orders import ORDERS, Receipt
+from gateway.web.paths import PARTITION
 from gateway.web.problems import status_of
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import Data, ask
