@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.settings import AdminSettings, ServerSettings
-from gateway.web.wire import Wire
+from gateway.web.wire.connection import Wire
 
 # What the process has open beside its callers' connections.
 _OTHER_FILES = 256

@@ -24,9 +24,9 @@ from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings,
 from gateway.web.admin import AdminPlane
 from gateway.web.data import DataPlane
 from gateway.web.doors import is_loopback
-from gateway.web.heads import Limits
-from gateway.web.hotpath import HotPath
-from gateway.web.wire import Terms, Wire
+from gateway.web.wire.connection import Terms, Wire
+from gateway.web.wire.hot_path import HotPath
+from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
 # Seconds in which an order under way is finished: where Redis lost which replicas there are, it

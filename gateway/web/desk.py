@@ -24,7 +24,6 @@ from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.ports import Clock, Observer
-from gateway.web.asked import request_id_of
 from gateway.web.exchange import (
     AccessLog,
     End,
@@ -35,6 +34,7 @@ from gateway.web.exchange import (
 )
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered
+from gateway.web.wire.plain_request import request_id_of
 
 _logger = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from gateway.core.http.fields import Headers, is_sound
 from gateway.core.vocabulary import Outcome, Problem
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Clock, Write
-from gateway.web.asked import extra_of
 from gateway.web.desk import Desk
 from gateway.web.exchange import End, Exchange
 from gateway.web.paths import raw_path, training_id
 from gateway.web.problems import ProblemAnswer
 from gateway.web.render import render
 from gateway.web.request_body import read_body
+from gateway.web.wire.plain_request import extra_of
 
 METHODS: Final = ("DELETE", "POST", "PUT")
 _COLLECTION: Final = b"/training"

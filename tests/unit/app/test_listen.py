@@ -11,7 +11,7 @@ import uvicorn
 
 from gateway.app import listen
 from gateway.app.listen import Server, last_accepted
-from gateway.web.wire import Wire
+from gateway.web.wire.connection import Wire
 from tests.doubles.loop_time import pass_time, stall
 from tests.unit.web.wires import Line
 

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from gateway.core.vocabulary import AccessRefusal
-from gateway.web.heads import Limits
-from gateway.web.hotpath import HotPath
-from gateway.web.wire import Terms, Wire
+from gateway.web.wire.connection import Terms, Wire
+from gateway.web.wire.hot_path import HotPath
+from gateway.web.wire.request_head import Limits
 from tests.unit.web.planes import Data, training_reply
 
 LIMITS = Limits(8_000, 30, 10_000, 5, head_timeout=10.0, write_timeout=30.0)

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.forms import Form, Holed
-from tests.unit.web.test_blocks import PLAIN, Fields, block, blocks, meet, new, parsed, what
+from gateway.web.wire.repeated_head import Form, Holed
+from tests.unit.web.wire.test_head_cache import (
+    PLAIN,
+    Fields,
+    block,
+    blocks,
+    meet,
+    new,
+    parsed,
+    what,
+)
 
 SHAPES: dict[str, Callable[[bytes, bytes], Fields]] = {
     "both": lambda trace, name: [*PLAIN, (b"traceparent", trace), (b"X-Request-ID", name)],

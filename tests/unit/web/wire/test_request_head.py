@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.vocabulary import AccessRefusal
-from gateway.web.heads import (
+from gateway.web.wire.request_head import (
     Fields,
     Limits,
     Refusal,

@@ -10,9 +10,9 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.web.asked import Asked, plain
-from gateway.web.hits import Hits
-from gateway.web.wire import Stage, Wire
+from gateway.web.wire.connection import Stage, Wire
+from gateway.web.wire.l1_hits import Hits
+from gateway.web.wire.plain_request import Asked, plain
 
 _REST = Stage.REST
 

@@ -1,7 +1,8 @@
 """The door on the wire: what is refused before there is a request, and who may keep us waiting.
 
-A uvicorn protocol with bounds, for both planes. Whether a head is sound is judged in `heads`; what
-a request means is for the planes. No request pays for a timer: `look` is called once a second.
+A uvicorn protocol with bounds, for both planes. Whether a head is sound is judged in
+`request_head`; what a request means is for the planes. No request pays for a timer: `look` is
+called once a second.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal
 from gateway.ports import Clock
-from gateway.web.asked import request_id_of
-from gateway.web.backlog import backlog_of
-from gateway.web.heads import (
+from gateway.web.wire.backlog import backlog_of
+from gateway.web.wire.lingering_close import LingeringClose
+from gateway.web.wire.plain_request import request_id_of
+from gateway.web.wire.request_head import (
     Fields,
     Limits,
     Refusal,
@@ -35,7 +37,6 @@ from gateway.web.heads import (
     size_of,
     slow_head,
 )
-from gateway.web.lingering_close import LingeringClose
 
 # Requests that may wait for the answer to one before them on the same connection.
 _DEEPEST: Final = 64

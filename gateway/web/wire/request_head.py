@@ -1,7 +1,7 @@
 """Is this request head sound, and within its bounds? What is answered where it is not.
 
 The parser has refused what breaks the grammar; here is what it lets pass. Nothing here knows
-connections (see `wire`), nor what a request means (that is for the planes).
+connections (see `connection`), nor what a request means (that is for the planes).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from gateway.core.access import registry as remembered
 from gateway.core.cache.entry import Key
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.ports import SharedStore
-from gateway.web.blocks import Blocks
+from gateway.web.wire.head_cache import Blocks
 from tests.doubles.stored import entry_of, held_of
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get

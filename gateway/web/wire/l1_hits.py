@@ -23,9 +23,9 @@ from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer
-from gateway.web.asked import Said
 from gateway.web.exchange import AccessLog, Line, rate_limit_fields
 from gateway.web.render import is_current, moment_of
+from gateway.web.wire.plain_request import Said
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"

@@ -1,8 +1,8 @@
 """The shortest way of a hit: its head is recognised, and not even parsed.
 
-What a connection sends is compared with what came before (`forms`, `blocks`), and answered by
-`hits`, or, where L1 has nothing to answer with, once Redis was asked (`lookups`). What is not known
-is parsed, as `parsing` does it.
+What a connection sends is compared with what came before (`repeated_head`, `head_cache`), and
+answered by `l1_hits`, or, where L1 has nothing to answer with, once Redis was asked (`l2_hits`).
+What is not known is parsed, as `parsed_hits` does it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
-from gateway.web.asked import Said
-from gateway.web.blocks import Blocks
-from gateway.web.forms import Form
-from gateway.web.hits import Hits
-from gateway.web.lookups import LookUp, LookUps
-from gateway.web.outbox import Outbox
-from gateway.web.parsing import Parsing
-from gateway.web.wire import Stage, Terms
+from gateway.web.wire.connection import Stage, Terms
+from gateway.web.wire.head_cache import Blocks
+from gateway.web.wire.l1_hits import Hits
+from gateway.web.wire.l2_hits import LookUp, LookUps
+from gateway.web.wire.parsed_hits import Parsing
+from gateway.web.wire.plain_request import Said
+from gateway.web.wire.repeated_head import Form
+from gateway.web.wire.write_batch import Outbox
 
 _REST = Stage.REST
 _GET: Final = b"GET /training/"

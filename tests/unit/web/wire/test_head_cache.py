@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.web.asked import Said, plain
-from gateway.web.blocks import Blocks
-from gateway.web.forms import Form
+from gateway.web.wire.head_cache import Blocks
+from gateway.web.wire.plain_request import Said, plain
+from gateway.web.wire.repeated_head import Form
 
 CALLER = Caller("passthrough", "default", "p1", "default", "t-1", owns_token=True)
 Fields = list[tuple[bytes, bytes]]

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.web import outbox as module
-from gateway.web.outbox import Outbox
+from gateway.web.wire import write_batch as module
+from gateway.web.wire.write_batch import Outbox
 from tests.unit.web.planes import Data, training_reply
 from tests.unit.web.wires import Door, Line, get, quiet
 

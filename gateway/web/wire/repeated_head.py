@@ -1,7 +1,7 @@
 """What a connection sent last: the same again is known by comparing it, no table searched.
 
 Callers send one head after the other that differ in the training, and in a trace and an id of the
-request, which stand where they stood and are as long as they were. As in `blocks`, it is
+request, which stand where they stood and are as long as they were. As in `head_cache`, it is
 remembered what bytes say, and nothing that was decided.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.http.traceparent import TRACEPARENT
-from gateway.web.asked import REQUEST_ID, Said
+from gateway.web.wire.plain_request import REQUEST_ID, Said
 
 _is_trace: Final = TRACEPARENT.fullmatch
 _is_request_id: Final = re.compile(REQUEST_ID).fullmatch

@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from gateway.core.vocabulary import AccessRefusal
-from gateway.web.heads import Limits
-from gateway.web.wire import Terms, Wire
+from gateway.web.wire.connection import Terms, Wire
+from gateway.web.wire.request_head import Limits
 from tests.doubles.clock import FakeClock
 from tests.unit.web.wires import Line
 
@@ -30,7 +30,8 @@ class Door:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            "gateway.web.wire.backlog_of", lambda transport: transport.get_write_buffer_size()
+            "gateway.web.wire.connection.backlog_of",
+            lambda transport: transport.get_write_buffer_size(),
         )
         self.refused: list[AccessRefusal] = []
         self.ids: list[str] = []  # of the refused, as they are logged

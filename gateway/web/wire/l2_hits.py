@@ -24,9 +24,9 @@ from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.flow.timings import Spent
 from gateway.ports import Clock, Held
-from gateway.web.asked import Said
-from gateway.web.hits import Hits, charged
 from gateway.web.render import render
+from gateway.web.wire.l1_hits import Hits, charged
+from gateway.web.wire.plain_request import Said
 
 _logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import re
 from typing import Final, TypeVar
 
 from gateway.core.http.traceparent import TRACE
-from gateway.web.asked import REQUEST_ID, Said
-from gateway.web.forms import Form, Holed
+from gateway.web.wire.plain_request import REQUEST_ID, Said
+from gateway.web.wire.repeated_head import Form, Holed
 
 # Blocks remembered, and how long one may be: 16 MiB at most. Each caller has a block of its own.
 _MOST: Final = 16_384

@@ -20,7 +20,7 @@ from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import ID
 from gateway.flow.request.handler import Ask
-from gateway.web.heads import is_host
+from gateway.web.wire.request_head import is_host
 
 # What may change from request to request, as a trace does: a value that is read as it stands.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"

@@ -3,7 +3,7 @@
 A socket that is closed while bytes of the peer are unread, or on their way, answers them with a
 reset, which may destroy what the peer has not read yet (RFC 9112, 9.6). So the connection is closed
 in one direction first, and read until the peer closes it as well. What is read is dropped by the
-connection's protocol (see `wire`).
+connection's protocol (see `connection`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.web.lingering_close import LingeringClose
+from gateway.web.wire.lingering_close import LingeringClose
 from tests.unit.web.wires import Line
 
 
