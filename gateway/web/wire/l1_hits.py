@@ -1,6 +1,6 @@
 """Plain questions answered from L1 at once, each as one piece of bytes; or not at all.
 
-The same look-up, rendering and counting as the ordinary way (`data`), without a request and a
+The same look-up, rendering and counting as the ordinary way (`data/app`), without a request and a
 response in between. What is decided and rendered is good for a second at most (`Held.until`);
 who asks, and what is held, is looked up each time. Nothing here awaits, and what is not
 answered here has left no trace.

@@ -1,8 +1,8 @@
 """Plain questions that L1 has nothing for, answered once Redis was asked: without a request, too.
 
-The look-up, the judgement and the rendering are those of the ordinary way (`data`); what is left
-out is the task, the scope and the response in between. What cannot be answered by then goes the
-ordinary way, which finds the look-up that has just ended.
+The look-up, the judgement and the rendering are those of the ordinary way (`data/app`); what is
+left out is the task, the scope and the response in between. What cannot be answered by then goes
+the ordinary way, which finds the look-up that has just ended.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, SharedStore
-from gateway.web.data import DataPlane
+from gateway.web.data.app import DataPlane
 from gateway.web.exchange import Line
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver

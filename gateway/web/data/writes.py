@@ -17,7 +17,7 @@ from gateway.core.http.fields import Headers, is_sound
 from gateway.core.vocabulary import Outcome, Problem
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Clock, Write
-from gateway.web.desk import Desk
+from gateway.web.data.request_context import Desk
 from gateway.web.exchange import End, Exchange
 from gateway.web.paths import raw_path, training_id
 from gateway.web.problems import ProblemAnswer

@@ -30,7 +30,8 @@ from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.timings import Spent, watched
 from gateway.ports import Clock, Held, Observer
-from gateway.web.desk import Desk
+from gateway.web.data.request_context import Desk
+from gateway.web.data.writes import METHODS, Writes, misplaced
 from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.openapi import data_document, served
 from gateway.web.paths import TRAININGS, raw_path, training_id
@@ -38,7 +39,6 @@ from gateway.web.render import render
 from gateway.web.wire.l1_hits import Hits
 from gateway.web.wire.l2_hits import LookUps
 from gateway.web.wire.plain_request import at_least_of, extra_of
-from gateway.web.writes import METHODS, Writes, misplaced
 
 _READS: Final = ("GET", "HEAD")
 Endpoint = Callable[[Request, Exchange], Awaitable[Response]]

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.core.errors import GatewayError, OnlyIfCached
 from gateway.core.vocabulary import Outcome, Tier
-from gateway.web.desk import Desk
+from gateway.web.data.request_context import Desk
 from gateway.web.exchange import Exchange
 from tests.unit.web.planes import Data
 

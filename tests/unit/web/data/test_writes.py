@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.http.response import Reply
 from gateway.ports import Write
-from gateway.web.writes import Target, target_of
+from gateway.web.data.writes import Target, target_of
 from tests.unit.web.planes import AUTHORIZED, Data, problem_word, training_reply
 
 

@@ -1,0 +1,1 @@
+"""The data plane: trainings, writes and probes."""
