@@ -21,9 +21,9 @@ from gateway.app.operations import Life, Operations
 from gateway.app.signals import set_by_signals
 from gateway.flow.budget.replica_share import Shares
 from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings, changed
-from gateway.web.admin import AdminPlane
+from gateway.web.admin.app import AdminPlane
+from gateway.web.admin.guard import is_loopback
 from gateway.web.data.app import DataPlane
-from gateway.web.doors import is_loopback
 from gateway.web.wire.connection import Terms, Wire
 from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits

@@ -95,7 +95,7 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
     """Print how many replicas confirmed; exit with 3 and what follows where not all did."""
     import msgspec  # noqa: PLC0415 -- as all that a help text has no use for
 
-    from gateway.web.orders import Receipt  # noqa: PLC0415
+    from gateway.web.admin.orders import Receipt  # noqa: PLC0415
 
     try:
         receipt = msgspec.json.decode(answer.content, type=Receipt)

@@ -1,4 +1,5 @@
-"""Reading the body of an order: bounded in size and in time. What it says is orders' business."""
+"""Reading the body of an order: bounded in size and in time. What it says is the business of
+admin/orders."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import Problem
+from gateway.web.admin.orders import ORDERS, Receipt
 from gateway.web.openapi import admin_document, data_document
-from gateway.web.orders import ORDERS, Receipt
 from gateway.web.paths import PARTITION
 from gateway.web.problems import status_of
 from tests.unit.web.operations import Admin

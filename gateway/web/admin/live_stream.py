@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.core.vocabulary import Problem
-from gateway.web.doors import problem_response
+from gateway.web.admin.guard import problem_response
 from gateway.web.problems import ProblemAnswer
 
 KIND: Final = "application/x-ndjson"

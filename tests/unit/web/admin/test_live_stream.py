@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from gateway.web.live import MOST, Place, Stream
+from gateway.web.admin.live_stream import MOST, Place, Stream
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import ask, problem_word
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from gateway.web.page import FILES, PATHS
+from gateway.web.admin.live_page import FILES, PATHS
 from tests.unit.web.operations import Admin
 
-FOLDER = files("gateway.web") / "static"
+FOLDER = files("gateway.web.admin") / "static"
 OWN = [name for _, name, kind in FILES if kind == "text/javascript" and "/" not in name]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import BadRequest
 from gateway.core.instant import parse_instant
 from gateway.ports import Confirmations, Copies
-from gateway.web.orders import (
+from gateway.web.admin.orders import (
     MAX_IDS,
     InvalidateOrder,
     PurgeOrder,

@@ -1,6 +1,7 @@
 """The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-HTTP in, HTTP out: what is shown or done is for `Operations`, who may ask for it is doors' business.
+HTTP in, HTTP out: what is shown or done is for `Operations`, who may ask for it is guard's
+business.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from gateway.core.errors import BadRequest
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
-from gateway.web.doors import Door, Guard, operator_of, problem_response
-from gateway.web.live import Stream, Watched
+from gateway.web.admin.guard import Door, Guard, operator_of, problem_response
+from gateway.web.admin.live_page import page_routes
+from gateway.web.admin.live_stream import Stream, Watched
+from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.openapi import admin_document, served
-from gateway.web.orders import invalidate_order, mode_order, purge_order, receipt_of
-from gateway.web.page import page_routes
 from gateway.web.paths import is_partition, raw_path, training_id
 from gateway.web.problems import ProblemAnswer
 from gateway.web.request_body import read_body

@@ -14,7 +14,7 @@ from gateway.core.errors import (
     NotPermitted,
 )
 from gateway.core.vocabulary import AccessRefusal, Right
-from gateway.web.doors import PROBES, SHELL, Guard, Visit, admit, is_loopback
+from gateway.web.admin.guard import PROBES, SHELL, Guard, Visit, admit, is_loopback
 
 LOCAL = Guard("127.0.0.1", Operators(None))
 EXPOSED = Guard("0.0.0.0", Operators(None))

@@ -30,7 +30,7 @@ PATHS: Final = frozenset(path for path, _, _ in FILES)
 
 def page_routes() -> list[Route]:
     """A route a file; raises FileNotFoundError where one was not packaged."""
-    folder = files("gateway.web") / "static"
+    folder = files("gateway.web.admin") / "static"
     return [Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in FILES]
 
 

@@ -28,7 +28,7 @@ from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal, Right
 from gateway.ports import Clock, Observer
-from gateway.web.page import PATHS
+from gateway.web.admin.live_page import PATHS
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.wire.plain_request import request_id_of
 

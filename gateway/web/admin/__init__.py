@@ -1,0 +1,1 @@
+"""The admin plane: metrics, orders, /explain and the live page."""
