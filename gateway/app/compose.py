@@ -11,7 +11,7 @@ import gateway
 from gateway.adapters.ledger import Ledger
 from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.bus import RedisBus
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.endings import Endings
 from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.modes import RedisMode

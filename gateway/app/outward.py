@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import gateway
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission

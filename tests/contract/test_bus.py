@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.adapters.redis.bus import RedisBus
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import NoticeKind

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerLists
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lists import RedisLists
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Entry, Key

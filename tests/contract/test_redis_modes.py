@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.modes import RedisMode
 from gateway.core.vocabulary import Mode
 from gateway.ports import ModeOrder

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.ledger import LedgerSweepLease
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.sweeping import RedisSweepLease, decode_progress, encode_progress
 from gateway.core.sweep.list_fidelity import Likeness
 from gateway.core.sweep.progress import Progress

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from gateway.adapters.ledger import LocalBudget
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.budget.rates import OwnRates
 from gateway.core.errors import CallWithheld
 from gateway.core.vocabulary import Purpose

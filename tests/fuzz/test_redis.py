@@ -11,7 +11,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.wire import FLOOR_LENGTH

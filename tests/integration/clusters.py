@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.slots import slot_of
 from gateway.adapters.redis.names import Names
-from gateway.adapters.redis.slots import slot_of
 from gateway.adapters.redis.store import RedisStore
 from gateway.app.clock import SystemClock
 from gateway.core.cache.entry import Entry, Key

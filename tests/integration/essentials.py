@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import BudgetExhausted
 from gateway.core.vocabulary import Purpose
 from gateway.simulator import SimulatorClient

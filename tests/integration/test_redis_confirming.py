@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Confirmation, Key
 from gateway.core.errors import RedisUnavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.names import Names
 from gateway.ports import Copies

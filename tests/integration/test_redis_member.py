@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.connection import Connection
-from gateway.adapters.redis.member import Member
-from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.connect.cluster_node import Member
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.script import Script
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from tests.cluster_servers import ClusterServers

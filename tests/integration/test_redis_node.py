@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis.asyncio as driver
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from tests.acl import without

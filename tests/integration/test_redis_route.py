@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from gateway.adapters.redis.connection import Connection
-from gateway.adapters.redis.route import Route
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.transport import Route
 from gateway.app.check import check
 from gateway.core.vocabulary import RedisOperation
 from gateway.settings import load

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.adapters.redis.connection import Connection
-from gateway.adapters.redis.script import Script
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.script import Script
 from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.redis.wire import encode
 from gateway.core.cache.entry import Key

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from tests.cluster_servers import ClusterServers, cluster
 from tests.doubles.clocks import RealClock

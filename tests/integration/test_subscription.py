@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import redis
 
-from gateway.adapters.redis.route import Route
-from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
+from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
+from gateway.adapters.redis.connect.transport import Route
 from tests.acl import without
 from tests.doubles.hearer import until
 from tests.doubles.loop_time import pass_time

@@ -17,7 +17,8 @@ from typing import Final
 import redis.asyncio as driver
 
 from gateway.adapters.redis.answers import Requests
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
 from gateway.adapters.redis.endings import Endings, decode_ended, is_ended
 from gateway.adapters.redis.holes import Holes
 from gateway.adapters.redis.names import Names
@@ -31,7 +32,6 @@ from gateway.adapters.redis.notices import (
     is_replica,
 )
 from gateway.adapters.redis.roll import Others, Roll
-from gateway.adapters.redis.subscription import Subscription, SubscriptionLost
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Confirmations, Notice, Observer

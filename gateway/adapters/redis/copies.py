@@ -12,7 +12,7 @@ from typing import Any, Final
 import redis.asyncio as driver
 from redis.exceptions import ResponseError
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Copies

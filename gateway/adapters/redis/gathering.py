@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-from gateway.adapters.redis.member import OnTheMove
+from gateway.adapters.redis.connect.cluster_node import OnTheMove
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation

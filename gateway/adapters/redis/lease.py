@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.adapters.redis.bus import ear
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.clock_offsets import of_floor
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.endings import Endings, decode_ending, encode_ending
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.notices import NoticeRefused
-from gateway.adapters.redis.script import Script
-from gateway.adapters.redis.skew import of_floor
 from gateway.adapters.redis.strikes import Strikes
 from gateway.adapters.redis.wire import of_share, read_floor
 from gateway.core.budget.breaker import Pause

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.clock_offsets import of_floor
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.names import Names
-from gateway.adapters.redis.script import Script
-from gateway.adapters.redis.skew import of_floor
 from gateway.adapters.redis.standing import encode_renewed, read_standing
 from gateway.adapters.redis.wire import micros, version
 from gateway.core.cache.entry import Key

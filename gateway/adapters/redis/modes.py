@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import redis.asyncio as driver
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.names import Names
 from gateway.core.vocabulary import Mode, RedisOperation
 from gateway.ports import ModeOrder

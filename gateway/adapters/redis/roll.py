@@ -14,9 +14,9 @@ from typing import Final
 
 import redis.asyncio as driver
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.notices import is_replica
-from gateway.adapters.redis.script import Script
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock
 

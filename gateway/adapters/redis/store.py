@@ -10,13 +10,13 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from gateway.adapters.redis.connection import Connection
+from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.gathering import Gathering
 from gateway.adapters.redis.names import Names
 from gateway.adapters.redis.purging import Purging
-from gateway.adapters.redis.script import Script
-from gateway.adapters.redis.skew import of_entry, of_floor, of_found, of_standing
 from gateway.adapters.redis.standing import encode_last, read_found, standing_after
 from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
 from gateway.adapters.redis.wire import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.adapters.redis.connect.slots import slot_of
 from gateway.adapters.redis.names import Names
-from gateway.adapters.redis.slots import slot_of
 from gateway.adapters.redis.wire import SCHEMA
 from gateway.core.cache.entry import Key
 

@@ -21,8 +21,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as LateError
 
-from gateway.adapters.redis.fault_text import why
-from gateway.adapters.redis.route import Route
+from gateway.adapters.redis.connect.fault_text import why
+from gateway.adapters.redis.connect.transport import Route
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Deadline, Observer

@@ -15,10 +15,10 @@ from typing import Any, Final, TypeVar
 import redis.asyncio as driver
 from redis.exceptions import AskError, TryAgainError
 
-from gateway.adapters.redis.cluster import Cluster
-from gateway.adapters.redis.route import Route
-from gateway.adapters.redis.script import Script
-from gateway.adapters.redis.single import Single
+from gateway.adapters.redis.connect.cluster import Cluster
+from gateway.adapters.redis.connect.script import Script
+from gateway.adapters.redis.connect.single_node import Single
+from gateway.adapters.redis.connect.transport import Route
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Deadline, Observer
 

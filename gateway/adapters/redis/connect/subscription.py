@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 
 from redis.exceptions import RedisError
 
-from gateway.adapters.redis.address import Place
-from gateway.adapters.redis.fault_text import why
+from gateway.adapters.redis.connect.fault_text import why
+from gateway.adapters.redis.connect.url import Place
 from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)

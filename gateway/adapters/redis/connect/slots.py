@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from gateway.adapters.redis.address import Place
+from gateway.adapters.redis.connect.url import Place
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 

@@ -1,7 +1,7 @@
 """Which host is the master, as the sentinels see it.
 
 Lives here: asking all of them at once, and whom to believe. They are asked off the path of
-requests; how they are reached is the business of route.py.
+requests; how they are reached is the business of transport.py.
 """
 
 from __future__ import annotations

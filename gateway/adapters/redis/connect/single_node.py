@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from redis.exceptions import ReadOnlyError, RedisError
 
-from gateway.adapters.redis.node import Command, Node
+from gateway.adapters.redis.connect.node import Command, Node
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 

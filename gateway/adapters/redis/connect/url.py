@@ -1,7 +1,7 @@
 """The address of a Redis, read from its URL: what is asked of whom, without asking.
 
 Lives here: schemes, parameters, and what is wrong with a URL, said without repeating a part of
-it: any of them may hold a password. What is made of an address is the business of route.py.
+it: any of them may hold a password. What is made of an address is the business of transport.py.
 """
 
 from __future__ import annotations

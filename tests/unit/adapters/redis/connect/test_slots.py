@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.slots import (
+from gateway.adapters.redis.connect.slots import (
     SLOTS,
     read_holders,
     region_of,

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, TypeVar
 import redis.asyncio as driver
 from redis.exceptions import AskError, ClusterDownError, TryAgainError
 
-from gateway.adapters.redis.address import Place
-from gateway.adapters.redis.node import Command, Node
-from gateway.adapters.redis.route import Route
-from gateway.adapters.redis.slots import Holders, read_holders, tag_held
+from gateway.adapters.redis.connect.node import Command, Node
+from gateway.adapters.redis.connect.slots import Holders, read_holders, tag_held
+from gateway.adapters.redis.connect.transport import Route
+from gateway.adapters.redis.connect.url import Place
 from gateway.core.errors import RedisUnavailable
 
 T = TypeVar("T")

@@ -13,12 +13,19 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import AskError, MovedError, TryAgainError
 
-from gateway.adapters.redis.address import Place
-from gateway.adapters.redis.member import Member, OnTheMove, asking
-from gateway.adapters.redis.node import Command, OnTime
-from gateway.adapters.redis.route import Route
-from gateway.adapters.redis.skew import settled
-from gateway.adapters.redis.slots import SLOTS, Holders, region_of, regions, slot_of, tags_of
+from gateway.adapters.redis.connect.clock_offsets import settled
+from gateway.adapters.redis.connect.cluster_node import Member, OnTheMove, asking
+from gateway.adapters.redis.connect.node import Command, OnTime
+from gateway.adapters.redis.connect.slots import (
+    SLOTS,
+    Holders,
+    region_of,
+    regions,
+    slot_of,
+    tags_of,
+)
+from gateway.adapters.redis.connect.transport import Route
+from gateway.adapters.redis.connect.url import Place
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Observer

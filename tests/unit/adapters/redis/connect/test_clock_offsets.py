@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.skew import (
+from gateway.adapters.redis.connect.clock_offsets import (
     STEP,
     of_entry,
     of_floor,

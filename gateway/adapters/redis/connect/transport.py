@@ -17,8 +17,8 @@ from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSL
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from gateway.adapters.redis.address import Address, Place, Watched, read_address
-from gateway.adapters.redis.sentinels import Sentinels
+from gateway.adapters.redis.connect.sentinels import Sentinels
+from gateway.adapters.redis.connect.url import Address, Place, Watched, read_address
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
