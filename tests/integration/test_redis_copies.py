@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.copies import secured
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.ports import Copies
 from tests.acl import without
 from tests.doubles.clocks import RealClock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.adapters.redis.wire import SCHEMA
+from gateway.adapters.redis.layout.records import SCHEMA
 from gateway.simulator import SimulatorClient
 from tests.cluster_servers import client_of
 from tests.rolling import Fleet, previous_release

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from gateway.adapters.redis.accounts import AccountNames, Seen, micros, numbers, seconds
 from gateway.adapters.redis.connect.connection import Connection, all_of
 from gateway.adapters.redis.connect.script import Script
+from gateway.adapters.redis.layout.budget_keys import AccountNames, Seen, micros, numbers, seconds
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.budget.priority import RANKS, rank_of
 from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate

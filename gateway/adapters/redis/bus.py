@@ -21,7 +21,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
 from gateway.adapters.redis.endings import Endings, decode_ended, is_ended
 from gateway.adapters.redis.holes import Holes
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.notices import (
     Answer,
     NoticeRefused,

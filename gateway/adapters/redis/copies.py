@@ -13,7 +13,7 @@ import redis.asyncio as driver
 from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Copies
 

@@ -14,10 +14,10 @@ from gateway.adapters.redis.connect.clock_offsets import of_floor
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.endings import Endings, decode_ending, encode_ending
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
+from gateway.adapters.redis.layout.records import of_share, read_floor
 from gateway.adapters.redis.notices import NoticeRefused
 from gateway.adapters.redis.strikes import Strikes
-from gateway.adapters.redis.wire import of_share, read_floor
 from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending

@@ -12,9 +12,9 @@ from typing import Any
 from gateway.adapters.redis.connect.clock_offsets import of_floor
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.names import Names
-from gateway.adapters.redis.standing import encode_renewed, read_standing
-from gateway.adapters.redis.wire import micros, version
+from gateway.adapters.redis.layout.key_state import encode_renewed, read_standing
+from gateway.adapters.redis.layout.keys import Names
+from gateway.adapters.redis.layout.records import micros, version
 from gateway.core.cache.entry import Key
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict

@@ -13,7 +13,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.connect.connection import Connection, all_of
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import RedisOperation
 

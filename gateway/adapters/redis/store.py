@@ -15,11 +15,9 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.copies import secured
 from gateway.adapters.redis.gathering import Gathering
-from gateway.adapters.redis.names import Names
-from gateway.adapters.redis.purging import Purging
-from gateway.adapters.redis.standing import encode_last, read_found, standing_after
-from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
-from gateway.adapters.redis.wire import (
+from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
+from gateway.adapters.redis.layout.keys import Names
+from gateway.adapters.redis.layout.records import (
     EPOCH_LENGTH,
     encode,
     micros,
@@ -27,6 +25,8 @@ from gateway.adapters.redis.wire import (
     read_floor,
     version,
 )
+from gateway.adapters.redis.purging import Purging
+from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant

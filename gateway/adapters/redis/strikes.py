@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation

@@ -14,7 +14,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import RedisOperation

@@ -1,5 +1,5 @@
 -- Promise: what the list says of a training counts only where nothing was learnt of it, and nothing ordered, since the page was asked for; the version known is confirmed as of that moment, its body left where it is, and a later one raises the floor, below which what is stored may rescue and nothing else, and tells so until a single answer has borne it out.
--- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 where the version is far ahead, what is renewed (standing.py), keep of the body (ms), keep of the floor (ms).
+-- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 where the version is far ahead, what is renewed (key_state.py), keep of the body (ms), keep of the floor (ms).
 
 local version, started, is_ahead, renewed, keep, floor_keep = unpack(ARGV)
 local time = now()

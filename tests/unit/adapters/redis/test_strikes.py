@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from gateway.adapters.redis.layout.records import micros
 from gateway.adapters.redis.strikes import read_strike, unstruck
-from gateway.adapters.redis.wire import micros
 from gateway.ports import Found
 from tests.doubles.stored import entry_of
 

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from gateway.adapters.redis.wire import (
+from gateway.adapters.redis.layout.records import (
     FLOOR_LENGTH,
     EnvelopeRefused,
     decode,

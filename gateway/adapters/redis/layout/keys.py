@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gateway.adapters.redis.wire import SCHEMA
+from gateway.adapters.redis.layout.records import SCHEMA
 from gateway.core.cache.entry import Key
 
 _FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)

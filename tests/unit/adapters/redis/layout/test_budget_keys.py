@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.accounts import AccountNames, numbers
+from gateway.adapters.redis.layout.budget_keys import AccountNames, numbers
 from gateway.core.budget.priority import RANKS
 
 

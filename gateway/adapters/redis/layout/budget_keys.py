@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from gateway.adapters.redis.names import Names
+from gateway.adapters.redis.layout.keys import Names
 from gateway.core.budget.priority import RANKS, portions
 
 

@@ -1,0 +1,1 @@
+"""How keys are named, and the bytes that stand there."""
