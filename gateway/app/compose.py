@@ -15,7 +15,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.endings import Endings
 from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.modes import RedisMode
-from gateway.adapters.redis.store import RedisStore
+from gateway.adapters.redis.store.store import RedisStore
 from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry

@@ -17,7 +17,7 @@ from gateway.adapters.redis.endings import Endings, decode_ending, encode_ending
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.layout.records import of_share, read_floor
 from gateway.adapters.redis.notices import NoticeRefused
-from gateway.adapters.redis.strikes import Strikes
+from gateway.adapters.redis.store.partition_invalidation import Strikes
 from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending

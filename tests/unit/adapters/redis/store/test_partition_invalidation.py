@@ -7,7 +7,7 @@ import math
 import pytest
 
 from gateway.adapters.redis.layout.records import micros
-from gateway.adapters.redis.strikes import read_strike, unstruck
+from gateway.adapters.redis.store.partition_invalidation import read_strike, unstruck
 from gateway.ports import Found
 from tests.doubles.stored import entry_of
 

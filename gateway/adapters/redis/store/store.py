@@ -1,7 +1,7 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
 Lives here: which keys a step touches and what it is handed. The rules of each step are in
-its script; a floor that is only read is computed by wire.floor_after.
+its script; a floor that is only read is computed by records.floor_after.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.copies import secured
-from gateway.adapters.redis.gathering import Gathering
 from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.layout.records import (
@@ -25,8 +23,10 @@ from gateway.adapters.redis.layout.records import (
     read_floor,
     version,
 )
-from gateway.adapters.redis.purging import Purging
-from gateway.adapters.redis.strikes import Strikes, standing_struck, unstruck
+from gateway.adapters.redis.store.batching import Gathering
+from gateway.adapters.redis.store.partition_invalidation import Strikes, standing_struck, unstruck
+from gateway.adapters.redis.store.purge import Purging
+from gateway.adapters.redis.store.replication import secured
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
@@ -47,7 +47,8 @@ class RedisStore:
     so that neither goes while something that it ruled out is still there. Where one is lost all
     the same, evicted perhaps, what it may have ruled out is not found any more.
     `entropy` makes the 16 hex digits that tell one life of a floor from the next.
-    `believe_after` (seconds): see core/cache/version_regression.py. `has_strikes`: see strikes.py.
+    `believe_after` (seconds): see core/cache/version_regression.py. `has_strikes`: see
+    partition_invalidation.py.
     """
 
     def __init__(
@@ -204,7 +205,7 @@ class RedisStore:
         return await self._purging.purge(partition, soft=soft)
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait for Redis' replicas; see copies.py."""
+        """Wait for Redis' replicas; see replication.py."""
         return await secured(self._connection, self._names, patience)
 
     async def close(self) -> None:

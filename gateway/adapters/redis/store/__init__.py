@@ -1,0 +1,1 @@
+"""Entries and version floors in Redis."""
