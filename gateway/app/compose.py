@@ -10,9 +10,9 @@ from functools import partial
 import gateway
 from gateway.adapters.ledger import Ledger
 from gateway.adapters.memory import MemoryStore
-from gateway.adapters.redis.bus import RedisBus
+from gateway.adapters.redis.bus.bus import RedisBus
+from gateway.adapters.redis.bus.lease_results import Endings
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.endings import Endings
 from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.modes import RedisMode
 from gateway.adapters.redis.store.store import RedisStore

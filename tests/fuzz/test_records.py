@@ -9,10 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.endings import decode_ended, decode_ending, encode_ending
-from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
-from gateway.adapters.redis.layout.records import EnvelopeRefused, decode, encode
-from gateway.adapters.redis.notices import (
+from gateway.adapters.redis.bus.lease_results import decode_ended, decode_ending, encode_ending
+from gateway.adapters.redis.bus.messages import (
     Answer,
     NoticeRefused,
     decode_answer,
@@ -20,6 +18,8 @@ from gateway.adapters.redis.notices import (
     encode_answer,
     encode_notice,
 )
+from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
+from gateway.adapters.redis.layout.records import EnvelopeRefused, decode, encode
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import stored_fields
 from gateway.core.cache.lease_result import Ending, Fault, ending_of

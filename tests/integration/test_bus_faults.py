@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 import redis
 
-from gateway.adapters.redis.notices import Answer, encode_answer, encode_notice
+from gateway.adapters.redis.bus.messages import Answer, encode_answer, encode_notice
 from gateway.core.errors import RedisUnavailable
 from gateway.ports import Confirmations
 from tests.doubles.hearer import (

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.redis.bus import RedisBus
+from gateway.adapters.redis.bus.bus import RedisBus
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.cluster_servers import client_of
 from tests.integration.gateways import TOKEN, Planes, gateway, until

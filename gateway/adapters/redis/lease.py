@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from gateway.adapters.redis.bus import ear
+from gateway.adapters.redis.bus.bus import ear
+from gateway.adapters.redis.bus.lease_results import Endings, decode_ending, encode_ending
+from gateway.adapters.redis.bus.messages import NoticeRefused
 from gateway.adapters.redis.connect.clock_offsets import of_floor
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.endings import Endings, decode_ending, encode_ending
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.layout.records import of_share, read_floor
-from gateway.adapters.redis.notices import NoticeRefused
 from gateway.adapters.redis.store.partition_invalidation import Strikes
 from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.adapters.redis.answers import Requests
-from gateway.adapters.redis.notices import Answer
+from gateway.adapters.redis.bus.acknowledgements import Requests
+from gateway.adapters.redis.bus.messages import Answer
 
 BOTH = frozenset({"b", "c"})
 

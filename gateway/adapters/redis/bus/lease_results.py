@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from cachetools import LRUCache
 
-from gateway.adapters.redis.notices import NoticeRefused
+from gateway.adapters.redis.bus.messages import NoticeRefused
 from gateway.core.cache.lease_result import Ending
 
 # Goes up when the format changes; an ending of another schema says nothing, and a follower that

@@ -16,13 +16,10 @@ from typing import Final
 
 import redis.asyncio as driver
 
-from gateway.adapters.redis.answers import Requests
-from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
-from gateway.adapters.redis.endings import Endings, decode_ended, is_ended
-from gateway.adapters.redis.holes import Holes
-from gateway.adapters.redis.layout.keys import Names
-from gateway.adapters.redis.notices import (
+from gateway.adapters.redis.bus.acknowledgements import Requests
+from gateway.adapters.redis.bus.lease_results import Endings, decode_ended, is_ended
+from gateway.adapters.redis.bus.membership import Others, Roll
+from gateway.adapters.redis.bus.messages import (
     Answer,
     NoticeRefused,
     decode_answer,
@@ -31,7 +28,10 @@ from gateway.adapters.redis.notices import (
     encode_notice,
     is_replica,
 )
-from gateway.adapters.redis.roll import Others, Roll
+from gateway.adapters.redis.bus.notice_gaps import Holes
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
+from gateway.adapters.redis.layout.keys import Names
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Confirmations, Notice, Observer

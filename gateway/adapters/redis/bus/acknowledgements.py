@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gateway.adapters.redis.notices import Answer
+from gateway.adapters.redis.bus.messages import Answer
 from gateway.ports import Deadline
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.notices import (
+from gateway.adapters.redis.bus.messages import (
     LONGEST,
     MOST_IDS,
     Answer,

@@ -1,0 +1,1 @@
+"""What replicas tell each other over Redis, and which replicas there are."""
