@@ -14,7 +14,7 @@ from gateway.adapters.redis.bus.bus import RedisBus
 from gateway.adapters.redis.bus.lease_results import Endings
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import RedisLease
-from gateway.adapters.redis.modes import RedisMode
+from gateway.adapters.redis.mode import RedisMode
 from gateway.adapters.redis.store.store import RedisStore
 from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.lag import LoopLag
