@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from prometheus_client.core import Sample
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.adapters.telemetry.families import COUNTS, TIMINGS
-from gateway.adapters.telemetry.gauges import GAUGES, OWN_GAUGES
+from gateway.adapters.telemetry.metrics.families import COUNTS, TIMINGS
+from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.clock import SystemClock
 
 

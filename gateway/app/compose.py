@@ -16,8 +16,8 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.mode import RedisMode
 from gateway.adapters.redis.store.store import RedisStore
-from gateway.adapters.telemetry.history import History
-from gateway.adapters.telemetry.lag import LoopLag
+from gateway.adapters.telemetry.metrics.history import History
+from gateway.adapters.telemetry.metrics.loop_lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission, admission_of, clients_watch

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from typing import Final
 
 import gateway
-from gateway.adapters.telemetry.counters import STALE
-from gateway.adapters.telemetry.figures import hit_rate
-from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals
-from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.counters import STALE
+from gateway.adapters.telemetry.metrics.history import EVERY, SPAN, History, Totals
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.summary import hit_rate
 from gateway.app.compose import House
 from gateway.app.findings import Findings
 from gateway.core.vocabulary import Outcome

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.app.clock import SystemClock
 from tests.promtool import promtool
 from tests.servers import ROOT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.adapters.telemetry.counters import Counters, status_class
+from gateway.adapters.telemetry.metrics.counters import Counters, status_class
 from gateway.core.vocabulary import Outcome, Purpose, RedisOperation, Tier
 from gateway.ports import Clock, Count
 

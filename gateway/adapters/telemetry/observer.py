@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from gateway.adapters.telemetry.collector import CountersCollector, encode, registry_of
 from gateway.adapters.telemetry.counted import Counted
 from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Log
-from gateway.adapters.telemetry.figures import figures
 from gateway.adapters.telemetry.freshness import Freshness
 from gateway.adapters.telemetry.journal import EVERYBODY
 from gateway.adapters.telemetry.log import logger
-from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.collector import CountersCollector, encode, registry_of
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.summary import figures
 from gateway.adapters.telemetry.trail import Trail
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import (

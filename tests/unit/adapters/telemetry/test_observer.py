@@ -5,8 +5,8 @@ from logging import DEBUG, WARNING
 
 import pytest
 
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import (
     AccessRefusal,

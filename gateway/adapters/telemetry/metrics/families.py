@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from gateway.adapters.telemetry.counters import Counters, Histogram
+from gateway.adapters.telemetry.metrics.counters import Counters, Histogram
 
 S = TypeVar("S", bound=str)
 T = TypeVar("T", bound=tuple[str, ...])

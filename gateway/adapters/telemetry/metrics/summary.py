@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from gateway.adapters.telemetry.counters import STALE, Counters, Histogram
+from gateway.adapters.telemetry.metrics.counters import STALE, Counters, Histogram
 from gateway.core.vocabulary import Outcome
 
 S = TypeVar("S", bound=str)

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from gateway.adapters.telemetry.counters import Counters
-from gateway.adapters.telemetry.families import Labels, Row
-from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.counters import Counters
+from gateway.adapters.telemetry.metrics.families import Labels, Row
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.core.vocabulary import Circuit, Mode, Tier
 
 T = TypeVar("T", bound=tuple[str, ...])

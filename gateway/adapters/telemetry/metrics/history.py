@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from gateway.adapters.telemetry.counters import AGE_SECONDS, REQUEST_SECONDS, Counters
-from gateway.adapters.telemetry.figures import by_outcome, quantile_of
-from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.counters import AGE_SECONDS, REQUEST_SECONDS, Counters
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.summary import by_outcome, quantile_of
 from gateway.core.vocabulary import FailureReason, InvalidReason, Outcome, Purpose
 from gateway.ports import Clock
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.core.vocabulary import Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples

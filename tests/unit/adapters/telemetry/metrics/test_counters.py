@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from gateway.adapters.telemetry import counters as module
-from gateway.adapters.telemetry.combinations import POSSIBLE
-from gateway.adapters.telemetry.counters import STALE, Counters, Histogram, status_class
+from gateway.adapters.telemetry.metrics import counters as module
+from gateway.adapters.telemetry.metrics.counters import STALE, Counters, Histogram, status_class
+from gateway.adapters.telemetry.metrics.outcomes import POSSIBLE
 from gateway.core.vocabulary import Outcome, Tier
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.adapters.telemetry.readings import GaugeReadings
 from gateway.core.vocabulary import Circuit
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples

@@ -18,10 +18,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
-from gateway.adapters.telemetry.counters import Counters, Histogram
-from gateway.adapters.telemetry.families import COUNTS, TIMINGS
-from gateway.adapters.telemetry.gauges import GAUGES, OWN_GAUGES
-from gateway.adapters.telemetry.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.counters import Counters, Histogram
+from gateway.adapters.telemetry.metrics.families import COUNTS, TIMINGS
+from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES
+from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 

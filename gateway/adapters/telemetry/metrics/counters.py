@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gateway.adapters.telemetry.combinations import POSSIBLE, STATUS_CLASSES, can_end
+from gateway.adapters.telemetry.metrics.outcomes import POSSIBLE, STATUS_CLASSES, can_end
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -256,5 +256,5 @@ class Counters:
         return name
 
     def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
-        """The combinations counted that `combinations` says cannot occur."""
+        """The combinations counted that `outcomes` says cannot occur."""
         return [key for key in list(self.requests) if not can_end(*key)]

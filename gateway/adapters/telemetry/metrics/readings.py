@@ -14,7 +14,7 @@ class GaugeReadings:
     """The state of this replica now. None: there is no such thing here, so no series.
 
     budgets   by tenant's name; never by partition, which would be one a credential
-    loop_lag  seconds, see `lag`
+    loop_lag  seconds, see `loop_lag`
     sweep_confirmed  seconds since the oldest confirmation among the entries under sweep
     """
 

@@ -1,0 +1,1 @@
+"""What is counted or read, and the families that a scrape gets."""
