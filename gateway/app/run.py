@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from socket import socket
 
 import gateway
-from gateway.adapters.telemetry.access import AccessLog
-from gateway.adapters.telemetry.lines import Sink
-from gateway.adapters.telemetry.log import configure, configure_standard_output, logger
+from gateway.adapters.telemetry.log.access_log import AccessLog
+from gateway.adapters.telemetry.log.lines import Sink
+from gateway.adapters.telemetry.log.setup import configure, configure_standard_output, logger
 from gateway.app.compose import House, compose
 from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of

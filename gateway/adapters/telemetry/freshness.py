@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.adapters.telemetry.events import DEBUG, INFO, WARNING, Events
+from gateway.adapters.telemetry.log.event_log import DEBUG, INFO, WARNING, Events
 
 _BOUND: Final = "seconds from an edit to the last answer without it, at most"
 _TOO_SLOW: Final = "the sweep's share of the budget is too small for so many trainings"

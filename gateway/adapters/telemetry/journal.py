@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.adapters.telemetry.lines import scrub
+from gateway.adapters.telemetry.log.lines import scrub
 from gateway.ports import Clock
 
 EVENTS_OF_ONE: Final = 20

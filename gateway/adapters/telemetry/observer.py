@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.adapters.telemetry.counted import Counted
-from gateway.adapters.telemetry.events import DEBUG, ERROR, INFO, WARNING, Events, Log
 from gateway.adapters.telemetry.freshness import Freshness
 from gateway.adapters.telemetry.journal import EVERYBODY
-from gateway.adapters.telemetry.log import logger
+from gateway.adapters.telemetry.log.event_log import DEBUG, ERROR, INFO, WARNING, Events, Log
+from gateway.adapters.telemetry.log.setup import logger
 from gateway.adapters.telemetry.metrics.collector import CountersCollector, encode, registry_of
 from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.adapters.telemetry.metrics.summary import figures

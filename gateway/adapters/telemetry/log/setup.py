@@ -17,8 +17,8 @@ from functools import cache, partial
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from gateway.adapters.telemetry.line_writer import LineWriter
-from gateway.adapters.telemetry.lines import Lines, Record, Sink, conceal, scrub
+from gateway.adapters.telemetry.log.line_writer import LineWriter
+from gateway.adapters.telemetry.log.lines import Lines, Record, Sink, conceal, scrub
 
 logger = structlog.get_logger("gateway")
 

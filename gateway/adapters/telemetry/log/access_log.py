@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final, Protocol
 
-from gateway.adapters.telemetry.lines import Lines, scrub
+from gateway.adapters.telemetry.log.lines import Lines, scrub
 from gateway.core.part import Part
 from gateway.core.vocabulary import Detail, Outcome, Tier
 

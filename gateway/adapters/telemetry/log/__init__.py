@@ -1,0 +1,1 @@
+"""Log lines: events, answered requests, and how they are written."""
