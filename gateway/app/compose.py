@@ -30,7 +30,7 @@ from gateway.app.outward import outward
 from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
 from gateway.app.windows import windows_of
 from gateway.core.access.caller import Open
-from gateway.core.cache.origin_rules import ByOrigin
+from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.vocabulary import Tier
 from gateway.flow.cache.l1_revalidation import Confirming

@@ -204,7 +204,7 @@ class UpstreamRefused(UpstreamFailure):
 
 class InvalidPayload(UpstreamFailure):
     """A body that is no training: never stored, never served as a success; but see
-    cache/origin_rules."""
+    cache/rfc9111."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE

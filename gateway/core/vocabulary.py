@@ -270,3 +270,13 @@ class Problem(StrEnum):
     UPSTREAM_TIMEOUT = "upstream-timeout"
     ONLY_IF_CACHED = "only-if-cached"
     INTERNAL = "internal"
+
+
+class Part(StrEnum):
+    """What a request may wait for."""
+
+    LOOKUP = "lookup"  # both tiers, for all who ask in the meantime
+    LEASE = "lease"  # taking it, or another replica's fetch
+    BUDGET = "budget"  # a call's turn
+    UPSTREAM = "upstream"
+    STORE = "store"

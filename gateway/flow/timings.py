@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from gateway.core.part import Part
+from gateway.core.vocabulary import Part
 from gateway.ports import Clock
 
 

@@ -13,8 +13,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.access.caller_rate import Allowance
 from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
-from gateway.core.part import Part
-from gateway.core.vocabulary import Detail, Outcome, Problem, Tier
+from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.flow.timings import Spent
 
 

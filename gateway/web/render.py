@@ -11,8 +11,13 @@ from math import floor
 from typing import NamedTuple
 
 from gateway.core.cache.entry import Entry
-from gateway.core.cache.entry_head import from_lines, has_etag, to_lines
-from gateway.core.cache.entry_headers import Conditions, is_not_modified
+from gateway.core.cache.entry_headers import (
+    Conditions,
+    from_lines,
+    has_etag,
+    is_not_modified,
+    to_lines,
+)
 from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Headers, end_to_end
 from gateway.core.http.response import Reply

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.cache.entry_head import head_of
+from gateway.core.cache.entry_headers import head_of
 from gateway.core.http.fields import shared
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.redis import budget as budgets
-from gateway.core.budget.window_stretch import MOST_KEPT
+from gateway.core.budget.window_log import MOST_KEPT
 from gateway.core.vocabulary import Purpose
 from tests.cluster_servers import client_of, keys_of
 from tests.contract.worlds import RedisWorld, World, count_granted

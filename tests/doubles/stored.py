@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.cache.entry import Entry, Ticket
-from gateway.core.cache.entry_head import head_of
+from gateway.core.cache.entry_headers import head_of
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.upstream.training import digest

@@ -1,6 +1,8 @@
 """The window: never more than so many calls in any stretch of time, shared between ranks.
 
-Lives here: the times of the calls of one budget, those that were granted for later included.
+Lives here: the times of the calls of one budget, those that were granted for later included; the
+limit after a refusal, since somebody else may use the same key, and its slow way back; and how a
+high rate is divided, so that what is kept of it is bounded.
 """
 
 from __future__ import annotations
@@ -11,9 +13,41 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from gateway.core.budget.lowered_limit import Lowered, after_refusal
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
+from gateway.core.budget.rates import Rate
 from gateway.core.http.rate_limit_headers import Stated
+
+# Of what was spent when upstream refused: the rest is left to whoever spends it.
+_KEPT: Final = 0.8
+# A limit is never lowered below this part of what was set.
+_LEAST: Final = 10
+# Windows without a refusal before the way back begins, and then a twentieth in each.
+_HOLD: Final = 10
+_STEPS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """From `since` on at most `limit` calls in a window."""
+
+    limit: int
+    since: float
+
+    def now(self, full: int, window: float, now: float) -> int:
+        """What holds of a limit that was set to `full`."""
+        windows = max(0, int((now - self.since) / window) - _HOLD)
+        return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
+
+
+def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
+    """The limit after a 429 to the last of `spent` calls within one window, where `holds` held.
+
+    Not `is_known`: others who spend are not to be told from what was spent by us before. It is
+    then halved at most, however few calls are known of.
+    """
+    counted = spent if is_known else max(spent, full // 2)
+    return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
+
 
 _ALL_OF_IT: Final = 1.0
 
@@ -234,3 +268,32 @@ def _remove(stamps: list[float], stamp: float) -> bool:
         del stamps[at]
         return True
     return False
+
+
+# The times of so many calls are kept at most: Redis and the event loop stand still while they
+# are written down for an unknown past.
+MOST_KEPT: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """At most `limit` calls in any `span` seconds, of which a window has `parts`.
+
+    Whatever stretches of that length a window consists of, they hold no more calls together
+    than its rate allows; what cannot be divided is not used. The span has the margin for
+    transit of the whole window.
+    """
+
+    limit: int
+    span: float
+    parts: int
+
+    @classmethod
+    def of(cls, rate: Rate) -> Stretch:
+        """The longest one that keeps the times of few enough calls."""
+        parts = -(-rate.limit // MOST_KEPT)
+        return cls(rate.limit // parts, (rate.window + transit(rate.window)) / parts, parts)
+
+    def whole(self, calls: int, rate: Rate) -> int:
+        """So many calls of a stretch as calls of the window."""
+        return rate.limit if calls == self.limit else calls * self.parts

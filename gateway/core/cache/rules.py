@@ -1,6 +1,6 @@
 """The rules by which entries live, as one value: by our own numbers, or by the upstream's word.
 
-Which of them holds is `freshness.source`. Here are those of `policy`; origin_rules has the others.
+Which of them holds is `freshness.source`. Here are those of `policy`; rfc9111 has the others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from gateway.core.cache.entry import Entry, Ticket
-from gateway.core.cache.entry_head import head_of
+from gateway.core.cache.entry_headers import head_of
 from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew, why_not_stored
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

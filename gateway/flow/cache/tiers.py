@@ -16,9 +16,8 @@ from gateway.core.cache.rules import Rules
 from gateway.core.cache.version_verdict import before
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
-from gateway.core.part import Part
 from gateway.core.sweep.staleness_bound import Horizon
-from gateway.core.vocabulary import StoreVerdict, Tier
+from gateway.core.vocabulary import Part, StoreVerdict, Tier
 from gateway.flow.cache.degraded import Alone, is_passed, overrules
 from gateway.flow.cache.held_entry import Holding
 from gateway.flow.cache.l1_revalidation import Confirming

@@ -19,8 +19,7 @@ from gateway.core.budget.priority import has_a_caller
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending, Failed, ending_of
 from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, UpstreamTimeout
-from gateway.core.part import Part
-from gateway.core.vocabulary import EndingKind, FailureReason, Purpose, StoreVerdict
+from gateway.core.vocabulary import EndingKind, FailureReason, Part, Purpose, StoreVerdict
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.fetch import Fetcher

@@ -21,7 +21,6 @@ from gateway.core.http.fields import as_text, first
 from gateway.core.http.rate_limit_headers import stated
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
-from gateway.core.part import Part
 from gateway.core.upstream.classification import (
     Confirmed,
     ForCaller,
@@ -32,7 +31,14 @@ from gateway.core.upstream.classification import (
     rejection,
 )
 from gateway.core.upstream.training import Training
-from gateway.core.vocabulary import AccessRefusal, Cause, NoticeKind, NotStoredReason, StoreVerdict
+from gateway.core.vocabulary import (
+    AccessRefusal,
+    Cause,
+    NoticeKind,
+    NotStoredReason,
+    Part,
+    StoreVerdict,
+)
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.fetch_result import Filled, Passed, Want

@@ -26,8 +26,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.part import Part
-from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Purpose
+from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Part, Purpose
 from gateway.flow.budget.acquire import Paying
 from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.mode import Modes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.core.access.caller import Caller
-from gateway.core.cache.origin_rules import verbatim
+from gateway.core.cache.rfc9111 import verbatim
 from gateway.core.cache.write_invalidation import Written, is_success, written
 from gateway.core.errors import (
     UpstreamError,

@@ -18,8 +18,7 @@ from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.rules import Rules
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
-from gateway.core.sweep.json_shape import Forms
-from gateway.core.sweep.list_fidelity import ENOUGH, Likeness
+from gateway.core.sweep.list_fidelity import ENOUGH, Forms, Likeness
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Purpose

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.core.access.caller import Caller
 from gateway.core.access.registry import Callers
-from gateway.core.cache.entry_head import to_lines
+from gateway.core.cache.entry_headers import to_lines
 from gateway.core.errors import (
     AccessRefused,
     BadRequest,

@@ -16,10 +16,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.access.caller_rate import Allowance
 from gateway.core.access.registry import Admitted, Callers
-from gateway.core.cache.entry_head import to_lines
+from gateway.core.cache.entry_headers import to_lines
 from gateway.core.errors import AccessRefused
-from gateway.core.part import Part
-from gateway.core.vocabulary import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Manner, Observer

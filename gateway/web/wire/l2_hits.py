@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from gateway.core.access.registry import Admitted
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import AccessRefused
-from gateway.core.part import Part
 from gateway.core.upstream.training import is_training_id
+from gateway.core.vocabulary import Part
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.handler import Serving

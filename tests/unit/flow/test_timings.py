@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.core.part import Part
+from gateway.core.vocabulary import Part
 from gateway.flow.singleflight import Flights
 from gateway.flow.timings import Spent, on, sharing, watched
 from tests.doubles.clock import FakeClock

@@ -45,7 +45,7 @@ local function write_book(book, field, when, keep)
   redis.call('PEXPIRE', book, keep)
 end
 
--- What holds of the limit after refusals: as core/budget/lowered_limit has it.
+-- What holds of the limit after refusals: as core/budget/window_log has it.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
 -- `season`: the window by which it recovers.

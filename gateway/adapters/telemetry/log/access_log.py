@@ -12,8 +12,7 @@ from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final, Protocol
 
 from gateway.adapters.telemetry.log.lines import Lines, scrub
-from gateway.core.part import Part
-from gateway.core.vocabulary import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 
 # Answers that are all right, or the caller's own affair, and come by the thousand; as do those
 # that are stale because an operator ordered it.

@@ -16,7 +16,7 @@ from gateway.core.cache.content_coding import (
     tag_of,
     takes_gzip,
 )
-from gateway.core.cache.entry_head import coded_head, from_lines, head_of
+from gateway.core.cache.entry_headers import coded_head, from_lines, head_of
 from gateway.core.http.fields import Headers
 from tests.doubles.stored import HEADERS, entry_of
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.core.cache.origin_rules import ByOrigin
+from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import UpstreamError
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.cache.origin_rules import ByOrigin
+from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.vocabulary import Tier
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Elsewhere

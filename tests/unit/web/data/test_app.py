@@ -10,8 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.core.access.caller import Open
 from gateway.core.errors import UpstreamUnreachable
-from gateway.core.part import Part
-from gateway.core.vocabulary import FailureReason, Outcome, Problem, Tier
+from gateway.core.vocabulary import FailureReason, Outcome, Part, Problem, Tier
 from tests.unit.web.planes import AUTHORIZED, Data, Fields, problem_word, training_reply
 
 REFUSED_FIELDS: list[tuple[Fields, str]] = [

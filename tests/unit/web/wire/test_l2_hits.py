@@ -12,8 +12,7 @@ from gateway.core.access.caller import Passthrough
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
-from gateway.core.part import Part
-from gateway.core.vocabulary import FailureReason, Outcome, Tier
+from gateway.core.vocabulary import FailureReason, Outcome, Part, Tier
 from gateway.web.wire.hot_path import HotPath
 from tests.unit.web.planes import PASSTHROUGH, training_reply
 from tests.unit.web.redis_alone import (

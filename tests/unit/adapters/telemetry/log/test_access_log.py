@@ -7,8 +7,7 @@ import pytest
 
 from gateway.adapters.telemetry.log.access_log import AccessLog
 from gateway.adapters.telemetry.log.lines import Lines
-from gateway.core.part import Part
-from gateway.core.vocabulary import Detail, Outcome, Tier
+from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink, ManualClock
 
 

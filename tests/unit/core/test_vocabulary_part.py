@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.core.part import Part
+from gateway.core.vocabulary import Part
 
 
 def test_a_part_is_a_word_of_a_log_field() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.cache.entry import Entry, Ticket
-from gateway.core.cache.entry_head import from_lines
-from gateway.core.cache.origin_rules import ByOrigin
+from gateway.core.cache.entry_headers import from_lines
 from gateway.core.cache.policy import Plan, Windows
+from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefused
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

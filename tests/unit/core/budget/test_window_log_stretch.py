@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.budget.rates import Rate
-from gateway.core.budget.window_stretch import MOST_KEPT, Stretch
+from gateway.core.budget.window_log import MOST_KEPT, Stretch
 
 
 @pytest.mark.parametrize("limit", [1, 100, MOST_KEPT])

@@ -5,8 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.cache.entry_head import from_lines, has_etag, head_of, to_lines
-from gateway.core.cache.entry_headers import etag_of, not_modified_fields, stored_fields
+from gateway.core.cache.entry_headers import (
+    etag_of,
+    from_lines,
+    has_etag,
+    head_of,
+    not_modified_fields,
+    stored_fields,
+    to_lines,
+)
 from tests.counting import entering
 from tests.doubles.stored import entry_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.sweep.json_shape import Forms
+from gateway.core.sweep.list_fidelity import Forms
 
 PLAIN = (
     b'{"id":"a","title":"one/two","draft":null,"tags":["x"],"version":3,'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.budget.lowered_limit import Lowered, after_refusal
+from gateway.core.budget.window_log import Lowered, after_refusal
 
 
 def test_a_refusal_leaves_the_rest_to_whoever_spends_it() -> None:
