@@ -10,8 +10,7 @@ from prometheus_client.core import Sample
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.adapters.telemetry.metrics.families import COUNTS, TIMINGS
-from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES, GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
 

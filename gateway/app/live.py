@@ -13,9 +13,8 @@ from typing import Final
 
 import gateway
 from gateway.adapters.telemetry.metrics.counters import STALE
-from gateway.adapters.telemetry.metrics.history import EVERY, SPAN, History, Totals
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
-from gateway.adapters.telemetry.metrics.summary import hit_rate
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics.history import EVERY, SPAN, History, Totals, hit_rate
 from gateway.app.compose import House
 from gateway.app.findings import Findings
 from gateway.core.vocabulary import Outcome

@@ -10,8 +10,8 @@ from functools import partial
 
 import gateway
 from gateway.adapters.telemetry.journal import Noted
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
-from gateway.adapters.telemetry.metrics.summary import by_outcome, hit_rate
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics.history import by_outcome, hit_rate
 from gateway.app.compose import House
 from gateway.app.findings import Findings
 from gateway.app.live import Live

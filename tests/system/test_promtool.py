@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
 from tests.promtool import promtool

@@ -11,13 +11,12 @@ from typing import Any
 
 from gateway.adapters.telemetry.counted import Counted
 from gateway.adapters.telemetry.freshness import Freshness
-from gateway.adapters.telemetry.journal import EVERYBODY
+from gateway.adapters.telemetry.journal import EVERYBODY, Trail
 from gateway.adapters.telemetry.log.event_log import DEBUG, ERROR, INFO, WARNING, Events, Log
 from gateway.adapters.telemetry.log.setup import logger
 from gateway.adapters.telemetry.metrics.collector import CountersCollector, encode, registry_of
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
-from gateway.adapters.telemetry.metrics.summary import figures
-from gateway.adapters.telemetry.trail import Trail
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics.history import figures
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import (
     AccessRefusal,

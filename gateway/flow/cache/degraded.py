@@ -1,7 +1,9 @@
-"""What a replica decides by what L1 holds: Redis is away, or knows nothing of it any more.
+"""What a replica decides by what L1 holds or held: Redis is away, or knows nothing of it any more.
 
 The verdict is core/cache/version_verdict.py's, with L1's entry as what is known. Doubts are
-bounded: forgetting one puts off the belief, nothing else.
+bounded: forgetting one puts off the belief, nothing else. Redis may lose what it knew, and then an
+older version be stored there as its first: so the latest version that was answered of a key that L1
+holds no more is remembered. A caller that was given the later one must not be given that.
 """
 
 from __future__ import annotations
@@ -14,10 +16,43 @@ from gateway.core.cache.entry import Entry, Floor, Key, era
 from gateway.core.cache.version_regression import Doubt
 from gateway.core.cache.version_verdict import Known
 from gateway.core.vocabulary import StoreVerdict
-from gateway.flow.cache.latest_version import Latest
 from gateway.ports import Held, LocalStore, Stored
 
-_MOST: Final = 10_000
+_MOST_VERSIONS: Final = 10_000
+
+
+class Latest:
+    """Entries without bodies, bounded: forgetting the oldest costs the promise, nothing else."""
+
+    def __init__(self, most: int = _MOST_VERSIONS) -> None:
+        self._most = most
+        # Not a cache of cachetools: each look-up in Redis asks here, and its `get` is three calls.
+        self._entries: dict[Key, Entry] = {}
+
+    def of(self, key: Key) -> Entry | None:
+        """What was answered last, as far as it is remembered."""
+        return self._entries.get(key)
+
+    def note(self, key: Key, entry: Entry) -> None:
+        """This was answered, and is held no more."""
+        before = self._entries.pop(key, None)
+        if before is None or entry.supersedes(before):
+            before = entry.but(body=b"", headers=())
+        self._entries[key] = before
+        if len(self._entries) > self._most:
+            del self._entries[next(iter(self._entries))]
+
+    def forget(self, key: Key) -> None:
+        """Anything may come after it."""
+        self._entries.pop(key, None)
+
+    def forget_all(self, partition: str | None) -> None:
+        """The same of a partition, or of all."""
+        for key in [key for key in self._entries if partition in (None, key.partition)]:
+            del self._entries[key]
+
+
+_MOST_DOUBTS: Final = 10_000
 
 
 class Alone:
@@ -26,7 +61,7 @@ class Alone:
     def __init__(self, local: LocalStore, believe_after: float) -> None:
         self._local = local
         self._believe_after = believe_after
-        self._doubts: LRUCache[Key, Doubt] = LRUCache(_MOST)
+        self._doubts: LRUCache[Key, Doubt] = LRUCache(_MOST_DOUBTS)
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:

@@ -1,6 +1,7 @@
 """When Redis last agreed with what L1 holds, and asking again before that is too long ago.
 
-Lives here: the meaning of `Held.checked_at`. Whether an entry is fresh is core's business.
+Lives here: the meaning of `Held.checked_at`; and until when this replica may answer with what an
+order ruled out that it may have missed. Whether an entry is fresh is core's business.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
-from gateway.flow.cache.missed_orders import MissedOrders
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and
@@ -278,3 +278,25 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
     if confirmed is None or confirmed.confirmed_at <= standing.struck_at:
         return None
     return confirmed
+
+
+class MissedOrders:
+    """The gaps in what was heard: when each was over (the shared clock), and the time (monotonic)
+    that was named for orders given in it. Those whose time has come are one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._gaps: list[tuple[float, float]] = []
+
+    def note(self, until: float) -> None:
+        """A gap is over; until then its orders count with older answers."""
+        now = self._clock.monotonic()
+        past = [over for over, end in self._gaps if end <= now]
+        gaps = [(max(past), -math.inf)] if past else []
+        gaps += [gap for gap in self._gaps if gap[1] > now]
+        self._gaps = [*gaps, (self._clock.now(), until)]
+
+    def until(self, confirmed_at: float) -> float:
+        """Until when (monotonic) what was confirmed then (the shared clock) may be answered without
+        Redis' word; infinite where no order was missed since."""
+        return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

@@ -30,7 +30,6 @@ from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
 from gateway.flow.fill.fetch_result import Filled, Passed, fruitless
 from gateway.flow.request import results
 from gateway.flow.request.in_flight import UnderWay
-from gateway.flow.request.variant import chosen, fits
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock, Held, Observer
 
@@ -263,3 +262,18 @@ class Serving(UnderWay):
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         told = replace(handling, collapsed=False, outdated=stored.below_floor)
         return Answer(stored.held, outcome, stored.tier, told)
+
+
+def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
+    """What was seen, if the request chooses just that."""
+    if seen is None or not rules.selects(seen.held.entry, ask.extra):
+        return None
+    return seen
+
+
+def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
+    """Whether what somebody fetched is what this request would have been given."""
+    if isinstance(landed, Passed):
+        return True
+    held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
+    return held.is_plain or rules.selects(held.entry, ask.extra)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.telemetry.metrics.counters import Counters
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import History
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.app.findings import Findings
 from gateway.core.vocabulary import Circuit
 from tests.doubles.clock import FakeClock

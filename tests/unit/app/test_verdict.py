@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.telemetry.metrics.counters import Counters
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import History, Totals
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.app.verdict import _REMEDIES, Finding, judge
 from gateway.core.vocabulary import (
     Circuit,

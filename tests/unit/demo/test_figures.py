@@ -7,7 +7,7 @@ import io
 import msgspec
 
 from gateway.adapters.telemetry.metrics.counters import Counters
-from gateway.adapters.telemetry.metrics.summary import figures
+from gateway.adapters.telemetry.metrics.history import figures
 from gateway.core.vocabulary import Cause
 from gateway.demo.figures import LiveLine, Status, sentence
 

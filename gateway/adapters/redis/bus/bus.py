@@ -21,6 +21,7 @@ from gateway.adapters.redis.bus.lease_results import Endings, decode_ended, is_e
 from gateway.adapters.redis.bus.membership import Others, Roll
 from gateway.adapters.redis.bus.messages import (
     Answer,
+    Holes,
     NoticeRefused,
     decode_answer,
     decode_notice,
@@ -28,7 +29,6 @@ from gateway.adapters.redis.bus.messages import (
     encode_notice,
     is_replica,
 )
-from gateway.adapters.redis.bus.notice_gaps import Holes
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
 from gateway.adapters.redis.layout.keys import Names

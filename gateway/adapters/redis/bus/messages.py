@@ -1,7 +1,8 @@
 """What replicas say to each other on the bus, as bytes: notices, and answers to them.
 
 Bytes in and out, no I/O. Nothing that arrives is trusted, since not only replicas can reach the
-channel. On the channel a notice is its number, a space, and JSON.
+channel. On the channel a notice is its number, a space, and JSON. Numbers come from Redis, which
+counts up by one for each notice of any replica: a hole in them tells that one was missed.
 """
 
 from __future__ import annotations
@@ -192,3 +193,41 @@ def _makes_sense(notice: Notice) -> bool:
             )
         case _:
             assert_never(notice.kind)
+
+
+class Holes:
+    """What was heard, compared with what was told."""
+
+    def __init__(self) -> None:
+        self._heard = 0
+        self._told = 0
+
+    @property
+    def heard(self) -> int:
+        """Up to this number everything was heard, or its absence was noticed."""
+        return self._heard
+
+    def start(self, told: int) -> None:
+        """Begin to hear: `told` was Redis' count at a moment when notices arrived already."""
+        self._heard = self._told = told
+
+    def is_after_hole(self, number: int) -> bool:
+        """Whether a notice is missing before this one."""
+        return number > self._heard + 1
+
+    def hear(self, number: int) -> None:
+        """This one has been acted upon; late and repeated ones change nothing."""
+        self._heard = max(self._heard, number)
+
+    def catch_up(self, told: int, heard_before: int) -> bool:
+        """Compare with Redis' count, `heard_before` from before it was asked for; whether
+        something was missed.
+
+        What Redis had told at the comparison before this one has had the time to arrive; what
+        it has told since may still be on its way. A count below what was heard began anew.
+        """
+        missed = told < heard_before or self._heard < self._told
+        if missed:
+            self._heard = told
+        self._told = told
+        return missed

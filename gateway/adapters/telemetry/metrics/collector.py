@@ -20,8 +20,7 @@ from prometheus_client.utils import floatToGoString
 
 from gateway.adapters.telemetry.metrics.counters import Counters, Histogram
 from gateway.adapters.telemetry.metrics.families import COUNTS, TIMINGS
-from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
+from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES, GaugeReadings
 
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 

@@ -1,7 +1,8 @@
 """What is counted, as plain numbers of this process. No metric has a name here.
 
-Whatever can occur is there from the start, at 0; the keys are the label values. An increment
-is a dictionary entry or a list item, for a hit counts on every request.
+Whatever can occur is there from the start, at 0; the keys are the label values. Which requests can
+end how is data; what contradicts it is counted all the same. An increment is a dictionary entry or
+a list item, for a hit counts on every request.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gateway.adapters.telemetry.metrics.outcomes import POSSIBLE, STATUS_CLASSES, can_end
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -26,6 +26,51 @@ from gateway.core.vocabulary import (
     Tier,
 )
 from gateway.ports import Count
+
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+
+_STORED = (Tier.L1, Tier.L2)
+_FETCHED = (Tier.UPSTREAM,)
+_NOWHERE = (Tier.NONE,)
+
+# 2xx the training, 3xx the 304 of a caller's condition, 4xx that there is none (404, 410).
+_BODY = ("2xx", "3xx")
+_ANSWER = ("2xx", "3xx", "4xx")
+
+_CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
+    (Outcome.FRESH, _STORED, _BODY),
+    (Outcome.STALE_REFRESHING, _STORED, _BODY),
+    (Outcome.STALE_ERROR, _STORED, _BODY),
+    (Outcome.STALE_SHIELDED, _STORED, _BODY),
+    (Outcome.NEGATIVE, _STORED, ("4xx",)),
+    (Outcome.FILLED, _FETCHED, _ANSWER),
+    (Outcome.REVALIDATED, _FETCHED, _ANSWER),
+    # From L2 where another replica fetched.
+    (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
+    # Writes and the mode `bypass` pass whatever the API answers.
+    (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
+    # What the API says against this caller.
+    (Outcome.REJECTED, _FETCHED, ("4xx",)),
+    # What we say against the request; 5xx is the 504 of `only-if-cached`.
+    (Outcome.REJECTED, _NOWHERE, ("4xx", "5xx")),
+    # 4xx is the 412 of a version that is not there yet.
+    (Outcome.FAILED, _NOWHERE, ("4xx", "5xx")),
+)
+
+POSSIBLE: tuple[tuple[Outcome, Tier, str], ...] = tuple(
+    (outcome, tier, status)
+    for outcome, tiers, statuses in _CAN_END
+    for tier in tiers
+    for status in statuses
+)
+
+_AS_SET = frozenset(POSSIBLE)
+
+
+def can_end(outcome: Outcome, tier: Tier, status: str) -> bool:
+    """Whether a request can end so; `status` is a class such as `2xx`."""
+    return (outcome, tier, status) in _AS_SET
+
 
 NO_ANSWER = "none"
 STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
@@ -256,5 +301,5 @@ class Counters:
         return name
 
     def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
-        """The combinations counted that `outcomes` says cannot occur."""
+        """The combinations counted that `can_end` says cannot occur."""
         return [key for key in list(self.requests) if not can_end(*key)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.adapters.ledger.orders import Orders
+from gateway.adapters.ledger.floors import Orders
 from tests.doubles.stored import version
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gateway.flow.cache.missed_orders import MissedOrders
+from gateway.flow.cache.l1_revalidation import MissedOrders
 from tests.doubles.clock import FakeClock
 
 

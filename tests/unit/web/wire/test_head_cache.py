@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.web.wire.head_cache import Blocks
+from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.plain_request import Said, plain
-from gateway.web.wire.repeated_head import Form
 
 CALLER = Caller("passthrough", "default", "p1", "default", "t-1", owns_token=True)
 Fields = list[tuple[bytes, bytes]]

@@ -10,8 +10,8 @@ from gateway.core.access.caller import Passthrough
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
+from gateway.web.wire.head_cache import Form
 from gateway.web.wire.hot_path import HotPath
-from gateway.web.wire.repeated_head import Form
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply
 from tests.unit.web.wires import Door, get, holding, quiet, statuses
 

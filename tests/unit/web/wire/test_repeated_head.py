@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.wire.repeated_head import Form, Holed
+from gateway.web.wire.head_cache import Form, Holed
 from tests.unit.web.wire.test_head_cache import (
     PLAIN,
     Fields,

@@ -5,8 +5,13 @@ import math
 import pytest
 
 from gateway.adapters.telemetry.metrics import counters as module
-from gateway.adapters.telemetry.metrics.counters import STALE, Counters, Histogram, status_class
-from gateway.adapters.telemetry.metrics.outcomes import POSSIBLE
+from gateway.adapters.telemetry.metrics.counters import (
+    POSSIBLE,
+    STALE,
+    Counters,
+    Histogram,
+    status_class,
+)
 from gateway.core.vocabulary import Outcome, Tier
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 
 from gateway.adapters.telemetry.metrics.counters import Counters
+from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import EVERY, NAMES, SPAN, History
-from gateway.adapters.telemetry.metrics.readings import GaugeReadings
 from gateway.core.vocabulary import FailureReason, Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
