@@ -1,4 +1,4 @@
-"""What callers may say beside asking, by the settings: wishes about what is stored, and writes.
+"""What callers may say beside asking, by the settings: directives on stored answers, and writes.
 
 Lives here too: the share of the budget that such requests have."""
 
@@ -10,7 +10,7 @@ from gateway.core.budget.rates import OwnRates
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.call_share import CallShare
-from gateway.flow.request.client_directives import Grants, Wishing
+from gateway.flow.request.client_directives import DirectiveHandler, Grants
 from gateway.flow.request.handler import Serving
 from gateway.ports import Bus
 from gateway.settings import AccessMode, ClientDirectives, RateScope, Settings, WritesMode
@@ -28,17 +28,17 @@ def call_share_of(
     return CallShare(clock, usual, rates, lambda: bus.replicas, is_divided=not is_one)
 
 
-def wishing_of(
+def directive_handler_of(
     settings: Settings, serving: Serving, clock: SystemClock, share: CallShare
-) -> Wishing | None:
-    """What grants callers their wishes; None where these are not heard."""
+) -> DirectiveHandler | None:
+    """What grants callers their directives; None where these are not heard."""
     match settings.freshness.client_directives:
         case ClientDirectives.IGNORE:
             return None
         case ClientDirectives.LIMITED:
-            return Wishing(serving, clock, Grants(clock, share))
+            return DirectiveHandler(serving, clock, Grants(clock, share))
         case ClientDirectives.HONOUR:
-            return Wishing(serving, clock, grants=None)
+            return DirectiveHandler(serving, clock, grants=None)
 
 
 def writing_of(

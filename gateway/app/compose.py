@@ -21,7 +21,7 @@ from gateway.adapters.telemetry.metrics.loop_lag import LoopLag
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission, admission_of, clients_watch
-from gateway.app.answering import call_share_of, wishing_of, writing_of
+from gateway.app.answering import call_share_of, directive_handler_of, writing_of
 from gateway.app.clock import SystemClock
 from gateway.app.file_watch import FileWatch
 from gateway.app.listen import StartFault
@@ -44,7 +44,7 @@ from gateway.flow.mode import Modes
 from gateway.flow.operations.explain import Explainer
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import Wishing
+from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
@@ -83,7 +83,7 @@ class House:
     outbound: Outbound
     collapsing: Collapsing
     serving: Serving
-    wishing: Wishing | None
+    directive_handler: DirectiveHandler | None
     reaching: Reaching
     unusual: Unusual
     modes: Modes
@@ -134,7 +134,7 @@ def compose(settings: Settings) -> House:
         outbound=way.outbound,
         collapsing=collapsing,
         serving=serving,
-        wishing=wishing_of(settings, serving, clock, share()),
+        directive_handler=directive_handler_of(settings, serving, clock, share()),
         reaching=Reaching(serving, clock, share()),
         unusual=Unusual(serving, collapsing, clock, rules, modes),
         modes=modes,

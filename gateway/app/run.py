@@ -116,7 +116,7 @@ def _servers(
         house.clock,
         house.telemetry,
         access_log,
-        wishing=house.wishing,
+        directive_handler=house.directive_handler,
         reaching=house.reaching,
         unusual=house.unusual,
         writing=house.writing,

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
-from gateway.core.cache.request_directives import Wishes
+from gateway.core.cache.request_directives import RequestDirectives
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
@@ -18,14 +18,14 @@ from gateway.ports import Held
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request for a training, its caller let in and its id found good; `wishes` None where
+    """One request for a training, its caller let in and its id found good; `directives` None where
     any stored answer will do, `at_least` where any version will."""
 
     key: Key
     caller: Caller
     only_if_cached: bool = False
     extra: Headers = field(default=(), repr=False)
-    wishes: Wishes | None = None
+    directives: RequestDirectives | None = None
     at_least: Instant | None = None
 
 

@@ -87,7 +87,7 @@ async def pass_by(house, blocks, number):
     with house.outbound._guesses.asking(who):
         house.outbound._guesses.ended(who, in_vain=True)
     house.collapsing._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
-    house.wishing._grants.take(key, admitted.caller)
+    house.directive_handler._grants.take(key, admitted.caller)
     house.reaching._share.take(admitted.caller)
     house.serving.heed(Ask(key, admitted.caller))
     house.collapsing.backoffs.failed(key, OSError("no connection"))

@@ -1,7 +1,7 @@
 """What a caller says of the stored answer it would take: `Cache-Control` of a request.
 
-Reading it, and whether an entry does (RFC 9111, 5.2.1). Whether a wish is granted at all is the
-flow's business; `only-if-cached` always is. `Pragma` says nothing (5.4).
+Reading it, and whether an entry does (RFC 9111, 5.2.1). Whether a directive is granted at all is
+the flow's business; `only-if-cached` always is. `Pragma` says nothing (5.4).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.core.http.cache_control import directives_of, seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RequestDirectives:
     """The directives of one request; None where one is absent.
 
     `max_stale` is infinite where any staleness will do.
@@ -47,21 +47,21 @@ class Wishes:
 
 
 @lru_cache(1_024)
-def wishes_of(cache_control: bytes | None) -> Wishes | None:
-    """What the field wishes for, None where it wishes for nothing; an argument that makes no
+def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
+    """The directives of the field, None where it has none of these; an argument that makes no
     sense is as good as the strictest, and no permission."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)
     stale = seconds(found, b"max-stale")
-    wishes = Wishes(
+    directives = RequestDirectives(
         no_cache=b"no-cache" in found,
         no_store=b"no-store" in found,
         max_age=seconds(found, b"max-age"),
         min_fresh=seconds(found, b"min-fresh"),
         max_stale=math.inf if stale is not None and found[b"max-stale"] is None else stale,
     )
-    return None if wishes == Wishes() else wishes
+    return None if directives == RequestDirectives() else directives
 
 
 def wants_only_if_cached(cache_control: bytes | None) -> bool:

@@ -1,6 +1,6 @@
 """Requests that say what stored answer they would take, and whether they are granted it.
 
-Lives here: `freshness.client_directives`. What such a wish is stands in
+Lives here: `freshness.client_directives`. What such a directive is stands in
 core/cache/request_directives, what is answered without one in handler.
 """
 
@@ -17,14 +17,14 @@ from gateway.flow.request.call_share import CallShare
 from gateway.flow.request.handler import Serving
 from gateway.ports import Clock
 
-# Seconds for which an entry that was fetched for a wish is good enough for the next one.
+# Seconds for which an entry that was fetched for a directive is good enough for the next one.
 _AGAIN_AFTER: Final = 10.0
 _MOST: Final = 10_000
 
 
 class Grants:
-    """Which wishes may cost a call: at most one in ten seconds for a key, counted in this replica,
-    and those that the share pays for."""
+    """Which directives may cost a call: at most one in ten seconds for a key, counted in this
+    replica, and those that the share pays for."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -45,8 +45,8 @@ class Grants:
         return True
 
 
-class Wishing:
-    """Answers requests with wishes; `grants` None: all of them are granted."""
+class DirectiveHandler:
+    """Answers requests with directives; `grants` None: all of them are granted."""
 
     def __init__(self, serving: Serving, clock: Clock, grants: Grants | None) -> None:
         self._serving = serving
@@ -54,16 +54,16 @@ class Wishing:
         self._grants = grants
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, by the caller's wishes where they are granted."""
-        wishes = ask.wishes
-        if wishes is None:
+        """As Serving.get, by the caller's directives where they are granted."""
+        directives = ask.directives
+        if directives is None:
             return await self._serving.get(ask)
         seen, now = await self._serving.seen(ask), self._clock.now()
-        if seen is not None and not wishes.refuse(seen.held.entry, now):
-            if wishes.take_stale(seen.held.entry, now) and self._serving.may_be_stale(seen):
+        if seen is not None and not directives.refuse(seen.held.entry, now):
+            if directives.take_stale(seen.held.entry, now) and self._serving.may_be_stale(seen):
                 return self._serving.stale_refreshing(ask, seen)
             return await self._serving.get(ask)
-        if (seen is None and not wishes.no_store) or not self._granted(ask):
+        if (seen is None and not directives.no_store) or not self._granted(ask):
             return await self._serving.get(ask)
         return await self._fetched(ask, seen)
 
@@ -73,5 +73,5 @@ class Wishing:
     async def _fetched(self, ask: Ask, seen: Seen | None) -> Answer:
         if ask.only_if_cached:
             raise OnlyIfCached
-        assert ask.wishes is not None, "only a wish is fetched for"
-        return await self._serving.from_upstream(ask, seen, keep=not ask.wishes.no_store)
+        assert ask.directives is not None, "only a directive is fetched for"
+        return await self._serving.from_upstream(ask, seen, keep=not ask.directives.no_store)

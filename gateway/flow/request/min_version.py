@@ -1,7 +1,7 @@
 """Requests that want a version at least as late as one that they know: `Training-Min-Updated-At`.
 
 Who wrote a training reads what it wrote: from what is stored where that is late enough, else by
-one fetch for all who want it. Nothing here raises a floor: a wish is no evidence. Such fetches
+one fetch for all who want it. Nothing here raises a floor: a directive is no evidence. Such fetches
 have a share of the budget, and each caller a part of that.
 """
 

@@ -21,7 +21,7 @@ from gateway.ports import Clock
 
 
 class Unusual:
-    """Answers requests in the other modes, wishes of the callers aside."""
+    """Answers requests in the other modes, directives of the callers aside."""
 
     def __init__(
         self, serving: Serving, filler: Collapsing, clock: Clock, rules: Rules, modes: Modes

@@ -50,7 +50,7 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
     """Why upstream was asked (RFC 9211, 2.2)."""
     if seen is None:
         return Forward.URI_MISS
-    return Forward.STALE if ask.wishes is None else Forward.REQUEST
+    return Forward.STALE if ask.directives is None else Forward.REQUEST
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:

@@ -21,10 +21,10 @@ from gateway.core.access.registry import Callers
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
-from gateway.core.cache.request_directives import wants_only_if_cached, wishes_of
+from gateway.core.cache.request_directives import request_directives_of, wants_only_if_cached
 from gateway.core.vocabulary import Outcome
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.client_directives import Wishing
+from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
@@ -45,7 +45,7 @@ Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
 
 
 class DataPlane:
-    """Answers callers. `wishing` None: what they say of caching is not heard, but for
+    """Answers callers. `directive_handler` None: what they say of caching is not heard, but for
     `only-if-cached`. `writing` None: they may not write; `max_body` is what they may, in bytes.
     `new_id` makes a request id; `ready` says whether to send traffic."""
 
@@ -57,7 +57,7 @@ class DataPlane:
         observer: Observer,
         access_log: AccessLog,
         *,
-        wishing: Wishing | None,
+        directive_handler: DirectiveHandler | None,
         reaching: Reaching,
         unusual: Unusual,
         writing: Writing | None,
@@ -67,7 +67,7 @@ class DataPlane:
         ready: Callable[[], bool],
     ) -> None:
         self._serving = serving
-        self._wishing = wishing
+        self._directive_handler = directive_handler
         self._unusual = unusual
         self._reaching = reaching
         self._callers = callers
@@ -108,7 +108,7 @@ class DataPlane:
             self._access_log,
             forward_headers=self._forwarded,
             modes=self._unusual.modes,
-            heeds_wishes=self._wishing is not None,
+            heeds_directives=self._directive_handler is not None,
             new_id=self._new_id,
         )
         return hits, LookUps(self._serving, hits, self._clock)
@@ -142,7 +142,9 @@ class DataPlane:
             return await self._misplaced(request, exchange)
         exchange.training_id = wanted
         caller = self._desk.admit(request, exchange)
-        serving = self._unusual if self._unusual.is_ordered else self._wishing or self._serving
+        serving = (
+            self._unusual if self._unusual.is_ordered else self._directive_handler or self._serving
+        )
         exchange.spent = Spent(self._clock)
         with watched(exchange.spent):
             answer = await self._reaching.get(self._ask(request, wanted, caller), serving)
@@ -152,9 +154,9 @@ class DataPlane:
         control = _joined(request, b"cache-control")
         extra = extra_of(request.scope["headers"], self._forwarded)
         key = Key(caller.partition, wanted)
-        wishes = None if self._wishing is None else wishes_of(control)
+        directives = None if self._directive_handler is None else request_directives_of(control)
         at_least = at_least_of(_joined(request, b"training-min-updated-at"))
-        return Ask(key, caller, wants_only_if_cached(control), extra, wishes, at_least)
+        return Ask(key, caller, wants_only_if_cached(control), extra, directives, at_least)
 
     def _answer(self, request: Request, exchange: Exchange, answer: Answer) -> Response:
         conditions = Conditions(

@@ -98,7 +98,9 @@ class Parsing(Wire):
         if not self._is_quiet() or self.parser.get_http_version() != "1.1":
             return None
         method, hits = self.parser.get_method(), self.hits
-        return plain(method, self.url, self.headers, hits.forwarded, heeds_wishes=hits.heeds_wishes)
+        return plain(
+            method, self.url, self.headers, hits.forwarded, heeds_directives=hits.heeds_directives
+        )
 
     def _make_scope(self) -> None:
         """What the parent does at a message's begin, which forgets what was parsed since."""

@@ -34,8 +34,8 @@ _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers what L1 may answer with; parts as in DataPlane. `heeds_wishes`: a request
-    that wishes for more than what is stored takes the ordinary way."""
+    """Answers what L1 may answer with; parts as in DataPlane. `heeds_directives`: a request
+    with directives about what is stored takes the ordinary way."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class Hits:
         *,
         forward_headers: frozenset[bytes],
         modes: Modes,
-        heeds_wishes: bool,
+        heeds_directives: bool,
         new_id: Callable[[], bytes],
     ) -> None:
-        self.forwarded, self.heeds_wishes = forward_headers, heeds_wishes
+        self.forwarded, self.heeds_directives = forward_headers, heeds_directives
         self._modes = modes
         self._peek, self._held = serving.peek, serving.held
         self._edition, self._stands_for = serving.confirming.edition, serving.confirming.stands_for

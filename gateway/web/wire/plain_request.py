@@ -13,7 +13,7 @@ from typing import Final
 from gateway.core.access.caller import Caller
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
-from gateway.core.cache.request_directives import wants_only_if_cached, wishes_of
+from gateway.core.cache.request_directives import request_directives_of, wants_only_if_cached
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
@@ -108,7 +108,7 @@ def plain(
     fields: Sequence[tuple[bytes, bytes]],
     forwarded: frozenset[bytes],
     *,
-    heeds_wishes: bool,
+    heeds_directives: bool,
 ) -> Asked | None:
     """What an HTTP/1.1 head asks; None unless it is sound, has no body, names one training and
     no field twice, the connection is to be kept, and any stored answer will do."""
@@ -119,7 +119,7 @@ def plain(
         return None
     if b"connection" in by_name and by_name[b"connection"].lower() != b"keep-alive":
         return None
-    if heeds_wishes and wishes_of(by_name.get(b"cache-control")) is not None:
+    if heeds_directives and request_directives_of(by_name.get(b"cache-control")) is not None:
         return None
     match = _PLAIN_TARGET.fullmatch(target)
     if match is None:

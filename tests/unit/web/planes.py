@@ -32,7 +32,7 @@ from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.call_share import CallShare
-from gateway.flow.request.client_directives import Wishing
+from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
@@ -84,7 +84,7 @@ class Data:
         access: Access = PASSTHROUGH,
         limit: int | None = None,
         forward: frozenset[bytes] = frozenset(),
-        heeds_wishes: bool = False,
+        heeds_directives: bool = False,
         writes: bool = False,
         shared: Callable[[Clock, Callable[[], str]], SharedStore] = Ledger,
     ) -> None:
@@ -97,7 +97,7 @@ class Data:
         self.local = MemoryStore(1_000_000, lambda: None)
         self.callers = Callers(access)
         self.serving = self._serving(limit)
-        wishing = Wishing(self.serving, self.clock, grants=None)
+        directive_handler = DirectiveHandler(self.serving, self.clock, grants=None)
         share = CallShare(self.clock, None, OwnRates(), lambda: 1, is_divided=True)
         self.plane = DataPlane(
             self.serving,
@@ -105,7 +105,7 @@ class Data:
             self.clock,
             self.observer,
             self.access_log,
-            wishing=wishing if heeds_wishes else None,
+            directive_handler=directive_handler if heeds_directives else None,
             reaching=Reaching(self.serving, self.clock, share),
             unusual=self.unusual,
             writing=self.writing if writes else None,

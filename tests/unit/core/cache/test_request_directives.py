@@ -6,7 +6,11 @@ import math
 
 import pytest
 
-from gateway.core.cache.request_directives import Wishes, wants_only_if_cached, wishes_of
+from gateway.core.cache.request_directives import (
+    RequestDirectives,
+    request_directives_of,
+    wants_only_if_cached,
+)
 from tests.doubles.stored import entry_of
 
 ENTRY = entry_of().but(freshness_lifetime=30.0)
@@ -14,53 +18,53 @@ THEN = ENTRY.confirmed_at
 
 
 @pytest.mark.parametrize(
-    ("value", "wishes"),
+    ("value", "directives"),
     [
         (None, None),
         (b"", None),
         (b"only-if-cached, nothing-to-see-here", None),
-        (b"No-Cache", Wishes(no_cache=True)),
-        (b"no-store", Wishes(no_store=True)),
-        (b"max-age=10, min-fresh=5", Wishes(max_age=10.0, min_fresh=5.0)),
-        (b"max-age=x", Wishes(max_age=0.0)),
-        (b"max-stale", Wishes(max_stale=math.inf)),
-        (b"max-stale=60", Wishes(max_stale=60.0)),
-        (b"max-stale=x", Wishes(max_stale=0.0)),
+        (b"No-Cache", RequestDirectives(no_cache=True)),
+        (b"no-store", RequestDirectives(no_store=True)),
+        (b"max-age=10, min-fresh=5", RequestDirectives(max_age=10.0, min_fresh=5.0)),
+        (b"max-age=x", RequestDirectives(max_age=0.0)),
+        (b"max-stale", RequestDirectives(max_stale=math.inf)),
+        (b"max-stale=60", RequestDirectives(max_stale=60.0)),
+        (b"max-stale=x", RequestDirectives(max_stale=0.0)),
     ],
 )
-def test_wishes_are_read(value: bytes | None, wishes: Wishes | None) -> None:
+def test_directives_are_read(value: bytes | None, directives: RequestDirectives | None) -> None:
     """Where the caller has any; what makes no sense is the strictest, and no permission."""
-    assert wishes_of(value) == wishes
+    assert request_directives_of(value) == directives
 
 
 @pytest.mark.parametrize(
-    ("wishes", "age", "refused"),
+    ("directives", "age", "refused"),
     [
-        (Wishes(no_cache=True), 0, True),
-        (Wishes(no_store=True), 0, False),
-        (Wishes(max_age=10.0), 10, False),
-        (Wishes(max_age=10.0), 11, True),
-        (Wishes(max_age=100.0), 29, False),
-        (Wishes(max_age=100.0), 31, True),
-        (Wishes(max_age=100.0, max_stale=5.0), 31, False),
-        (Wishes(max_age=100.0, max_stale=5.0), 36, True),
-        (Wishes(min_fresh=10.0), 20, False),
-        (Wishes(min_fresh=10.0), 21, True),
-        (Wishes(max_stale=5.0), 100, False),
+        (RequestDirectives(no_cache=True), 0, True),
+        (RequestDirectives(no_store=True), 0, False),
+        (RequestDirectives(max_age=10.0), 10, False),
+        (RequestDirectives(max_age=10.0), 11, True),
+        (RequestDirectives(max_age=100.0), 29, False),
+        (RequestDirectives(max_age=100.0), 31, True),
+        (RequestDirectives(max_age=100.0, max_stale=5.0), 31, False),
+        (RequestDirectives(max_age=100.0, max_stale=5.0), 36, True),
+        (RequestDirectives(min_fresh=10.0), 20, False),
+        (RequestDirectives(min_fresh=10.0), 21, True),
+        (RequestDirectives(max_stale=5.0), 100, False),
     ],
 )
 def test_an_entry_is_refused_that_is_not_as_wished(
-    wishes: Wishes, age: float, refused: bool
+    directives: RequestDirectives, age: float, refused: bool
 ) -> None:
     """Of thirty seconds' freshness."""
-    assert wishes.refuse(ENTRY, THEN + age) is refused
+    assert directives.refuse(ENTRY, THEN + age) is refused
 
 
 def test_stale_ones_are_taken_by_who_says_so() -> None:
     """As stale as it may be, and no more."""
-    assert Wishes(max_stale=5.0).take_stale(ENTRY, THEN + 35.0)
-    assert not Wishes(max_stale=5.0).take_stale(ENTRY, THEN + 36.0)
-    assert not Wishes(no_cache=True).take_stale(ENTRY, THEN + 31.0)
+    assert RequestDirectives(max_stale=5.0).take_stale(ENTRY, THEN + 35.0)
+    assert not RequestDirectives(max_stale=5.0).take_stale(ENTRY, THEN + 36.0)
+    assert not RequestDirectives(no_cache=True).take_stale(ENTRY, THEN + 31.0)
 
 
 @pytest.mark.parametrize(

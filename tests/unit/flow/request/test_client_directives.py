@@ -1,4 +1,4 @@
-"""`freshness.client_directives`: which wishes of callers are granted, and what they cost."""
+"""`freshness.client_directives`: which directives of callers are granted, and what they cost."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
-from gateway.core.cache.request_directives import Wishes
+from gateway.core.cache.request_directives import RequestDirectives
 from gateway.core.errors import OnlyIfCached
 from gateway.core.vocabulary import Detail, Forward, Outcome
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.request import client_directives
-from gateway.flow.request.client_directives import Grants, Wishing
+from gateway.flow.request.client_directives import DirectiveHandler, Grants
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -28,28 +28,35 @@ from tests.unit.flow.house import (
     share_of,
 )
 
-NO_CACHE = Wishes(no_cache=True)
+NO_CACHE = RequestDirectives(no_cache=True)
 TENTH = Rate(100, 60.0)
 
 
 @pytest.fixture
-def honouring(alone: Replica) -> Wishing:
-    """Grants all wishes."""
-    return Wishing(alone.serving, alone.clock, grants=None)
+def honouring(alone: Replica) -> DirectiveHandler:
+    """Grants all directives."""
+    return DirectiveHandler(alone.serving, alone.clock, grants=None)
 
 
 @pytest.fixture
-def limited(alone: Replica) -> Wishing:
+def limited(alone: Replica) -> DirectiveHandler:
     """Grants some."""
-    return Wishing(alone.serving, alone.clock, Grants(alone.clock, share_of(alone.clock, TENTH)))
+    return DirectiveHandler(
+        alone.serving, alone.clock, Grants(alone.clock, share_of(alone.clock, TENTH))
+    )
 
 
-async def get(wishing: Wishing, wishes: Wishes | None, *, only_if_cached: bool = False) -> Answer:
-    """What is answered to who wishes that."""
-    return await wishing.get(Ask(KEY, CALLER, only_if_cached, wishes=wishes))
+async def get(
+    honouring: DirectiveHandler,
+    directives: RequestDirectives | None,
+    *,
+    only_if_cached: bool = False,
+) -> Answer:
+    """What is answered to a caller with these directives."""
+    return await honouring.get(Ask(KEY, CALLER, only_if_cached, directives=directives))
 
 
-async def test_no_cache_asks_the_upstream(alone: Replica, honouring: Wishing) -> None:
+async def test_no_cache_asks_the_upstream(alone: Replica, honouring: DirectiveHandler) -> None:
     """Though what is stored is fresh; it is marked so, and what came is stored for others."""
     await alone.fill(1)
     alone.upstream.then(ok(2))
@@ -61,17 +68,22 @@ async def test_no_cache_asks_the_upstream(alone: Replica, honouring: Wishing) ->
     assert minute_of(await get(honouring, None)) == 2
 
 
-@pytest.mark.parametrize("wishes", [Wishes(max_age=60.0), Wishes(min_fresh=5.0), Wishes()])
-async def test_a_wish_that_is_met_is_a_hit(
-    alone: Replica, honouring: Wishing, wishes: Wishes
+@pytest.mark.parametrize(
+    "directives",
+    [RequestDirectives(max_age=60.0), RequestDirectives(min_fresh=5.0), RequestDirectives()],
+)
+async def test_a_directive_that_is_met_is_a_hit(
+    alone: Replica, honouring: DirectiveHandler, directives: RequestDirectives
 ) -> None:
     """What is stored is young and fresh enough."""
     await alone.fill(1)
 
-    assert (await get(honouring, wishes)).outcome is Outcome.FRESH
+    assert (await get(honouring, directives)).outcome is Outcome.FRESH
 
 
-async def test_what_fails_for_a_wish_is_rescued(alone: Replica, honouring: Wishing) -> None:
+async def test_what_fails_for_a_directive_is_rescued(
+    alone: Replica, honouring: DirectiveHandler
+) -> None:
     """By what is stored, marked as such."""
     await alone.fill(1)
     alone.upstream.then(says(503))
@@ -81,52 +93,56 @@ async def test_what_fails_for_a_wish_is_rescued(alone: Replica, honouring: Wishi
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_ERROR)
 
 
-async def test_max_stale_is_answered_at_once(alone: Replica, honouring: Wishing) -> None:
+async def test_max_stale_is_answered_at_once(alone: Replica, honouring: DirectiveHandler) -> None:
     """Where another caller would wait; another one is fetched behind it. Too stale is too stale."""
     await alone.fill(1)
     alone.clock.advance(400.0)
     alone.upstream.then(ok(2))
 
-    answer = await get(honouring, Wishes(max_stale=math.inf))
+    answer = await get(honouring, RequestDirectives(max_stale=math.inf))
     await alone.land()
 
     assert (minute_of(answer), answer.outcome) == (1, Outcome.STALE_REFRESHING)
     alone.clock.advance(UNUSABLE)
     alone.upstream.then(ok(3))
-    assert minute_of(await get(honouring, Wishes(max_stale=math.inf))) == 3
+    assert minute_of(await get(honouring, RequestDirectives(max_stale=math.inf))) == 3
 
 
-async def test_max_age_is_not_met_by_what_is_stale(alone: Replica, honouring: Wishing) -> None:
+async def test_max_age_is_not_met_by_what_is_stale(
+    alone: Replica, honouring: DirectiveHandler
+) -> None:
     """However large it is (RFC 9111, 5.2.1.1): stale-while-revalidate is for who does not mind."""
     await alone.fill(1)
     alone.clock.advance(STALE)
     alone.upstream.then(ok(2))
 
-    assert minute_of(await get(honouring, Wishes(max_age=1_000.0))) == 2
+    assert minute_of(await get(honouring, RequestDirectives(max_age=1_000.0))) == 2
 
 
-async def test_what_is_not_to_be_stored_is_not(alone: Replica, honouring: Wishing) -> None:
+async def test_what_is_not_to_be_stored_is_not(alone: Replica, honouring: DirectiveHandler) -> None:
     """`no-store` on a miss; what is stored already may be given."""
     alone.upstream.then(ok(1))
-    await get(honouring, Wishes(no_store=True))
+    await get(honouring, RequestDirectives(no_store=True))
 
     assert alone.local.entries == 0
     await alone.fill(2)
-    assert minute_of(await get(honouring, Wishes(no_store=True))) == 2
+    assert minute_of(await get(honouring, RequestDirectives(no_store=True))) == 2
 
 
 async def test_nothing_is_fetched_for_who_wants_what_is_stored(
-    alone: Replica, honouring: Wishing
+    alone: Replica, honouring: DirectiveHandler
 ) -> None:
-    """`only-if-cached` with a wish that is not met: nothing usable is stored."""
+    """`only-if-cached` with a directive that is not met: nothing usable is stored."""
     await alone.fill(1)
 
     with pytest.raises(OnlyIfCached):
         await get(honouring, NO_CACHE, only_if_cached=True)
 
 
-async def test_the_next_wish_for_an_entry_waits(alone: Replica, limited: Wishing) -> None:
-    """What was fetched for one is good enough for ten seconds, whoever wishes."""
+async def test_the_next_directive_for_an_entry_waits(
+    alone: Replica, limited: DirectiveHandler
+) -> None:
+    """What was fetched for one is good enough for ten seconds, whoever asks for it."""
     await alone.fill(1)
     alone.upstream.then(ok(2), ok(3))
 
@@ -141,7 +157,7 @@ async def test_the_next_wish_for_an_entry_waits(alone: Replica, limited: Wishing
 
 
 async def test_the_share_pays_for_wishes(clock: FakeClock) -> None:
-    """A wish that it does not pay for may be granted later, as one that was never made."""
+    """A directive that it does not pay for may be granted later, as one that was never made."""
     grants = Grants(clock, share_of(clock, TENTH))
 
     granted = [grants.take(Key("p1", str(i)), CALLER) for i in range(12)]
@@ -176,9 +192,9 @@ async def test_a_stale_answer_that_may_not_be_given_is_not(
 ) -> None:
     """Whoever would take it: within the windows alone."""
     replica = Replica(clock, windows=Windows(stale_while_revalidate=0.0, stale_if_error=0.0))
-    wishing = Wishing(replica.serving, clock, grants=None)
+    honouring = DirectiveHandler(replica.serving, clock, grants=None)
     await replica.fill(1)
     clock.advance(STALE)
     replica.upstream.then(ok(2))
 
-    assert minute_of(await get(wishing, Wishes(max_stale=math.inf))) == 2
+    assert minute_of(await get(honouring, RequestDirectives(max_stale=math.inf))) == 2

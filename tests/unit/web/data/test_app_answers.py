@@ -185,18 +185,18 @@ async def test_a_failure_is_rescued_by_what_is_stored() -> None:
 async def test_only_if_cached_never_calls() -> None:
     """Nothing stored is a 504, something stored a hit; the directive may stand anywhere."""
     data = Data(training_reply("a"))
-    wish = AUTHORIZED | {"cache-control": "max-age=5, Only-If-Cached"}
+    directive = AUTHORIZED | {"cache-control": "max-age=5, Only-If-Cached"}
 
-    assert problem_word(await data.ask("/training/a", headers=wish)) == "only-if-cached"
+    assert problem_word(await data.ask("/training/a", headers=directive)) == "only-if-cached"
     await data.ask("/training/a")
-    assert (await data.ask("/training/a", headers=wish)).status_code == 200
+    assert (await data.ask("/training/a", headers=directive)).status_code == 200
     assert data.upstream.count == 1
 
 
 @pytest.mark.parametrize("heeds", [True, False])
 async def test_a_reload_asks_the_upstream_where_wishes_are_heard(heeds: bool) -> None:
     """And is an ordinary hit where they are not; the hot path leaves both alike."""
-    data = Data(training_reply("a"), training_reply("a", words="new"), heeds_wishes=heeds)
+    data = Data(training_reply("a"), training_reply("a", words="new"), heeds_directives=heeds)
     reload = {**AUTHORIZED, "Cache-Control": "no-cache"}
     await data.ask("/training/a")
 

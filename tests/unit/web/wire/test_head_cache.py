@@ -28,7 +28,7 @@ def blocks(forwarded: frozenset[bytes] = EXTRA, most: int = 100) -> Blocks:
 def meet(table: Blocks, fields: Fields, times: int = 2) -> None:
     """Let the fields come so often, parsed as the door parses them."""
     lower = [(name.lower(), value) for name, value in fields]
-    asked = plain(b"GET", b"/training/a", lower, EXTRA, heeds_wishes=True)
+    asked = plain(b"GET", b"/training/a", lower, EXTRA, heeds_directives=True)
     assert asked is not None
     for _ in range(times):
         table.meet(block(fields), asked.said, lower)
@@ -37,7 +37,7 @@ def meet(table: Blocks, fields: Fields, times: int = 2) -> None:
 def parsed(fields: Fields) -> tuple[object, ...]:
     """What they say when they are read one by one."""
     asked = plain(
-        b"GET", b"/training/a", [(n.lower(), v) for n, v in fields], EXTRA, heeds_wishes=True
+        b"GET", b"/training/a", [(n.lower(), v) for n, v in fields], EXTRA, heeds_directives=True
     )
     assert asked is not None
     return all_of(asked.said)

@@ -18,7 +18,7 @@ def asked(
 ) -> Asked | None:
     """What a head with a host asks."""
     forwarded = frozenset((b"x-extra",))
-    return plain(method, target, [HOST, *fields], forwarded, heeds_wishes=True)
+    return plain(method, target, [HOST, *fields], forwarded, heeds_directives=True)
 
 
 def test_a_head_says_all_that_an_answer_depends_on() -> None:
@@ -106,17 +106,17 @@ def test_another_method_or_host_is_not_plain() -> None:
     """Nor is no host, or one that is none."""
     assert asked(method=b"PUT") is None
     for fields in ([], [(b"host", b"a b")]):
-        assert plain(b"GET", b"/training/a", fields, frozenset(), heeds_wishes=True) is None
+        assert plain(b"GET", b"/training/a", fields, frozenset(), heeds_directives=True) is None
 
 
-@pytest.mark.parametrize("wish", [b"no-cache", b"max-age=0", b"max-stale, only-if-cached"])
-def test_who_wishes_for_more_than_what_is_stored_is_not_plain(wish: bytes) -> None:
-    """Unless wishes are not heard."""
-    control = (b"cache-control", wish)
+@pytest.mark.parametrize("directive", [b"no-cache", b"max-age=0", b"max-stale, only-if-cached"])
+def test_a_request_with_directives_is_not_plain(directive: bytes) -> None:
+    """Unless directives are not heard."""
+    control = (b"cache-control", directive)
 
     assert asked(control) is None
     assert asked((b"cache-control", b"private")) is not None
-    assert plain(b"GET", b"/training/a", [HOST, control], frozenset(), heeds_wishes=False)
+    assert plain(b"GET", b"/training/a", [HOST, control], frozenset(), heeds_directives=False)
 
 
 def test_ids_of_callers_have_to_be_harmless() -> None:
