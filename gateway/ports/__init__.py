@@ -17,7 +17,7 @@ from gateway.ports.budget import (
 from gateway.ports.bus import AloneBus, Bus, Confirmations, Notice
 from gateway.ports.clock import Clock
 from gateway.ports.deadline import Deadline
-from gateway.ports.held import NEVER, Count, Held, Manner
+from gateway.ports.held import NEVER, Count, Held, HitLabels
 from gateway.ports.lease import AloneLease, Lease, Taken
 from gateway.ports.local import LocalStore
 from gateway.ports.mode import AloneMode, ModeOrder, SharedMode
@@ -46,12 +46,12 @@ __all__ = [
     "Deadline",
     "Found",
     "Held",
+    "HitLabels",
     "Known",
     "Lease",
     "ListStore",
     "LocalStore",
     "Looking",
-    "Manner",
     "ModeOrder",
     "Notice",
     "Observer",

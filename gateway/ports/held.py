@@ -22,7 +22,7 @@ class Count(Protocol):
     ) -> None: ...
 
 
-class Manner:
+class HitLabels:
     """How answers of one sort are told and counted: one object for thousands of them.
 
     `status` is the entry's. `count`, and `count_not_modified` for a 304 in its place, take the
@@ -59,7 +59,7 @@ class Held(msgspec.Struct, gc=False):
     those before it was confirmed.
 
     `until` to `born` are the answer that L1 gives with it unasked, and what that is good for:
-    until the monotonic time `until`, in the `edition` of `Serving`, in that `manner`, with the
+    until the monotonic time `until`, in the `edition` of `Serving`, with these `labels`, with the
     lines `moment` behind its head; its age counts from `born`, monotonic too. At most for a
     second, since they tell the age.
 
@@ -74,7 +74,7 @@ class Held(msgspec.Struct, gc=False):
     body: bytes = b""
     until: float = NEVER
     edition: object = None
-    manner: Manner | None = None
+    labels: HitLabels | None = None
     moment: bytes = b""
     born: float = NEVER
     is_codable: bool = False

@@ -21,7 +21,7 @@ from gateway.core.errors import AccessRefused
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.handler import Answer, Ask, Serving
-from gateway.ports import Clock, Held, Manner, Observer
+from gateway.ports import Clock, Held, HitLabels, Observer
 from gateway.web.exchange import AccessLog, Line, rate_limit_fields
 from gateway.web.render import is_current, moment_of
 from gateway.web.wire.plain_request import Said
@@ -58,7 +58,7 @@ class Hits:
         self._callers = callers
         self._clock, self._monotonic = clock, clock.monotonic
         self._counting = observer.counting
-        self._manners: dict[tuple[Outcome, Tier, Detail | None, int], Manner] = {}
+        self._labels: dict[tuple[Outcome, Tier, Detail | None, int], HitLabels] = {}
         self._access_log = access_log
         self.weigh = access_log.weigh
         self._new_id = new_id
@@ -100,20 +100,20 @@ class Hits:
                 return None
             edition = self._edition(key)
             if began >= held.until or held.edition is not edition:
-                manner = self._prepare(held, edition, said.ask(admitted.caller, training_id), began)
+                labels = self._prepare(held, edition, said.ask(admitted.caller, training_id), began)
             else:
-                manner = held.manner
+                labels = held.labels
                 held.reads += 1
-            if manner is None:
+            if labels is None:
                 return None
             lines, age = form.head, began - held.born
-            status, body, count = manner.status, form.body, manner.count
+            status, body, count = labels.status, form.body, labels.count
             if (
                 (said.tag or said.since)
                 and status == 200
                 and is_current(said.tag, said.since, form)
             ):
-                status, body, count = 304, b"", manner.count_not_modified
+                status, body, count = 304, b"", labels.count_not_modified
                 lines = lines[form.brief_at :]
             start, request_id = STATUS_LINE[status], said.request_id or self._new_id()
         except AccessRefused:
@@ -123,10 +123,10 @@ class Hits:
             return None
         seconds = self._monotonic() - began
         count(seconds, age, admitted.client, said.sampled)
-        weight = self.weigh(manner.outcome, status, seconds)
+        weight = self.weigh(labels.outcome, status, seconds)
         if weight is not None:
             of = (said, training_id, request_id, admitted.client)
-            self.note(manner, of, status, (seconds, age), weight, is_head=is_head)
+            self.note(labels, of, status, (seconds, age), weight, is_head=is_head)
         ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
@@ -134,7 +134,7 @@ class Hits:
     def _admit(self, said: Said) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
 
-    def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> Manner | None:
+    def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
         """Have it judged whether L1 may answer with what is held, and write what is said of it
         for the next moment; None where it may not."""
         answer = self._peek(ask)
@@ -142,26 +142,26 @@ class Hits:
             return None
         held.moment, unchanged = moment_of(held.entry, answer.handling, self._clock.now())
         held.born = began - held.entry.age(began + self._clock.offset)
-        held.manner = self.manner(answer, held.entry.status)
+        held.labels = self.labels(answer, held.entry.status)
         held.edition = edition
         stands = self._stands_for(ask.key, answer) or self._stale_stands_for(ask, answer)
         held.until = self._monotonic() + min(stands, unchanged) - _MARGIN
-        return held.manner
+        return held.labels
 
-    def manner(self, answer: Answer, status: int) -> Manner:
+    def labels(self, answer: Answer, status: int) -> HitLabels:
         """How such answers with an entry of that status are told and counted."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
-        manner = self._manners.get(sort)
-        if manner is None:
+        labels = self._labels.get(sort)
+        if labels is None:
             counts = self._counting(outcome, tier, status), self._counting(outcome, tier, 304)
-            manner = Manner(outcome, tier, detail, status, counts)
-            self._manners[sort] = manner
-        return manner
+            labels = HitLabels(outcome, tier, detail, status, counts)
+            self._labels[sort] = labels
+        return labels
 
     def note(
         self,
-        manner: Manner,
+        labels: HitLabels,
         of: tuple[Said, str, bytes, str],
         status: int,
         measured: tuple[float, float],
@@ -177,9 +177,9 @@ class Hits:
             request_id=request_id.decode("ascii"),
             method="HEAD" if is_head else "GET",
             training_id=training_id,
-            outcome=manner.outcome,
-            tier=manner.tier,
-            detail=manner.detail,
+            outcome=labels.outcome,
+            tier=labels.tier,
+            detail=labels.detail,
             status=status,
             seconds=seconds,
             age=age,

@@ -100,15 +100,15 @@ class LookUps:
         request_id = hits.request_id(said)
         conditions = Conditions(said.tag, said.since)
         rendered = render(answer, conditions, request_id, self._clock.now())
-        manner, status = hits.manner(answer, held.entry.status), rendered.status
+        labels, status = hits.labels(answer, held.entry.status), rendered.status
         measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
-        count = manner.count_not_modified if status == 304 else manner.count
+        count = labels.count_not_modified if status == 304 else labels.count
         count(*measured, ask.caller.client, said.sampled)
-        weight = hits.weigh(manner.outcome, status, measured[0])
+        weight = hits.weigh(labels.outcome, status, measured[0])
         if weight is not None:
             of = (said, ask.key.training_id, request_id, ask.caller.client)
             parts = self._parts(look_up)
-            hits.note(manner, of, status, measured, weight, is_head=False, parts=parts)
+            hits.note(labels, of, status, measured, weight, is_head=False, parts=parts)
         return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:

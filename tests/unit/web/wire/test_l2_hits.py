@@ -229,7 +229,7 @@ async def test_an_unforeseen_failure_goes_the_ordinary_way(
         raise ValueError("no such thing")
 
     assert door.wire.lookups  # type: ignore[attr-defined]
-    monkeypatch.setattr(door.wire.lookups._hits, "manner", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr(door.wire.lookups._hits, "labels", fail)  # type: ignore[attr-defined]
 
     said = await door.ask(get("a"))
 
