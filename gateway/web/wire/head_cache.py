@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from gateway.core.http.traceparent import TRACE, TRACEPARENT
-from gateway.web.wire.plain_request import REQUEST_ID, Said
+from gateway.web.wire.plain_request import REQUEST_ID, PlainHead
 
 _is_trace: Final = TRACEPARENT.fullmatch
 _is_request_id: Final = re.compile(REQUEST_ID).fullmatch
@@ -29,7 +29,7 @@ class Form:
 
     __slots__ = ("cuts", "length", "said", "tail")
 
-    def __init__(self, block: bytes, said: Said, cuts: tuple[int, ...] = ()) -> None:
+    def __init__(self, block: bytes, said: PlainHead, cuts: tuple[int, ...] = ()) -> None:
         self.tail, self.said, self.cuts = block, said, cuts
         self.length = len(block)
 
@@ -45,7 +45,11 @@ class Holed(Form):
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
 
     def __init__(
-        self, block: bytes, said: Said, cuts: tuple[int, ...], spans: Mapping[int, tuple[int, int]]
+        self,
+        block: bytes,
+        said: PlainHead,
+        cuts: tuple[int, ...],
+        spans: Mapping[int, tuple[int, int]],
     ) -> None:
         """`spans` of the trace and of the id: where each stands in the block."""
         super().__init__(block, said, cuts)
@@ -116,7 +120,7 @@ class Blocks:
         self._most_fields = max_fields
         self._may_cut = forwarded.isdisjoint(_NAMES)
         self._known: dict[bytes, Form] = {}
-        self._cut: dict[bytes, Said] = {}
+        self._cut: dict[bytes, PlainHead] = {}
         self._seen: set[int] = set()
         self.known = self._known.get
 
@@ -151,7 +155,7 @@ class Blocks:
             self._keep(self._known, block, form)  # a tag alone: its caller comes again
         return form
 
-    def meet(self, block: bytes, said: Said, fields: list[tuple[bytes, bytes]]) -> None:
+    def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
         """This block says that, in these fields."""
         if len(block) > self._longest or not _is_whole(block):
             return

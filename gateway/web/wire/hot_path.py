@@ -20,7 +20,7 @@ from gateway.web.wire.connection import Stage, Terms, Wire
 from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.l1_hits import Hits
 from gateway.web.wire.l2_hits import LookUp, LookUps
-from gateway.web.wire.plain_request import Asked, Said, plain
+from gateway.web.wire.plain_request import Asked, PlainHead, plain
 from gateway.web.wire.write_batch import Outbox
 
 _REST = Stage.REST
@@ -216,7 +216,7 @@ class HotPath(Parsing):
 
     # ---- what Redis is asked for
 
-    def _look_up(self, said: Said, training_id: str, head: bytes) -> bool:
+    def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
         """Whether it is looked up now, and nothing is read until the answer is out."""
         look_up = self.lookups.begin(said, training_id)
         if look_up is None:

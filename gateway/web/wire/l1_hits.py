@@ -24,7 +24,7 @@ from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.ports import Clock, Held, HitLabels, Observer
 from gateway.web.exchange import AccessLog, Line, rate_limit_fields
 from gateway.web.render import is_current, moment_of
-from gateway.web.wire.plain_request import Said
+from gateway.web.wire.plain_request import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
@@ -68,19 +68,19 @@ class Hits:
         """Whether the mode is the ordinary one."""
         return self._modes.current is NORMAL
 
-    def knows(self, said: Said) -> bool:
+    def knows(self, said: PlainHead) -> bool:
         """Whether the caller was let in before."""
         return self._callers.known(said.sent) is not None
 
-    def admit(self, said: Said) -> Admitted:
+    def admit(self, said: PlainHead) -> Admitted:
         """Who asks; raises AccessRefused."""
         return self._callers.known(said.sent) or self._admit(said)
 
-    def request_id(self, said: Said) -> bytes:
+    def request_id(self, said: PlainHead) -> bytes:
         """The caller's own id, or one of ours."""
         return said.request_id or self._new_id()
 
-    def answer(self, said: Said, training_id: str, *, is_head: bool = False) -> bytes | None:
+    def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
         """The whole response; None where there is no answer at once, or it would be an error.
 
         The id needs no judgement: what L1 holds has a good one.
@@ -131,7 +131,7 @@ class Hits:
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
 
-    def _admit(self, said: Said) -> Admitted:
+    def _admit(self, said: PlainHead) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
@@ -162,7 +162,7 @@ class Hits:
     def note(
         self,
         labels: HitLabels,
-        of: tuple[Said, str, bytes, str],
+        of: tuple[PlainHead, str, bytes, str],
         status: int,
         measured: tuple[float, float],
         weight: int,

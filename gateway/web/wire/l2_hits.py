@@ -26,7 +26,7 @@ from gateway.flow.timings import Spent
 from gateway.ports import Clock, Held
 from gateway.web.render import render
 from gateway.web.wire.l1_hits import Hits, charged
-from gateway.web.wire.plain_request import Said
+from gateway.web.wire.plain_request import PlainHead
 
 _logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _logger = logging.getLogger(__name__)
 class LookUp:
     """A question, and what it waits for; `began` is monotonic."""
 
-    said: Said
+    said: PlainHead
     ask: Ask
     began: float
     flight: Flight[Seen | None]
@@ -49,7 +49,7 @@ class LookUps:
         self._hits = hits
         self._clock = clock
 
-    def begin(self, said: Said, training_id: str) -> LookUp | None:
+    def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
         """The look-up under way now; None where the question is for the ordinary way."""
         if not self._hits.is_open or not is_training_id(training_id):
             return None

@@ -34,7 +34,7 @@ _ODD: Final = frozenset(
 )
 
 
-class Said:
+class PlainHead:
     """What the fields of a plain head say; None where a field is not there, or is no such.
 
     `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
@@ -75,16 +75,16 @@ class Said:
         """Say this sound one, and nothing else is sent on."""
         self.traceparent, self.sampled, self.extra = traceparent, sampled_of(traceparent), None
 
-    def copy(self) -> Said:
+    def copy(self) -> PlainHead:
         """Another one that says the same."""
-        said = Said.__new__(Said)
+        said = PlainHead.__new__(PlainHead)
         said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
         said.tag, said.request_id = self.tag, self.request_id
         said.traceparent, said.sampled, said.extra = self.traceparent, self.sampled, self.extra
         said.takes_gzip = self.takes_gzip
         return said
 
-    def without_holes(self) -> Said:
+    def without_holes(self) -> PlainHead:
         """The same without what is new with each request."""
         said = self.copy()
         said.tag = said.request_id = said.traceparent = said.sampled = said.extra = None
@@ -96,7 +96,7 @@ class Asked:
 
     __slots__ = ("is_head", "said", "training_id")
 
-    def __init__(self, training_id: str, said: Said, *, is_head: bool) -> None:
+    def __init__(self, training_id: str, said: PlainHead, *, is_head: bool) -> None:
         self.training_id = training_id
         self.said = said
         self.is_head = is_head
@@ -124,7 +124,7 @@ def plain(
     match = _PLAIN_TARGET.fullmatch(target)
     if match is None:
         return None
-    said = Said(by_name, _extra_of_these(by_name, fields, forwarded))
+    said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
     return Asked(match[1].decode("ascii"), said, is_head=method == b"HEAD")
 
 

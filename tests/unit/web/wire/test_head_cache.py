@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.web.wire.head_cache import Blocks, Form
-from gateway.web.wire.plain_request import Said, plain
+from gateway.web.wire.plain_request import PlainHead, plain
 
 CALLER = Caller("passthrough", "default", "p1", "default", "t-1", owns_token=True)
 Fields = list[tuple[bytes, bytes]]
@@ -49,9 +49,9 @@ def what(form: Form | None) -> tuple[object, ...]:
     return all_of(form.said)
 
 
-def all_of(said: Said) -> tuple[object, ...]:
+def all_of(said: PlainHead) -> tuple[object, ...]:
     """Each of its words; `extra` as it is sent on."""
-    words = {name: getattr(said, name) for name in Said.__slots__}
+    words = {name: getattr(said, name) for name in PlainHead.__slots__}
     words["extra"] = said.ask(CALLER, "a").extra
     return tuple(words.values())
 
