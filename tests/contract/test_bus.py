@@ -216,14 +216,14 @@ async def test_an_order_waits_until_it_is_known_who_there_is(redis_server: Redis
             seconds, _ = client.time()
             client.zadd(MEMBERS, {"silent": (seconds + 50) * 1e6})
             await beat()
-            await until(lambda: "silent" in a.bus._roll._remembered.members)
+            await until(lambda: "silent" in a.bus._membership._remembered.members)
             client.delete(MEMBERS)
 
             async with hearer(redis_server.url, "b", settle=3.0) as b:
                 order = asyncio.create_task(b.bus.confirm(PURGE, PATIENCE))
                 await until(lambda: a.applied == [PURGE])
                 assert client.zscore(MEMBERS, "silent") is None
-                await a.bus._roll.beat()
+                await a.bus._membership.beat()
 
                 assert client.zscore(MEMBERS, "silent") is not None
                 assert _count(await order) == (3, 2)
@@ -265,7 +265,7 @@ async def test_a_replica_that_comes_back_to_the_roll_has_missed_something(
     """Though its ear was never cut: nobody waited for it."""
     async with hearer(redis_server.url, "a") as a:
         assert a.gaps == 1
-        a.bus._roll.counted_until = time.monotonic()
+        a.bus._membership.counted_until = time.monotonic()
 
         await beat()
         await until(lambda: a.gaps == 2)
@@ -419,7 +419,7 @@ async def test_entering_without_redis_is_nothing(redis_server: RedisServer) -> N
 
 
 async def test_what_stands_in_redis_goes_by_itself(redis_server: RedisServer) -> None:
-    """Roll, its life and the number have an expiry, and there is nothing else."""
+    """Membership, its life and the number have an expiry, and there is nothing else."""
     redis_server.flush()
     async with hearer(redis_server.url, "a") as a:
         await a.bus.announce(PURGE)

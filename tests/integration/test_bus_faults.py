@@ -145,7 +145,7 @@ async def test_a_replica_that_hangs_is_left_behind(own_redis: RedisServer) -> No
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(b.bus, "_receive", hang)
-            patch.setattr(b.bus._roll, "beat", hang)
+            patch.setattr(b.bus._membership, "beat", hang)
             told = await a.bus.confirm(change(1), 0.2)
             assert (told.known, told.confirmed) == (2, 1)
             with own_redis.client() as client:

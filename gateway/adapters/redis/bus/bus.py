@@ -18,7 +18,7 @@ import redis.asyncio as driver
 
 from gateway.adapters.redis.bus.acknowledgements import Requests
 from gateway.adapters.redis.bus.lease_results import Endings, decode_ended, is_ended
-from gateway.adapters.redis.bus.membership import Others, Roll
+from gateway.adapters.redis.bus.membership import Membership, Others
 from gateway.adapters.redis.bus.messages import (
     Answer,
     Holes,
@@ -56,8 +56,8 @@ class RedisBus:
 
     `replica` names this process among all: two that share a name do not hear each other.
     `heartbeat` in seconds is also how long silence is borne, see Subscription; `alone` and
-    `settle`: see Roll. Endings that arrive on this replica's own channel go to `endings`, where
-    its lease waits for them.
+    `settle`: see Membership. Endings that arrive on this replica's own channel go to `endings`,
+    where its lease waits for them.
     """
 
     def __init__(
@@ -83,7 +83,9 @@ class RedisBus:
         self._heartbeat = heartbeat
         self._prefix = Names(prefix).prefix
         self._channel = f"{prefix}:bus"
-        self._roll = Roll(connection, prefix, clock, replica, heartbeat, alone=alone, settle=settle)
+        self._membership = Membership(
+            connection, prefix, clock, replica, heartbeat, alone=alone, settle=settle
+        )
         self._requests = Requests()
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
@@ -94,7 +96,7 @@ class RedisBus:
     @property
     def replicas(self) -> int:
         """How many replicas there were when Redis was last asked, this one included."""
-        return self._roll.alive
+        return self._membership.alive
 
     @property
     def is_connected(self) -> bool:
@@ -104,12 +106,12 @@ class RedisBus:
     @property
     def counted_until(self) -> float:
         """The monotonic time until which the others wait for what this replica answers."""
-        return self._roll.counted_until
+        return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
         """The monotonic time until which they count with its answers."""
-        return self._roll.vouched_until
+        return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
         """Tell the other replicas; raises RedisUnavailable."""
@@ -135,7 +137,7 @@ class RedisBus:
         """Be on the roll: from now on whoever gives an order waits for this replica."""
         sent = self._clock.monotonic()
         with suppress(RedisUnavailable):  # no order counts with this replica then
-            await self._roll.beat()
+            await self._membership.beat()
             self._whole_at = sent
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
@@ -148,7 +150,7 @@ class RedisBus:
         finally:
             self._is_connected = False
             with suppress(RedisUnavailable):
-                await self._roll.leave()
+                await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """Those who are known once Redis has known for two heartbeats who there is: it may have
@@ -158,11 +160,11 @@ class RedisBus:
                 return others
             await self._clock.sleep(others.unsettled)
             others = await self._tell(notice, request)
-        return others if others.unsettled <= 0.0 else others.and_somebody(self._roll.span)
+        return others if others.unsettled <= 0.0 else others.and_somebody(self._membership.span)
 
     async def _tell(self, notice: Notice, request: int | None) -> Others:
         message = encode_notice(notice, self._replica, request)
-        return await self._roll.tell(self._channel, message)
+        return await self._membership.tell(self._channel, message)
 
     async def _stay_on_roll(self, gap: Gap) -> None:
         """Also while nothing is heard: replicas that ask must know that this one does not hear."""
@@ -170,12 +172,12 @@ class RedisBus:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
-                number, was_off = await self._roll.beat()
+                number, was_off = await self._membership.beat()
                 missed = self._holes.catch_up(number, heard_before)
                 if was_off or (missed and self._is_connected):
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
-                    self._whole_at, self._life = sent, self._roll.life
+                    self._whole_at, self._life = sent, self._membership.life
                 pause = self._heartbeat
             await self._clock.sleep(pause)
 
@@ -200,11 +202,11 @@ class RedisBus:
             # Subscribed, then counted, then the gap: what was told before the count is covered
             # by the gap, what is told after it is heard or leaves a hole.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
-            number, _ = await self._roll.beat()
+            number, _ = await self._membership.beat()
             self._holes.start(number)
             self._is_connected = True
             self._missed(gap, number, heard_before)
-            self._whole_at, self._life = sent, self._roll.life
+            self._whole_at, self._life = sent, self._membership.life
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
@@ -242,14 +244,14 @@ class RedisBus:
 
         with suppress(RedisUnavailable):
             # To the node where the others listen, too: every node would pass it on.
-            await self._connection.execute(RedisOperation.BUS, command, at=self._roll.home)
+            await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """What was told since all was heard may have been an order, which names a time that counts
         from a heartbeat after that. A Redis that has lost its count begins at 0."""
         was_known = self._whole_at > -math.inf
-        is_silent = was_known and number == (heard if self._roll.life == self._life else 0)
-        until = math.inf if is_silent else self._whole_at + self._roll.span
+        is_silent = was_known and number == (heard if self._membership.life == self._life else 0)
+        until = math.inf if is_silent else self._whole_at + self._membership.span
         self._does(lambda: gap(until))
 
     def _does(self, act: Callable[[], None]) -> bool:

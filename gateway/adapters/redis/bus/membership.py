@@ -1,4 +1,4 @@
-"""The roll: the replicas that are asked when an order is given, and those that cannot be asked.
+"""Membership: the replicas that are asked when an order is given, and those that cannot be asked.
 
 Lives here: being on it, and who is. A replica that fell silent without taking its leave may be cut
 off, and answer with what it holds: it stays a member for as long as it allows itself to. A Redis
@@ -59,7 +59,7 @@ class Others:
         return replace(self, seconds={**self.seconds, "": seconds})
 
 
-class Roll:
+class Membership:
     """One replica's place on the roll.
 
     `alone` (seconds): for so long it may answer with what it holds while it reaches nobody.

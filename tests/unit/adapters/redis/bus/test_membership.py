@@ -1,4 +1,4 @@
-"""roll: the replicas that are known after Redis lost the members."""
+"""Membership: the replicas that are known after Redis lost the members."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from gateway.adapters.redis.bus.membership import Remembered
 
 def test_who_is_there_is_known() -> None:
     """Nobody else: who left the same life is gone."""
-    roll = Remembered()
+    membership = Remembered()
 
-    assert roll.read(1, {"a": 15.0, "b": 15.0}, 10.0) == {"a": 15.0, "b": 15.0}
-    assert roll.read(1, {"a": 16.0}, 11.0) == {"a": 16.0}
-    assert roll.lost == {}
+    assert membership.read(1, {"a": 15.0, "b": 15.0}, 10.0) == {"a": 15.0, "b": 15.0}
+    assert membership.read(1, {"a": 16.0}, 11.0) == {"a": 16.0}
+    assert membership.lost == {}
 
 
 def test_who_was_lost_is_known_until_it_cannot_answer_any_more() -> None:
     """Or until it is back."""
-    roll = Remembered()
-    roll.read(1, {"a": 15.0, "b": 25.0, "c": 25.0}, 10.0)
+    membership = Remembered()
+    membership.read(1, {"a": 15.0, "b": 25.0, "c": 25.0}, 10.0)
 
-    assert roll.read(2, {"a": 21.0}, 20.0) == {"a": 21.0, "b": 25.0, "c": 25.0}
-    assert roll.read(2, {"a": 21.0, "b": 29.0}, 24.9) == {"a": 21.0, "b": 29.0, "c": 25.0}
-    assert roll.read(2, {"a": 21.0, "b": 29.0}, 25.0) == {"a": 21.0, "b": 29.0}
-    assert roll.lost == {}
+    assert membership.read(2, {"a": 21.0}, 20.0) == {"a": 21.0, "b": 25.0, "c": 25.0}
+    assert membership.read(2, {"a": 21.0, "b": 29.0}, 24.9) == {"a": 21.0, "b": 29.0, "c": 25.0}
+    assert membership.read(2, {"a": 21.0, "b": 29.0}, 25.0) == {"a": 21.0, "b": 29.0}
+    assert membership.lost == {}
 
 
 def test_a_second_loss_forgets_nobody() -> None:
     """Who was not back between the two may live all the same."""
-    roll = Remembered()
-    roll.read(1, {"a": 30.0, "b": 30.0}, 10.0)
-    roll.read(2, {"a": 31.0}, 11.0)
+    membership = Remembered()
+    membership.read(1, {"a": 30.0, "b": 30.0}, 10.0)
+    membership.read(2, {"a": 31.0}, 11.0)
 
-    assert roll.read(3, {"a": 32.0}, 12.0) == {"a": 32.0, "b": 30.0}
+    assert membership.read(3, {"a": 32.0}, 12.0) == {"a": 32.0, "b": 30.0}
