@@ -1,1 +1,1 @@
-"""The tests mirror the house; a package, so that they can share `tests.servers`."""
+"""The tests mirror the house; a package, so that they can share `tests.support.servers`."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import acl, stress
-from tests.cluster_servers import ClusterServers, cluster
-from tests.servers import RedisServer
+from tests.support import bad_day, redis_acl
+from tests.support.redis_cluster import ClusterServers, cluster
+from tests.support.servers import RedisServer
 
 # The machine may be busy; an example that is slow now and then is no fault.
 # In CI the same commit has the same examples: new ones are looked for by developers and drills.
@@ -64,7 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take our own options."""
-    acl.is_documented_user = config.getoption("documented_acl")
+    redis_acl.is_documented_user = config.getoption("documented_acl")
     if config.getoption("clocks_apart"):
         from tests.integration import gateways
 
@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("bad_day"):
         is_worker = hasattr(config, "workerinput")  # of xdist
         stack = contextlib.ExitStack()
-        stack.enter_context(stress.bad_day(burns=not is_worker))
+        stack.enter_context(bad_day.bad_day(burns=not is_worker))
         config.add_cleanup(stack.close)
 
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.malformed import malformed
-from tests.raw import GOOD, Caller, asked, calling, is_well
+from tests.support.raw_http import GOOD, Caller, asked, calling, is_well
 from tests.system.commands import TOKEN, Gateway
 
 BEARER = f"Host: a\r\nAuthorization: Bearer {TOKEN}\r\n".encode()

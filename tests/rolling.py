@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from tests.line import Line, Reply
-from tests.servers import ROOT
+from tests.support.cheap_connection import Line, Reply
+from tests.support.servers import ROOT
 from tests.system.commands import Gateway
 
 _CLOSING = "Host: a\r\nConnection: close\r\n\r\n"

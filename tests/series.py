@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from tests.integration.client_files import ClientsFile
-from tests.raw import calling
+from tests.support.raw_http import calling
 
 CLIENTS = 100
 CONNECTIONS = 4

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from gateway.simulator import SimulatorClient
-from tests.stress import busy_cores
+from tests.support.bad_day import busy_cores
 from tests.system.commands import CALLER, Gateway, address, simulator
 
 FRESH = 3

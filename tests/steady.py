@@ -14,8 +14,8 @@ from random import Random
 import msgspec
 
 from gateway.simulator import SimulatorClient
-from tests.line import Line, Reply
 from tests.rolling import Fleet
+from tests.support.cheap_connection import Line, Reply
 from tests.system.commands import TOKEN, Gateway
 
 IDS = [f"trn_{number:06}" for number in range(1, 41)]

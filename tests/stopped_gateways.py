@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.line import Line
 from tests.start_rounds import warnings_of
-from tests.stress import stops
+from tests.support.bad_day import stops
+from tests.support.cheap_connection import Line
 from tests.system.commands import TOKEN, Gateway, address, simulator
 
 _REPLICAS = 2

@@ -19,7 +19,7 @@ import click
 
 from tests.bench.replicas import Asked, count
 from tests.bench.stands import IDS
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 # What is assumed, and may be changed: a core is used to six tenths, so that a replica can be lost;
 # the API's limit and the freshness are the defaults; one training in a thousand is edited an hour.

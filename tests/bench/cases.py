@@ -20,7 +20,7 @@ from tests.bench.growth import Curve, Say, curves
 from tests.bench.load import Run, closed, open_loop
 from tests.bench.process import first_answer, memory_of
 from tests.bench.stands import IDS, TOKEN, Checkout, Stand
-from tests.servers import HOST, Process, RedisServer
+from tests.support.servers import HOST, Process, RedisServer
 
 KINDS = {
     "repeated": "hit, headers repeated",

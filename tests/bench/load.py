@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.stands import CALLER_CORE, CONFIGS, IDS, TOKEN, Stand
-from tests.servers import HOST
+from tests.support.servers import HOST
 
 CONNECTIONS = 64
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.bench import stands
-from tests.servers import HOST, ROOT
+from tests.support.servers import HOST, ROOT
 
 
 def memory_of(size: int, count: int, python: str) -> tuple[float, float, float]:

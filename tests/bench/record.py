@@ -16,7 +16,7 @@ from tests.bench.cases import KINDS, Results
 from tests.bench.plots import plot_costs, plot_growth
 from tests.bench.report import as_json, as_table
 from tests.bench.targets import targets
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 _MARKS = re.compile(r"(<!-- benchmark -->).*?(<!-- end of benchmark -->)")
 

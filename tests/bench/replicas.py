@@ -12,7 +12,7 @@ from tests.bench import stands
 from tests.bench.cases import ask_all
 from tests.bench.load import closed
 from tests.bench.stands import Stand
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 _SECONDS = 10
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import BinaryIO
 
-from tests.servers import HOST, ROOT, Process, RedisServer, answers, free_port, listens
+from tests.support.servers import HOST, ROOT, Process, RedisServer, answers, free_port, listens
 
 CONFIGS = Path(__file__).parent / "configs"
 TOKEN = "demo-token"

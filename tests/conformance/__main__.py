@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.conformance.verdicts import Results, Trial, has_passed, score, trials, why_not
-from tests.servers import HOST, Process, answers, free_port, gateway, listens
+from tests.support.servers import HOST, Process, answers, free_port, gateway, listens
 
 ADAPTER = Path(__file__).with_name("adapter.mjs")
 # Less is a step back from what ARCHITECTURE.md explains.

@@ -11,11 +11,11 @@ from typing import Protocol
 from gateway.adapters.redis.store.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.ports import Lease, SharedStore
-from tests.cluster_servers import client_of
 from tests.doubles.clock import FakeClock
 from tests.doubles.hearer import PREFIX, hearers
 from tests.doubles.lease import Board, BoardLease
 from tests.doubles.shared import InMemoryShared
+from tests.support.redis_cluster import client_of
 
 KEY = Key("p1", "trn_1")
 

@@ -7,8 +7,8 @@ import pytest
 from gateway.adapters.redis import budget as budgets
 from gateway.core.budget.window_log import MOST_KEPT
 from gateway.core.vocabulary import Purpose
-from tests.cluster_servers import client_of, keys_of
 from tests.contract.worlds import RedisWorld, World, count_granted
+from tests.support.redis_cluster import client_of, keys_of
 
 HIGH = 1_000_000
 LONG = 60_000.0

@@ -15,7 +15,7 @@ from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget
 from tests.contract.worlds import LocalWorld, RedisWorld, World
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 # Real seconds that may pass between two lines of a test on a busy machine.
 SLACK = 15.0

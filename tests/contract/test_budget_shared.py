@@ -12,8 +12,8 @@ from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget.replica_share import Shares
 from gateway.ports import Known, SharedBudget
-from tests.cluster_servers import client_of, keys_of
 from tests.contract.worlds import RedisWorld, count_granted, granted
+from tests.support.redis_cluster import client_of, keys_of
 
 LIMIT, WINDOW, SCOPE = 20, 600.0, "default"
 

@@ -35,7 +35,7 @@ from tests.doubles.hearer import (
 )
 from tests.doubles.loop_time import pass_time
 from tests.doubles.observer import RecordingObserver
-from tests.servers import RedisServer, free_port
+from tests.support.servers import RedisServer, free_port
 
 NOTICES = [
     change(1),

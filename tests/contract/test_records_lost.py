@@ -13,13 +13,13 @@ from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import SharedStore
-from tests.cluster_servers import client_of, keys_of
 from tests.contract.conftest import URLS, epochs, store_on
 from tests.contract.test_shared_store import KEEP, KEY
 from tests.doubles.clocks import TickingClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.shared import InMemoryShared
 from tests.doubles.stored import VERSION, entry_of, version
+from tests.support.redis_cluster import client_of, keys_of
 
 ORDERS = ["all", "bound", "strike", "purge", "soft purge", "drop"]
 

@@ -10,9 +10,9 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.mode import RedisMode
 from gateway.core.vocabulary import Mode
 from gateway.ports import ModeOrder
-from tests.cluster_servers import client_of
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
+from tests.support.redis_cluster import client_of
 
 NAME = "gateway:{mode}:m"
 

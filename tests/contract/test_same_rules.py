@@ -17,7 +17,7 @@ from tests.contract.conftest import epochs
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 FAR = 200_000_000_000_000_000_000  # nanoseconds after the first version: in the year 8361
 KEYS = [Key(partition, training) for partition in ("p1", "p2") for training in ("a", "b")]

@@ -17,11 +17,11 @@ from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training
 from gateway.ports import SweepLease
-from tests.cluster_servers import client_of
 from tests.contract.conftest import URLS
 from tests.doubles.clocks import RealClock, TickingClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import VERSION
+from tests.support.redis_cluster import client_of
 
 P = "p1"
 _numbers = itertools.count(0xABC0)

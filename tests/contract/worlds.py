@@ -14,11 +14,11 @@ from gateway.core.errors import CallWithheld
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget.replica_share import Shares
 from gateway.ports import Budget
-from tests.cluster_servers import client_of, keys_of
 from tests.doubles.budgets import shares_on
 from tests.doubles.clock import FakeClock
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
+from tests.support.redis_cluster import client_of, keys_of
 
 
 class World(Protocol):

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gateway
-from tests.config_file import UNSET, Shown, shown
 from tests.delivery.forms import FORMS, Form, form_of
 from tests.delivery.values_table import table
+from tests.support.config_file import UNSET, Shown, shown
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "training-gateway"

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from tests.delivery.rendering import Object, container, deployment, of_kind
-from tests.servers import HOST, answers, free_port, gateway
+from tests.support.servers import HOST, answers, free_port, gateway
 
 Secrets = Mapping[str, Mapping[str, str]]
 

@@ -13,10 +13,10 @@ import yaml
 
 import gateway
 from gateway.settings import SettingsFault, load
-from tests.config_file import UNSET
-from tests.config_file import shown as settings_shown
 from tests.delivery.chart import CHART, ELSEWHERE, IN_A_POD, settings
 from tests.delivery.values_table import rows
+from tests.support.config_file import UNSET
+from tests.support.config_file import shown as settings_shown
 
 VALUES = (CHART / "values.yaml").read_text()
 DEFAULTS = yaml.safe_load(VALUES)

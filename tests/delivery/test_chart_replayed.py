@@ -13,7 +13,7 @@ import trustme
 
 from tests.delivery.rendering import NAMESPACE, RELEASE, named, of_kind
 from tests.delivery.replay import Gateway, Pod, replicas
-from tests.servers import RedisServer, wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.system.commands import address, get, simulator
 
 ID = "trn_000001"

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from tests.delivery.chart import ROOT
-from tests.servers import HOST, Process, free_port, listens
+from tests.support.servers import HOST, Process, free_port, listens
 from tests.system.commands import Gateway, address, get, simulator
 
 CONFIG = (ROOT / "config" / "examples" / "nginx.conf").read_text()

@@ -19,7 +19,7 @@ import yaml
 
 import gateway
 from tests.delivery import release
-from tests.servers import ROOT, Process, answers, free_port
+from tests.support.servers import ROOT, Process, answers, free_port
 
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)", re.MULTILINE)
 LOCK = (ROOT / "requirements.lock").read_text()

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.config_file import FILE
 from tests.delivery.chart import CHART, ROOT
+from tests.support.config_file import FILE
 
 SCHEMA = Path("gateway/settings/schema.py")
 IN_SCHEMA = "    max_wait: kinds.Duration = 3.0\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, answers, wait_until
+from tests.support.servers import ROOT, answers, wait_until
 
 BUILD_TOOLS = ROOT / ".ci" / "build-tools"
 # Where a Python keeps the pip that it gives to new environments.

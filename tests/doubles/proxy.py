@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.servers import HOST
+from tests.support.servers import HOST
 
 _MOST = 1 << 16
 

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from gateway.ports import Copies
-from tests.cluster_servers import cluster
 from tests.integration.clusters import keys_at, reader, until_up
-from tests.servers import wait_until
+from tests.support.redis_cluster import cluster
+from tests.support.servers import wait_until
 
 
 async def test_a_copy_takes_over(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 BUGS = tomllib.loads((Path(__file__).parent / "planted.toml").read_text())["bug"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 from tests.system.returning import BOUND, a_core_of_its_own, stand, storm
 
 

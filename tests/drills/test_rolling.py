@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator import SimulatorClient
-from tests.cluster_servers import cluster
-from tests.redis_servers import watched
 from tests.rolling import Fleet, look, previous_release
-from tests.servers import wait_until
 from tests.steady import Stream, steady
+from tests.support.redis_cluster import cluster
+from tests.support.redis_setups import watched
+from tests.support.servers import wait_until
 from tests.system.commands import Gateway, address, simulator
 from tests.system.test_rolling_update import SETTINGS
 

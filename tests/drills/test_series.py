@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.series import hundred_clients, read_by_all, series_of
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 from tests.system.commands import Gateway, address, simulator
 
 ONLY_IF_CACHED = "Cache-Control: only-if-cached"

@@ -11,7 +11,7 @@ from gateway.simulator.limiter import RetryAfter
 from tests.integration import scenarios
 from tests.integration.gate_rounds import LIMITS, MODES, pair
 from tests.integration.shielding import Pace
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 # Several windows of a minute each.
 pytestmark = pytest.mark.timeout(1800)

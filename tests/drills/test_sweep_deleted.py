@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 from tests.system.deleting import deleted_unread, swept
 
 

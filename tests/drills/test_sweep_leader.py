@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import RedisServer, wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.system.commands import Gateway, address, get, simulator
 
 # Forty pages, a second apart: a new leader goes on in the middle.

@@ -15,7 +15,7 @@ from tests.doubles.hearer import CHANNEL, NUMBER, PREFIX, ROLL, Hearer, beat, ch
 from tests.fuzz.examples import times
 from tests.fuzz.test_records import messages
 from tests.fuzz.test_redis import garbage, put
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture

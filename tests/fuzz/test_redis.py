@@ -26,7 +26,7 @@ from tests.doubles.stored import entry_of
 from tests.fuzz.examples import damaged, times
 from tests.fuzz.test_records import DIGITS, ENVELOPE, EVENT, FLOOR, KEY, LAST
 from tests.integration.gateways import BEARER, Planes, gateway
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 DOUBT = f"{10**20:021d} {'ab' * 16} 2 {10**15:016d} {10**15:016d}".encode()
 GATE = b"%d 0 1" % 10**18

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.servers import ROOT, wait_until
+from tests.support.servers import ROOT, wait_until
 
 PROGRAMS = ("buildah", "podman", "runc", "mmdebstrap")
 SOURCE = "https://git.test/training-gateway"

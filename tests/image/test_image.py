@@ -13,7 +13,7 @@ import pytest
 import gateway
 from tests.delivery.release import image_bill
 from tests.image.containers import BASE, HARDENED, IMAGE, SOURCE, Container, Store
-from tests.servers import ROOT, wait_until
+from tests.support.servers import ROOT, wait_until
 
 LOCK = (ROOT / "requirements.lock").read_text()
 SIMULATOR = "http://127.0.0.1:8090"

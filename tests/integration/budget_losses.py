@@ -23,7 +23,7 @@ from gateway.simulator import SimulatorClient, SimulatorConfig, running
 from tests.doubles.proxy import Link, Proxy
 from tests.integration.client_files import ClientsFile, bearer
 from tests.integration.gateways import Planes, apart, gateway
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 LIMIT, WINDOW = 20, 4.0
 _CALLERS, _REPLICAS = 18, 3

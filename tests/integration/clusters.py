@@ -16,9 +16,9 @@ from gateway.adapters.redis.store.store import RedisStore
 from gateway.app.clock import SystemClock
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.vocabulary import RedisOperation
-from tests.cluster_servers import ClusterNode, ClusterServers
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version
+from tests.support.redis_cluster import ClusterNode, ClusterServers
 
 PARTITION = "0123456789abcdef" * 2
 NAMES = Names("gateway")

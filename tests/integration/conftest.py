@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
-from tests.cluster_servers import ClusterServers, cluster
+from tests.support.redis_cluster import ClusterServers, cluster
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import random
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.proxy import LateAnswers
 from tests.integration.replicas import Watch, replicas
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 ONE = "trn_000001"
 # Nearly every read finds its entry stale or unconfirmed, so that each flush meets fetches of every

@@ -21,7 +21,7 @@ from gateway.app import compose as gateway_app
 from gateway.app.clock import SystemClock
 from gateway.settings import load
 from gateway.simulator import SimulatorClient
-from tests import stress
+from tests.support import bad_day
 
 TOKEN = "demo-token"
 # Nothing here takes so long, unless the machine has other things to do.
@@ -103,7 +103,7 @@ async def gateway(
         environment["GATEWAY_REDIS__URL"] = redis
         # A busy machine that stalls is not what these tests are about.
         environment.setdefault("GATEWAY_REDIS__TIMEOUT", "10s")
-    stress.expose(os.getpid())
+    bad_day.expose(os.getpid())
     stop = asyncio.Event()
     addresses: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     with _machine_ahead(_skew(redis) if skew is None else skew):

@@ -15,7 +15,7 @@ from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.proxy import BusProxy
 from tests.integration.gateways import Planes
 from tests.integration.replicas import number_of, replicas
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 ONE, OTHER = "trn_000001", "trn_000002"
 L1_LIFETIME = 0.2

@@ -18,7 +18,7 @@ from gateway.simulator.limiter import RetryAfter
 from tests.integration.client_files import ClientsFile, bearer
 from tests.integration.gateways import TOKEN, Planes, until
 from tests.integration.shielding import Load, Pace, Stand, stand
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 
 async def cold_start(redis_url: str, pace: Pace, windows: float) -> dict[str, int]:

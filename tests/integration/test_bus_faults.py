@@ -29,7 +29,7 @@ from tests.doubles.hearer import (
     until,
 )
 from tests.doubles.loop_time import pass_time
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 # Seconds in which whoever hears has answered, also on a busy machine.
 PATIENCE = 30.0

@@ -11,10 +11,10 @@ from gateway.adapters.redis.connect.slots import slot_of
 from gateway.app.check import check
 from gateway.settings import Settings, load
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.cluster_servers import ClusterServers
 from tests.integration.gateways import Planes, until
 from tests.integration.replicas import number_of, replicas
-from tests.servers import free_port, wait_until
+from tests.support.redis_cluster import ClusterServers
+from tests.support.servers import free_port, wait_until
 
 IDS = [f"trn_{number:06}" for number in range(1, 31)]
 FEW = IDS[:9]

@@ -10,7 +10,7 @@ from functools import partial
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, apart, gateway, until
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 IDS = [f"trn_{number:06d}" for number in range(1, 51)]
 LOOKUPS = 'gateway_redis_request_duration_seconds_count{operation="lookup"}'

@@ -7,7 +7,7 @@ import asyncio
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.loop_time import pass_time
 from tests.integration.gateways import Planes, gateway, has_in_flight, until
-from tests.raw import GOOD, calling
+from tests.support.raw_http import GOOD, calling
 
 
 async def test_who_still_waits_at_the_end_is_told(

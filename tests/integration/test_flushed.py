@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.flushing import flush_under_load
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 
 async def test_a_flush_fails_nobody_and_brings_back_no_version(

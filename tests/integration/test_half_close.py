@@ -9,7 +9,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, gateway, has_in_flight, until
-from tests.raw import Answer, Caller, calling
+from tests.support.raw_http import Answer, Caller, calling
 
 FIELDS = b"Host: a\r\nAuthorization: Bearer demo-token\r\n"
 ORDER = b'{"ids": ["trn_000001"]}'

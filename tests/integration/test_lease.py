@@ -13,7 +13,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import TOKEN, Planes, gateway, has_in_flight, until
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 from tests.unit.flow.house import training
 
 ONE = "trn_000001"

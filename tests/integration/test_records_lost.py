@@ -6,7 +6,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.losing import Choose, each_key, evict_records, lose_records, some_keys
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 ORDERS = [["all", "bound", "purge", "soft purge"], ["revoked"]]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.acl import CREDENTIALS, PASSWORD, rule, without
-from tests.cluster_servers import ClusterServers
 from tests.integration.essentials import exercise
-from tests.redis_servers import MASTER, SentinelServer, copied
-from tests.servers import HOST, RedisServer
+from tests.support.redis_acl import CREDENTIALS, PASSWORD, rule, without
+from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_setups import MASTER, SentinelServer, copied
+from tests.support.servers import HOST, RedisServer
 
 # The tests' own, and what Redis' replicas and sentinels say to each other.
 OTHERS = {

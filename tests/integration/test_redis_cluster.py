@@ -12,13 +12,13 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Copies
-from tests.cluster_servers import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
-from tests.counting import entering
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import change, hearers, until
 from tests.doubles.observer import RecordingObserver
 from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key, until_up
-from tests.servers import HOST, free_port, wait_until
+from tests.support.call_counts import entering
+from tests.support.redis_cluster import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
+from tests.support.servers import HOST, free_port, wait_until
 
 LOOKUP = RedisOperation.LOOKUP
 # Of twenty keys a node, this many stand so near to where another node's slots begin that their

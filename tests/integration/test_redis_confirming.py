@@ -15,7 +15,7 @@ from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
 from tests.integration.test_redis_store import FLOOR, KEY, client, fill, observer, store
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 __all__ = ["client", "observer", "store"]  # the fixtures
 

@@ -11,9 +11,9 @@ import pytest
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
-from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
+from tests.support.redis_acl import without
 
 LOOKUP = RedisOperation.LOOKUP
 

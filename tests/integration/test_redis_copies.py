@@ -8,11 +8,11 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.store.replication import secured
 from gateway.ports import Copies
-from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
-from tests.redis_servers import copied
-from tests.servers import RedisServer
+from tests.support.redis_acl import without
+from tests.support.redis_setups import copied
+from tests.support.servers import RedisServer
 
 
 async def counted(url: str, timeout: float = 5.0, patience: float = 5.0) -> Copies | None:

@@ -21,7 +21,7 @@ from tests.doubles.budgets import shares_on
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 KEY = Key("p1", "trn_1")
 # What a test of a Redis that hangs waits out; a stall may pass for a hanging Redis there.

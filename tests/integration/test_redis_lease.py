@@ -17,7 +17,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from tests.doubles.hearer import PREFIX, Hearer, hearers, until
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 KEY = Key("p1", "trn_1")
 LEASE = "gateway:{trn_1}:l:p1"

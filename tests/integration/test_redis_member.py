@@ -13,9 +13,9 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
-from tests.cluster_servers import ClusterServers
 from tests.doubles.stored import entry_of
 from tests.integration.clusters import NAMES, PARTITION, keys_at, moving, reader, slot_of_key
+from tests.support.redis_cluster import ClusterServers
 
 
 async def test_what_was_handed_over_is_asked_for_there(own_cluster: ClusterServers) -> None:

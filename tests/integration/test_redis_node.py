@@ -14,10 +14,10 @@ import redis.asyncio as driver
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
-from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
-from tests.servers import RedisServer, free_port
+from tests.support.redis_acl import without
+from tests.support.servers import RedisServer, free_port
 
 LOOKUP = RedisOperation.LOOKUP
 # A deadline that a test waits out; and what a busy machine adds to none.

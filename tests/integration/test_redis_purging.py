@@ -8,8 +8,8 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
-from tests.cluster_servers import ClusterServers
 from tests.integration.clusters import NAMES, PARTITION, keys_at, moving, reader
+from tests.support.redis_cluster import ClusterServers
 
 
 async def test_orders_reach_every_node(cluster_servers: ClusterServers) -> None:

@@ -17,8 +17,8 @@ from gateway.settings import load
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import PURGE, hearers
 from tests.doubles.observer import RecordingObserver
-from tests.redis_servers import TlsRedis
-from tests.servers import HOST, RedisServer, free_port
+from tests.support.redis_setups import TlsRedis
+from tests.support.servers import HOST, RedisServer, free_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from gateway.adapters.redis.connect.script import Script
 from gateway.core.vocabulary import RedisOperation
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 LOOKUP = RedisOperation.LOOKUP
 

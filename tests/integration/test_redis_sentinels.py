@@ -14,7 +14,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, apart, gateway, until
-from tests.redis_servers import Watched, watched
+from tests.support.redis_setups import Watched, watched
 
 IDS = [f"trn_{number:06d}" for number in range(1, 11)]
 # Fresh for long, and confirmed with Redis all the time: a Redis that forgot a version is believed

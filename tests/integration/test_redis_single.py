@@ -13,12 +13,12 @@ import pytest
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
-from tests.acl import without
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import until
 from tests.doubles.observer import RecordingObserver
-from tests.redis_servers import MASTER, SentinelServer
-from tests.servers import HOST, RedisServer, free_port
+from tests.support.redis_acl import without
+from tests.support.redis_setups import MASTER, SentinelServer
+from tests.support.servers import HOST, RedisServer, free_port
 
 PASSWORD = "hunter2"
 

@@ -20,7 +20,7 @@ from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.stored import entry_of, version
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 KEY = Key("p1", "trn_1")
 BODY, FLOOR, EVENT = "gateway:{trn_1}:b3:p1", "gateway:{trn_1}:f:p1", "gateway:{trn_1}:i"

@@ -11,13 +11,13 @@ import trustme
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
-from tests.cluster_servers import ClusterServers, cluster
 from tests.doubles.clocks import RealClock
 from tests.doubles.hearer import PURGE, hearers
 from tests.doubles.observer import RecordingObserver
 from tests.integration.clusters import keys_at, reader
-from tests.servers import HOST
-from tests.tls_cluster import TlsClusterNode
+from tests.support.redis_cluster import ClusterServers, cluster
+from tests.support.redis_tls_cluster import TlsClusterNode
+from tests.support.servers import HOST
 
 
 @pytest.fixture(scope="module")

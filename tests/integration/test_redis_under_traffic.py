@@ -12,7 +12,7 @@ import httpx
 
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, apart, gateway, until
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 IDS = [f"trn_{number:06d}" for number in range(1, 21)]
 SETTINGS = {

@@ -10,10 +10,10 @@ from gateway.adapters.redis.layout.keys import Names
 from gateway.core.access.caller import Passthrough
 from gateway.core.cache.entry import Key
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.acl import without
 from tests.doubles.previous import PreviousRelease, body_name, encode
 from tests.integration.gateways import TOKEN, until
 from tests.integration.replicas import hears, number_of, replicas
+from tests.support.redis_acl import without
 
 ONE = "trn_000001"
 QUESTIONS = 'gateway_redis_request_duration_seconds_count{operation="confirm"}'

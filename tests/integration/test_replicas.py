@@ -8,8 +8,8 @@ import pytest
 
 from gateway.adapters.redis.bus.bus import RedisBus
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.cluster_servers import client_of
 from tests.integration.gateways import TOKEN, Planes, gateway, until
+from tests.support.redis_cluster import client_of
 
 ONE = "trn_000001"
 STALE = {"freshness__lifetime": "200ms", "freshness__stale_while_revalidate": "0"}

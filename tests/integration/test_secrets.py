@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.acl import without
 from tests.integration.gateways import gateway
-from tests.servers import RedisServer
+from tests.support.redis_acl import without
+from tests.support.servers import RedisServer
 
 CALLERS = "callers-own-token-6f1e"
 GATEWAYS = "gateways-token-93ab"

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import gateway
-from tests.raw import asked
+from tests.support.raw_http import asked
 from tests.system.commands import Gateway
 
 SECRET = "callers-own-token-wqzk"

@@ -12,10 +12,10 @@ import redis
 
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
 from gateway.adapters.redis.connect.transport import Route
-from tests.acl import without
 from tests.doubles.hearer import until
 from tests.doubles.loop_time import pass_time
-from tests.servers import HOST, RedisServer, free_port
+from tests.support.redis_acl import without
+from tests.support.servers import HOST, RedisServer, free_port
 
 # As the gateways name theirs.
 ONE, TWO = "gateway:bus", "gateway:bus:two"

@@ -14,7 +14,7 @@ import trustme
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway
-from tests.raw import calling
+from tests.support.raw_http import calling
 from tests.system.commands import run
 
 AUTHORITY = trustme.CA()

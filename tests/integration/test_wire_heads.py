@@ -8,7 +8,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway
-from tests.raw import GOOD, asked, calling, is_well
+from tests.support.raw_http import GOOD, asked, calling, is_well
 
 GET = b"GET /training/trn_000001 HTTP/1.1\r\n"
 POST = b"POST /purge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway, until
-from tests.raw import GOOD, asked, calling, is_well
+from tests.support.raw_http import GOOD, asked, calling, is_well
 
 LIMITS = {
     "limits__max_head": "4KiB",

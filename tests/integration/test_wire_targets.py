@@ -8,7 +8,7 @@ import pytest
 
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway
-from tests.raw import Answer, asked
+from tests.support.raw_http import Answer, asked
 
 ID = "trn_000001"
 BEARER = b"Authorization: Bearer demo-token\r\n"

@@ -10,10 +10,10 @@ from random import Random
 
 import httpx
 
-from tests.raw import Answer, Caller
 from tests.soak.replica import Replica
 from tests.soak.truth import IDS, ORGANISATIONS, Question, Training
 from tests.soak.world import DRAIN_DELAY, UPSTREAM_TIMEOUT, World
+from tests.support.raw_http import Answer, Caller
 
 # Seconds: of which an answer may take so many beside those for which its replica stood still.
 LONGEST = 10.0

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.servers import Process, free_port, listens
 from tests.soak import relay
+from tests.support.servers import Process, free_port, listens
 from tests.system.commands import Gateway
 
 # The least that the system gives: full after a dozen lines.

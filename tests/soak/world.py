@@ -15,9 +15,9 @@ from pathlib import Path
 from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.integration.client_files import ClientsFile, two_tenants
-from tests.servers import RedisServer
 from tests.soak.replica import Replica, running
 from tests.soak.truth import IDS, ORGANISATIONS, Truth, Windows
+from tests.support.servers import RedisServer
 from tests.system.commands import address, simulator
 
 LIMIT, WINDOW = 120, 10.0

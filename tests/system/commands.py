@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import Process, answers, free_port, gateway
+from tests.support.servers import Process, answers, free_port, gateway
 
 TOKEN = "demo-token"
 CALLER = {"Authorization": f"Bearer {TOKEN}"}

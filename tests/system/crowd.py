@@ -16,7 +16,7 @@ from gateway.simulator import SimulatorClient
 from gateway.simulator.faults import FaultMode
 from tests.bench.load import cpu_seconds
 from tests.integration.gateways import TOKEN, until
-from tests.line import Line
+from tests.support.cheap_connection import Line
 from tests.system.commands import Gateway, address, simulator
 
 ONE = "trn_000001"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import RedisServer, wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.system.commands import Gateway, address, get, simulator
 
 TRAININGS = 60

@@ -19,7 +19,7 @@ import httpx
 
 from tests.bench.load import CONNECTIONS
 from tests.bench.stands import CONFIGS
-from tests.servers import RedisServer, wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.system.commands import CALLER, TOKEN, Gateway, address, simulator
 
 BOUND = 4

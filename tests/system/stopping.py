@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 
 from gateway.simulator import SimulatorClient
-from tests.cluster_servers import client_of
 from tests.integration.replicas import number_of
+from tests.support.redis_cluster import client_of
 from tests.system.commands import CALLER, Gateway, address, simulator
 
 ONE = "trn_000001"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.servers import ROOT, wait_until
+from tests.support.servers import ROOT, wait_until
 
 # Makes the terminal its controlling one, as a login would, and becomes the gateway.
 _START = """

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.test_tls import certified
-from tests.servers import free_port, gateway, listens, wait_until
+from tests.support.servers import free_port, gateway, listens, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, port_of, run, shell, simulator
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]

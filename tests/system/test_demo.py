@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import gateway, listens, wait_until
+from tests.support.servers import gateway, listens, wait_until
 from tests.system.commands import (
     cache_status,
     curl_line,

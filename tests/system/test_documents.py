@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.config_file import shown as settings_shown
-from tests.servers import ROOT, Process, answers, free_port
+from tests.support.config_file import shown as settings_shown
+from tests.support.servers import ROOT, Process, answers, free_port
 
 DOCUMENTS = {
     str(path.relative_to(ROOT)): path.read_text()

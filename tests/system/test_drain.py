@@ -14,8 +14,8 @@ import pytest
 
 from gateway.simulator import SimulatorClient
 from tests.kept_connections import Tally
-from tests.raw import GOOD, calling
-from tests.servers import RedisServer
+from tests.support.raw_http import GOOD, calling
+from tests.support.servers import RedisServer
 from tests.system.commands import Gateway, address, port_of, simulator
 from tests.system.draining import drain, drain_tls, secured
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.servers import Process, RedisServer, wait_until
+from tests.support.servers import Process, RedisServer, wait_until
 from tests.system.commands import TOKEN, Gateway, address, simulator
 
 HITS = 1_000

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import RedisServer, wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.system.commands import CALLER, Gateway, address, get, simulator
 
 ID = "trn_000001"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 from tests.system.browser import Sight, browser, looking
 from tests.system.commands import Gateway, address, get, simulator
 

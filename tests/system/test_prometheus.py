@@ -23,9 +23,9 @@ from dashboards.source.used import panel_queries
 from gateway.core.vocabulary import FailureReason
 from tests.house.promql import plain
 from tests.integration.client_files import ClientsFile
-from tests.prometheus import PrometheusServer
-from tests.promtool import promtool
-from tests.servers import ROOT, RedisServer, wait_until
+from tests.support.prometheus import PrometheusServer
+from tests.support.promtool import promtool
+from tests.support.servers import ROOT, RedisServer, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, simulator
 from tests.system.traffic import Traffic
 

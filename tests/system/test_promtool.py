@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
-from tests.promtool import promtool
-from tests.servers import ROOT
+from tests.support.promtool import promtool
+from tests.support.servers import ROOT
 
 FOLDER = ROOT / "dashboards"
 RULES = sorted(FOLDER.glob("*.rules.yml"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.servers import RedisServer, wait_until
+from tests.support.servers import RedisServer, wait_until
 from tests.system.returning import BOUND, stand
 
 STALE = "stale-refreshing"

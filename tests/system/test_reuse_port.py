@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import free_port, wait_until
+from tests.support.servers import free_port, wait_until
 from tests.system.commands import CALLER, Gateway, address, get, simulator
 
 _REQUESTS = re.compile(r"^gateway_requests_total\{[^}]*\} (\S+)$", re.MULTILINE)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 from tests.system.commands import TOKEN, Gateway, address, get, simulator
 
 RUNBOOK = (ROOT / "dashboards/RUNBOOK.md").read_text()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.settings.schema import KINDS
-from tests.servers import free_port
+from tests.support.servers import free_port
 from tests.system.commands import Gateway, run
 from tests.system.terminal import Terminal
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT
 from tests.start_rounds import Round, start_rounds, warnings_of
+from tests.support.servers import ROOT
 from tests.system.commands import Gateway, address, get, simulator
 
 # The modules that are there before the first request, and those that came with requests.

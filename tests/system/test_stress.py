@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Process, wait_until
-from tests.stress import Stops, bad_day, busy_cores, stops
+from tests.support.bad_day import Stops, bad_day, busy_cores, stops
+from tests.support.servers import Process, wait_until
 
 _COUNTS = """
 import signal, sys, time
@@ -24,7 +24,7 @@ time.sleep(60)
 _STARTS_BURNERS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from tests.stress import busy_cores
+from tests.support.bad_day import busy_cores
 with busy_cores(2) as pids:
     print(*pids, flush=True)
     time.sleep(60)
@@ -35,7 +35,7 @@ _TESTS = """
 import os
 from pathlib import Path
 from tests.system.test_stress import target
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 def test_a_gateway_is_stopped(tmp_path):
     with target(tmp_path, is_gateway=True) as gateway:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import HOST, wait_until
+from tests.support.servers import HOST, wait_until
 from tests.system.commands import TOKEN, Gateway, address, get, port_of, simulator
 
 _SMALLEST_PIPE = 4096

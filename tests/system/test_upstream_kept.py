@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.line import Line
+from tests.support.cheap_connection import Line
 from tests.system.commands import CALLER, Gateway, address, get, simulator
 
 KEPT = 0.003  # seconds

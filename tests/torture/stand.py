@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.simulator import SimulatorClient
-from tests.servers import HOST, ROOT, Process, RedisServer, answers, free_port
+from tests.support.servers import HOST, ROOT, Process, RedisServer, answers, free_port
 from tests.torture.caller import PATIENCE, Answer, ask
 from tests.torture.target import Node, Target
 

@@ -19,7 +19,7 @@ from string import Template
 import httpx
 import msgspec
 
-from tests.servers import HOST, ROOT, Process, answers, free_port, listens
+from tests.support.servers import HOST, ROOT, Process, answers, free_port, listens
 
 FOLDER = Path(__file__).parent / "targets"
 Values = Mapping[str, object]

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 COMPLETE = (200, "application/json", b'{"replicas":{"known":3,"confirmed":3}}')
 PARTLY = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.stands import Checkout
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 def test_another_checkout_runs_on_the_same_interpreter_of_its_own(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.core.access.clients import digest_of
 from gateway.settings import Settings, effective, load
 from gateway.settings.schema import KINDS, SECRETS
-from tests.config_file import FILE, SECRET, UNSET, shown
+from tests.support.config_file import FILE, SECRET, UNSET, shown
 
 
 def test_the_file_shows_every_setting_with_its_default() -> None:

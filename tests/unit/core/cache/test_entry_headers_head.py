@@ -14,8 +14,8 @@ from gateway.core.cache.entry_headers import (
     stored_fields,
     to_lines,
 )
-from tests.counting import entering
 from tests.doubles.stored import entry_of
+from tests.support.call_counts import entering
 
 _names = st.from_regex(rb"[a-z-]{1,8}", fullmatch=True)
 _values = st.from_regex(rb"[\x20-\x7e\x80-\xff\t]{0,20}", fullmatch=True)

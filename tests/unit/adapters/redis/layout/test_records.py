@@ -24,9 +24,9 @@ from gateway.adapters.redis.layout.records import (
 )
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.instant import Instant, to_wire
-from tests.counting import entering
 from tests.doubles.stored import entry_of
 from tests.doubles.stored import version as some_version
+from tests.support.call_counts import entering
 
 KEY = Key("p1", "trn_1")
 EPOCH = "00c0ffee00c0ffee"

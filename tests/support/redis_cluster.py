@@ -11,8 +11,8 @@ from typing import Any
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from tests import acl
-from tests.servers import HOST, RedisServer, free_port, wait_until
+from tests.support import redis_acl
+from tests.support.servers import HOST, RedisServer, free_port, wait_until
 
 MASTERS = 3
 # Milliseconds of silence after which the others take a node for dead; a busy machine may stall a
@@ -81,7 +81,7 @@ class ClusterServers:
     def url(self) -> str:
         """Its address, as `redis.url` takes it; not all nodes have to be named."""
         places = ",".join(node.place for node in self.masters)
-        return f"redis+cluster://{acl.credentials()}{places}"
+        return f"redis+cluster://{redis_acl.credentials()}{places}"
 
     def holder(self, name: str) -> ClusterNode:
         """The master that had the key at first."""
@@ -176,7 +176,7 @@ def _has_copy(master: ClusterNode) -> bool:
 
 def client_of(url: str) -> Any:
     """A blocking client of whatever Redis has that address; to be closed by whoever asked."""
-    url = acl.without(url)
+    url = redis_acl.without(url)
     hosts = url.partition("redis+cluster://")[2]
     if not hosts:
         return redis.Redis.from_url(url)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.cluster_servers import ClusterNode
-from tests.servers import HOST
+from tests.support.redis_cluster import ClusterNode
+from tests.support.servers import HOST
 
 
 class TlsClusterNode(ClusterNode):

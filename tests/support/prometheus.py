@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.servers import HOST, ROOT, Process, answers, free_port
+from tests.support.servers import HOST, ROOT, Process, answers, free_port
 
 RULES = sorted((ROOT / "dashboards").glob("*.rules.yml"))
 

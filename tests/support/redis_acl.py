@@ -12,7 +12,7 @@ from pathlib import Path
 NAME = "gateway"
 PASSWORD = "hunter2"
 CREDENTIALS = f"{NAME}:{PASSWORD}@"
-_SECURITY = Path(__file__).resolve().parents[1] / "SECURITY.md"
+_SECURITY = Path(__file__).resolve().parents[2] / "SECURITY.md"
 
 # Set for the whole run.
 is_documented_user = False
