@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.crowds import crowd, gateway_for_crowds, good_answers, memory_of, open_files, refusals
-from tests.schemas import findings
+from tests.rounds.bad_callers import (
+    crowd,
+    gateway_for_crowds,
+    good_answers,
+    memory_of,
+    open_files,
+    refusals,
+)
+from tests.rounds.described_requests import findings
 from tests.system.commands import TOKEN, Gateway, address, simulator
 
 MIB = 1024**2

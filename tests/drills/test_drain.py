@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kept_connections import Tally
+from tests.rounds.kept_connections import Tally
 from tests.system.draining import drain, drain_tls
 from tests.system.test_drain import judge
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator import SimulatorClient
-from tests.rolling import Fleet, look, previous_release
-from tests.steady import Stream, steady
+from tests.rounds.rolling_update import Fleet, look, previous_release
+from tests.rounds.steady_traffic import Stream, steady
 from tests.support.redis_cluster import cluster
 from tests.support.redis_setups import watched
 from tests.support.servers import wait_until

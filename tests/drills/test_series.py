@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.series import hundred_clients, read_by_all, series_of
+from tests.rounds.metric_series import hundred_clients, read_by_all, series_of
 from tests.support.servers import RedisServer
 from tests.system.commands import Gateway, address, simulator
 

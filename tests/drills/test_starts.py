@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.start_rounds import start_rounds
+from tests.rounds.replica_starts import start_rounds
 
 _logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stopped_gateways import stop_gateways
+from tests.rounds.stopped_replicas import stop_gateways
 
 _logger = logging.getLogger(__name__)
 

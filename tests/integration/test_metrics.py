@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
 from gateway.web.wire.l1_hits import Hits
 from tests.integration.gateways import BEARER, Planes, gateway
-from tests.series import hundred_clients, read_by_all, series_of
+from tests.rounds.metric_series import hundred_clients, read_by_all, series_of
 
 ONE = "trn_000001"
 EACH = 25

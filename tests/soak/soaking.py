@@ -15,7 +15,7 @@ from random import Random
 
 import httpx
 
-from tests.crowds import memory_of
+from tests.rounds.bad_callers import memory_of
 from tests.soak.callers import read_on, stay_on
 from tests.soak.faults import FAULTS, Planned, plan
 from tests.soak.replica import Replica

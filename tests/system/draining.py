@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trustme
 
-from tests.kept_connections import KeptCaller, Tally
+from tests.rounds.kept_connections import KeptCaller, Tally
 from tests.system.commands import CALLER, Gateway, address, simulator
 
 _HEAD = f"Host: a\r\nAuthorization: {CALLER['Authorization']}\r\n"

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.crowds import crowd, gateway_for_crowds, good_answers, memory_of, open_files, refusals
+from tests.rounds.bad_callers import (
+    crowd,
+    gateway_for_crowds,
+    good_answers,
+    memory_of,
+    open_files,
+    refusals,
+)
 from tests.system.commands import Gateway, address, simulator
 
 MIB = 1024**2

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.simulator import SimulatorClient
-from tests.kept_connections import Tally
+from tests.rounds.kept_connections import Tally
 from tests.support.raw_http import GOOD, calling
 from tests.support.servers import RedisServer
 from tests.system.commands import Gateway, address, port_of, simulator

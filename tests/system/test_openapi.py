@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.schemas import findings
+from tests.rounds.described_requests import findings
 from tests.system.commands import TOKEN, Gateway, address, simulator
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gateway.adapters.redis.layout.records import SCHEMA
 from gateway.simulator import SimulatorClient
-from tests.rolling import Fleet, previous_release
-from tests.steady import steady
+from tests.rounds.rolling_update import Fleet, previous_release
+from tests.rounds.steady_traffic import steady
 from tests.support.redis_cluster import client_of
 from tests.system.commands import Gateway, address, simulator
 

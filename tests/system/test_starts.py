@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.start_rounds import Round, start_rounds, warnings_of
+from tests.rounds.replica_starts import Round, start_rounds, warnings_of
 from tests.support.servers import ROOT
 from tests.system.commands import Gateway, address, get, simulator
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stopped_gateways import stop_gateways
+from tests.rounds.stopped_replicas import stop_gateways
 
 
 @pytest.mark.parametrize(("length", "count", "over"), [(0.08, 20, 4.0), (0.3, 3, 3.0), (3.0, 1, 4)])

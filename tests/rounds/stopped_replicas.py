@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.start_rounds import warnings_of
+from tests.rounds.replica_starts import warnings_of
 from tests.support.bad_day import stops
 from tests.support.cheap_connection import Line
 from tests.system.commands import TOKEN, Gateway, address, simulator

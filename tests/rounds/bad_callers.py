@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from tests.malformed import malformed
+from tests.rounds.malformed_requests import malformed
 from tests.support.raw_http import GOOD, Caller, asked, calling, is_well
 from tests.system.commands import TOKEN, Gateway
 

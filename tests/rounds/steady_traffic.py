@@ -14,7 +14,7 @@ from random import Random
 import msgspec
 
 from gateway.simulator import SimulatorClient
-from tests.rolling import Fleet
+from tests.rounds.rolling_update import Fleet
 from tests.support.cheap_connection import Line, Reply
 from tests.system.commands import TOKEN, Gateway
 
