@@ -227,7 +227,7 @@ def _shared(
         longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
         believe_after=settings.freshness.believe_after,
-        has_strikes=_has_strikes(settings),
+        has_partition_invalidations=_has_partition_invalidations(settings),
     )
 
 
@@ -261,7 +261,7 @@ def _together(
         entropy=_new_epoch,
         # A replica that died in mid-fetch leaves the others time for a call of their own.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
-        has_strikes=_has_strikes(settings),
+        has_partition_invalidations=_has_partition_invalidations(settings),
     )
     bus = RedisBus(
         redis,
@@ -275,7 +275,7 @@ def _together(
     return lease, bus
 
 
-def _has_strikes(settings: Settings) -> bool:
+def _has_partition_invalidations(settings: Settings) -> bool:
     """Whether callers bring tokens of their own, which the API may come to refuse."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 

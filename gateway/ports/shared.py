@@ -104,7 +104,7 @@ class SharedStore(Protocol):
         held now or not, fetches in flight included; `soft` leaves it for rescue."""
         ...
 
-    async def strike(self, partition: str) -> None:
+    async def invalidate_partition(self, partition: str) -> None:
         """Rule out all that was fetched for a partition up to now, in one step whatever there
         is of it, fetches in flight included."""
         ...

@@ -76,7 +76,7 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
         longest_fetch=20.0,
         entropy=epochs(),
         believe_after=0.0,
-        has_strikes=False,
+        has_partition_invalidations=False,
     )
     yield Both(store, RedisLists(connection, "gateway", longest_keep=KEEP))
     await store.close()

@@ -47,7 +47,7 @@ class Forgetful:
             case "bound":
                 await self.store.invalidate(KEY.training_id, version(1))
             case "strike":
-                await self.store.strike(KEY.partition)
+                await self.store.invalidate_partition(KEY.partition)
             case "drop":
                 await self.store.drop(KEY)
             case _:

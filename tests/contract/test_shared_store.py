@@ -265,7 +265,7 @@ async def test_a_strike_covers_one_partition(shared_store: SharedStore) -> None:
     for key, ticket in tickets.items():
         await fetch(shared_store, key=key, ticket=ticket)
 
-    await shared_store.strike("p1")
+    await shared_store.invalidate_partition("p1")
     await fetch(shared_store, key=Key("p1", "trn_2"), ticket=flying)
 
     for name in ("trn_1", "trn_2"):
@@ -280,7 +280,7 @@ async def test_a_strike_covers_one_partition(shared_store: SharedStore) -> None:
 async def test_a_strike_spares_what_is_fetched_after_it(shared_store: SharedStore) -> None:
     """The credential may be good again; the same version comes back whole."""
     await fetch(shared_store)
-    await shared_store.strike(KEY.partition)
+    await shared_store.invalidate_partition(KEY.partition)
     struck_at = (await shared_store.lookup(KEY)).struck_at
     ticket = await shared_store.begin(KEY)
     while ticket.started <= struck_at:
@@ -299,7 +299,7 @@ async def test_a_confirmation_tells_of_a_strike(shared_store: SharedStore) -> No
     await fetch(shared_store, ticket=ticket)
     before = (await shared_store.confirm([KEY]))[KEY]
 
-    await shared_store.strike(KEY.partition)
+    await shared_store.invalidate_partition(KEY.partition)
 
     after = (await shared_store.confirm([KEY]))[KEY]
     assert before is not None

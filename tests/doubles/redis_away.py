@@ -114,9 +114,9 @@ class SwitchedStore:
         self._switch.pass_on("invalidate")
         await self._store.invalidate(training_id, updated_at, soft=soft)
 
-    async def strike(self, partition: str) -> None:
-        self._switch.pass_on("strike")
-        await self._store.strike(partition)
+    async def invalidate_partition(self, partition: str) -> None:
+        self._switch.pass_on("invalidate_partition")
+        await self._store.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         self._switch.pass_on("purge")

@@ -160,8 +160,8 @@ class InMemoryShared:
             for key in [key for key in self._bodies if key.training_id == training_id]:
                 del self._bodies[key]
 
-    async def strike(self, partition: str) -> None:
-        await self._floors.strike(partition)
+    async def invalidate_partition(self, partition: str) -> None:
+        await self._floors.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         for key in [key for key in self._bodies if partition in (None, key.partition)]:

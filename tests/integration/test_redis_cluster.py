@@ -22,7 +22,7 @@ from tests.support.servers import HOST, free_port, wait_until
 
 LOOKUP = RedisOperation.LOOKUP
 # Of twenty keys a node, this many stand so near to where another node's slots begin that their
-# strike is the other's: each costs a question of its own, to both.
+# invalidation is the other's: each costs a question of its own, to both.
 BORDERS = 1
 
 
@@ -117,7 +117,7 @@ async def test_a_strike_is_read_where_the_entry_is(own_cluster: ClusterServers) 
         for key in keys:
             await one.put(key)
 
-        await one.store.strike(PARTITION)
+        await one.store.invalidate_partition(PARTITION)
         own_cluster.masters[2].kill()
         await one.connection.check()
         found = await asyncio.gather(*map(one.store.lookup, keys), return_exceptions=True)

@@ -148,7 +148,7 @@ async def test_a_strike_by_a_nodes_own_clock(ahead: int, cluster_servers: Cluste
         for key in keys:
             await one.put(key)
 
-        await one.store.strike(PARTITION)
+        await one.store.invalidate_partition(PARTITION)
 
         assert [(await one.store.lookup(key)).entry for key in keys] == [None] * 3
         for key in keys:

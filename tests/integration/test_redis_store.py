@@ -339,7 +339,7 @@ async def test_a_strike_looks_for_nothing(store: RedisStore, client: Any) -> Non
         await store.store(key, entry_of(await store.begin(key)), 600.0)
     client.config_resetstat()
 
-    await store.strike("p1")
+    await store.invalidate_partition("p1")
 
     commands = {name for name in client.info("commandstats") if "config" not in name}
     assert not commands & {"cmdstat_scan", "cmdstat_keys", "cmdstat_del", "cmdstat_unlink"}
@@ -353,6 +353,6 @@ async def test_a_strike_is_not_taken_back_by_the_clock(store: RedisStore, client
     ahead = b"8" * 15 + b"0"
     client.set(SHARE, ahead)
 
-    await store.strike("p1")
+    await store.invalidate_partition("p1")
 
     assert client.get(SHARE) == b"8" * 15 + b"1"

@@ -66,7 +66,7 @@ class Ledger:
         self._believe_after = believe_after
         self._floors: LRUCache[Key, Record] = LRUCache(max_floors)
         self._orders: LRUCache[str, Orders] = LRUCache(max_floors)
-        self._strikes: LRUCache[str, float] = LRUCache(max_floors)
+        self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
 
     @property
     def is_up(self) -> bool:
@@ -94,7 +94,7 @@ class Ledger:
     async def lookup(self, key: Key) -> Found:
         """The floor alone."""
         record = self._floors.get(key)
-        struck_at = self._strikes.get(key.partition, -math.inf)
+        struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
             return Found(None, record.seen(), struck_at)
         orders = self._orders.get(key.training_id)
@@ -159,10 +159,10 @@ class Ledger:
             record.ordered_at = now
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
-    async def strike(self, partition: str) -> None:
+    async def invalidate_partition(self, partition: str) -> None:
         """Rule out all that was fetched for a partition up to now."""
-        before = self._strikes.get(partition, -math.inf)
-        self._strikes[partition] = max(self._clock.now(), before)
+        before = self._partition_invalidations.get(partition, -math.inf)
+        self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Drop every key (of a partition); how many. There are no bodies to remove."""

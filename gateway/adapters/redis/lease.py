@@ -17,7 +17,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.layout.records import of_share, read_floor
-from gateway.adapters.redis.store.partition_invalidation import Strikes
+from gateway.adapters.redis.store.partition_invalidation import PartitionInvalidations
 from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Floor, Key, Ticket
 from gateway.core.cache.lease_result import Ending
@@ -36,7 +36,7 @@ class RedisLease:
 
     `replica` is its name on the bus. `lifetime` (seconds) bounds how long a replica that died
     is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` and
-    `has_strikes` are RedisStore's as well.
+    `has_partition_invalidations` are RedisStore's as well.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RedisLease:
         longest_fetch: float,
         entropy: Callable[[], str],
         lifetime: float = 3.0,
-        has_strikes: bool = True,
+        has_partition_invalidations: bool = True,
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
@@ -57,7 +57,9 @@ class RedisLease:
         self._replica = replica
         self._channels = ear(prefix, "")
         self._fetch_keep = max(1, round(2 * longest_fetch * 1000))
-        self._strikes = Strikes(connection, prefix, self._fetch_keep, are_possible=has_strikes)
+        self._partition_invalidations = PartitionInvalidations(
+            connection, prefix, self._fetch_keep, are_possible=has_partition_invalidations
+        )
         self._entropy = entropy
         self.lifetime = lifetime
         self._elect = Script.load("floor", "fetching", "lease", "elect")
@@ -69,7 +71,7 @@ class RedisLease:
         """Take the generation before a fetch, and the lease or a place among its followers; raises
         BackedOff to who is `unhurried` while the key is left alone."""
         skew = self._connection.skew(self._names.floor(key))
-        share = await self._strikes.share(key, RedisOperation.LEASE)
+        share = await self._partition_invalidations.share(key, RedisOperation.LEASE)
         taken = await self._connection.run_script(
             RedisOperation.LEASE,
             self._elect,

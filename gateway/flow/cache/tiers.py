@@ -315,7 +315,7 @@ class Tiers:
         """Forget a whole partition in both tiers; how many entries this replica held."""
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
-            await self._shared.strike(partition)
+            await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
         return held + self._local.drop_partition(partition)  # promoted meanwhile

@@ -1,10 +1,10 @@
-"""Strikes: by what is known what was fetched for a partition, and when it was ruled out.
+"""What a partition fetched is known by its share, and when all of that was ruled out.
 
 There is a record from before the first fetch on, and each entry carries what it was then. A
-look-up reads it beside its entries and compares; nothing is ever searched for. A strike makes it
-another one; so does its loss, since a strike may have been lost with it. In a cluster it is
-written many times over, so that it can be read from the node that has the entry: else all that a
-partition has would hang on one node. These copies need not agree.
+look-up reads it beside its entries and compares; nothing is ever searched for. An invalidation
+makes it another one; so does its loss, since an invalidation may have been lost with it. In a
+cluster it is written many times over, so that it can be read from the node that has the entry: else
+all that a partition has would hang on one node. These copies need not agree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found, Standing
 
-_STRIKE = re.compile(rb"\d{16}")
+_INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
 
@@ -38,9 +38,10 @@ class Beside:
 _NONE: Final = Beside("", -math.inf)
 
 
-class Strikes:
+class PartitionInvalidations:
     """Those of one gateway; `keep` (ms) is longer than that of any body. Where callers do not
-    bring tokens of their own (`are_possible`) nothing is ever struck, and nothing is kept."""
+    bring tokens of their own (`are_possible`) nothing is ever invalidated so, and nothing is
+    kept."""
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -53,7 +54,7 @@ class Strikes:
         self._script = Script.load("floor", "strike")
         self._share = Script.load("floor", "share")
 
-    async def strike(self, partition: str) -> None:
+    async def invalidate_partition(self, partition: str) -> None:
         """Rule out all that was fetched for it up to now; raises RedisUnavailable."""
         names = [self._name(partition, region) for region in self._connection.regions]
         calls = [((name,), (self._keep,)) for name in names]
@@ -83,13 +84,13 @@ class Strikes:
         strikes = list(dict.fromkeys(beside))
         reply = await self._connection.read(operation, [*names, *strikes])
         told = {
-            name: Beside(_share(record), read_strike(record) - self._connection.skew(name))
+            name: Beside(_share(record), read_invalidated_at(record) - self._connection.skew(name))
             for name, record in zip(strikes, reply[len(names) :], strict=True)
         }
         return reply[: len(names)], [told[name] for name in beside]
 
     def name(self, key: Key) -> str:
-        """Where the strike stands that is read beside the floor of the key."""
+        """Where the record stands that is read beside the floor of the key."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:
@@ -102,15 +103,15 @@ def _share(record: bytes | None) -> str | None:
     return record.decode() if record is not None and _SHARE.fullmatch(record) else None
 
 
-def read_strike(record: bytes | None) -> float:
+def read_invalidated_at(record: bytes | None) -> float:
     """The time that 16 digits of microseconds mean; before all, for what is none."""
-    if record is None or _STRIKE.fullmatch(record) is None:
+    if record is None or _INVALIDATED_AT.fullmatch(record) is None:
         return -math.inf
     return int(record) / 1_000_000
 
 
-def unstruck(found: Found, struck_at: float) -> Found:
-    """Without a body that was fetched before its partition was struck."""
+def without_invalidated(found: Found, struck_at: float) -> Found:
+    """Without a body that was fetched before its partition was invalidated."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -118,7 +119,7 @@ def unstruck(found: Found, struck_at: float) -> Found:
     return Found(entry, found.floor, struck_at)
 
 
-def standing_struck(standing: Standing | None, struck_at: float) -> Standing | None:
+def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
     """With the time up to which its partition is ruled out."""
     if standing is None:
         return None

@@ -24,7 +24,11 @@ from gateway.adapters.redis.layout.records import (
     version,
 )
 from gateway.adapters.redis.store.batching import Gathering
-from gateway.adapters.redis.store.partition_invalidation import Strikes, standing_struck, unstruck
+from gateway.adapters.redis.store.partition_invalidation import (
+    PartitionInvalidations,
+    standing_invalidated,
+    without_invalidated,
+)
 from gateway.adapters.redis.store.purge import Purging
 from gateway.adapters.redis.store.replication import secured
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
@@ -47,8 +51,8 @@ class RedisStore:
     so that neither goes while something that it ruled out is still there. Where one is lost all
     the same, evicted perhaps, what it may have ruled out is not found any more.
     `entropy` makes the 16 hex digits that tell one life of a floor from the next.
-    `believe_after` (seconds): see core/cache/version_regression.py. `has_strikes`: see
-    partition_invalidation.py.
+    `believe_after` (seconds): see core/cache/version_regression.py. `has_partition_invalidations`:
+    see partition_invalidation.py.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class RedisStore:
         longest_fetch: float,
         entropy: Callable[[], str],
         believe_after: float = 60.0,
-        has_strikes: bool = True,
+        has_partition_invalidations: bool = True,
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
@@ -80,7 +84,9 @@ class RedisStore:
         self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")
         self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
-        self._strikes = Strikes(connection, prefix, self._floor_keep, are_possible=has_strikes)
+        self._partition_invalidations = PartitionInvalidations(
+            connection, prefix, self._floor_keep, are_possible=has_partition_invalidations
+        )
 
     @property
     def is_up(self) -> bool:
@@ -116,7 +122,9 @@ class RedisStore:
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
             return read_floor(reply[0]), int(reply[1]) / 1_000_000
 
-        share = await self._strikes.share(key, RedisOperation.BEGIN, self._fetch_keep)
+        share = await self._partition_invalidations.share(
+            key, RedisOperation.BEGIN, self._fetch_keep
+        )
         floor, started = await self._connection.run_script(
             RedisOperation.BEGIN,
             self._begin,
@@ -135,7 +143,7 @@ class RedisStore:
         """
         stored = await self._offer(key, entry, keep)
         with suppress(RedisUnavailable):  # without it what was stored is unknown, later on
-            await self._strikes.share(key, RedisOperation.STORE)
+            await self._partition_invalidations.share(key, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
             return stored
         entry = entry.but(generation=stored.floor.generation)
@@ -196,9 +204,9 @@ class RedisStore:
             lambda _: None,
         )
 
-    async def strike(self, partition: str) -> None:
+    async def invalidate_partition(self, partition: str) -> None:
         """Rule out all that was fetched for a partition up to now, in one step."""
-        await self._strikes.strike(partition)
+        await self._partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many."""
@@ -215,15 +223,17 @@ class RedisStore:
 
     async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
-        reply, beside = await self._strikes.read(RedisOperation.CONFIRM, names, keys)
+        reply, beside = await self._partition_invalidations.read(
+            RedisOperation.CONFIRM, names, keys
+        )
         told = map(standing_after, reply[::2], reply[1::2], (each.share for each in beside))
         standings = map(of_standing, told, map(self._skew, keys))
         struck = (each.struck_at for each in beside)
-        return dict(zip(keys, map(standing_struck, standings, struck), strict=True))
+        return dict(zip(keys, map(standing_invalidated, standings, struck), strict=True))
 
     async def _read(self, keys: list[Key]) -> dict[Key, Found]:
         names = [name for key in keys for name in self._names.touched(key)]
-        reply, beside = await self._strikes.read(RedisOperation.LOOKUP, names, keys)
+        reply, beside = await self._partition_invalidations.read(RedisOperation.LOOKUP, names, keys)
         records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
         refused = self._observer.envelope_refused
         told = (
@@ -232,14 +242,16 @@ class RedisStore:
         )
         founds = map(of_found, told, map(self._skew, keys))
         struck = (each.struck_at for each in beside)
-        return dict(zip(keys, map(unstruck, founds, struck), strict=True))
+        return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """Of the entry, and of the strike that is read beside it."""
+        """Of the entry, and of the invalidation that is read beside it."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
-        return self._connection.home(name), self._connection.home(self._strikes.name(key))
+        return self._connection.home(name), self._connection.home(
+            self._partition_invalidations.name(key)
+        )
 
     def _skew(self, key: Key) -> float:
         alone = self._connection.is_alone
