@@ -13,7 +13,7 @@ GROWTH = """
 import gc, resource, sys
 from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import Key, Ticket
-from gateway.core.headers import shared
+from gateway.core.http.fields import shared
 from gateway.core.instant import Instant
 from tests.doubles.stored import entry_of, held_of
 
@@ -66,8 +66,8 @@ from gateway.core.cache.entry import Key
 from gateway.flow.answer import Ask
 from gateway.flow.singleflight import Course
 from gateway.settings import load
-from gateway.web.asked import Said
-from gateway.web.blocks import Blocks
+from gateway.web.wire.plain_request import PlainHead
+from gateway.web.wire.head_cache import Blocks
 from tests.doubles.stored import entry_of
 
 ENVIRONMENT = {
@@ -82,7 +82,7 @@ async def pass_by(house, blocks, number):
     key, fields = Key(admitted.partition, "trn_1"), [(b"authorization", sent)]
     block = b" HTTP/1.1\\r\\nauthorization: %b\\r\\n\\r\\n" % sent
     for _ in "ab":
-        blocks.meet(block, Said(dict(fields), None), fields)
+        blocks.meet(block, PlainHead(dict(fields), None), fields)
     who = f"{admitted.client} {admitted.partition}"
     with house.outbound._guesses.asking(who):
         house.outbound._guesses.ended(who, in_vain=True)
