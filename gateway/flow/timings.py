@@ -18,7 +18,7 @@ from gateway.ports import Clock
 
 
 @dataclass(slots=True)
-class Stretch:
+class Interval:
     """From when to when (monotonic) a part took; it has no end while it lasts."""
 
     part: Part
@@ -31,7 +31,7 @@ class Spent:
     """The stretches of one request, or of one fetch."""
 
     clock: Clock
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[Interval] = field(default_factory=list)
 
     def seconds(self) -> dict[Part, float]:
         """How long each part took in all, in the order in which they began."""
@@ -47,7 +47,7 @@ class Spent:
         for each in shared.stretches:
             began, ended = max(each.began, since), min(each.ended, now)
             if ended >= began:
-                self.stretches.append(Stretch(each.part, began, ended))
+                self.stretches.append(Interval(each.part, began, ended))
 
 
 _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
@@ -84,7 +84,7 @@ def on(part: Part) -> Iterator[None]:
     if spent is None:
         yield
         return
-    stretch = Stretch(part, spent.clock.monotonic())
+    stretch = Interval(part, spent.clock.monotonic())
     spent.stretches.append(stretch)
     try:
         yield

@@ -96,7 +96,7 @@ class Budget(Charging, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownBudget:
     """What a replica saw of the shared budget at `at` (monotonic).
 
     `life` is another one after that has forgotten what was spent; `stamp` is its own clock, for
@@ -122,7 +122,7 @@ class Looking:
     left, and the ages of its calls that the shared budget does not know of."""
 
     scope: str
-    known: Known | None
+    known: KnownBudget | None
     claim: int
     untold: Sequence[float]
 
@@ -144,7 +144,7 @@ class SharedBudget(Charging, Protocol):
         self,
         scope: str,
         purpose: Purpose,
-        known: Known | None,
+        known: KnownBudget | None,
         *,
         guessed: bool = False,
         patience: float = 0.0,
@@ -152,7 +152,7 @@ class SharedBudget(Charging, Protocol):
         """As Budget.take, of a replica that knows that; None where it has to look first."""
         ...
 
-    async def look(self, asked: Sequence[Looking]) -> list[Known]:
+    async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
         """The calls of the last window, of each scope. What is untold counts from now on where
         the life is the one that was known; of another life a replica only hears."""
         ...

@@ -18,7 +18,7 @@ from gateway.flow.timings import Spent
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AccessLine:
     """One answered request, for the access log; `parts` are the seconds that it waited for each."""
 
     request_id: str
@@ -44,7 +44,7 @@ class AccessLog(Protocol):
         """The weight of a line about such an answer, None where none is due; asked once each."""
         ...
 
-    def put(self, line: Line, weight: int) -> None:
+    def put(self, line: AccessLine, weight: int) -> None:
         """Write it; never raises."""
         ...
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.budget.breaker import Pause
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, Fault
+from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.errors import BackedOff
 from gateway.core.vocabulary import EndingKind
 from gateway.ports import Lease
@@ -16,7 +16,7 @@ from tests.contract.conftest import URLS
 from tests.contract.leases import KEY, LeaseWorld, MemoryWorld, redis_world
 
 GONE = Ending(EndingKind.TRANSIENT)
-FAILED = Ending(EndingKind.GAVE_UP, Fault.ERROR, "503", status=503)
+FAILED = Ending(EndingKind.GAVE_UP, ErrorKind.ERROR, "503", status=503)
 # An hour at once, so that no stall ends it.
 HOUR = Pause(base=3_600.0, cap=7_200.0, jitter=0.0, least=0.0)
 
@@ -34,7 +34,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[LeaseWorld]:
 @pytest.mark.parametrize("kind", [EndingKind.GAVE_UP, EndingKind.TRANSIENT, EndingKind.ALONE])
 async def test_after_a_failure_no_replica_refreshes(world: LeaseWorld, kind: EndingKind) -> None:
     """Whoever is unhurried leaves the key alone, and learns for how long; other keys are free."""
-    await failing(world, Ending(kind, Fault.ERROR), HOUR)
+    await failing(world, Ending(kind, ErrorKind.ERROR), HOUR)
 
     left = [await left_alone(lease) for lease in world.leases]
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget.replica_share import Shares
-from gateway.ports import Known, SharedBudget
+from gateway.ports import KnownBudget, SharedBudget
 from tests.contract.worlds import RedisWorld, count_granted, granted
 from tests.support.redis_cluster import client_of, keys_of
 
@@ -46,7 +46,7 @@ async def see(replicas: list[Shares]) -> None:
             await each.look([SCOPE])
 
 
-def known(replica: Shares) -> Known:
+def known(replica: Shares) -> KnownBudget:
     """What it saw last."""
     seen = replica._account(SCOPE).known
     assert seen is not None

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.ledger import Ledger
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, Fault
+from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason, StoreVerdict
 from gateway.ports import AloneLease
@@ -26,10 +26,10 @@ ENDINGS = [
     GONE,
     TOO_OLD,
     Ending(EndingKind.ALONE),
-    Ending(EndingKind.GAVE_UP, Fault.GATE_CLOSED, 'no "\n', retry_after=3.25),
+    Ending(EndingKind.GAVE_UP, ErrorKind.GATE_CLOSED, 'no "\n', retry_after=3.25),
     Ending(
         EndingKind.GAVE_UP,
-        Fault.INVALID,
+        ErrorKind.INVALID,
         "é" * 200,
         FailureReason.INVALID,
         InvalidReason.WRONG_ID,

@@ -19,7 +19,7 @@ from gateway.ports import (
     Clock,
     Copies,
     Found,
-    Known,
+    KnownBudget,
     Looking,
     ModeOrder,
     SharedStore,
@@ -157,7 +157,7 @@ class SwitchedBudget:
         self,
         scope: str,
         purpose: Purpose,
-        known: Known | None,
+        known: KnownBudget | None,
         *,
         guessed: bool = False,
         patience: float = 0.0,
@@ -192,11 +192,11 @@ class SwitchedBudget:
         for _ in range(calls):
             log._charge(self._clock.monotonic(), Rank.CALLER)
 
-    async def look(self, asked: Sequence[Looking], name: str = "") -> list[Known]:
+    async def look(self, asked: Sequence[Looking], name: str = "") -> list[KnownBudget]:
         self._switch.pass_on("budget")
         return [self._look(each, name) for each in asked]
 
-    def _look(self, look: Looking, name: str) -> Known:
+    def _look(self, look: Looking, name: str) -> KnownBudget:
         log, now = self._budget._account(look.scope).log, self._clock.monotonic()
         assert log is not None, "an unlimited budget is not looked at"
         if look.known is not None and look.known.life == self._life:
@@ -210,7 +210,7 @@ class SwitchedBudget:
         ages = [now - at for at in log.times if at > now - log._window]
         replicas = max(1, len(self._seen), self._expected)
         claim = self._claims.get(name, 0)
-        return Known(self._life, 0, now, 0.0, replicas, log.limit(now), claim, ages)
+        return KnownBudget(self._life, 0, now, 0.0, replicas, log.limit(now), claim, ages)
 
     async def leave(self, scopes: Sequence[str], name: str = "") -> None:
         self._switch.pass_on("budget")

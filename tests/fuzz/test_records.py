@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from gateway.adapters.redis.bus.lease_results import decode_ended, decode_ending, encode_ending
 from gateway.adapters.redis.bus.messages import (
-    Answer,
+    Acknowledgement,
     NoticeRefused,
-    decode_answer,
+    decode_acknowledgement,
     decode_notice,
-    encode_answer,
+    encode_acknowledgement,
     encode_notice,
 )
 from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
 from gateway.adapters.redis.layout.records import EnvelopeRefused, decode, encode
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import stored_fields
-from gateway.core.cache.lease_result import Ending, Fault, ending_of
+from gateway.core.cache.lease_result import Ending, ErrorKind, ending_of
 from gateway.core.cache.policy import Windows, may_rescue, plan, reconcile
 from gateway.core.errors import UpstreamRateLimited
 from gateway.core.http.fields import are_sound
@@ -125,7 +125,7 @@ NOTICES = tuple(
         (Notice(NoticeKind.GATE_CLOSED, scope="default", until=5.0), None),
     )
 )
-ANSWER = encode_answer(Answer("rep-1", 3))
+ANSWER = encode_acknowledgement(Acknowledgement("rep-1", 3))
 ENDING = encode_ending(ending_of(UpstreamRateLimited("429", retry_after=7.5)))
 ENDED = b"ended 00c0ffee00c0ffee " + ENDING
 JSON = (
@@ -139,7 +139,7 @@ JSON = (
         b",",
         b"ended ",
     ),
-    *(f'"{fault}"'.encode() for fault in Fault),
+    *(f'"{fault}"'.encode() for fault in ErrorKind),
 )
 messages = damaged((*NOTICES, ANSWER, ENDING, ENDED), JSON) | st.binary(max_size=60)
 
@@ -153,8 +153,8 @@ def test_a_message_says_something_or_is_refused(data: bytes) -> None:
         again = encode_notice(told.notice, told.sender, told.request)
         assert decode_notice(b"%d " % told.number + again) == told
     with suppress(NoticeRefused):
-        answer = decode_answer(data)
-        assert decode_answer(encode_answer(answer)) == answer
+        answer = decode_acknowledgement(data)
+        assert decode_acknowledgement(encode_acknowledgement(answer)) == answer
     with suppress(NoticeRefused):
         _check_ending(decode_ending(data))
     with suppress(NoticeRefused):
@@ -168,7 +168,7 @@ def test_a_message_says_something_or_is_refused(data: bytes) -> None:
     st.builds(
         Ending,
         st.sampled_from(EndingKind),
-        st.none() | st.sampled_from(Fault),
+        st.none() | st.sampled_from(ErrorKind),
         st.text(max_size=20),
         st.sampled_from(FailureReason),
         st.sampled_from(InvalidReason),

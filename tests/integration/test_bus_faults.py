@@ -10,7 +10,11 @@ from contextlib import suppress
 import pytest
 import redis
 
-from gateway.adapters.redis.bus.messages import Answer, encode_answer, encode_notice
+from gateway.adapters.redis.bus.messages import (
+    Acknowledgement,
+    encode_acknowledgement,
+    encode_notice,
+)
 from gateway.core.errors import RedisUnavailable
 from gateway.ports import Confirmations
 from tests.doubles.hearer import (
@@ -283,7 +287,7 @@ async def test_forged_answers_do_not_count(own_redis: RedisServer) -> None:
             asked = asyncio.create_task(a.bus.confirm(PURGE, PATIENCE))
             await until(lambda: client.get(NUMBER) != number)
             for sender in ("stranger", "a"):
-                client.publish(f"{CHANNEL}:a", encode_answer(Answer(sender, 0)))
+                client.publish(f"{CHANNEL}:a", encode_acknowledgement(Acknowledgement(sender, 0)))
             # What cannot be read comes after them, and is told.
             client.publish(f"{CHANNEL}:a", b"")
             await until(lambda: len(a.observer.of("bus_failed")) == 1)

@@ -14,7 +14,13 @@ from cachetools import LRUCache
 
 from gateway.adapters.redis.connect.connection import Connection, all_of
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.layout.budget_keys import AccountNames, Seen, micros, numbers, seconds
+from gateway.adapters.redis.layout.budget_keys import (
+    AccountNames,
+    BudgetReply,
+    micros,
+    numbers,
+    seconds,
+)
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.budget.priority import RANKS, rank_of
 from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
@@ -22,7 +28,7 @@ from gateway.core.budget.window_log import Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose, RedisOperation
-from gateway.ports import BudgetView, Charge, Clock, Known, Looking
+from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 
 # How long an idle budget is remembered. One that is forgotten starts paced.
 _KEEP = 24 * 3600 * 1000
@@ -75,7 +81,7 @@ class RedisBudget:
         self._start_paced = start_paced
         self._probe_patience = probe_patience
         self._name = name
-        self._seen: LRUCache[str, Seen] = LRUCache(_SCOPES_SEEN)
+        self._seen: LRUCache[str, BudgetReply] = LRUCache(_SCOPES_SEEN)
         self._take = Script.load("pace", "window", "take")
         self._look = Script.load("pace", "window", "look")
         self._enter = Script.load("pace", "window", "enter")
@@ -91,7 +97,7 @@ class RedisBudget:
         self,
         scope: str,
         purpose: Purpose,
-        known: Known | None,
+        known: KnownBudget | None,
         *,
         guessed: bool = False,
         patience: float = 0.0,
@@ -127,14 +133,14 @@ class RedisBudget:
             raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
         return Charge(float(seen.stamp), seen.wait)
 
-    def _as_known(self, known: Known | None) -> tuple[int, ...]:
+    def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
         """Life and time that were seen last, the time that it is by that, and the error of it."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
         return (known.life, known.stamp, now, error)
 
-    async def look(self, asked: Sequence[Looking]) -> list[Known]:
+    async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
         """As SharedBudget.look; a Redis whose clock was set has forgotten."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
@@ -143,7 +149,7 @@ class RedisBudget:
         ]
         return await self._ask_all(asked, wrong) if any(wrong) else found
 
-    async def _ask_all(self, asked: Sequence[Looking], wrong: Sequence[int]) -> list[Known]:
+    async def _ask_all(self, asked: Sequence[Looking], wrong: Sequence[int]) -> list[KnownBudget]:
         sent = self._clock.monotonic()
         calls = [
             (self._names.all(look.scope), self._arguments(look, life))
@@ -181,12 +187,12 @@ class RedisBudget:
             *(len(ages), *ages, *floors),
         )
 
-    def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> Known:
+    def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
         holds, closed_for, spent, every, stamp, life, replicas, claim, *ages = reply
         until = now + closed_for / 1_000_000
-        self._seen[scope] = Seen("", 0.0, max(0, holds - spent), until, limit=holds)
+        self._seen[scope] = BudgetReply("", 0.0, max(0, holds - spent), until, limit=holds)
         told = [age / 1_000_000 for age in ages for _ in range(every)]
-        return Known(life, stamp, now, took, replicas, holds, claim, told)
+        return KnownBudget(life, stamp, now, took, replicas, holds, claim, told)
 
     async def leave(self, scopes: Sequence[str]) -> None:
         """As SharedBudget.leave."""
@@ -299,15 +305,15 @@ class RedisBudget:
         rate = self._rates.of(scope, self._usual)
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
-    def _read(self, reply: Sequence[Any]) -> Seen:
+    def _read(self, reply: Sequence[Any]) -> BudgetReply:
         word, wait, available, closed_for, stamp, probed, limit = reply
         closed_until = self._clock.monotonic() + seconds(closed_for)
         counted = int(available), closed_until, int(stamp)
         told = (word.decode(), seconds(wait), *counted)
-        return Seen(*told, is_probed=int(probed) == 1, limit=int(limit))
+        return BudgetReply(*told, is_probed=int(probed) == 1, limit=int(limit))
 
-    def _last(self, scope: str) -> Seen:
-        return self._seen.get(scope) or Seen("", 0.0, self._rule(scope)[0], 0.0)
+    def _last(self, scope: str) -> BudgetReply:
+        return self._seen.get(scope) or BudgetReply("", 0.0, self._rule(scope)[0], 0.0)
 
     def _note_gate(self, scope: str, closed_for: float) -> None:
         until = self._clock.monotonic() + closed_for
@@ -321,12 +327,12 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
 _ALONE: Final = (micros(_SILENCE), micros(_GONE))
 
 
-def _taken_for(known: Known, now: float) -> int:
+def _taken_for(known: KnownBudget, now: float) -> int:
     """The time on Redis' clock at `now` (monotonic), by what was seen of it."""
     return known.stamp + micros(now - known.at)
 
 
-def _was_set(before: Known, after: Known) -> bool:
+def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
     """Whether Redis' clock went otherwise than ours in one life of the log, beyond what the ways of
     answers explain."""
     if before.life != after.life:

@@ -32,7 +32,7 @@ Failed = UpstreamFailure | CallWithheld | AccessRefused
 _LONGEST: Final = 200
 
 
-class Fault(StrEnum):
+class ErrorKind(StrEnum):
     """Which error a failure was: the classes of core/errors that a fetch raises."""
 
     UNREACHABLE = "unreachable"
@@ -56,7 +56,7 @@ class Ending:
     """
 
     kind: EndingKind
-    fault: Fault | None = None
+    fault: ErrorKind | None = None
     what: str = ""
     reason: FailureReason = FailureReason.PROTOCOL
     invalid: InvalidReason = InvalidReason.NOT_JSON
@@ -75,36 +75,39 @@ class Ending:
         match self.fault:
             case None:
                 return None
-            case Fault.BUDGET_EXHAUSTED:
+            case ErrorKind.BUDGET_EXHAUSTED:
                 return BudgetExhausted(self.what, retry_after=wait)
-            case Fault.CIRCUIT_OPEN:
+            case ErrorKind.CIRCUIT_OPEN:
                 return CircuitOpen(self.what, retry_after=wait)
-            case Fault.GATE_CLOSED:
+            case ErrorKind.GATE_CLOSED:
                 return GateClosed(self.what, retry_after=wait)
-            case Fault.TURNED_AWAY:
+            case ErrorKind.TURNED_AWAY:
                 # Who follows presents the same credential: the key is of its partition.
                 return AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             case _:
                 return self._failure(self.fault)
 
-    def _failure(self, fault: Fault) -> UpstreamFailure:
+    def _failure(self, fault: ErrorKind) -> UpstreamFailure:
         status = self.status or 502
         match fault:
-            case Fault.UNREACHABLE:
+            case ErrorKind.UNREACHABLE:
                 return UpstreamUnreachable(self.what, self.reason, sent=self.sent)
-            case Fault.TIMEOUT:
+            case ErrorKind.TIMEOUT:
                 return UpstreamTimeout(self.what, self.reason, sent=self.sent)
-            case Fault.RATE_LIMITED:
+            case ErrorKind.RATE_LIMITED:
                 return UpstreamRateLimited(self.what, retry_after=self.retry_after)
-            case Fault.REFUSED:
+            case ErrorKind.REFUSED:
                 return UpstreamRefused(self.what, status=status)
-            case Fault.INVALID:
+            case ErrorKind.INVALID:
                 return InvalidPayload(self.invalid, self.what)
-            case Fault.ERROR | Fault.DOUBTED:
-                kind = UpstreamError if fault is Fault.ERROR else VersionDoubted
+            case ErrorKind.ERROR | ErrorKind.DOUBTED:
+                kind = UpstreamError if fault is ErrorKind.ERROR else VersionDoubted
                 return kind(self.what, self.reason, status=status, retry_after=self.retry_after)
             case (
-                Fault.BUDGET_EXHAUSTED | Fault.CIRCUIT_OPEN | Fault.GATE_CLOSED | Fault.TURNED_AWAY
+                ErrorKind.BUDGET_EXHAUSTED
+                | ErrorKind.CIRCUIT_OPEN
+                | ErrorKind.GATE_CLOSED
+                | ErrorKind.TURNED_AWAY
             ):
                 raise AssertionError("what was withheld is no failure of the upstream")
             case _:
@@ -146,15 +149,15 @@ def _is_its_own(failure: UpstreamFailure) -> bool:
 
 
 _FAULTS: Final = (
-    (UpstreamUnreachable, Fault.UNREACHABLE),
-    (UpstreamTimeout, Fault.TIMEOUT),
-    (VersionDoubted, Fault.DOUBTED),
-    (UpstreamError, Fault.ERROR),
-    (UpstreamRateLimited, Fault.RATE_LIMITED),
-    (UpstreamRefused, Fault.REFUSED),
-    (InvalidPayload, Fault.INVALID),
-    (BudgetExhausted, Fault.BUDGET_EXHAUSTED),
-    (CircuitOpen, Fault.CIRCUIT_OPEN),
-    (GateClosed, Fault.GATE_CLOSED),
-    (AccessRefused, Fault.TURNED_AWAY),
+    (UpstreamUnreachable, ErrorKind.UNREACHABLE),
+    (UpstreamTimeout, ErrorKind.TIMEOUT),
+    (VersionDoubted, ErrorKind.DOUBTED),
+    (UpstreamError, ErrorKind.ERROR),
+    (UpstreamRateLimited, ErrorKind.RATE_LIMITED),
+    (UpstreamRefused, ErrorKind.REFUSED),
+    (InvalidPayload, ErrorKind.INVALID),
+    (BudgetExhausted, ErrorKind.BUDGET_EXHAUSTED),
+    (CircuitOpen, ErrorKind.CIRCUIT_OPEN),
+    (GateClosed, ErrorKind.GATE_CLOSED),
+    (AccessRefused, ErrorKind.TURNED_AWAY),
 )

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
-from gateway.flow.budget.wait_queue import MOST, Line, Place
+from gateway.flow.budget.wait_queue import MOST, Place, WaitQueue
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # Of what is left of a call's deadline, so that the call itself has time as well.
@@ -32,7 +32,7 @@ class Paying:
         self._clock = clock
         self._observer = observer
         self._replicas = replicas
-        self._line: Line[Charge] = Line(clock)
+        self._queue: WaitQueue[Charge] = WaitQueue(clock)
         self._held = 0
         self._promised: dict[str, float] = {}
 
@@ -52,7 +52,7 @@ class Paying:
 
     def gate_closed(self, scope: str) -> None:
         """Upstream said 429: turns that are waited for are undone, and those who wait are told."""
-        self._line.wake(scope)
+        self._queue.wake(scope)
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
         """Wait for a gate that opens in time, or for Redis, then for the turn."""
@@ -78,14 +78,14 @@ class Paying:
 
     async def _turn(self, scope: str, call: Call, until: float) -> Charge | None:
         now, who, rank = self._clock.monotonic(), call.who, _rank(call)
-        patience = 0.0 if self._line.is_full else max(0.0, until - now)
+        patience = 0.0 if self._queue.is_full else max(0.0, until - now)
         try:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
             at = now + paid.wait
         except BudgetExhausted:
-            freed = self._line.oust(scope, rank, who) if patience > 0.0 else None
+            freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
             if freed is None:
                 raise
             paid, at = freed.paid, freed.at
@@ -96,7 +96,7 @@ class Paying:
 
     async def _wait(self, scope: str, place: Place[Charge]) -> None:
         try:
-            kept = await self._line.wait(place)
+            kept = await self._queue.wait(place)
         except asyncio.CancelledError:
             if not place.is_ousted:
                 await self._budget.give_back(scope, place.paid)

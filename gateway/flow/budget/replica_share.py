@@ -23,7 +23,7 @@ from gateway.ports import (
     BudgetView,
     Charge,
     Clock,
-    Known,
+    KnownBudget,
     Looking,
     OwnBudget,
     SharedBudget,
@@ -52,7 +52,7 @@ class _Account:
     """What this replica knows of a scope, and how many calls it asked for since it saw that; when
     its share was made, by that number (None: it has none)."""
 
-    known: Known | None = None
+    known: KnownBudget | None = None
     asked: int = 0
     share_of: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)

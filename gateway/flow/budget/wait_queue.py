@@ -33,7 +33,7 @@ class Place(Generic[Paid]):
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Line(Generic[Paid]):
+class WaitQueue(Generic[Paid]):
     """The places in this replica."""
 
     def __init__(self, clock: Clock, most: int = MOST) -> None:

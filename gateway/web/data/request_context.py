@@ -25,10 +25,10 @@ from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.ports import Clock, Observer
 from gateway.web.exchange import (
+    AccessLine,
     AccessLog,
     End,
     Exchange,
-    Line,
     client_result,
     rate_limit_fields,
 )
@@ -120,7 +120,7 @@ class Desk:
         if weight is None:
             return
         self._access_log.put(
-            Line(
+            AccessLine(
                 request_id=exchange.request_id,
                 method=exchange.method,
                 training_id=exchange.training_id,

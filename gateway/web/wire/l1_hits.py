@@ -22,7 +22,7 @@ from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.ports import Clock, Held, HitLabels, Observer
-from gateway.web.exchange import AccessLog, Line, rate_limit_fields
+from gateway.web.exchange import AccessLine, AccessLog, rate_limit_fields
 from gateway.web.render import is_current, moment_of
 from gateway.web.wire.plain_request import PlainHead
 
@@ -173,7 +173,7 @@ class Hits:
         """Write a line of that weight: `of` whom and what, seconds and age `measured`."""
         said, training_id, request_id, client = of
         seconds, age = measured
-        line = Line(
+        line = AccessLine(
             request_id=request_id.decode("ascii"),
             method="HEAD" if is_head else "GET",
             training_id=training_id,

@@ -38,7 +38,7 @@ from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, SharedStore
 from gateway.web.data.app import DataPlane
-from gateway.web.exchange import Line
+from gateway.web.exchange import AccessLine
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.upstream import Answer, ScriptedUpstream
@@ -62,14 +62,14 @@ class ListAccessLog:
     """Keeps the lines."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[AccessLine] = []
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
         return logging.INFO
 
-    def put(self, line: Line, weight: int) -> None:
+    def put(self, line: AccessLine, weight: int) -> None:
         self.lines.append(line)
 
 

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gateway.adapters.redis.bus.messages import Answer
+from gateway.adapters.redis.bus.messages import Acknowledgement
 from gateway.ports import Deadline
 
 
@@ -54,7 +54,7 @@ class Requests:
         finally:
             del self._open[request.number]
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: Acknowledgement) -> None:
         """Count the answer; nothing for what nobody waits for any more."""
         request = self._open.get(answer.request)
         if request is not None:

@@ -20,12 +20,12 @@ from gateway.adapters.redis.bus.acknowledgements import Requests
 from gateway.adapters.redis.bus.lease_results import Endings, decode_ended, is_ended
 from gateway.adapters.redis.bus.membership import Membership, Others
 from gateway.adapters.redis.bus.messages import (
-    Answer,
+    Acknowledgement,
     Holes,
     NoticeRefused,
-    decode_answer,
+    decode_acknowledgement,
     decode_notice,
-    encode_answer,
+    encode_acknowledgement,
     encode_notice,
     is_replica,
 )
@@ -220,7 +220,7 @@ class RedisBus:
             elif is_ended(data):
                 self._endings.take(*decode_ended(data))
             else:
-                self._requests.take(decode_answer(data))
+                self._requests.take(decode_acknowledgement(data))
         except NoticeRefused as refused:
             self._observer.bus_failed(refused.why)
 
@@ -237,7 +237,7 @@ class RedisBus:
             await self._answer(told.sender, told.request)
 
     async def _answer(self, sender: str, request: int) -> None:
-        message = encode_answer(Answer(self._replica, request))
+        message = encode_acknowledgement(Acknowledgement(self._replica, request))
 
         async def command(client: driver.Redis) -> None:
             await client.publish(ear(self._prefix, sender), message)

@@ -56,7 +56,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Acknowledgement:
     """A replica has done what the request said."""
 
     sender: str
@@ -141,17 +141,17 @@ def decode_notice(data: bytes) -> Told:
     return Told(int(numbered[1]), read.sender, notice, read.request)
 
 
-def encode_answer(answer: Answer) -> bytes:
+def encode_acknowledgement(answer: Acknowledgement) -> bytes:
     """The answer, as it goes to whoever asked."""
     return _encoder.encode(_Answer(SCHEMA, answer.sender, answer.request))
 
 
-def decode_answer(data: bytes) -> Answer:
+def decode_acknowledgement(data: bytes) -> Acknowledgement:
     """The answer in these bytes; raises NoticeRefused and nothing else."""
     if len(data) > LONGEST:
         raise NoticeRefused("size")
     read = _parse(_answers, data)
-    return Answer(read.sender, read.request)
+    return Acknowledgement(read.sender, read.request)
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from gateway.adapters.redis.connect.sentinels import Sentinels
-from gateway.adapters.redis.connect.url import Address, Place, Watched, read_address
+from gateway.adapters.redis.connect.url import Address, Place, SentinelGroup, read_address
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
@@ -134,7 +134,7 @@ def _context(options: dict[str, Any]) -> RedisSSLContext:
     return context
 
 
-def _sentinels(watched: Watched, tls: dict[str, Any] | None, patience: float) -> Sentinels:
+def _sentinels(watched: SentinelGroup, tls: dict[str, Any] | None, patience: float) -> Sentinels:
     options = {**watched.options, **_OURS, **(tls or {})}
     kind = driver.Connection if tls is None else _Tls
     pools = {

@@ -40,7 +40,7 @@ Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class SentinelGroup:
     """Sentinels, by host and port, the name of the master that they know, and our name there."""
 
     sentinels: tuple[Place, ...]
@@ -60,7 +60,7 @@ class Address:
     scheme: str
     options: dict[str, Any] = field(repr=False)
     tls: dict[str, Any] | None = field(repr=False)
-    watched: Watched | None
+    watched: SentinelGroup | None
     seeds: tuple[Place, ...] = ()
 
 
@@ -160,7 +160,7 @@ def _path(parts: SplitResult) -> tuple[str, str]:
     return unquote(name), db
 
 
-def _watched(parts: SplitResult, query: dict[str, str]) -> Watched:
+def _watched(parts: SplitResult, query: dict[str, str]) -> SentinelGroup:
     name, db = _path(parts)
     if not name:
         raise ValueError(f"names no master: {SENTINEL}://host,host/name")
@@ -169,7 +169,7 @@ def _watched(parts: SplitResult, query: dict[str, str]) -> Watched:
     options = {
         each.removeprefix("sentinel_"): query[each] for each in _OF_SENTINELS if each in query
     }
-    return Watched(_hosts(parts), name, options)
+    return SentinelGroup(_hosts(parts), name, options)
 
 
 def _seeds(parts: SplitResult, options: dict[str, Any]) -> tuple[Place, ...]:

@@ -50,7 +50,7 @@ def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BudgetReply:
     """What a reply said: `closed_until` on the monotonic clock, `stamp` on Redis' own."""
 
     word: str

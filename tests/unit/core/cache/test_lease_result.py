@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cache.lease_result import Ending, Failed, Fault, ending_of
+from gateway.core.cache.lease_result import Ending, ErrorKind, Failed, ending_of
 from gateway.core.errors import (
     AccessRefused,
     BudgetExhausted,
@@ -57,10 +57,10 @@ def test_an_error_comes_back_as_it_was(error: Failed) -> None:
 
 def test_every_fault_is_an_error_of_its_own() -> None:
     """None is forgotten on the way back."""
-    classes = {type(Ending(EndingKind.GAVE_UP, fault).error()) for fault in Fault}
+    classes = {type(Ending(EndingKind.GAVE_UP, fault).error()) for fault in ErrorKind}
 
     assert classes == {type(error) for error in ERRORS}
-    assert {ending_of(error).fault for error in ERRORS} == set(Fault)
+    assert {ending_of(error).fault for error in ERRORS} == set(ErrorKind)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,10 @@ def test_long_words_are_cut() -> None:
     assert len(ending_of(error).what) == 200
 
 
-@pytest.mark.parametrize("fault", [Fault.BUDGET_EXHAUSTED, Fault.CIRCUIT_OPEN, Fault.GATE_CLOSED])
-def test_what_was_withheld_says_when_to_come_back(fault: Fault) -> None:
+@pytest.mark.parametrize(
+    "fault", [ErrorKind.BUDGET_EXHAUSTED, ErrorKind.CIRCUIT_OPEN, ErrorKind.GATE_CLOSED]
+)
+def test_what_was_withheld_says_when_to_come_back(fault: ErrorKind) -> None:
     """Also where an ending from outside forgot it."""
     error = Ending(EndingKind.GAVE_UP, fault).error()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.core.budget.priority import Rank
-from gateway.flow.budget.wait_queue import Line, Place
+from gateway.flow.budget.wait_queue import Place, WaitQueue
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import settle
 
@@ -17,7 +17,7 @@ def place(at: float, who: str = "a", scope: str = "s", rank: Rank = RANK) -> Pla
     return Place(scope, rank, who, 1000.0 + at, f"{who}{at:g}")
 
 
-async def queue(line: Line[str], *places: Place[str]) -> list[asyncio.Task[bool]]:
+async def queue(line: WaitQueue[str], *places: Place[str]) -> list[asyncio.Task[bool]]:
     """Let them wait."""
     waiting = [asyncio.create_task(line.wait(each)) for each in places]
     await settle()
@@ -27,7 +27,7 @@ async def queue(line: Line[str], *places: Place[str]) -> list[asyncio.Task[bool]
 async def test_each_waits_for_its_turn_and_no_longer() -> None:
     """In the order of their turns."""
     clock = FakeClock(waiting=True)
-    line: Line[str] = Line(clock)
+    line: WaitQueue[str] = WaitQueue(clock)
     later, sooner = await queue(line, place(5.0), place(2.0))
 
     clock.advance(2.0)
@@ -41,7 +41,7 @@ async def test_each_waits_for_its_turn_and_no_longer() -> None:
 async def test_the_line_is_bounded() -> None:
     """Who comes when it is full has to be told so; a turn makes room."""
     clock = FakeClock(waiting=True)
-    line: Line[str] = Line(clock, most=2)
+    line: WaitQueue[str] = WaitQueue(clock, most=2)
     waiting = await queue(line, place(1.0), place(2.0))
     full = [line.is_full]
 
@@ -56,7 +56,7 @@ async def test_the_line_is_bounded() -> None:
 async def test_whoever_has_most_makes_room() -> None:
     """The last of its places goes to somebody who has at least two less."""
     clock = FakeClock(waiting=True)
-    line: Line[str] = Line(clock)
+    line: WaitQueue[str] = WaitQueue(clock)
     waiting = await queue(line, place(1.0), place(3.0), place(2.0), place(1.5, "b"))
 
     freed = line.oust("s", RANK, "c")
@@ -71,7 +71,7 @@ async def test_whoever_has_most_makes_room() -> None:
 async def test_nobody_is_ousted_for_one_who_has_as_many() -> None:
     """One place less is no reason, nor are places of others' budgets or ranks."""
     clock = FakeClock(waiting=True)
-    line: Line[str] = Line(clock)
+    line: WaitQueue[str] = WaitQueue(clock)
     waiting = await queue(
         line, place(1.0), place(2.0), place(3.0, "b"), place(4.0, "z", "t"), place(4.0, "z", "t")
     )
@@ -86,7 +86,7 @@ async def test_nobody_is_ousted_for_one_who_has_as_many() -> None:
 
 async def test_who_leaves_leaves_no_place() -> None:
     """A caller that is cancelled is no rival any more."""
-    line: Line[str] = Line(FakeClock(waiting=True))
+    line: WaitQueue[str] = WaitQueue(FakeClock(waiting=True))
     waiting = await queue(line, place(1.0), place(2.0))
 
     for each in waiting:
@@ -98,7 +98,7 @@ async def test_who_leaves_leaves_no_place() -> None:
 
 async def test_those_of_a_scope_are_woken_before_their_turn() -> None:
     """They have not lost it; others wait on."""
-    line: Line[str] = Line(FakeClock(waiting=True))
+    line: WaitQueue[str] = WaitQueue(FakeClock(waiting=True))
     woken, other = await queue(line, place(5.0), place(5.0, scope="t"))
 
     line.wake("s")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.cache.lease_result import Ending, Fault
+from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.errors import (
     AccessRefused,
     ShuttingDown,
@@ -319,7 +319,7 @@ async def test_a_remembered_401_is_the_same_for_all_who_follow(town: Town) -> No
 
     record = town.board.record(KEY)
     assert record is not None
-    assert record.ending == Ending(EndingKind.GAVE_UP, Fault.TURNED_AWAY)
+    assert record.ending == Ending(EndingKind.GAVE_UP, ErrorKind.TURNED_AWAY)
     assert replica.upstream.count == 1
 
 

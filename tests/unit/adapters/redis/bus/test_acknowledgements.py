@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.adapters.redis.bus.acknowledgements import Requests
-from gateway.adapters.redis.bus.messages import Answer
+from gateway.adapters.redis.bus.messages import Acknowledgement
 
 BOTH = frozenset({"b", "c"})
 
@@ -15,7 +15,7 @@ async def test_all_have_answered_before_they_are_asked_for() -> None:
     requests = Requests()
     with requests.open() as request:
         for sender in BOTH:
-            requests.take(Answer(sender, request.number))
+            requests.take(Acknowledgement(sender, request.number))
 
         assert await request.answered_by(BOTH, 60.0) == BOTH
 
@@ -26,12 +26,12 @@ async def test_the_last_answer_ends_the_waiting() -> None:
     with requests.open() as request:
         waiting = asyncio.create_task(request.answered_by(BOTH, 60.0))
         for sender in ("b", "b"):
-            requests.take(Answer(sender, request.number))
+            requests.take(Acknowledgement(sender, request.number))
             for _ in range(3):
                 await asyncio.sleep(0)
             assert not waiting.done()
 
-        requests.take(Answer("c", request.number))
+        requests.take(Acknowledgement("c", request.number))
 
         assert await waiting == BOTH
 
@@ -40,7 +40,7 @@ async def test_patience_ends_the_waiting() -> None:
     """Those count who have answered."""
     requests = Requests()
     with requests.open() as request:
-        requests.take(Answer("b", request.number))
+        requests.take(Acknowledgement("b", request.number))
 
         assert await request.answered_by(BOTH, 0.0) == {"b"}
 
@@ -52,7 +52,7 @@ async def test_strangers_do_not_count() -> None:
         pass
     with requests.open() as request, requests.open() as other:
         for number in (earlier.number, other.number, 77):
-            requests.take(Answer("b", number))
-        requests.take(Answer("stranger", request.number))
+            requests.take(Acknowledgement("b", number))
+        requests.take(Acknowledgement("stranger", request.number))
 
         assert await request.answered_by(BOTH, 0.0) == {"stranger"}

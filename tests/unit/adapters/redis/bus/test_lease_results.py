@@ -17,7 +17,7 @@ from gateway.adapters.redis.bus.lease_results import (
     is_ended,
 )
 from gateway.adapters.redis.bus.messages import NoticeRefused
-from gateway.core.cache.lease_result import Ending, Fault
+from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason
 
 TOKEN = "0123456789abcdef"
@@ -26,7 +26,7 @@ DONE = Ending(EndingKind.DONE)
 endings = st.builds(
     Ending,
     st.sampled_from(EndingKind),
-    st.none() | st.sampled_from(Fault),
+    st.none() | st.sampled_from(ErrorKind),
     st.text(max_size=200),
     st.sampled_from(FailureReason),
     st.sampled_from(InvalidReason),

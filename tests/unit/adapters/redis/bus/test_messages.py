@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from gateway.adapters.redis.bus.messages import (
     LONGEST,
     MOST_IDS,
-    Answer,
+    Acknowledgement,
     NoticeRefused,
     Told,
-    decode_answer,
+    decode_acknowledgement,
     decode_notice,
-    encode_answer,
+    encode_acknowledgement,
     encode_notice,
 )
 from gateway.core.instant import Instant
@@ -91,7 +91,9 @@ def test_a_notice_comes_back_as_it_was(notice: Notice, request: int | None) -> N
 @given(request=st.integers(0, 2**53 - 1))
 def test_an_answer_comes_back_as_it_was(request: int) -> None:
     """Both its fields."""
-    assert decode_answer(encode_answer(Answer("rep-1", request))) == Answer("rep-1", request)
+    assert decode_acknowledgement(
+        encode_acknowledgement(Acknowledgement("rep-1", request))
+    ) == Acknowledgement("rep-1", request)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_the_longest_notice_fits() -> None:
 @example(b"1 \xff\xfe")
 def test_foreign_bytes_are_refused(data: bytes) -> None:
     """With the one error there is, whether they pass for a notice or for an answer."""
-    for decode in (decode_notice, decode_answer):
+    for decode in (decode_notice, decode_acknowledgement):
         with pytest.raises(NoticeRefused):
             decode(data)
 
@@ -177,7 +179,7 @@ def test_any_json_is_refused(value: object) -> None:
         with pytest.raises(NoticeRefused):
             decode_notice(data)
     with pytest.raises(NoticeRefused):
-        decode_answer(text)
+        decode_acknowledgement(text)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_another_schema_is_set_aside_whatever_it_says() -> None:
     assert why(b'3 {"schema":2}') == "schema"
     assert why(numbered(schema=2, kind="renamed")) == "schema"
     with pytest.raises(NoticeRefused, match="schema"):
-        decode_answer(b'{"schema":2,"sender":"b","request":1}')
+        decode_acknowledgement(b'{"schema":2,"sender":"b","request":1}')
 
 
 @pytest.mark.parametrize("prefix", [b"", b"-1 ", b"1.0 ", b" 1 ", b"x ", b"1" * 17 + b" ", b"1\n"])
@@ -222,7 +224,7 @@ def test_what_is_too_long_is_not_even_read() -> None:
     """Though it would say something."""
     assert why(numbered() + b" " * LONGEST) == "size"
     with pytest.raises(NoticeRefused, match="size"):
-        decode_answer(encode_answer(Answer("a", 1)) + b" " * LONGEST)
+        decode_acknowledgement(encode_acknowledgement(Acknowledgement("a", 1)) + b" " * LONGEST)
 
 
 @pytest.mark.parametrize(
