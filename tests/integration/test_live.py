@@ -40,7 +40,14 @@ async def test_all_is_told_at_first_and_then_what_is_new(upstream: RunningSimula
     assert first["now"]["minute"]["hit_rate"] == 0.5
     assert first["now"]["redis"] is None
     assert first["now"]["replicas"] == 1
-    assert first["now"]["findings"][0].keys() == {"level", "whose", "says", "do", "runbook"}
+    assert first["now"]["findings"][0].keys() == {
+        "level",
+        "whose",
+        "says",
+        "do",
+        "runbook",
+        "since",
+    }
     assert first["about"]["lifetime"] == 30.0
     assert all("about" not in words for words in more)
     assert [each for words in more for each in words["events"] if each in invalidated] == []
