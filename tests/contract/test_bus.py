@@ -314,6 +314,26 @@ async def test_a_redis_that_lost_all_and_told_nothing_made_nobody_miss_anything(
         assert a.gap_until == math.inf
 
 
+async def test_a_redis_that_lost_all_proves_nothing_to_a_replica_that_was_away_for_long(
+    redis_server: RedisServer,
+) -> None:
+    """An order may have been told, and have named a time that has passed, before it was lost."""
+    redis_server.flush()
+    async with hearers(redis_server.url, "a", "b") as (a, b):
+        await b.bus.announce(PURGE)
+        await until(lambda: len(a.applied) == 1)
+        await beat()  # it may be on its way
+        await asyncio.sleep(0.1)
+        longest = 5 * HEARTBEAT + ALONE
+        a.bus._whole_at = time.monotonic() - longest - 1.0
+        redis_server.flush()
+
+        await beat()
+        await until(lambda: a.gaps == 2)
+
+        assert a.gap_until < time.monotonic()
+
+
 async def test_a_mark_from_the_future_does_not_stay(redis_server: RedisServer) -> None:
     """As one is left behind when Redis' clock goes back; nor does a name that is none count."""
     redis_server.flush()

@@ -248,11 +248,15 @@ class RedisBus:
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """What was told since all was heard may have been an order, which names a time that counts
-        from a heartbeat after that. A Redis that has lost its count begins at 0."""
-        was_known = self._whole_at > -math.inf
-        is_silent = was_known and number == (heard if self._membership.life == self._life else 0)
-        until = math.inf if is_silent else self._whole_at + self._membership.span
-        self._does(lambda: gap(until))
+        from a heartbeat after that. A Redis that has lost its count begins at 0: that proves
+        nothing of the life before, an order of which may have named a time that has passed."""
+        is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
+        if self._membership.life == self._life:
+            is_silent = number == heard
+        else:
+            is_silent = number == 0 and self._clock.monotonic() < until
+        told = math.inf if is_known and is_silent else until
+        self._does(lambda: gap(told))
 
     def _does(self, act: Callable[[], None]) -> bool:
         """Whether it was done; whatever goes wrong, the next notice is to be heard."""
