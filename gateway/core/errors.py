@@ -227,7 +227,8 @@ class CallWithheld(GatewayError):
 
 class BudgetExhausted(CallWithheld):
     """Our own share of the limit is spent, or being handed out evenly. `is_passing`: the budget of
-    all replicas is away, and may be back at any moment."""
+    all replicas is away, or a part is kept for a replica that may only be slow, and that may be
+    over at any moment."""
 
     is_passing = False
 

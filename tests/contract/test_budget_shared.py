@@ -102,6 +102,20 @@ async def test_an_equal_part_is_kept_for_one_that_is_silent(
     assert await count_granted(replicas[0]) == LIMIT // 2
 
 
+@pytest.mark.parametrize(("seconds", "is_passing"), [(0.0, False), (2.0, True), (5.0, False)])
+async def test_what_is_kept_for_a_slow_replica_is_soon_free(
+    replicas: list[Shares], any_redis_url: str, seconds: float, is_passing: bool
+) -> None:
+    """A caller waits for that; it does not where nobody is silent, or one is for long."""
+    fall_silent(any_redis_url, replicas[1], seconds)
+    await count_granted(replicas[0])
+
+    with pytest.raises(BudgetExhausted) as caught:
+        await replicas[0].take(SCOPE, Purpose.MISS)
+
+    assert caught.value.is_passing is is_passing
+
+
 async def test_who_has_not_looked_is_asked_to(replicas: list[Shares]) -> None:
     """Lately, and at this life of the log."""
     shared, seen = shared_of(replicas[0]), known(replicas[0])

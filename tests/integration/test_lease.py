@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -88,6 +89,19 @@ async def test_a_cold_id_costs_one_call(replicas: list[Planes], control: Simulat
     assert [await planes.metric(WAITERS) for planes in replicas] == [0.0] * 3
     collapsed = 'gateway_requests_total{outcome="collapsed",status="2xx",tier="l2"}'
     assert sum([await planes.metric(collapsed) for planes in replicas]) == 200
+
+
+@pytest.mark.parametrize("seconds", [1.6, 2.5])
+async def test_a_stall_at_the_start_costs_a_cold_id_no_answer(
+    replicas: list[Planes], control: SimulatorClient, seconds: float
+) -> None:
+    """What the budget keeps for replicas that were not heard for a moment is soon free again."""
+    time.sleep(seconds)  # noqa: ASYNC251 - it is the loop that stands still
+
+    answers = await asyncio.gather(*(planes.get(ONE) for planes in replicas))
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert (await control.stats()).by_id[ONE] == 1
 
 
 async def test_a_404_costs_one_call(replicas: list[Planes], control: SimulatorClient) -> None:

@@ -128,9 +128,10 @@ class RedisBudget:
             raise GateClosed(what, retry_after=seen.wait, is_probed=True)
         if seen.word == "closed":
             raise _closed(seen.wait, seen.is_probed)
-        if seen.word == "exhausted":
-            limit, window = self._shown(scope)
-            raise BudgetExhausted.of(limit, window, retry_after=seen.wait)
+        if seen.word in ("exhausted", "passing"):
+            exhausted = BudgetExhausted.of(*self._shown(scope), retry_after=seen.wait)
+            exhausted.is_passing = seen.word == "passing"
+            raise exhausted
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:

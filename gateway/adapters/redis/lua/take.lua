@@ -1,4 +1,4 @@
--- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling. Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor under a clock that is not the one it saw ('clock').
+-- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling. What is kept for a replica that may only be slow is soon free again ('passing'). Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor under a clock that is not the one it saw ('clock').
 -- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, name of the replica, the life and the time that it saw last, the time that it takes it to be and how far that may be wrong, after how long without a word a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
 local limit, span, parts, patience, keep, rank, waits, name, life, seen, expected, error, silent, gone = unpack(ARGV, 1, 14)
@@ -24,9 +24,9 @@ if limit > 0 then
   if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
   if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
   local last, told, claim = read_replica(redis.call('HGET', book, 'r' .. name))
-  local full, all, is_told = limit, 0, true
+  local full, all, is_told, is_slow = limit, 0, true, false
   limit = lowered(book, limit, span * parts, at)
-  spare, all, is_told = kept_for_others(book, limit, at, silent, gone, name)
+  spare, all, is_told, is_slow = kept_for_others(book, limit, at, silent, gone, name)
   -- Its own claim it may use as long as it counts by that one.
   if told ~= seen then spare = math.min(limit - 1, spare + claim) end
   local settles = read_book(book, 'since') + span
@@ -51,7 +51,7 @@ if limit > 0 then
   local turn = turn_of(window, at)
   if turn - at > waits then
     write_book(book, rank, at, keep)
-    return reply('exhausted', turn - at)
+    return reply(is_slow and 'passing' or 'exhausted', turn - at)
   end
   stamp = charge({ log, mine }, turn, keep)
   write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim)

@@ -80,11 +80,15 @@ local function write_replica(book, name, seen, told, claim)
   redis.call('HSET', book, 'r' .. name, table.concat({ text(seen), text(told), text(claim) }, ' '))
 end
 
+-- So many times as long as makes a replica silent it may only be slow.
+local SLOW = 3
+
 -- What of the limit is kept for all replicas but that one: what each may spend without asking, which
 -- is an equal part once it was not heard for `silent`. Those not heard for `gone` are forgotten. Also how
--- many replicas there are, and whether all who knew the life before have told what they spent in it.
+-- many replicas there are, whether all who knew the life before have told what they spent in it, and
+-- whether one is silent that was heard a moment ago, and so may only be slow.
 local function kept_for_others(book, limit, at, silent, gone, name)
-  local here, quiet, claims, raw = 1, 0, 0, redis.call('HGETALL', book)
+  local here, quiet, claims, is_slow, raw = 1, 0, 0, false, redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
     if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
       local seen, _, claim = read_replica(raw[n + 1])
@@ -93,13 +97,14 @@ local function kept_for_others(book, limit, at, silent, gone, name)
       else
         here = here + 1
         if at - seen > silent then quiet = quiet + 1 else claims = claims + claim end
+        is_slow = is_slow or (at - seen > silent and at - seen <= SLOW * silent)
       end
     end
   end
   local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
   local all = math.max(1, here, expected)
   local parts = (quiet + math.max(0, expected - here)) * math.max(1, math.floor(limit / all))
-  return math.max(0, math.min(limit - 1, parts + claims)), all, here >= expected
+  return math.max(0, math.min(limit - 1, parts + claims)), all, here >= expected, is_slow
 end
 
 -- `window` is a table: log, ranks (the logs' names), book, limit, span, rank (which one asks),
