@@ -44,7 +44,7 @@ def directive_handler_of(
 def writing_of(
     settings: Settings, way: Outward, invalidation: Invalidation, clock: SystemClock
 ) -> Writing | None:
-    """Who hands writes on; None where nothing is written."""
+    """What hands writes on; None where nothing is written."""
     if settings.server.writes is WritesMode.DENY:
         return None
     return Writing(

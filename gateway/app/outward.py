@@ -1,4 +1,4 @@
-"""The way to the upstream, built from settings: who pays, and the one call that goes."""
+"""The way to the upstream, built from settings: the budget, and the client that makes the calls."""
 
 from __future__ import annotations
 

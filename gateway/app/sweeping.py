@@ -119,7 +119,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
 
 
 def lease_of(settings: Settings, clock: Clock, redis: Connection | None) -> SweepLease:
-    """Who leads, and whom the sweeps met."""
+    """The lease of the sweep, which also knows the ids that sweeps met."""
     if redis is None:
         return LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
     return RedisSweepLease(

@@ -93,7 +93,7 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """Whoever ordered it accepted that what is not stored fails; what else is so comes after."""
+    """The operator who ordered the mode accepted that what is not stored fails."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"

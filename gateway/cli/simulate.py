@@ -185,7 +185,7 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """Whoever started us holds the other end; it closes however they end."""
+    """The process that started this one holds the other end, which closes however that ends."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)

@@ -156,7 +156,7 @@ class Cause(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who made an entry invalid."""
+    """The one that made an entry invalid."""
 
     UPSTREAM = "upstream"  # by what it answered
     ORDER = "order"  # somebody ordered it of this replica

@@ -76,7 +76,7 @@ class AloneLease:
         self._shared = shared
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Whoever asks leads."""
+        """Every replica that asks leads."""
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
     async def renew(self, key: Key, token: str) -> bool:

@@ -14,7 +14,7 @@ ELSEWHERE = Key("p2", "trn_1")
 
 
 async def rescue(store: SharedStore, key: Key = KEY) -> Entry | None:
-    """What may stand in for the key while the upstream fails, and must not be served unasked."""
+    """The response that rescues while the upstream fails, which is always asked first."""
     found = await store.lookup(key)
     assert found.floor is not None
     assert found.entry is None or found.entry.is_below(found.floor)

@@ -1,5 +1,5 @@
-"""Orders by name: who gave them is told by log, journal and metrics of all replicas, and the file
-of tokens is read again."""
+"""Orders by name: log, journal and metrics of all replicas tell the operator; the tokens file is
+read again."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks, with any of several keys; `rate` None: as often as it likes."""
+    """A client with any of several keys; `rate` None: as often as it likes."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)

@@ -10,7 +10,7 @@ from typing import Final
 TRACE: Final = rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 TRACEPARENT: Final = re.compile(TRACE)
 
-# The lowest bit of the flags: whoever began the trace keeps it, and it can be looked up.
+# The lowest bit of the flags: the service that began the trace keeps it, and it can be looked up.
 _SAMPLED: Final = b"13579bdf"
 _ID: Final = slice(3, 35)
 

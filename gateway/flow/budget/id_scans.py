@@ -1,4 +1,4 @@
-"""Who asks for trainings that are not there: so that guessing ids costs the others nothing.
+"""Callers that ask for trainings that do not exist: guessing ids must cost the others nothing.
 
 Bounded; forgetting a caller costs a few calls, nothing else.
 """

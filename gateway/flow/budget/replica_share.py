@@ -262,7 +262,7 @@ class Shares:
             seconds = await self._shared.close(scope, retry_after, is_refusal=is_refusal)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after, is_refusal=is_refusal)
-        # Not a moment longer: who may probe there must not be kept back here.
+        # Not a moment longer: a replica that may probe there must not be kept back here.
         self._own.hold(scope, seconds)
         return seconds
 

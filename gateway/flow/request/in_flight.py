@@ -135,7 +135,7 @@ class UnderWay:
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def retire(self) -> None:
-        """Whoever asks from now on does not wait for what is under way."""
+        """Requests from now on do not wait for what is under way."""
         self.lookups.retire()
         self.fills.retire()
 

@@ -1,8 +1,8 @@
 """Requests that want a version at least as late as one that they know: `Training-Min-Updated-At`.
 
-Who wrote a training reads what it wrote: from what is stored where that is late enough, else by
-one fetch for all who want it. Nothing here raises a floor: a directive is no evidence. Such fetches
-have a share of the budget, and each caller a part of that.
+A caller that wrote a training reads what it wrote: a stored version that is late enough, else one
+fetch for all callers that want it. Nothing here raises a floor: a directive is no evidence. Such
+fetches have a share of the budget, and each caller a part of that.
 """
 
 from __future__ import annotations

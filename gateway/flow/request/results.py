@@ -82,7 +82,7 @@ def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReas
 
 
 def is_outdated(landed: Landed) -> bool:
-    """Whether Redis knew better than this replica: who joined may have asked after that."""
+    """Whether Redis knew better than this replica: a request may have joined after that."""
     return isinstance(landed, Filled) and landed.verdict is StoreVerdict.INVALIDATED
 
 

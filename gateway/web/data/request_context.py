@@ -77,7 +77,7 @@ class Desk:
         return Exchange(request_id, request.method, self._clock.monotonic(), trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
-        """Who asks, within what it may ask for; raises AccessRefused, ClientRateLimited."""
+        """The caller, within what it may ask for; raises AccessRefused, ClientRateLimited."""
         fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
         try:
             admitted = self._callers.admit(fields)

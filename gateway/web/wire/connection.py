@@ -291,7 +291,7 @@ class Wire(HttpToolsProtocol):
     # ---- refusals
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Read no more. Who still waits for an answer gets that one, and then the connection is
+        """Read no more. A response that is awaited is still sent, and then the connection is
         closed: answers come in order, or not at all."""
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)

@@ -73,7 +73,7 @@ class Hits:
         return self._callers.known(said.sent) is not None
 
     def admit(self, said: PlainHead) -> Admitted:
-        """Who asks; raises AccessRefused."""
+        """The caller; raises AccessRefused."""
         return self._callers.known(said.sent) or self._admit(said)
 
     def request_id(self, said: PlainHead) -> bytes:

@@ -221,7 +221,7 @@ class Cluster:
         return True
 
     async def _forget(self, masters: dict[Place, Any]) -> None:
-        """Who has no slot any more is no business of ours, unless the URL names it."""
+        """Nodes without a slot are left alone, unless the URL names them."""
         gone = self._members.keys() - masters.keys() - set(self._route.seeds)
         self._skews = {place: self._skews.get(place, 0.0) for place in masters}
         await _all_at_once(self._members.pop(place).close() for place in gone)

@@ -65,7 +65,7 @@ class Single(Node):
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Who answers as a replica is away: what it holds may be outdated."""
+        """A server that answers as a replica counts as away: what it holds may be outdated."""
         (role,) = answers
         # Who may not ask for the role gets an error in its place, and finds out by writing.
         if not isinstance(role, Exception) and role[0] != b"master":

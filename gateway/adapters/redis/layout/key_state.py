@@ -205,7 +205,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Who wrote it may not have been us."""
+    """Something else may have written it."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

@@ -126,7 +126,7 @@ def _checksum(rest: bytes | memoryview) -> bytes:
 
 
 def _is_sound(head: _Head) -> bool:
-    """Whether it can be served: who wrote it may not have been us."""
+    """Whether it can be served: something else may have written it."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)

@@ -1,5 +1,5 @@
 -- Promise: from now on no replica is granted a call until the time has passed that upstream named, or, where it named none, one that doubles with each refused probe; 429s of calls that were in flight only put it off.
--- A 429 also lowers the limit: what was spent within a window was too much. What is granted for later, or made up for an unknown past, was not sent; who waits for that asks anew. While the past is unknown the limit is halved at most.
+-- A 429 also lowers the limit: what was spent within a window was too much. What is granted for later, or made up for an unknown past, was not sent; a call that waits for that asks anew. While the past is unknown the limit is halved at most.
 -- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold without a name, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many of them a lowered limit takes for one, 1 for a 429. The same rule as core/budget/breaker.Gate.close.
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)

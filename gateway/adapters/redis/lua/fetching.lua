@@ -1,6 +1,6 @@
 -- Prelude of the scripts that begin a fetch; needs floor.lua.
 
--- The floor with all events applied, and its record; one that is not known yet is made, for no longer than a fetch may take: who stores keeps it.
+-- The floor with all events applied, and its record; one that is not known yet is made, for no longer than a fetch may take: a store keeps it.
 local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
   local known = read_floor(floor_key)
   local floor = known or new_floor(epoch)

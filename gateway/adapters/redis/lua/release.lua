@@ -1,4 +1,4 @@
--- Promise: who holds the lease with this token no longer does, and the replicas on the list of followers, nobody else, are told how it ended; for a while it can be read as well. With a failure the key is left alone, for longer with each in a row, until an answer.
+-- Promise: the holder of the lease with this token no longer holds it, and the replicas on the list of followers, nobody else, are told how it ended; for a while it can be read as well. With a failure the key is left alone, for longer with each in a row, until an answer.
 -- KEYS lease, followers, back-off; ARGV token, ending, keep of the ending, what the followers' channels begin with, `answer`, `failure` or `none`; with a failure its base, cap, jitter, the least of it, and how long it is remembered after that (all times in ms).
 
 local token, ending, keep, channels, came = unpack(ARGV)

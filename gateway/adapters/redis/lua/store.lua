@@ -48,7 +48,7 @@ local function believes(said)
   return true
 end
 
--- What an order ruled out still proves its version: who was answered with it gets none older.
+-- What an order ruled out still proves its version: a caller that was answered with it gets none older.
 -- Not where it began in another era, and not where the version may be a mistake.
 local function proves(said)
   if said ~= 'invalidated' or kind ~= 'v' or is_ahead then return false end

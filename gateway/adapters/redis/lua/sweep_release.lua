@@ -1,4 +1,4 @@
--- Promise: who leads the sweep no longer does, and nobody else loses the lead by it.
+-- Promise: the leader of the sweep gives up the lead, and no other replica loses it by that.
 -- KEYS lead; ARGV token.
 
 local time = redis.call('TIME')

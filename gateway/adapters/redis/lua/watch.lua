@@ -1,4 +1,4 @@
--- Promise: tells whether the lease is still held with this token, how it ended, or that it is gone; who still waits stays on the list of followers.
+-- Promise: tells whether the lease is still held with this token, how it ended, or that it is gone; a replica that still waits stays on the list of followers.
 -- KEYS lease, followers; ARGV token, replica, keep of the list (ms).
 
 local time = redis.call('TIME')

@@ -62,7 +62,7 @@ class Gathering(Generic[Found]):
         return found
 
     async def close(self) -> None:
-        """Give up what is under way: who still waits is cancelled."""
+        """Give up what is under way: waiters are cancelled."""
         for _, answer in (each for waiting in self._waiting.values() for each in _open(waiting)):
             answer.cancel()
         self._waiting.clear()

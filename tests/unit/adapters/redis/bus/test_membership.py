@@ -6,7 +6,7 @@ from gateway.adapters.redis.bus.membership import Remembered
 
 
 def test_who_is_there_is_known() -> None:
-    """Nobody else: who left the same life is gone."""
+    """And no other replica: one that left within the same life is gone."""
     membership = Remembered()
 
     assert membership.read(1, {"a": 15.0, "b": 15.0}, 10.0) == {"a": 15.0, "b": 15.0}
@@ -26,7 +26,7 @@ def test_who_was_lost_is_known_until_it_cannot_answer_any_more() -> None:
 
 
 def test_a_second_loss_forgets_nobody() -> None:
-    """Who was not back between the two may live all the same."""
+    """A replica that was not back between the two losses may still be alive."""
     membership = Remembered()
     membership.read(1, {"a": 30.0, "b": 30.0}, 10.0)
     membership.read(2, {"a": 31.0}, 11.0)

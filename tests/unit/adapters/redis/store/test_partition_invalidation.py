@@ -17,7 +17,7 @@ from tests.doubles.stored import entry_of
 
 @pytest.mark.parametrize("record", [None, b"", b"17", b"x" * 16, b"-" + b"1" * 15, b"1" * 17])
 def test_what_is_no_strike_rules_nothing_out(record: bytes | None) -> None:
-    """Whoever wrote it; a genuine one is a time in microseconds."""
+    """A genuine record is a time in microseconds."""
     assert read_invalidated_at(record) == -math.inf
     assert read_invalidated_at(micros(1_700_000_000.25).encode()) == 1_700_000_000.25
 
