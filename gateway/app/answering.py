@@ -5,7 +5,7 @@ Lives here too: the share of the budget that such requests have."""
 from __future__ import annotations
 
 from gateway.app.clock import SystemClock
-from gateway.app.outward import Outward
+from gateway.app.upstream_access import Outward
 from gateway.core.budget.rates import OwnRates
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing

@@ -14,7 +14,7 @@ from gateway.adapters.redis.bus.bus import RedisBus
 from gateway.adapters.redis.bus.lease_results import Endings
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import RedisLease
-from gateway.adapters.redis.mode import RedisMode
+from gateway.adapters.redis.mode_store import RedisMode
 from gateway.adapters.redis.store.store import RedisStore
 from gateway.adapters.telemetry.metrics.history import History
 from gateway.adapters.telemetry.metrics.loop_lag import LoopLag
@@ -24,11 +24,11 @@ from gateway.app.admission import Admission, admission_of, clients_watch
 from gateway.app.answering import call_share_of, directive_handler_of, writing_of
 from gateway.app.clock import SystemClock
 from gateway.app.file_watch import FileWatch
+from gateway.app.freshness_windows import windows_of
 from gateway.app.listen import StartFault
 from gateway.app.operator_access import OperatorAccess, operator_access_of, tokens_watch
-from gateway.app.outward import outward
 from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
-from gateway.app.windows import windows_of
+from gateway.app.upstream_access import outward
 from gateway.core.access.caller import Open
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.cache.rules import ByPolicy, Rules

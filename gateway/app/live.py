@@ -1,6 +1,6 @@
 """What somebody who watches is told: all at first, then what is new, and how things stand.
 
-Gathered from the whole house, once a second for each who watches; judged in `verdict`.
+Gathered from the whole house, once a second for each who watches; judged in `health_findings`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.adapters.telemetry.metrics.counters import STALE
 from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import EVERY, SPAN, History, Totals, hit_rate
 from gateway.app.compose import House
-from gateway.app.findings import Findings
+from gateway.app.finding_times import Findings
 from gateway.core.vocabulary import Outcome
 from gateway.ports import BudgetView
 from gateway.settings import Settings

@@ -13,9 +13,9 @@ from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import by_outcome, hit_rate
 from gateway.app.compose import House
-from gateway.app.findings import Findings
+from gateway.app.finding_times import Findings
+from gateway.app.health_findings import Finding
 from gateway.app.live import Live
-from gateway.app.verdict import Finding
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.instant import Instant, from_seconds, to_rfc3339

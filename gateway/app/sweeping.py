@@ -14,7 +14,7 @@ from gateway.adapters.redis.sweep_lease import RedisSweepLease
 from gateway.adapters.telemetry.metrics.counters import OTHER_CLIENTS, Counters
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.admission import Admission
-from gateway.app.outward import Outward
+from gateway.app.upstream_access import Outward
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.policy import Windows

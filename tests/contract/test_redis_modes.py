@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.mode import RedisMode
+from gateway.adapters.redis.mode_store import RedisMode
 from gateway.core.vocabulary import Mode
 from gateway.ports import ModeOrder
 from tests.doubles.clocks import RealClock

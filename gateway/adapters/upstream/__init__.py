@@ -1,5 +1,5 @@
 """The upstream over HTTP: `client` makes a call, `exchange` follows it, `message` is what is said,
-`transport` and `connection` send it."""
+`http1_transport` and `http1_connection` send it."""
 
 from gateway.adapters.upstream.client import HttpxUpstream
 

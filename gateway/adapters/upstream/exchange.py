@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import httpx
 
-from gateway.adapters.upstream.connection import ENDED
+from gateway.adapters.upstream.http1_connection import ENDED
 from gateway.core.errors import UpstreamFailure, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import FailureReason
 

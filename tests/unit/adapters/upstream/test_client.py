@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.upstream.connection import Incoming
+from gateway.adapters.upstream.http1_connection import Incoming
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.vocabulary import InvalidReason, Purpose
 from gateway.ports import Write

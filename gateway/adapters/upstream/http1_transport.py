@@ -1,7 +1,7 @@
 """HTTP/1.1 to one origin: connections that are kept, and requests of httpx sent on them.
 
 Lives here: which connection a request takes, and when one is given up. How a response is read from
-it is connection's business.
+it is http1_connection's business.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 import httpx
 from aiohappyeyeballs import start_connection
 
-from gateway.adapters.upstream.connection import Connection
 from gateway.adapters.upstream.exchange import Exchange, Phase
+from gateway.adapters.upstream.http1_connection import Connection
 from gateway.core.http.fields import is_name, is_sound
 from gateway.ports import Deadline
 

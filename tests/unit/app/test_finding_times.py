@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.metrics.counters import Counters
 from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import History
-from gateway.app.findings import Findings
+from gateway.app.finding_times import Findings
 from gateway.core.vocabulary import Circuit
 from tests.doubles.clock import FakeClock
 

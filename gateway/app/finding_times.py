@@ -1,4 +1,4 @@
-"""The findings of `verdict` with the times since when they are so, kept while nobody looks."""
+"""The findings of `health_findings`, each with the time since when it is so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import EVERY, History
-from gateway.app.verdict import GOOD, Finding, judge
+from gateway.app.health_findings import GOOD, Finding, judge
 from gateway.ports import Clock
 
 # Seconds for which a finding may be absent and still be the same one: what fails now and then is

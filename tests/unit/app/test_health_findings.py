@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.metrics.counters import Counters
 from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
 from gateway.adapters.telemetry.metrics.history import History, Totals
-from gateway.app.verdict import _REMEDIES, Finding, judge
+from gateway.app.health_findings import _REMEDIES, Finding, judge
 from gateway.core.vocabulary import (
     Circuit,
     FailureReason,
@@ -131,7 +131,7 @@ def test_what_it_refers_to_is_in_the_runbook() -> None:
     """Each section that a finding names has its heading there."""
     root = Path(__file__).resolve().parents[3]
     headings = set(re.findall(r"^## (\w+)$", (root / "dashboards/RUNBOOK.md").read_text(), re.M))
-    source = (root / "gateway/app/verdict.py").read_text()
+    source = (root / "gateway/app/health_findings.py").read_text()
     named = set(re.findall(r'"(Gateway\w+)"', source))
 
     assert len(named) > 8
