@@ -246,22 +246,34 @@ class Serving(UnderWay):
         if isinstance(landed, Elsewhere):
             return results.from_elsewhere(landed, forward)
         handling = results.handling_of(landed, forward, collapsed=collapsed)
-        vain = fruitless(landed) is not None
+        vain = fruitless(landed) is not None or _may_be_overtaken(landed)
         later = await self._later_one(ask, seen, landed, handling) if vain else None
         return later or Answer(landed.held, results.outcome_of(handling), Tier.UPSTREAM, handling)
 
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
-        """Upstream is behind a version seen before, or far ahead of all: what is stored."""
+        """Upstream is behind a version seen before, or far ahead of all: what is stored.
+
+        A 404 that an order ruled out on its way may be followed by a version that another
+        replica stored meanwhile: that one is the answer then, if it is fresh.
+        """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
             return None
-        if landed.verdict is StoreVerdict.OLDER and landed.held.entry.supersedes(stored.held.entry):
+        ahead = landed.verdict is StoreVerdict.AHEAD
+        if not ahead and landed.held.entry.supersedes(stored.held.entry):
+            return None
+        if _may_be_overtaken(landed) and self._plan(stored) is not Plan.SERVE:
             return None
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         told = replace(handling, collapsed=False, outdated=stored.below_floor)
         return Answer(stored.held, outcome, stored.tier, told)
+
+
+def _may_be_overtaken(landed: Filled) -> bool:
+    """Whether a 404 was not stored since an order came on its way: something newer may be."""
+    return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:

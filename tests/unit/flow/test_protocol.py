@@ -25,3 +25,19 @@ def test_a_soft_purge_rescues_nothing_that_an_order_ruled_out() -> None:
         history.nothing_was_wrong()
     finally:
         history.teardown()
+
+
+def test_a_404_that_an_order_ruled_out_is_not_followed_by_an_older_version() -> None:
+    """The fetch that gave it began behind one whose version was stored meanwhile."""
+    history = Replicas()
+    prelude = "queue 0, fetch 0, order 1, store 1, edit"
+    history.start([0.0, 0.0], has_etags=False, has_lease=False, prelude=prelude)
+    try:
+        history.edit(is_gone=True)
+        history.ask_everywhere(KEYS[0])
+        history.let_redis_go(0, is_lost=False, holds=False)
+        history.answer(0, is_lost=False)
+        history.ask_everywhere(KEYS[0])
+        history.nothing_was_wrong()
+    finally:
+        history.teardown()
