@@ -101,9 +101,9 @@ class KnownBudget:
 
     `life` is another one after that has forgotten what was spent; `stamp` is its own clock, for
     it to read, which `at` meets within `error` seconds. `replicas` divide the limit, of which
-    `limit` holds. `ages` (seconds) are those of the calls of the last window, less than 0 for one
-    that is granted for later. Of what is unspent this replica may make `claim` calls without
-    asking, less those that it asked for since.
+    `limit` holds; for `silent` of them an equal part is kept. `ages` (seconds) are those of the
+    calls of the last window, less than 0 for one that is granted for later. Of what is unspent
+    this replica may make `claim` calls without asking, less those that it asked for since.
     """
 
     life: int
@@ -111,6 +111,7 @@ class KnownBudget:
     at: float
     error: float
     replicas: int
+    silent: int
     limit: int
     claim: int
     ages: Sequence[float]

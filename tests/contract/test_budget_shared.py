@@ -94,12 +94,33 @@ def fall_silent(url: str, replica: Shares, seconds: float) -> None:
 async def test_an_equal_part_is_kept_for_one_that_is_silent(
     replicas: list[Shares], any_redis_url: str
 ) -> None:
-    """From the moment on at which it may spend that; not any more once it is forgotten."""
+    """From the moment on at which it may spend that; not any more once it is forgotten. Who looks
+    is told."""
     fall_silent(any_redis_url, replicas[1], 2.0)
     assert await count_granted(replicas[0]) == LIMIT // 2
+    await replicas[0].look([SCOPE])
+    assert known(replicas[0]).silent == 1
 
     fall_silent(any_redis_url, replicas[1], 60.0)
     assert await count_granted(replicas[0]) == LIMIT // 2
+    await replicas[0].look([SCOPE])
+    assert known(replicas[0]).silent == 0
+
+
+async def test_what_is_kept_for_a_silent_one_is_not_divided_again(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """What both have spent becomes free for the other one up to its half alone."""
+    spent = await count_granted(replicas[1], 10)
+    await see(replicas)
+    spent += await count_granted(replicas[0], 5)
+    fall_silent(any_redis_url, replicas[1], 2.0)
+    await replicas[0].look([SCOPE])
+
+    past, parts = replicas[0]._past(replicas[0]._account(SCOPE))
+
+    assert past is not None
+    assert (past.limit, len(past.times), parts) == (LIMIT // 2, spent, 1)
 
 
 @pytest.mark.parametrize(("seconds", "is_passing"), [(0.0, False), (2.0, True), (5.0, False)])

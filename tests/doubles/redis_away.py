@@ -178,12 +178,15 @@ class SwitchedBudget:
         return charge
 
     def _kept(self, limit: int, name: str) -> int:
-        now, kept = self._clock.monotonic(), 0
-        for other, seen in self._seen.items():
-            if other != name:
-                is_silent = now - seen > self.silence
-                kept += limit // len(self._seen) if is_silent else self._claims.get(other, 0)
-        return min(limit - 1, kept)
+        silent = self._silent(name)
+        heard = [each for each in self._seen if each != name and each not in silent]
+        kept = len(silent) * (limit // len(self._seen)) if silent else 0
+        return min(limit - 1, kept + sum(self._claims.get(each, 0) for each in heard))
+
+    def _silent(self, name: str) -> list[str]:
+        now = self._clock.monotonic()
+        others = self._seen.items()
+        return [each for each, seen in others if each != name and now - seen > self.silence]
 
     def spend(self, scope: str, calls: int) -> None:
         """Others make so many calls now."""
@@ -210,7 +213,9 @@ class SwitchedBudget:
         ages = [now - at for at in log.times if at > now - log._window]
         replicas = max(1, len(self._seen), self._expected)
         claim = self._claims.get(name, 0)
-        return KnownBudget(self._life, 0, now, 0.0, replicas, log.limit(now), claim, ages)
+        silent = len(self._silent(name)) + replicas - max(1, len(self._seen))
+        limit = log.limit(now)
+        return KnownBudget(self._life, 0, now, 0.0, replicas, silent, limit, claim, ages)
 
     async def leave(self, scopes: Sequence[str], name: str = "") -> None:
         self._switch.pass_on("budget")

@@ -189,11 +189,11 @@ class RedisBudget:
         )
 
     def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
-        holds, closed_for, spent, every, stamp, life, replicas, claim, *ages = reply
+        holds, closed_for, spent, every, stamp, life, replicas, silent, claim, *ages = reply
         until = now + closed_for / 1_000_000
         self._seen[scope] = BudgetReply("", 0.0, max(0, holds - spent), until, limit=holds)
         told = [age / 1_000_000 for age in ages for _ in range(every)]
-        return KnownBudget(life, stamp, now, took, replicas, holds, claim, told)
+        return KnownBudget(life, stamp, now, took, replicas, silent, holds, claim, told)
 
     async def leave(self, scopes: Sequence[str]) -> None:
         """As SharedBudget.leave."""

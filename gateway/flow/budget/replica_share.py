@@ -195,7 +195,7 @@ class Shares:
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """What is spent of a limit, and among how many it is divided: others go on, unseen, until
-        they miss this replica."""
+        they miss this replica. The parts that are kept for silent ones are not divided again."""
         known = account.known
         if known is None:
             return None, max(1, self._replicas())
@@ -205,7 +205,9 @@ class Shares:
             each.at for each in account.sent if each.at >= known.at or each.life != known.life
         ]
         until = known.at + self._shared.silence if replicas > 1 else None
-        return Past(known.limit, times, until, account.claim), replicas
+        kept = known.silent * max(1, known.limit // known.replicas)
+        limit = max(1, known.limit - kept)
+        return Past(limit, times, until, account.claim), max(1, replicas - known.silent)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. A turn that a share gave, or that Redis does not confirm, is asked for

@@ -51,7 +51,7 @@ redis.call('PEXPIRE', log, keep)
 -- Half of what is known to be unspent is for the replicas to spend without asking, should they lose
 -- sight of this: an equal part of it each. It goes by what it heard before until it tells that it has
 -- heard of this one, and by nothing where it asked before that.
-local kept, all, is_told = kept_for_others(book, holds, at, tonumber(silent), tonumber(gone), name)
+local kept, all, is_told, _, quiet = kept_for_others(book, holds, at, tonumber(silent), tonumber(gone), name)
 local claim = 0
 if known == life then
   for n = 16, 15 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
@@ -67,4 +67,4 @@ local stamps = redis.call('ZRANGEBYSCORE', log, '(' .. text(math.max(0, at - spa
 local every, ages = math.max(1, math.ceil(#stamps / most)), {}
 for n = every, #stamps, every do ages[#ages + 1] = text(at - (tonumber(stamps[n]) or at)) end
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
-return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, claim, unpack(ages) }
+return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, claim, unpack(ages) }

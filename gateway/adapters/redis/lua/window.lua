@@ -85,8 +85,8 @@ local SLOW = 3
 
 -- What of the limit is kept for all replicas but that one: what each may spend without asking, which
 -- is an equal part once it was not heard for `silent`. Those not heard for `gone` are forgotten. Also how
--- many replicas there are, whether all who knew the life before have told what they spent in it, and
--- whether one is silent that was heard a moment ago, and so may only be slow.
+-- many replicas there are, whether all who knew the life before have told what they spent in it,
+-- whether one is silent that was heard a moment ago, and so may only be slow, and how many are silent.
 local function kept_for_others(book, limit, at, silent, gone, name)
   local here, quiet, claims, is_slow, raw = 1, 0, 0, false, redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
@@ -103,8 +103,9 @@ local function kept_for_others(book, limit, at, silent, gone, name)
   end
   local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
   local all = math.max(1, here, expected)
-  local parts = (quiet + math.max(0, expected - here)) * math.max(1, math.floor(limit / all))
-  return math.max(0, math.min(limit - 1, parts + claims)), all, here >= expected, is_slow
+  quiet = quiet + math.max(0, expected - here)
+  local parts = quiet * math.max(1, math.floor(limit / all))
+  return math.max(0, math.min(limit - 1, parts + claims)), all, here >= expected, is_slow, quiet
 end
 
 -- `window` is a table: log, ranks (the logs' names), book, limit, span, rank (which one asks),
