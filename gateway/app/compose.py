@@ -27,7 +27,7 @@ from gateway.app.file_watch import FileWatch
 from gateway.app.freshness_windows import windows_of
 from gateway.app.listen import StartFault
 from gateway.app.operator_access import OperatorAccess, operator_access_of, tokens_watch
-from gateway.app.sweeping import Ground, Sweeping, knowing_of, lease_of, sweeping_of
+from gateway.app.sweeping import Ground, Sweeping, sweeping_of
 from gateway.app.upstream_access import outward
 from gateway.core.access.caller import Open
 from gateway.core.cache.rfc9111 import ByOrigin
@@ -110,13 +110,13 @@ def compose(settings: Settings) -> House:
     tiers = Tiers(local, shared, bus, clock, rules, l1_lifetime=settings.l1.lifetime)
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, admission=admission, bus=bus, modes=modes)
-    swept, whose = lease_of(settings, clock, redis), way.credentials
-    fetch = partial(Fetcher, credentials=whose, rules=rules, knowing=knowing_of(settings, swept))
+    whose = way.credentials
+    fetch = partial(Fetcher, credentials=whose, rules=rules)
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)
     serving = Serving(tiers, collapsing, clock, telemetry, rules, background=_room(settings))
-    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving, swept)
+    ground = Ground(clock, telemetry, local, shared, redis, bus, way, tiers, serving)
     sweeping = sweeping_of(settings, rules, admission, ground)
     invalidate = partial(Invalidation, credentials=whose, outbound=way.outbound)
     invalidation = invalidate(tiers, shared, bus, telemetry, serving=serving)

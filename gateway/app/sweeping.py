@@ -21,7 +21,6 @@ from gateway.core.cache.policy import Windows
 from gateway.core.cache.rules import Rules
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.request.handler import Serving
 from gateway.flow.sweep.page_fetch import Listing
 from gateway.flow.sweep.reconciliation import Findings
@@ -52,7 +51,6 @@ class Ground:
     way: Outward
     tiers: Tiers
     serving: Serving
-    lease: SweepLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,8 @@ class Sweeping:
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
     """Wire it."""
-    lists, lease = _lists(settings, rules.windows, ground), ground.lease
-    serving = ground.serving
+    lists, serving = _lists(settings, rules.windows, ground), ground.serving
+    lease = _lease(settings, ground.clock, ground.redis)
     following = Following(serving, ground.local, ground.clock, rules, serving.background)
     serving.waits, serving.put_off = following.waits, following.put_off
     serving.is_short = following.is_short
@@ -118,8 +116,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     return Sweeping(sweeps, following, _ahead(settings, rules, admission, ground, sweeps))
 
 
-def lease_of(settings: Settings, clock: Clock, redis: Connection | None) -> SweepLease:
-    """The lease of the sweep, which also knows the ids that sweeps met."""
+def _lease(settings: Settings, clock: Clock, redis: Connection | None) -> SweepLease:
     if redis is None:
         return LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
     return RedisSweepLease(
@@ -129,11 +126,6 @@ def lease_of(settings: Settings, clock: Clock, redis: Connection | None) -> Swee
         pause_after=PAUSE_AFTER,
         lifetime=_LEAD,
     )
-
-
-def knowing_of(settings: Settings, lease: SweepLease) -> Knowing:
-    """What sweeps met counts where there are any."""
-    return Knowing(lease if _why_none(settings) is None else None)
 
 
 def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:

@@ -105,10 +105,6 @@ class SweepLease(Protocol):
         """A sweep came to its end; of a complete one the trainings are known from now on."""
         ...
 
-    async def knows(self, partition: str, training_id: str) -> bool | None:
-        """Whether the last complete sweep met the training; None where there was none."""
-        ...
-
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """These were stored from the list."""
         ...

@@ -69,11 +69,6 @@ class LedgerSweepLease:
         board.met = {}
         return True
 
-    async def knows(self, partition: str, training_id: str) -> bool | None:
-        """Whether the last complete sweep met it; None where there was none."""
-        known = self._board(partition).known
-        return None if known is None else training_id in known
-
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
         """These were stored from the list."""
         self._board(partition).filled.update(training_ids)

@@ -57,7 +57,6 @@ class RedisSweepLease:
         self._take = Script.load("sweep_take")
         self._advance = Script.load("sweep_advance")
         self._note = Script.load("sweep_note")
-        self._knows = Script.load("sweep_knows")
         self._release = Script.load("sweep_release")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
@@ -108,13 +107,6 @@ class RedisSweepLease:
             self._names(partition)[:4],
             (self._token, encode_progress(progress), _KEEP, end),
             lambda reply: int(reply[0]) == 1,
-        )
-
-    async def knows(self, partition: str, training_id: str) -> bool | None:
-        """Whether the last complete sweep met it; None where there was none."""
-        known = self._names(partition)[3]
-        return await self._connection.run_script(
-            RedisOperation.SWEEP, self._knows, (known,), (training_id,), _read_known
         )
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
@@ -183,11 +175,6 @@ def decode_progress(data: bytes) -> Progress:
 def _read_turn(reply: Sequence[Any]) -> Turn:
     leads, progress, reads, stamp = reply
     return Turn(int(leads) == 1, decode_progress(progress), int(reads) == 1, int(stamp) / 1_000_000)
-
-
-def _read_known(reply: Sequence[Any]) -> bool | None:
-    known = int(reply[0])
-    return None if known < 0 else known == 1
 
 
 def _read_advanced(reply: Sequence[Any]) -> Advanced | None:

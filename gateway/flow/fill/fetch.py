@@ -6,7 +6,6 @@ Raises what went wrong; rescues nothing.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.rules import Rules
@@ -42,7 +41,6 @@ from gateway.core.vocabulary import (
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.fetch_result import Filled, Passed, Want
-from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
@@ -68,7 +66,6 @@ class Fetcher:
         *,
         credentials: Credentials,
         rules: Rules,
-        knowing: Knowing,
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
@@ -77,7 +74,6 @@ class Fetcher:
         self._bus = bus
         self._credentials = credentials
         self._rules = rules
-        self._knowing = knowing
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
@@ -100,10 +96,9 @@ class Fetcher:
         return await self._keep(want, entry, reply, flight)
 
     async def _ask(self, want: Want, deadline: float) -> tuple[Reply, Judged]:
-        guessed = want.guessed or await self._knowing.is_unknown(want)
         sent_at = self._clock.monotonic()
         try:
-            call = replace(self._call(want, deadline), guessed=guessed)
+            call = self._call(want, deadline)
             reply = await self._outbound.ask(want.caller.scope, call)
             judged = self._judge(want, call, reply)
         except UpstreamFailure as failure:

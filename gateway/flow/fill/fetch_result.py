@@ -22,8 +22,7 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 class Want:
     """What is to be fetched, for whom and why; `held` is what is stored of it already.
 
-    `guessed`: the upstream probably does not have it; `alone`: this replica is to ask, whoever
-    else does; `bypass`: nothing is to be kept.
+    `alone`: this replica is to ask, whoever else does; `bypass`: nothing is to be kept.
     """
 
     key: Key
@@ -31,7 +30,6 @@ class Want:
     purpose: Purpose
     held: Held | None = None
     extra: Headers = field(default=(), repr=False)
-    guessed: bool = False
     alone: bool = False
     bypass: bool = False
 

@@ -28,7 +28,6 @@ from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.fetch_result import Filled, Passed, Want
-from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
@@ -47,7 +46,6 @@ from gateway.ports import (
     Notice,
     SharedBudget,
     SharedStore,
-    SweepLease,
 )
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
@@ -151,7 +149,6 @@ class Replica:
         caller: Caller = CALLER,
         hub: Hub | None = None,
         lease: Lease | None = None,
-        sweep_lease: SweepLease | None = None,
         room: int = 4,
     ) -> None:
         rules = rules or ByPolicy(windows, vary=True)
@@ -170,7 +167,7 @@ class Replica:
         self.budget: Budget = self.shares or self.local_budget
         self.outbound = self._outbound(self.budget)
         self.credentials = Credentials(self.budget, clock, self.observer)
-        self.fetcher = self._fetcher(rules, sweep_lease)
+        self.fetcher = self._fetcher(rules)
         lease = lease or AloneLease(self.shared)
         backoffs = Backoffs(clock, windows.believe_after)
         self.collapsing = Collapsing(
@@ -191,7 +188,7 @@ class Replica:
             outbound=self.outbound,
         )
 
-    def _fetcher(self, rules: Rules, sweep_lease: SweepLease | None) -> Fetcher:
+    def _fetcher(self, rules: Rules) -> Fetcher:
         return Fetcher(
             self.tiers,
             self.outbound,
@@ -200,7 +197,6 @@ class Replica:
             self.bus,
             credentials=self.credentials,
             rules=rules,
-            knowing=Knowing(sweep_lease),
         )
 
     def _shares(self, redis: Redis | None) -> Shares | None:

@@ -26,7 +26,6 @@ from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Fetcher
-from gateway.flow.fill.known_ids import Knowing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
@@ -154,7 +153,6 @@ class Data:
             AloneBus(),
             credentials=credentials,
             rules=rules,
-            knowing=Knowing(None),
         )
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)
