@@ -6,6 +6,7 @@ Every round asks each server the same in turn, so that a busy machine is busy fo
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.bench import stands
 from tests.bench.growth import Curve, Say, curves
 from tests.bench.load import Run, closed, open_loop
 from tests.bench.process import first_answer, memory_of
-from tests.bench.stands import IDS, TOKEN, Checkout, Stand
+from tests.bench.stands import IDS, NGINX, TOKEN, Checkout, Stand
 from tests.support.servers import HOST, Process, RedisServer
 
 KINDS = {
@@ -35,9 +36,9 @@ GATEWAY_ONLY = {
     "clients": "hit, mode clients, a rate of its own",
     "pair": "hit, two processes on one port",
 }
-COMPARED = ("gateway", "nginx", "varnish")
+COMPARED = ("gateway", *NGINX, "varnish")
 SHARES = (0.1, 0.5)
-_PEERS = ("gateway", "beside", "floor", "nginx", "nginx-common", "varnish")
+_PEERS = ("gateway", "beside", "floor", *NGINX, "nginx-common", "varnish")
 
 
 @dataclass(slots=True)
@@ -55,6 +56,28 @@ class Results:
     memory: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     start: list[float] = field(default_factory=list)
     growth: dict[str, Curve] = field(default_factory=dict)
+
+    def of(self, kind: str, name: str = "gateway") -> list[Run]:
+        """A server's runs; for nginx, those of the form that cost less in this case."""
+        forms = [self.runs[kind].get(each, []) for each in _forms(name)]
+        return min(filter(None, forms), key=_median_cpu, default=[])
+
+    def cpu(self, kind: str, name: str = "gateway") -> float:
+        """Their median, in microseconds a request."""
+        return _median_cpu(self.of(kind, name))
+
+    def tail(self, share: float, name: str) -> float:
+        """The median of the 99th percentiles (ms) of the open loop; of nginx, the better form's."""
+        forms = [self.open[share].get(each, []) for each in _forms(name)]
+        return min(map(statistics.median, filter(None, forms)))
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    return NGINX if name == "nginx" else (name,)
+
+
+def _median_cpu(runs: list[Run]) -> float:
+    return statistics.median(run.cpu for run in runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +138,10 @@ def _everything(folder: Path, plan: Plan, say: Say) -> Iterator[_Field]:
 
         common = {
             "floor": stack.enter_context(stands.floor(folder, plan.python)),
-            "nginx": stack.enter_context(stands.nginx(folder, upstream)),
-            "nginx-common": stack.enter_context(stands.nginx(folder, upstream, "nginx-common")),
+            **{
+                name: stack.enter_context(stands.nginx(folder, upstream, name))
+                for name in (*NGINX, "nginx-common")
+            },
             "varnish": stack.enter_context(stands.varnish(folder, upstream)),
             "gateway": one("gateway", {}),
         }

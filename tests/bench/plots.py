@@ -20,6 +20,7 @@ _COLOURS = {
     "beside": "#e6b0aa",
     "floor": "#95a5a6",
     "nginx": "#27ae60",
+    "nginx-sendfile": "#58d68d",
     "nginx-common": "#a9dfbf",
     "varnish": "#2980b9",
 }

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -59,7 +58,7 @@ def _without_beside(run: Results) -> Results:
 def in_a_line(run: Results) -> str:
     """CPU of a hit beside nginx and Varnish, as the README's table has it."""
     ours, nginx, varnish = (
-        _median(run, "repeated", name) for name in ("gateway", "nginx", "varnish")
+        _cell(run, "repeated", name) for name in ("gateway", "nginx", "varnish")
     )
     return f"{ours} µs of CPU; nginx {nginx}, Varnish {varnish}"
 
@@ -69,7 +68,8 @@ This page says what a request costs, beside nginx, Varnish and a server that par
 ("floor"), on one core of the same machine. The gateway checks access, counts metrics and sends
 all headers of a response. CPU is user and system time of the server's processes, from the
 servers' own accounting. The configurations of the other servers are in `tests/bench/configs`, all
-figures in [benchmark.json](benchmark.json).
+figures in [benchmark.json](benchmark.json). nginx runs in two forms, with `sendfile` and
+`tcp_nopush` off and on; in each line the form that costs less counts.
 
 `make bench` repeats it in ten minutes, `make bench-quick` in one short round; nginx, Varnish, wrk
 and h2load have to be installed. `make bench ARGS="--beside FOLDER"` compares two states of the
@@ -94,19 +94,14 @@ def _short(run: Results) -> list[str]:
     names = ("gateway", "nginx", "nginx-common", "varnish", "floor")
     lines = [f"| CPU µs a request | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
     for kind, title in KINDS.items():
-        cells = (_median(run, kind, name) for name in names)
+        cells = (_cell(run, kind, name) for name in names)
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return lines
 
 
-def _median(run: Results, kind: str, name: str) -> str:
-    found = run.runs[kind].get(name)
-    return "" if not found else f"{statistics.median(each.cpu for each in found):.1f}"
+def _cell(run: Results, kind: str, name: str) -> str:
+    return f"{run.cpu(kind, name):.1f}" if run.of(kind, name) else ""
 
 
 def _ratio(run: Results) -> float:
-    ours, theirs = (
-        statistics.median(each.cpu for each in run.runs["repeated"][name])
-        for name in ("gateway", "nginx")
-    )
-    return ours / theirs
+    return run.cpu("repeated") / run.cpu("repeated", "nginx")

@@ -68,6 +68,7 @@ def machine(python: str) -> dict[str, str]:
         "processor": _line(["sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo"]),
         "kernel": platform.release(),
         "python": _line([python, "-V"]).removeprefix("Python "),
+        "python_build": _line([python, "-c", _BUILD]),
         "python_call_ns": _line([python, "-c", _CALLS]),
         "nginx": _line(["nginx", "-v"]).removeprefix("nginx version: "),
         "varnish": _line(["varnishd", "-V"]),
@@ -81,12 +82,20 @@ _CALLS = (
     "print(round(min(timeit.repeat('call(1)', globals={'call': call}, number=10**6)) * 1000))"
 )
 
+# Version managers often build without any of these.
+_BUILD = (
+    "import sysconfig; options = sysconfig.get_config_var('CONFIG_ARGS') or ''; "
+    "print(', '.join(each for each in ('--enable-optimizations', '--with-lto')"
+    " if each in options) or 'built without optimisations')"
+)
+
 
 def _machine(python: str) -> Iterator[str]:
     told = machine(python)
     yield (
         f"{told['cores']} cores ({told['processor']}), Linux {told['kernel']}, Python"
-        f" {told['python']} ({told['python_call_ns']} ns a call), {told['nginx']},"
+        f" {told['python']} ({told['python_build']}; {told['python_call_ns']} ns a call),"
+        f" {told['nginx']},"
         f" {told['varnish']}; {told['load']}"
     )
 

@@ -21,6 +21,8 @@ from typing import BinaryIO
 from tests.support.servers import HOST, ROOT, Process, RedisServer, answers, free_port, listens
 
 CONFIGS = Path(__file__).parent / "configs"
+# The tuned nginx with `sendfile` and `tcp_nopush` off, and with both on: the better one counts.
+NGINX = ("nginx", "nginx-sendfile")
 TOKEN = "demo-token"
 IDS = 1_000
 
@@ -96,14 +98,15 @@ def floor(folder: Path, python: str) -> Iterator[Stand]:
 
 @contextlib.contextmanager
 def nginx(folder: Path, upstream: int, name: str = "nginx") -> Iterator[Stand]:
-    """`nginx` by configs/nginx.conf, `nginx-common` by configs/nginx-common.conf."""
+    """One of NGINX by configs/nginx.conf, `nginx-common` by configs/nginx-common.conf."""
     port, own = free_port(), folder / name
     own.mkdir()
     with tempfile.TemporaryDirectory(dir=_memory(), prefix="bench-nginx-") as memory:
         config = own / "nginx.conf"
         config.write_text(
-            Template((CONFIGS / f"{name}.conf").read_text()).substitute(
+            Template((CONFIGS / f"{_file_of(name)}.conf").read_text()).substitute(
                 folder=own,
+                sendfile="on" if name == "nginx-sendfile" else "off",
                 memory=f"{memory}/cache",
                 port=port,
                 upstream=f"{HOST}:{upstream}",
@@ -194,6 +197,10 @@ def clients(folder: Path) -> dict[str, str]:
         "GATEWAY_ACCESS__CLIENTS_FILE": str(file),
         "GATEWAY_REDIS__PREFIX": "clients",
     }
+
+
+def _file_of(name: str) -> str:
+    return "nginx" if name in NGINX else name
 
 
 def _process(
