@@ -18,7 +18,7 @@ import httpx
 
 from tests.bench import stands
 from tests.bench.growth import Curve, Say, curves
-from tests.bench.load import Run, closed, open_loop
+from tests.bench.load import Run, closed, misses, open_loop
 from tests.bench.process import first_answer, memory_of
 from tests.bench.stands import IDS, NGINX, TOKEN, Checkout, Stand
 from tests.support.servers import HOST, Process, RedisServer
@@ -36,8 +36,17 @@ GATEWAY_ONLY = {
     "clients": "hit, mode clients, a rate of its own",
     "pair": "hit, two processes on one port",
 }
+# A training that nobody asked for before, by so many callers; nginx takes part without Redis.
+MISSES = {
+    f"{name}-{callers}": f"{title}, {callers} callers"
+    for name, title in {"miss": "miss, no Redis", "miss-redis": "miss, with Redis"}.items()
+    for callers in (8, 64)
+}
 COMPARED = ("gateway", *NGINX, "varnish")
 SHARES = (0.1, 0.5)
+# Trainings for the misses of all rounds, and the seconds that a run of them takes at most.
+_MANY = 60_000
+_MISSES_FOR = 2
 _PEERS = ("gateway", "beside", "floor", *NGINX, "nginx-common", "varnish")
 
 
@@ -95,7 +104,8 @@ class Plan:
 
 @dataclass(slots=True)
 class _Field:
-    """All servers, started and warm."""
+    """All servers, started and warm; those of `missing` have nothing stored, and `next_id` says
+    which training nobody has asked each of them for."""
 
     folder: Path
     redis: RedisServer
@@ -104,6 +114,8 @@ class _Field:
     stale: Stand
     clients: Stand
     pair: Stand
+    missing: dict[str, dict[str, Stand]]
+    next_id: dict[Stand, int] = field(default_factory=lambda: defaultdict(lambda: 1))
     tags: dict[str, Path] = field(default_factory=dict)
 
 
@@ -166,9 +178,26 @@ def _everything(folder: Path, plan: Plan, say: Say) -> Iterator[_Field]:
             stack.enter_context(gateway(gone, None, "stale", short)),
             one("clients", stands.clients(folder)),
             replace(pair, beside=other.process),
+            _missing(folder, redis, plan, stack),
         )
         _warm(every, simulator, say)
         yield every
+
+
+def _missing(
+    folder: Path, redis: RedisServer, plan: Plan, stack: contextlib.ExitStack
+) -> dict[str, dict[str, Stand]]:
+    """Servers by name, by `miss` and `miss-redis`, in front of more trainings than will be read."""
+    many, _ = stack.enter_context(stands.simulator(_sub(folder, "many"), trainings=_MANY))
+    start = partial(stands.gateway, folder, many, python=plan.python)
+    peers = {
+        name: stack.enter_context(stands.nginx(_sub(folder, f"miss-{name}"), many, name))
+        for name in NGINX
+    }
+    alone = stack.enter_context(start(None, "miss"))
+    shared = {"GATEWAY_REDIS__PREFIX": "miss"}
+    beside = stack.enter_context(start(redis, "miss-redis", shared))
+    return {"miss": {"gateway": alone, **peers}, "miss-redis": {"gateway": beside}}
 
 
 def _warm(every: _Field, simulator: Process, say: Say) -> None:
@@ -220,6 +249,7 @@ def _round(every: _Field, plan: Plan, results: Results, say: Say) -> None:
         ("stale", every.stale),
     ):
         _note(results, kind, closed(stand, "repeated", plan.seconds), "gateway", say)
+    _misses(every, plan, results, say)
     gateway = every.common["gateway"]
     every.redis.pause()
     try:
@@ -228,6 +258,17 @@ def _round(every: _Field, plan: Plan, results: Results, say: Say) -> None:
         every.redis.resume()
     time.sleep(2)  # the gateway sees that it is back
     _open_loop(every, plan, results, say)
+
+
+def _misses(every: _Field, plan: Plan, results: Results, say: Say) -> None:
+    """Each request asks for another training than all before."""
+    for callers in (8, 64):
+        for kind, servers in every.missing.items():
+            for name, stand in servers.items():
+                seconds = min(plan.seconds, _MISSES_FOR)
+                run = misses(stand, every.next_id[stand], seconds, callers)
+                every.next_id[stand] += round(run.rate * seconds * 1.2) + callers
+                _note(results, f"{kind}-{callers}", run, name, say)
 
 
 def _open_loop(every: _Field, plan: Plan, results: Results, say: Say) -> None:

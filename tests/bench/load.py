@@ -42,6 +42,12 @@ def closed(stand: Stand, kind: str, seconds: int, tags: Path | None = None) -> R
     return run_wrk(stand, "hit", arguments, seconds, CONNECTIONS, refused=kind == "absent")
 
 
+def misses(stand: Stand, first: int, seconds: int, callers: int) -> Run:
+    """The same by so many callers, each request for the training after the one before, from the
+    number `first` on."""
+    return run_wrk(stand, "hit", ["miss", str(first), TOKEN], seconds, callers)
+
+
 def run_wrk(
     stand: Stand,
     script: str,

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from tests.bench.cases import GATEWAY_ONLY, KINDS, Results
+from tests.bench.cases import GATEWAY_ONLY, KINDS, MISSES, Results
 from tests.bench.growth import AXES
 from tests.bench.load import CONNECTIONS, Run
 from tests.bench.stands import IDS
@@ -82,11 +82,11 @@ _CALLS = (
     "print(round(min(timeit.repeat('call(1)', globals={'call': call}, number=10**6)) * 1000))"
 )
 
-# Version managers often build without any of these.
+# Version managers often build without the optimisations that distributions use.
 _BUILD = (
-    "import sysconfig; options = sysconfig.get_config_var('CONFIG_ARGS') or ''; "
-    "print(', '.join(each for each in ('--enable-optimizations', '--with-lto')"
-    " if each in options) or 'built without optimisations')"
+    "import platform, sys; "
+    "whose = 'of the distribution' if sys.base_prefix == '/usr' else 'not of the distribution'; "
+    "print(f'{whose}, {platform.python_compiler()}')"
 )
 
 
@@ -103,7 +103,7 @@ def _machine(python: str) -> Iterator[str]:
 def _closed(results: Results) -> Iterator[str]:
     yield "| case | server | CPU µs a request: median (min–max) | requests/s | p50 ms | p99 ms |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for kind, title in {**KINDS, **GATEWAY_ONLY}.items():
+    for kind, title in {**KINDS, **GATEWAY_ONLY, **MISSES}.items():
         for name, runs in results.runs[kind].items():
             yield f"| {title} | {name} | {_spread(runs)} | {_rest(runs)} |"
 

@@ -72,12 +72,12 @@ def missing() -> list[str]:
 
 
 @contextlib.contextmanager
-def simulator(folder: Path) -> Iterator[tuple[int, Process]]:
+def simulator(folder: Path, *, trainings: int = IDS) -> Iterator[tuple[int, Process]]:
     """The upstream, its limit off, with entity tags, so that all can answer 304."""
     port = free_port()
     command = [sys.executable, "-m", "gateway", "simulate", "--port", str(port)]
     process = _process(
-        [*command, "--limit", "0", "--trainings", str(IDS), "--etag", "strong"],
+        [*command, "--limit", "0", "--trainings", str(trainings), "--etag", "strong"],
         folder,
         "simulator",
         port,

@@ -1,5 +1,6 @@
 -- A caller that goes through many ids over each connection, with headers of wrk's choosing.
--- Arguments: kind (repeated | changing | conditional | absent), number of ids, token.
+-- Arguments: kind (repeated | changing | conditional | absent), number of ids, token; or miss, the
+-- number of the first id, and token: each request is for the next id.
 local kind, ids, token
 local at, made = 0, 0
 local ready = {}
@@ -11,6 +12,10 @@ end
 
 function init(args)
   kind, ids, token = args[1], tonumber(args[2]), args[3]
+  if kind == "miss" then
+    at = ids - 1
+    return
+  end
   math.randomseed(os.time())
   local tags = {}
   if kind == "conditional" then
@@ -25,6 +30,10 @@ function init(args)
 end
 
 function request()
+  if kind == "miss" then
+    at = at + 1
+    return head(string.format("trn_%06d", at), "")
+  end
   at = at % ids + 1
   if kind ~= "changing" then return ready[at] end
   made = made + 1

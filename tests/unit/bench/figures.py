@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.bench.cases import GATEWAY_ONLY, KINDS, Results
+from tests.bench.cases import GATEWAY_ONLY, KINDS, MISSES, Results
 from tests.bench.load import Run
 
 
@@ -19,6 +19,8 @@ def results_of(
             results.runs[kind][name] = [Run(cost, 80_000.0, 0.8, 1.5) for cost in costs]
     for kind in GATEWAY_ONLY:
         results.runs[kind]["gateway"] = [Run(cost, 80_000.0, 0.8, 1.5) for cost in gateway]
+    for kind in MISSES:
+        results.runs[kind]["gateway"] = [Run(600.0, 1_500.0, 5.0, 9.0)]
     for share in (0.1, 0.5):
         results.open[share] = {"gateway": [2.0], "nginx": [2.0], "varnish": [3.0]}
         results.rates[share] = 40_000.0 * share

@@ -66,6 +66,23 @@ def test_a_stale_hit_is_a_factor_dearer_than_a_fresh_one(cost: float, held: bool
     assert line(results, "stale").held is held
 
 
+def test_a_miss_has_a_bound_with_redis_and_without() -> None:
+    """In milliseconds, by few callers and by many."""
+    results = results_of(gateway=[10.0])
+    results.runs["miss-64"]["gateway"] = [Run(601.0, 1.0, 1.0, 1.0)]
+    results.runs["miss-redis-8"]["gateway"] = [Run(900.0, 1.0, 1.0, 1.0)]
+    results.runs["miss-redis-64"]["gateway"] = [Run(901.0, 1.0, 1.0, 1.0)]
+
+    held = {each.line: each.held for each in targets(results) if each.line.startswith("miss")}
+
+    assert held == {
+        "miss, no Redis, 8 callers: ≤ 0.6 ms": True,
+        "miss, no Redis, 64 callers: ≤ 0.6 ms": False,
+        "miss, with Redis, 8 callers: ≤ 0.9 ms": True,
+        "miss, with Redis, 64 callers: ≤ 0.9 ms": False,
+    }
+
+
 def test_the_tail_is_nginxs_at_most() -> None:
     """At half of the slowest one's rate, not at a tenth."""
     results = results_of(gateway=[10.0])
