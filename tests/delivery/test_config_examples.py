@@ -18,6 +18,7 @@ from tests.delivery.chart import DASHBOARDS, ROOT
 EXAMPLES = ROOT / "config" / "examples"
 SETTINGS = sorted(set(EXAMPLES.glob("*.toml")) - {EXAMPLES / "clients.toml"})
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+PINNED = re.compile(r"docker\.io/[a-z/]+:[v.0-9]+@sha256:[0-9a-f]{64}")
 ADDRESS = re.compile(r"^# (redis\S+://\S+)$", re.MULTILINE)
 
 
@@ -117,6 +118,18 @@ def test_compose_gives_settings_that_are_taken() -> None:
         target for job in scraped for each in job["static_configs"] for target in each["targets"]
     ]
     assert services[gateways[0]]["environment"] == services[gateways[1]]["environment"]
+
+
+def test_compose_builds_once_and_pins_what_others_built() -> None:
+    """Two replicas share one build; a tag alone would start something else tomorrow."""
+    services = COMPOSE["services"].values()
+    images = {each["image"] for each in services}
+    others = {image for image in images if not image.startswith("training-gateway:")}
+
+    assert {each["build"] for each in services if "build" in each} == {"."}
+    assert len(images - others) == 1
+    assert len(others) == 3
+    assert [image for image in others if not PINNED.fullmatch(image)] == []
 
 
 def test_compose_shows_grafana_where_prometheus_is() -> None:
