@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dashboards.source.alert import BY, Alert, grown
 from dashboards.source.burns import BURNS
-from dashboards.source.queries import ASKED, DEPLOYMENT, HITS
+from dashboards.source.queries import ASKED, DEPLOYMENT, HITS, quantile_within
 
 _FAILURES = "gateway_upstream_failures_total"
 _CALLS = "gateway_upstream_requests_total"
@@ -133,8 +133,8 @@ UPSTREAM = (
 )
 
 _MISSES_DENIED = grown(_DENIED, "10m", _WAITED_FOR)
-_P90_WAIT = f"histogram_quantile(0.9, sum by ({DEPLOYMENT}, le) (rate({_WAITED}_bucket[10m])))"
-_P99_REDIS = f"histogram_quantile(0.99, sum by ({DEPLOYMENT}, le) (rate({_REDIS}_bucket[5m])))"
+_P90_WAIT = quantile_within("10m", 0.9, _WAITED)
+_P99_REDIS = quantile_within("5m", 0.99, _REDIS)
 SHARES = (
     Alert(
         "GatewayCallersTurnedAway",
@@ -148,7 +148,7 @@ SHARES = (
         "warning",
         "15m",
         "Calls wait for their turn, or are not made, for lack of budget",
-        f"{grown(_DENIED, '10m')} > 5\nor {_P90_WAIT} > 1",
+        f"{grown(_DENIED, '10m')} > 5\nor ({_P90_WAIT}) > 1",
     ),
     Alert(
         "GatewayRedisAway",
@@ -162,7 +162,7 @@ SHARES = (
         "warning",
         "10m",
         "Redis takes longer than 25 ms for one answer in a hundred",
-        f"{_P99_REDIS} > 0.025",
+        f"({_P99_REDIS}) > 0.025",
     ),
 )
 

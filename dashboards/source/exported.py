@@ -27,10 +27,11 @@ class Exported:
 
     @property
     def series(self) -> set[str]:
-        """The names under which a query finds it."""
+        """The names under which a query finds it; a histogram's own, where Prometheus stores it as
+        one sample."""
         if self.type != "histogram":
             return {self.name}
-        return {f"{self.name}_{part}" for part in ("bucket", "sum", "count")}
+        return {self.name, *(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))}
 
 
 def exported() -> list[Exported]:

@@ -59,8 +59,8 @@ def _panels(objective: Objective) -> list[Panel]:
 
 def _ratio_shown(objective: Objective) -> str:
     """Over the range of the dashboard, from the series themselves."""
-    bad = objective.bad_within("$__range", DEPLOYMENT, FILTER)
-    return f"sum({bad}) / sum({objective.events_within('$__range', DEPLOYMENT, FILTER)})"
+    bad = objective.measured.bad_events("$__range", DEPLOYMENT, FILTER)
+    return f"sum({bad}) / sum({objective.measured.events('$__range', DEPLOYMENT, FILTER)})"
 
 
 def _burn(objective: Objective, window: str) -> str:

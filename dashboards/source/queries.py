@@ -38,7 +38,19 @@ def share(part: str, whole: str) -> str:
 
 
 def quantile(which: float, histogram: str, *matchers: str, by: str = "") -> str:
-    """The value that `which` of all stay below."""
-    labels = f"le, {by}" if by else "le"
-    buckets = per_second(f"{histogram}_bucket", *matchers)
-    return f"histogram_quantile({which:g}, {summed(buckets, labels)})"
+    """The value that `which` of all stay below; of a histogram in either form."""
+    buckets, whole = (per_second(name, *matchers) for name in (f"{histogram}_bucket", histogram))
+    return _quantile(which, summed(buckets, f"le, {by}" if by else "le"), summed(whole, by))
+
+
+def quantile_within(window: str, which: float, histogram: str) -> str:
+    """The same over a window, for each gateway: as alerts ask, which know no dashboard."""
+    buckets, whole = (f"rate({name}[{window}])" for name in (f"{histogram}_bucket", histogram))
+    by_buckets = summed(buckets, f"{DEPLOYMENT}, le")
+    return _quantile(which, by_buckets, summed(whole, DEPLOYMENT))
+
+
+def _quantile(which: float, buckets: str, whole: str) -> str:
+    """A histogram is stored as series of its buckets, or, after
+    `convert_classic_histograms_to_nhcb`, as one sample."""
+    return f"histogram_quantile({which:g}, {buckets}) or histogram_quantile({which:g}, {whole})"

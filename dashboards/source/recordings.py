@@ -37,8 +37,8 @@ def recordings() -> list[Rule]:
         for each in OBJECTIVES
         for window in WINDOWS
         for name, expression in (
-            (EVENTS, each.events_within(window, DEPLOYMENT)),
-            (BAD_EVENTS, each.bad_within(window, DEPLOYMENT)),
+            (EVENTS, each.measured.events(window, DEPLOYMENT)),
+            (BAD_EVENTS, each.measured.bad_events(window, DEPLOYMENT)),
         )
     ]
 
