@@ -1,7 +1,8 @@
-"""Lines go to a file descriptor from a thread of their own, so that no caller waits for a reader.
+"""Writes lines to a file descriptor from a thread of its own, so that the code that logs never
+waits for the reader of the log.
 
-The buffer between them is bounded: lines that do not fit are dropped and counted. No line is
-made here.
+The buffer in between is bounded: lines that do not fit are dropped and counted. No line is made
+here, except by the function that is handed in.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-# Bytes that wait to be written.
+# The most bytes that may wait to be written.
 _MOST: Final = 4 * 2**20
-# A pipe takes so much in one piece, also where several processes write to it.
+# A pipe keeps so many bytes together, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
 
 
@@ -29,8 +30,9 @@ def _count_nothing() -> None: ...
 class LineWriter:
     """A sink whose `write` never waits for the descriptor.
 
-    Once a line is dropped, all are until the buffer is empty. Lines that cannot be written (a
-    closed pipe, a full disk) are lost too. When it goes on, one line says how many were lost.
+    After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
+    cannot be written (a closed pipe, a full disk) are lost too. As soon as lines can be written
+    again, one line says how many were lost.
     """
 
     def __init__(self, descriptor: int, *, most: int = _MOST) -> None:
@@ -38,7 +40,7 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # It may be entered twice by one thread: a finalizer that logs interrupts whatever runs.
+        # Reentrant: a finalizer that logs may interrupt this thread while it holds the condition.
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -48,8 +50,8 @@ class LineWriter:
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
-        """`lost_line` makes the line about so many that were lost; `on_lost` is called for each
-        of them, in any thread."""
+        """Set what is done about lost lines: `lost_line` makes the line that says how many there
+        were, and `on_lost` is called for each of them, in any thread."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 
@@ -67,7 +69,7 @@ class LineWriter:
                 self._changed.notify_all()
 
     def flush(self, patience: float) -> None:
-        """Wait until all lines are written, so many seconds at most."""
+        """Wait until all lines are written, for `patience` seconds at most."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_idle, patience)
 
@@ -83,7 +85,8 @@ class LineWriter:
                     self._lose(len(lines))
 
     def _take(self) -> tuple[list[bytes], int]:
-        """The next lines, and how many were lost before them; waits until there is something."""
+        """The next lines to write, and how many lines were lost that no line has told yet; waits
+        until there is a line or a loss."""
         with self._changed:
             if not self._lines and not self._is_dropping:
                 self._is_idle = True
@@ -108,13 +111,13 @@ class LineWriter:
 
 
 def _put(descriptor: int, block: bytes) -> bool:
-    """Write all of it, however long that takes; False where it cannot be written."""
+    """Write the whole block, however long that takes. Returns False if it cannot be written."""
     rest = memoryview(block)
     try:
         while rest:
             try:
                 rest = rest[os.write(descriptor, rest) :]
-            except BlockingIOError:  # another process made a pipe or terminal that we share so
+            except BlockingIOError:  # another process made the pipe or terminal non-blocking
                 select.select([], [descriptor], [])
     except OSError:
         return False

@@ -1,7 +1,7 @@
-"""A record becomes one line: JSON for machines, console for people.
+"""Turns a record into one line of the log: as JSON for machines, as console text for people.
 
-Values may come from whoever can reach the port: in neither form can one end a line, start
-another or move a terminal's cursor. A line that cannot be written is lost, not raised.
+A value may come from any caller. In both forms a value cannot end its line, begin another line, or
+move the cursor of a terminal. If a line cannot be written it is lost, and no error is raised.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Record = Mapping[str, object]
 
 _LONGEST = 300
 _HARMLESS = re.compile(r"[A-Za-z0-9_.:/~@%+*-]+")
-# What error texts of drivers are known to quote: a bearer token, a URL with its password.
+# Secrets that the error texts of drivers may quote: a bearer token, a password in a URL.
 _SECRETS = re.compile(r"(?i)\bbearer\s+[^\s,;'\"]+|(?<=://)[^/\s@]+@")
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Sink(Protocol):
-    """Where bytes go: a `LineWriter`, or any unbuffered file."""
+    """What lines are written to: a `LineWriter`, or any unbuffered file."""
 
     def write(self, line: bytes, /) -> object:
         """Take the whole line."""
@@ -34,7 +34,7 @@ class Sink(Protocol):
 
 
 class Lines:
-    """Writes records as lines, `form` being `json` or `console`; `now` in Unix seconds."""
+    """Writes records as lines. `form` is `json` or `console`; `now` returns Unix seconds."""
 
     def __init__(self, form: str, now: Callable[[], float], sink: Sink) -> None:
         self._render = render_json if form == "json" else render_console
@@ -42,12 +42,12 @@ class Lines:
         self._sink = sink
 
     def write(self, record: Record) -> None:
-        """Stamp the record (`level`, `event`, fields) with the time and write it."""
+        """Add the time to the record (`level`, `event`, fields), and write it."""
         with suppress(Exception):
             self._sink.write(self.line(record))
 
     def line(self, record: Record) -> bytes:
-        """The record stamped with the time, as a line."""
+        """The record with the time, as a line."""
         return self._render({"time": instant(self._now()), **record}) + b"\n"
 
 
@@ -58,7 +58,7 @@ def instant(now: float) -> str:
 
 
 def scrub(value: object) -> object:
-    """A text without credentials, and no longer than a line bears; other values as they are."""
+    """A text without credentials, shortened if it is long. Other values are returned unchanged."""
     if not isinstance(value, str):
         return value
     clean = conceal(value)
@@ -66,13 +66,14 @@ def scrub(value: object) -> object:
 
 
 def conceal(text: str) -> str:
-    """The text without what looks like a credential in it."""
+    """The text with everything removed that looks like a credential."""
     return _SECRETS.sub("[removed]", text)
 
 
 def render_json(record: Record) -> bytes:
-    """One JSON object in ASCII: U+2028 and its like end a line for some readers."""
-    with suppress(UnicodeEncodeError):  # a lone surrogate: json escapes it
+    """One JSON object, in ASCII, because some readers take U+2028 and similar characters for the
+    end of a line."""
+    with suppress(UnicodeEncodeError):  # a lone surrogate; json.dumps below escapes it
         line = _encoder.encode(record)
         if line.isascii() and b"\x7f" not in line:
             return line
@@ -80,7 +81,7 @@ def render_json(record: Record) -> bytes:
 
 
 def render_console(record: Record) -> bytes:
-    """`time level event name=value …`, a traceback indented below."""
+    """`time level event name=value …`; a traceback follows, indented, on lines of its own."""
     fields = dict(record)
     time, level, event = (str(fields.pop(name, "")) for name in ("time", "level", "event"))
     trace = fields.pop("exception", None)

@@ -1,6 +1,7 @@
-"""Setting up: events through structlog, the libraries' own messages, all as the same lines.
+"""Sets up logging: the gateway's events, which come through structlog, and the messages of
+libraries become lines of one form.
 
-No line is made here (see `lines`), and no event is named here but the libraries'.
+Lines are made in `lines`. Events are named where they happen, except the two of this module.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from gateway.adapters.telemetry.log.lines import Lines, Record, Sink, conceal, s
 
 logger = structlog.get_logger("gateway")
 
-# Below this the HTTP libraries tell headers, and with them credentials.
+# Below this level the HTTP libraries log headers, which contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
-# Seconds that the end of the process waits for the reader of its last lines.
+# Seconds for which the process waits at its end until its last lines are written.
 _LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -33,8 +34,8 @@ _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) -> Lines:
     """Send all that is logged in this process to `sink` as lines.
 
-    `form` is `json` or `console`, `level` a word such as `info`, `now` in seconds since the Unix
-    epoch. The lines are returned for `AccessLog`, which writes past structlog.
+    `form` is `json` or `console`, `level` is a word such as `info`, and `now` returns seconds since
+    the Unix epoch. Returns the lines for `AccessLog`, which does not use structlog.
     """
     lines = Lines(form, now, sink)
     structlog.configure(
@@ -54,8 +55,8 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """The same to standard output, without waiting for its reader; `on_lost` is called for each
-    line that is lost, in any thread."""
+    """As `configure`, with standard output as the sink. Nothing waits for its reader: lines may be
+    lost, and `on_lost` is called for each of them, in any thread."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
     writer.report(partial(_lost_line, lines), on_lost)
@@ -64,8 +65,8 @@ def configure_standard_output(
 
 @cache
 def standard_output() -> LineWriter:
-    """The one writer of this process; its last lines are written when the process ends."""
-    # A closed descriptor 1 may be a caller's connection by now.
+    """The only writer of this process. It writes its last lines when the process ends."""
+    # If the process was started without standard output, descriptor 1 may be a connection by now.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)
@@ -77,7 +78,7 @@ def _lost_line(lines: Lines, count: int) -> bytes:
 
 
 class _Out:
-    """What structlog hands finished records to, whatever their level."""
+    """Receives finished records from structlog; the same method for each level."""
 
     def __init__(self, lines: Lines) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = lines.write
@@ -85,14 +86,14 @@ class _Out:
 
 
 class _Libraries(logging.Handler):
-    """Takes what libraries say through the standard logging."""
+    """Receives what libraries log through the standard module `logging`."""
 
     def __init__(self, lines: Lines) -> None:
         super().__init__()
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it as `library.said`; never raises."""
+        """Write the message as the event `library.said`. Never raises."""
         with suppress(Exception):
             self._lines.write(_of_library(record))
 

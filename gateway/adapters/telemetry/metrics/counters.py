@@ -1,8 +1,8 @@
-"""What is counted, as plain numbers of this process. No metric has a name here.
+"""What is counted, as plain numbers of this process. The metrics get their names elsewhere.
 
-Whatever can occur is there from the start, at 0; the keys are the label values. Which requests can
-end how is data; what contradicts it is counted all the same. An increment is a dictionary entry or
-a list item, for a hit counts on every request.
+The keys of a table are label values. Every combination that can occur is there from the start,
+at 0. The table `_CAN_END` says which outcomes of a request can occur; others are counted too, if
+they do occur. Counting is one dictionary entry or list item, because each hit does it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STORED = (Tier.L1, Tier.L2)
 _FETCHED = (Tier.UPSTREAM,)
 _NOWHERE = (Tier.NONE,)
 
-# 2xx the training, 3xx the 304 of a caller's condition, 4xx that there is none (404, 410).
+# 2xx: the training. 3xx: a 304 to a conditional request. 4xx: there is no such training (404, 410).
 _BODY = ("2xx", "3xx")
 _ANSWER = ("2xx", "3xx", "4xx")
 
@@ -45,15 +45,15 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.NEGATIVE, _STORED, ("4xx",)),
     (Outcome.FILLED, _FETCHED, _ANSWER),
     (Outcome.REVALIDATED, _FETCHED, _ANSWER),
-    # From L2 where another replica fetched.
+    # L2: another replica made the call and stored the response there.
     (Outcome.COLLAPSED, (Tier.L2, *_FETCHED), _ANSWER),
-    # Writes and the mode `bypass` pass whatever the API answers.
+    # Writes, and requests in the mode `bypass`, get the API's response whatever it is.
     (Outcome.BYPASSED, _FETCHED, STATUS_CLASSES),
-    # What the API says against this caller.
+    # The API refused this caller.
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
-    # What we say against the request; 5xx is the 504 of `only-if-cached`.
+    # The gateway refused the request; 5xx is the 504 of `only-if-cached`.
     (Outcome.REJECTED, _NOWHERE, ("4xx", "5xx")),
-    # 4xx is the 412 of a version that is not there yet.
+    # 4xx is the 412 for a version that does not exist yet.
     (Outcome.FAILED, _NOWHERE, ("4xx", "5xx")),
 )
 
@@ -68,7 +68,7 @@ _AS_SET = frozenset(POSSIBLE)
 
 
 def can_end(outcome: Outcome, tier: Tier, status: str) -> bool:
-    """Whether a request can end so; `status` is a class such as `2xx`."""
+    """Whether a request can have this outcome; `status` is a class such as `2xx`."""
     return (outcome, tier, status) in _AS_SET
 
 
@@ -77,11 +77,11 @@ STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
 ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
-# Clients come from a file of the operator's; this only keeps a mistake from filling memory.
+# Clients are named in a file that the operator writes. The bound protects memory from a mistake.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
 
-# Upper bounds in seconds, inclusive. 10 ms and 1 s are the objectives for hits and for all.
+# Upper bounds in seconds, inclusive. The objectives are 10 ms for hits and 1 s for all requests.
 REQUEST_SECONDS = (
     *(50e-6, 100e-6, 250e-6, 500e-6, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -104,9 +104,10 @@ Tally = defaultdict[K, int]
 
 
 class Histogram:
-    """How often a value was at most each bound; the last bucket takes what exceeds them all.
+    """Counts values by size: bucket n counts those up to bound n and above the bound before it.
 
-    `exemplars` has the last value of a bucket that came with a trace, and that trace's id.
+    The last bucket counts the values above all bounds. `exemplars` has, for each bucket, the last
+    value that came with a trace, after the id of that trace.
     """
 
     __slots__ = ("bounds", "buckets", "exemplars", "total")
@@ -118,7 +119,7 @@ class Histogram:
         self.exemplars: dict[int, tuple[bytes, float]] = {}
 
     def observe(self, value: float, trace: bytes | None = None) -> None:
-        """Count one value; below 0, or not a number, it counts as 0 so that sums only grow."""
+        """Count one value. One below 0, or NaN, counts as 0, so that the sum never decreases."""
         if not value > 0.0:
             value = 0.0
         at = bisect_left(self.bounds, value)
@@ -129,12 +130,12 @@ class Histogram:
 
 
 def status_class(status: int | None) -> str:
-    """The class of a call's status as its label: `2xx` to `5xx`, or `none`."""
+    """The label for the status of a call: `2xx` to `5xx`, or `none`."""
     return _CLASS_OF(status or 0, NO_ANSWER)
 
 
 def _zeros(keys: Iterable[K]) -> Tally[K]:
-    """Zero for all that can occur; what cannot is counted as well, should it occur."""
+    """A table with these keys at 0. It counts other keys as well."""
     return defaultdict(int, dict.fromkeys(keys, 0))
 
 
@@ -144,10 +145,12 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 
 @dataclass(slots=True)
 class Counters:
-    """Every number that only grows, the calls in flight, and the `Age` (seconds) of the oldest
-    stale answer since that was taken last."""
+    """All numbers of this process that only grow. Beside them: the calls in flight, the time of
+    the last success, and the greatest `Age` (seconds) of a stale answer since the last
+    `take_oldest_stale`."""
 
-    # What hits count is in cells of their own, found without a key, until somebody reads it.
+    # Hits are counted in `_hits`, in lists that `counting` holds, so that no key is looked up.
+    # The property `requests` adds them.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -177,7 +180,7 @@ class Counters:
     rejected: Tally[InvalidReason] = field(default_factory=lambda: _zeros(InvalidReason))
     drift: Tally[DriftKind] = field(default_factory=lambda: _zeros(DriftKind))
     regressions: int = 0
-    # What Redis evicts it does not tell; only an L2 inside the process can report it.
+    # L1 only: Redis does not say what it evicts.
     evictions: Tally[Tier] = field(default_factory=lambda: _zeros((Tier.L1,)))
     redis_seconds: dict[RedisOperation, Histogram] = field(
         default_factory=lambda: {each: Histogram(REDIS_SECONDS) for each in RedisOperation}
@@ -189,7 +192,7 @@ class Counters:
 
     @property
     def requests(self) -> Tally[Sort]:
-        """Answers by outcome, tier and class of status."""
+        """How many requests were answered, by outcome, tier and class of status."""
         total = self._requests.copy()
         for sort, (hits,) in self._hits.items():
             if hits:
@@ -198,7 +201,7 @@ class Counters:
 
     @property
     def clients(self) -> dict[tuple[str, str], int]:
-        """Requests by client and result."""
+        """How many requests there were, by client and result."""
         total = self._clients.copy()
         for client, (served,) in self._served.items():
             total[client, _SERVED] += served
@@ -214,9 +217,9 @@ class Counters:
         *,
         trace: bytes | None = None,
     ) -> None:
-        """Count one answer; `status` outside 200–599 is no answer and counts as `5xx`.
+        """Count one request that was answered. A `status` outside 200–599 counts as `5xx`.
 
-        `observe`, written out twice: a hit costs few calls, and these would be two of them.
+        The two calls of `Histogram.observe` are written out here, because a call costs time.
         """
         self._requests[outcome, tier, _CLASS_OF(status, "5xx")] += 1
         times = self.request_seconds[outcome]
@@ -233,8 +236,11 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """What does both of these for answers of one sort, served; everything that it needs is
-        at hand, for each hit calls it."""
+        """A function that counts one hit of this outcome, tier and status, and its client.
+
+        It does what `count_request` and `count_client` do, faster: everything that can be looked
+        up beforehand is looked up here, once, and each hit calls the function.
+        """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
         in_time, of_age, served = times.buckets, ages.buckets, self._served
@@ -263,7 +269,8 @@ class Counters:
         return count_stale if outcome in STALE else count
 
     def take_oldest_stale(self) -> float | None:
-        """The oldest stale answer since this was taken last, in seconds of age; None without."""
+        """The greatest age (seconds) of a stale answer since the last call of this method; None if
+        there was no stale answer."""
         oldest, self.oldest_stale = self.oldest_stale, None
         return oldest
 
@@ -272,27 +279,27 @@ class Counters:
             self.oldest_stale = age
 
     def count_client(self, client: str, result: str) -> None:
-        """Count a client's request; the first one brings all results of that client at 0."""
+        """Count a client's request. The first one also adds the client's other results, at 0."""
         try:
             self._clients[client, result] += 1
         except KeyError:
             self._clients[self._meet(client), result] += 1
 
     def know_client(self, client: str) -> None:
-        """Have all results of a client at 0, unless it was counted before."""
+        """Add all results of a client at 0, unless they are there already."""
         self._meet(client)
 
     def count_order(self, order: Right, operator: str) -> None:
-        """Count an order that was carried out."""
+        """Count an order that this replica carried out."""
         self.orders[order, operator] += 1
 
     def know_operator(self, operator: str) -> None:
-        """Have all orders of an operator at 0, unless some were counted before."""
+        """Add all orders of an operator at 0, unless they are there already."""
         for order in ORDERS:
             self.orders.setdefault((order, operator), 0)
 
     def _meet(self, client: str) -> str:
-        """The name under which it is counted, all results of which are there from now on."""
+        """The name under which the client is counted. Adds all results of that name at 0."""
         if (client, _SERVED) in self._clients:
             return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS
@@ -301,5 +308,5 @@ class Counters:
         return name
 
     def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
-        """The combinations counted that `can_end` says cannot occur."""
+        """The combinations that were counted although `can_end` says that they cannot occur."""
         return [key for key in list(self.requests) if not can_end(*key)]

@@ -1,5 +1,5 @@
-"""Counters and histograms: names, help texts and labels as the contract has them, and where
-each one's numbers come from. Data: nothing is counted or rendered here.
+"""The metrics that are counters or histograms: name, help text, labels, and where the numbers of
+each come from. This is data: nothing is counted or rendered here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Labels = tuple[str, ...]
 Row = tuple[Labels, float]
 Series = tuple[Labels, Histogram]
 
-# Name without `_total`, help, labels, rows.
+# Each row: the name without `_total`, the help text, the labels, and what reads the numbers.
 COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
     (
         "gateway_requests",
@@ -31,19 +31,19 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
     ),
     (
         "gateway_upstream_requests",
-        "Calls to the upstream, by why they were made and what was answered.",
+        "Calls to the upstream, by purpose and by class of status.",
         ("purpose", "status"),
         lambda counters: _rows(counters.calls),
     ),
     (
         "gateway_upstream_failures",
-        "Calls that brought no answer of the API.",
+        "Calls to the upstream that failed: no usable response of the API came.",
         ("reason",),
         lambda counters: _single(counters.failures),
     ),
     (
         "gateway_budget_denied",
-        "Calls not made for lack of budget, or at a closed gate.",
+        "Calls that were not made because no budget was left or the gate was closed.",
         ("purpose",),
         lambda counters: _single(counters.denied),
     ),
@@ -55,19 +55,19 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
     ),
     (
         "gateway_payload_rejected",
-        "Bodies that are no training, refused and not stored.",
+        "Bodies that are no training. They are refused and not stored.",
         ("reason",),
         lambda counters: _single(counters.rejected),
     ),
     (
         "gateway_payload_drift",
-        "Differences from the documentation in bodies that were taken all the same.",
+        "Differences from the API's documentation, found in bodies that were accepted.",
         ("kind",),
         lambda counters: _single(counters.drift),
     ),
     (
         "gateway_version_regressions",
-        "Versions from upstream older than one already seen.",
+        "Responses of the upstream with an older version than one seen before.",
         (),
         lambda counters: [((), counters.regressions)],
     ),
@@ -79,7 +79,7 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
     ),
     (
         "gateway_redis_errors",
-        "Requests that Redis did not answer, or with nonsense.",
+        "Requests to Redis that got no answer, or an answer that makes no sense.",
         ("operation",),
         lambda counters: _single(counters.redis_errors),
     ),
@@ -91,13 +91,13 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
     ),
     (
         "gateway_orders",
-        "Orders that were carried out by this replica, by the operator who gave them.",
+        "Orders that this replica carried out, by order and operator.",
         ("order", "operator"),
         lambda counters: _rows(counters.orders),
     ),
     (
         "gateway_log_lines_dropped",
-        "Log lines that were lost because standard output did not take them.",
+        "Log lines that were lost because standard output did not accept them.",
         (),
         lambda counters: [((), counters.log_lines_dropped)],
     ),
@@ -112,7 +112,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
     ),
     (
         "gateway_response_age_seconds",
-        "Age of what was served from store or upstream.",
+        "Age of the responses that were served, from the cache or from the upstream.",
         (),
         lambda counters: [((), counters.age)],
     ),
@@ -130,7 +130,7 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
     ),
     (
         "gateway_freshness_lag_seconds",
-        "From a training's updated_at to the moment its new version is served.",
+        "Time from a training's updated_at to the moment when that version is served.",
         (),
         lambda counters: [((), counters.freshness_lag)],
     ),
@@ -143,7 +143,8 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# Lists, taken in one step: a scrape may run in a thread while the event loop counts on.
+# `list` copies a table in one step: a scrape may run in a thread while the event loop goes on
+# counting.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
