@@ -1,7 +1,7 @@
-"""L1: entries in this process, bounded in bytes, least recently used out first.
+"""L1: the entries in the memory of this process. When it is full, the least recently used go.
 
-Lives here: holding, finding and accounting. Whether what is held may be served is decided
-elsewhere, and nothing here awaits.
+Entries are held, found and counted in bytes here. Whether an entry may be served is decided
+elsewhere. Nothing here awaits.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from gateway.core.cache.entry import Key
 from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
-# What each entry takes beside its bytes and texts: the table's share, objects of one size, and
-# what the allocator rounds up. Measured by the growth of a process over 50,000 entries.
+# Bytes that an entry, a header field and a compressed form take beside their texts and bodies: a
+# row of the table, Python objects, and rounding by the allocator. Measured: the growth of a process
+# by 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
 
 
 def cost(key: Key, held: Held) -> int:
-    """Bytes that holding it takes.
+    """The bytes of memory that an entry takes while it is held.
 
-    Names of header fields, fields that all answers have alike, and partitions are not counted:
-    they are few, and entries share them.
+    The names of header fields, the fields that are equal in all responses, and the partitions are
+    not counted: entries share them.
     """
     entry = held.entry
     texts = len(key.training_id) + len(entry.updated_at_text) + len(entry.date)
@@ -39,27 +40,28 @@ def cost(key: Key, held: Held) -> int:
 
 
 class MemoryStore:
-    """LocalStore: at most `max_bytes`, all overhead counted; `on_evict` is called for each
-    entry that had to go for space."""
+    """A LocalStore that takes at most `max_bytes`, overhead included. It calls `on_evict` for each
+    entry that it evicts to make room."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        # Plain tuples as keys: the collector of cycles does not go through them.
+        # The keys are plain tuples of texts: the garbage collector does not have to visit them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # What is held under a key, its place in the order untouched; each hit asks.
+        # Finds what is held under a key, which does not count as a use. Each hit calls it.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
 
     def get(self, key: Key) -> Held | None:
-        """What is held under the key, which becomes the most recently used."""
+        """What is held under the key. It becomes the most recently used."""
         held = self._items.get(key)
         if held is not None:
             self._items.move_to_end(key)
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold it in place of what was held; what exceeds the bound alone is not held."""
+        """Hold it instead of what was held, as the most recently used. An entry that alone is
+        larger than the bound is not held."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
@@ -67,7 +69,8 @@ class MemoryStore:
         self._hold(key, held)
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold it where there is room, as the one to go first; whether it is held."""
+        """Hold it as the least recently used, if there is room and nothing is held under the key.
+        Returns whether it is held."""
         held.cost = cost(key, held)
         if key in self._items or self._size + held.cost > self._max_bytes:
             return False
@@ -76,7 +79,7 @@ class MemoryStore:
         return True
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold it in place of what is held, as recently used as that."""
+        """Hold it instead of what is held, which does not count as a use."""
         before = self._items[key]
         held.follow(before)
         self._size -= before.cost
@@ -95,7 +98,7 @@ class MemoryStore:
             self._on_evict()
 
     def drop(self, key: Key) -> bool:
-        """Forget the key; whether anything was held."""
+        """Forget the key. Returns whether anything was held."""
         held = self._items.pop(key, None)
         if held is None:
             return False
@@ -103,11 +106,12 @@ class MemoryStore:
         return True
 
     def drop_partition(self, partition: str) -> int:
-        """Forget all keys of a partition; how many were held."""
+        """Forget all keys of a partition. Returns how many were held."""
         return sum(map(self.drop, self.keys(partition=partition)))
 
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
-        """The keys held, narrowed down to a partition or a training; looks at all of them."""
+        """The keys held: all, or those of a partition, of a training, or of both. Looks at each
+        key."""
         return [
             Key(*key)
             for key in self._items
@@ -115,15 +119,15 @@ class MemoryStore:
         ]
 
     def last_used(self, most: int) -> list[Key]:
-        """So many keys, the most recently used first."""
+        """The keys that were used last, at most `most` of them, the most recent first."""
         return [Key(*key) for key in islice(reversed(self._items), most)]
 
     @property
     def entries(self) -> int:
-        """How many are held."""
+        """How many entries are held."""
         return len(self._items)
 
     @property
     def size(self) -> int:
-        """How many bytes they take, keys, headers and object overhead counted."""
+        """How many bytes the entries take, with keys, headers and overhead."""
         return self._size
