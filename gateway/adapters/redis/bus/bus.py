@@ -1,9 +1,9 @@
-"""Bus on Redis: one channel for the notices of all replicas, one for the answers to each.
+"""Bus on Redis: one channel for the notices of all replicas, and one for the answers to each.
 
-Lives here: the replicas that are told, those that answered, and when something may have been
-missed. A replica is on the roll from before it hears until it leaves or was silent for five
-heartbeats. Pub/sub does not keep messages for a replica that is not there: every (re)connect,
-every hole in the numbers and every time off the roll is a gap.
+A notice goes to all replicas, and an order waits until those that are alive have answered. Pub/sub
+does not keep messages for a replica that is not connected. A *gap* is a time in which a replica may
+have missed notices. It ends when the replica connects, when it sees that a notice's number is
+missing, or when it counts as alive again (see `membership`).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from gateway.ports import Clock, Confirmations, Notice, Observer
 Apply = Callable[[Notice], None]
 Gap = Callable[[float], None]
 
-# Seconds between attempts to reach Redis, the first and the longest.
+# Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# How often an order waits for who there is, where Redis loses that again and again.
+# How often an order waits until the replicas are known, if Redis loses them again and again.
 _TRIES: Final = 2
 
 
@@ -52,12 +52,12 @@ def ear(prefix: str, replica: str) -> str:
 
 
 class RedisBus:
-    """One replica's ear and voice; `listen` must run for answers to arrive.
+    """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
-    `replica` names this process among all: two that share a name do not hear each other.
-    `heartbeat` in seconds is also how long silence is borne, see Subscription; `alone` and
-    `settle`: see Membership. Endings that arrive on this replica's own channel go to `endings`,
-    where its lease waits for them.
+    `replica` is the name of this process. Two processes with the same name do not hear each other.
+    `heartbeat` (seconds) is also how long the channel may be silent, see Subscription. `alone` and
+    `settle`: see Membership. Results of fetches that other replicas led arrive on the channel of
+    this replica, and go to `endings`, where its lease waits for them.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class RedisBus:
         settle: float = 2.0,
         endings: Endings | None = None,
     ) -> None:
-        """Raises ValueError for a name that is none."""
+        """Raises ValueError if `replica` cannot be a name."""
         if not is_replica(replica):
-            raise ValueError(f"no name for a replica: {replica!r}")
+            raise ValueError(f"a replica cannot have the name {replica!r}")
         self._connection = connection
         self._clock = clock
         self._observer = observer
@@ -90,7 +90,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Everything told before was heard; in which life of Redis. Never, before it is on the roll.
+        # This replica heard all notices up to this monotonic time, in this life of the membership.
+        # -inf: it has not sent a heartbeat yet.
         self._whole_at, self._life = -math.inf, 0
 
     @property
@@ -100,17 +101,18 @@ class RedisBus:
 
     @property
     def is_connected(self) -> bool:
-        """Whether notices of others arrive."""
+        """Whether notices of other replicas arrive."""
         return self._is_connected
 
     @property
     def counted_until(self) -> float:
-        """The monotonic time until which the others wait for what this replica answers."""
+        """The monotonic time until which this replica counts as alive: orders wait for it."""
         return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which they count with its answers."""
+        """The monotonic time until which this replica is a member: orders that it did not confirm
+        say that it may serve something older."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -118,11 +120,9 @@ class RedisBus:
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Tell them and wait until all on the roll have answered, so many seconds at most.
-
-        Raises RedisUnavailable.
-        """
-        # Open before it is told: an answer may be here before we know whom to wait for.
+        """Tell the other replicas, and wait until all that are alive have answered, for `patience`
+        seconds at most. Raises RedisUnavailable."""
+        # Opened first: the first answer may arrive before Redis has said which replicas there are.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
@@ -134,15 +134,15 @@ class RedisBus:
         return Confirmations(known, known - len(missing), until=until)
 
     async def enter(self) -> None:
-        """Be on the roll: from now on whoever gives an order waits for this replica."""
+        """Send the first heartbeat: from now on orders wait for this replica."""
         sent = self._clock.monotonic()
-        with suppress(RedisUnavailable):  # no order counts with this replica then
+        with suppress(RedisUnavailable):  # then no order waits for it
             await self._membership.beat()
             self._whole_at = sent
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
-        """Hand each notice of another replica to `apply`, and call `gap` whenever notices
-        may have been missed; until cancelled, whatever arrives."""
+        """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
+        been missed. Runs until it is cancelled; nothing that arrives ends it."""
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._stay_on_roll(gap))
@@ -153,8 +153,8 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """Those who are known once Redis has known for two heartbeats who there is: it may have
-        lost that, and who remembers it puts it back."""
+        """The other replicas, as soon as Redis knows them all. If Redis has just lost the members,
+        wait until the replicas have added those that they remember, and tell them once more."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -167,7 +167,8 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _stay_on_roll(self, gap: Gap) -> None:
-        """Also while nothing is heard: replicas that ask must know that this one does not hear."""
+        """Send heartbeats, also while no notices arrive: orders then say that this replica did not
+        confirm."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -189,18 +190,18 @@ class RedisBus:
             except SubscriptionLost as lost:
                 self._observer.redis_failed(RedisOperation.BUS, lost.why)
             except RedisUnavailable:
-                pass  # told by the connection
+                pass  # the connection has reported it
             if self._is_connected:
                 self._is_connected, pause = False, _SHORT_PAUSE
             await self._clock.sleep(pause)
             pause = min(2 * pause, _LONG_PAUSE)
 
     async def _follow(self, apply: Apply, gap: Gap) -> None:
-        """Hear until the subscription is lost."""
+        """Receive notices until the subscription is lost."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # Subscribed, then counted, then the gap: what was told before the count is covered
-            # by the gap, what is told after it is heard or leaves a hole.
+            # The order matters: subscribe, ask for the last number, report the gap. A notice up to
+            # that number belongs to the gap. A later one arrives, or its number is missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -210,7 +211,7 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # A burst is read from the buffer without a pause; requests come in between.
+                # Many messages may be in the buffer: let requests have their turn in between.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -225,7 +226,8 @@ class RedisBus:
             self._observer.bus_failed(refused.why)
 
     async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
-        """What cannot be read or acted upon does not count as heard: it leaves a hole."""
+        """Apply a notice. One that cannot be read or applied counts as missed, like a number that
+        never came."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
@@ -243,13 +245,18 @@ class RedisBus:
             await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
-            # To the node where the others listen, too: every node would pass it on.
+            # In a cluster: on the node where the other replicas subscribe.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """What was told since all was heard may have been an order, which names a time that counts
-        from a heartbeat after that. A Redis that has lost its count begins at 0: that proves
-        nothing of the life before, an order of which may have named a time that has passed."""
+        """Report a gap, with the time until which its orders allow older answers of this replica.
+
+        An order in the gap named a time of at least `span` after the last moment at which this
+        replica had heard all. The time is infinite if no notice was missed: the last number is the
+        one that was heard last. If Redis lost the members, the numbers begin again at 0, and 0 says
+        nothing about the life before. It then counts only while no time that an order of that life
+        named can have passed.
+        """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:
             is_silent = number == heard
@@ -259,7 +266,7 @@ class RedisBus:
         self._does(lambda: gap(told))
 
     def _does(self, act: Callable[[], None]) -> bool:
-        """Whether it was done; whatever goes wrong, the next notice is to be heard."""
+        """Do it, and return whether it succeeded. A failure must not end the listening."""
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - the listener outlives what it calls

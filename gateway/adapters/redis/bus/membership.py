@@ -1,8 +1,11 @@
-"""Membership: the replicas that are asked when an order is given, and those that cannot be asked.
+"""Membership: which replicas are alive, and which may still serve what they hold.
 
-Lives here: being on it, and who is. A replica that fell silent without taking its leave may be cut
-off, and answer with what it holds: it stays a member for as long as it allows itself to. A Redis
-that lost what it had lost the members as well; those that any replica remembers are put back.
+A replica is *alive* until it missed five heartbeats: an order waits for it. It is a *member* for
+longer, because a silent replica may only be cut off from Redis. It may then serve what it holds for
+a time (`span`), and an order counts it as unconfirmed. A replica that leaves is neither.
+
+If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
+members that it read last, and adds them again.
 """
 
 from __future__ import annotations
@@ -20,22 +23,25 @@ from gateway.adapters.redis.connect.script import Script
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock
 
-# Heartbeats without which a replica is no longer waited for.
-_LIVES: Final = 5
+# After so many missed heartbeats a replica does not count as alive.
+_MISSED_HEARTBEATS: Final = 5
 
 
 @dataclass(slots=True)
 class Remembered:
-    """The members as they were read last, and those that were lost with a life before: until when
-    (monotonic) each may answer with what it holds."""
+    """The members that were read last, and those that Redis lost: for each, the monotonic time
+    until which it may serve what it holds."""
 
     life: int | None = None
     members: dict[str, float] = field(default_factory=dict)
     lost: dict[str, float] = field(default_factory=dict)
 
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
-        """All that there are, where these were read at `now`; `life` differs after a loss. Who
-        left the same life is gone."""
+        """Note the members that were read at `now`, and return them with those that Redis lost.
+
+        If `life` is another one than before, Redis lost the members that were known until now. If
+        it is the same, members that are not there any more have left, or their time is over.
+        """
         if self.life not in (None, life):
             self.lost |= self.members
         self.life, self.members = life, members
@@ -47,23 +53,25 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """For how many seconds each other replica may answer with what it held when it was heard of
-    last; those that are alive are waited for. For `unsettled` seconds more some may be unknown."""
+    """The other replicas, and for how many seconds each may serve what it held at its last
+    heartbeat. An order waits for those that are `alive`. If Redis has just lost the members, some
+    may be missing here for `unsettled` seconds more."""
 
     seconds: dict[str, float]
     alive: frozenset[str]
     unsettled: float
 
     def and_somebody(self, seconds: float) -> Others:
-        """The same, and one that nobody knows."""
+        """The same, and one more replica whose name nobody knows."""
         return replace(self, seconds={**self.seconds, "": seconds})
 
 
 class Membership:
-    """One replica's place on the roll.
+    """The heartbeats of one replica, and what it knows of the others.
 
-    `alone` (seconds): for so long it may answer with what it holds while it reaches nobody.
-    `settle` (seconds): after so long all that are alive have put back whom a lost life knew.
+    `alone` (seconds): how long a replica that nobody counts as alive may serve what it holds.
+    `settle` (seconds): how long it takes, after Redis lost the members, until all replicas that
+    are alive have added those that they remember.
     """
 
     def __init__(
@@ -81,29 +89,29 @@ class Membership:
         self._clock = clock
         self._replica = replica
         self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
-        self._patience = _LIVES * heartbeat
+        self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
-        self.span = self._patience + alone  # others count with its answers for so long
+        self.span = self._patience + alone  # how long after a heartbeat it may serve what it holds
         self._remembered = Remembered()
         self._beat = Script.load("roll", "beat")
         self._tell = Script.load("roll", "tell")
         self.alive = 1
-        self.life = 0  # differs once Redis has lost what it knew
-        # Until when others wait for this replica, and until when they count with its answers.
+        self.life = 0  # another number after Redis lost the members
+        # The monotonic times until which this replica is alive, and a member, for the others.
         self.counted_until = -math.inf
         self.vouched_until = -math.inf
 
     @property
     def home(self) -> str:
-        """A name that stands where the roll does."""
+        """A key in the same slot, and so on the same node of a cluster, as the membership."""
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:
-        """Be on it: the number of the notice told last, and whether this replica was off it, so
-        that nobody waited for it. Raises RedisUnavailable."""
+        """Send a heartbeat. Returns the number of the last notice, and whether this replica did not
+        count as alive before, so that orders did not wait for it. Raises RedisUnavailable."""
         number, was_off = await self._beat_once()
         if self._remembered.lost:
-            await self._beat_once()  # put them back
+            await self._beat_once()  # adds them again
         return number, was_off
 
     async def _beat_once(self) -> tuple[int, bool]:
@@ -124,7 +132,7 @@ class Membership:
         return number, was_off
 
     async def tell(self, channel: str, message: bytes) -> Others:
-        """Publish a notice; the other replicas. Raises RedisUnavailable."""
+        """Publish a notice. Returns the other replicas. Raises RedisUnavailable."""
         life, age, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._tell,
@@ -142,7 +150,7 @@ class Membership:
         return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled)
 
     async def leave(self) -> None:
-        """Nobody counts with it any more; raises RedisUnavailable."""
+        """End the membership of this replica. Raises RedisUnavailable."""
 
         async def command(client: driver.Redis) -> None:
             async with client.pipeline(transaction=False) as pipe:
@@ -173,7 +181,7 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """Names and microseconds in turn, as seconds."""
+    """Reads a list of a name, its microseconds, the next name, and so on. Returns seconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}
