@@ -1,6 +1,7 @@
-"""SweepLease on Redis: the leader of a partition's sweep, its progress, and the ids it met.
+"""SweepLease on Redis: which replica leads the sweep of a partition, how far the sweep has come,
+and which ids it met.
 
-Lives here: which keys a step touches and what it is handed; the rules are in the scripts.
+Here are the keys and the arguments of each step. The rules are in the scripts.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Advanced, Turn
 
-# How long a sweep that nobody goes on with is remembered (ms).
+# How long the progress of a sweep is kept if no replica continues it (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# Longer than a body that was stored from the list (ms).
+# How long the ids of trainings that were stored from the list are kept (ms): longer than any body.
 _KEEP_FILLED: Final = 7 * _KEEP
 
-# Goes up when the form changes; a sweep of another form begins anew.
+# Changes with the format. A sweep whose progress has another format starts again.
 _SCHEMA: Final = b"1 "
 
 _encoder = msgspec.json.Encoder()
@@ -34,10 +35,11 @@ _decoder = msgspec.json.Decoder(Progress)
 
 
 class RedisSweepLease:
-    """This replica's part in the sweeps; `replica` names it among all.
+    """The lease of the sweeps, for one replica. `entropy` makes the token that marks it as the
+    leader.
 
-    `lifetime` (seconds) bounds how long a leader that died is waited for; `pause_after`
-    (seconds): for how long a read counts.
+    `lifetime` (seconds): how long the others wait before one of them replaces a leader that died.
+    `pause_after` (seconds): how long a partition counts as read after a read.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class RedisSweepLease:
         self._release = Script.load("sweep_release")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Take the lead, keep it, or look on."""
+        """Become the leader, stay the leader, or see how far another leader has come."""
         lead, progress, _, _, reads = self._names(partition)
         turn = await self._connection.run_script(
             RedisOperation.SWEEP,
@@ -74,7 +76,7 @@ class RedisSweepLease:
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """A page was dealt with; None where the lead is lost."""
+        """Note that a page is done. Returns None if another replica leads now."""
         ids = [training.id for training in page.items]
         return await self._connection.run_script(
             RedisOperation.SWEEP,
@@ -93,11 +95,11 @@ class RedisSweepLease:
         )
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Go on from there; False where the lead is lost."""
+        """Note the progress. Returns False if another replica leads now."""
         return await self._noted(partition, progress, "")
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """A sweep came to its end; False where the lead is lost."""
+        """Note that a sweep has ended. Returns False if another replica leads now."""
         return await self._noted(partition, progress, "complete" if complete else "incomplete")
 
     async def _noted(self, partition: str, progress: Progress, end: str) -> bool:
@@ -110,7 +112,7 @@ class RedisSweepLease:
         )
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """These were stored from the list."""
+        """Note that these trainings were stored from the list."""
         name = self._filled(partition)
 
         async def command(client: Any) -> None:
@@ -122,7 +124,7 @@ class RedisSweepLease:
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     async def filled(self, partition: str) -> list[str]:
-        """All that were, as far as it is known."""
+        """The trainings that were stored from the list, as far as Redis knows them."""
         name = self._filled(partition)
 
         async def command(client: Any) -> list[str]:
@@ -131,7 +133,7 @@ class RedisSweepLease:
         return await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     async def forget_filled(self, partition: str) -> None:
-        """None of them is any more."""
+        """Forget which trainings were stored from the list."""
         name = self._filled(partition)
 
         async def command(client: driver.Redis) -> None:
@@ -143,26 +145,26 @@ class RedisSweepLease:
         return f"{self._prefix}:{{{partition}}}:sf"
 
     async def release(self, partition: str) -> None:
-        """Let another replica lead at once: shorten the lead to nothing, if it is ours."""
+        """End the lead of this replica, if it leads, so that another one can lead at once."""
         lead = self._names(partition)[0]
         await self._connection.run_script(
             RedisOperation.SWEEP, self._release, (lead,), (self._token,), lambda _: None
         )
 
     def _names(self, partition: str) -> tuple[str, str, str, str, str]:
-        """All in one slot: the lead, the progress, those met by this sweep, those known from
-        the last complete one, and that somebody reads."""
+        """The keys, all in one slot: the lead, the progress, the ids that this sweep met, the ids
+        that the last complete sweep met, and a mark that callers read of the partition."""
         stem = f"{self._prefix}:{{{partition}}}:s"
         return f"{stem}l", f"{stem}p", f"{stem}m", f"{stem}k", f"{stem}r"
 
 
 def encode_progress(progress: Progress) -> bytes:
-    """The progress as it stands in Redis."""
+    """The progress as Redis stores it."""
     return _SCHEMA + _encoder.encode(progress)
 
 
 def decode_progress(data: bytes) -> Progress:
-    """What stands in Redis; where that is none, a sweep that begins."""
+    """The progress that Redis stored; that of a new sweep if the bytes are not readable."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:

@@ -1,7 +1,7 @@
-"""How a call is paid for, and who waits until one may go.
+"""How a call is paid for, and which callers wait until they may make one.
 
-A caller whose turn comes in time waits for it; everybody else is told when to come back. What
-is paid is given back only where the call provably never left.
+A caller waits if its turn comes in time. All others are told when to come back. A charge is given
+back only if the call was certainly not sent.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
 from gateway.flow.budget.wait_queue import MOST, Place, WaitQueue
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
-# Of what is left of a call's deadline, so that the call itself has time as well.
+# A caller waits for this part of the time until its deadline. The rest is for the call itself.
 _PATIENCE: Final = 0.5
-# Seconds between two looks at a gate whose probe is under way, or at a budget that is away.
+# Seconds between two attempts while the gate's probe is under way, or the budget cannot be asked.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
 
 
 class Paying:
-    """Pays for calls; `replicas` tells among how many the turns are divided."""
+    """Pays for calls. `replicas` returns how many replicas share the turns."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -37,7 +37,8 @@ class Paying:
         self._promised: dict[str, float] = {}
 
     async def pay(self, scope: str, call: Call) -> Charge:
-        """Pay for one call that may go now; raises BudgetExhausted, GateClosed, both counted."""
+        """Pay for one call, and return once it may be sent. Raises BudgetExhausted or GateClosed,
+        and counts either."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         try:
@@ -51,11 +52,11 @@ class Paying:
         return paid
 
     def gate_closed(self, scope: str) -> None:
-        """Upstream said 429: turns that are waited for are undone, and those who wait are told."""
+        """Upstream said 429: end the wait of all callers of this scope. Each asks again."""
         self._queue.wake(scope)
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Wait for a gate that opens in time, or for Redis, then for the turn."""
+        """Wait for the gate or for Redis, if that ends in time, then for a turn."""
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -66,7 +67,7 @@ class Paying:
             else:
                 if paid is not None:
                     return paid
-                continue  # what was paid is not known any more
+                continue  # the budget has forgotten the charge: ask for another one
             await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
 
     async def _hold(self, seconds: float) -> None:
@@ -106,7 +107,8 @@ class Paying:
             raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """Callers are told to come back one after the other, not all at the next free call."""
+        """The error for this caller. Each caller gets a later time to come back than the one
+        before, so that they do not all come back for the same free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -123,7 +125,8 @@ class Paying:
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
-    """After how many seconds to ask again, None where only time helps."""
+    """After how many seconds to ask again; None if the budget is spent, and the caller has to be
+    turned away."""
     if isinstance(withheld, BudgetExhausted):
         return _LOOK if withheld.is_passing else None
     return _LOOK if withheld.is_probed else withheld.retry_after
