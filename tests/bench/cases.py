@@ -19,6 +19,7 @@ import httpx
 from tests.bench import stands
 from tests.bench.growth import Curve, Say, curves
 from tests.bench.load import Run, closed, misses, open_loop
+from tests.bench.mixed import Mixed, field_of
 from tests.bench.process import first_answer, memory_of
 from tests.bench.stands import IDS, NGINX, TOKEN, Checkout, Stand
 from tests.support.servers import HOST, Process, RedisServer
@@ -47,13 +48,18 @@ SHARES = (0.1, 0.5)
 # Trainings for the misses of all rounds, and the seconds that a run of them takes at most.
 _MANY = 60_000
 _MISSES_FOR = 2
+# Whose rates the mixed case goes by, and how many times as long as others its runs take: metrics
+# are read each five seconds.
+_MIXED = ("gateway", "nginx")
+_MIXED_FOR = 6
 _PEERS = ("gateway", "beside", "floor", *NGINX, "nginx-common", "varnish")
 
 
 @dataclass(slots=True)
 class Results:
     """Runs by case and server; p99 by share of the slowest's rate and server, and those rates;
-    what `memory` measures by body size; milliseconds to the first answer; CPU as things grow."""
+    what `memory` measures by body size; milliseconds to the first answer; CPU as things grow;
+    hits while everything else goes on."""
 
     runs: dict[str, dict[str, list[Run]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -65,6 +71,7 @@ class Results:
     memory: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     start: list[float] = field(default_factory=list)
     growth: dict[str, Curve] = field(default_factory=dict)
+    mixed: Mixed = field(default_factory=Mixed)
 
     def of(self, kind: str, name: str = "gateway") -> list[Run]:
         """A server's runs; for nginx, those of the form that cost less in this case."""
@@ -126,6 +133,7 @@ def measure(plan: Plan, folder: Path, say: Say) -> Results:
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
             _round(every, plan, results, say)
+    _mixed(_sub(folder, "mixed"), plan, results, say)
     for size in (1_024, 4_096, 16_384, 65_536):
         count = max(1_000, plan.entries * 1_600 // size)
         found = results.memory[size] = memory_of(size, count, plan.python)
@@ -135,6 +143,15 @@ def measure(plan: Plan, folder: Path, say: Say) -> Results:
     if plan.grows:
         results.growth = curves(_sub(folder, "growth"), plan.python, plan.seconds, say)
     return results
+
+
+def _mixed(folder: Path, plan: Plan, results: Results, say: Say) -> None:
+    """At half of what the slower one of the gateway and nginx did."""
+    rates = (statistics.median(run.rate for run in results.of("repeated", n)) for n in _MIXED)
+    rate = min(rates) / 2
+    with RedisServer(folder) as redis, field_of(folder, redis, plan.python, say) as every:
+        for _ in range(plan.rounds):
+            every.round(rate, _MIXED_FOR * plan.seconds, results.mixed, say)
 
 
 @contextlib.contextmanager

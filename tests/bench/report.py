@@ -29,6 +29,7 @@ def as_json(results: Results, python: str) -> str:
             "p99_ms": _each(results, lambda run: run.p99),
             "open_loop_rate": results.rates,
             "open_loop_p99_ms": results.open,
+            "mixed": asdict(results.mixed),
             "bytes_an_entry": results.memory,
             "first_answer_ms": [round(each) for each in results.start],
             "growth_cpu_us": {
@@ -49,8 +50,8 @@ def _each(results: Results, what: Callable[[Run], float]) -> dict[str, dict[str,
 
 def as_table(results: Results, python: str) -> str:
     """Markdown: the targets, a line a case and server, the open loop, memory, growth, machine."""
-    parts = [_targets(results), _closed(results), _open(results), _memory(results)]
-    parts += [_growth(results), _machine(python)]
+    parts = [_targets(results), _closed(results), _open(results), _mixed(results)]
+    parts += [_memory(results), _growth(results), _machine(python)]
     return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
 
 
@@ -128,6 +129,26 @@ def _open(results: Results) -> Iterator[str]:
         for name, values in by_name.items():
             p99 = statistics.median(values)
             yield f"| {share:.0%} | {results.rates[share]:.0f} | {name} | {p99:.2f} |"
+
+
+def _mixed(results: Results) -> Iterator[str]:
+    mixed = results.mixed
+    if not mixed.tails:
+        return
+    fields = ("p50", "p99", "p999", "longest", "late_p99")
+    yield (
+        f"| {mixed.rate:.0f} hits/s while everything else goes on: ms | p50 | p99 | p99.9 | longest"
+        " | callers late, p99 |"
+    )
+    yield "| --- |" + " --- |" * len(fields)
+    for name in mixed.tails:
+        yield f"| {name} | {' | '.join(f'{mixed.median(name, each):.2f}' for each in fields)} |"
+    for done in mixed.beside:
+        yield (
+            f"| beside the gateway's: {done.look_ups} look-ups, {done.from_redis} of them from"
+            f" Redis; {done.orders} orders; {done.scrapes} scrapes; {done.lines} lines of the live"
+            f" page |" + " |" * len(fields)
+        )
 
 
 def _memory(results: Results) -> Iterator[str]:

@@ -58,6 +58,7 @@ class Stand:
     port: int
     process: Process
     beside: Process | None = None  # shares the port
+    admin: int | None = None  # the port of its admin plane, where it has one
 
     @property
     def pids(self) -> list[int]:
@@ -72,16 +73,20 @@ def missing() -> list[str]:
 
 
 @contextlib.contextmanager
-def simulator(folder: Path, *, trainings: int = IDS) -> Iterator[tuple[int, Process]]:
-    """The upstream, its limit off, with entity tags, so that all can answer 304."""
+def simulator(
+    folder: Path, *, trainings: int = IDS, tags: str = "strong", is_patient: bool = False
+) -> Iterator[tuple[int, Process]]:
+    """The upstream, its limit off, with entity tags, so that all can answer 304; `is_patient`: on
+    the callers' core, and behind them."""
     port = free_port()
     command = [sys.executable, "-m", "gateway", "simulate", "--port", str(port)]
+    command += ["--limit", "0", "--trainings", str(trainings), "--etag", tags]
     process = _process(
-        [*command, "--limit", "0", "--trainings", str(trainings), "--etag", "strong"],
+        ["nice", "-n", "10", *command] if is_patient else command,
         folder,
         "simulator",
         port,
-        core=None,
+        core=CALLER_CORE if is_patient else None,
     )
     with process:
         yield port, process
@@ -97,7 +102,9 @@ def floor(folder: Path, python: str) -> Iterator[Stand]:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, upstream: int, name: str = "nginx") -> Iterator[Stand]:
+def nginx(
+    folder: Path, upstream: int, name: str = "nginx", *, lifetime: str = "1h"
+) -> Iterator[Stand]:
     """One of NGINX by configs/nginx.conf, `nginx-common` by configs/nginx-common.conf."""
     port, own = free_port(), folder / name
     own.mkdir()
@@ -106,6 +113,7 @@ def nginx(folder: Path, upstream: int, name: str = "nginx") -> Iterator[Stand]:
         config.write_text(
             Template((CONFIGS / f"{_file_of(name)}.conf").read_text()).substitute(
                 folder=own,
+                lifetime=lifetime,
                 sendfile="on" if name == "nginx-sendfile" else "off",
                 memory=f"{memory}/cache",
                 port=port,
@@ -169,7 +177,7 @@ def gateway(
         patience=180,
     )
     with process:
-        yield Stand(name, port, process)
+        yield Stand(name, port, process, admin=admin)
 
 
 def start(python: str, port: int, log: BinaryIO) -> subprocess.Popen[bytes]:

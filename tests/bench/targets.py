@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.bench.cases import MISSES, Results
+from tests.bench.mixed import QUIET
+from tests.bench.stands import NGINX
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,13 @@ class Target:
 
 def targets(results: Results) -> list[Target]:
     """All that this benchmark can judge."""
-    return [*_hits(results), *_others(results), *_misses(results), *_process(results)]
+    return [
+        *_hits(results),
+        *_others(results),
+        *_misses(results),
+        *_mixed(results),
+        *_process(results),
+    ]
 
 
 def _hits(results: Results) -> Iterator[Target]:
@@ -68,6 +76,23 @@ def _misses(results: Results) -> Iterator[Target]:
         bound = 0.9 if kind.startswith("miss-redis") else 0.6
         found = results.cpu(kind) / 1_000
         yield Target(f"{title}: ≤ {bound} ms", f"{found:.2f} ms", found <= bound)
+
+
+def _mixed(results: Results) -> Iterator[Target]:
+    """Hits while everything else goes on; medians of the rounds, and the longest turn of any."""
+    mixed = results.mixed
+    if not mixed.tails:
+        return
+    quiet, busy = mixed.median(QUIET, "p99"), mixed.median("gateway", "p99")
+    nginx = min(mixed.median(name, "p99") for name in NGINX if name in mixed.tails)
+    found = f"{busy:.2f} against {quiet:.2f} ms (nginx with its refreshes: {nginx:.2f})"
+    line = "hits while everything goes on, p99: ≤ 1.5 × the quiet one"
+    yield Target(line, found, busy <= 1.5 * quiet)
+    rare = mixed.median("gateway", "p999")
+    yield Target("the same, p99.9: ≤ 10 ms", f"{rare:.2f} ms", rare <= 10.0)
+    turn = max(each.longest_turn for each in mixed.beside)
+    line = "the same, the longest time that the event loop was late: ≤ 10 ms"
+    yield Target(line, f"{turn:.1f} ms", turn <= 10.0)
 
 
 def _process(results: Results) -> Iterator[Target]:

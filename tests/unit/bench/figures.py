@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tests.bench.background import Done
+from tests.bench.callers import Tail
 from tests.bench.cases import GATEWAY_ONLY, KINDS, MISSES, Results
 from tests.bench.load import Run
+from tests.bench.mixed import QUIET
 
 
 def results_of(
@@ -25,4 +28,7 @@ def results_of(
         results.open[share] = {"gateway": [2.0], "nginx": [2.0], "varnish": [3.0]}
         results.rates[share] = 40_000.0 * share
     results.start = [500.0]
+    for name in (QUIET, "gateway", "nginx"):
+        results.mixed.tails[name] = [Tail(1_000, 0, 0.5, 2.0, 5.0, 9.0, 0.5)]
+    results.mixed.beside = [Done(longest_turn=8.0)]
     return results

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.bench.background import Done
 from tests.bench.cases import Results
 from tests.bench.load import Run
 from tests.bench.targets import Target, targets
@@ -104,6 +107,22 @@ def test_an_entry_is_its_body_and_a_kilobyte_and_as_accounted() -> None:
     ):
         results.memory = {1_024: (seen, accounted, 0.0)}
         assert line(results, "an entry of 1024 bytes").held is held
+
+
+def test_hits_while_everything_goes_on_are_compared_with_quiet_ones() -> None:
+    """By the rounds' medians; the longest turn is that of any round."""
+    results = results_of(gateway=[10.0])
+    mixed = results.mixed
+    assert line(results, "hits while everything").held
+
+    tail = mixed.tails["gateway"][0]
+    mixed.tails["gateway"] = [tail, *(replace(tail, p99=3.1, p999=10.1) for _ in range(2))]
+    mixed.beside = [Done(longest_turn=1.0), Done(longest_turn=10.1), Done()]
+
+    found = [each for each in targets(results) if each.line.startswith(("hits while", "the same"))]
+    assert [each.held for each in found] == [False, False, False]
+    assert found[0].found == "3.10 against 2.00 ms (nginx with its refreshes: 2.00)"
+    assert found[2].found == "10.1 ms"
 
 
 def test_another_checkout_is_compared_where_there_is_one() -> None:
