@@ -101,7 +101,8 @@ async def pair(redis_url: str, folder: Path, mode: str, limit: str) -> AsyncIter
     """Two gateways in that access mode with that limit, on one Redis."""
     settings = {**_HASTY, "upstream__rate_limit": limit, **_access(folder, mode)}
     async with (
-        running(SimulatorConfig(trainings=2_000, limit=None)) as upstream,
+        # Each look at a closed gate asks for trainings of its own: dozens a second.
+        running(SimulatorConfig(trainings=50_000, limit=None)) as upstream,
         BusProxy(redis_url, whole=True) as way,
         SimulatorClient(upstream.base_url) as control,
         gateway(upstream.base_url, redis_url, **settings) as first,
