@@ -43,8 +43,8 @@ IN_A_POD: dict[str, tuple[str, str]] = {
     "admin.host": ("0.0.0.0", "where operators are served: all addresses of the pod"),
     "server.drain_delay": (
         "5s",
-        "after SIGTERM: readiness is 503 at once, then go on serving so long, until the cluster's "
-        "proxies know",
+        "after SIGTERM: readiness is 503 at once, and requests are still served for this time, "
+        "until the cluster's proxies know",
     ),
 }
 
