@@ -191,22 +191,29 @@ async def measure(port: int, token: str, ids: int, rate: float, seconds: float) 
 
 @contextlib.contextmanager
 def _each_step(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Iterator[None]:
-    """Have it called each step; timers of the loop itself would be a millisecond late."""
-    if sys.version_info < (3, 13):
-        raise SystemExit("callers in an open loop need Python 3.13")
-    timer = os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK)
-    os.timerfd_settime(timer, initial=_STEP, interval=_STEP)
+    """Have it called each step, or as often as the loop's own timers allow: those go by
+    milliseconds, and Python has others since 3.13."""
+    if sys.version_info >= (3, 13):
+        timer = os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK)
+        os.timerfd_settime(timer, initial=_STEP, interval=_STEP)
+        loop.add_reader(timer, lambda: (os.read(timer, 8), call()))
+        try:
+            yield
+        finally:
+            loop.remove_reader(timer)
+            os.close(timer)
+    else:
+        steps = asyncio.ensure_future(_by_the_loop(call))
+        try:
+            yield
+        finally:
+            steps.cancel()
 
-    def fired() -> None:
-        os.read(timer, 8)
+
+async def _by_the_loop(call: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(_STEP)
         call()
-
-    loop.add_reader(timer, fired)
-    try:
-        yield
-    finally:
-        loop.remove_reader(timer)
-        os.close(timer)
 
 
 if __name__ == "__main__":

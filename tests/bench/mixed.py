@@ -54,7 +54,7 @@ class Mixed:
 
     def median(self, name: str, what: str) -> float:
         """Of that field of `Tail`, over the rounds."""
-        return statistics.median(getattr(tail, what) for tail in self.tails[name])
+        return float(statistics.median(getattr(tail, what) for tail in self.tails[name]))
 
 
 @dataclass(frozen=True, slots=True)
