@@ -28,7 +28,8 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: a state, not an accident
 
-Only `flow.serve` rescues; only `web.problems` turns one into a response.
+Only `flow.request.handler` rescues (`mode_handler` in the mode `frozen`). Only `web.problems` turns
+an error into a response.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ class InvalidPayload(UpstreamFailure):
 
 
 class ListRefused(GatewayError):
-    """The list is not for us, or of a shape that we do not know: asking again soon is in vain."""
+    """We may not read the list, or cannot parse it: to ask again soon would not help."""
 
 
 class CallWithheld(GatewayError):

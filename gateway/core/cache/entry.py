@@ -1,7 +1,7 @@
 """A stored response: what it is, its times, and which of two is the later one.
 
-Times are seconds on the clock that the replicas share (Redis', or the process's own where
-there is no Redis). An entry never changes: to renew is to make another one.
+Times are seconds on the clock that the replicas share (Redis' clock, or that of the process if
+there is no Redis). An entry never changes. To renew it, another one is made.
 """
 
 from __future__ import annotations
@@ -14,33 +14,35 @@ import msgspec
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
-# Two replicas read the shared clock through offsets that each measured for itself; an entry
-# may so seem to come from the near future. What comes from further ahead has no known age.
+# Each replica measures for itself how far the shared clock is from its own. An entry of another
+# replica may therefore seem to come from the near future. If it is further ahead, its age is
+# unknown.
 CLOCK_TOLERANCE = 1.0
 
-# Upstream's clock may be ahead of the shared one by so many seconds. A version from further
-# ahead is a mistake that would refuse all true ones.
+# The upstream's clock may be ahead of the shared one by so many seconds. A version that is further
+# ahead is a mistake, and would make the gateway refuse all correct ones.
 VERSION_TOLERANCE = 300.0
 
-# An order that leaves nothing to rescue adds one to a generation, a soft one adds so many that both
-# can be told. What forgot or took back a version begins another era, with no order in it.
+# A hard order, which leaves nothing for rescue, adds 1 to a generation. A soft order adds SOFT, so
+# that the two kinds can be counted apart. When a version is forgotten or taken back, a new era
+# begins, which has no order yet.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
 
 def era(generation: int) -> int:
-    """In which era a generation is."""
+    """The era of a generation."""
     return generation // ERA
 
 
 def next_era(generation: int) -> int:
-    """The first generation of the era after that one."""
+    """The first generation of the next era."""
     return (era(generation) + 1) * ERA
 
 
 def leaves_nothing(before: int, now: int) -> bool:
-    """Whether an order came between the two generations that leaves nothing of the first to rescue.
-    Of an era that has ended all is left, as long as no such order came since."""
+    """Whether a hard order came between the two generations, so that an entry of the first may not
+    be used for rescue. If its era has ended, it may be used until a hard order comes."""
     if now <= before:
         return False
     orders = now % SOFT
@@ -48,7 +50,7 @@ def leaves_nothing(before: int, now: int) -> bool:
 
 
 class Key(NamedTuple):
-    """Identity in the cache: one credential's or tenant's share, and the training's id."""
+    """Identity in the cache: the partition of a credential or tenant, and the training's id."""
 
     partition: str
     training_id: str
@@ -56,9 +58,10 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a fetch takes before it calls upstream, and shows when it wants to store.
+    """What a fetch takes before it calls upstream, and needs when it stores the answer.
 
-    `epoch` and `generation` are the floor's at that moment; `started` is the shared clock.
+    `epoch` and `generation` are those of the floor at that moment; `started` is the time on the
+    shared clock.
     """
 
     epoch: str
@@ -68,10 +71,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What is known of a key's versions, whether or not a body is held.
+    """What is known of the versions of a key, whether or not its body is stored.
 
-    `updated_at` None: no version was seen yet. An absent floor is "unknown", never zero.
-    `started` is when the fetch began that last confirmed this version, 0.0 if none did.
+    `updated_at` None: no version was seen yet. If there is no floor at all, the version is unknown.
+    `started` is the time when the fetch began that last confirmed this version, or 0.0.
     """
 
     epoch: str
@@ -83,9 +86,9 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What an answer that confirmed a body brought beside it; fields as in `Entry`.
+    """What an answer that confirmed a stored body said beside it; fields as in `Entry`.
 
-    `headers` None: it said nothing of them, and those of the entry stay.
+    `headers` None: it said nothing about headers, and those of the entry stay.
     """
 
     status: int
@@ -98,7 +101,7 @@ class Confirmation:
 
     @classmethod
     def of(cls, entry: Entry) -> Confirmation:
-        """That of the answer which made the entry, or renewed it last."""
+        """What the answer said that made the entry, or that renewed it last."""
         return cls(
             status=entry.status,
             headers=entry.headers,
@@ -115,14 +118,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     headers     end-to-end fields, names lower-case, validators included where upstream sent any
     body        the bytes received, verbatim
-    updated_at  None for an answer without a version: a negative entry (404 or 410), and under
-                `freshness.source = "origin"` whatever else may be stored that is no training
+    updated_at  None for an answer without a version: a negative entry (404 or 410), or, with
+                `freshness.source = "origin"`, another answer that is no training
     confirmed_at  when the call that last confirmed it was sent
     initial_age   seconds of `Age` that the upstream reported with it
-    generation  the floor's when the fetch began; below the floor's it is never fresh
+    generation  that of the floor when the fetch began; an entry with a lower one than the floor
+                is never fresh
     selecting   the request fields that its `Vary` names, as they were sent (RFC 9111, 4.1)
 
-    The collector of cycles does not see it: there are many, and none can be part of a cycle.
+    The garbage collector ignores entries: there are many, and none can be part of a cycle.
     """
 
     status: int
@@ -145,7 +149,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_negative(self) -> bool:
-        """Whether it remembers that the training does not exist."""
+        """Whether it says that the training does not exist."""
         return self.updated_at is None and self.status in (404, 410)
 
     @property
@@ -156,28 +160,27 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether a clock was set back since, so that its age cannot be told."""
+        """Whether a clock was set back since then, so that its age is unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
-        """Seconds since the upstream vouched for it, never negative (RFC 9111, 4.2.3)."""
+        """Seconds since the upstream confirmed it, never negative (RFC 9111, 4.2.3)."""
         return max(0.0, now - self.confirmed_at) + self.initial_age
 
     def is_fresh(self, now: float) -> bool:
-        """Whether it is younger than its freshness lifetime; asked by each hit."""
+        """Whether it is younger than its freshness lifetime. Each hit asks this."""
         since = now - self.confirmed_at
-        if since < 0.0:  # `age`, written out, and `is_from_the_future`
+        if since < 0.0:  # the code of `age` and `is_from_the_future`, without the calls
             return since >= -CLOCK_TOLERANCE and self.initial_age < self.freshness_lifetime
         return since + self.initial_age < self.freshness_lifetime
 
     def fresh_for(self, seconds: float) -> Entry:
-        """The same entry, fresh for so many seconds at most."""
+        """The same entry, fresh for `seconds` at most."""
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def supersedes(self, other: Entry) -> bool:
-        """Whether this one may replace `other`: the later version, then the later fetch.
-
-        What has no version is ordered by its fetch alone.
+        """Whether this entry may replace `other`: it has the later version, or the same version and
+        the later fetch. If one of them has no version, only the fetches count.
         """
         if self.updated_at is None or other.updated_at is None:
             return self.confirmed_at >= other.confirmed_at
@@ -186,15 +189,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.confirmed_at >= other.confirmed_at
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether it is an older version than the floor's, and no fetch that another overtook."""
+        """Whether it has an older version than the floor, and was fetched later: the upstream
+        itself went back."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
 
     def is_below(self, floor: Floor) -> bool:
-        """Whether the floor rules it out: another epoch, a generation or version passed.
-
-        Where it has no version, what was learnt since its fetch rules it out.
+        """Whether the floor rules it out: the epoch is another one, or the generation or the
+        version is lower. If the entry has no version, a later fetch rules it out.
         """
         passed = self.epoch != floor.epoch or self.generation < floor.generation
         if passed:
@@ -204,12 +207,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return floor.updated_at is not None and self.updated_at < floor.updated_at
 
     def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
-        """This entry, or the same body renewed by a later answer (`last`, None: not known);
-        None where only a look at the body that others hold can tell.
+        """This entry if the floor confirms it, renewed if a later answer (`last`, None: not known)
+        had the same body. None if the body has to be read from Redis to know.
 
-        A body is the same if its digest is; its version and the status are compared as well,
-        since two kinds of answer may bring the same bytes. A later answer to a request with
-        other selecting fields is not told from one with the same.
+        Bodies are the same if their digests are. The version and the status are compared too,
+        because two kinds of answers may have the same bytes. If the entry has selecting fields it
+        is not renewed: the later answer may belong to a request with other ones.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

@@ -1,6 +1,7 @@
-"""May it be reused, may it be stored, may it rescue: judgements on entries and replies.
+"""Decides whether a stored response may be served, whether an answer may be stored, and whether a
+stale response may be served because the upstream failed.
 
-Everything that decides what a caller gets stands here, as functions of values and `now`.
+Everything that decides what a caller gets is here, as functions of values and `now`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from gateway.core.instant import from_seconds, parse_http_date, to_http_date
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 brings no body: should it be wrong, its validators beside ours would make that last.
+# A 304 has no body. If it is wrong, and its validators were stored with our body, the mistake would
+# last.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
 
 
 class Plan(Enum):
-    """What to do with what is stored."""
+    """What to do with a stored response."""
 
     SERVE = "serve"
     SERVE_AND_REFRESH = "serve-and-refresh"
@@ -34,7 +36,7 @@ class Plan(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How long what may be used, in seconds: the section `freshness` of the settings.
+    """How long a stored response may be used, in seconds: the settings of section `freshness`.
 
     Both stale windows count from the end of the freshness lifetime (RFC 5861).
     """
@@ -49,13 +51,14 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """Physical expiry: longer than all logical windows together."""
+        """How long Redis keeps a body: longer than all windows together."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """May it be reused? Below the floor it is never served unasked, only rescued by."""
+    """What to do with the entry. Below the floor it is never served without asking the upstream
+    first, and then only for rescue."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
@@ -69,7 +72,8 @@ def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = Fals
 
 
 def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
-    """May it be served although upstream could not be asked, or failed? (RFC 5861, 4)"""
+    """Whether the entry may be served because the upstream failed or may not be called (RFC 5861,
+    4)."""
     if entry.is_negative or entry.is_from_the_future(now):
         return False
     window = max(windows.stale_while_revalidate, windows.stale_if_error)
@@ -78,16 +82,17 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best that is stored: `below_floor` where it may only rescue."""
+    """The best entry that is stored. `below_floor`: it may only be used for rescue."""
 
     entry: Entry
     below_floor: bool
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of what L1 and L2 hold, among those that the floor lets be fresh if it does one.
+    """The later one of the entries in L1 and in L2. An entry below the floor counts only if both
+    are below it.
 
-    An unknown floor lets none: what ruled them out may be lost.
+    If the floor is unknown both are below it, because the order that ruled them out may be lost.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -100,10 +105,10 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
 def admit(
     reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
 ) -> Entry:
-    """The entry of a reply that passed `judge`; `training` None for a negative one.
+    """The entry of a reply that passed `judge`; `training` is None for a negative entry.
 
-    Freshness counts from the moment the call was sent, the earliest at which the answer can
-    have been made; `jitter` in [0, 1) shortens the lifetime by a tenth at most.
+    Freshness counts from the moment when the call was sent, because the answer cannot have been
+    made earlier. `jitter` in [0, 1) shortens the lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
     return Entry(
@@ -123,7 +128,7 @@ def admit(
 
 
 def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
-    """The entry after a 304: its body, version and validators, else the headers of both
+    """The entry after a 304. Its body, version and validators stay; the other headers are updated
     (RFC 9111, 3.2)."""
     fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
@@ -139,7 +144,7 @@ def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: 
 
 
 def date_of(reply: Reply, asked_at: float) -> str:
-    """The upstream's Date if it is one, else when the call was sent."""
+    """The upstream's `Date` if it is valid, otherwise the time when the call was sent."""
     text = (reply.header(b"date") or b"").decode("latin-1").strip(" \t")
     if parse_http_date(text) is not None:
         return text
@@ -147,7 +152,8 @@ def date_of(reply: Reply, asked_at: float) -> str:
 
 
 def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:
-    """Whether the upstream forbids to store it (`no-store`, under `freshness.no_store`)."""
+    """The reason why the upstream does not allow to store it (`no-store`, if `freshness.no_store`
+    is `respect`); None if it does."""
     if not windows.respect_no_store:
         return None
     for key, value in headers:
