@@ -1,4 +1,4 @@
-"""The house built from settings: which adapter stands behind which port."""
+"""Puts the parts together as the settings say: which adapter stands behind which port."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ from gateway.ports import (
 from gateway.settings import AccessMode, ClientsGiven, FreshnessSource, Settings, TokensGiven
 
 _LEASE = 3.0
-# A ledger knows as many floors as L1 may hold entries: the smallest takes so many bytes there.
+# A ledger keeps as many floors as L1 can hold entries of this size (bytes), the smallest ones.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Everything that has a life: what `run` starts and stops, and operations look into."""
+    """The parts that `run` starts and stops, and that operations read."""
 
     clock: SystemClock
     telemetry: Telemetry
@@ -99,8 +99,8 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Wire the house; raises StartFault for a Redis URL that the driver refuses, SettingsFault
-    for a clients or tokens file that went bad since it was judged."""
+    """Put the parts together. Raises StartFault if the driver refuses the Redis URL, SettingsFault
+    if the clients file or the tokens file has a fault since it was checked."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
@@ -157,7 +157,7 @@ def _watches(
     admission: Admission,
     operators: OperatorAccess,
 ) -> tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]:
-    """Of the files that are read again while the process runs."""
+    """What reads the clients file and the tokens file again while the process runs."""
     clients = clients_watch(settings, admission, clock, telemetry)
     tokens = tokens_watch(settings, operators, clock, telemetry)
     return tuple(watch for watch in (clients, tokens) if watch is not None)
@@ -185,7 +185,8 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """Whose word decides how entries live. What a credential alone may read is a private cache."""
+    """The rules by which entries live, from the settings or from the upstream's headers. A
+    partition of one credential is a private cache."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -232,8 +233,8 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many floors a process alone knows beside an L1 of so many bytes; they take a third of
-    that on top."""
+    """How many floors a process without Redis keeps, beside an L1 of `max_bytes`. They take another
+    third of that memory."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -248,7 +249,8 @@ def _together(
     redis: Connection | None,
     shared: SharedStore,
 ) -> tuple[Lease, Bus]:
-    """What replicas do together, under one name: endings of leases arrive over the bus."""
+    """The lease and the bus. Both have the same name of this replica, because the results of leases
+    arrive on the bus."""
     if redis is None:
         return AloneLease(shared), AloneBus()
     replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
@@ -259,7 +261,7 @@ def _together(
         replica=replica,
         longest_fetch=_longest_fetch(settings),
         entropy=_new_epoch,
-        # A replica that died in mid-fetch leaves the others time for a call of their own.
+        # If a replica dies during a fetch, the others still have time for a call of their own.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
         has_partition_invalidations=_has_partition_invalidations(settings),
     )
@@ -276,13 +278,13 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether callers bring tokens of their own, which the API may come to refuse."""
+    """Whether callers send their own tokens, which the API may refuse one day."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _alone(settings: Settings) -> float:
-    """Seconds in which a replica that reaches nobody answers by the freshness of what it holds: so
-    long, all that it held by then might be answered unasked."""
+    """For how many seconds a replica without Redis may serve what it holds: for as long as some of
+    it may be served without a call."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 

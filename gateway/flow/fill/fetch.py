@@ -1,6 +1,6 @@
-"""fetch(key): call, judge, store. Leaders and followers are collapse's, waiting is the handler's.
+"""Loads a key: calls the upstream, judges its answer, stores it.
 
-Raises what went wrong; rescues nothing.
+`collapse` knows leaders and followers, the handler waits and rescues. Here errors are raised.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _REFUSED = {
 
 
 class Fetcher:
-    """Loads a key from upstream and stores what passes its checks."""
+    """Loads a key from upstream, and stores the answer if it passes the checks."""
 
     def __init__(
         self,
@@ -78,9 +78,10 @@ class Fetcher:
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
     ) -> Filled | Passed:
-        """Ask, and keep what comes; raises UpstreamFailure, CallWithheld, AccessRefused.
+        """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
+        AccessRefused.
 
-        The ticket was taken just before; `deadline` is on the monotonic clock.
+        The ticket has to be taken before; `deadline` is on the monotonic clock.
         """
         caller = want.caller
         self._credentials.turn_away(caller.partition)
@@ -151,7 +152,8 @@ class Fetcher:
                 return None
 
     async def _turned_away(self, want: Want, status: int) -> None:
-        """401 concerns the credential and all it stored, 403 that one training."""
+        """Drop what the upstream refused: all that was stored for the credential after a 401, this
+        one training after a 403."""
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
@@ -182,13 +184,13 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # Told without its version: what others hold is none that it has passed.
+            # Without a version, since others hold a later one, which this one would not outdate.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
-        """What must not be stored still ends what is."""
+        """A newer answer that may not be stored still invalidates the stored entry."""
         known = None if want.held is None else want.held.entry
         if known is None or not entry.supersedes(known):
             return
@@ -206,7 +208,7 @@ class Fetcher:
         await self._tell(_change(key, entry.updated_at))
 
     async def _tell(self, notice: Notice) -> None:
-        """The other replicas; without Redis they are bounded by their own freshness."""
+        """Tell the other replicas. Without Redis they learn of it by their own refreshes."""
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
@@ -220,7 +222,7 @@ class Fetcher:
 
 
 def _proved(entry: Entry, stored: Stored) -> bool:
-    """Whether an order ruled out the answer that proved the latest version known."""
+    """Whether an order ruled out the answer, and the answer has the latest known version."""
     floor = stored.floor
     return (
         floor is not None and entry.updated_at is not None and floor.updated_at == entry.updated_at

@@ -1,7 +1,7 @@
-"""What happens to a request: the whole way of an answer, from top to bottom.
+"""What happens to a request, from top to bottom.
 
-peek  is synchronous: what L1 may answer with at once, and nothing else
-get   may wait: L1, then both tiers, then upstream; the only place that rescues
+peek  does not wait: it gives the answer that L1 may give at once, if there is one
+get   may wait: it asks L1, then both tiers, then upstream; the only place that rescues
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway.flow.request.in_flight import UnderWay
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock, Held, Observer
 
-# Seconds for which a stale answer stands, at most.
+# Seconds for which a stale answer may be given again without another decision, at most.
 _STANDS: Final = 1.0
 
 __all__ = ["Answer", "Ask", "Serving"]
@@ -57,23 +57,23 @@ class Serving(UnderWay):
         self._rules = rules
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give at once; a stale one starts its refresh."""
+        """The answer that L1 may give at once. If it is stale, its refresh is started."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
         held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
-            return new_answer(Answer, (held, FRESH, L1, HIT))  # as `_at_once` would
+            return new_answer(Answer, (held, FRESH, L1, HIT))  # what `_at_once` returns
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of what is held, where there is one."""
+        """The compressed form of what is held, if there is one."""
         return self._tiers.coded(key, held)
 
     async def get(self, ask: Ask) -> Answer:
-        """The answer, waiting as long as it takes; raises what cannot be rescued."""
+        """The answer. Waits for it, and raises an error if nothing can be served."""
         answer = self.peek(ask)
         if answer is not None:
             return answer
@@ -87,8 +87,8 @@ class Serving(UnderWay):
         return await self.from_upstream(ask, seen)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up that may bring what L1 lacks, or may not answer with unasked; None where none
-        would: nobody else keeps bodies or can be asked, or it is being fetched."""
+        """The look-up in Redis for a key that L1 does not have, or may not serve without asking
+        Redis. None if there is no Redis, if it is away, or if the key is being fetched."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -96,7 +96,7 @@ class Serving(UnderWay):
         return None if vouched else self.looking_up(key)
 
     def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
-        """The answer that the tiers may give, now that both were asked."""
+        """The answer that the tiers may give, after both were asked."""
         seen = chosen(self._rules, ask, looked_up)
         return self.peek(ask) if seen is None else self._once_read(ask, seen)
 
@@ -117,7 +117,7 @@ class Serving(UnderWay):
                 return None
 
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
-        """What is stored, while another one is fetched behind it."""
+        """The stored response, while a refresh is under way or waits."""
         failure = self.standing(ask.key)
         if failure is not None:
             return results.from_store(seen, failure.outcome, failure.detail)
@@ -127,8 +127,9 @@ class Serving(UnderWay):
         return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """As `Confirming.stands_for` of what is fresh, for the stale answer just given to `ask`:
-        what a reader may start was started for it, or waits, or may not go."""
+        """For how many seconds L1 may repeat the stale answer that `ask` has just got. What such a
+        request would start has been started, or waits, or may not start now.
+        `Confirming.stands_for` says the same for fresh answers."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -143,12 +144,13 @@ class Serving(UnderWay):
         return stands if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
 
     async def seen(self, ask: Ask) -> Seen | None:
-        """What is stored for this request, its freshness aside."""
+        """What is stored for this request, fresh or not."""
         return chosen(self._rules, ask, await self.look_up(ask.key))
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """What the upstream says now, or said to who asked just before; stale where it fails.
-        What is not to be kept is fetched for this one caller."""
+        """The answer of the upstream, from a call of its own or from a fetch that is under way; the
+        stale response if that fails. Without `keep` it is fetched for this caller alone, and not
+        stored."""
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -165,7 +167,7 @@ class Serving(UnderWay):
                 landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
-                return await self.from_upstream(ask, seen, keep=keep)  # with a caller's right
+                return await self.from_upstream(ask, seen, keep=keep)  # with a caller's rank
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
@@ -173,14 +175,14 @@ class Serving(UnderWay):
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def _may_be_passed(self, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether what it brings may be older than an order given before somebody joined it: so
-        it says itself, or no order has counted with this replica so far."""
+        """Whether the result may be older than an order that was given before this request joined
+        the flight: its verdict says so, or orders do not wait for this replica."""
         is_unknown = not self.confirming.vouches_alone()
         return is_unknown or (flight.is_current and results.is_outdated(landed))
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone after a failure; None where it is not, or nothing
-        may be given without a call."""
+        """The answer while the key is left alone after a failure. None if it is not left alone, or
+        if nothing may be served without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -190,8 +192,8 @@ class Serving(UnderWay):
         return results.from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later of what is stored and of what the upstream said under this floor; None where
-        it said nothing."""
+        """The later one of the stored response and of the answer that this floor refused; None if
+        it refused none."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -201,19 +203,20 @@ class Serving(UnderWay):
         return results.given_again(said, failure.outcome)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
-        """The one under way, else another one."""
+        """The flight that is under way, or a new one."""
         purpose = Purpose.MISS if seen is None else Purpose.REVALIDATION
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """One that brings what this request chooses, whoever else is asking."""
+        """A flight for this request alone, because its fields choose the answer."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
     async def _follow(
         self, flight: Flight[Landed], seen: Seen | None, *, collapsed: bool
     ) -> Landed:
-        """Wait for it, but no longer than until the stale answer is the better one."""
+        """Wait for the result. If a stale response may be served instead, wait `soft_wait` at
+        most."""
         softly = seen is not None and self._plan(seen) is Plan.WAIT_SOFTLY
         patience = self._rules.windows.soft_wait if softly else None
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
@@ -223,7 +226,7 @@ class Serving(UnderWay):
         return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
 
     def may_be_stale(self, seen: Seen) -> bool:
-        """Whether it is stale, and may be given to who does not mind."""
+        """Whether it is stale, and may be served to a request with `max-stale`."""
         is_stale = not seen.below_floor and self._plan(seen) is not Plan.SERVE
         return is_stale and self._may_rescue(seen)
 
@@ -238,7 +241,7 @@ class Serving(UnderWay):
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
-        """The answer to who waited for it; `seen` is what was stored before."""
+        """The answer to a request that waited for `landed`; `seen` is what was stored before."""
         forward = results.forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
@@ -253,10 +256,11 @@ class Serving(UnderWay):
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
-        """Upstream is behind a version seen before, or far ahead of all: what is stored.
+        """The stored response, if the upstream answered with a version older than one seen before,
+        or far ahead; None if there is none.
 
-        A 404 that an order ruled out on its way may be followed by a version that another
-        replica stored meanwhile: that one is the answer then, if it is fresh.
+        If an order ruled out a 404 while it was fetched, another replica may have stored a version
+        meanwhile. That is the answer, if it is fresh.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -272,19 +276,19 @@ class Serving(UnderWay):
 
 
 def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether a 404 was not stored since an order came on its way: something newer may be."""
+    """Whether an order came while a 404 was fetched, so that something newer may be stored."""
     return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
-    """What was seen, if the request chooses just that."""
+    """What was seen, if the fields of the request choose it (`Vary`)."""
     if seen is None or not rules.selects(seen.held.entry, ask.extra):
         return None
     return seen
 
 
 def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
-    """Whether what somebody fetched is what this request would have been given."""
+    """Whether an answer that was fetched for another request is also the answer to this one."""
     if isinstance(landed, Passed):
         return True
     held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
