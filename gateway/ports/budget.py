@@ -13,7 +13,7 @@ from gateway.core.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A tenant's budget as last seen: None for `limit` and `available` means unlimited.
+    """A tenant's budget when it was last seen. `limit` and `available` are None if it is unlimited.
 
     `gate_closed_for` is in seconds, 0.0 while the gate is open.
     """
@@ -26,9 +26,9 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One call that is paid: `stamp` is for the budget to read, the call may be sent after
-    `wait` seconds. `is_share`: this replica's share paid it, and nobody else knows; else `life` of
-    the shared budget knows."""
+    """One call that is paid for, and that may be sent after `wait` seconds. `stamp` identifies it
+    for the budget. `is_share`: this replica paid it from its own share, and the shared budget does
+    not know of it. Otherwise the shared budget knows of it in its `life`."""
 
     stamp: float
     wait: float = 0.0
@@ -39,40 +39,42 @@ class Charge:
 class Charging(Protocol):
     """What all budgets have: calls that were charged, and a gate.
 
-    `scope` names whose: a tenant, or a partition where each credential has its own. What a
-    purpose may spend while calls are short is `core.ranks`' business.
+    `scope` says whose budget it is: that of a tenant, or of a partition if each credential has its
+    own. `core.budget.priority` decides how much each purpose may spend if there are too few calls.
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """The turn that was waited for has come: the charge counts from now; None where it is
-        not known any more, and another one is to be asked for. Raises GateClosed where upstream
-        said 429 meanwhile; then it is undone."""
+        """Begin a turn that was waited for: the charge counts from now. None if the budget has
+        forgotten the charge, so that another one is needed. Raises GateClosed, and undoes the
+        charge, if upstream said 429 meanwhile."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge, once: the call provably never left.
+        """Undo a charge whose call was certainly not sent. To be called once.
 
-        If it was the probe, the next taker is.
+        If it was the probe, the next call is the probe.
         """
         ...
 
     async def close(
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
-        """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
+        """Close the gate. Returns the seconds until it may reopen. A 429 (`is_refusal`) lowers the
+        limit."""
         ...
 
     async def learn(self, scope: str, said: Stated) -> None:
-        """The upstream said what is left of the limit, or what the limit is: downwards it is
-        believed."""
+        """Note what the upstream said about the limit, or about the calls that are left. It counts
+        only if it is less than what was known."""
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
+        """Note an answer other than 429: open the gate, if it is being probed or its time has come.
+        Returns whether it was opened."""
         ...
 
     def view(self, scope: str) -> BudgetView:
-        """The budget as last seen, without asking."""
+        """The budget when it was last seen. Asks nobody."""
         ...
 
 
@@ -82,16 +84,16 @@ class Budget(Charging, Protocol):
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
-        which says when to come back, or GateClosed.
+        """Charge one call whose turn comes within `patience` seconds. Raises BudgetExhausted, which
+        says when to come back, or GateClosed.
 
-        `guessed`: the upstream probably does not have that training. While the gate is due to
-        reopen, one taker is let through as the probe.
+        `guessed`: the upstream probably does not have that training. When the time of a closed gate
+        has come, the first call is the probe.
         """
         ...
 
     def hold(self, scope: str, seconds: float) -> None:
-        """The gate is closed for all replicas for so long: close it here, exactly as long."""
+        """Close the gate of this replica for `seconds`, because it is closed for all replicas."""
         ...
 
 
@@ -99,11 +101,15 @@ class Budget(Charging, Protocol):
 class KnownBudget:
     """What a replica saw of the shared budget at `at` (monotonic).
 
-    `life` is another one after that has forgotten what was spent; `stamp` is its own clock, for
-    it to read, which `at` meets within `error` seconds. `replicas` divide the limit, of which
-    `limit` holds; for `silent` of them an equal part is kept. `ages` (seconds) are those of the
-    calls of the last window, less than 0 for one that is granted for later. Of what is unspent
-    this replica may make `claim` calls without asking, less those that it asked for since.
+    life       changes when the shared budget has forgotten what was spent
+    stamp      the time on the clock of the shared budget, which was `at` here, give or take `error`
+               seconds
+    replicas   how many replicas divide the limit; for `silent` of them an equal part is kept
+    limit      the limit at that moment
+    claim      how many unspent calls this replica may make without asking, before those that it
+               asked for since are subtracted
+    ages       seconds since each call of the last window; less than 0 for one that is granted for
+               later
     """
 
     life: int
@@ -119,8 +125,8 @@ class KnownBudget:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """What a replica says when it looks at a scope: what it saw last, how much of its claim is
-    left, and the ages of its calls that the shared budget does not know of."""
+    """What a replica reports when it asks for the state of a scope: what it saw last, how much of
+    its claim is left, and the ages of its calls that the shared budget does not know of."""
 
     scope: str
     known: KnownBudget | None
@@ -129,16 +135,18 @@ class Looking:
 
 
 class SharedBudget(Charging, Protocol):
-    """The budget of all replicas, which may be away (RedisUnavailable) and forget.
+    """The budget of all replicas. It may be away (RedisUnavailable), and it may forget what was
+    spent.
 
-    It grants nothing to a replica that has not looked lately. For one that was not heard for
-    `silence` seconds it keeps an equal part of the limit, which that may spend without asking.
+    It grants nothing to a replica that has not asked for its state lately. If a replica did not
+    report for `silence` seconds, it keeps an equal part of the limit for it, which that replica may
+    spend without asking.
     """
 
     silence: float
 
     def is_there(self, scope: str) -> bool:
-        """Whether it can be asked; False: nothing would be sent."""
+        """Whether it can be asked now."""
         ...
 
     async def take(
@@ -150,16 +158,16 @@ class SharedBudget(Charging, Protocol):
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As Budget.take, of a replica that knows that; None where it has to look first."""
+        """As Budget.take, for a replica that saw `known`; None if it has to look first."""
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """The calls of the last window, of each scope. What is untold counts from now on where
-        the life is the one that was known; of another life a replica only hears."""
+        """The state of each scope. The calls that a replica reports count from now on, if the life
+        of the budget is the one that it knew."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """This replica ends: nothing is kept for it."""
+        """Note that this replica ends: no part of the limit is kept for it."""
         ...
 
 
@@ -167,6 +175,6 @@ class OwnBudget(Budget, Protocol):
     """The budget of this replica alone, and its share of the shared one while that is away."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay from one of so many equal parts of the limit, whose past this is in
-        monotonic time; None: nothing is known of it."""
+        """From now on pay from one of `replicas` equal parts of the limit. `past` is what was spent
+        of it, in monotonic time; None: nothing is known."""
         ...

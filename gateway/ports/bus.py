@@ -18,12 +18,12 @@ class Notice:
 
     CHANGED      one training of one partition has a version of `updated_at` or later
     INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
-    PURGED       everything (of `partition`, where given)
-    REFUSED      the upstream refused the credential of `partition`: all that is its goes
+    PURGED       everything is invalid (in `partition`, if there is one)
+    REFUSED      the upstream refused the credential of `partition`: all of that partition goes
     GATE_CLOSED  the upstream said 429 to `scope`: no call before `until`, on the shared clock
 
-    What was invalidated or purged is left for rescue where that was `soft`. `operator` is the name
-    of the one who ordered it, None where nobody did.
+    After a `soft` order, what it invalidated may still be used for rescue. `operator` is the name
+    of the operator who gave the order, None if there was no order.
     """
 
     kind: NoticeKind
@@ -38,12 +38,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Confirmations:
-    """How many replicas are known, this one included, and how many have done as told.
+    """How many replicas are known, this one included, and how many of them have applied the order.
 
-    `copies` are those of the shared store, where it has any: an order that one of them does not
-    have is undone when that one takes over. `purged` counts the keys that the purge of a
-    partition found. `until` (the shared clock): from then on none of those that did not confirm
-    answers with anything older, whether they can be reached or not.
+    `copies` are the replicas of Redis, if there are any: if one that does not have the order
+    becomes the master, the order is undone. `purged` counts the keys that the purge of a partition
+    found. `until` (the shared clock): from then on no replica that did not confirm serves anything
+    older, even if it is cut off.
     """
 
     known: int
@@ -54,29 +54,30 @@ class Confirmations:
 
 
 class Bus(Protocol):
-    """How replicas hear of each other. A lost message costs time, never correctness."""
+    """How replicas tell each other what is outdated. A lost message costs time, never
+    correctness."""
 
     @property
     def replicas(self) -> int:
-        """How many there were when they were last counted, this one included."""
+        """How many replicas were alive when they were last counted, this one included."""
         ...
 
     @property
     def is_connected(self) -> bool:
-        """Whether notices of others arrive."""
+        """Whether notices of other replicas arrive."""
         ...
 
     @property
     def counted_until(self) -> float:
-        """The monotonic time until which an order waits for this replica; infinite where nobody
-        else gives any."""
+        """The monotonic time until which orders wait for this replica; infinite if there are no
+        other replicas."""
         ...
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which an order that this replica did not confirm says that it
-        may answer with something older. From then on it must not, but where the shared store
-        agrees; infinite as above."""
+        """The monotonic time until which this replica may serve something older after an order that
+        it did not confirm: the order says so. After that it must ask the shared store first.
+        Infinite if there are no other replicas."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -84,44 +85,43 @@ class Bus(Protocol):
         ...
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Tell them and wait until each has done as told, so many seconds at most.
-
-        This replica counts as done: it acts before it tells. Raises RedisUnavailable.
-        """
+        """Tell the other replicas, and wait until each has applied the notice, for `patience`
+        seconds at most. This replica counts as one of them, because it applies a notice before it
+        tells the others. Raises RedisUnavailable."""
         ...
 
     async def enter(self) -> None:
-        """Be among those who are waited for, before the first answer; nothing where the others
-        cannot be reached."""
+        """Make orders wait for this replica, before its first answer. Does nothing if Redis is
+        away."""
         ...
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
-        been missed, with the monotonic time until which those who gave them count with older
-        answers of this replica; until cancelled, whatever arrives."""
+        """Hand each notice of another replica to `apply`. Call `gap` whenever notices may have been
+        missed, with the monotonic time until which the orders among them allow older answers of
+        this replica. Runs until it is cancelled."""
         ...
 
 
 class AloneBus:
-    """The bus of a process without others."""
+    """The bus of a process that has no other replicas."""
 
     replicas = 1
     counted_until = vouched_until = math.inf
 
     @property
     def is_connected(self) -> bool:
-        """There is nobody to miss."""
+        """Always True: nothing can be missed."""
         return True
 
     async def announce(self, notice: Notice) -> None:
         """Nobody listens."""
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """This replica is all there are."""
+        """This is the only replica."""
         return Confirmations(known=1, confirmed=1)
 
     async def enter(self) -> None:
-        """There is nobody who would wait."""
+        """No other replica gives orders."""
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """Nothing ever comes."""
+        """No notice ever arrives."""

@@ -1,4 +1,4 @@
-"""Time and chance, from one place."""
+"""Time and random numbers, from one place."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The only source of time and of chance; a fake one in tests."""
+    """The only source of time and of random numbers. Tests use a fake."""
 
     @property
     def offset(self) -> float:
-        """`now` less `monotonic`: changes when the shared clock is set, and not otherwise."""
+        """`now` minus `monotonic`. It changes only when the shared clock is changed."""
         ...
 
     def now(self) -> float:
@@ -22,9 +22,9 @@ class Clock(Protocol):
         ...
 
     def jitter(self) -> float:
-        """A number in [0, 1), evenly spread."""
+        """A random number in [0, 1)."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
+        """Return after `seconds`."""
         ...

@@ -1,4 +1,4 @@
-"""An entry as L1 holds it, and how answers with it are told and counted."""
+"""An entry as L1 holds it, and how answers with it are logged and counted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import msgspec
 from gateway.core.cache.entry import Entry
 from gateway.core.vocabulary import Detail, Outcome, Tier
 
-# When Redis agreed with what it was not asked about, or does not agree with.
+# The time of the last confirmation, if Redis was not asked about an entry or does not agree with
+# it.
 NEVER: Final = -math.inf
 
 
 class Count(Protocol):
-    """Counts one answer of a sort: seconds, age, client, and the trace where one is sampled."""
+    """Counts one answer: its seconds, age, client, and the id of its trace if that is sampled."""
 
     def __call__(
         self, seconds: float, age: float, client: str, trace: bytes | None = None, /
@@ -23,10 +24,11 @@ class Count(Protocol):
 
 
 class HitLabels:
-    """How answers of one sort are told and counted: one object for thousands of them.
+    """How answers with the same outcome, tier, detail and status are logged and counted. Thousands
+    of answers share one object.
 
-    `status` is the entry's. `count`, and `count_not_modified` for a 304 in its place, take the
-    seconds that it took, the age and the client.
+    `status` is that of the entry. `count` counts an answer, `count_not_modified` a 304 instead of
+    it.
     """
 
     __slots__ = ("count", "count_not_modified", "detail", "outcome", "status", "tier")
@@ -49,24 +51,24 @@ class HitLabels:
 class Held(msgspec.Struct, gc=False):
     """An entry as L1 holds it, with its head rendered.
 
-    `head` is the lines of its fields, from `brief_at` on those that a 304 says as well;
-    `is_verbatim`: with what the upstream says of caching. `is_plain`: it has a version, and no
-    request field chose it, so that whoever asks for its key may have it while it is fresh.
-    `checked_at` is the monotonic time when Redis was last known to agree with it. `is_purged`:
-    it may rescue and nothing else, whatever Redis says or forgets. `cost` is what L1 counts
-    for it, in bytes. `is_codable`: its compressed form is worth having; that is `coded`, once
-    somebody asked for it. `reads` counts the answers that L1 was asked for; `reads_before` are
-    those before it was confirmed.
+    head        the lines of its header fields; those from `brief_at` on are in a 304 too
+    checked_at  the monotonic time when Redis was last known to agree with it
+    is_plain    it has a version, and no request field chose it: each caller of its key may get it
+                while it is fresh
+    is_purged   it may only be used for rescue, whatever Redis says or forgets
+    is_verbatim the head has what the upstream says about caching
+    is_codable  its compressed form is worth having; that is `coded`, once a caller wanted it
+    cost        the bytes that L1 counts for it
+    reads       how often L1 was asked for it; `reads_before` of these before it was confirmed
 
-    `until` to `born` are the answer that L1 gives with it unasked, and what that is good for:
-    until the monotonic time `until`, in the `edition` of `Serving`, with these `labels`, with the
-    lines `moment` behind its head; its age counts from `born`, monotonic too. At most for a
-    second, since they tell the age.
+    The rest is a decision that L1 may serve it, which may be used again for a second at most: up to
+    the monotonic time `until`, in this `edition` of `Serving`, with these `labels`, and with the
+    lines `moment` after its head. Its age counts from `born` (monotonic).
 
-    The collector of cycles does not see it: there are many, and none is part of a cycle.
+    The garbage collector ignores these objects: there are many, and none is part of a cycle.
     """
 
-    # What each hit reads comes first, and together.
+    # The fields that each hit reads come first, and together.
     entry: Entry
     head: bytes
     brief_at: int
@@ -87,7 +89,7 @@ class Held(msgspec.Struct, gc=False):
     reads_before: int = 0
 
     def __post_init__(self) -> None:
-        """The entry's body, at hand."""
+        """Copy the entry's body here, where a hit finds it faster."""
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
@@ -100,16 +102,16 @@ class Held(msgspec.Struct, gc=False):
         return self.reads - self.reads_before
 
     def follow(self, before: Held) -> None:
-        """Go on counting the reads of what was held under the key."""
+        """Take over the number of reads from what was held under the key before."""
         is_confirmed = self.entry.confirmed_at != before.entry.confirmed_at
         self.reads_before = before.reads if is_confirmed else before.reads_before
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """Let nobody answer with it before Redis was asked, or while Redis is away."""
+        """Do not serve it before Redis was asked, nor while Redis is away."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:
-        """Let it rescue, and nothing else."""
+        """Use it for rescue only."""
         self.is_purged = True
         self.doubt()

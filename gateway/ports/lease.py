@@ -15,10 +15,10 @@ from gateway.ports.shared import SharedStore
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The ticket of a fetch that may begin now, and which replica's fetch it is to be.
+    """The ticket of a fetch, and whether this replica `leads` or follows another one.
 
-    `token` names the fetch that leads: this one where `leads`, else the one to follow. `floor`
-    is what was known at that moment (None: not told).
+    `token` names the leader's fetch: this one if `leads`, otherwise the one to follow. `floor` is
+    the floor at that moment (None: not known).
     """
 
     ticket: Ticket
@@ -30,45 +30,46 @@ class Taken:
 class Lease(Protocol):
     """One fetch for a key across replicas. It saves work; what is stored is decided elsewhere.
 
-    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which it lapses unless renewed; infinite where nobody else is."""
+        """Seconds after which it ends unless renewed; infinite if there are no other replicas."""
         ...
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Take the generation before a fetch, as SharedStore.begin does, and with it the lease.
+        """Take a ticket for a fetch, as SharedStore.begin does, and with it the lease.
 
-        Where another fetch holds it, this replica is to follow, and is told of the ending; a
-        fetch since whose begin something was invalidated, or learnt, is passed over. Raises
-        BackedOff to who is `unhurried` while the key is left alone.
+        If another fetch has the lease, this replica follows it, and will be told how it ended. It
+        does not follow a fetch if something was invalidated or learnt since that began; then it
+        leads itself. While the key is left alone after failures, an `unhurried` call raises
+        BackedOff.
         """
         ...
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Hold it for another lifetime; False where it is lost."""
+        """Keep the lease for another lifetime. Returns False if it is lost."""
         ...
 
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Let go of it and tell those who follow; nothing where it is lost.
+        """End the lease and tell the followers how the fetch ended. Does nothing if it is lost.
 
-        `pause`: the key is left alone, by all replicas and for longer with each failure in a
-        row, until an ending that is an answer.
+        `pause`: all replicas leave the key alone, for longer with each failure in a row, until a
+        fetch ends with an answer.
         """
         ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """How the fetch with that token ended, once it did; None while it still leads after so
-        many seconds. A lease that lapsed without an ending is a transient one."""
+        """Wait for the end of the fetch with that token, for `patience` seconds at most, and return
+        how it ended; None if it goes on. If the lease ended by itself, the ending is transient."""
         ...
 
 
 class AloneLease:
-    """The lease of a process without others: there the flight is the lease."""
+    """The lease of a process that has no other replicas. Its flights are enough."""
 
     lifetime = math.inf
 
@@ -76,7 +77,7 @@ class AloneLease:
         self._shared = shared
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Every replica that asks leads."""
+        """This replica always leads."""
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
     async def renew(self, key: Key, token: str) -> bool:
@@ -86,8 +87,8 @@ class AloneLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Nobody follows, and what failed the replica remembers by itself."""
+        """No replica follows, and this one remembers by itself what failed."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """Nobody leads."""
+        """No other replica leads."""
         return Ending(EndingKind.TRANSIENT)

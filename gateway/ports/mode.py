@@ -1,4 +1,4 @@
-"""An operator's word on the mode, where all replicas hear it."""
+"""The mode that an operator ordered, kept where all replicas find it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ModeOrder:
 
 
 class SharedMode(Protocol):
-    """Where an operator's word on the mode is kept; raises RedisUnavailable."""
+    """Where the mode that an operator ordered is kept. Raises RedisUnavailable."""
 
     async def read(self) -> ModeOrder | None:
-        """What was ordered last; None where nothing was."""
+        """The last order; None if there was none."""
         ...
 
     async def write(self, order: ModeOrder) -> None:
@@ -31,11 +31,11 @@ class SharedMode(Protocol):
 
 
 class AloneMode:
-    """The mode of a process without others: Modes itself remembers it."""
+    """The mode of a process that has no other replicas: `Modes` itself remembers it."""
 
     async def read(self) -> ModeOrder | None:
-        """Nobody else orders."""
+        """No other replica takes orders."""
         return None
 
     async def write(self, order: ModeOrder) -> None:
-        """Nobody else is told."""
+        """There is no other replica to tell."""

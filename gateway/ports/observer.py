@@ -45,8 +45,8 @@ class Observer(Protocol):
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """What says `requested`, and `client_result` of one served, of each such answer: the
-        short way of a hit, for which nothing has to be looked up."""
+        """A function that does what `requested` and `client_result` (`served`) do, for answers of
+        this kind, and looks nothing up. Hits use it."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -61,7 +61,7 @@ class Observer(Protocol):
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
-        """A call brought no answer of the API."""
+        """A call failed: no usable answer of the API came."""
         ...
 
     def token_refused(self, scope: str) -> None:
@@ -73,11 +73,11 @@ class Observer(Protocol):
         ...
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        """All replicas are to serve in another mode; `operator` as above, None: not known."""
+        """An order changed the mode of all replicas; `operator` gave it, None: not known."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
-        """A call was not made for lack of budget."""
+        """A call was not made because no budget was left."""
         ...
 
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
@@ -108,8 +108,8 @@ class Observer(Protocol):
         by: Origin = Origin.UPSTREAM,
         operator: str | None = None,
     ) -> None:
-        """Entries became invalid; `*` for what concerns no single training. `operator` is the name
-        of the one who ordered it, None where nobody did."""
+        """Entries became invalid. `training_id` is `*` if that concerns more than one training.
+        `operator` is the name of the operator who ordered it, None if there was no order."""
         ...
 
     def outdated(self, key: Key) -> None:
@@ -123,7 +123,8 @@ class Observer(Protocol):
         status: int,
         verdict: StoreVerdict | NotStoredReason | None,
     ) -> None:
-        """A fetch brought an answer that was stored, or not; None: it was passed on alone."""
+        """A fetch brought an answer. `verdict` says whether it was stored; None: it was only passed
+        on."""
         ...
 
     def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
@@ -131,33 +132,34 @@ class Observer(Protocol):
         ...
 
     def swept(self, key: Key, found: str) -> None:
-        """The sweep saw it in the upstream's list, and what that says of it (ListVerdict)."""
+        """The sweep met it in the upstream's list; `found` is the verdict (ListVerdict)."""
         ...
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
-        """The list was gone through; `complete`: it agreed with itself all the while."""
+        """A sweep ended. `complete`: the pages of the list agreed with each other."""
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """The list is left alone for so long (None: for good); all tenants' where it is ""."""
+        """The list is not read for `seconds`, or never again (None). `tenant` is "" for all."""
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """The list's bytes are not those of single answers: what was stored of them goes."""
+        """The list has other bytes than single answers: what was stored from it is removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """No answer is older than that; without `trainings` nobody looks ahead."""
+        """No answer is older than `seconds`. `trainings` None: there is no sweep."""
         ...
 
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        """The bound that settings allow for so many trainings is beyond the freshness lifetime."""
+        """With these settings and so many trainings the bound is longer than the freshness
+        lifetime."""
         ...
 
     def lagged(self, seconds: float) -> None:
-        """A new version is served so long after its `updated_at`."""
+        """A new version is served, `seconds` after its `updated_at`."""
         ...
 
     def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
@@ -165,7 +167,7 @@ class Observer(Protocol):
         ...
 
     def drifted(self, kind: DriftKind, field_name: str) -> None:
-        """A body differs from its documentation and was taken all the same."""
+        """A body differs from the API's documentation and was accepted nevertheless."""
         ...
 
     def regressed(self, training_id: str) -> None:
@@ -181,7 +183,7 @@ class Observer(Protocol):
         ...
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
-        """Redis did not answer, or nonsense."""
+        """Redis did not answer, or its answer made no sense."""
         ...
 
     def bus_failed(self, why: str) -> None:
@@ -189,18 +191,18 @@ class Observer(Protocol):
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis, or where it has several nodes that one, went away or came back."""
+        """Redis went away or came back; with several nodes, the one called `node`."""
         ...
 
     def envelope_refused(self, why: str) -> None:
-        """What Redis held under a key of ours is no entry that we can read."""
+        """The bytes that Redis has under a key of ours are no entry that we can read."""
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller was turned away; the id where one request is known for it, the name where it
-        is an operator's."""
+        """A caller was refused; with the id of its request if there is one, and with its name `by`
+        if it is an operator."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
-        """A background refresh failed and backs off so many seconds."""
+        """A background refresh failed, and will be tried again in `again_in` seconds."""
         ...

@@ -13,8 +13,8 @@ from gateway.core.vocabulary import StoreVerdict
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the shared store holds: `floor` None is "unknown", never seen or lost, and then there is
-    no body either; `entry` None is "no body".
+    """What the shared store holds. `floor` None: unknown, because it was never there or is lost;
+    then there is no body either. `entry` None: no body.
 
     What was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
@@ -26,7 +26,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How an offered entry was received, and the floor after that (None: unknown)."""
+    """What happened to an entry that was to be stored, and the floor after that (None: unknown)."""
 
     verdict: StoreVerdict
     floor: Floor | None
@@ -34,8 +34,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many copies the shared store has, any of which may take its place, and how many of
-    them have what was written."""
+    """How many replicas Redis has, each of which may become the master, and how many of them have
+    what was written."""
 
     known: int
     acknowledged: int
@@ -45,9 +45,9 @@ class Copies:
 class Standing:
     """What is known of a key without its body.
 
-    `last` reads what came beside the body whose digest the floor has; None where it is not
-    kept. It costs more than the floor, and is needed only where that was confirmed later. What
-    was fetched at `struck_at` (the shared clock) or before is ruled out.
+    `last` reads what the last confirming answer said beside the body of the floor; None if that is
+    not known. It costs more than to read the floor, and is needed only if the floor was confirmed
+    later than the entry. What was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
 
     floor: Floor
@@ -58,39 +58,40 @@ class Standing:
 class SharedStore(Protocol):
     """L2: bodies and version floors that all replicas see.
 
-    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
 
     @property
     def is_up(self) -> bool:
-        """Whether all of it answered last."""
+        """Whether each of its nodes answered when it was last asked."""
         ...
 
     def reaches(self, key: Key) -> bool:
-        """Whether what stands under the key can be asked for now; False: calls fail at once."""
+        """Whether the node that has the key can be asked now. If not, calls fail at once."""
         ...
 
     @property
     def holds_bodies(self) -> bool:
-        """False for the ledger of a process alone: its bodies live in L1 only."""
+        """False for the ledger of a process without Redis: its bodies are in L1 only."""
         ...
 
     async def lookup(self, key: Key) -> Found:
-        """Body and floor in one round trip, shared by look-ups of the same loop turn."""
+        """Body and floor, in one round trip for all look-ups of a turn of the event loop."""
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """How each key stands (None: unknown), no body read; shared by all that is asked in
-        the same loop turn. Without those that cannot be asked for; raises if none can."""
+        """What is known of each key (None: nothing), without its body, in one round trip for all
+        such questions of a turn of the event loop. Keys whose node cannot be asked are left out;
+        raises if that is so for all."""
         ...
 
     async def begin(self, key: Key) -> Ticket:
-        """Take the generation before a fetch; makes the floor where there is none."""
+        """The ticket for a fetch. Makes a floor if there is none."""
         ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Offer an entry; written only with the floor's generation and epoch of the
-        entry's ticket, and never over a later version. Kept `keep` seconds (> 0)."""
+        """Store an entry for `keep` seconds (> 0), if the floor still has the generation and the
+        epoch of the entry's ticket, and no later version is stored."""
         ...
 
     async def drop(self, key: Key) -> None:
@@ -100,21 +101,22 @@ class SharedStore(Protocol):
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Make what is older than `updated_at` (all, for None) unusable in every partition,
-        held now or not, fetches in flight included; `soft` leaves it for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition: those
+        that are stored, and those that fetches in flight bring. After a `soft` order they may be
+        used for rescue."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all that was fetched for a partition up to now, in one step whatever there
-        is of it, fetches in flight included."""
+        """Rule out all that was fetched for a partition up to now, and the fetches in flight. It is
+        one step, however much is stored."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Raise the generation of every key (of a partition) and remove the bodies, which
-        `soft` keeps for rescue; how many keys."""
+        """Raise the generation of every key, or of every key of a partition, and remove the bodies;
+        `soft` keeps them for rescue. Returns the number of keys."""
         ...
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait until all that was written so far stands in each copy of the store as well, so
-        many seconds at most; None where it has no copies."""
+        """Wait until all replicas of Redis have all that was written so far, for `patience` seconds
+        at most. None if Redis has no replicas."""
         ...

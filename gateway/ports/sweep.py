@@ -1,4 +1,5 @@
-"""What the sweep asks of the shared store: pages held against floors, one sweep for all."""
+"""What the sweep needs from the shared store: to compare pages with floors, and one sweep for all
+replicas."""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ from gateway.core.upstream.list_page import Page
 
 
 def _unknown() -> None:
-    """Nothing is known of it here."""
+    """The last single answer is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What the list said of a training, held against its floor, and the floor after that.
+    """What the list said of a training, compared with its floor, and the floor after that.
 
-    `is_held`: a body is stored that the floor is about. `last` reads what the last single answer
-    brought beside it; None where that is not known here.
+    `is_held`: the body that belongs to the floor is stored. `last` reads what the last single
+    answer said beside it; None if that is not known.
     """
 
     verdict: ListVerdict
@@ -32,30 +33,29 @@ class Compared:
 
 
 class ListStore(Protocol):
-    """What the list does to floors and bodies; no body is read or written.
+    """What the list changes in floors. No body is read or written.
 
-    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Hold a page against what is known, each training by itself: the version known is
-        renewed with its body for `keep` seconds, a later one raises the floor, and what was
-        stored below it may rescue. Nothing is done where something was learnt or ordered since
-        the page was asked for."""
+        """Compare each item of a page with its floor. The known version is renewed, and its body
+        kept for `keep` seconds. A later version raises the floor; what is stored below it may only
+        be used for rescue. An item is ignored if something was learnt or ordered about its training
+        since the page was asked for."""
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """No longer know a version that the list alone claimed, so that what is stored stands as
-        before; whether that was so. Nothing is done where a single answer or an order said
-        anything since."""
+        """Undo that the list raised the floor to this version, so that what is stored may be served
+        as before. Returns whether it was undone: not if a single answer or an order came since."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How the sweep of a partition stands at `now`, and whether this replica `leads` it.
+    """How far the sweep of a partition has come at `now`, and whether this replica `leads` it.
 
-    `is_read`: callers of some replica read of the partition lately.
+    `is_read`: callers of any replica have read from the partition lately.
     """
 
     leads: bool
@@ -66,8 +66,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """After a page: how many different trainings this sweep has met, and which of the last
-    complete one should have stood on the page and did not."""
+    """After a page: how many different trainings this sweep has met, and which trainings are
+    missing that the last complete sweep met at this place."""
 
     distinct: int
     absent: tuple[str, ...]
@@ -76,47 +76,48 @@ class Advanced:
 class SweepLease(Protocol):
     """One sweep of a partition for all replicas, and how far it has come.
 
-    Every call raises RedisUnavailable where it cannot be answered within the timeout.
+    Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lead lapses unless taken again; infinite where nobody else
-        is."""
+        """Seconds after which the lead ends unless it is taken again; infinite if there are no
+        other replicas."""
         ...
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Take the lead, or keep it; where another replica has it, look on. `was_read`: callers
-        of this replica read of the partition since it was told last."""
+        """Become the leader, stay the leader, or see how far another leader has come. `was_read`:
+        callers of this replica have read from the partition since the last call of this method."""
         ...
 
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """A page was dealt with: go on from `progress`, where it was `before`. None where the
-        lead is lost, and then nothing is written."""
+        """Note that a page is done, which led from `before` to `progress`. Returns None, and writes
+        nothing, if another replica leads now."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Go on from there; False where the lead is lost, and then nothing is written."""
+        """Note the progress. Returns False, and writes nothing, if another replica leads now."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """A sweep came to its end; of a complete one the trainings are known from now on."""
+        """Note that a sweep has ended. If it was complete, its trainings are the known ones from
+        now on."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """These were stored from the list."""
+        """Note that these trainings were stored from the list."""
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """All that were, as far as it is known."""
+        """The trainings that were stored from the list, as far as they are known."""
         ...
 
     async def forget_filled(self, partition: str) -> None:
-        """None of them is any more."""
+        """Forget which trainings were stored from the list."""
         ...
 
     async def release(self, partition: str) -> None:
-        """Let another replica lead at once."""
+        """End the lead of this replica, so that another one can lead at once."""
         ...

@@ -1,4 +1,4 @@
-"""The API that we protect, and what is asked of it."""
+"""The API that we protect, and the calls that are made to it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Write:
 class Call:
     """One request to the upstream.
 
-    `deadline` is on the monotonic clock and holds for the whole call; `extra` are request
-    fields to pass on; validators are sent where given. `guessed`: the upstream probably does
-    not have that training, and who guesses comes last. Turns are fair among those who ask.
-    `offset`: a page of the list is asked for, from that row on, and no training.
-    `write`: not a read, and never to be tried twice. A call whose purpose is `retry` goes on a
-    new connection.
+    `deadline` is on the monotonic clock and holds for the whole call. `extra` are request fields to
+    pass on. Validators are sent if they are given. `guessed`: the upstream probably does not have
+    that training, so that the call comes after all others. `who` names the caller: turns are fair
+    among callers. `offset`: the call asks for the page of the list that begins with this row, and
+    for no training. `write`: the call is a write, and is never sent twice. A call whose purpose is
+    `retry` uses a new connection.
     """
 
     training_id: str
@@ -52,8 +52,8 @@ class Upstream(Protocol):
     async def call(self, call: Call) -> Reply:
         """Send it once and read the whole answer, whatever its status.
 
-        Raises UpstreamUnreachable, UpstreamTimeout, or InvalidPayload for a body over the
-        bound or cut short.
+        Raises UpstreamUnreachable, UpstreamTimeout, or InvalidPayload if the body is too large or
+        cut short.
         """
         ...
 
