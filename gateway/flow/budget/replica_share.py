@@ -71,9 +71,10 @@ class _Account:
 
 
 class Shares:
-    """A Budget for a replica among others; `replicas` tells how many are on the roll.
+    """A Budget for one of several replicas. `replicas` returns how many are alive.
 
-    `scopes` are looked at from the start: what is spent of them is known when the first asks.
+    `scopes` are looked at from the start, so that it is known what is spent of them when the first
+    request comes.
     """
 
     def __init__(

@@ -124,7 +124,7 @@ class Tiers:
             found = await self._shared.lookup(key)
         except RedisUnavailable:
             return self._held_alone(key)
-        # Off the roll an order may be unheard that changed nothing of the floor.
+        # A replica that is not alive may miss an order that changed nothing of the floor.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
