@@ -7,6 +7,7 @@ business.
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,20 +15,21 @@ from starlette.responses import Response
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
+from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Outcome, Problem
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Clock, Write
 from gateway.web.data.request_context import Desk
 from gateway.web.exchange import End, Exchange
-from gateway.web.paths import raw_path, training_id
+from gateway.web.paths import TRAININGS, raw_path, training_id
 from gateway.web.problems import ProblemAnswer
 from gateway.web.render import render
 from gateway.web.request_body import read_body
 from gateway.web.wire.plain_request import extra_of
 
-METHODS: Final = ("DELETE", "POST", "PUT")
+METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
 _COLLECTION: Final = b"/training"
-_DRAFT: Final = b"/draft"
+_OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
 # What a write says of its body, of the state that it expects, and of itself.
@@ -102,19 +104,29 @@ def target_of(method: str, path: bytes) -> Target | None:
     BadId."""
     if path == _COLLECTION:
         return Target(None, path) if method == "POST" else None
-    if method == "POST":
-        return None
-    named, tail = training_id(path), b""
-    if named is None and method == "PUT":
-        named, tail = _drafted(path), _DRAFT
-    if named is None:
-        return None
-    return Target(named, b"%b/%b%b" % (_COLLECTION, named.encode("ascii"), tail))
+    named = training_id(path)
+    if named is not None:
+        return Target(named, _joined(named)) if method in _OF_A_TRAINING else None
+    return _below(path)
 
 
-def _drafted(path: bytes) -> str | None:
-    """The id of the training whose draft the path is; None where it is no draft's."""
-    return training_id(path.removesuffix(_DRAFT)) if path.endswith(_DRAFT) else None
+def _below(path: bytes) -> Target | None:
+    """What lies below a training, whatever the API has there; None where the path does not.
+
+    Each of its names has the form of an id, so that none leads elsewhere in the API.
+    """
+    first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
+    if not rest or not path.startswith(TRAININGS):
+        return None
+    named = training_id(TRAININGS + first)
+    names = [unquote_to_bytes(each).decode("latin-1") for each in rest.split(b"/")]
+    if named is None or not all(map(is_training_id, names)):
+        return None
+    return Target(named, _joined(named, *names))
+
+
+def _joined(*names: str) -> bytes:
+    return TRAININGS + "/".join(names).encode("ascii")
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
@@ -134,4 +146,4 @@ def _allowed(path: bytes, *, writes: bool) -> str | None:
         return "POST"
     if training_id(path) is not None:
         return "GET, HEAD, PUT, DELETE" if writes else "GET, HEAD"
-    return "PUT" if writes and _drafted(path) is not None else None
+    return ", ".join(METHODS) if writes and _below(path) is not None else None

@@ -102,6 +102,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
         ("PUT", "/training/{id}"),
         ("DELETE", "/training/{id}"),
         ("PUT", "/training/{id}/draft"),
+        *((method, "/training/{id}/{below}") for method in ("DELETE", "PATCH", "POST", "PUT")),
         ("POST", "/training"),
     }
     assert operations(described(admin_document)) == admin

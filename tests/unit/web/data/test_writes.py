@@ -19,16 +19,39 @@ from tests.unit.web.planes import AUTHORIZED, Data, problem_word, training_reply
         ("PUT", b"/training/a/draft", Target("a", b"/training/a/draft")),
         ("POST", b"/training", Target(None, b"/training")),
         ("PUT", b"/training/draft", Target("draft", b"/training/draft")),
-        ("DELETE", b"/training/a/draft", None),
         ("POST", b"/training/a", None),
+        ("PATCH", b"/training/a", None),
         ("PUT", b"/training", None),
-        ("PUT", b"/training/a/b/draft", None),
         ("DELETE", b"/livez", None),
+        ("POST", b"/folder/a/move", None),
     ],
 )
-def test_four_writes_have_a_route(method: str, path: bytes, target: Target | None) -> None:
-    """Those that the API has."""
+def test_the_writes_of_the_api_have_a_route(
+    method: str, path: bytes, target: Target | None
+) -> None:
+    """Those that its documentation has, and no other of a training itself."""
     assert target_of(method, path) == target
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "POST", "PUT"])
+@pytest.mark.parametrize("tail", [b"move", b"draft", b"directory/dir_1", b"a/b/c/d", b"v2.0~x"])
+def test_any_write_below_a_training_has_a_route(method: str, tail: bytes) -> None:
+    """What the API has there is not guessed: it answers itself."""
+    target = target_of(method, b"/training/a/" + tail)
+
+    assert target == Target("a", b"/training/a/" + tail)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        *(b"", b"/", b"move/", b"/move", b"a//b", b"..", b".", b"../b", b"b/..", b"a%2fb"),
+        *(b"%2e%2e", b"%2E%2E/%2e%2e/user", b"a%3fb=c", b"a%23", b"a%00", b"\xc3\xbc", b"x" * 129),
+    ],
+)
+def test_no_name_below_a_training_leads_elsewhere(tail: bytes) -> None:
+    """With the gateway's token a caller would reach what it may not."""
+    assert target_of("POST", b"/training/a/" + tail) is None
 
 
 @pytest.mark.parametrize(
@@ -36,7 +59,9 @@ def test_four_writes_have_a_route(method: str, path: bytes, target: Target | Non
     [
         ("POST", "/training/a", "GET, HEAD, PUT, DELETE"),
         ("PATCH", "/training/a", "GET, HEAD, PUT, DELETE"),
-        ("GET", "/training/a/draft", "PUT"),
+        ("GET", "/training/a/draft", "DELETE, PATCH, POST, PUT"),
+        ("GET", "/training/a/b/c", "DELETE, PATCH, POST, PUT"),
+        ("GET", "/training/a/%2e%2e", None),
         ("GET", "/training", "POST"),
         ("DELETE", "/livez", "GET, HEAD"),
         ("PUT", "/elsewhere", None),
@@ -54,7 +79,10 @@ async def test_other_methods_are_told_which_there_are(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "/training/a"), ("DELETE", "/training/a"), ("PUT", "/training/a/draft")],
+    [
+        *(("PUT", "/training/a"), ("DELETE", "/training/a")),
+        *(("PUT", "/training/a/draft"), ("POST", "/training/a/move")),
+    ],
 )
 async def test_by_default_nothing_is_written(method: str, path: str) -> None:
     """`server.writes = "deny"`: the routes are not there."""
@@ -62,7 +90,7 @@ async def test_by_default_nothing_is_written(method: str, path: str) -> None:
 
     response = await data.ask(path, method)
 
-    assert response.status_code == (404 if path.endswith("draft") else 405)
+    assert response.status_code == (405 if path == "/training/a" else 404)
     assert data.upstream.count == 0
 
 
@@ -103,6 +131,24 @@ async def test_who_reads_after_a_write_reads_what_was_written() -> None:
     response = await data.ask("/training/a")
 
     assert response.headers["cache-status"] == "gateway; fwd=uri-miss; fwd-status=200; stored"
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "POST", "PUT"])
+async def test_a_write_below_a_training_passes_once_and_outdates_that_training(method: str) -> None:
+    """And no other: what is stored of its neighbour stays."""
+    replies = (training_reply(each) for each in "ab")
+    data = Data(*replies, Reply(200, (), b"{}"), training_reply("a", words="new"), writes=True)
+    for each in "ab":
+        await data.ask(f"/training/{each}")
+
+    answer = await data.ask("/training/a/move", method, content=b'{"directory": "b"}')
+    moved, neighbour = await data.ask("/training/a"), await data.ask("/training/b")
+
+    written = [call.write for call in data.upstream.calls if call.write is not None]
+    assert [(each.method, each.path) for each in written] == [(method, "/training/a/move")]
+    assert answer.headers["cache-status"] == "gateway; fwd=method; fwd-status=200"
+    assert "fwd=uri-miss" in moved.headers["cache-status"]
+    assert "; hit" in neighbour.headers["cache-status"]
 
 
 async def test_a_body_that_is_too_large_is_refused() -> None:
