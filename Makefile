@@ -67,7 +67,7 @@ bench-record: setup ## three runs of it in a row, about half an hour, written in
 capacity: setup ## count what one, two and three replicas ask of Redis, and write docs/capacity.md from that
 	$(BIN)/python -m tests.bench.capacity --python "$$(.ci/bench-python)"
 
-dashboards: setup ## renew dashboards, rules and docs/metrics.md; RUNBOOK_URL=, GRAFANA_URL=: what alerts link to
+dashboards: setup ## renew dashboards, rules, docs/metrics.md, and the documents of the live page; RUNBOOK_URL=, GRAFANA_URL=: what alerts link to
 	$(BIN)/python -m dashboards.source
 	@$(BIN)/python -m tests.delivery.chart
 

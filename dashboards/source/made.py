@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.source.alerts import GROUPS
 from dashboards.source.burns import BURNS
 from dashboards.source.catalogue import catalogue
+from dashboards.source.documents import pages
 from dashboards.source.overview import overview
 from dashboards.source.promises import promises
 from dashboards.source.recordings import Rule, recordings
@@ -35,6 +36,7 @@ def made() -> dict[str, str]:
             {name: [alert.rule for alert in alerts] for name, alerts in GROUPS.items()}
         ),
         "docs/metrics.md": catalogue(),
+        **pages(),
     }
 
 

@@ -26,16 +26,16 @@ _US, _UPSTREAM, _REDIS, _NOBODY = "us", "upstream", "redis", "nobody"
 
 _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.CHALLENGE: "The CDN in front of the API turns this address away: ask the API's "
-    "operators to let it in.",
+    "operators to let it through.",
     FailureReason.REFUSED: "The API refuses the gateway's own token: renew `upstream.token`.",
-    FailureReason.RATE_LIMITED: "Somebody else spends the same limit: find them, or lower "
+    FailureReason.RATE_LIMITED: "Somebody else uses the same limit: find them, or lower "
     "`upstream.rate_limit`.",
-    FailureReason.TLS: "The API's certificate is not trusted, or does not name it: look at "
-    "`upstream.base_url` and its certificate.",
-    FailureReason.CONNECT: "No connection to the API: see network, DNS and `upstream.base_url`.",
-    FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: see network and firewall.",
+    FailureReason.TLS: "The API's certificate is not trusted, or is for another name: check "
+    "`upstream.base_url` and the certificate there.",
+    FailureReason.CONNECT: "No connection to the API: check network, DNS and `upstream.base_url`.",
+    FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: check network and firewall.",
     FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
-    FailureReason.INVALID: "See `payload.rejected` in the log; what was stored is kept.",
+    FailureReason.INVALID: "See why in `payload.rejected` in the log. What is stored is kept.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
 }
@@ -55,8 +55,9 @@ class Finding:
     """One thing that is so: how bad, whose, in words, what to do about it, and since when.
 
     `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`;
-    `runbook` is the section that says more; `since` in seconds since the Unix epoch, None where
-    that is not known or does not matter.
+    `runbook` is the section that says more, `runbook_url` where it is: relative to the admin plane,
+    unless it is published elsewhere. `since` in seconds since the Unix epoch, None where that is
+    not known or does not matter.
     """
 
     level: str
@@ -64,6 +65,7 @@ class Finding:
     says: str
     do: str
     runbook: str | None = None
+    runbook_url: str | None = None
     since: float | None = None
 
 
@@ -115,14 +117,14 @@ def _all_well(asked: int) -> Finding:
 def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
     if now.draining:
         yield Finding(
-            WATCH, _US, "This replica is going away", "Nothing: it finishes what is in flight."
+            WATCH, _US, "This replica is stopping", "Nothing: it finishes the requests in flight."
         )
     elif not now.ready:
         yield Finding(
             BAD,
             _US,
             "This replica is not ready",
-            "Read its log from the start.",
+            "Read its log from the start: it says what it waits for.",
             "GatewayNoReplicaReady",
         )
     if now.mode is Mode.BYPASS:
@@ -131,24 +133,24 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US,
-            f"The event loop was {now.loop_lag:.2f} s late",
-            "More CPU for this process, or more replicas.",
+            f"This replica is slow: its event loop was {now.loop_lag:.2f} s late",
+            "Give this process more CPU, or add replicas.",
             "GatewayLoopLag",
         )
     if now.clients_reloaded is False:
         yield Finding(
             WATCH,
             _US,
-            "The clients file is faulty, and the version before holds",
-            "Mend what `clients.refused` in the log names.",
+            "The clients file has a fault: the version before it holds",
+            "Correct what `clients.refused` in the log names.",
             "GatewayClientsFileRefused",
         )
     if now.tokens_reloaded is False:
         yield Finding(
             WATCH,
             _US,
-            "The file of operators' tokens is faulty, and the version before holds",
-            "Mend what `tokens.refused` in the log names.",
+            "The file of operators' tokens has a fault: the version before it holds",
+            "Correct what `tokens.refused` in the log names.",
             "GatewayTokensFileRefused",
         )
 
@@ -159,7 +161,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             BAD,
             _UPSTREAM,
-            "The API failed again and again, and is left alone for a while",
+            "The breaker is open: the API failed again and again, and is not called for now",
             _remedy(failed),
             "GatewayCircuitOpen",
         )
@@ -168,7 +170,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US if worst is FailureReason.REFUSED else _UPSTREAM,
-            f"{_times(sum(failed.values()), 'call')} of the last minute failed ({worst})",
+            f"{_times(sum(failed.values()), 'call')} to the API failed in the last minute "
+            f"({worst})",
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
@@ -178,7 +181,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _UPSTREAM,
-            f"The API sent what is no training, {_times(rejected, 'time')} in the last minute",
+            f"The API sent {_times(rejected, 'response')} in the last minute that cannot be a "
+            "training",
             _REMEDIES[FailureReason.INVALID],
             "GatewayPayloadsRejected",
         )
@@ -200,9 +204,9 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US,
-            f"The limit is spent: {_times(denied, 'call')} of the last minute not made",
-            "Callers get what is stored, or 503. A longer `freshness.lifetime` spends less, a "
-            "higher limit helps if the API grants one.",
+            f"The limit is spent: {_times(denied, 'call')} to the API not made in the last minute",
+            "Callers get what is stored, or 503 where nothing is. A longer `freshness.lifetime` "
+            "needs fewer calls; a higher limit helps if the API grants one.",
             "GatewayBudgetShort",
         )
 
@@ -213,7 +217,7 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             WATCH,
             _REDIS,
             "Redis is away: this replica goes on alone",
-            "Bring Redis back: it may also be full, `redis.failed` in the log says why. Until then "
+            "Bring Redis back: `redis.failed` in the log says why it is away (or full). Until then "
             "each replica has a share of the limit of its own, and orders are refused.",
             "GatewayRedisAway",
         )
@@ -221,8 +225,9 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _REDIS,
-            "This replica does not hear the others",
-            "What others invalidate is noticed within `l1.lifetime`; look at Redis' pub/sub.",
+            "This replica gets no messages from the others",
+            "Check pub/sub in Redis. Until then this replica notices within `l1.lifetime` what "
+            "others invalidate.",
             "GatewayRedisAway",
         )
 

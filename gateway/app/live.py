@@ -82,6 +82,7 @@ class Live:
             "stale_while_revalidate": freshness.stale_while_revalidate,
             "stale_if_error": freshness.stale_if_error,
             "l1_max_bytes": self._settings.l1.max_bytes,
+            "docs_url": self._settings.admin.docs_url,
         }
 
     def _now(self) -> Words:

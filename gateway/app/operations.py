@@ -54,7 +54,8 @@ class Operations:
         self._settings = settings
         self._life = life
         house.telemetry.gauges = self.readings
-        self.findings = Findings(house.history, self.readings, house.clock)
+        docs_url = settings.admin.docs_url
+        self.findings = Findings(house.history, self.readings, house.clock, docs_url)
         live = partial(Live, house, settings, self.readings, self.findings)
         self.watched = live(started=life.started, ended=life.ended)
 

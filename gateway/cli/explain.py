@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import click
@@ -12,9 +13,18 @@ import click
 from gateway.cli.admin import Admin, admin_option, json_option, seconds_of, token_option
 from gateway.cli.plain_times import duration, moment, size
 
+if TYPE_CHECKING:
+    from typing import Any
+
 _INDENT = "  "
 _DURATIONS = {"age", "freshness_lifetime", "gate_closed_for", "window"}
 _MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
+_PLANS = {
+    "serve": "The next request gets it.",
+    "serve-and-refresh": "The next request gets it, and it is refreshed meanwhile.",
+    "wait-softly": "The next request calls the API, and gets it if that fails or takes long.",
+    "fetch": "The next request calls the API first.",
+}
 
 
 @click.command(
@@ -32,21 +42,39 @@ Examples:
 def explain(
     training_id: str, admin: str, token: str | None, partition: str | None, as_json: bool
 ) -> None:
-    """Tell what each tier holds of a training, its version floor, its next refresh, and what
-    happened to it lately: fetched, refused, invalidated, swept; by whom and why.
+    """Tell what the next request for a training gets; then what each tier holds of it, its version
+    floor, its next refresh, and what happened to it lately: fetched, refused, invalidated, swept;
+    by whom and why.
 
     Prints no content and no credential.
     """
     query = {} if partition is None else {"partition": partition}
-    answer = Admin(admin, token).get(f"/explain/{quote(training_id, safe='')}", query)
+    plane = Admin(admin, token)
+    answer = plane.get(f"/explain/{quote(training_id, safe='')}", query)
     if as_json:
         click.echo(answer.text)
         return
     words = answer.json()
     told = words.pop("time", None)  # 0.1.0 does not tell it
     now = time.time() if told is None else seconds_of(told)
+    click.echo(f"{training_id}: {in_short(words)}\n")
     for line in readable(words, now):
         click.echo(line)
+    click.echo(f"\nThe words: {plane.address}/docs/glossary.md")
+
+
+def in_short(words: Mapping[str, Any]) -> str:
+    """What is stored, by the first tier that has it, and what the next request gets."""
+    held = words.get("l1") or words.get("l2")
+    if not isinstance(held, dict):
+        away = "; Redis cannot be asked" if words.get("redis") else ""
+        return f"nothing is stored{away}. The next request calls the API."
+    what = "stored" if held["status"] == 200 else f"remembered as a {held['status']}"
+    if held["below_floor"]:
+        return f"{what}, but invalidated or out of date. The next request calls the API first."
+    left = held["freshness_lifetime"] - held["age"]
+    since = f"fresh for another {duration(left)}" if left > 0 else f"stale for {duration(-left)}"
+    return f"{what}, {since}. {_PLANS.get(held['plan'], '')}".rstrip()
 
 
 def readable(words: Mapping[str, object], now: float, indent: str = "") -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import click
 
@@ -17,7 +18,6 @@ BAD = 4
 
 _MARKS = {"bad": "BAD", "watch": "WATCH", "good": "GOOD"}
 _WHOSE = {"us": "the gateway", "upstream": "the API", "redis": "Redis", "nobody": ""}
-_RUNBOOK = "dashboards/RUNBOOK.md"
 _INDENT = "       "
 
 
@@ -37,22 +37,23 @@ def status(admin: str, token: str | None, as_json: bool) -> None:
 
     Asks one replica. Times are UTC, by that replica's clock. Exit code 4 where something is bad.
     """
-    answer = Admin(admin, token).get("/status", {})
+    plane = Admin(admin, token)
+    answer = plane.get("/status", {})
     words = answer.json()
     if as_json:
         click.echo(answer.text)
     else:
-        for line in readable(words):
+        for line in readable(words, plane.address):
             click.echo(line)
     if any(each["level"] == "bad" for each in words["findings"]):
         raise click.exceptions.Exit(BAD)
 
 
-def readable(words: Mapping[str, Any]) -> Iterator[str]:
-    """What /status says, as lines: findings first."""
+def readable(words: Mapping[str, Any], address: str) -> Iterator[str]:
+    """What /status says at that address, as lines: findings first."""
     now = seconds_of(words["time"])
     for finding in words["findings"]:
-        yield from _finding(finding, now)
+        yield from _finding(finding, now, address)
     yield ""
     rows = [
         ("replica", _replica(words)),
@@ -67,7 +68,7 @@ def readable(words: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{name:<{width}}  {said}" for name, said in rows)
 
 
-def _finding(finding: Mapping[str, Any], now: float) -> Iterator[str]:
+def _finding(finding: Mapping[str, Any], now: float, address: str) -> Iterator[str]:
     whose = _WHOSE[finding["whose"]]
     yield f"{_MARKS[finding['level']]:<{len(_INDENT)}}{finding['says']}" + (
         f" ({whose})" if whose else ""
@@ -75,8 +76,8 @@ def _finding(finding: Mapping[str, Any], now: float) -> Iterator[str]:
     if finding["since"] is not None:
         yield f"{_INDENT}since {moment(seconds_of(finding['since']), now)}"
     yield f"{_INDENT}{finding['do'].replace('`', '')}"
-    if finding["runbook"] is not None:
-        yield f"{_INDENT}{_RUNBOOK}#{finding['runbook'].lower()}"
+    if finding["runbook_url"] is not None:
+        yield f"{_INDENT}{urljoin(f'{address}/', finding['runbook_url'])}"
 
 
 def mode_words(words: Mapping[str, Any], now: float) -> str:

@@ -1,4 +1,6 @@
-"""The figures of the running demo on one line: live on a terminal, now and then elsewhere."""
+"""The figures of the running demo on one line: live on a terminal, now and then elsewhere. What is
+wrong stands before them.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,15 @@ class _Budget(msgspec.Struct, frozen=True):
     available: int | None
 
 
+class _Finding(msgspec.Struct, frozen=True):
+    level: str
+    says: str
+
+
 class Status(msgspec.Struct, frozen=True):
     """What is needed of the admin plane's `/status`."""
 
+    findings: list[_Finding]
     hit_rate: float
     figures: _Counts
     budgets: dict[str, _Budget]
@@ -88,15 +96,16 @@ async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
 
 
 def sentence(status: Status) -> str:
-    """The figures since the start, and what is left of the budget now."""
+    """What is wrong, the figures since the start, and what is left of the budget now."""
     figures = status.figures
+    wrong = "".join(f"{each.says}   " for each in status.findings[:1] if each.level != "good")
     budget = "".join(
         f"   {each.available} of {each.limit} calls free"
         for each in status.budgets.values()
         if each.limit is not None
     )
     return (
-        f"requests {figures.requests}   hits {status.hit_rate:.0%}   "
+        f"{wrong}requests {figures.requests}   hits {status.hit_rate:.0%}   "
         f"calls {figures.upstream_calls}   edits seen {figures.edits}{budget}"
     )
 

@@ -194,14 +194,13 @@ HeaderNames = Annotated[
         "a list of header names", 'a list such as ["X-Name"]', parsers.parse_header_names, json=True
     ),
 ]
-BaseUrl = Annotated[
-    str,
-    Kind(
-        "an address",
-        "http:// or https:// with a host, without credentials, query, fragment",
-        parsers.parse_base_url,
-    ),
-]
+_BASE_URL = Kind(
+    "an address",
+    "http:// or https:// with a host, without credentials, query, fragment",
+    parsers.parse_base_url,
+)
+BaseUrl = Annotated[str, _BASE_URL]
+DocumentsUrl = Annotated[str | None, _BASE_URL]
 FilePath = Annotated[
     Path | None, Kind("a path", "the path of a readable file", parsers.parse_path, path=True)
 ]

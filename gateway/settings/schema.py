@@ -36,6 +36,7 @@ class AdminSettings(Section):
     tokens_file: kinds.FilePath = None
     tls_cert: kinds.FilePath = None
     tls_key: kinds.FilePath = None
+    docs_url: kinds.DocumentsUrl = None
     max_body: kinds.Size = 64 * 1024
 
 

@@ -40,6 +40,7 @@ def test_the_glossary_holds() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match[0]!r}; say {instead}"
         for path in _files("gateway", "config")
+        if "documents" not in path.parts  # made of the runbook, in which certificates expire
         for word, instead in BANNED.items()
         for match in word.finditer(path.read_text())
     ]

@@ -46,6 +46,7 @@ async def test_all_is_told_at_first_and_then_what_is_new(upstream: RunningSimula
         "says",
         "do",
         "runbook",
+        "runbook_url",
         "since",
     }
     assert first["about"]["lifetime"] == 30.0
@@ -70,7 +71,7 @@ async def test_a_page_that_is_open_does_not_hold_the_end(
         rest = [json.loads(line) async for line in lines]
 
     assert [words["now"]["draining"] for words in rest][-1:] == [True]
-    assert rest[-1]["now"]["findings"][0]["says"] == "This replica is going away"
+    assert rest[-1]["now"]["findings"][0]["says"] == "This replica is stopping"
     log = capfd.readouterr().out
     assert "gateway.stopped" in log
     assert "library.said" not in log

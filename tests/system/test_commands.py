@@ -221,8 +221,8 @@ def test_explain_reads_a_running_gateway(tmp_path: Path, upstream: str) -> None:
         exit_code, output = run("explain", "trn_000001", "--admin", house.admin, folder=tmp_path)
 
     assert exit_code == 0
-    assert output.startswith("id ")
-    assert "trn_000001" in output
+    assert output.startswith("trn_000001: stored, fresh for another ")
+    assert output.endswith(f"The words: {house.admin}/docs/glossary.md\n")
     assert "freshness_lifetime" in output
     assert content[:40] not in output
     assert TOKEN not in output

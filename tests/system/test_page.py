@@ -99,12 +99,62 @@ def test_the_plots_move_and_an_invalidation_appears(chromium: Browser, stand: St
         assert sight.elsewhere == []
 
 
+UNLINKED = """() => [...document.querySelectorAll("#shown :is(h2, h3, dt, .key li:not(.when))")]
+  .filter((each) => !each.querySelector("a.term")).map((each) => each.textContent)"""
+LEADING = """async () => {
+  const dead = [];
+  for (const { href } of document.querySelectorAll("a.term, #do a")) {
+    const [address, section] = href.split("#");
+    const text = await (await fetch(address)).text();
+    const read = new DOMParser().parseFromString(text, "text/html");
+    if (section && !read.getElementById(section)) dead.push(href);
+  }
+  return dead;
+}"""
+
+
+def test_every_word_leads_to_its_section(chromium: Browser, stand: Stand) -> None:
+    """Each heading, figure and line of a plot is a link, that of the first finding too; and where
+    it leads there is such a heading."""
+    stand.ask("trn_000004")
+    order(stand.one, "mode", mode="frozen")
+    with looking(chromium, stand.one.admin) as sight:
+        sight.until_says("says", "Frozen, by order")
+        sight.page.evaluate("() => { location.hash = 'trn_000004'; }")
+        sight.until_says("explained", "What happened to it")
+        sight.until("() => document.querySelectorAll('.plot canvas').length === 4")
+
+        assert sight.page.evaluate(UNLINKED) == ["The last 15 minutes"]
+        assert sight.page.evaluate(LEADING) == []
+        assert "Runbook: GatewayModeLeft" in sight.text("do")
+        sight.page.click("#do a")
+        assert sight.page.url.endswith("/dashboards/RUNBOOK.md#gatewaymodeleft")
+        assert sight.page.locator("#gatewaymodeleft").is_visible()
+        assert sight.elsewhere == []
+    order(stand.one, "mode", mode="normal")
+
+
+def test_the_words_lead_where_the_documents_are_published(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """By `admin.docs_url`."""
+    docs = "http://127.0.0.1:9/docs-of-ours"
+    with simulator(tmp_path) as upstream:
+        watched = Gateway(tmp_path, address(upstream), GATEWAY_ADMIN__DOCS_URL=docs)
+        with watched.process, looking(chromium, watched.admin) as sight:
+            sight.until(SHOWN)
+            hrefs = sight.page.eval_on_selector_all("a.term", "all => all.map((each) => each.href)")
+
+        assert len(hrefs) > 30
+        assert [each for each in hrefs if not each.startswith(f"{docs}/d")] == []
+
+
 def test_a_stopped_redis_shows_within_seconds(
     chromium: Browser, stand: Stand, record_property: Callable[[str, object], None]
 ) -> None:
     """And its return; the promise is five seconds on a machine that is not busy."""
     with looking(chromium, stand.one.admin) as sight:
-        sight.until_says("parts", "hears the others")
+        sight.until_says("parts", "connected")
         stand.redis.kill()
         stopped = time.monotonic()
         sight.until_says("says", "Redis is away")
@@ -116,7 +166,7 @@ def test_a_stopped_redis_shows_within_seconds(
         assert sight.text("whose") == "Redis"
         sight.until_says("news", "Redis: Redis is away")
         stand.redis.start()
-        sight.until_says("parts", "hears the others")
+        sight.until_says("parts", "connected")
         assert sight.faults == []
 
 

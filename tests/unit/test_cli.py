@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gateway import __version__
 from gateway.cli import main
-from gateway.cli.explain import readable
+from gateway.cli.explain import _PLANS, in_short, readable
 from gateway.cli.simulate import ETAGS, REVISIONS
+from gateway.core.cache.policy import Plan
 from gateway.settings import Fault, Settings, SettingsFault
 from gateway.simulator.conditional import ETagForm
 from gateway.simulator.faults import FaultMode
@@ -184,6 +186,50 @@ def test_what_has_a_unit_is_told_with_it() -> None:
         "  updated_at    2026-01-01T09:04:07Z (1 h ago)",
         "  confirmed_at  10:04:04 UTC (3 s ago)",
     ]
+
+
+HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            {"l1": HELD | {"plan": "serve"}},
+            "stored, fresh for another 18 s. The next request gets it.",
+        ),
+        (
+            {"l1": None, "l2": HELD | {"age": 30.5, "plan": "serve-and-refresh"}},
+            "stored, stale for 2.5 s. The next request gets it, and it is refreshed meanwhile.",
+        ),
+        (
+            {"l1": HELD | {"age": 400.0, "plan": "wait-softly"}},
+            "stored, stale for 6 min 12 s. The next request calls the API, and gets it if that "
+            "fails or takes long.",
+        ),
+        (
+            {"l1": HELD | {"status": 404, "age": 29.0, "plan": "fetch"}},
+            "remembered as a 404, stale for 1 s. The next request calls the API first.",
+        ),
+        (
+            {"l1": HELD | {"below_floor": True, "plan": "fetch"}},
+            "stored, but invalidated or out of date. The next request calls the API first.",
+        ),
+        ({"l1": None, "l2": None}, "nothing is stored. The next request calls the API."),
+        (
+            {"l1": None, "redis": "away"},
+            "nothing is stored; Redis cannot be asked. The next request calls the API.",
+        ),
+    ],
+)
+def test_a_training_is_explained_in_short(words: dict[str, Any], said: str) -> None:
+    """What is stored, and what the next request gets."""
+    assert in_short(words) == said
+
+
+def test_every_plan_is_said_in_words() -> None:
+    """As the admin plane names them."""
+    assert _PLANS.keys() == {plan.value for plan in Plan}
 
 
 def test_explained_words_are_aligned_and_indented() -> None:

@@ -23,6 +23,7 @@ STATUS: dict[str, Any] = {
             "says": "Callers are served",
             "do": "Nothing to do.",
             "runbook": None,
+            "runbook_url": None,
             "since": None,
         }
     ],
@@ -45,6 +46,7 @@ BAD = {
     "says": "The API failed again and again, and is left alone for a while",
     "do": "See `upstream.base_url`.",
     "runbook": "GatewayCircuitOpen",
+    "runbook_url": "dashboards/RUNBOOK.md#gatewaycircuitopen",
     "since": "2026-01-01T10:00:00Z",
 }
 
@@ -123,12 +125,20 @@ def test_what_is_wrong_since_when_and_what_to_do(plane: Plane) -> None:
         "BAD    The API failed again and again, and is left alone for a while (the API)",
         "       since 10:00:00 UTC (4 min 7 s ago)",
         "       See upstream.base_url.",
-        "       dashboards/RUNBOOK.md#gatewaycircuitopen",
+        "       http://gateway.test:8081/dashboards/RUNBOOK.md#gatewaycircuitopen",
         "WATCH  Redis is away (Redis)",
         "       See upstream.base_url.",
-        "       dashboards/RUNBOOK.md#gatewaycircuitopen",
+        "       http://gateway.test:8081/dashboards/RUNBOOK.md#gatewaycircuitopen",
         "",
     ]
+
+
+def test_a_runbook_that_is_published_elsewhere_is_named_there(plane: Plane) -> None:
+    """As `admin.docs_url` says."""
+    url = "https://docs.test/dashboards/RUNBOOK.md#gatewaycircuitopen"
+    plane.status["findings"] = [{**BAD, "runbook_url": url}]
+
+    assert run("status").output.splitlines()[3] == f"       {url}"
 
 
 @pytest.mark.parametrize(

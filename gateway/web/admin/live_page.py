@@ -1,4 +1,5 @@
-"""The live page's files: what is served under which path. They say nothing of the gateway's data.
+"""The live page's files, and the documents that it links to: what is served under which path. They
+say nothing of the gateway's data.
 
 Paths are absolute here and relative in the page, which may so be shown below a prefix.
 """
@@ -20,8 +21,11 @@ FILES: Final = (
     ("/", "index.html", "text/html"),
     ("/page.css", "page.css", "text/css"),
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
-        "page", "words", "stream", "plots", "events", "explain",
+        "page", "words", "terms", "stream", "plots", "events", "explain",
     )),
+    # Under the paths that they have in the source, so that links are the same wherever they lead.
+    ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
+    ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
     ("/uplot.js", f"{_UPLOT}/uPlot.iife.min.js", "text/javascript"),
 )  # fmt: skip

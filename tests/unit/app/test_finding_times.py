@@ -17,13 +17,13 @@ from tests.doubles.clock import FakeClock
 class Stand:
     """Findings of gauges in the test's hands."""
 
-    def __init__(self) -> None:
+    def __init__(self, docs_url: str | None = None) -> None:
         self.clock = FakeClock()
         self.well = GaugeReadings(ready=True, draining=False, l1_entries=0, l1_bytes=0)
         self.now = self.well
         counters = Counters()
         history = History(counters, self.clock, lambda: self.now, 30.0)
-        self.findings = Findings(history, lambda: self.now, self.clock)
+        self.findings = Findings(history, lambda: self.now, self.clock, docs_url)
 
     def since(self, whose: str = "upstream") -> float | None:
         """Since when that one's first finding is so."""
@@ -78,3 +78,20 @@ def test_two_troubles_have_a_beginning_each(stand: Stand) -> None:
 
     assert stand.since() == began
     assert stand.since("redis") == began + 5.0
+
+
+@pytest.mark.parametrize(
+    ("docs_url", "address"),
+    [
+        (None, "dashboards/RUNBOOK.md#gatewaycircuitopen"),
+        ("https://docs.test/a", "https://docs.test/a/dashboards/RUNBOOK.md#gatewaycircuitopen"),
+    ],
+)
+def test_a_finding_says_where_there_is_more_of_it(docs_url: str | None, address: str) -> None:
+    """In the gateway's own copy of the runbook, or where it is published."""
+    stand = Stand(docs_url)
+    assert [each.runbook_url for each in stand.findings.now()] == [None]
+
+    stand.now = replace(stand.well, circuit=Circuit.OPEN)
+
+    assert stand.findings.now()[0].runbook_url == address

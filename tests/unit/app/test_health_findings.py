@@ -94,22 +94,22 @@ def test_failures_that_callers_do_not_notice_are_to_be_watched() -> None:
     finding = first(minute(failures={FailureReason.READ_TIMEOUT: 1}))
 
     assert (finding.level, finding.whose) == ("watch", "upstream")
-    assert finding.says.startswith("1 call of the last minute failed (read-timeout)")
+    assert finding.says.startswith("1 call to the API failed in the last minute (read-timeout)")
 
 
 @pytest.mark.parametrize(
     ("now", "level", "whose", "word"),
     [
         (replace(WELL, ready=False), "bad", "us", "not ready"),
-        (replace(WELL, ready=False, draining=True), "watch", "us", "going away"),
+        (replace(WELL, ready=False, draining=True), "watch", "us", "is stopping"),
         (replace(WELL, mode=Mode.FROZEN), "watch", "us", "Frozen, by order"),
         (replace(WELL, mode=Mode.BYPASS), "watch", "us", "Bypassed, by order"),
         (replace(WELL, loop_lag=0.4), "watch", "us", "0.40 s late"),
         (replace(WELL, clients_reloaded=False), "watch", "us", "clients file"),
         (replace(WELL, tokens_reloaded=False), "watch", "us", "operators' tokens"),
-        (replace(WELL, circuit=Circuit.OPEN), "bad", "upstream", "left alone"),
+        (replace(WELL, circuit=Circuit.OPEN), "bad", "upstream", "breaker is open"),
         (replace(WELL, redis_up=False, bus_connected=False), "watch", "redis", "Redis is away"),
-        (replace(WELL, redis_up=True, bus_connected=False), "watch", "redis", "does not hear"),
+        (replace(WELL, redis_up=True, bus_connected=False), "watch", "redis", "no messages"),
         (
             replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=12.0)}),
             "watch",
@@ -160,7 +160,7 @@ def test_a_spent_limit_is_ours_unless_a_gate_is_closed() -> None:
     closed = replace(WELL, budgets={"acme": replace(OPEN_GATE, gate_closed_for=1.0)})
 
     assert first(minute(denied=3), replace(WELL, budgets={"acme": OPEN_GATE})).says == (
-        "The limit is spent: 3 calls of the last minute not made"
+        "The limit is spent: 3 calls to the API not made in the last minute"
     )
     assert ["429" in each.says for each in judge(minute(denied=3), closed)] == [True]
 
@@ -169,11 +169,11 @@ def test_bodies_that_are_no_trainings_are_told() -> None:
     """One in twenty calls is too many."""
     assert first(minute(rejected=1, calls=20)).level == "good"
     assert first(minute(rejected=2, calls=20)).says == (
-        "The API sent what is no training, 2 times in the last minute"
+        "The API sent 2 responses in the last minute that cannot be a training"
     )
     failed = judge(minute(failures={FailureReason.INVALID: 2}, rejected=2), WELL)
     assert [each.runbook for each in failed] == ["GatewayPayloadsRejected"]
-    assert failed[0].says.startswith("2 calls of the last minute failed (invalid)")
+    assert failed[0].says.startswith("2 calls to the API failed in the last minute (invalid)")
 
 
 def test_each_reason_says_what_to_do() -> None:

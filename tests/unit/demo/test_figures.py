@@ -17,9 +17,20 @@ def test_edits_seen_are_newer_versions_and_no_other_invalidation() -> None:
     counters = Counters()
     counters.invalidations[Cause.UPDATED_AT] = 3
     counters.invalidations[Cause.PURGE] = 1_000
-    told = {"hit_rate": 0.5, "figures": figures(counters), "budgets": {}}
+    assert "edits seen 3" in sentence(status(counters))
 
-    assert "edits seen 3" in sentence(msgspec.convert(told, type=Status))
+
+def status(counters: Counters, level: str = "good") -> Status:
+    """What `/status` says of these counts, with one finding."""
+    finding = {"level": level, "whose": "upstream", "says": "The breaker is open"}
+    told = {"findings": [finding], "hit_rate": 0.5, "figures": figures(counters), "budgets": {}}
+    return msgspec.convert(told, type=Status)
+
+
+def test_what_is_wrong_stands_first() -> None:
+    """And is told only then."""
+    assert sentence(status(Counters())).startswith("requests 0   hits 50%")
+    assert sentence(status(Counters(), "bad")).startswith("The breaker is open   requests 0")
 
 
 def test_a_log_line_is_written_above_the_figures() -> None:

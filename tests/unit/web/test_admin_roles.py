@@ -13,7 +13,7 @@ from tests.unit.web.operations import Admin
 from tests.unit.web.planes import problem_word
 
 TOKEN = {"authorization": "Bearer t0ken", "content-type": "application/json"}
-OPEN = {"/metrics", "/livez", "/readyz", "/", "/page.css", "/page.js"}
+OPEN = {"/metrics", "/livez", "/readyz", "/", "/page.css", "/page.js", "/docs/glossary.md"}
 # Each route that does not answer everybody, with what a token has to allow.
 NEEDED = {
     ("/status", "GET"): Right.READ,
@@ -41,14 +41,14 @@ async def asked(admin: Admin, path: str, method: str) -> httpx.Response:
 
 
 def routes() -> list[tuple[str, str]]:
-    """All of the plane, but what is open to everybody and the libraries of the page."""
+    """All of the plane, but what is open to everybody: the files of the page, and its documents."""
     found = [
         (route.path, method)
         for route in plane([]).application.routes
         if isinstance(route, Route)
         for method in sorted((route.methods or set()) - {"HEAD"})
     ]
-    shown = OPEN | {path for path, _ in found if path.endswith((".js", ".css"))}
+    shown = OPEN | {path for path, _ in found if path.endswith((".js", ".css", ".md"))}
     return [(path, method) for path, method in found if path not in shown]
 
 

@@ -56,12 +56,15 @@ export function repeated(times, since) {
   return times > 1 ? [make("span", `${number(times)} times since ${clock(since)}`, "quiet")] : [];
 }
 
+const CAUSES = { updated_at: "newer version", not_found: "not there any more" };
+
 // In a list of invalidations the name of the event says nothing: its cause does.
 function title(event, fields) {
-  const name = ordered(event, fields);
-  if (event !== "entry.invalidated" || name !== event) return name;
+  const order = ordered(event, fields);
+  if (event !== "entry.invalidated" || order !== event) return order;
   const [cause, by] = [taken(fields, "cause"), taken(fields, "by")];
-  return by === "replica" ? `${cause} told by a replica` : cause;
+  const name = CAUSES[cause] ?? cause;
+  return by === "replica" ? `${name} told by a replica` : name;
 }
 
 const BY_OPERATOR = "by an operator's order";

@@ -2,7 +2,8 @@
 // for that one.
 import { ordered, repeated, told, when } from "./events.js";
 import { headers } from "./stream.js";
-import { at, bytes, isNumber, isObject, make, number, rows, say, seconds, window_of, within, word } from "./words.js";
+import { rows, term } from "./terms.js";
+import { at, bytes, isNumber, isObject, make, number, say, seconds, window_of, within, word } from "./words.js";
 
 const TIERS = [
   ["status", "Status"], ["updated_at", "Version"], ["age", "Age", seconds],
@@ -65,7 +66,7 @@ function explained(words) {
     within(make("dl"), ...rows(whose)),
     within(make("div", undefined, "tiers"),
       tier("In L1", words.l1, TIERS), tier("In L2", words.l2, TIERS), tier("Floor", words.floor, FLOOR)),
-    make("h3", "What happened to it"),
+    within(make("h3"), term("What happened to it")),
     words.events?.length ? events : make("p", "Nothing that this process remembers.", "quiet"),
   ];
 }
@@ -77,7 +78,7 @@ function budget({ limit, window, available, gate_closed_for }) {
 }
 
 function tier(title, words, fields) {
-  const box = within(make("section"), make("h3", title));
+  const box = within(make("section"), within(make("h3"), term(title)));
   if (!isObject(words)) return within(box, make("p", "nothing", "quiet"));
   const known = fields.filter(([name]) => words[name] !== undefined && words[name] !== null);
   return within(box, within(make("dl"),

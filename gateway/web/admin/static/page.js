@@ -3,7 +3,8 @@ import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as plots from "./plots.js";
 import { useToken, watch } from "./stream.js";
-import { at, brief, bytes, clock, duration, isNumber, make, meter, number, prose, rows, say, seconds, share, show, window_of, within } from "./words.js";
+import { publishedAt, rows, term } from "./terms.js";
+import { at, brief, bytes, clock, duration, isNumber, make, meter, number, prose, say, seconds, share, show, window_of, within } from "./words.js";
 
 const WHOSE = { us: "The gateway", upstream: "The API", redis: "Redis", nobody: "All well" };
 const LATE = 3500;
@@ -21,6 +22,7 @@ function line(words) {
   let is_other = false;
   if (words.about) {
     about = words.about;
+    publishedAt(about.docs_url);
     plots.began(about);
     is_other = life !== 0 && life !== about.began;
     life = about.began;
@@ -62,7 +64,7 @@ function refused(why, status) {
 
 function state(name, text) {
   at("state").dataset.state = name;
-  say("state", text);
+  say("state-word", text);
 }
 
 // ---- the figures
@@ -73,7 +75,7 @@ function figures(now) {
   else if (now.ready) state("ready", "live");
   else state("lost", "not ready");
   say("facts", [`version ${about.version}`, `up ${duration(now.uptime)}`, replicas(now.replicas)].filter(Boolean).join(" · "));
-  verdict(now.findings);
+  verdict(now.findings, now.time);
   tiles(now);
   budgets(now);
   parts(now);
@@ -81,21 +83,32 @@ function figures(now) {
 
 const replicas = (count) => (isNumber(count) ? `${number(count)} ${count === 1 ? "replica" : "replicas"}` : "");
 
-function verdict([first, ...others]) {
+function verdict([first, ...others], now) {
   at("verdict").dataset.level = first.level;
   // Read aloud when something else is so, not whenever a count in it moves.
   show("news", [first.level, first.whose, first.says.replace(/[\d.]+/g, "")], () => [`${WHOSE[first.whose] ?? first.whose}: ${first.says}`]);
   say("whose", WHOSE[first.whose] ?? first.whose);
   say("says", first.says);
-  show("do", [first.do, first.runbook, first.since], () => remedy(first));
-  show("others", others, () => others.map((each) =>
-    within(make("li", undefined, each.level), make("strong", `${WHOSE[each.whose]}: `), `${each.says}. `, within(make("span", undefined, "quiet"), ...remedy(each)))));
+  show("do", [first.do, first.runbook_url, since(first, now)], () => remedy(first, now));
+  show("others", others.map((each) => [each, since(each, now)]), () => others.map((each) =>
+    within(make("li", undefined, each.level), make("strong", `${WHOSE[each.whose]}: `), `${each.says}. `, within(make("span", undefined, "quiet"), ...remedy(each, now)))));
 }
 
-function remedy(finding) {
-  const since = isNumber(finding.since) ? `Since ${clock(finding.since)}. ` : "";
-  const runbook = finding.runbook ? `Runbook: ${finding.runbook}.` : "";
-  return [...prose(finding.do), ...(since || runbook ? [" ", make("span", since + runbook, "quiet")] : [])];
+// Since when it is so, what to do, and where there is more about it.
+function remedy(finding, now) {
+  const parts = [...prose(finding.do), " "];
+  const began = since(finding, now);
+  if (began) parts.unshift(make("span", began, "since"), " ");
+  if (finding.runbook_url) parts.push(runbook(finding));
+  return parts;
+}
+
+const since = (finding, now) => (isNumber(finding.since) ? `Since ${clock(finding.since)}, for ${duration(Math.max(0, now - finding.since))}.` : "");
+
+function runbook({ runbook: name, runbook_url: url }) {
+  const element = make("a", `Runbook: ${name}`);
+  element.href = url;
+  return element;
 }
 
 function tiles({ minute, budgets: all }) {
@@ -142,25 +155,27 @@ function budget({ tenant, limit, available, window, gate_closed_for: closed }) {
   const box = within(make("div", undefined, "budget"), within(make("p"), make("strong", tenant), make("span", text, "value")));
   if (limited) box.append(meter(`free calls of ${tenant}`, available, limit, text));
   const gate = closed > 0
-    ? make("span", `gate closed for ${duration(closed)}: the API said 429`, "bad")
-    : make("span", "gate open", "quiet");
+    ? within(make("span", undefined, "bad"), term("gate closed"), ` for another ${duration(closed)}: the API said 429`)
+    : within(make("span", undefined, "quiet"), term("gate open"));
   return within(box, within(make("p", undefined, "small"), gate,
     make("span", limited ? `in any ${window_of(window)}` : "", "quiet")));
 }
 
+const BREAKER = { closed: "closed: the API is called", open: "open: the API is not called", "half-open": "half open: one call tries the API" };
+
 function parts(now) {
-  const redis = now.redis === null ? ["not used", ""] : now.redis ? ["up", "good"] : ["away", "bad"];
-  const bus = now.bus === null ? ["not used", ""] : now.bus ? ["hears the others", "good"] : ["hears nobody", "bad"];
-  const since = isNumber(now.last_success) ? `${duration(Math.max(0, now.time - now.last_success))} ago` : "not yet";
-  show("parts", [now.circuit, now.inflight, since, redis, bus, now.replicas, now.l1, now.waiters, now.loop_lag], () => rows([
-    ["Breaker of the API", now.circuit, now.circuit === "closed" ? "good" : "bad"],
-    ["Last good answer of the API", since],
-    ["Calls under way", number(now.inflight)],
-    ["Callers who wait for another's", number(now.waiters)],
+  const redis = now.redis === null ? ["not used", ""] : now.redis ? ["reached", "good"] : ["away", "bad"];
+  const bus = now.bus === null ? ["not used", ""] : now.bus ? ["connected", "good"] : ["cut off", "bad"];
+  const ago = isNumber(now.last_success) ? `${duration(Math.max(0, now.time - now.last_success))} ago` : "none yet";
+  show("parts", [now.circuit, now.inflight, ago, redis, bus, now.replicas, now.l1, now.waiters, now.loop_lag], () => rows([
+    ["Breaker", BREAKER[now.circuit] ?? now.circuit, now.circuit === "closed" ? "good" : "bad"],
+    ["Last good response of the API", ago],
+    ["Calls to the API under way", number(now.inflight)],
+    ["Requests that wait for such a call", number(now.waiters)],
     ["Redis", ...redis],
     ["Bus", ...bus],
     ["Replicas", isNumber(now.replicas) ? number(now.replicas) : "not known"],
-    ["Entries in L1", number(now.l1.entries)],
+    ["Responses in L1", number(now.l1.entries)],
     ["Memory of L1", `${bytes(now.l1.bytes)} of ${bytes(about.l1_max_bytes)}`],
     ["Event loop late by", seconds(now.loop_lag), now.loop_lag > 0.25 ? "bad" : ""],
   ]));

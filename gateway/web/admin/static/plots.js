@@ -1,5 +1,6 @@
 // Four plots of the same quarter of an hour. The rows are kept here: those of a process that ended
 // stay, with a gap before those of the next.
+import { term } from "./terms.js";
 import { at, brief, clock, isNumber, make, number, seconds, share, within } from "./words.js";
 
 const HITS = ["fresh", "stale-refreshing", "stale-error", "stale-shielded", "negative"];
@@ -204,13 +205,13 @@ function decades(low, high) {
   return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high * 1.01))];
 }
 
-// ---- what is told in words: under the plot, and to who moves along it with arrow keys
+// ---- what is told in words: under the plot, and to those who move along it with arrow keys
 
 function key(own) {
   own.told = own.plan.series.map(() => make("span", "–", "value"));
   own.when = make("li", "", "when");
   at(`key-${own.name}`).replaceChildren(...own.plan.series.map(([name, hue], each) =>
-    within(make("li"), make("span", undefined, `swatch ${hue}`), make("span", name), own.told[each])), own.when);
+    within(make("li"), make("span", undefined, `swatch ${hue}`), within(make("span"), term(name)), own.told[each])), own.when);
 }
 
 function tell(own, chosen) {

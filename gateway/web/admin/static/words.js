@@ -98,10 +98,6 @@ export function show(id, data, children) {
   at(id).replaceChildren(...children());
 }
 
-export function rows(pairs) {
-  return pairs.map(([name, value, kind]) => within(make("div"), make("dt", name), make("dd", value, kind)));
-}
-
 export function meter(label, value, most, text) {
   const filled = make("span");
   filled.style.width = `${Math.min(100, (100 * value) / Math.max(most, 1))}%`;

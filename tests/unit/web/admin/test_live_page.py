@@ -28,6 +28,37 @@ async def test_the_page_and_its_files_fit_together() -> None:
     assert not re.search(r"https?://", page.replace("http://www.w3.org/2000/svg", ""))
 
 
+async def test_each_word_leads_to_a_heading_of_a_document_that_is_served() -> None:
+    """In the page, and in what its scripts make; headings have the ids that GitHub gives them."""
+    admin = Admin()
+    page, terms = ((FOLDER / name).read_text() for name in ("index.html", "terms.js"))
+    linked = re.findall(r'class="term"[^>]* href="([^"]+)"', page)
+    words = dict(re.findall(r'"([^"]+)": "([a-z0-9-]+)"', terms))
+    linked += [f"docs/glossary.md#{section}" for section in words.values()]
+
+    headings = {
+        path: re.findall(r'<h\d id="([^"]+)"', (await admin.ask(path)).text)
+        for path, _, _ in FILES
+        if path.endswith(".md")
+    }
+
+    for each in linked:
+        path, _, section = each.partition("#")
+        assert not section or section in headings[f"/{path}"], each
+    assert len(page.split('class="term"')) > 15
+    assert len(words) > 30
+    assert {f"/{each.partition('#')[0]}" for each in linked} == headings.keys()
+
+
+def test_the_documents_lead_nowhere_else() -> None:
+    """What they name and is not served is told by its path."""
+    documents = [(FOLDER / name).read_text() for path, name, _ in FILES if path.endswith(".md")]
+    links = {each for text in documents for each in re.findall(r'href="([^"#]*)', text)}
+
+    assert links == {"data:,", "../", "../page.css", "", "../docs/glossary.md"}
+    assert "See The budget (docs/budget.md)." in "".join(documents)
+
+
 def test_nothing_is_inline() -> None:
     """The policy that every answer carries forbids it."""
     page = (FOLDER / "index.html").read_text()
@@ -52,7 +83,7 @@ def test_the_scripts_write_text_only() -> None:
 def test_the_plotting_library_comes_with_its_licence() -> None:
     """Its version is in the folder's name and in the file."""
     (library,) = (path for path, name, _ in FILES if name.endswith("uPlot.iife.min.js"))
-    (folder,) = {name.partition("/")[0] for _, name, _ in FILES if "/" in name}
+    (folder,) = {name.partition("/")[0] for _, name, _ in FILES if name.startswith("uplot")}
     version = folder.removeprefix("uplot-")
 
     assert library == "/uplot.js"
