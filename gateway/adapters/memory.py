@@ -46,7 +46,7 @@ class MemoryStore:
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
         # The keys are plain tuples of texts: the garbage collector does not have to visit them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # Finds what is held under a key, which does not count as a use. Each hit calls it.
+        # Finds what is held under a key. This does not count as a use. Each hit calls it.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
@@ -79,7 +79,7 @@ class MemoryStore:
         return True
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold it instead of what is held, which does not count as a use."""
+        """Hold it instead of what is held. This does not count as a use."""
         before = self._items[key]
         held.follow(before)
         self._size -= before.cost

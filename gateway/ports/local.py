@@ -30,8 +30,8 @@ class LocalStore(Protocol):
         ...
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold it instead of what is held, which does not count as a use. The
-        key must be held."""
+        """Hold it instead of what is held, which must be something. This does not count as a
+        use."""
         ...
 
     def drop(self, key: Key) -> bool:

@@ -1,4 +1,4 @@
-"""What of a driver's fault may be told: never what was sent, and no credential."""
+"""The part of a driver's error text that may be logged: never what was sent, and no credential."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _CONNECTING = re.compile(r"(?:Error |\[Errno )(\d+)\b.*? ?connecting to (\S+?)\.
 
 
 def why(fault: Exception) -> str:
-    """The reason for an operator: of a connection that failed, the address and the system's words.
+    """The reason in words for an operator. If a connection failed: the address, and the words of
+    the operating system.
 
-    What Redis itself said may hold what it was sent; only of connecting and of credentials, where
-    it does not, its words are passed on.
+    An error text of Redis may quote what was sent to it. It is used only if it is about connecting
+    or credentials, because such texts do not.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
-    # OpenSSL has numbers of its own, and words that say more.
+    # OpenSSL has its own numbers, and its words say more.
     if "[SSL" not in told and (match := _CONNECTING.search(told)):
         told = f"{match[2]}: {os.strerror(int(match[1]))}"
     return f"{name}: {told}" if told else name

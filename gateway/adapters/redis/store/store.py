@@ -1,7 +1,7 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
-Lives here: which keys a step touches and what it is handed. The rules of each step are in
-its script; a floor that is only read is computed by records.floor_after.
+Here are the keys and the arguments of each step. The rules are in the scripts. If a floor is only
+read, `records.floor_after` computes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# Keys in one question, so that the reply fits into the patience: with bodies, and without.
+# The most keys in one question, so that the reply comes in time: with bodies, and without.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -45,12 +45,12 @@ _CONFIRMED_AT_ONCE = 500
 class RedisStore:
     """Bodies and floors in Redis, both with an expiry.
 
-    `longest_fetch` (seconds) bounds the time from `begin` to `store`: a floor under which
-    nothing is stored goes after twice that, so that asking for much costs little.
-    `longest_keep` (seconds) bounds what a body may be kept; floors and events outlive it twice,
-    so that neither goes while something that it ruled out is still there. Where one is lost all
-    the same, evicted perhaps, what it may have ruled out is not found any more.
-    `entropy` makes the 16 hex digits that tell one life of a floor from the next.
+    `longest_fetch` (seconds) is the longest time from `begin` to `store`. A floor without a stored
+    body goes after twice that time, so that requests for many unknown ids take little memory.
+    `longest_keep` (seconds) is the longest time for which a body is kept. Floors and events are
+    kept twice as long, so that they are there as long as anything that they ruled out. If one is
+    lost nevertheless, for example evicted, what it may have ruled out is not found any more.
+    `entropy` makes the 16 hex digits of a new floor, which differ from those of a lost one.
     `believe_after` (seconds): see core/cache/version_regression.py. `has_partition_invalidations`:
     see partition_invalidation.py.
     """
@@ -90,34 +90,34 @@ class RedisStore:
 
     @property
     def is_up(self) -> bool:
-        """Whether all of it answered last."""
+        """Whether each node answered when it was last asked."""
         return self._connection.is_up
 
     def reaches(self, key: Key) -> bool:
-        """Whether what stands under the key can be asked for; False: calls fail at once."""
+        """Whether the node that has the key can be asked now. If not, calls fail at once."""
         return self._connection.is_up or self._connection.serves(self._names.floor(key))
 
     @property
     def holds_bodies(self) -> bool:
-        """It does."""
+        """Always True."""
         return True
 
     async def lookup(self, key: Key) -> Found:
-        """Body and floor in one round trip, shared by look-ups of the same loop turn."""
+        """Body and floor, in one round trip for all look-ups of a turn of the event loop."""
         if not self.reaches(key):
             raise RedisUnavailable(RedisOperation.LOOKUP, "it is away")
         return await self._lookups.ask(key)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """How each key that can be asked for stands, no body read; shared by all that is asked
-        in the same turn."""
+        """What is known of each key, without its body, in one round trip for all such questions of
+        a turn of the event loop. Keys whose node cannot be asked are left out."""
         reached = [key for key in keys if self.reaches(key)]
         if keys and not reached:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
         return await self._confirms.ask_all(reached)
 
     async def begin(self, key: Key) -> Ticket:
-        """Take the generation before a fetch; makes the floor where there is none."""
+        """The ticket for a fetch. Makes a floor if there is none."""
 
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
             return read_floor(reply[0]), int(reply[1]) / 1_000_000
@@ -137,12 +137,13 @@ class RedisStore:
         return Ticket(floor.epoch + share, floor.generation, started - self._skew(key))
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Offer an entry; see store.lua for what is taken. Kept `keep` seconds (> 0).
+        """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
 
-        Belief gives the floor a new generation, which only a second envelope can carry.
+        If a version that went back is believed, the floor gets a new generation, and the entry is
+        stored a second time to carry it.
         """
         stored = await self._offer(key, entry, keep)
-        with suppress(RedisUnavailable):  # without it what was stored is unknown, later on
+        with suppress(RedisUnavailable):  # if it is lost, what was stored is not found later
             await self._partition_invalidations.share(key, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
             return stored
@@ -193,8 +194,8 @@ class RedisStore:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Make what is older than `updated_at` (all, for None) unusable in every partition;
-        `soft` leaves it for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition; `soft`
+        leaves them for rescue."""
         bound = None if updated_at is None else Instant(updated_at)
         await self._connection.run_script(
             RedisOperation.INVALIDATE,
@@ -209,7 +210,8 @@ class RedisStore:
         await self._partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many."""
+        """Drop every key, or every key of a partition; `soft` leaves the bodies for rescue. Returns
+        the number of keys."""
         return await self._purging.purge(partition, soft=soft)
 
     async def secure(self, patience: float) -> Copies | None:
@@ -217,7 +219,7 @@ class RedisStore:
         return await secured(self._connection, self._names, patience)
 
     async def close(self) -> None:
-        """Give up look-ups under way; the connection is closed by its owner."""
+        """Cancel look-ups that are under way. The owner of the connection closes it."""
         await self._lookups.close()
         await self._confirms.close()
 
@@ -245,7 +247,7 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """Of the entry, and of the invalidation that is read beside it."""
+        """The nodes of the entry, and of the invalidation that is read together with it."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -259,5 +261,5 @@ class RedisStore:
 
 
 def _milliseconds(seconds: float) -> int:
-    """An expiry as Redis takes it: never zero, which would be an error."""
+    """An expiry in the form that Redis accepts: never zero, which would be an error."""
     return max(1, int(seconds * 1000))

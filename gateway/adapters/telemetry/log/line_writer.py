@@ -85,8 +85,8 @@ class LineWriter:
                     self._lose(len(lines))
 
     def _take(self) -> tuple[list[bytes], int]:
-        """The next lines to write, and how many lines were lost that no line has told yet; waits
-        until there is a line or a loss."""
+        """The next lines to write, and how many lost lines have not been reported yet; waits until
+        there is a line or a loss."""
         with self._changed:
             if not self._lines and not self._is_dropping:
                 self._is_idle = True

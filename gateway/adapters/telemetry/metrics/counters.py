@@ -107,7 +107,7 @@ class Histogram:
     """Counts values by size: bucket n counts those up to bound n and above the bound before it.
 
     The last bucket counts the values above all bounds. `exemplars` has, for each bucket, the last
-    value that came with a trace, after the id of that trace.
+    value that came with a trace, and the id of that trace.
     """
 
     __slots__ = ("bounds", "buckets", "exemplars", "total")

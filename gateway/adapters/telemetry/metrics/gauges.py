@@ -1,5 +1,5 @@
-"""Gauges: what is not counted but read at the moment of a scrape, with names, help texts and labels
-as the contract has them. Data, as in `families`: nothing is rendered here.
+"""The metrics that are gauges: name, help text, labels, and what is read at the moment of a scrape.
+This is data, as in `families`: nothing is rendered here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gateway.ports import BudgetView
 
 @dataclass(frozen=True, slots=True)
 class GaugeReadings:
-    """The state of this replica now. None: there is no such thing here, so no series.
+    """The state of this replica now. None: this replica has no such thing, and exports no series.
 
-    budgets   by tenant's name; never by partition, which would be one a credential
-    loop_lag  seconds, see `loop_lag`
-    sweep_confirmed  seconds since the oldest confirmation among the entries under sweep
+    budgets   by the name of the tenant; not by partition, which would be a series for each
+    credential loop_lag  seconds, see `loop_lag` sweep_confirmed  seconds since the oldest
+    confirmation among the entries under sweep
     """
 
     ready: bool
@@ -43,29 +43,29 @@ class GaugeReadings:
 
 T = TypeVar("T", bound=tuple[str, ...])
 
-# A gauge whose reading is None has no series here.
+# A gauge whose value is None has no series.
 GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...] = (
     (
         "gateway_upstream_circuit_state",
-        "State of the upstream's breaker, 1 for the one it is in.",
+        "State of the upstream's breaker: 1 for the present state, 0 for the others.",
         ("state",),
         lambda now: [((state,), state is now.circuit) for state in Circuit],
     ),
     (
         "gateway_budget_limit",
-        "Calls that the tenant may make in its window; no series where unlimited.",
+        "Calls that the tenant may make in a window; no series if that is unlimited.",
         ("tenant",),
         lambda now: _known({(name,): view.limit for name, view in now.budgets.items()}),
     ),
     (
         "gateway_budget_available",
-        "Calls that the tenant may still make now; no series where unlimited.",
+        "Calls that the tenant may still make now; no series if that is unlimited.",
         ("tenant",),
         lambda now: _known({(name,): view.available for name, view in now.budgets.items()}),
     ),
     (
         "gateway_gate_closed",
-        "Whether a 429 of the upstream holds the tenant's calls back.",
+        "Whether the tenant's gate is closed, because the upstream answered 429.",
         ("tenant",),
         lambda now: [((name,), view.gate_closed_for > 0) for name, view in now.budgets.items()],
     ),
@@ -77,44 +77,44 @@ GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...
     ),
     (
         "gateway_cache_bytes",
-        "Bytes that the entries held take.",
+        "Bytes of memory that the held entries take.",
         ("tier",),
         lambda now: _known({(Tier.L1,): now.l1_bytes, (Tier.L2,): now.l2_bytes}),
     ),
     (
         "gateway_collapsed_waiters",
-        "Requests that wait for a fetch that another one began.",
+        "Requests that wait for a fetch that another request started.",
         (),
         lambda now: [((), now.collapsed_waiters)],
     ),
     (
         "gateway_redis_up",
-        "Whether Redis answered last; no series without a Redis.",
+        "Whether Redis answered when it was last asked; no series without Redis.",
         (),
         lambda now: _known({(): now.redis_up}),
     ),
     (
         "gateway_bus_connected",
-        "Whether this replica hears the others; no series without a bus.",
+        "Whether this replica hears the other replicas; no series without Redis.",
         (),
         lambda now: _known({(): now.bus_connected}),
     ),
-    ("gateway_ready", "Whether /readyz says yes.", (), lambda now: [((), now.ready)]),
+    ("gateway_ready", "Whether /readyz answers 200.", (), lambda now: [((), now.ready)]),
     (
         "gateway_draining",
-        "Whether the replica is going away.",
+        "Whether the replica is about to stop, and drains.",
         (),
         lambda now: [((), now.draining)],
     ),
     (
         "gateway_mode",
-        "How all replicas serve by an operator's word, 1 for the mode they are in.",
+        "Mode of all replicas, as an operator ordered: 1 for the present mode, 0 for the others.",
         ("mode",),
         lambda now: [((mode,), mode is now.mode) for mode in Mode],
     ),
     (
         "gateway_event_loop_lag_seconds",
-        "How late the event loop woke a sleeper at worst, lately.",
+        "By how much the event loop was late in the last seconds, at worst.",
         (),
         lambda now: _known({(): now.loop_lag}),
     ),
@@ -126,19 +126,19 @@ GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...
     ),
     (
         "gateway_clients_last_reload_successful",
-        "Whether the clients file was taken when it last changed.",
+        "Whether the last change of the clients file was accepted.",
         (),
         lambda now: _known({(): now.clients_reloaded}),
     ),
     (
         "gateway_tokens_last_reload_successful",
-        "Whether the tokens file was taken when it last changed.",
+        "Whether the last change of the tokens file was accepted.",
         (),
         lambda now: _known({(): now.tokens_reloaded}),
     ),
 )
 
-# Gauges that the counters know themselves.
+# Gauges that are read from the counters.
 OWN_GAUGES: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
     (
         "gateway_upstream_inflight",
@@ -148,7 +148,7 @@ OWN_GAUGES: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...]
     ),
     (
         "gateway_upstream_last_success_timestamp_seconds",
-        "When the API last answered well; no series before it did.",
+        "Time of the last successful answer of the API; no series before the first one.",
         (),
         lambda counters: _known({(): counters.last_success}),
     ),
