@@ -111,7 +111,7 @@ def compose(settings: Settings) -> House:
     modes = Modes(_shared_mode(settings, redis), clock, telemetry)
     way = outward(settings, clock, telemetry, redis, admission=admission, bus=bus, modes=modes)
     whose = way.credentials
-    fetch = partial(Fetcher, credentials=whose, rules=rules)
+    fetch = partial(Fetcher, credentials=whose, rules=rules, current=admission.callers.current)
     fetcher = fetch(tiers, way.outbound, clock, telemetry, bus)
     timeout, backoffs = settings.upstream.timeout, Backoffs(clock, rules.windows.believe_after)
     collapsing = Collapsing(tiers, fetcher, lease, clock, timeout=timeout, backoffs=backoffs)

@@ -55,6 +55,7 @@ class Clients:
     clients: tuple[Client, ...]
     _partitions: Mapping[str, str]
     _callers: Mapping[str, Caller] = field(repr=False)
+    _tokens: Mapping[str, str] = field(repr=False)
     owns_tokens: ClassVar[bool] = False
 
     @classmethod
@@ -84,7 +85,8 @@ class Clients:
             for client in known
             for digest in client.digests
         }
-        return cls(tuple(by_name.values()), known, partitions, callers)
+        tokens = {name: tenant.token for name, tenant in by_name.items()}
+        return cls(tuple(by_name.values()), known, partitions, callers, tokens)
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
         """Let in who presents a key that is known; raises AccessRefused."""
@@ -110,6 +112,10 @@ class Clients:
             )
             for each in self.tenants
         }
+
+    def token_of(self, tenant: str) -> str | None:
+        """The token that goes upstream for the tenant; None if there is no such tenant."""
+        return self._tokens.get(tenant)
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
         """Under which names callers of the tenant are counted."""

@@ -7,6 +7,7 @@ that were sent, and nowhere else: nothing here is printed, logged or told.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.core.access.caller import Caller, Open, Passthrough
@@ -54,6 +55,16 @@ class Callers:
         named = access.clients if isinstance(access, Clients) else ()
         kept = {(client.name, client.rate) for client in named}
         self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
+
+    def current(self, caller: Caller) -> Caller:
+        """The caller with the token that its tenant has now: a call may have waited since.
+
+        A caller's own token, and that of a tenant that is gone, stay.
+        """
+        if caller.owns_token or not isinstance(self._access, Clients):
+            return caller
+        token = self._access.token_of(caller.tenant)
+        return caller if token in (None, caller.token) else replace(caller, token=token)
 
     def admit(self, authorization: Sequence[bytes]) -> Admitted:
         """The caller with these `Authorization` fields; raises AccessRefused."""

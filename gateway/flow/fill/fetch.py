@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
+from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.rules import Rules
 from gateway.core.errors import (
@@ -66,6 +69,7 @@ class Fetcher:
         *,
         credentials: Credentials,
         rules: Rules,
+        current: Callable[[Caller], Caller],
     ) -> None:
         self._tiers = tiers
         self._outbound = outbound
@@ -74,6 +78,7 @@ class Fetcher:
         self._bus = bus
         self._credentials = credentials
         self._rules = rules
+        self._current = current
 
     async def fetch(
         self, want: Want, ticket: Ticket, flight: Course, deadline: float
@@ -81,9 +86,11 @@ class Fetcher:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before; `deadline` is on the monotonic clock.
+        The ticket has to be taken before; `deadline` is on the monotonic clock. A fetch may have
+        waited for its turn: the token that the tenant has now goes upstream.
         """
-        caller = want.caller
+        caller = self._current(want.caller)
+        want = replace(want, caller=caller)
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, want.purpose, known=want.held is not None):
             reply, judged = await self._ask(want, deadline)

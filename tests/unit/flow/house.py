@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from gateway.adapters.ledger import Ledger, LocalBudget
@@ -167,6 +168,7 @@ class Replica:
         self.budget: Budget = self.shares or self.local_budget
         self.outbound = self._outbound(self.budget)
         self.credentials = Credentials(self.budget, clock, self.observer)
+        self.tokens: dict[str, str] = {}  # by tenant, those that were rotated
         self.fetcher = self._fetcher(rules)
         lease = lease or AloneLease(self.shared)
         backoffs = Backoffs(clock, windows.believe_after)
@@ -197,7 +199,11 @@ class Replica:
             self.bus,
             credentials=self.credentials,
             rules=rules,
+            current=self._current,
         )
+
+    def _current(self, caller: Caller) -> Caller:
+        return replace(caller, token=self.tokens.get(caller.tenant, caller.token))
 
     def _shares(self, redis: Redis | None) -> Shares | None:
         if redis is None:

@@ -153,6 +153,7 @@ class Data:
             AloneBus(),
             credentials=credentials,
             rules=rules,
+            current=lambda caller: caller,
         )
         backoffs = Backoffs(clock, rules.windows.believe_after)
         lease = AloneLease(self.shared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -91,6 +91,26 @@ def test_other_rules_hold_at_once() -> None:
     assert callers.admit(bearer("gw_new")).caller.client == "web"
     with pytest.raises(AccessRefused):
         callers.admit(bearer("gw_old"))
+
+
+def test_what_waits_goes_with_the_token_that_the_tenant_has_then() -> None:
+    """A key of ours is none of the upstream's; a tenant that is gone has no other one."""
+    callers = Callers(clients("gw_old"))
+    waiting = callers.admit(bearer("gw_old")).caller
+
+    callers.replace(replace(clients("gw_new"), _tokens={"acme": "T-NEW"}))
+    assert callers.current(waiting) == replace(waiting, token="T-NEW")
+
+    callers.replace(Clients.of("https://api.example", None, (), ()))
+    assert callers.current(waiting) is waiting
+
+
+def test_a_token_of_the_caller_stays() -> None:
+    """Nobody else has another one for it."""
+    callers = Callers(passthrough())
+    caller = callers.admit(bearer("t")).caller
+
+    assert callers.current(caller) is caller
 
 
 def test_all_keys_of_a_client_share_its_rate() -> None:

@@ -14,6 +14,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.sweep.refresh_queue import Errand, Following
+from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, SOFT, STALE, page, settle
 from tests.unit.flow.sweeping import Catalogue, Swept
@@ -55,6 +56,17 @@ async def test_the_same_errand_is_run_once(swept: Swept) -> None:
     assert swept.following.waiting == 1
     await swept.errands()
     assert (len(landed), swept.catalogue.asked) == (3, ["t1"])
+
+
+async def test_what_waited_goes_with_the_token_that_the_tenant_has_then(swept: Swept) -> None:
+    """The one that it had when the fetch was sent may be revoked meanwhile."""
+    swept.following.send(errand("t1"))
+    swept.replica.tokens[OURS.tenant] = "T-NEW"
+    await swept.errands()
+
+    call = swept.replica.upstream.calls[-1]
+    assert isinstance(call, Call)
+    assert call.token == "T-NEW"
 
 
 async def test_without_budget_it_waits(clock: FakeClock) -> None:
