@@ -119,7 +119,7 @@ def test_the_demo_insists_on_a_port_it_was_given(tmp_path: Path) -> None:
 def test_ctrl_c_ends_a_live_demo(tmp_path: Path) -> None:
     """Figures are written over each other in place; Ctrl-C ends it with 0 and a clean line."""
     with Terminal("demo", *FREE_PORTS, folder=tmp_path) as terminal:
-        terminal.until(f"{ERASED}requests ", 2)
+        terminal.until("hits ", 2)
         exit_code = terminal.press_ctrl_c()
         shown = terminal.shown
 
@@ -129,14 +129,15 @@ def test_ctrl_c_ends_a_live_demo(tmp_path: Path) -> None:
 
 
 def test_a_log_line_takes_the_place_of_the_live_line(tmp_path: Path) -> None:
-    """The figures are cleared before a line of the log, and stand below it afterwards."""
+    """The figures are cleared before a line of the log, and stand below it afterwards, behind what
+    is wrong."""
     with Terminal("demo", *FREE_PORTS, "--no-load", folder=tmp_path) as terminal:
-        terminal.until(f"{ERASED}requests ")
+        terminal.until("hits ")
         upstream = printed(terminal.shown, "upstream").partition("/_control")[0]
         shell(f"""curl -s -d '{{"mode": "status-500"}}' {upstream}/_control/fault""")
         shell(f"{curl_line(terminal.shown)} -s")
         terminal.until("upstream.failed")
-        terminal.until(f"{ERASED}requests ", 3)
+        terminal.until(f"{ERASED}All of the requests of the last minute failed   requests ")
         shown = terminal.shown
 
     rows = [row.rpartition(ERASED)[2] for row in shown.split("\n") if "upstream.failed" in row]
