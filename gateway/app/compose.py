@@ -251,7 +251,7 @@ def _together(
 ) -> tuple[Lease, Bus]:
     """The lease and the bus. Both have the same name of this replica, because the results of leases
     arrive on the bus."""
-    if redis is None:
+    if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
     replica, endings, prefix = _new_epoch(), Endings(), settings.redis.prefix
     lease = RedisLease(
@@ -263,7 +263,7 @@ def _together(
         entropy=_new_epoch,
         # If a replica dies during a fetch, the others still have time for a call of their own.
         lifetime=min(_LEASE, settings.upstream.timeout / 3),
-        has_partition_invalidations=_has_partition_invalidations(settings),
+        partition_invalidations=shared.partition_invalidations,
     )
     bus = RedisBus(
         redis,

@@ -35,8 +35,8 @@ class RedisLease:
     """One replica's hold on keys; `endings` is filled by the bus that listens for it.
 
     `replica` is its name on the bus. `lifetime` (seconds) bounds how long a replica that died
-    is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` and
-    `has_partition_invalidations` are RedisStore's as well.
+    is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` is
+    RedisStore's as well, and `partition_invalidations`, which know what that has just read.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RedisLease:
         longest_fetch: float,
         entropy: Callable[[], str],
         lifetime: float = 3.0,
-        has_partition_invalidations: bool = True,
+        partition_invalidations: PartitionInvalidations | None = None,
     ) -> None:
         self._connection = connection
         self._names = Names(prefix)
@@ -57,8 +57,8 @@ class RedisLease:
         self._replica = replica
         self._channels = ear(prefix, "")
         self._fetch_keep = max(1, round(2 * longest_fetch * 1000))
-        self._partition_invalidations = PartitionInvalidations(
-            connection, prefix, self._fetch_keep, are_possible=has_partition_invalidations
+        self._partition_invalidations = partition_invalidations or PartitionInvalidations(
+            connection, prefix, self._fetch_keep, are_possible=True
         )
         self._entropy = entropy
         self.lifetime = lifetime
@@ -71,7 +71,9 @@ class RedisLease:
         """Take the generation before a fetch, and the lease or a place among its followers; raises
         BackedOff to who is `unhurried` while the key is left alone."""
         skew = self._connection.skew(self._names.floor(key))
-        share = await self._partition_invalidations.share(key, RedisOperation.LEASE)
+        share = await self._partition_invalidations.share(
+            key, RedisOperation.LEASE, self._fetch_keep
+        )
         taken = await self._connection.run_script(
             RedisOperation.LEASE,
             self._elect,

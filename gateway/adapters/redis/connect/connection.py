@@ -76,6 +76,7 @@ class Connection:
         self.route = self._nodes.route
         self.is_alone = isinstance(self._nodes, Single)  # one node has all keys
         self._clock = clock
+        self.monotonic = clock.monotonic
         self._look_every = look_every
         self._look_every_while_away = look_every_while_away
 

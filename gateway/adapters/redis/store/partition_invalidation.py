@@ -5,6 +5,9 @@ look-up reads it beside its entries and compares; nothing is ever searched for. 
 makes it another one; so does its loss, since an invalidation may have been lost with it. In a
 cluster it is written many times over, so that it can be read from the node that has the entry: else
 all that a partition has would hang on one node. These copies need not agree.
+
+A fetch may go by the share that a look-up has just read: if it is another one by now, what is
+fetched is ruled out, and is asked for once more.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from cachetools import TTLCache
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
@@ -25,6 +30,12 @@ from gateway.ports import Found, Standing
 
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
+
+# Seconds for which a share that was read will do for a fetch, and for which a record that was made
+# to outlive all bodies is known to: as much of its time must be left then.
+_READ_FOR: Final = 1.0
+_KEPT_FOR: Final = 10.0
+_MOST: Final = 4_096  # partitions remembered so
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +64,38 @@ class PartitionInvalidations:
         self._are_possible = are_possible
         self._script = Script.load("floor", "strike")
         self._share = Script.load("floor", "share")
+        clock = connection.monotonic
+        self._read: TTLCache[str, str] = TTLCache(_MOST, _READ_FOR, clock)
+        self._kept: TTLCache[str, str] = TTLCache(_MOST, min(_KEPT_FOR, keep / 4_000), clock)
 
     async def invalidate_partition(self, partition: str) -> None:
         """Rule out all that was fetched for it up to now; raises RedisUnavailable."""
         names = [self._name(partition, region) for region in self._connection.regions]
+        for name in names:
+            self._read.pop(name, None)
         calls = [((name,), (self._keep,)) for name in names]
         operation = RedisOperation.INVALIDATE
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
-    async def share(self, key: Key, operation: RedisOperation, keep: int | None = None) -> str:
+    async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
         """By what is known whatever is fetched for the key from now on, remembered for so many
         ms; raises RedisUnavailable."""
         if not self._are_possible:
             return ""
-        arguments = (self._keep if keep is None else keep,)
+        read = self._read.get(self.name(key))
+        return await self._ask(key, operation, keep) if read is None else read
+
+    async def keep(self, key: Key, share: str, operation: RedisOperation) -> None:
+        """Have the record outlive what was stored for the key under that share; raises
+        RedisUnavailable."""
+        if not self._are_possible:
+            return
+        name = self.name(key)
+        if self._kept.get(name) != share:
+            self._kept[name] = await self._ask(key, operation, self._keep)
+
+    async def _ask(self, key: Key, operation: RedisOperation, keep: int) -> str:
+        arguments = (keep,)
         share = await self._connection.run_script(
             operation, self._share, (self.name(key),), arguments, lambda reply: _share(reply[0])
         )
@@ -87,7 +116,15 @@ class PartitionInvalidations:
             name: Beside(_share(record), read_invalidated_at(record) - self._connection.skew(name))
             for name, record in zip(strikes, reply[len(names) :], strict=True)
         }
+        for name, each in told.items():
+            self._note(name, each.share)
         return reply[: len(names)], [told[name] for name in beside]
+
+    def _note(self, name: str, share: str | None) -> None:
+        if share is None:
+            self._read.pop(name, None)
+        else:
+            self._read[name] = share
 
     def name(self, key: Key) -> str:
         """Where the record stands that is read beside the floor of the key."""

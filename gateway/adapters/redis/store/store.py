@@ -84,7 +84,7 @@ class RedisStore:
         self._drop = Script.load("floor", "doubt", "drop")
         self._invalidate = Script.load("floor", "invalidate")
         self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
-        self._partition_invalidations = PartitionInvalidations(
+        self.partition_invalidations = PartitionInvalidations(
             connection, prefix, self._floor_keep, are_possible=has_partition_invalidations
         )
 
@@ -122,7 +122,7 @@ class RedisStore:
         def read(reply: Sequence[Any]) -> tuple[Floor | None, float]:
             return read_floor(reply[0]), int(reply[1]) / 1_000_000
 
-        share = await self._partition_invalidations.share(
+        share = await self.partition_invalidations.share(
             key, RedisOperation.BEGIN, self._fetch_keep
         )
         floor, started = await self._connection.run_script(
@@ -144,7 +144,8 @@ class RedisStore:
         """
         stored = await self._offer(key, entry, keep)
         with suppress(RedisUnavailable):  # if it is lost, what was stored is not found later
-            await self._partition_invalidations.share(key, RedisOperation.STORE)
+            share = entry.epoch[EPOCH_LENGTH:]
+            await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
             return stored
         entry = entry.but(generation=stored.floor.generation)
@@ -207,7 +208,7 @@ class RedisStore:
 
     async def invalidate_partition(self, partition: str) -> None:
         """Rule out all that was fetched for a partition up to now, in one step."""
-        await self._partition_invalidations.invalidate_partition(partition)
+        await self.partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Drop every key, or every key of a partition; `soft` leaves the bodies for rescue. Returns
@@ -225,9 +226,7 @@ class RedisStore:
 
     async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
-        reply, beside = await self._partition_invalidations.read(
-            RedisOperation.CONFIRM, names, keys
-        )
+        reply, beside = await self.partition_invalidations.read(RedisOperation.CONFIRM, names, keys)
         told = map(standing_after, reply[::2], reply[1::2], (each.share for each in beside))
         standings = map(of_standing, told, map(self._skew, keys))
         struck = (each.struck_at for each in beside)
@@ -235,7 +234,7 @@ class RedisStore:
 
     async def _read(self, keys: list[Key]) -> dict[Key, Found]:
         names = [name for key in keys for name in self._names.touched(key)]
-        reply, beside = await self._partition_invalidations.read(RedisOperation.LOOKUP, names, keys)
+        reply, beside = await self.partition_invalidations.read(RedisOperation.LOOKUP, names, keys)
         records = zip(reply[::3], reply[1::3], reply[2::3], strict=True)
         refused = self._observer.envelope_refused
         told = (
@@ -252,7 +251,7 @@ class RedisStore:
             return None
         name = self._names.floor(key)
         return self._connection.home(name), self._connection.home(
-            self._partition_invalidations.name(key)
+            self.partition_invalidations.name(key)
         )
 
     def _skew(self, key: Key) -> float:
