@@ -12,11 +12,13 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
-from gateway.flow.timings import Spent, sharing, watched
+from gateway.core.vocabulary import Part
+from gateway.flow.timings import Interval, Spent, sharing, watched
 from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
+Asked = TypeVar("Asked")
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +51,7 @@ class Flight(Course, Generic[Result]):
     is_unhurried: bool = field(default=False, init=False)
     is_retired: bool = field(default=False, init=False)
 
-    _task: asyncio.Task[Result] = field(init=False)
+    _task: asyncio.Future[Result] = field(init=False)  # mostly a task
 
     async def join(self, patience: float | None = None) -> Result:
         """The flight's result or error; TimeoutError after `patience` seconds.
@@ -83,7 +85,7 @@ class Flight(Course, Generic[Result]):
             return
         ended = asyncio.get_running_loop().create_future()
 
-        def tell(_task: asyncio.Task[Result]) -> None:
+        def tell(_task: asyncio.Future[Result]) -> None:
             if not ended.done():
                 ended.set_result(None)
 
@@ -101,7 +103,7 @@ class Flights(Generic[Name, Result]):
         self._clock = clock
         self._current: dict[Name, Flight[Result]] = {}
         self._flying: dict[Name, list[Flight[Result]]] = {}  # those that nobody joins as well
-        self._owned: set[asyncio.Task[Result]] = set()
+        self._owned: set[asyncio.Future[Result]] = set()
         self.waiters = 0
 
     def under_way(self, name: Name) -> Flight[Result] | None:
@@ -112,14 +114,61 @@ class Flights(Generic[Name, Result]):
         self, name: Name, make: Callable[[Flight[Result]], Awaitable[Result]]
     ) -> Flight[Result]:
         """Start the work in a task of its own; the name must have no flight."""
+        flight = self._new(name)
+        self._own(name, flight, asyncio.create_task(self._fly(name, flight, make)))
+        return flight
+
+    def start_behind(
+        self,
+        name: Name,
+        question: asyncio.Future[Asked],
+        part: Part,
+        finish: Callable[[Flight[Result]], Result],
+    ) -> Flight[Result]:
+        """Start one without a task, which waits for the question alone, as that part of its time:
+        `finish` is called when that is done, and makes the result of it."""
+        flight = self._new(name)
+        stretch = None if flight.spent is None else flight.spent.begin(part)
+        self._own(name, flight, asyncio.get_running_loop().create_future())
+        question.add_done_callback(partial(self._finish, name, flight, stretch, finish))
+        return flight
+
+    def _new(self, name: Name) -> Flight[Result]:
         flight: Flight[Result] = Flight()
         flight.spent = None if self._clock is None else Spent(self._clock)
         self._current[name] = flight
         self._flying.setdefault(name, []).append(flight)
-        flight._task = asyncio.create_task(self._fly(name, flight, make))
-        self._owned.add(flight._task)
-        flight._task.add_done_callback(partial(self._landed, name, flight))
         return flight
+
+    def _own(self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]) -> None:
+        flight._task = task
+        self._owned.add(task)
+        task.add_done_callback(partial(self._landed, name, flight))
+
+    def _finish(
+        self,
+        name: Name,
+        flight: Flight[Result],
+        stretch: Interval | None,
+        finish: Callable[[Flight[Result]], Result],
+        question: asyncio.Future[Asked],
+    ) -> None:
+        self._leave(name, flight)
+        if flight.spent is not None and stretch is not None:
+            flight.spent.end(stretch)
+        ended = flight._task
+        if question.cancelled():
+            ended.cancel()
+            return
+        if ended.done():  # it was cancelled; a question that failed is not complained about
+            question.exception()
+            return
+        try:
+            result = finish(flight)
+        except Exception as error:  # noqa: BLE001 -- who joined is told, as by a task
+            ended.set_exception(error)
+        else:
+            ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
         """Let what was begun in this turn of the loop join a flight that has just landed, where it
@@ -186,7 +235,7 @@ class Flights(Generic[Name, Result]):
         if self._current.get(name) is flight:
             del self._current[name]
 
-    def _landed(self, name: Name, flight: Flight[Result], task: asyncio.Task[Result]) -> None:
+    def _landed(self, name: Name, flight: Flight[Result], task: asyncio.Future[Result]) -> None:
         self._flying[name].remove(flight)
         if not self._flying[name]:
             del self._flying[name]

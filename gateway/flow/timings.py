@@ -33,6 +33,16 @@ class Spent:
     clock: Clock
     stretches: list[Interval] = field(default_factory=list)
 
+    def begin(self, part: Part) -> Interval:
+        """That part is waited for from now on."""
+        stretch = Interval(part, self.clock.monotonic())
+        self.stretches.append(stretch)
+        return stretch
+
+    def end(self, stretch: Interval) -> None:
+        """It is over."""
+        stretch.ended = self.clock.monotonic()
+
     def seconds(self) -> dict[Part, float]:
         """How long each part took in all, in the order in which they began."""
         sums: dict[Part, float] = {}
@@ -84,9 +94,8 @@ def on(part: Part) -> Iterator[None]:
     if spent is None:
         yield
         return
-    stretch = Interval(part, spent.clock.monotonic())
-    spent.stretches.append(stretch)
+    stretch = spent.begin(part)
     try:
         yield
     finally:
-        stretch.ended = spent.clock.monotonic()
+        spent.end(stretch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,8 +75,9 @@ class SharedStore(Protocol):
         """False for the ledger of a process without Redis: its bodies are in L1 only."""
         ...
 
-    async def lookup(self, key: Key) -> Found:
-        """Body and floor, in one round trip for all look-ups of a turn of the event loop."""
+    def lookup(self, key: Key) -> Awaitable[Found]:
+        """Body and floor, in one round trip for all look-ups of a turn of the event loop. It is a
+        future where that takes no task for each key."""
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:

@@ -5,6 +5,7 @@ Rules are core's; this is their order. Redis failing is caught here and nowhere 
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -84,11 +85,31 @@ class Tiers:
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
-            seen = confirmed or await self._read(key, flight)
-            if seen is None or self.horizon_of is None:
-                return seen
-            horizon = self._passed_by(key, seen.held.entry)
-            return seen if horizon is None else self._within_bound(key, seen, horizon)
+            return self._bounded(key, confirmed or await self._read(key, flight))
+
+    def question(self, key: Key) -> asyncio.Future[Found] | None:
+        """What L2 is asked where that is all of a look-up, since L1 holds nothing to confirm; None
+        where there is more to it. `answered` makes of it what `lookup` would."""
+        if self._local.peek(key) is not None:
+            return None
+        return asyncio.ensure_future(self._shared.lookup(key))
+
+    def answered(
+        self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
+    ) -> Seen | None:
+        """The best of both tiers, now that the question was answered, or failed."""
+        try:
+            found = answer.result()
+        except RedisUnavailable:
+            return self._bounded(key, self._held_alone(key))
+        return self._bounded(key, self._judged(key, flight, asked_at, found))
+
+    def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
+        """The same, no longer fresh than a sweep that has passed it by allows for."""
+        if seen is None or self.horizon_of is None:
+            return seen
+        horizon = self._passed_by(key, seen.held.entry)
+        return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
         """The sweep that passed the entry by, longer ago than its bound; None where none did."""
@@ -124,6 +145,9 @@ class Tiers:
             found = await self._shared.lookup(key)
         except RedisUnavailable:
             return self._held_alone(key)
+        return self._judged(key, flight, asked_at, found)
+
+    def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
         # A replica that is not alive may miss an order that changed nothing of the floor.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from gateway.core.cache.entry import Key
 from gateway.core.errors import AccessRefused, BackedOff, CallWithheld
-from gateway.core.vocabulary import Outcome, Purpose
+from gateway.core.vocabulary import Outcome, Part, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.background_limit import Background
@@ -50,8 +50,16 @@ class UnderWay:
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
         """Both tiers asked once for all who ask in the meantime."""
-        return self.lookups.under_way(key) or self.lookups.start(
-            key, lambda flight: self._tiers.lookup(key, flight)
+        return self.lookups.under_way(key) or self._begin_look_up(key)
+
+    def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
+        """Without a task of its own, where one question is all of it."""
+        tiers, asked_at = self._tiers, self._clock.monotonic()
+        answer = tiers.question(key)
+        if answer is None:
+            return self.lookups.start(key, lambda flight: tiers.lookup(key, flight))
+        return self.lookups.start_behind(
+            key, answer, Part.LOOKUP, lambda flight: tiers.answered(key, flight, asked_at, answer)
         )
 
     async def look_up(self, key: Key) -> Seen | None:

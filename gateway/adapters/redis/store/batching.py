@@ -43,14 +43,21 @@ class Gathering(Generic[Found]):
         self._asking: Counter[Hashable] = Counter()  # questions under way, by home
         self._batches: set[asyncio.Task[None]] = set()
 
-    async def ask(self, key: Key) -> Found:
-        """What is found under the key; raises RedisUnavailable."""
-        return await self._place(key)
+    def ask(self, key: Key) -> asyncio.Future[Found]:
+        """What is found under the key; fails with RedisUnavailable."""
+        loop, home = asyncio.get_running_loop(), self._home(key)
+        waiting = self._waiting.get(home)
+        if waiting is None:
+            waiting = self._waiting[home] = {}
+            loop.call_soon(self._take_turn, home, waiting)
+        answer: asyncio.Future[Found] = loop.create_future()
+        waiting.setdefault(key, []).append(answer)
+        return answer
 
     async def ask_all(self, keys: Sequence[Key]) -> dict[Key, Found]:
         """What is found under each, without those whose question failed; raises
         RedisUnavailable if all of them did."""
-        answers = await asyncio.gather(*map(self._place, keys), return_exceptions=True)
+        answers = await asyncio.gather(*map(self.ask, keys), return_exceptions=True)
         found: dict[Key, Found] = {}
         for key, answer in zip(keys, answers, strict=True):
             if not isinstance(answer, BaseException):
@@ -70,16 +77,6 @@ class Gathering(Generic[Found]):
         for batch in batches:
             batch.cancel()
         await asyncio.gather(*batches, return_exceptions=True)
-
-    def _place(self, key: Key) -> asyncio.Future[Found]:
-        loop, home = asyncio.get_running_loop(), self._home(key)
-        waiting = self._waiting.get(home)
-        if waiting is None:
-            waiting = self._waiting[home] = {}
-            loop.call_soon(self._take_turn, home, waiting)
-        answer: asyncio.Future[Found] = loop.create_future()
-        waiting.setdefault(key, []).append(answer)
-        return answer
 
     def _take_turn(self, home: Hashable, waiting: Waiting[Found]) -> None:
         if self._asking[home]:

@@ -6,6 +6,7 @@ read, `records.floor_after` computes it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -102,11 +103,13 @@ class RedisStore:
         """Always True."""
         return True
 
-    async def lookup(self, key: Key) -> Found:
+    def lookup(self, key: Key) -> asyncio.Future[Found]:
         """Body and floor, in one round trip for all look-ups of a turn of the event loop."""
-        if not self.reaches(key):
-            raise RedisUnavailable(RedisOperation.LOOKUP, "it is away")
-        return await self._lookups.ask(key)
+        if self.reaches(key):
+            return self._lookups.ask(key)
+        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        answer.set_exception(RedisUnavailable(RedisOperation.LOOKUP, "it is away"))
+        return answer
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """What is known of each key, without its body, in one round trip for all such questions of

@@ -45,9 +45,9 @@ def gathering_of(reader: Reader) -> Gathering[Found]:
     return Gathering(RedisOperation.LOOKUP, reader.read, 200)
 
 
-async def ask_all(gathering: Gathering[Found], keys: list[Key]) -> list[asyncio.Task[Found]]:
+async def ask_all(gathering: Gathering[Found], keys: list[Key]) -> list[asyncio.Future[Found]]:
     """One caller a key, all in the same turn, and their question under way."""
-    tasks = [asyncio.create_task(gathering.ask(key)) for key in keys]
+    tasks = [gathering.ask(key) for key in keys]
     for _ in range(3):
         await asyncio.sleep(0)
     return tasks
@@ -62,6 +62,18 @@ async def test_one_turn_is_one_question() -> None:
 
     assert answers == [found_of(key) for key in KEYS[:10]]
     assert reader.questions == [KEYS[:10]]
+
+
+async def test_one_turn_takes_one_task() -> None:
+    """Not one for each key."""
+    reader = Reader()
+    before = len(asyncio.all_tasks())
+
+    answers = await ask_all(gathering_of(reader), KEYS[:64])
+
+    assert len(asyncio.all_tasks()) == before + 1
+    reader.may_answer.set()
+    assert len(await asyncio.gather(*answers)) == 64
 
 
 async def test_a_key_is_asked_for_once() -> None:
