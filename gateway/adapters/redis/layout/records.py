@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -171,7 +171,7 @@ def read_floor(record: bytes) -> Floor | None:
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
-    return _read(match, record).floor()
+    return _floor(match)
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
@@ -184,6 +184,8 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     happened = None if event is None else _EVENT.fullmatch(event)
     if record is None or match is None or happened is None:
         return None
+    if match[7] == happened[1]:  # the floor has seen it
+        return _floor(match)
     known = _read(match, record)
     known.absorb(_Event(*(field.decode() for field in happened.groups() if field is not None)))
     return known.floor()
@@ -217,13 +219,7 @@ class _Record:
 
     def floor(self) -> Floor:
         """The floor that it is."""
-        return Floor(
-            epoch=self.epoch,
-            generation=self.generation,
-            updated_at=_version(self.updated_at),
-            digest="" if self.digest == NO_DIGEST else self.digest,
-            started=int(self.started) / 1_000_000,
-        )
+        return _floor_of(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 
     def absorb(self, event: _Event) -> None:
         """Apply the event."""
@@ -250,6 +246,24 @@ class _Record:
         self.updated_at, self.started = version, max(self.started, at)
 
 
+def _floor(match: re.Match[bytes]) -> Floor:
+    """The floor of that record, as it stands there."""
+    epoch, generation, updated_at, _, digest, started, _ = match.groups()
+    return _floor_of(
+        epoch.decode(), int(generation), updated_at.decode(), digest.decode(), started.decode()
+    )
+
+
+def _floor_of(epoch: str, generation: int, updated_at: str, digest: str, started: str) -> Floor:
+    return Floor(
+        epoch=epoch,
+        generation=generation,
+        updated_at=_version(updated_at),
+        digest="" if digest == NO_DIGEST else digest,
+        started=int(started) / 1_000_000,
+    )
+
+
 def _read(match: re.Match[bytes], record: bytes) -> _Record:
     epoch, generation, updated_at, kind, digest, started, seen = map(bytes.decode, match.groups())
     raised = _RAISED.fullmatch(record[FLOOR_LENGTH:]) if kind == "v" else None
@@ -260,7 +274,10 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 def of_share(floor: Floor, share: str) -> Floor:
     """The floor as entries know it: its epoch is that of the floor and that of the partition's
     share, and goes with either."""
-    return replace(floor, epoch=floor.epoch + share) if share else floor
+    if not share:
+        return floor
+    epoch = floor.epoch + share
+    return Floor(epoch, floor.generation, floor.updated_at, floor.digest, floor.started)
 
 
 def read_struck(event: bytes | None) -> float:
