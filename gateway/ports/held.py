@@ -16,10 +16,18 @@ NEVER: Final = -math.inf
 
 
 class Count(Protocol):
-    """Counts one answer: its seconds, age, client, and the id of its trace if that is sampled."""
+    """Counts one answer: its seconds, age and client, the caller's `traceparent` if that is sound,
+    and what was asked for."""
 
-    def __call__(
-        self, seconds: float, age: float, client: str, trace: bytes | None = None, /
+    def __call__(  # noqa: PLR0917 -- names would cost each hit
+        self,
+        seconds: float,
+        age: float,
+        client: str,
+        traceparent: bytes | None = None,
+        training_id: str = "",
+        is_head: bool = False,
+        /,
     ) -> None: ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.cache.entry import Key
+from gateway.core.http.traceparent import ID, SAMPLED
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -49,7 +50,16 @@ class RecordingObserver:
         self._note("client_result", client, result)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        def count(seconds: float, age: float, client: str, trace: bytes | None = None) -> None:
+        def count(  # noqa: PLR0917 -- as the port
+            seconds: float,
+            age: float,
+            client: str,
+            traceparent: bytes | None = None,
+            training_id: str = "",
+            is_head: bool = False,
+        ) -> None:
+            is_kept = traceparent is not None and traceparent[-1] in SAMPLED
+            trace = traceparent[ID] if traceparent is not None and is_kept else None
             self.requested(outcome, tier, status, seconds, age, trace=trace)
             self.client_result(client, "served")
 

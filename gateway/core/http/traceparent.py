@@ -10,25 +10,29 @@ from typing import Final
 TRACE: Final = rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 TRACEPARENT: Final = re.compile(TRACE)
 
-# The lowest bit of the flags: the service that began the trace keeps it, and it can be looked up.
-_SAMPLED: Final = b"13579bdf"
-_ID: Final = slice(3, 35)
+# The last byte where the lowest bit of the flags is set: the service that began the trace keeps it,
+# and it can be looked up.
+SAMPLED: Final = b"13579bdf"
+# Where the id of the trace stands.
+ID: Final = slice(3, 35)
+
+
+def sound_of(traceparent: bytes | None) -> bytes | None:
+    """The same, where it is one."""
+    if traceparent is None or not TRACEPARENT.fullmatch(traceparent):
+        return None
+    return traceparent
 
 
 def trace_id_of(traceparent: bytes | None) -> str | None:
     """The trace of a sound `traceparent`."""
     if traceparent is None or not TRACEPARENT.fullmatch(traceparent):
         return None
-    return traceparent[_ID].decode("ascii")
+    return traceparent[ID].decode("ascii")
 
 
 def sampled_trace_of(traceparent: bytes | None) -> bytes | None:
     """The same, where the trace is sampled."""
     if traceparent is None or not TRACEPARENT.fullmatch(traceparent):
         return None
-    return sampled_of(traceparent)
-
-
-def sampled_of(sound: bytes) -> bytes | None:
-    """The same of one that is known to be sound; asked by each hit."""
-    return sound[_ID] if sound[-1] in _SAMPLED else None
+    return traceparent[ID] if traceparent[-1] in SAMPLED else None

@@ -122,7 +122,7 @@ class Hits:
             _logger.exception("a hit could not be answered the short way")
             return None
         seconds = self._monotonic() - began
-        count(seconds, age, admitted.client, said.sampled)
+        count(seconds, age, admitted.client, said.traceparent, training_id, is_head)
         weight = self.weigh(labels.outcome, status, seconds)
         if weight is not None:
             of = (said, training_id, request_id, admitted.client)

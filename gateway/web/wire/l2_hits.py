@@ -103,7 +103,7 @@ class LookUps:
         labels, status = hits.labels(answer, held.entry.status), rendered.status
         measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
         count = labels.count_not_modified if status == 304 else labels.count
-        count(*measured, ask.caller.client, said.sampled)
+        count(*measured, ask.caller.client, said.traceparent, ask.key.training_id)
         weight = hits.weigh(labels.outcome, status, measured[0])
         if weight is not None:
             of = (said, ask.key.training_id, request_id, ask.caller.client)

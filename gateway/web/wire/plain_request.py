@@ -16,7 +16,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.request_directives import request_directives_of, wants_only_if_cached
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
-from gateway.core.http.traceparent import TRACEPARENT, sampled_of, sampled_trace_of, trace_id_of
+from gateway.core.http.traceparent import TRACEPARENT, sound_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import ID
 from gateway.flow.request.handler import Ask
@@ -38,13 +38,12 @@ class PlainHead:
     """What the fields of a plain head say; None where a field is not there, or is no such.
 
     `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
-    call upstream; None: the trace, if there is one. `sampled` is the caller's trace, where somebody
-    keeps it.
+    call upstream; None: the trace, if there is one.
     """
 
     __slots__ = (
-        *("extra", "only_if_cached", "request_id", "sampled", "sent", "since", "tag"),
-        *("takes_gzip", "traceparent"),
+        *("extra", "only_if_cached", "request_id", "sent", "since", "tag", "takes_gzip"),
+        "traceparent",
     )
 
     def __init__(self, fields: dict[bytes, bytes], extra: Headers | None) -> None:
@@ -52,8 +51,7 @@ class PlainHead:
         self.sent = given(b"authorization", b"")
         self.tag, self.since = given(b"if-none-match"), given(b"if-modified-since")
         self.request_id = request_id_of(given(b"x-request-id"))
-        self.traceparent = given(b"traceparent")
-        self.sampled = sampled_trace_of(self.traceparent)
+        self.traceparent = sound_of(given(b"traceparent"))
         control = given(b"cache-control")
         self.only_if_cached = control is not None and wants_only_if_cached(control)
         self.takes_gzip = takes_gzip(given(b"accept-encoding"))
@@ -73,21 +71,21 @@ class PlainHead:
 
     def take_trace(self, traceparent: bytes) -> None:
         """Say this sound one, and nothing else is sent on."""
-        self.traceparent, self.sampled, self.extra = traceparent, sampled_of(traceparent), None
+        self.traceparent, self.extra = traceparent, None
 
     def copy(self) -> PlainHead:
         """Another one that says the same."""
         said = PlainHead.__new__(PlainHead)
         said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
         said.tag, said.request_id = self.tag, self.request_id
-        said.traceparent, said.sampled, said.extra = self.traceparent, self.sampled, self.extra
+        said.traceparent, said.extra = self.traceparent, self.extra
         said.takes_gzip = self.takes_gzip
         return said
 
     def without_holes(self) -> PlainHead:
         """The same without what is new with each request."""
         said = self.copy()
-        said.tag = said.request_id = said.traceparent = said.sampled = said.extra = None
+        said.tag = said.request_id = said.traceparent = said.extra = None
         return said
 
 

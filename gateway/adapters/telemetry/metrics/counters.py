@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from gateway.core.http.traceparent import ID, SAMPLED
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
@@ -246,12 +247,19 @@ class Counters:
         in_time, of_age, served = times.buckets, ages.buckets, self._served
         exemplars = times.exemplars
 
-        def count(seconds: float, age: float, client: str, trace: bytes | None = None) -> None:
+        def count(  # noqa: PLR0917 -- names would cost each hit
+            seconds: float,
+            age: float,
+            client: str,
+            traceparent: bytes | None = None,
+            training_id: str = "",
+            is_head: bool = False,
+        ) -> None:
             hits[0] += 1
             at = 0 if seconds <= _SHORTEST else bisect_left(REQUEST_SECONDS, seconds)
             in_time[at] += 1
-            if trace is not None:
-                exemplars[at] = (trace, seconds)
+            if traceparent is not None and traceparent[-1] in SAMPLED:
+                exemplars[at] = (traceparent[ID], seconds)
             times.total += seconds
             of_age[bisect_left(AGE_SECONDS, age)] += 1
             ages.total += age
@@ -260,11 +268,16 @@ class Counters:
             except KeyError:
                 served.setdefault(self._meet(client), [0])[0] += 1
 
-        def count_stale(
-            seconds: float, age: float, client: str, trace: bytes | None = None
+        def count_stale(  # noqa: PLR0917 -- names would cost each hit
+            seconds: float,
+            age: float,
+            client: str,
+            traceparent: bytes | None = None,
+            training_id: str = "",
+            is_head: bool = False,
         ) -> None:
             self._note_stale(age)
-            count(seconds, age, client, trace)
+            count(seconds, age, client, traceparent)
 
         return count_stale if outcome in STALE else count
 

@@ -7,6 +7,7 @@ from gateway.core.vocabulary import Outcome, Purpose, Tier
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
 ID = b"a" * 32
+TRACEPARENT = b"00-%b-%b-01" % (ID, b"b" * 16)
 
 
 @pytest.mark.parametrize("trace", [None, ID])
@@ -16,7 +17,7 @@ def test_both_ways_of_a_hit_count_the_same(trace: bytes | None) -> None:
 
     long.requested(Outcome.FRESH, Tier.L1, 200, 0.0004, 3.0, trace=trace)
     long.client_result("shop", "served")
-    short.counting(Outcome.FRESH, Tier.L1, 200)(0.0004, 3.0, "shop", trace)
+    short.counting(Outcome.FRESH, Tier.L1, 200)(0.0004, 3.0, "shop", trace and TRACEPARENT)
 
     of_long, of_short = long.counters, short.counters
     assert of_long.requests == of_short.requests
