@@ -16,8 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OLDEST = PROJECT["project"]["requires-python"].removeprefix(">=")
-RUNTIME, BUILD, DEV = LOCKS = (
+RUNTIME, OTLP, BUILD, DEV = LOCKS = (
     "requirements.lock",
+    "requirements-otlp.lock",
     "requirements-build.lock",
     "requirements-dev.lock",
 )
@@ -35,10 +36,11 @@ OPTIONS = (
 def requirements(lock: str) -> list[str]:
     """The requirements in pyproject.toml that the lock named must satisfy."""
     runtime: list[str] = PROJECT["project"]["dependencies"]
+    otlp: list[str] = runtime + PROJECT["project"]["optional-dependencies"]["otlp"]
     groups = PROJECT["dependency-groups"]
     build: list[str] = PROJECT["build-system"]["requires"] + groups["build"]
     dev: list[str] = [each for each in groups["dev"] if isinstance(each, str)]
-    return {RUNTIME: runtime, BUILD: build, DEV: runtime + build + dev}[lock]
+    return {RUNTIME: runtime, OTLP: otlp, BUILD: build, DEV: otlp + build + dev}[lock]
 
 
 def fingerprint(lock: str) -> str:
@@ -50,10 +52,13 @@ def fingerprint(lock: str) -> str:
 def renew(*options: str) -> None:
     """Resolve all locks anew; pins that still satisfy pyproject.toml stay unless `--upgrade`."""
     _compile(RUNTIME, "pyproject.toml", *options)
+    # With what sends traces: for the image.
+    traced = ("pyproject.toml", "--extra", "otlp")
+    _compile(OTLP, *traced, "--constraints", RUNTIME, *options)
     _compile(BUILD, "--group", "build", *options)
-    # The last is bound to both, so that what is tested is what is shipped, and what builds it.
-    bound = ("--constraints", RUNTIME, "--constraints", BUILD)
-    _compile(DEV, "pyproject.toml", "--group", "dev", *bound, *options)
+    # The last is bound to all, so that what is tested is what is shipped, and what builds it.
+    bound = ("--constraints", OTLP, "--constraints", BUILD)
+    _compile(DEV, *traced, "--group", "dev", *bound, *options)
 
 
 def _compile(lock: str, *options: str) -> None:

@@ -8,7 +8,17 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.house.locks import BUILD, DEV, LOCKS, MARK, ROOT, RUNTIME, fingerprint, requirements
+from tests.house.locks import (
+    BUILD,
+    DEV,
+    LOCKS,
+    MARK,
+    OTLP,
+    ROOT,
+    RUNTIME,
+    fingerprint,
+    requirements,
+)
 
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)((?: ;[^\\]+)?) \\$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
@@ -54,7 +64,7 @@ def test_there_is_nothing_but_pins_hashes_and_comments(lock: str) -> None:
     assert not re.search(r"[a-z]+://", "\n".join(_lines(lock)))
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, BUILD])
+@pytest.mark.parametrize("lock", [RUNTIME, OTLP, BUILD])
 def test_what_is_tested_is_what_is_shipped(lock: str) -> None:
     """Every package that runs or builds is in the development lock, at the same version."""
     assert _pins(lock).items() - _pins(DEV).items() == set()
