@@ -10,10 +10,11 @@ RUN --mount=type=bind,source=requirements-build.lock,target=requirements-build.l
     python3 -m venv /build \
  && /build/bin/pip install --no-cache-dir --disable-pip-version-check \
       --no-deps --require-hashes -r requirements-build.lock
-RUN --mount=type=bind,source=requirements.lock,target=requirements.lock \
+# With what sends traces (the extra otlp), which is loaded where tracing.endpoint is set.
+RUN --mount=type=bind,source=requirements-otlp.lock,target=requirements-otlp.lock \
     /build/bin/uv venv --no-cache --no-python-downloads --python "$(command -v python3)" /opt/gateway \
  && /build/bin/uv pip install --no-cache --system-certs --compile-bytecode --python /opt/gateway/bin/python \
-      --no-deps --require-hashes -r requirements.lock
+      --no-deps --require-hashes -r requirements-otlp.lock
 RUN --mount=type=bind,target=/src \
     /build/bin/hatchling build -t wheel -d /tmp/wheel \
  && /build/bin/uv pip install --no-cache --offline --compile-bytecode --python /opt/gateway/bin/python \

@@ -58,7 +58,7 @@ def test_the_builder_gets_nothing_but_what_the_image_is_made_of() -> None:
 
     assert let_in == {
         *("gateway", "config/container.toml", "pyproject.toml", "README.md"),
-        *("requirements.lock", "requirements-build.lock"),
+        *("requirements-otlp.lock", "requirements-build.lock"),
     }
     assert all((ROOT / name).exists() for name in let_in)
 

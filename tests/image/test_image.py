@@ -15,7 +15,7 @@ from tests.delivery.release import image_bill
 from tests.image.containers import BASE, HARDENED, IMAGE, SOURCE, Container, Store
 from tests.support.servers import ROOT, wait_until
 
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (ROOT / "requirements-otlp.lock").read_text()
 SIMULATOR = "http://127.0.0.1:8090"
 DATA, ADMIN = "http://127.0.0.1:8080", "http://127.0.0.1:8081"
 TRAINING = f"{DATA}/training/trn_000001"
