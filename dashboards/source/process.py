@@ -134,9 +134,13 @@ def processes() -> list[Panel]:
         ),
         _states(),
         plot(
-            "Log lines lost",
-            "Standard output did not take them: its reader is slow or gone.",
+            "Log lines and spans lost",
+            "Standard output did not take the lines, the collector of traces not the spans.",
             Query(summed(per_second("gateway_log_lines_dropped_total"), REPLICA), _NAME),
+            Query(
+                summed(per_second("gateway_trace_spans_total", 'result!="sent"'), "result"),
+                "spans {{result}}",
+            ),
             unit="ops",
         ),
         plot(

@@ -22,6 +22,7 @@ async def check(settings: Settings) -> tuple[str, ...]:
         faults.append(f"upstream.base_url: {failure.what}")
     finally:
         await house.upstream.close()
+        await house.tracer.close(0.0)
     if house.redis is not None:
         try:
             await house.redis.reach()

@@ -28,6 +28,7 @@ from gateway.app.freshness_windows import windows_of
 from gateway.app.listen import StartFault
 from gateway.app.operator_access import OperatorAccess, operator_access_of, tokens_watch
 from gateway.app.sweeping import Ground, Sweeping, sweeping_of
+from gateway.app.tracing import tracer_of
 from gateway.app.upstream_access import outward
 from gateway.core.access.caller import Open
 from gateway.core.cache.rfc9111 import ByOrigin
@@ -58,6 +59,7 @@ from gateway.ports import (
     LocalStore,
     SharedMode,
     SharedStore,
+    Tracer,
 )
 from gateway.settings import AccessMode, ClientsGiven, FreshnessSource, Settings, TokensGiven
 
@@ -96,11 +98,11 @@ class House:
     operator_access: OperatorAccess
     watches: tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]
     sweeping: Sweeping
+    tracer: Tracer
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault if the driver refuses the Redis URL, SettingsFault
-    if the clients file or the tokens file has a fault since it was checked."""
+    """Put the parts together. Raises StartFault, and SettingsFault if a file has a fault by now."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
@@ -147,6 +149,7 @@ def compose(settings: Settings) -> House:
         operator_access=operators,
         watches=_watches(settings, clock, telemetry, admission, operators),
         sweeping=sweeping,
+        tracer=tracer_of(settings, clock, telemetry),
     )
 
 

@@ -33,6 +33,8 @@ _LAST_SECONDS = 1.0
 # waits for them to register again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
+# Seconds in which spans that wait are sent.
+_LAST_SPANS = 3.0
 _next_id: Callable[[], bytes] = ids().__next__
 
 
@@ -116,6 +118,7 @@ def _servers(
         house.clock,
         house.telemetry,
         access_log,
+        tracer=house.tracer,
         directive_handler=house.directive_handler,
         reaching=house.reaching,
         unusual=house.unusual,
@@ -244,6 +247,7 @@ async def _living(house: House, operations: Operations) -> AsyncIterator[None]:
             await house.upstream.close()
             if house.redis is not None:
                 await house.redis.close()
+            await house.tracer.close(_LAST_SPANS)
 
 
 @contextlib.asynccontextmanager

@@ -280,3 +280,11 @@ class Part(StrEnum):
     BUDGET = "budget"  # a call's turn
     UPSTREAM = "upstream"
     STORE = "store"
+
+
+class SpanFate(StrEnum):
+    """What became of a span that was to be sent."""
+
+    SENT = "sent"
+    FAILED = "failed"  # the collector did not take it
+    DROPPED = "dropped"  # too many waited, or the process ended

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from gateway.core.errors import ShuttingDown
 from gateway.core.vocabulary import Part
-from gateway.flow.timings import Interval, Spent, sharing, watched
+from gateway.flow.timings import Interval, Spent, sharing, spent_by_beginner, watched
 from gateway.ports import Clock
 
 Name = TypeVar("Name", bound=Hashable)
@@ -135,7 +135,7 @@ class Flights(Generic[Name, Result]):
 
     def _new(self, name: Name) -> Flight[Result]:
         flight: Flight[Result] = Flight()
-        flight.spent = None if self._clock is None else Spent(self._clock)
+        flight.spent = None if self._clock is None else spent_by_beginner(self._clock)
         self._current[name] = flight
         self._flying.setdefault(name, []).append(flight)
         return flight

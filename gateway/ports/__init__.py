@@ -24,6 +24,7 @@ from gateway.ports.mode import AloneMode, ModeOrder, SharedMode
 from gateway.ports.observer import Observer
 from gateway.ports.shared import Copies, Found, SharedStore, Standing, Stored
 from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
+from gateway.ports.tracer import Attributes, NoTracer, Served, Span, Tracer
 from gateway.ports.upstream import Call, Upstream, Write
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "AloneBus",
     "AloneLease",
     "AloneMode",
+    "Attributes",
     "Budget",
     "BudgetView",
     "Bus",
@@ -53,16 +55,20 @@ __all__ = [
     "LocalStore",
     "Looking",
     "ModeOrder",
+    "NoTracer",
     "Notice",
     "Observer",
     "OwnBudget",
+    "Served",
     "SharedBudget",
     "SharedMode",
     "SharedStore",
+    "Span",
     "Standing",
     "Stored",
     "SweepLease",
     "Taken",
+    "Tracer",
     "Turn",
     "Upstream",
     "Write",

@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Purpose
+from gateway.ports.tracer import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Call:
     that training, so that the call comes after all others. `who` names the caller: turns are fair
     among callers. `offset`: the call asks for the page of the list that begins with this row, and
     for no training. `write`: the call is a write, and is never sent twice. A call whose purpose is
-    `retry` uses a new connection.
+    `retry` uses a new connection. `span` is the span of the call, if its trace is kept.
     """
 
     training_id: str
@@ -44,6 +45,7 @@ class Call:
     who: str = ""
     offset: int | None = None
     write: Write | None = None
+    span: Span | None = field(default=None, repr=False, compare=False)
 
 
 class Upstream(Protocol):

@@ -22,7 +22,7 @@ from gateway.settings.kinds import (
     SweepWarm,
     WritesMode,
 )
-from gateway.settings.load import load, misspelt
+from gateway.settings.load import load, misspelt, opentelemetry
 from gateway.settings.reread import RereadFile
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
 from gateway.settings.tokens import TokensGiven, tokens_file
@@ -53,6 +53,7 @@ __all__ = [
     "effective",
     "load",
     "misspelt",
+    "opentelemetry",
     "read_clients",
     "tokens_file",
 ]

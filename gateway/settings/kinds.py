@@ -8,7 +8,7 @@ own: `kind_of` makes it from the enum.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -201,6 +201,7 @@ _BASE_URL = Kind(
 )
 BaseUrl = Annotated[str, _BASE_URL]
 DocumentsUrl = Annotated[str | None, _BASE_URL]
+Endpoint = Annotated[str | None, replace(_BASE_URL, parse=parsers.parse_endpoint)]
 FilePath = Annotated[
     Path | None, Kind("a path", "the path of a readable file", parsers.parse_path, path=True)
 ]

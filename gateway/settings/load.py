@@ -71,6 +71,11 @@ def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], 
     )
 
 
+def opentelemetry(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """The variables of OpenTelemetry, whose names are not ours."""
+    return {name: text for name, text in environ.items() if name.startswith("OTEL_")}
+
+
 def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
     """All that the operator gave: the environment over the file, secrets read from their files."""
     given = _Given()

@@ -162,10 +162,19 @@ def parse_secret(value: object) -> SecretStr:
 
 def parse_base_url(value: object) -> str:
     """An http or https address with a host and nothing behind its path; no slash at its end."""
+    return _address(value, "upstream.token")
+
+
+def parse_endpoint(value: object) -> str:
+    """The same, of a collector of traces."""
+    return _address(value, "OTEL_EXPORTER_OTLP_HEADERS")
+
+
+def _address(value: object, credentials: str) -> str:
     if not isinstance(value, str) or not _VISIBLE.fullmatch(value):
         raise ValueError
     if "@" in value:
-        raise ValueError("carries credentials, which belong into upstream.token")
+        raise ValueError(f"carries credentials, which belong into {credentials}")
     if "?" in value or "#" in value:
         raise ValueError("has a query or a fragment")
     url = _split(value)

@@ -110,6 +110,12 @@ class LogSettings(Section):
     hits: kinds.Sample = 1_000
 
 
+class TracingSettings(Section):
+    """Spans of requests, for a collector."""
+
+    endpoint: kinds.Endpoint = None
+
+
 class LimitsSettings(Section):
     """What callers may ask of a connection, on both planes."""
 
@@ -135,6 +141,7 @@ class Settings(BaseModel):
     redis: RedisSettings = RedisSettings()
     sweep: SweepSettings = SweepSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     limits: LimitsSettings = LimitsSettings()
 
 

@@ -15,6 +15,7 @@ from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.flow.timings import Spent
+from gateway.web.paths import TRAINING_ROUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,29 @@ class AccessLog(Protocol):
 @dataclass(slots=True)
 class Exchange:
     """What is known of a request while it is being answered; `began` is monotonic, `fields`
-    are what every answer to this caller carries, `spent` is where its time goes."""
+    are what every answer to this caller carries, `spent` is where its time goes. `route` and
+    `path` are those of the training, the first without its id."""
 
     request_id: str
     method: str
     began: float
+    spent: Spent
     traceparent: bytes | None = None
+    route: str | None = None
+    path: str | None = None
     training_id: str | None = None
     caller: Caller | None = None
     fields: Headers = ()
-    spent: Spent | None = None
+
+    def name(self, training_id: str | None, path: str) -> None:
+        """It is about that training, or trainings as a whole, whose path that is."""
+        self.training_id, self.path, self.route = training_id, path, path
+        if training_id is not None:
+            self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")
 
     @property
     def trace_id(self) -> str | None:
-        """The caller's trace."""
+        """The caller's trace, or one that began here."""
         return trace_id_of(self.traceparent)
 
     @property
@@ -76,7 +86,7 @@ class Exchange:
     @property
     def parts(self) -> Mapping[Part, float] | None:
         """Seconds that were waited for each; None where nothing was."""
-        return (None if self.spent is None else self.spent.seconds()) or None
+        return self.spent.seconds() or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from gateway.core.upstream.training import is_training_id
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
 TRAININGS: Final = b"/training/"
+# As spans name it: without an id.
+TRAINING_ROUTE: Final = "/training/{id}"
 
 PARTITION = "[0-9a-f]{32}"
 

@@ -17,6 +17,7 @@ from gateway.settings.parsers import (
     LONGEST_DURATION,
     parse_base_url,
     parse_duration,
+    parse_endpoint,
     parse_header_names,
     parse_host,
     parse_interval,
@@ -71,6 +72,7 @@ _BY_PARSER: dict[Callable[..., object], str] = {
     parse_rate: "rate",
     parse_host: "host",
     parse_base_url: "baseUrl",
+    parse_endpoint: "baseUrl",
     parse_header_names: "headerNames",
     parse_interval: "interval",
 }

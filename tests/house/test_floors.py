@@ -16,6 +16,7 @@ LIBRARIES = {
     "gateway.flow": {"cachetools"},
     "gateway.adapters": set(),
     "gateway.adapters.ledger": {"cachetools"},
+    "gateway.adapters.otlp": {"opentelemetry", "requests"},
     "gateway.adapters.redis": {"redis", "msgspec", "cachetools"},
     "gateway.adapters.telemetry": {"prometheus_client", "structlog", "msgspec"},
     "gateway.adapters.upstream": {"httpx", "httptools", "aiohappyeyeballs"},

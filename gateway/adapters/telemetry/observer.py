@@ -31,6 +31,7 @@ from gateway.core.vocabulary import (
     Purpose,
     RedisOperation,
     Right,
+    SpanFate,
     StoreVerdict,
 )
 from gateway.ports import Clock
@@ -250,6 +251,19 @@ class Telemetry(Counted, Trail, Freshness):
 
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)
+
+    # ---- traces
+
+    def spans_known(self) -> None:
+        """Spans are sent: their series exist from now on."""
+        self.counters.know_spans()
+
+    def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
+        """So many spans were sent, or not."""
+        self.counters.spans[result] += count
+        if result is not SpanFate.SENT:
+            told: dict[str, Any] = {"reason": result, "count": count, "why": why}
+            self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
         """The gauges of this moment, where they can be read: a scrape without beats no scrape."""

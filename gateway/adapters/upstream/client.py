@@ -24,7 +24,7 @@ from gateway.core.http.response import Reply
 from gateway.core.http.traceparent import sampled_trace_of
 from gateway.core.upstream.list_page import PAGE_SIZE
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose
-from gateway.ports import Call, Clock, Deadline, Observer, Write
+from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
@@ -93,12 +93,19 @@ class HttpxUpstream:
             url, fields, most = self._url(call), request_fields(call), self._most(call)
             exchange = self._exchange(url, fields, most, call.write)
             exchange.is_retry = call.purpose is Purpose.RETRY
+            if call.span is not None:
+                call.span.note(_told(exchange))
             reply = await self._within(seconds, exchange)
             status = reply.status
             return reply
         finally:
             seconds = self._clock.monotonic() - started
-            trace = sampled_trace_of(first(call.extra, b"traceparent"))
+            if call.span is None:
+                trace = sampled_trace_of(first(call.extra, b"traceparent"))
+            else:
+                trace = sampled_trace_of(call.span.traceparent)
+                if status is not None:
+                    call.span.note({"http.response.status_code": status})
             self._observer.call_ended(call.purpose, status, seconds, trace)
 
     async def reachable(self) -> None:
@@ -168,3 +175,15 @@ class HttpxUpstream:
         if self._passes_codings and not is_ours(coding):
             return Reply(response.status_code, (*fields, coded(coding)), body)
         return Reply(response.status_code, fields, decoded(body, coding, exchange.max_body))
+
+
+def _told(exchange: Exchange) -> Attributes:
+    """The call as its span tells it (HTTP semantic conventions, client); of the fields none."""
+    url = exchange.request.url
+    told: dict[str, str | int] = {
+        "http.request.method": exchange.request.method,
+        "url.full": str(url),
+        "server.address": url.host,
+        "server.port": url.port or (443 if url.scheme == "https" else 80),
+    }
+    return told | ({"http.request.resend_count": 1} if exchange.is_retry else {})

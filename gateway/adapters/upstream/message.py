@@ -21,6 +21,8 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
     *(b"host", b"if-modified-since", b"if-none-match", b"range", b"user-agent"),
 }
 
+_TRACEPARENT = b"traceparent"
+
 # A write may state the conditions that it is done under.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
@@ -34,7 +36,12 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
         fields.append((b"If-Modified-Since", call.last_modified))
     if call.write is not None:
         fields += [each for each in call.write.fields if each[0] not in _NEVER_WRITTEN]
-    return fields + [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
+    fields += [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
+    if call.span is not None:
+        # The caller's own span is not the one that asks.
+        fields = [each for each in fields if each[0] != _TRACEPARENT]
+        fields.append((_TRACEPARENT, call.span.traceparent))
+    return fields
 
 
 def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:

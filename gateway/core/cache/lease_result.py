@@ -52,7 +52,8 @@ class ErrorKind(StrEnum):
 class Ending:
     """What a follower is to do, and of a failure what is needed to raise it again.
 
-    `retry_after` is in seconds from the moment of the ending.
+    `retry_after` is in seconds from the moment of the ending. `trace` tells followers of the
+    leader's span, as a `traceparent`, where its trace is kept.
     """
 
     kind: EndingKind
@@ -63,6 +64,7 @@ class Ending:
     status: int | None = None
     retry_after: float | None = None
     sent: bool = True
+    trace: str | None = None
 
     @property
     def is_answered(self) -> bool:

@@ -25,7 +25,7 @@ from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.fetch import Fetcher
 from gateway.flow.fill.fetch_result import Filled, Passed, Want, failing, fruitless
 from gateway.flow.singleflight import Course
-from gateway.flow.timings import on
+from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
 # Seconds between two looks at a lease, the first and the longest; a message comes earlier.
@@ -93,8 +93,9 @@ class Collapsing:
                 return await self._ask_alone(want, flight, deadline)
             if taken.leads:
                 return await self._lead(want, taken, flight, deadline)
-            with on(Part.LEASE):
+            with on(Part.LEASE) as span:
                 ending = await self._follow(want, taken.token, deadline)
+                followed(ending.trace, span)
             seen = await self._stored_elsewhere(ending, want, flight)
             if seen is not None:
                 return Elsewhere(seen, awaited=True)
@@ -136,6 +137,7 @@ class Collapsing:
             ending, pause = _ending_of_failure(error, want), self.backoffs.shared(error)
             raise
         finally:
+            ending = replace(ending, trace=leading_span())
             with suppress(RedisUnavailable):  # it lapses by itself
                 await self._lease.release(want.key, taken.token, ending, pause)
 

@@ -118,8 +118,9 @@ class Outbound:
         with on(Part.BUDGET):
             paid = await self._paying.pay(scope, call)
         try:
-            with on(Part.UPSTREAM):
-                return await self._upstream.call(call)
+            with on(Part.UPSTREAM) as span:
+                traced = call if span is None else replace(call, span=span)
+                return await self._upstream.call(traced)
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
                 await self._budget.give_back(scope, paid)

@@ -31,7 +31,7 @@ class Unusual:
         self._clock = clock
         self._rules = rules
         self.modes = modes
-        self._flights: Flights[object, Filled | Passed] = Flights()
+        self._flights: Flights[object, Filled | Passed] = Flights(clock)
 
     @property
     def is_ordered(self) -> bool:

@@ -28,8 +28,7 @@ from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
-from gateway.flow.timings import Spent, watched
-from gateway.ports import Clock, Held, Observer
+from gateway.ports import Clock, Held, Observer, Tracer
 from gateway.web.data.request_context import Desk
 from gateway.web.data.writes import METHODS, Writes, misplaced
 from gateway.web.exchange import AccessLog, End, Exchange
@@ -39,6 +38,7 @@ from gateway.web.render import render
 from gateway.web.wire.l1_hits import Hits
 from gateway.web.wire.l2_hits import LookUps
 from gateway.web.wire.plain_request import at_least_of, extra_of
+from gateway.web.wire.traced_hits import UntracedLookUps, traced
 
 _READS: Final = ("GET", "HEAD")
 Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
@@ -57,6 +57,7 @@ class DataPlane:
         observer: Observer,
         access_log: AccessLog,
         *,
+        tracer: Tracer,
         directive_handler: DirectiveHandler | None,
         reaching: Reaching,
         unusual: Unusual,
@@ -74,10 +75,11 @@ class DataPlane:
         self._clock = clock
         self._observer = observer
         self._access_log = access_log
+        self._tracer = tracer
         self._forwarded = forward_headers
         self._new_id = new_id
         self._ready = ready
-        self._desk = desk = Desk(callers, clock, observer, access_log, new_id)
+        self._desk = desk = Desk(callers, clock, observer, access_log, new_id, tracer=tracer)
         self._writes = None
         if writing is not None:
             self._writes = Writes(
@@ -98,20 +100,22 @@ class DataPlane:
             routes.append(Route("/{path:path}", written, methods=METHODS))
         return _Shortened(self._training, routes, self._unrouted)
 
-    def short_ways(self) -> tuple[Hits, LookUps]:
+    def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
         """What answers from L1, and from Redis, before there is a request, with the same parts."""
+        counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,
             self._callers,
             self._clock,
-            self._observer,
+            traced(counting, self._tracer) if is_traced else counting,
             self._access_log,
             forward_headers=self._forwarded,
             modes=self._unusual.modes,
             heeds_directives=self._directive_handler is not None,
             new_id=self._new_id,
         )
-        return hits, LookUps(self._serving, hits, self._clock)
+        lookups = LookUps(self._serving, hits, self._clock)
+        return hits, UntracedLookUps(lookups, self._tracer) if is_traced else lookups
 
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")
@@ -140,14 +144,12 @@ class DataPlane:
         wanted = training_id(raw_path(request.scope))
         if wanted is None:
             return await self._misplaced(request, exchange)
-        exchange.training_id = wanted
+        exchange.name(wanted, f"/training/{wanted}")
         caller = self._desk.admit(request, exchange)
         serving = (
             self._unusual if self._unusual.is_ordered else self._directive_handler or self._serving
         )
-        exchange.spent = Spent(self._clock)
-        with watched(exchange.spent):
-            answer = await self._reaching.get(self._ask(request, wanted, caller), serving)
+        answer = await self._reaching.get(self._ask(request, wanted, caller), serving)
         return self._answer(request, exchange, answer)
 
     def _ask(self, request: Request, wanted: str, caller: Caller) -> Ask:

@@ -21,9 +21,11 @@ from gateway.core.errors import (
     OnlyIfCached,
 )
 from gateway.core.http.fields import first
+from gateway.core.http.traceparent import sound_of
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import Outcome, Tier
-from gateway.ports import Clock, Observer
+from gateway.flow.timings import Spent, watched
+from gateway.ports import Clock, Observer, Served, Tracer
 from gateway.web.exchange import (
     AccessLine,
     AccessLog,
@@ -49,11 +51,14 @@ class Desk:
         observer: Observer,
         access_log: AccessLog,
         new_id: Callable[[], bytes],
+        *,
+        tracer: Tracer,
     ) -> None:
         self._callers = callers
         self._clock = clock
         self._observer = observer
         self._access_log = access_log
+        self._tracer = tracer
         self._new_id = new_id
 
     async def attend(
@@ -62,7 +67,8 @@ class Desk:
         """The answer, or the problem that it ended in."""
         exchange = self.begin(request)
         try:
-            return await answer(exchange)
+            with watched(exchange.spent):
+                return await answer(exchange)
         except GatewayError as error:
             return self.problem(exchange, problem_of(error), _outcome_of(error))
         except Exception:
@@ -73,8 +79,12 @@ class Desk:
         """What is known of a request at its begin."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
-        trace = first(request.scope["headers"], b"traceparent")
-        return Exchange(request_id, request.method, self._clock.monotonic(), trace)
+        trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None
+        if self._tracer.keeps(trace):
+            span = self._tracer.begin(trace)
+            trace = span.traceparent
+        spent = Spent(self._clock, span)
+        return Exchange(request_id, request.method, self._clock.monotonic(), spent, trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
         """The caller, within what it may ask for; raises AccessRefused, ClientRateLimited."""
@@ -116,6 +126,9 @@ class Desk:
         client = None if exchange.caller is None else exchange.caller.client
         if client is not None:
             self._observer.client_result(client, client_result(status, end.detail))
+        if exchange.spent.span is not None:
+            what = (exchange.method, exchange.route, exchange.path, status)
+            exchange.spent.span.serve(Served(*what, end.outcome, end.tier, end.detail, client))
         weight = self._access_log.weigh(end.outcome, status, seconds, end.detail)
         if weight is None:
             return

@@ -70,7 +70,7 @@ class Writes:
         target = target_of(request.method, path)
         if target is None:
             return self._desk.problem(exchange, misplaced(path, writes=True), Outcome.REJECTED)
-        exchange.training_id = target.training_id
+        exchange.name(target.training_id, target.path.decode("ascii"))
         if _is_of_another_site(request):
             raise BadRequest("pages of other sites do not write here")
         caller = self._desk.admit(request, exchange)

@@ -21,6 +21,7 @@ from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.l1_hits import Hits
 from gateway.web.wire.l2_hits import LookUp, LookUps
 from gateway.web.wire.plain_request import Asked, PlainHead, plain
+from gateway.web.wire.traced_hits import UntracedLookUps
 from gateway.web.wire.write_batch import Outbox
 
 _REST = Stage.REST
@@ -147,12 +148,12 @@ class HotPath(Parsing):
     """One connection of the data plane; `beside(hits, lookups, terms)` gives the class for
     `http=`."""
 
-    lookups: LookUps
+    lookups: LookUps | UntracedLookUps
     blocks: Blocks
     outbox: Outbox
 
     @classmethod
-    def beside(cls, hits: Hits, lookups: LookUps, terms: Terms) -> type[Self]:
+    def beside(cls, hits: Hits, lookups: LookUps | UntracedLookUps, terms: Terms) -> type[Self]:
         """This class for the connections of one plane."""
         limits = terms.limits
         blocks = Blocks(hits.forwarded, limits.max_head, limits.max_fields)

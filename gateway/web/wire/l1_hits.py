@@ -21,7 +21,7 @@ from gateway.core.errors import AccessRefused
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.handler import Answer, Ask, Serving
-from gateway.ports import Clock, Held, HitLabels, Observer
+from gateway.ports import Clock, Count, Held, HitLabels
 from gateway.web.exchange import AccessLine, AccessLog, rate_limit_fields
 from gateway.web.render import is_current, moment_of
 from gateway.web.wire.plain_request import PlainHead
@@ -34,15 +34,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers what L1 may answer with; parts as in DataPlane. `heeds_directives`: a request
-    with directives about what is stored takes the ordinary way."""
+    """Answers what L1 may answer with; parts as in DataPlane, `counting` as the observer's.
+    `heeds_directives`: a request with directives about what is stored takes the ordinary way."""
 
     def __init__(
         self,
         serving: Serving,
         callers: Callers,
         clock: Clock,
-        observer: Observer,
+        counting: Callable[[Outcome, Tier, int], Count],
         access_log: AccessLog,
         *,
         forward_headers: frozenset[bytes],
@@ -57,7 +57,7 @@ class Hits:
         self._stale_stands_for = serving.stale_stands_for
         self._callers = callers
         self._clock, self._monotonic = clock, clock.monotonic
-        self._counting = observer.counting
+        self._counting = counting
         self._labels: dict[tuple[Outcome, Tier, Detail | None, int], HitLabels] = {}
         self._access_log = access_log
         self.weigh = access_log.weigh

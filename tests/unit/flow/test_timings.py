@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.core.vocabulary import Part
 from gateway.flow.singleflight import Flights
-from gateway.flow.timings import Spent, on, sharing, watched
+from gateway.flow.timings import Spent, followed, on, sharing, watched
+from gateway.ports import Attributes, Served
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, settle
 
@@ -102,3 +105,78 @@ async def test_a_miss_says_what_it_waited_for(clock: FakeClock) -> None:
 
     assert list(spent.seconds()) == [*Part]
     assert spent.seconds()[Part.UPSTREAM] == 2.5
+
+
+class ListedSpan:
+    """A Span that writes down its parts, in the order in which they end, and its links."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.traceparent = name, f"00-{name}".encode()
+        self.ended: list[tuple[str, str | None, tuple[bytes, ...]]] = []
+        self.links: tuple[bytes, ...] = ()
+        self.around: ListedSpan | None = None
+
+    def part(self, name: str) -> ListedSpan:
+        part = ListedSpan(name)
+        part.around = self
+        return part
+
+    def link(self, traceparent: bytes) -> None:
+        self.links += (traceparent,)
+
+    def note(self, attributes: Attributes) -> None:
+        """Nothing is told here."""
+
+    def serve(self, served: Served) -> None:
+        """No request is answered here."""
+
+    def end(self, fault: str | None = None) -> None:
+        assert self.around is not None
+        self.around.ended.append((self.name, fault, self.links))
+
+
+def test_a_part_of_a_kept_trace_is_a_span(clock: FakeClock) -> None:
+    """One that fails says by what."""
+    span = ListedSpan("request")
+    with watched(Spent(clock, span)):
+        with on(Part.LOOKUP) as part:
+            assert part is not None
+        with pytest.raises(KeyError), on(Part.STORE):
+            raise KeyError
+
+    assert span.ended == [("lookup", None, ()), ("store", "KeyError", ())]
+
+
+async def test_who_begins_a_fetch_has_its_parts_and_who_joins_a_link(clock: FakeClock) -> None:
+    """Whatever the follower's own trace is; the fetch may outlive who began it."""
+    leader, follower = ListedSpan("leader"), ListedSpan("follower")
+    flights: Flights[str, None] = Flights(clock)
+
+    async def fetch(_: object) -> None:
+        with on(Part.UPSTREAM):
+            await settle()
+
+    with watched(Spent(clock, leader)):
+        flight = flights.start("a", fetch)
+    with watched(Spent(clock, follower)):
+        await flight.join()
+
+    assert leader.ended == [("upstream", None, ())]
+    assert follower.ended == [("follow", None, (b"00-leader",))]
+
+
+async def test_followers_are_linked_to_who_leads_in_another_replica(clock: FakeClock) -> None:
+    """Also where the trace of who began the fetch here is not kept."""
+    follower = ListedSpan("follower")
+    flights: Flights[str, None] = Flights(clock)
+
+    async def fetch(_: object) -> None:
+        with on(Part.LEASE) as span:
+            await settle()
+            followed("00-elsewhere", span)
+
+    flight = flights.start("a", fetch)
+    with watched(Spent(clock, follower)):
+        await flight.join()
+
+    assert follower.ended == [("follow", None, (b"00-elsewhere",))]

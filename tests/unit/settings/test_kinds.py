@@ -108,6 +108,11 @@ def test_a_faulty_value_is_refused_in_one_line(name: str, value: str, line: str)
         ("redis.url", "redis://:hunter@2@cache:0/x", "is not the address of a Redis"),
         ("redis.url", "redis://:hunt/er@2", "has an @ behind its host"),
         ("upstream.base_url", "https://me:hunter@api.open.cx", "carries credentials"),
+        (
+            "tracing.endpoint",
+            "http://me:hunter@otel:4318",
+            "carries credentials, which belong into OTEL",
+        ),
         ("upstream.forward_headers", '["Authorization: hunter"]', "entry 1 is not the name"),
     ],
 )

@@ -136,9 +136,9 @@ def test_a_variable_without_two_underscores_is_none_of_ours() -> None:
         ("GATEWAY_LOG__COLOUR", "", "one of format, level, hits"),
         ("GATEWAY_LOG__LEVLE", "; did you mean GATEWAY_LOG__LEVEL?", "one of format, level, hits"),
         ("GATEWAY_LGO__LEVEL", "; did you mean GATEWAY_LOG__LEVEL?", "one of server, admin, "
-         "upstream, access, freshness, l1, redis, sweep, log, limits"),
+         "upstream, access, freshness, l1, redis, sweep, log, tracing, limits"),
         ("GATEWAY_X__Y", "", "one of server, admin, upstream, access, freshness, l1, redis, "
-         "sweep, log, limits"),
+         "sweep, log, tracing, limits"),
         ("GATEWAY_REDIS__URL_FLE", "; did you mean GATEWAY_REDIS__URL_FILE?",
          "one of url, prefix, timeout"),
         ("GATEWAY_LOG__", "", "one of format, level, hits"),

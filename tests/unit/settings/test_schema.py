@@ -124,7 +124,10 @@ def test_a_printed_settings_object_shows_no_secret() -> None:
 
 def test_sections_are_in_the_order_of_the_contract() -> None:
     """The file, the start log and the faults follow it; `limits` is ours."""
-    assert " ".join(SECTIONS) == "server admin upstream access freshness l1 redis sweep log limits"
+    assert (
+        " ".join(SECTIONS)
+        == "server admin upstream access freshness l1 redis sweep log tracing limits"
+    )
 
 
 def test_the_secrets_are_those_of_the_contract() -> None:

@@ -35,7 +35,7 @@ from gateway.flow.request.client_directives import DirectiveHandler
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
-from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, SharedStore
+from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, NoTracer, SharedStore, Tracer
 from gateway.web.data.app import DataPlane
 from gateway.web.exchange import AccessLine
 from tests.doubles.clock import FakeClock
@@ -86,6 +86,7 @@ class Data:
         heeds_directives: bool = False,
         writes: bool = False,
         shared: Callable[[Clock, Callable[[], str]], SharedStore] = Ledger,
+        tracer: Tracer | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.shared = shared(self.clock, lambda: "0123456789abcdef")
@@ -104,6 +105,7 @@ class Data:
             self.clock,
             self.observer,
             self.access_log,
+            tracer=tracer or NoTracer(),
             directive_handler=directive_handler if heeds_directives else None,
             reaching=Reaching(self.serving, self.clock, share),
             unusual=self.unusual,

@@ -16,6 +16,7 @@ from cachetools import LRUCache
 
 from gateway.adapters.redis.bus.messages import NoticeRefused
 from gateway.core.cache.lease_result import Ending
+from gateway.core.http.traceparent import TRACEPARENT
 
 # Goes up when the format changes; an ending of another schema says nothing, and a follower that
 # cannot read it elects again.
@@ -71,9 +72,11 @@ def decode_ended(data: bytes) -> tuple[str, Ending]:
 
 
 def _makes_sense(ending: Ending) -> bool:
-    wait, status = ending.retry_after, ending.status
-    return (wait is None or (math.isfinite(wait) and wait >= 0.0)) and (
-        status is None or 100 <= status <= 599
+    wait, status, trace = ending.retry_after, ending.status, ending.trace
+    return (
+        (wait is None or (math.isfinite(wait) and wait >= 0.0))
+        and (status is None or 100 <= status <= 599)
+        and (trace is None or TRACEPARENT.fullmatch(trace.encode()) is not None)
     )
 
 

@@ -24,6 +24,7 @@ from gateway.core.vocabulary import (
     Purpose,
     RedisOperation,
     Right,
+    SpanFate,
     Tier,
 )
 from gateway.ports import Count
@@ -190,6 +191,7 @@ class Counters:
     refusals: Tally[AccessRefusal] = field(default_factory=lambda: _zeros(AccessRefusal))
     orders: Tally[tuple[str, str]] = field(default_factory=lambda: _zeros(()))
     log_lines_dropped: int = 0
+    spans: Tally[SpanFate] = field(default_factory=lambda: _zeros(()))
 
     @property
     def requests(self) -> Tally[Sort]:
@@ -310,6 +312,10 @@ class Counters:
         """Add all orders of an operator at 0, unless they are there already."""
         for order in ORDERS:
             self.orders.setdefault((order, operator), 0)
+
+    def know_spans(self) -> None:
+        """Have all that may become of spans at 0: they are sent here."""
+        self.spans.update(dict.fromkeys(SpanFate, 0))
 
     def _meet(self, client: str) -> str:
         """The name under which the client is counted. Adds all results of that name at 0."""

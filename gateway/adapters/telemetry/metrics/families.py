@@ -101,6 +101,12 @@ COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
         (),
         lambda counters: [((), counters.log_lines_dropped)],
     ),
+    (
+        "gateway_trace_spans",
+        "Spans of kept traces, by what became of them.",
+        ("result",),
+        lambda counters: _single(counters.spans),
+    ),
 )
 
 TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...] = (

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gateway.core.errors import GatewayError, OnlyIfCached
 from gateway.core.vocabulary import Outcome, Tier
+from gateway.ports import NoTracer
 from gateway.web.data.request_context import Desk
 from gateway.web.exchange import Exchange
 from tests.unit.web.planes import Data
@@ -26,7 +27,8 @@ async def test_what_goes_wrong_is_a_problem(
 ) -> None:
     """Told apart by whose fault it is; what nobody foresaw is in the log."""
     data = Data()
-    desk = Desk(data.callers, data.clock, data.observer, data.access_log, lambda: b"made-here")
+    parts = (data.callers, data.clock, data.observer, data.access_log)
+    desk = Desk(*parts, lambda: b"made-here", tracer=NoTracer())
     request = Request({"type": "http", "method": "GET", "path": "/training/a", "headers": []})
 
     async def answer(exchange: Exchange) -> Response:

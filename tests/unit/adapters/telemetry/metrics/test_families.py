@@ -18,6 +18,7 @@ COUNTERS = {
     "gateway_access_refused_total": ("reason",),
     "gateway_orders_total": ("order", "operator"),
     "gateway_log_lines_dropped_total": (),
+    "gateway_trace_spans_total": ("result",),
 }
 HISTOGRAMS = {
     "gateway_request_duration_seconds": ("outcome",),

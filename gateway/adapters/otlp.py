@@ -1,0 +1,276 @@
+"""Spans over OTLP, by OpenTelemetry's SDK: what the extra `otlp` brings.
+
+Lives here: what a span is called and tells, by OpenTelemetry's semantic conventions for HTTP; which
+traces are kept; and how many spans may wait. They leave in a thread of the SDK's, which reads the
+`OTEL_…` variables by itself but for those of the sampler: each hit asks that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import requests
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+
+from gateway.core.http.traceparent import SAMPLED
+from gateway.core.vocabulary import Part, SpanFate
+from gateway.ports import Attributes, Clock, Deadline, Served
+
+# As HTTP's semantic conventions have it: other methods are callers' words, and make no names.
+_METHODS: Final = frozenset(
+    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+)
+_PATH: Final = "/v1/traces"
+_QUEUE: Final = 2_048  # the SDK's own default
+_ROOTS: Final = {"always_on": 1.0, "always_off": 0.0}
+
+Keeps = Callable[[bytes | None], bool]
+Told = Callable[[SpanFate, int, str], None]
+
+
+def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
+    """Whether a trace is kept, by OTEL_TRACES_SAMPLER and its _ARG; raises ValueError.
+
+    Unset, callers decide: a trace of our own for each request would cost several hits each.
+    """
+    name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
+    by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
+    share = float(variables.get("OTEL_TRACES_SAMPLER_ARG") or 1.0)
+    if root not in (*_ROOTS, "traceidratio") or not 0.0 <= share <= 1.0:
+        raise ValueError(f"OTEL_TRACES_SAMPLER {name}, _ARG {share}")
+    share = _ROOTS.get(root, share)
+    bound = share * 2**64
+
+    def keeps(traceparent: bytes | None) -> bool:
+        if traceparent is None:
+            return share > 0.0 and chance() < share
+        if by_parent:
+            return traceparent[-1] in SAMPLED
+        return int(traceparent[19:35], 16) < bound
+
+    return keeps
+
+
+class OtlpTracer:
+    """A Tracer that sends to the collector at `endpoint`, to be made in the event loop.
+
+    `variables` are those of OpenTelemetry; `told` hears what became of spans, in the loop. Raises
+    ValueError for variables that make no sense.
+    """
+
+    is_on = True
+
+    def __init__(
+        self,
+        endpoint: str,
+        clock: Clock,
+        told: Told,
+        variables: Mapping[str, str],
+        *,
+        version: str,
+        scheme: str,
+    ) -> None:
+        # It quotes fields that it cannot send, and credentials stand there.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        self.keeps = sampler(variables, clock.jitter)
+        self.clock, self.scheme = clock, scheme
+        url = endpoint if endpoint.endswith(_PATH) else endpoint + _PATH
+        most = int(variables.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
+        self._waiting = _Waiting(_Sending(url, told), most, told)
+        named = {"service.name": "training-gateway", "service.version": version}
+        # Later ones win: what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say.
+        resource = Resource.create(named).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(self._waiting)
+        self.start = self._provider.get_tracer("gateway", version).start_span
+
+    def begin(self, traceparent: bytes | None) -> OtlpSpan:
+        """The span of a request, within its caller's, if there is one."""
+        return OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent))
+
+    def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
+        """One span for all of it."""
+        span = OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent), seconds)
+        span.serve(served)
+
+    async def close(self, patience: float) -> None:
+        """Send what waits; what could not be sent by then is lost, and told."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=shut, daemon=True).start()
+        try:
+            async with Deadline(patience):
+                await ended.wait()
+        except TimeoutError:
+            self._waiting.give_up()
+
+
+class OtlpSpan:
+    """A Span; it began so many `seconds` ago."""
+
+    __slots__ = ("_began", "_span", "_started", "_tracer", "traceparent")
+
+    def __init__(
+        self,
+        tracer: OtlpTracer,
+        name: str,
+        kind: SpanKind,
+        around: Context,
+        seconds: float = 0.0,
+    ) -> None:
+        self._tracer = tracer
+        self._began = tracer.clock.monotonic() - seconds
+        self._started = tracer.clock.now() - seconds
+        self._span = tracer.start(name, around, kind, start_time=_nanoseconds(self._started))
+        of = self._span.get_span_context()
+        ids = (of.trace_id, of.span_id, of.trace_flags)
+        self.traceparent = b"00-%032x-%016x-%02x" % ids
+
+    def part(self, name: str) -> OtlpSpan:
+        """A stretch within it; the call upstream is a client's."""
+        kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
+        return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
+
+    def link(self, traceparent: bytes) -> None:
+        """It waits for what was begun within another one."""
+        self._span.add_link(_context(traceparent))
+
+    def note(self, attributes: Attributes) -> None:
+        """Tell more of it."""
+        self._span.set_attributes(attributes)
+
+    def serve(self, served: Served) -> None:
+        """The request's end, by the semantic conventions of HTTP servers."""
+        known = served.method in _METHODS
+        told = {
+            "http.request.method": served.method if known else "_OTHER",
+            "url.scheme": self._tracer.scheme,
+            "url.path": served.path,
+            "http.route": served.route,
+            "http.response.status_code": served.status,
+            "gateway.outcome": str(served.outcome),
+            "gateway.tier": str(served.tier),
+            "gateway.detail": served.detail and str(served.detail),
+            "gateway.client": served.client,
+        }
+        self.note({name: value for name, value in told.items() if value is not None})
+        method = served.method if known else "HTTP"
+        self._span.update_name(method if served.route is None else f"{method} {served.route}")
+        self.end(str(served.status) if served.status >= 500 else None)
+
+    def end(self, fault: str | None = None) -> None:
+        """It ends now."""
+        if fault is not None:
+            self._span.set_attribute("error.type", fault)
+            self._span.set_status(Status(StatusCode.ERROR))
+        took = self._tracer.clock.monotonic() - self._began
+        self._span.end(_nanoseconds(self._started + took))
+
+
+class _Waiting(SpanProcessor):
+    """Spans that wait to be sent, so many at most: what comes while so many wait is dropped."""
+
+    def __init__(self, sending: _Sending, most: int, told: Told) -> None:
+        self._inner = BatchSpanProcessor(sending)
+        self._sending, self._most, self._told = sending, most, told
+        self._taken = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Have it wait, if there is room."""
+        if self._taken - self._sending.done >= self._most:
+            self._told(SpanFate.DROPPED, 1, "more spans wait than may")
+            return
+        self._taken += 1
+        self._inner.on_end(span)
+
+    def shutdown(self) -> None:
+        """Send what waits; this takes as long as it takes."""
+        self._inner.shutdown()
+
+    def give_up(self) -> None:
+        """What waits is not sent any more."""
+        self._told(SpanFate.DROPPED, self._taken - self._sending.done, "the gateway ends")
+
+
+class _Sending(SpanExporter):
+    """The SDK's exporter, in the SDK's thread; tells what became of each batch. `done` counts spans
+    that were sent or lost."""
+
+    def __init__(self, url: str, told: Told) -> None:
+        self._session = _Session()
+        self._inner = OTLPSpanExporter(endpoint=url, session=self._session)
+        self._told, self._loop = told, asyncio.get_running_loop()
+        self.done = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send them, with the retries that the SDK makes."""
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._inner.export(spans)
+        finally:
+            self.done += len(spans)
+            sent = result is SpanExportResult.SUCCESS
+            fate, why = (SpanFate.SENT, "") if sent else (SpanFate.FAILED, self._session.ended)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(self._told, fate, len(spans), why)
+        return result
+
+    def shutdown(self) -> None:
+        """No more retries."""
+        self._inner.shutdown()
+
+
+class _Session(requests.Session):
+    """Remembers how its last request ended, in words that quote nothing."""
+
+    ended = "nothing was sent"
+
+    def request(self, *arguments: Any, **named: Any) -> requests.Response:
+        """Send it."""
+        try:
+            response = super().request(*arguments, **named)
+        except Exception as error:
+            self.ended = type(error).__name__
+            raise
+        self.ended = f"status {response.status_code}"
+        return response
+
+
+def _around(traceparent: bytes | None) -> Context:
+    """What a request's span is within: its caller's, or nothing."""
+    if traceparent is None:
+        return Context()
+    return set_span_in_context(NonRecordingSpan(_context(traceparent)), Context())
+
+
+def _context(traceparent: bytes) -> SpanContext:
+    trace, span, flags = (int(each, 16) for each in traceparent.split(b"-")[1:])
+    return SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(flags))
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)

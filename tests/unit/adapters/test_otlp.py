@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.adapters.otlp import sampler
+
+# The bits that a share is compared with are the last sixteen digits of the trace.
+LOW = b"00-" + b"a" * 16 + b"1" * 16 + b"-b7ad6b7169203331-0"
+HIGH = b"00-" + b"a" * 16 + b"e" * 16 + b"-b7ad6b7169203331-0"
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "kept"),
+    [
+        # Without a trace, with a low and a high one that callers keep, and one that they do not.
+        ("", "", (False, True, True, False)),
+        ("parentbased_always_off", "", (False, True, True, False)),
+        ("parentbased_always_on", "", (True, True, True, False)),
+        ("parentbased_traceidratio", "0.5", (True, True, True, False)),
+        ("parentbased_traceidratio", "0.2", (False, True, True, False)),
+        ("always_on", "", (True, True, True, True)),
+        ("always_off", "", (False, False, False, False)),
+        ("traceidratio", "0.5", (True, True, False, True)),
+    ],
+)
+def test_the_sampler_is_that_of_opentelemetry(
+    name: str, share: str, kept: tuple[bool, ...]
+) -> None:
+    """But that callers alone begin traces where none is named."""
+    variables = {"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": share}
+
+    keeps = sampler(variables, lambda: 0.3)
+
+    asked = (None, LOW + b"1", HIGH + b"1", LOW + b"0")
+    assert tuple(keeps(traceparent) for traceparent in asked) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("xray", ""), ("traceidratio", "1.5"), ("always_on", "nan")]
+)
+def test_a_sampler_that_is_none_is_refused(name: str, share: str) -> None:
+    """Rather than taken for another one."""
+    with pytest.raises(ValueError, match=name):
+        sampler({"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": share}, lambda: 0.3)
