@@ -15,6 +15,7 @@ from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.doubles.proxy import BusProxy
 from tests.integration.gateways import Planes
 from tests.integration.replicas import number_of, replicas
+from tests.support.redis_acl import without
 from tests.support.servers import RedisServer
 
 ONE, OTHER = "trn_000001", "trn_000002"
@@ -123,7 +124,7 @@ async def evict_records(
     ids = [f"trn_{number:06d}" for number in range(1, 41)]
     old: list[str] = []
     async with (
-        driver.Redis.from_url(server.url, socket_timeout=60.0) as redis,
+        driver.Redis.from_url(without(server.url), socket_timeout=60.0) as redis,
         replicas(upstream.base_url, [server.url] * 2, **LONG) as planes,
     ):
         for number in range(1, rounds + 1):
@@ -168,7 +169,7 @@ async def lose_records(
     deaf = "deaf" in orders
     async with (
         BusProxy(url) as proxy,
-        driver.Redis.from_url(url, socket_timeout=60.0) as redis,
+        driver.Redis.from_url(without(url), socket_timeout=60.0) as redis,
         replicas(
             upstream.base_url,
             [url, proxy.url if deaf else url],

@@ -31,7 +31,7 @@ async def found(
 ) -> AsyncIterator[tuple[Connection, RecordingObserver]]:
     """A connection that has found its Redis; nobody watches it."""
     observer = RecordingObserver()
-    connection = Connection(server.url, RealClock(), observer, timeout=timeout)
+    connection = Connection(without(server.url), RealClock(), observer, timeout=timeout)
     try:
         assert await connection.check()
         yield connection, observer
