@@ -87,6 +87,7 @@ class History:
         self._clock = clock
         self.states: list[Instant | None] = []
         self.calls: list[Called] = []
+        self.answered: dict[Called, float] = {}  # when
         self.waiting: list[asyncio.Future[bool]] = []
         self.is_prompt = False
         self.has_etags = False
@@ -106,6 +107,7 @@ class History:
         self.calls.append(called)
         reply = self._reply(call, called)
         if self.is_prompt or await self._may_go():
+            self.answered[called] = self._clock.monotonic()
             return reply
         raise UpstreamTimeout("the whole answer", FailureReason.READ_TIMEOUT, sent=True)
 

@@ -7,7 +7,8 @@
 - Versions that a replica has answered with never go back. Excused: a purge forgets versions; so do
   a flush, a lost floor, a crash, an eviction and Redis being away, where neither L1 nor Redis knows
   any more; and an older version of the upstream's that is marked as such.
-- A stale answer is marked as one, and no answer is older than its windows allow.
+- A stale answer is marked as one, and no answer is older than its windows allow. Excused: what the
+  upstream gave after the caller asked, to this replica or to another one that was waited for.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Truth:
         was_there = called.number < asked.calls
         if was_there and answer.outcome in _UNASKED and self._was_below(asked, entry):
             found.append("below the floor")
-        if answer.tier is not Tier.UPSTREAM:
+        if answer.tier is not Tier.UPSTREAM and not self._came_since(asked, called):
             age = self._world.clock.now() - called.at - CLOCK_TOLERANCE
             if age >= entry.freshness_lifetime and answer.outcome not in _STALE:
                 found.append(f"stale without a word after {age} s")
@@ -97,6 +98,10 @@ class Truth:
             assert asked.high is not None
             found.append(f"behind {self._world.upstream.call_of(asked.high)}")
         return found
+
+    def _came_since(self, asked: Asked, called: Called) -> bool:
+        """Whether the upstream answered that call while the caller waited."""
+        return self._world.upstream.answered.get(called, 0.0) >= asked.at
 
     def _was_below(self, asked: Asked, entry: Entry) -> bool:
         since = asked.at - L1_LIFETIME - 0.5
