@@ -455,5 +455,5 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
     url = "redis://127.0.0.1"
     connection = Connection(url, RealClock(), RecordingObserver())
 
-    with pytest.raises(ValueError, match="no name"):
+    with pytest.raises(ValueError, match="cannot have the name"):
         RedisBus(connection, "gateway", RealClock(), RecordingObserver(), replica=name)
