@@ -23,6 +23,7 @@ from tests.support.servers import ROOT, Process, answers, free_port
 
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ]+)", re.MULTILINE)
 LOCK = (ROOT / "requirements.lock").read_text()
+OTLP_LOCK = (ROOT / "requirements-otlp.lock").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,17 @@ def test_the_wheel_says_what_it_is(dist: tuple[Path, Path]) -> None:
         told = Parser().parsestr(archive.read(file).decode())
 
     assert told["Version"] == gateway.__version__
-    asked = {re.split(r"[\[><=; ]", line)[0].lower() for line in told.get_all("Requires-Dist", [])}
+    lines = told.get_all("Requires-Dist", [])
+    asked = {_name_of(line) for line in lines if "extra ==" not in line}
     assert asked <= {name for name, _ in PIN.findall(LOCK)}
     assert len(asked) > 5
+    extra = {_name_of(line) for line in lines if "extra ==" in line}
+    assert extra
+    assert extra <= {name for name, _ in PIN.findall(OTLP_LOCK)}
+
+
+def _name_of(line: str) -> str:
+    return re.split(r"[\[><=; ]", line)[0].lower()
 
 
 def test_the_source_archive_makes_the_same_wheel(dist: tuple[Path, Path], tmp_path: Path) -> None:
