@@ -39,6 +39,7 @@ FEW = "another-key-of-forty-three-characters-or-so"
 # number all the same fails, too.
 BROUGHT_BY = {
     "Alerts": "429s, until somebody is told",
+    "Log lines and spans lost": "traces that are kept, and a collector that does not answer",
     "Waiting and denied": "a budget that is short",
 }
 
