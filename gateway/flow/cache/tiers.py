@@ -267,6 +267,11 @@ class Tiers:
         same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
         return overrules(known, entry) or (same_floor and not entry.supersedes(known))
 
+    def gave_later(self, key: Key, entry: Entry) -> bool:
+        """Whether this replica has answered with a later version than that."""
+        known = self._alone.known(key)
+        return known is not None and is_passed(entry, known)
+
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
         """Offer it to L2 alone, or have it judged here while Redis is away."""
         refused = self._alone.refuses(key, held.entry)

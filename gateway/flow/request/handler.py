@@ -160,7 +160,7 @@ class Serving(UnderWay):
         flight.may_store &= keep
         try:
             landed = await self._follow(flight, seen, collapsed=collapsed)
-            if collapsed and self._may_be_passed(flight, landed):
+            if collapsed and self._may_be_passed(ask.key, flight, landed):
                 landed = await self._follow(self._flight(ask, seen), seen, collapsed=True)
             if not fits(self._rules, ask, landed):
                 collapsed = False
@@ -174,11 +174,15 @@ class Serving(UnderWay):
             return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
-    def _may_be_passed(self, flight: Flight[Landed], landed: Landed) -> bool:
+    def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight: its verdict says so, or orders do not wait for this replica."""
-        is_unknown = not self.confirming.vouches_alone()
-        return is_unknown or (flight.is_current and results.is_outdated(landed))
+        the flight: its verdict says so, or orders do not wait for this replica. Or whether a
+        later version was given here meanwhile, which Redis has forgotten."""
+        if not self.confirming.vouches_alone():
+            return True
+        if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
+            return False
+        return flight.is_current or self._tiers.gave_later(key, landed.held.entry)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
         """The answer while the key is left alone after a failure. None if it is not left alone, or

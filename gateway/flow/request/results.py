@@ -81,11 +81,6 @@ def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReas
     return fetched.forward_status, fetched.not_stored or fetched.verdict
 
 
-def is_outdated(landed: Landed) -> bool:
-    """Whether Redis knew better than this replica: a request may have joined after that."""
-    return isinstance(landed, Filled) and landed.verdict is StoreVerdict.INVALIDATED
-
-
 def drops_stored(landed: Landed) -> bool:
     """Whether it took away what is stored, which a look-up under way may bring back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)

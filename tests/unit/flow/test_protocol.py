@@ -41,3 +41,28 @@ def test_a_404_that_an_order_ruled_out_is_not_followed_by_an_older_version() -> 
         history.nothing_was_wrong()
     finally:
         history.teardown()
+
+
+def test_a_fetch_under_way_is_not_joined_after_a_later_version_that_redis_forgot() -> None:
+    """An older fetch of the same replica, which an order ruled out, had brought the later one."""
+    history = Replicas()
+    prelude = "fetch 0, fetch 1"
+    history.start([0.0, 0.0, 0.0], has_etags=False, has_lease=True, prelude=prelude)
+    try:
+        history.wait(6.0)
+        history.invalidate(0, is_bound=False)
+        history.ask_everywhere(KEYS[0])
+        history.flush()
+        history.deliver(1, 0, how="once")
+        history.ask(2, KEYS[0], is_prompt=False)
+        history.edit(is_gone=False)
+        history.wait(6.0)
+        history.flush()
+        history.flush()
+        history.answer(4, is_lost=False)
+        history.invalidate(0, is_bound=False)
+        history.ask_everywhere(KEYS[0])
+        history.deliver(1, 0, how="once")
+        history.nothing_was_wrong()
+    finally:
+        history.teardown()
