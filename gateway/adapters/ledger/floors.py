@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cachetools import LRUCache
 
@@ -53,6 +54,8 @@ class Ledger:
     "unknown" again, and a fetch that began under its floor is refused.
     """
 
+    is_up: Final = True  # no property: each hit reads it
+
     def __init__(
         self,
         clock: Clock,
@@ -67,11 +70,6 @@ class Ledger:
         self._floors: LRUCache[Key, Record] = LRUCache(max_floors)
         self._orders: LRUCache[str, Orders] = LRUCache(max_floors)
         self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
-
-    @property
-    def is_up(self) -> bool:
-        """Always."""
-        return True
 
     def reaches(self, _key: Key) -> bool:
         """Always."""

@@ -18,7 +18,6 @@ from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 # that are stale because an operator ordered it.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-_SAMPLED = _ROUTINE | _RESCUED
 # Lines a second about what is stale because the API fails: while it is down all hits may be, and a
 # line costs ten times what the hit does.
 RESCUES: Final = 10
@@ -86,20 +85,21 @@ class AccessLog:
     ) -> int | None:
         """The weight of a line about such an answer, None where none is due; asked once each,
         so that nobody makes a line in vain."""
-        is_rescue = outcome in _RESCUED and detail != Detail.FROZEN
-        if status >= 500:
-            weight = ERROR
-        elif seconds > self._slow or (is_rescue and self._may_tell_rescue()):
-            weight = WARNING
-        elif outcome not in _SAMPLED and detail != Detail.FROZEN:
-            weight = INFO
-        else:
+        is_fine = status < 500 and seconds <= self._slow
+        if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             self._passed_over += 1
             if self._passed_over < self._every:
                 weight = DEBUG
             else:
                 self._passed_over, weight = 0, INFO
+        elif is_fine:
+            weight = WARNING if outcome in _RESCUED else INFO
+        else:
+            weight = ERROR if status >= 500 else WARNING
         return None if weight < self._least else weight
+
+    def _is_sampled(self, outcome: Outcome, detail: str | None) -> bool:
+        return detail == Detail.FROZEN or (outcome in _RESCUED and not self._may_tell_rescue())
 
     def _may_tell_rescue(self) -> bool:
         second = int(self._monotonic())
