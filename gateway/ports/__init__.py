@@ -14,17 +14,33 @@ from gateway.ports.budget import (
     OwnBudget,
     SharedBudget,
 )
-from gateway.ports.bus import AloneBus, Bus, Confirmations, Notice
-from gateway.ports.clock import Clock
-from gateway.ports.deadline import Deadline
-from gateway.ports.held import NEVER, Count, Held, HitLabels
-from gateway.ports.lease import AloneLease, Lease, Taken
-from gateway.ports.local import LocalStore
-from gateway.ports.mode import AloneMode, ModeOrder, SharedMode
-from gateway.ports.observer import Observer
-from gateway.ports.shared import Copies, Found, SharedStore, Standing, Stored
+from gateway.ports.clock import Clock, Deadline
+from gateway.ports.replicas import (
+    AloneBus,
+    AloneLease,
+    AloneMode,
+    Bus,
+    Confirmations,
+    Lease,
+    ModeOrder,
+    Notice,
+    SharedMode,
+    Taken,
+)
 from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
-from gateway.ports.tracer import Attributes, NoTracer, Served, Span, Tracer
+from gateway.ports.telemetry import Attributes, NoTracer, Observer, Served, Span, Tracer
+from gateway.ports.tiers import (
+    NEVER,
+    Copies,
+    Count,
+    Found,
+    Held,
+    HitLabels,
+    LocalStore,
+    SharedStore,
+    Standing,
+    Stored,
+)
 from gateway.ports.upstream import Call, Upstream, Write
 
 __all__ = [

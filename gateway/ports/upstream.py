@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Purpose
-from gateway.ports.tracer import Span
+from gateway.ports.telemetry import Span
 
 
 @dataclass(frozen=True, slots=True)
