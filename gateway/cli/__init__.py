@@ -10,14 +10,11 @@ from __future__ import annotations
 import click
 
 from gateway import __version__
-from gateway.cli.demo import demo
 from gateway.cli.explain import explain
-from gateway.cli.health import health
-from gateway.cli.invalidate import invalidate, purge
 from gateway.cli.keys import hash_key
-from gateway.cli.mode import set_mode
-from gateway.cli.serve import check, serve
-from gateway.cli.simulate import simulate
+from gateway.cli.orders import invalidate, purge, set_mode
+from gateway.cli.serve import check, health, serve
+from gateway.cli.simulate import demo, simulate
 from gateway.cli.status import status
 
 

@@ -10,8 +10,16 @@ from urllib.parse import quote
 
 import click
 
-from gateway.cli.admin import Admin, admin_option, json_option, seconds_of, token_option
-from gateway.cli.plain_times import duration, moment, size
+from gateway.cli.admin import (
+    Admin,
+    admin_option,
+    duration,
+    json_option,
+    moment,
+    seconds_of,
+    size,
+    token_option,
+)
 
 if TYPE_CHECKING:
     from typing import Any

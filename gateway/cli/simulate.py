@@ -1,4 +1,4 @@
-"""`gateway simulate`: the stand-in for the upstream, alone."""
+"""`gateway simulate` starts a simulated upstream, `gateway demo` also a gateway in front of it."""
 
 # ruff: noqa: PLC0415 -- heavy imports wait until the command runs
 
@@ -17,6 +17,7 @@ from gateway.cli.serve import FAILED, complain, run
 
 if TYPE_CHECKING:
     from gateway.simulator import SimulatorConfig
+
 
 # As the simulator's own enums have them, which would be slow to import for a help text.
 REVISIONS = (
@@ -189,3 +190,50 @@ def _end_with_stdin() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@click.command(
+    short_help="Try it: gateway, simulated upstream, load and figures.",
+    epilog="""\b
+Example:
+  gateway demo --port 9000""",
+)
+@click.option(
+    "--port", type=_PORT, metavar="PORT", help="For callers; 8080, or any if that is taken; 0: any."
+)
+@click.option(
+    "--admin-port", type=_PORT, metavar="PORT", help="For operators; 8081, or any if that is taken."
+)
+@click.option(
+    "--simulator-port",
+    type=_PORT,
+    metavar="PORT",
+    help="Of the upstream; 8090, or any if it is taken.",
+)
+@click.option("--no-load", is_flag=True, help="No requests but yours.")
+@click.option("--log", is_flag=True, help="Log each call to the upstream, not only what is wrong.")
+def demo(
+    port: int | None,
+    admin_port: int | None,
+    simulator_port: int | None,
+    no_load: bool,
+    log: bool,
+) -> None:
+    """Try it at once: the gateway in front of a simulated upstream, with figures that move.
+
+    No Redis, no settings: 1,000 trainings, 100 calls a minute, an edit every 10 s, a few requests
+    a second. Prints the addresses to open and a curl command. Ctrl-C ends all of it.
+    """
+    import asyncio
+    import sys
+
+    from gateway.app import StartFault
+    from gateway.demo import Plan, UpstreamEnded, run
+
+    plan = Plan(port, admin_port, simulator_port, load=not no_load, log=log)
+    try:
+        asyncio.run(run(plan, sys.stdout))
+    except StartFault as fault:
+        complain(fault.faults, FAILED)
+    except UpstreamEnded as ended:
+        complain([str(ended)], FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.cli.plain_times import duration, moment, size
+from gateway.cli.admin import duration, moment, size
 
 NOW = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
 
