@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from prometheus_client.core import Sample
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.adapters.telemetry.metrics.families import COUNTS, TIMINGS
-from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES, GaugeReadings
+from gateway.adapters.telemetry.metrics import COUNTS, GAUGES, OWN_GAUGES, TIMINGS, GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
 

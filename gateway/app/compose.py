@@ -16,13 +16,12 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import RedisLease
 from gateway.adapters.redis.mode_store import RedisMode
 from gateway.adapters.redis.store.store import RedisStore
-from gateway.adapters.telemetry.metrics.history import History
-from gateway.adapters.telemetry.metrics.loop_lag import LoopLag
+from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.admission import Admission, admission_of, clients_watch
 from gateway.app.answering import call_share_of, directive_handler_of, writing_of
-from gateway.app.clock import SystemClock
+from gateway.app.clock import LoopLag, SystemClock
 from gateway.app.file_watch import FileWatch
 from gateway.app.freshness_windows import windows_of
 from gateway.app.listen import StartFault

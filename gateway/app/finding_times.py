@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import EVERY, History
+from gateway.adapters.telemetry.history import EVERY, History
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.health_findings import GOOD, Finding, judge
 from gateway.ports import Clock
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import Totals
+from gateway.adapters.telemetry.history import Totals
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 
 # Share of a minute's requests that may fail before it is called bad: ten times the objective.

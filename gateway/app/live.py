@@ -12,9 +12,9 @@ from dataclasses import asdict
 from typing import Final
 
 import gateway
-from gateway.adapters.telemetry.metrics.counters import STALE
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import EVERY, SPAN, History, Totals, hit_rate
+from gateway.adapters.telemetry.counters import STALE
+from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals, hit_rate
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.finding_times import Findings
 from gateway.core.vocabulary import Outcome

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from socket import socket
 
 import gateway
-from gateway.adapters.telemetry.log.access_log import AccessLog
-from gateway.adapters.telemetry.log.lines import Sink
-from gateway.adapters.telemetry.log.setup import configure, configure_standard_output, logger
+from gateway.adapters.telemetry.access_log import AccessLog
+from gateway.adapters.telemetry.log_lines import Sink
+from gateway.adapters.telemetry.log_setup import configure, configure_standard_output, logger
+from gateway.app.clock import ids
 from gateway.app.compose import House, compose
-from gateway.app.ids import ids
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
 from gateway.app.signals import set_by_signals

@@ -11,7 +11,7 @@ from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.store.list_store import RedisLists
 from gateway.adapters.redis.sweep_lease import RedisSweepLease
-from gateway.adapters.telemetry.metrics.counters import OTHER_CLIENTS, Counters
+from gateway.adapters.telemetry.counters import OTHER_CLIENTS, Counters
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.admission import Admission
 from gateway.app.upstream_access import Outward

@@ -17,7 +17,7 @@ from dashboards.source import objectives
 from dashboards.source.excused import EXCUSED
 from dashboards.source.made import made
 from dashboards.source.used import expressions
-from gateway.adapters.telemetry.metrics.counters import AGE_SECONDS, REQUEST_SECONDS
+from gateway.adapters.telemetry.counters import AGE_SECONDS, REQUEST_SECONDS
 from tests.house.promql import known_series, metrics, selected, summed
 from tests.house.sources import ROOT
 

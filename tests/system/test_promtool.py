@@ -8,7 +8,7 @@ import yaml
 
 from dashboards.source.exported import Exported, exported
 from dashboards.source.used import expressions
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.clock import SystemClock
 from tests.house.promql import plain

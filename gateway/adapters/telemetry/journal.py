@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.adapters.telemetry.log.lines import scrub
+from gateway.adapters.telemetry.log_lines import scrub
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
 from gateway.ports import Clock

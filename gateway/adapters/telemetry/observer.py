@@ -1,6 +1,6 @@
 """The Observer: each verb counts, and those that somebody should read become an event.
 
-What is counted has its name in `families` and `gauges`; here are the events' names and weights.
+What is counted has its name in `metrics`; here are the events' names and weights.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from gateway.adapters.telemetry.counted import Counted
-from gateway.adapters.telemetry.freshness import Freshness
+from gateway.adapters.telemetry.counters import Counters, status_class
+from gateway.adapters.telemetry.event_log import DEBUG, ERROR, INFO, WARNING, Events, Log
+from gateway.adapters.telemetry.history import figures
 from gateway.adapters.telemetry.journal import EVERYBODY, Trail
-from gateway.adapters.telemetry.log.event_log import DEBUG, ERROR, INFO, WARNING, Events, Log
-from gateway.adapters.telemetry.log.setup import logger
-from gateway.adapters.telemetry.metrics.collector import CountersCollector, encode, registry_of
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import figures
+from gateway.adapters.telemetry.log_setup import logger
+from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import (
     AccessRefusal,
@@ -28,13 +26,15 @@ from gateway.core.vocabulary import (
     Mode,
     NotStoredReason,
     Origin,
+    Outcome,
     Purpose,
     RedisOperation,
     Right,
     SpanFate,
     StoreVerdict,
+    Tier,
 )
-from gateway.ports import Clock
+from gateway.ports import Clock, Count
 
 # Lines a second for events that name a training each.
 _BURST = 20
@@ -44,10 +44,14 @@ _MOST_FAULTS = 20
 _SELDOM = 60.0
 # Fields that a revision of the schema may bring before we stop telling them one by one.
 _MOST_DRIFTS = 100
+_MISSING = (404, 410)
 _NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
+_BOUND = "seconds from an edit to the last answer without it, at most"
+_TOO_SLOW = "the sweep's share of the budget is too small for so many trainings"
+_ALL = "*"
 
 
-class Telemetry(Counted, Trail, Freshness):
+class Telemetry(Trail):
     """Counts in `counters`, logs through `log`, answers scrapes; never raises.
 
     `gauges` is read at every scrape, and may be set once there is something to read.
@@ -60,11 +64,11 @@ class Telemetry(Counted, Trail, Freshness):
         gauges: Callable[[], GaugeReadings] | None = None,
         log: Log = logger,
     ) -> None:
-        Counted.__init__(self, clock)
         Trail.__init__(self, clock)
+        self.counters = Counters()
+        self._clock = clock
         self.gauges = gauges
         self.events = Events(clock, log)
-        Freshness.__init__(self, self.events)
         self._drifts: set[tuple[DriftKind, str]] = set()
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
@@ -75,6 +79,55 @@ class Telemetry(Counted, Trail, Freshness):
     def snapshot(self) -> dict[str, float | int]:
         """The first numbers since the start, see `figures`."""
         return figures(self.counters)
+
+    # ---- what is counted, and of which no line is written
+
+    def requested(
+        self,
+        outcome: Outcome,
+        tier: Tier,
+        status: int,
+        seconds: float,
+        age: float | None,
+        *,
+        trace: bytes | None = None,
+    ) -> None:
+        self.counters.count_request(outcome, tier, status, seconds, age, trace=trace)
+
+    def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
+        return self.counters.counting(outcome, tier, status)
+
+    def client_result(self, client: str, result: str) -> None:
+        self.counters.count_client(client, result)
+
+    def call_started(self, purpose: Purpose) -> None:
+        self.counters.calls_inflight += 1
+
+    def call_ended(
+        self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
+    ) -> None:
+        counters = self.counters
+        counters.calls_inflight -= 1
+        counters.calls[purpose, status_class(status)] += 1
+        counters.call_seconds[purpose].observe(seconds, trace)
+        if status is not None and (status < 400 or status in _MISSING):
+            counters.last_success = self._clock.now()
+
+    def budget_waited(self, purpose: Purpose, seconds: float) -> None:
+        self.counters.wait_seconds[purpose].observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        self.counters.freshness_lag.observe(seconds)
+
+    def evicted(self, tier: Tier) -> None:
+        self.counters.evictions[tier] += 1
+
+    def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
+        self.counters.redis_seconds[operation].observe(seconds)
+
+    def log_line_lost(self) -> None:
+        """A line could not be written in time, or at all."""
+        self.counters.log_lines_dropped += 1
 
     # ---- the data plane
 
@@ -251,6 +304,54 @@ class Telemetry(Counted, Trail, Freshness):
 
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)
+
+    # ---- freshness as a whole: what is promised, and what became of the sweep
+
+    def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
+        self.events.emit(
+            DEBUG, "sweep.ended", key=tenant, tenant=tenant, complete=complete, trainings=trainings
+        )
+
+    def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
+        """What settings say is nobody's fault; a list that refuses may be."""
+        tenant = tenant or _ALL
+        if seconds is None:
+            self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
+            return
+        self.events.emit(
+            WARNING, "sweep.off", key=tenant, tenant=tenant, why=why, asked_again_in=seconds
+        )
+
+    def filling_stopped(self, tenant: str, taken_back: int) -> None:
+        self.events.emit(
+            WARNING, "sweep.filling-stopped", key=tenant, tenant=tenant, taken_back=taken_back
+        )
+
+    def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
+        by = "windows" if trainings is None else f"a sweep of {trainings} trainings"
+        self.events.emit(
+            INFO,
+            "freshness.bound",
+            key=tenant,
+            tenant=tenant or _ALL,
+            bound_seconds=round(seconds, 3),
+            bound_is=_BOUND,
+            kept_by=by,
+        )
+
+    def sweep_too_slow(
+        self, tenant: str, seconds: float, *, trainings: int, lifetime: float
+    ) -> None:
+        self.events.emit(
+            WARNING,
+            "sweep.too-slow",
+            key=tenant,
+            tenant=tenant,
+            bound_seconds=round(seconds, 3),
+            freshness_lifetime=lifetime,
+            trainings=trainings,
+            why=_TOO_SLOW,
+        )
 
     # ---- traces
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.counters import Counters
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import History
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.history import History
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.finding_times import Findings
 from gateway.core.vocabulary import Circuit
 from tests.doubles.clock import FakeClock

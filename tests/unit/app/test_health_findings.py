@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.counters import Counters
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import History, Totals
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.history import History, Totals
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.health_findings import _REMEDIES, Finding, judge
 from gateway.core.vocabulary import (
     Circuit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from gateway.app.ids import ids
+from gateway.app.clock import ids
 
 
 def test_ids_differ_and_have_one_form() -> None:

@@ -6,8 +6,8 @@ import io
 
 import msgspec
 
-from gateway.adapters.telemetry.metrics.counters import Counters
-from gateway.adapters.telemetry.metrics.history import figures
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.history import figures
 from gateway.core.vocabulary import Cause
 from gateway.demo.figures import LiveLine, Status, sentence
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.telemetry.counted import Counted
+from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.vocabulary import Outcome, Purpose, Tier
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
@@ -13,7 +13,7 @@ TRACEPARENT = b"00-%b-%b-01" % (ID, b"b" * 16)
 @pytest.mark.parametrize("trace", [None, ID])
 def test_both_ways_of_a_hit_count_the_same(trace: bytes | None) -> None:
     """The one that is told all, and the one that is made for its sort."""
-    long, short = Counted(ManualClock()), Counted(ManualClock())
+    long, short = Telemetry("1", ManualClock()), Telemetry("1", ManualClock())
 
     long.requested(Outcome.FRESH, Tier.L1, 200, 0.0004, 3.0, trace=trace)
     long.client_result("shop", "served")
@@ -43,7 +43,7 @@ def test_the_last_success_is_an_answer_about_the_training(
     status: int | None, is_success: bool
 ) -> None:
     """A 404 is one, too."""
-    counted = Counted(ManualClock())
+    counted = Telemetry("1", ManualClock())
 
     counted.call_started(Purpose.MISS)
     counted.call_ended(Purpose.MISS, status, 0.1)

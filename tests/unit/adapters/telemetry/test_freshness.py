@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.telemetry.log.event_log import DEBUG, INFO, WARNING
+from gateway.adapters.telemetry.event_log import DEBUG, INFO, WARNING
 from gateway.adapters.telemetry.observer import Telemetry
 from tests.doubles.clock import FakeClock
 from tests.unit.adapters.telemetry.stand_ins import ListLog

@@ -5,7 +5,7 @@ from logging import DEBUG, WARNING
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import (

@@ -16,8 +16,8 @@ from types import FrameType
 
 import pytest
 
-from gateway.adapters.telemetry.log.access_log import AccessLog
-from gateway.adapters.telemetry.log.lines import Lines
+from gateway.adapters.telemetry.access_log import AccessLog
+from gateway.adapters.telemetry.log_lines import Lines
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access import registry as remembered
 from gateway.core.cache.entry import Key

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from gateway.adapters.telemetry.metrics import counters as module
-from gateway.adapters.telemetry.metrics.counters import (
+from gateway.adapters.telemetry import counters as module
+from gateway.adapters.telemetry.counters import (
     POSSIBLE,
     STALE,
     Counters,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.counters import Counters, Histogram
-from gateway.adapters.telemetry.metrics.history import figures, hit_rate, quantile
+from gateway.adapters.telemetry.counters import Counters, Histogram
+from gateway.adapters.telemetry.history import figures, hit_rate, quantile
 from gateway.core.vocabulary import Outcome, Tier
 
 

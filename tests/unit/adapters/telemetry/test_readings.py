@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.vocabulary import Circuit
 from gateway.ports import BudgetView

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.counters import POSSIBLE, STATUS_CLASSES, can_end
+from gateway.adapters.telemetry.counters import POSSIBLE, STATUS_CLASSES, can_end
 from gateway.core.vocabulary import Outcome, Tier
 
 

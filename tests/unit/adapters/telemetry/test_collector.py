@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.vocabulary import Outcome, Purpose, Tier
 from gateway.ports import BudgetView

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.adapters.telemetry.log.access_log import AccessLog
-from gateway.adapters.telemetry.log.lines import Lines
+from gateway.adapters.telemetry.access_log import AccessLog
+from gateway.adapters.telemetry.log_lines import Lines
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink, ManualClock
 

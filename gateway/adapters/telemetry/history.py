@@ -1,8 +1,7 @@
 """Figures for the live page and /status: sums of what was counted, and the last quarter of an hour.
 
 The page sees the past at once: a row every two seconds, and the last minute summed. Bounded in
-rows; costs a tenth of a millisecond a row, and a request nothing.
-"""
+rows; costs a tenth of a millisecond a row, and a request nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from gateway.adapters.telemetry.metrics.counters import (
+from gateway.adapters.telemetry.counters import (
     AGE_SECONDS,
     REQUEST_SECONDS,
     STALE,
     Counters,
     Histogram,
 )
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import FailureReason, InvalidReason, Outcome, Purpose
 from gateway.ports import Clock
 

@@ -1,8 +1,7 @@
 """Sets up logging: the gateway's events, which come through structlog, and the messages of
 libraries become lines of one form.
 
-Lines are made in `lines`. Events are named where they happen, except the two of this module.
-"""
+Lines are made in `log_lines`. Events are named where they happen, except the two of this module."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ from functools import cache, partial
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from gateway.adapters.telemetry.log.line_writer import LineWriter
-from gateway.adapters.telemetry.log.lines import Lines, Record, Sink, conceal, scrub
+from gateway.adapters.telemetry.log_lines import Lines, LineWriter, Record, Sink, conceal, scrub
 
 logger = structlog.get_logger("gateway")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.telemetry.log.line_writer import LineWriter
+from gateway.adapters.telemetry.log_lines import LineWriter
 
 # A pipe of this size is full after a few lines.
 _SMALLEST = 4096

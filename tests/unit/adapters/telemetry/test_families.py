@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.adapters.telemetry.metrics.families import COUNTS, TIMINGS
+from gateway.adapters.telemetry.metrics import COUNTS, TIMINGS
 
 # The contract's table; gauges have a file of their own.
 COUNTERS = {

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.adapters.telemetry.log.event_log import DEBUG, INFO, WARNING, Events
+from gateway.adapters.telemetry.event_log import DEBUG, INFO, WARNING, Events
 from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock
 
 

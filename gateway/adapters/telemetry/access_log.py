@@ -1,7 +1,6 @@
 """The access line: one answered request, written past structlog, which would cost several times.
 
-Which answers deserve a line, and of what weight, is decided here.
-"""
+Which answers deserve a line, and of what weight, is decided here."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Final, Protocol
 
-from gateway.adapters.telemetry.log.lines import Lines, scrub
+from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 
 # Answers that are all right, or the caller's own affair, and come by the thousand; as do those

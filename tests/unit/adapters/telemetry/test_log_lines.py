@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.adapters.telemetry.log.lines import Lines, instant, render_console, render_json, scrub
+from gateway.adapters.telemetry.log_lines import Lines, instant, render_console, render_json, scrub
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink
 
 HOSTILE = [

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.loop_lag import LoopLag
+from gateway.app.clock import LoopLag
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.adapters.telemetry.metrics.gauges import GAUGES, OWN_GAUGES
+from gateway.adapters.telemetry.metrics import GAUGES, OWN_GAUGES
 
 # The contract's table, and what operations.md finds worth having; build_info is the collector's.
 GAUGE_NAMES = {

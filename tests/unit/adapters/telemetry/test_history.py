@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.adapters.telemetry.metrics.counters import Counters
-from gateway.adapters.telemetry.metrics.gauges import GaugeReadings
-from gateway.adapters.telemetry.metrics.history import EVERY, NAMES, SPAN, History
+from gateway.adapters.telemetry.counters import Counters
+from gateway.adapters.telemetry.history import EVERY, NAMES, SPAN, History
+from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import FailureReason, Outcome, Purpose, Tier
 from gateway.ports import BudgetView
 from tests.unit.adapters.telemetry.stand_ins import ManualClock

@@ -1,7 +1,6 @@
 """What happened, as log lines: limited in number, cleaned, and the last ones remembered.
 
-Nothing here counts, and nothing raises: a log that cannot be written must not fail a request.
-"""
+Nothing here counts, and nothing raises: a log that cannot be written must not fail a request."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.adapters.telemetry.log.lines import scrub
+from gateway.adapters.telemetry.log_lines import scrub
 from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR

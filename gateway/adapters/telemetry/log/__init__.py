@@ -1,1 +1,0 @@
-"""Log lines: events, answered requests, and how they are written."""

@@ -1,0 +1,408 @@
+"""The metrics: name, help text and labels of each, what its numbers are read from, and the
+collector that hands them out when somebody scrapes. Nothing is counted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString
+
+from gateway.adapters.telemetry.counters import Counters, Histogram
+from gateway.core.vocabulary import Circuit, Mode, Tier
+from gateway.ports import BudgetView
+
+S = TypeVar("S", bound=str)
+T = TypeVar("T", bound=tuple[str, ...])
+Labels = tuple[str, ...]
+Row = tuple[Labels, float]
+Series = tuple[Labels, Histogram]
+
+# Each row: the name without `_total`, the help text, the labels, and what reads the numbers.
+COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
+    (
+        "gateway_requests",
+        "Requests to the data plane, by how they ended and where the answer came from.",
+        ("outcome", "tier", "status"),
+        lambda counters: _rows(counters.requests),
+    ),
+    (
+        "gateway_client_requests",
+        "Requests by client, and whether they were served.",
+        ("client", "result"),
+        lambda counters: _rows(counters.clients),
+    ),
+    (
+        "gateway_upstream_requests",
+        "Calls to the upstream, by purpose and by class of status.",
+        ("purpose", "status"),
+        lambda counters: _rows(counters.calls),
+    ),
+    (
+        "gateway_upstream_failures",
+        "Calls to the upstream that failed: no usable response of the API came.",
+        ("reason",),
+        lambda counters: _single(counters.failures),
+    ),
+    (
+        "gateway_budget_denied",
+        "Calls that were not made because no budget was left or the gate was closed.",
+        ("purpose",),
+        lambda counters: _single(counters.denied),
+    ),
+    (
+        "gateway_invalidations",
+        "Entries that became invalid.",
+        ("cause",),
+        lambda counters: _single(counters.invalidations),
+    ),
+    (
+        "gateway_payload_rejected",
+        "Bodies that are no training. They are refused and not stored.",
+        ("reason",),
+        lambda counters: _single(counters.rejected),
+    ),
+    (
+        "gateway_payload_drift",
+        "Differences from the API's documentation, found in bodies that were accepted.",
+        ("kind",),
+        lambda counters: _single(counters.drift),
+    ),
+    (
+        "gateway_version_regressions",
+        "Responses of the upstream with an older version than one seen before.",
+        (),
+        lambda counters: [((), counters.regressions)],
+    ),
+    (
+        "gateway_cache_evictions",
+        "Entries removed for space.",
+        ("tier",),
+        lambda counters: _single(counters.evictions),
+    ),
+    (
+        "gateway_redis_errors",
+        "Requests to Redis that got no answer, or an answer that makes no sense.",
+        ("operation",),
+        lambda counters: _single(counters.redis_errors),
+    ),
+    (
+        "gateway_access_refused",
+        "Callers turned away.",
+        ("reason",),
+        lambda counters: _single(counters.refusals),
+    ),
+    (
+        "gateway_orders",
+        "Orders that this replica carried out, by order and operator.",
+        ("order", "operator"),
+        lambda counters: _rows(counters.orders),
+    ),
+    (
+        "gateway_log_lines_dropped",
+        "Log lines that were lost because standard output did not accept them.",
+        (),
+        lambda counters: [((), counters.log_lines_dropped)],
+    ),
+    (
+        "gateway_trace_spans",
+        "Spans of kept traces, by what became of them.",
+        ("result",),
+        lambda counters: _single(counters.spans),
+    ),
+)
+
+TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...] = (
+    (
+        "gateway_request_duration_seconds",
+        "Time to answer a request to the data plane.",
+        ("outcome",),
+        lambda counters: _series(counters.request_seconds),
+    ),
+    (
+        "gateway_response_age_seconds",
+        "Age of the responses that were served, from the cache or from the upstream.",
+        (),
+        lambda counters: [((), counters.age)],
+    ),
+    (
+        "gateway_upstream_request_duration_seconds",
+        "Time of a call to the upstream, answered or not.",
+        ("purpose",),
+        lambda counters: _series(counters.call_seconds),
+    ),
+    (
+        "gateway_budget_wait_seconds",
+        "Time that a call waited for its turn.",
+        ("purpose",),
+        lambda counters: _series(counters.wait_seconds),
+    ),
+    (
+        "gateway_freshness_lag_seconds",
+        "Time from a training's updated_at to the moment when that version is served.",
+        (),
+        lambda counters: [((), counters.freshness_lag)],
+    ),
+    (
+        "gateway_redis_request_duration_seconds",
+        "Time of a request that Redis answered.",
+        ("operation",),
+        lambda counters: _series(counters.redis_seconds),
+    ),
+)
+
+
+# `list` copies a table in one step: a scrape may run in a thread while the event loop goes on
+# counting.
+def _rows(counts: Mapping[T, int]) -> list[Row]:
+    return [(labels, count) for labels, count in list(counts.items())]
+
+
+def _single(counts: Mapping[S, int]) -> list[Row]:
+    return [((label,), count) for label, count in list(counts.items())]
+
+
+def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
+    return [((label,), histogram) for label, histogram in histograms.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeReadings:
+    """The state of this replica now. None: this replica has no such thing, and exports no series.
+
+    budgets   by the name of the tenant; not by partition, which would be a series for each
+    credential loop_lag  seconds, see `LoopLag` sweep_confirmed  seconds since the oldest
+    confirmation among the entries under sweep
+    """
+
+    ready: bool
+    draining: bool
+    l1_entries: int
+    l1_bytes: int
+    l2_entries: int | None = None
+    l2_bytes: int | None = None
+    collapsed_waiters: int = 0
+    circuit: Circuit = Circuit.CLOSED
+    budgets: Mapping[str, BudgetView] = field(default_factory=dict)
+    redis_up: bool | None = None
+    bus_connected: bool | None = None
+    loop_lag: float | None = None
+    sweep_confirmed: float | None = None
+    clients_reloaded: bool | None = None
+    tokens_reloaded: bool | None = None
+    mode: Mode = Mode.NORMAL
+
+
+# A gauge whose value is None has no series.
+GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...] = (
+    (
+        "gateway_upstream_circuit_state",
+        "State of the upstream's breaker: 1 for the present state, 0 for the others.",
+        ("state",),
+        lambda now: [((state,), state is now.circuit) for state in Circuit],
+    ),
+    (
+        "gateway_budget_limit",
+        "Calls that the tenant may make in a window; no series if that is unlimited.",
+        ("tenant",),
+        lambda now: _known({(name,): view.limit for name, view in now.budgets.items()}),
+    ),
+    (
+        "gateway_budget_available",
+        "Calls that the tenant may still make now; no series if that is unlimited.",
+        ("tenant",),
+        lambda now: _known({(name,): view.available for name, view in now.budgets.items()}),
+    ),
+    (
+        "gateway_gate_closed",
+        "Whether the tenant's gate is closed, because the upstream answered 429.",
+        ("tenant",),
+        lambda now: [((name,), view.gate_closed_for > 0) for name, view in now.budgets.items()],
+    ),
+    (
+        "gateway_cache_entries",
+        "Entries held.",
+        ("tier",),
+        lambda now: _known({(Tier.L1,): now.l1_entries, (Tier.L2,): now.l2_entries}),
+    ),
+    (
+        "gateway_cache_bytes",
+        "Bytes of memory that the held entries take.",
+        ("tier",),
+        lambda now: _known({(Tier.L1,): now.l1_bytes, (Tier.L2,): now.l2_bytes}),
+    ),
+    (
+        "gateway_collapsed_waiters",
+        "Requests that wait for a fetch that another request started.",
+        (),
+        lambda now: [((), now.collapsed_waiters)],
+    ),
+    (
+        "gateway_redis_up",
+        "Whether Redis answered when it was last asked; no series without Redis.",
+        (),
+        lambda now: _known({(): now.redis_up}),
+    ),
+    (
+        "gateway_bus_connected",
+        "Whether this replica hears the other replicas; no series without Redis.",
+        (),
+        lambda now: _known({(): now.bus_connected}),
+    ),
+    ("gateway_ready", "Whether /readyz answers 200.", (), lambda now: [((), now.ready)]),
+    (
+        "gateway_draining",
+        "Whether the replica is about to stop, and drains.",
+        (),
+        lambda now: [((), now.draining)],
+    ),
+    (
+        "gateway_mode",
+        "Mode of all replicas, as an operator ordered: 1 for the present mode, 0 for the others.",
+        ("mode",),
+        lambda now: [((mode,), mode is now.mode) for mode in Mode],
+    ),
+    (
+        "gateway_event_loop_lag_seconds",
+        "By how much the event loop was late in the last seconds, at worst.",
+        (),
+        lambda now: _known({(): now.loop_lag}),
+    ),
+    (
+        "gateway_sweep_confirmed_seconds",
+        "Age of the oldest confirmation among the entries under sweep.",
+        (),
+        lambda now: _known({(): now.sweep_confirmed}),
+    ),
+    (
+        "gateway_clients_last_reload_successful",
+        "Whether the last change of the clients file was accepted.",
+        (),
+        lambda now: _known({(): now.clients_reloaded}),
+    ),
+    (
+        "gateway_tokens_last_reload_successful",
+        "Whether the last change of the tokens file was accepted.",
+        (),
+        lambda now: _known({(): now.tokens_reloaded}),
+    ),
+)
+
+# Gauges that are read from the counters.
+OWN_GAUGES: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
+    (
+        "gateway_upstream_inflight",
+        "Calls to the upstream under way.",
+        (),
+        lambda counters: [((), counters.calls_inflight)],
+    ),
+    (
+        "gateway_upstream_last_success_timestamp_seconds",
+        "Time of the last successful answer of the API; no series before the first one.",
+        (),
+        lambda counters: _known({(): counters.last_success}),
+    ),
+)
+
+
+def _known(readings: Mapping[T, float | None]) -> list[Row]:
+    return [(labels, value) for labels, value in readings.items() if value is not None]
+
+
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
+
+
+class CountersCollector(Collector):
+    """Hands the numbers to prometheus-client; `readings` None leaves out what is only read."""
+
+    def __init__(
+        self, counters: Counters, version: str, readings: Callable[[], GaugeReadings | None]
+    ) -> None:
+        self._counters = counters
+        self._version = version
+        self._readings = readings
+
+    def collect(self) -> Iterator[Metric]:
+        """All families of the contract; a family without a source has no series."""
+        yield InfoMetricFamily("gateway_build", "What runs here.", {"version": self._version})
+        yield from self._counts()
+        yield from self._timings()
+        yield from self._own_gauges()
+        readings = self._readings()
+        if readings is not None:
+            yield from _gauges(readings)
+
+    def _counts(self) -> Iterator[Metric]:
+        for name, text, labels, rows in COUNTS:
+            family = CounterMetricFamily(name, text, labels=labels)
+            for values, count in rows(self._counters):
+                family.add_metric(values, count)
+            yield family
+
+    def _timings(self) -> Iterator[Metric]:
+        for name, text, labels, series in TIMINGS:
+            family = HistogramMetricFamily(name, text, labels=labels)
+            for values, histogram in series(self._counters):
+                family.add_metric(values, _buckets(histogram), histogram.total)
+            yield family
+
+    def _own_gauges(self) -> Iterator[Metric]:
+        for name, text, labels, rows in OWN_GAUGES:
+            family = GaugeMetricFamily(name, text, labels=labels)
+            for values, value in rows(self._counters):
+                family.add_metric(values, value)
+            yield family
+
+
+def registry_of(collector: CountersCollector) -> CollectorRegistry:
+    """A registry of its own, with the process's figures beside ours."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def encode(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """A scrape's body and its content type: OpenMetrics where `accept` asks, else text."""
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
+
+
+def _gauges(readings: GaugeReadings) -> Iterator[Metric]:
+    for name, text, labels, rows in GAUGES:
+        family = GaugeMetricFamily(name, text, labels=labels)
+        for values, value in rows(readings):
+            family.add_metric(values, value)
+        yield family
+
+
+def _buckets(histogram: Histogram) -> list[Bucket]:
+    """Cumulative, by upper bound, each with its exemplar, which only OpenMetrics can tell."""
+    bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+    exemplars = dict(histogram.exemplars)
+    counts = accumulate(histogram.buckets)
+    return [
+        (bound, count) if at not in exemplars else (bound, count, _exemplar(*exemplars[at]))
+        for at, (bound, count) in enumerate(zip(bounds, counts, strict=True))
+    ]
+
+
+def _exemplar(trace: bytes, seconds: float) -> Exemplar:
+    """Without a time of its own: a scraper takes the moment when it sees it first."""
+    return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

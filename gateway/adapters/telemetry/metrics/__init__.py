@@ -1,1 +1,0 @@
-"""What is counted or read, and the families that a scrape gets."""
