@@ -151,8 +151,8 @@ def simulate(
     {"mode": "hang"}; GET /_control/stats tells what it was asked.
     """
     from gateway.simulator import SimulatorConfig
-    from gateway.simulator.conditional import ETagForm
-    from gateway.simulator.revisions import Revision
+    from gateway.simulator.answers import ETagForm
+    from gateway.simulator.training import Revision
 
     config = SimulatorConfig(
         host=host,

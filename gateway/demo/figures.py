@@ -11,7 +11,7 @@ from typing import TextIO
 import httpx
 import msgspec
 
-_PATIENCE = 5.0
+_FIGURES_WITHIN = 5.0
 _ERASE = "\r\x1b[2K"
 
 
@@ -87,7 +87,7 @@ class LiveLine:
 async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
     """Show the figures again and again until cancelled."""
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=_FIGURES_WITHIN) as client:
             while True:
                 await asyncio.sleep(display.every)
                 display.show(await _line(client, admin_url))

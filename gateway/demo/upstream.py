@@ -8,7 +8,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-_PATIENCE = 20.0
+_START_WITHIN = 20.0
 _FAREWELL = 5.0
 
 
@@ -42,15 +42,15 @@ async def simulator(port: int) -> AsyncIterator[Upstream]:
         start_new_session=True,
     )
     try:
-        yield Upstream(process, await _url(process))
+        yield Upstream(process, await _url_of(process))
     finally:
-        await _end(process)
+        await _end_process(process)
 
 
-async def _url(process: Process) -> str:
+async def _url_of(process: Process) -> str:
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), _PATIENCE)
+        line = await asyncio.wait_for(process.stdout.readline(), _START_WITHIN)
     except TimeoutError:
         raise UpstreamEnded("the simulator did not start in time") from None
     if not line:
@@ -58,7 +58,7 @@ async def _url(process: Process) -> str:
     return line.decode().split()[-1]
 
 
-async def _end(process: Process) -> None:
+async def _end_process(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
     try:

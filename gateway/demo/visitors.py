@@ -23,14 +23,14 @@ _SELDOM_SHARE = 0.03
 _PAUSE = 0.3
 _FIRST_SIGHT = 1.5
 _EDIT_EVERY = 10.0
-_PATIENCE = 15.0
+_ANSWER_WITHIN = 15.0
 
 
 async def visit(gateway_url: str, random: Random) -> None:
     """Ask for trainings a few times a second, by Zipf's law, until cancelled."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
-        base_url=gateway_url, headers=headers, trust_env=False, timeout=_PATIENCE
+        base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
         # One new training at a time: all at once would spend what a start may spend.
         known = 1.0

@@ -6,8 +6,8 @@ passes) and `api` (what a well-behaved upstream answers); `control` steers it fr
 
 from __future__ import annotations
 
-from gateway.simulator.config import SimulatorConfig
 from gateway.simulator.control import SimulatorClient
 from gateway.simulator.server import RunningSimulator, build, running, serve
+from gateway.simulator.world import SimulatorConfig
 
 __all__ = ["RunningSimulator", "SimulatorClient", "SimulatorConfig", "build", "running", "serve"]

@@ -10,13 +10,18 @@ import msgspec
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from gateway.simulator.answers import Refusal, json_answer
-from gateway.simulator.calls import Call
+from gateway.simulator.answers import Refusal, entity_tag, http_date, is_unchanged, json_answer
+from gateway.simulator.calls import Call, Scope
 from gateway.simulator.catalogue import Catalogue
-from gateway.simulator.conditional import entity_tag, http_date, is_unchanged
-from gateway.simulator.keys import Scope
-from gateway.simulator.revisions import document, encode
-from gateway.simulator.training import DraftInput, Training, TrainingInput, TrainingType, as_input
+from gateway.simulator.training import (
+    DraftInput,
+    Training,
+    TrainingInput,
+    TrainingType,
+    as_input,
+    document,
+    encode,
+)
 from gateway.simulator.world import World
 
 _T = TypeVar("_T")

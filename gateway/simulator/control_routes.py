@@ -12,10 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.simulator.answers import error, json_answer
+from gateway.simulator.calls import Key
 from gateway.simulator.catalogue import NoSuchTraining
-from gateway.simulator.faults import Fault
-from gateway.simulator.keys import Key
-from gateway.simulator.messages import (
+from gateway.simulator.control import (
     AnswersOrder,
     DeleteOrder,
     EditingOrder,
@@ -28,8 +27,8 @@ from gateway.simulator.messages import (
     Order,
     RevisionOrder,
 )
-from gateway.simulator.revisions import document, encode
-from gateway.simulator.training import Training
+from gateway.simulator.faults import Fault
+from gateway.simulator.training import Training, document, encode
 from gateway.simulator.world import World
 
 _O = TypeVar("_O", bound=Order)

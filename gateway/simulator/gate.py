@@ -11,15 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.simulator.answers import Refusal, error
 from gateway.simulator.api import Endpoint
-from gateway.simulator.calls import Call, CallKind
+from gateway.simulator.calls import Call, CallKind, bearer
 from gateway.simulator.catalogue import NoSuchTraining
-from gateway.simulator.distortion import distorted, replacement
-from gateway.simulator.faults import Fault, FaultMode
-from gateway.simulator.journal import NO_KEY
-from gateway.simulator.keys import bearer
+from gateway.simulator.faults import Fault, FaultMode, distorted, replacement
 from gateway.simulator.limiter import refusal_headers
 from gateway.simulator.wire import Answer, delivered, hold, pause
-from gateway.simulator.world import World
+from gateway.simulator.world import NO_KEY, World
 
 
 @dataclass(frozen=True, slots=True)

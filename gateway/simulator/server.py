@@ -16,11 +16,10 @@ from starlette.routing import Mount, Route
 from gateway.simulator import api
 from gateway.simulator.calls import CallKind
 from gateway.simulator.catalogue import Catalogue
-from gateway.simulator.config import SimulatorConfig
 from gateway.simulator.control_routes import control_routes
 from gateway.simulator.gate import Gate
 from gateway.simulator.wire import TransportProtocol
-from gateway.simulator.world import World
+from gateway.simulator.world import SimulatorConfig, World
 
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _FAREWELL = 1.0

@@ -1,12 +1,13 @@
-"""One training as its owner keeps it. Lives here: its fields and how each change alters them.
-
-Must not: when it happens (catalogue) or how it looks on the wire (revisions).
+"""One training as its owner keeps it: its fields, how each change alters them, and its form on the
+wire in each revision of the schema.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -114,3 +115,99 @@ def as_input(training: Training) -> TrainingInput:
         restricted_to_channels=training.restricted_to_channels,
         restricted_to_segments=training.restricted_to_segments,
     )
+
+
+Document = dict[str, object]
+
+
+class Revision(StrEnum):
+    """Which page of the documentation the API follows today."""
+
+    QUESTION_ANSWER = "question-answer"
+    EARLY = "early"
+    CURRENT = "current"
+    METADATA = "metadata"
+    TYPELESS = "typeless"
+    NEW_CHANNEL = "new-channel"
+    ODD_FORM = "odd-form"
+    """`current` in other bytes of the same meaning: key order, spaces, escapes, number forms."""
+
+
+def document(training: Training, revision: Revision) -> Document:
+    """The training as a JSON object of this revision."""
+    return _FORMS[revision](_current(training))
+
+
+def encode(value: object, revision: Revision) -> bytes:
+    """The bytes of a document, or of a page of documents, as this revision writes JSON."""
+    if revision is Revision.ODD_FORM:
+        return json.dumps(value, indent=1, separators=(" , ", " : ")).encode()
+    return msgspec.json.encode(value)
+
+
+def instant(moment: datetime) -> str:
+    """RFC 3339 with milliseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _current(training: Training) -> Document:
+    return {
+        "id": training.id,
+        "title": training.title,
+        "content": training.content,
+        "draft_title": training.draft_title,
+        "draft_content": training.draft_content,
+        "type": training.type.value,
+        "is_draft": training.is_draft,
+        "directory_id": training.directory_id,
+        "restricted_to_channels": [channel.value for channel in training.restricted_to_channels],
+        "restricted_to_segments": list(training.restricted_to_segments),
+        "current_version": training.current_version,
+        "published_at": instant(training.published_at) if training.published_at else None,
+        "created_at": instant(training.created_at),
+        "updated_at": instant(training.updated_at),
+    }
+
+
+def _as_is(form: Document) -> Document:
+    return form
+
+
+def _early(form: Document) -> Document:
+    later = {"draft_title", "draft_content", "current_version", "published_at"}
+    return {name: value for name, value in form.items() if name not in later}
+
+
+def _question_answer(form: Document) -> Document:
+    renamed = {"title": "question", "content": "answer"}
+    return {renamed.get(name, name): value for name, value in _early(form).items()}
+
+
+def _metadata(form: Document) -> Document:
+    free = {"source": "import", "reviewed": True, "weight": 1.50}
+    return form | {"metadata": free, "start_time": form["created_at"], "end_time": None}
+
+
+def _typeless(form: Document) -> Document:
+    return {name: value for name, value in form.items() if name != "type"}
+
+
+def _new_channel(form: Document) -> Document:
+    return form | {"restricted_to_channels": ["web", "carrier_pigeon"]}
+
+
+def _odd_form(form: Document) -> Document:
+    version = form["current_version"]
+    odd = form | {"current_version": float(version) if isinstance(version, int) else None}
+    return dict(reversed(odd.items()))
+
+
+_FORMS: dict[Revision, Callable[[Document], Document]] = {
+    Revision.QUESTION_ANSWER: _question_answer,
+    Revision.EARLY: _early,
+    Revision.CURRENT: _as_is,
+    Revision.METADATA: _metadata,
+    Revision.TYPELESS: _typeless,
+    Revision.NEW_CHANNEL: _new_channel,
+    Revision.ODD_FORM: _odd_form,
+}

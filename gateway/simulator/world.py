@@ -1,18 +1,135 @@
-"""The state of one simulator while it runs: what the API reads and the control side changes."""
+"""The state of one simulator: what it is started with, what it was asked, and what the API reads
+and the control side changes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from random import Random
 
+from gateway.simulator.answers import ETagForm
+from gateway.simulator.calls import Call, KeyRing
 from gateway.simulator.catalogue import Catalogue
-from gateway.simulator.config import DEMO_ORGANISATION, SimulatorConfig
+from gateway.simulator.control import RequestRecord, Stats
 from gateway.simulator.faults import FaultBoard
-from gateway.simulator.journal import Journal
-from gateway.simulator.keys import KeyRing
-from gateway.simulator.limiter import Limiter
-from gateway.simulator.training import DraftInput
+from gateway.simulator.limiter import Limiter, RetryAfter
+from gateway.simulator.training import DraftInput, Revision
+
+DEMO_TOKEN = "demo-token"
+DEMO_ORGANISATION = "demo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorConfig:
+    """Everything that shapes one simulator; durations in seconds, zero or `None` switches off."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes any free port."""
+    trainings: int = 1000
+    """How many each organisation starts with."""
+    keys: Mapping[str, str] = field(default_factory=lambda: {DEMO_TOKEN: DEMO_ORGANISATION})
+    """Bearer token to organisation; the first one's organisation is what `/_control` means."""
+    forbidden: frozenset[str] = frozenset()
+    """Ids that answer 403 whoever asks."""
+    limit: int | None = 100
+    """Calls per key and window; `None` counts but never refuses."""
+    window: float = 60.0
+    retry_after: RetryAfter = RetryAfter.SECONDS
+    latency: float = 0.0
+    jitter: float = 0.0
+    """Added to the latency, evenly from none to all of it."""
+    edit_every: float = 0.0
+    """Seconds between edits of random trainings."""
+    revision: Revision = Revision.CURRENT
+    etag: ETagForm = ETagForm.NONE
+    last_modified: bool = False
+    cache_control: str | None = None
+    cookie: bool = True
+    """A CDN's `Set-Cookie`, different on each answer."""
+    keep_alive: float = 75.0
+    """How long an idle connection stays open."""
+    seed: int = 1
+
+
+_KEPT = 1000
+NO_KEY = "none"
+
+
+@dataclass(slots=True)
+class _Counts:
+    endpoint: Counter[str] = field(default_factory=Counter)
+    status: Counter[str] = field(default_factory=Counter)
+    training_id: Counter[str] = field(default_factory=Counter)
+    key: Counter[str] = field(default_factory=Counter)
+    in_flight_max: int = 0
+
+
+class Journal:
+    """Counts every call to the API and keeps the last thousand."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self._counts = _Counts()
+        self._last: deque[RequestRecord] = deque(maxlen=_KEPT)
+
+    @contextmanager
+    def flight(self, call: Call, now: float) -> Iterator[None]:
+        """Count the call from its arrival to its end; `now` monotonic."""
+        self._note(call, now)
+        self.in_flight += 1
+        self._counts.in_flight_max = max(self._counts.in_flight_max, self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def answered(self, status: int | None) -> None:
+        """Count an answer as it is about to be sent, or that there is none."""
+        self._counts.status["none" if status is None else str(status)] += 1
+
+    def last_requests(self) -> list[RequestRecord]:
+        """The last thousand requests, oldest first."""
+        return list(self._last)
+
+    def stats(self, limiter: Limiter) -> Stats:
+        """The counts so far, with the limiter's."""
+        counts = self._counts
+        return Stats(
+            requests=counts.endpoint.total(),
+            by_endpoint=dict(counts.endpoint),
+            by_status=dict(counts.status),
+            by_id=dict(counts.training_id),
+            by_key=dict(counts.key),
+            in_flight=self.in_flight,
+            in_flight_max=counts.in_flight_max,
+            fullest_window=limiter.fullest_accepted(),
+            fullest_window_asked=limiter.fullest_asked(),
+            rate_limited=counts.status["429"],
+        )
+
+    def reset(self) -> None:
+        """Count anew; what is in flight stays so."""
+        self._counts = _Counts(in_flight_max=self.in_flight)
+        self._last.clear()
+
+    def _note(self, call: Call, now: float) -> None:
+        self._counts.endpoint[call.endpoint] += 1
+        self._counts.key[call.token or NO_KEY] += 1
+        if call.training_id is not None:
+            self._counts.training_id[call.training_id] += 1
+        record = RequestRecord(
+            method=call.method,
+            path=call.path,
+            headers=[(name.lower(), value) for name, value in call.headers.items()],
+            at=now,
+            key=call.token,
+        )
+        self._last.append(record)
 
 
 class World:

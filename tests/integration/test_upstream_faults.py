@@ -12,9 +12,9 @@ from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreach
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import FailureReason, InvalidReason
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
-from gateway.simulator.conditional import ETagForm
-from gateway.simulator.config import DEMO_TOKEN
+from gateway.simulator.answers import ETagForm
 from gateway.simulator.faults import FaultMode
+from gateway.simulator.world import DEMO_TOKEN
 from tests.doubles.loop_time import pass_time
 from tests.integration.gateways import has_in_flight, until
 from tests.unit.adapters.upstream.peers import request, upstream

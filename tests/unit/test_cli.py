@@ -16,9 +16,9 @@ from gateway.cli.explain import _PLANS, in_short, readable
 from gateway.cli.simulate import ETAGS, REVISIONS
 from gateway.core.cache.policy import Plan
 from gateway.settings import Fault, Settings, SettingsFault
-from gateway.simulator.conditional import ETagForm
+from gateway.simulator.answers import ETagForm
 from gateway.simulator.faults import FaultMode
-from gateway.simulator.revisions import Revision
+from gateway.simulator.training import Revision
 
 COMMANDS = sorted(main.commands)
 _NOW = 1_767_261_847.0  # 2026-01-01T10:04:07Z

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from gateway.simulator import SimulatorClient
-from gateway.simulator.revisions import Revision
+from gateway.simulator.training import Revision
 
 LATER = {"draft_title", "draft_content", "current_version", "published_at"}
 
