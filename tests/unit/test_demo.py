@@ -9,7 +9,7 @@ import msgspec
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.history import figures
 from gateway.core.vocabulary import Cause
-from gateway.demo.figures import LiveLine, Status, sentence
+from gateway.demo import LiveLine, Status, sentence
 
 
 def test_edits_seen_are_newer_versions_and_no_other_invalidation() -> None:

@@ -1,0 +1,364 @@
+"""What `make run` starts: simulator, gateway, a gentle load and edits, all ended by one Ctrl-C.
+
+First the demo from start to end, then the simulator's process, the visitors that ask and edit, and
+the figures that are shown. Nothing here is part of a real gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import Random
+from typing import TextIO
+
+import httpx
+import msgspec
+
+from gateway.app import Addresses, serve
+from gateway.app.signals import set_by_signals
+from gateway.settings import Settings, load
+from gateway.simulator import SimulatorClient
+
+_HOST = "127.0.0.1"
+_PORT, _ADMIN_PORT, _SIMULATOR_PORT = 8080, 8081, 8090
+_EXAMPLE = "trn_000001"
+_GREETING = """
+The gateway is in front of a simulated upstream: 1,000 trainings, 100 calls a minute.
+
+  live page  {admin}/
+  metrics    {admin}/metrics
+  status     {admin}/status
+  upstream   {upstream}/_control/stats
+
+Try it twice, and look at Cache-Status:
+
+  curl -i -H 'Authorization: Bearer {token}' {data}/training/{id}
+
+Edit that training and ask twice again half a minute later: the second answer is new.
+
+  curl -d '{{"id": "{id}"}}' {upstream}/_control/edit
+
+Ctrl-C ends it.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for; a port of None is the usual one, or any if that is taken."""
+
+    port: int | None = None
+    admin_port: int | None = None
+    simulator_port: int | None = None
+    load: bool = True
+    log: bool = False
+
+
+async def run(plan: Plan, out: TextIO) -> None:
+    """Put it on until SIGINT, SIGTERM or SIGHUP; raises StartFault, UpstreamEnded."""
+    stop = asyncio.Event()
+    with set_by_signals(stop):
+        async with simulator(_port(plan.simulator_port, _SIMULATOR_PORT, out)) as upstream:
+            await _play(plan, upstream, stop, out)
+    _tell("ended\n", out)
+
+
+async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO) -> None:
+    company: list[asyncio.Task[None]] = []
+    display = LiveLine(out) if out.isatty() and not plan.log else PlainLines(out)
+    log = display if isinstance(display, LiveLine) else None
+
+    def join(work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        # None of them ends by itself unless something is wrong: then all is over.
+        task.add_done_callback(lambda _: stop.set())
+        company.append(task)
+
+    def opened(gateway: Addresses) -> None:
+        _greet(gateway, upstream, out)
+        join(show(gateway.admin, display))
+        for work in _company(plan, gateway, upstream):
+            join(work)
+
+    join(upstream.watch())
+    try:
+        await serve(_settings(plan, upstream, out), started=opened, stop=stop, log_to=log)
+    finally:
+        await _dismiss(company)
+
+
+def _company(
+    plan: Plan, gateway: Addresses, upstream: Upstream
+) -> Iterator[Coroutine[object, object, None]]:
+    random = Random()
+    yield edit(upstream.url, random)
+    if plan.load:
+        yield visit(gateway.data, random)
+
+
+async def _dismiss(company: list[asyncio.Task[None]]) -> None:
+    """Cancel them all; what one of them failed with before is raised here."""
+    for task in company:
+        task.cancel()
+    for end in await asyncio.gather(*company, return_exceptions=True):
+        if isinstance(end, Exception):
+            raise end
+
+
+def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
+    """Passthrough, so that the printed command shows what a caller does; no Redis."""
+    return load(
+        None,
+        {
+            "GATEWAY_SERVER__PORT": str(_port(plan.port, _PORT, out)),
+            "GATEWAY_ADMIN__PORT": str(_port(plan.admin_port, _ADMIN_PORT, out)),
+            "GATEWAY_UPSTREAM__BASE_URL": upstream.url,
+            "GATEWAY_ACCESS__MODE": "passthrough",
+            "GATEWAY_LOG__FORMAT": "console",
+            "GATEWAY_LOG__LEVEL": "info" if plan.log else "warning",
+        },
+    )
+
+
+def _port(asked: int | None, usual: int, out: TextIO) -> int:
+    """The port asked for, else the usual one, else any (0)."""
+    if asked is not None:
+        return asked
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, usual))
+        except OSError:
+            _tell(f"port {usual} is taken: another one instead\n", out)
+            return 0
+    return usual
+
+
+def _greet(gateway: Addresses, upstream: Upstream, out: TextIO) -> None:
+    words = {"data": gateway.data, "admin": gateway.admin, "upstream": upstream.url}
+    _tell(_GREETING.format(**words, token=TOKEN, id=_EXAMPLE), out)
+
+
+def _tell(text: str, out: TextIO) -> None:
+    out.write(text)
+    out.flush()
+
+
+_START_WITHIN = 20.0
+_FAREWELL = 5.0
+
+
+class UpstreamEnded(Exception):
+    """The simulator is not there, or no longer."""
+
+
+class Upstream:
+    """A running simulator at `url`."""
+
+    def __init__(self, process: Process, url: str) -> None:
+        self._process = process
+        self.url = url
+
+    async def watch(self) -> None:
+        """Wait for its end, which is always too early, and raise UpstreamEnded."""
+        exit_code = await self._process.wait()
+        raise UpstreamEnded(f"the simulator ended with {exit_code}")
+
+
+@asynccontextmanager
+async def simulator(port: int) -> AsyncIterator[Upstream]:
+    """A simulator while the block runs; raises UpstreamEnded when it cannot start."""
+    # Standard input is its lifeline: the pipe closes even if this process is killed. Its own
+    # session keeps a terminal's Ctrl-C for us, so that the gateway drains before it ends.
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "simulate"),
+        *("--port", str(port), "--until-stdin-closes"),
+        stdin=PIPE,
+        stdout=PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield Upstream(process, await _url_of(process))
+    finally:
+        await _end_process(process)
+
+
+async def _url_of(process: Process) -> str:
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), _START_WITHIN)
+    except TimeoutError:
+        raise UpstreamEnded("the simulator did not start in time") from None
+    if not line:
+        raise UpstreamEnded("the simulator did not start")
+    return line.decode().split()[-1]
+
+
+async def _end_process(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _FAREWELL)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+TOKEN = "demo-token"
+# The first one is left to the person who tries the printed command: a miss, then a hit.
+POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
+_WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
+_SELDOM = range(100, 1001)
+_SELDOM_SHARE = 0.03
+
+_PAUSE = 0.3
+_FIRST_SIGHT = 1.5
+_EDIT_EVERY = 10.0
+_ANSWER_WITHIN = 15.0
+
+
+async def visit(gateway_url: str, random: Random) -> None:
+    """Ask for trainings a few times a second, by Zipf's law, until cancelled."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx.AsyncClient(
+        base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
+    ) as client:
+        # One new training at a time: all at once would spend what a start may spend.
+        known = 1.0
+        while True:
+            await asyncio.sleep(random.expovariate(1 / _PAUSE))
+            known = min(known + _PAUSE / _FIRST_SIGHT, len(POPULAR))
+            try:
+                await client.get(f"/training/{_choose(random, int(known))}")
+            except httpx.TransportError:
+                continue
+
+
+async def edit(simulator_url: str, random: Random) -> None:
+    """Edit a popular training every few seconds, until cancelled."""
+    async with SimulatorClient(simulator_url) as control:
+        while True:
+            await asyncio.sleep(_EDIT_EVERY)
+            try:
+                await control.edit(random.choice(POPULAR))
+            except httpx.HTTPError:
+                continue
+
+
+def _choose(random: Random, known: int) -> str:
+    if known == len(POPULAR) and random.random() < _SELDOM_SHARE:
+        return f"trn_{random.choice(_SELDOM):06d}"
+    return random.choices(POPULAR[:known], _WEIGHTS[:known])[0]
+
+
+_FIGURES_WITHIN = 5.0
+_ERASE = "\r\x1b[2K"
+
+
+class _Counts(msgspec.Struct, frozen=True):
+    requests: int
+    upstream_calls: int
+    edits: int = msgspec.field(name="invalidations.updated_at")
+
+
+class _Budget(msgspec.Struct, frozen=True):
+    limit: int | None
+    available: int | None
+
+
+class _Finding(msgspec.Struct, frozen=True):
+    level: str
+    says: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What is needed of the admin plane's `/status`."""
+
+    findings: list[_Finding]
+    hit_rate: float
+    figures: _Counts
+    budgets: dict[str, _Budget]
+
+
+class PlainLines:
+    """The figures as a line now and then, for a file or beside a log."""
+
+    every = 10.0
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, text: str) -> None:
+        """Write one more line."""
+        self._out.write(f"{text}\n")
+        self._out.flush()
+
+    def clear(self) -> None:
+        """Leave what was written."""
+
+
+class LiveLine:
+    """The figures as one line of a terminal, overwritten in place; log lines go above it."""
+
+    every = 1.0
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Replace the line, cut to the terminal's width."""
+        self._shown = text[: shutil.get_terminal_size().columns - 1]
+        self._put("")
+
+    def write(self, line: bytes) -> None:
+        """Write a whole line of the log in its place, and the line itself below."""
+        self._put(line.decode(errors="replace"))
+
+    def clear(self) -> None:
+        """Leave nothing of it."""
+        self.show("")
+
+    def _put(self, above: str) -> None:
+        self._out.write(f"{_ERASE}{above}{self._shown}")
+        self._out.flush()
+
+
+async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
+    """Show the figures again and again until cancelled."""
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=_FIGURES_WITHIN) as client:
+            while True:
+                await asyncio.sleep(display.every)
+                display.show(await _line(client, admin_url))
+    finally:
+        display.clear()
+
+
+def sentence(status: Status) -> str:
+    """What is wrong, the figures since the start, and what is left of the budget now."""
+    figures = status.figures
+    wrong = "".join(f"{each.says}   " for each in status.findings[:1] if each.level != "good")
+    budget = "".join(
+        f"   {each.available} of {each.limit} calls free"
+        for each in status.budgets.values()
+        if each.limit is not None
+    )
+    return (
+        f"{wrong}requests {figures.requests}   hits {status.hit_rate:.0%}   "
+        f"calls {figures.upstream_calls}   edits seen {figures.edits}{budget}"
+    )
+
+
+async def _line(client: httpx.AsyncClient, admin_url: str) -> str:
+    try:
+        answer = (await client.get(f"{admin_url}/status")).raise_for_status()
+    except httpx.HTTPError as error:
+        return f"no figures: {str(error) or type(error).__name__}"
+    return sentence(msgspec.json.decode(answer.content, type=Status))
