@@ -22,13 +22,12 @@ from gateway.core.cache.rules import Rules
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.request.handler import Serving
-from gateway.flow.sweep.page_fetch import Listing
 from gateway.flow.sweep.reconciliation import Findings
 from gateway.flow.sweep.refresh_ahead import Ahead
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.store_from_list import Filling
-from gateway.flow.sweep.sweep import Parts
+from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 

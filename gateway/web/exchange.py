@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.access.caller import Caller
-from gateway.core.access.caller_rate import Allowance
+from gateway.core.access.registry import Allowance
 from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier

@@ -1,15 +1,24 @@
-"""Whether the list's items are the bytes that single calls answer, and may be stored as such.
+"""Whether the list says what single calls answer: in its bytes, and in the versions that it claims.
 
-Until enough of them were the same in a row, and from the first that differs, the list confirms
-versions and nothing else. Beside that the form of a training's bytes, apart from what it says:
-members, their order, white space. Forms are sets of features, so that several make one known form.
+Bytes: until enough of its items were the same in a row, and from the first that differs, the list
+confirms versions and nothing else. Beside that the form of a training's bytes, apart from what it
+says: members, their order, white space. Forms are sets of features, so that several make one known
+form.
+
+Versions: a claim is the version that an item has. Here is which one is believed, asked about, or
+ignored after single answers contradicted it. Bounded; forgetting a contradiction costs a call.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
+
+from cachetools import FIFOCache
+
+from gateway.core.instant import Instant
 
 Feature = tuple[object, ...]
 Shape = frozenset[Feature]
@@ -136,3 +145,70 @@ class Likeness:
 
 
 UNPROVEN: Final = Likeness()
+
+
+Claims = frozenset[Instant]
+
+# Trainings, and the claims of each, that are remembered.
+_MOST_TRAININGS: Final = 10_000
+_MOST_CLAIMS: Final = 4
+
+
+class Belief(Enum):
+    """What to do with the claims of a page about one training."""
+
+    BELIEVED = "believed"
+    ASKED = "asked"  # a single call tells
+    IGNORED = "ignored"  # a single call told, and the claims are the same
+
+
+@dataclass(frozen=True, slots=True)
+class _Contradiction:
+    """`wrong` are the claims that single answers contradicted, `answered` is the version of the
+    last single answer, `sweep` the number of the last sweep that contradicted it."""
+
+    wrong: tuple[Instant, ...]
+    answered: Instant | None
+    sweep: int
+
+
+class Contradictions:
+    """Those of one partition."""
+
+    def __init__(self, most: int = _MOST_TRAININGS) -> None:
+        self._known: FIFOCache[str, _Contradiction] = FIFOCache(most)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, training_id: str) -> bool:
+        return training_id in self._known
+
+    def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
+        """What to do with the claims of a page of that sweep. The list is believed about a
+        training again once it has agreed with single answers for a whole sweep."""
+        known = self._known.get(training_id)
+        if known is None:
+            return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
+        wrong = claims - {known.answered}
+        if not wrong <= set(known.wrong):
+            return Belief.ASKED
+        if wrong:
+            self._known[training_id] = replace(known, sweep=sweep)
+        elif sweep > known.sweep + 1:
+            del self._known[training_id]
+            return Belief.BELIEVED
+        return Belief.IGNORED
+
+    def answered(
+        self, training_id: str, claims: Claims, version: Instant | None, sweep: int
+    ) -> bool:
+        """Note what a single answer said after the claims of a page of that sweep (None: there is
+        no such training); whether it contradicts them."""
+        wrong, known = claims - {version}, self._known.get(training_id)
+        before = () if known is None else known.wrong
+        if wrong or known is not None:
+            kept = (*sorted(wrong), *(each for each in before if each not in claims))
+            last = sweep if wrong or known is None else known.sweep
+            self._known[training_id] = _Contradiction(kept[:_MOST_CLAIMS], version, last)
+        return bool(wrong)

@@ -13,8 +13,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from gateway.core.cache.entry import Entry, Floor, Key, era
-from gateway.core.cache.version_regression import Doubt
-from gateway.core.cache.version_verdict import Known
+from gateway.core.cache.version_verdict import Doubt, Known
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Held, LocalStore, Stored
 

@@ -20,8 +20,7 @@ from gateway.core.cache.rules import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
 from gateway.core.instant import to_seconds
-from gateway.core.sweep.contradictions import Belief, Claims, Contradictions
-from gateway.core.sweep.list_fidelity import Likeness
+from gateway.core.sweep.list_fidelity import Belief, Claims, Contradictions, Likeness
 from gateway.core.sweep.list_item import Listed, ListVerdict, listed
 from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page

@@ -1,8 +1,7 @@
 """The sweep of one partition: page after page of the list, at an even pace, by one replica.
 
 Lives here: who leads, when the next page is due, and when there is none: nobody reads, or the
-list is not for us. What a page says is reconciliation's business.
-"""
+list is not for us. What a page says is reconciliation's business."""
 
 from __future__ import annotations
 
@@ -17,19 +16,23 @@ from gateway.core.access.caller import Caller
 from gateway.core.budget.breaker import backoff
 from gateway.core.errors import (
     CallWithheld,
+    InvalidPayload,
     ListRefused,
     RedisUnavailable,
     ShuttingDown,
+    UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.sweep.contradictions import Contradictions
+from gateway.core.http.response import Reply
+from gateway.core.sweep.list_fidelity import Contradictions
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
+from gateway.core.upstream.classification import judge_page, rejection
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
-from gateway.flow.sweep.page_fetch import Listing
+from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
-from gateway.ports import Clock, Observer, SweepLease, Turn
+from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at who leads, also while nothing is due.
 _LOOK_EVERY: Final = 1.5
@@ -260,3 +263,45 @@ class Sweep:
         if progress is None or allowed is None or oldest is None or not progress.before:
             return  # of the first sweep `oldest` says nothing of the rows it has not come to
         self.horizon = Horizon(oldest, allowed.seconds)
+
+
+# In place of a training's id, where something is told of a page.
+THE_LIST = "(the list)"
+
+
+class Listing:
+    """Asks for pages, within breaker, budget and gate like any other call."""
+
+    def __init__(
+        self, outbound: Outbound, clock: Clock, observer: Observer, *, timeout: float
+    ) -> None:
+        self._outbound = outbound
+        self._clock = clock
+        self._observer = observer
+        self._timeout = timeout
+
+    async def page(self, caller: Caller, offset: int, purpose: Purpose) -> tuple[Reply, Page]:
+        """The page from that row on; raises UpstreamFailure, CallWithheld, ListRefused."""
+        deadline = self._clock.monotonic() + self._timeout
+        call = Call("", caller.token, purpose, deadline, offset=offset)
+        try:
+            reply = await self._outbound.ask(caller.scope, call)
+            page = judge_page(reply, offset, self._clock.now())
+        except UpstreamFailure as failure:
+            failure.conceal(caller.token)
+            self._reject(failure)
+            await self._outbound.failed(caller.scope, THE_LIST, failure)
+            raise
+        except ListRefused:
+            await self._outbound.answered(caller.scope)
+            raise
+        await self._outbound.answered(caller.scope)
+        for fault in page.rejected:
+            fault.conceal(caller.token)
+            self._reject(fault)
+        return reply, page
+
+    def _reject(self, failure: UpstreamFailure) -> None:
+        reason = rejection(failure) if isinstance(failure, InvalidPayload | UpstreamError) else None
+        if reason is not None:
+            self._observer.payload_rejected(reason, THE_LIST, failure.what)

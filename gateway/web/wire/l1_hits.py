@@ -14,8 +14,7 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.core.access.caller_rate import Allowance
-from gateway.core.access.registry import Admitted, Callers
+from gateway.core.access.registry import Admitted, Allowance, Callers
 from gateway.core.cache.entry_headers import to_lines
 from gateway.core.errors import AccessRefused
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier

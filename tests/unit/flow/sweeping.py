@@ -12,11 +12,10 @@ from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.response import Reply
 from gateway.core.sweep.staleness_bound import Pace
-from gateway.flow.sweep.page_fetch import Listing
 from gateway.flow.sweep.reconciliation import Findings
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.store_from_list import Filling
-from gateway.flow.sweep.sweep import Parts, Sweep
+from gateway.flow.sweep.sweep import Listing, Parts, Sweep
 from gateway.ports import AloneBus, Bus, Call, ListStore, SweepLease
 from tests.doubles.clock import FakeClock
 from tests.doubles.shared import InMemoryLists

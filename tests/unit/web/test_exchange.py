@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.access.caller_rate import Allowance
 from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.registry import Allowance
 from gateway.core.budget.rates import Rate
 from gateway.core.vocabulary import Detail, Outcome, Problem
 from gateway.web.exchange import client_result, rate_limit_fields

@@ -1,4 +1,4 @@
--- Prelude of the scripts on doubts: what is remembered of answers that were refused for their version, as core/cache/version_regression.py says.
+-- Prelude of the scripts on doubts: what is remembered of answers that were refused for their version, as core/cache/version_verdict.py says.
 
 local ENOUGH = 3
 local TRUST = 'trust'  -- left by a drop: the next answer is taken, however far ahead its version

@@ -52,7 +52,7 @@ class RedisStore:
     kept twice as long, so that they are there as long as anything that they ruled out. If one is
     lost nevertheless, for example evicted, what it may have ruled out is not found any more.
     `entropy` makes the 16 hex digits of a new floor, which differ from those of a lost one.
-    `believe_after` (seconds): see core/cache/version_regression.py. `has_partition_invalidations`:
+    `believe_after` (seconds): see core/cache/version_verdict.py. `has_partition_invalidations`:
     see partition_invalidation.py.
     """
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.cache.entry import Entry
-from gateway.core.cache.version_regression import ENOUGH, Doubt, doubt_of
+from gateway.core.cache.version_verdict import ENOUGH, Doubt, doubt_of
 from gateway.core.instant import Instant
 from tests.doubles.stored import TICKET, entry_of, version
 

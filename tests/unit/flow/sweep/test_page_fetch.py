@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import CallWithheld, ListRefused, UpstreamFailure
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Circuit, Purpose
-from gateway.flow.sweep.page_fetch import Listing
+from gateway.flow.sweep.sweep import Listing
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, Replica, says
 from tests.unit.flow.sweeping import Catalogue

@@ -11,9 +11,8 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.policy import Windows
-from gateway.flow.sweep.page_fetch import Listing
 from gateway.flow.sweep.scheduler import Sweeps
-from gateway.flow.sweep.sweep import Parts
+from gateway.flow.sweep.sweep import Listing, Parts
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.unit.flow.house import OURS, WINDOWS, settle

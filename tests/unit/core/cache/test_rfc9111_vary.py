@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.cache.rfc9111 import selecting_fields, selects, varies_on
 from gateway.core.http.fields import Headers
-from gateway.core.http.vary import selecting_fields, selects, varies_on
 
 
 def vary(*values: bytes) -> Headers:
