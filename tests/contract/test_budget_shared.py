@@ -107,6 +107,21 @@ async def test_an_equal_part_is_kept_for_one_that_is_silent(
     assert known(replicas[0]).silent == 0
 
 
+async def test_a_call_that_is_granted_for_later_is_no_word_of_its_replica(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """What it saw is as old as before: it goes by that, should it lose sight."""
+    one, other = replicas
+    await count_granted(other)
+    for _ in range(2):
+        await other.take(SCOPE, Purpose.MISS, patience=2 * WINDOW)
+    fall_silent(any_redis_url, other, 2.0)
+
+    await one.look([SCOPE])
+
+    assert known(one).silent == 1
+
+
 async def test_what_is_kept_for_a_silent_one_is_not_divided_again(
     replicas: list[Shares], any_redis_url: str
 ) -> None:

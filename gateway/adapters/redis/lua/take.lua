@@ -43,8 +43,8 @@ if limit > 0 then
     window.always[n] = ARGV[3 * n + 14] == '1'
   end
   -- The newest stays, however old: that nothing was sent since is knowledge, too.
-  local last = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
-  redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, last - 1)))
+  local newest = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, newest - 1)))
   local mine = window.ranks[rank]
   redis.call('ZREMRANGEBYSCORE', mine, '-inf', text(at - span))
   redis.call('PEXPIRE', book, keep)
