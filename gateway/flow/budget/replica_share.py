@@ -206,9 +206,9 @@ class Shares:
             each.at for each in account.sent if each.at >= known.at or each.life != known.life
         ]
         until = known.at + self._shared.silence if replicas > 1 else None
-        kept = known.silent * max(1, known.limit // known.replicas)
-        limit = max(1, known.limit - kept)
-        return Past(limit, times, until, account.claim), max(1, replicas - known.silent)
+        heard = max(1, replicas - known.silent)
+        limit = heard * max(1, known.limit // replicas)
+        return Past(limit, times, until, account.claim), heard
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. A turn that a share gave, or that Redis does not confirm, is asked for

@@ -27,11 +27,11 @@ SCOPE, LIMIT, WINDOW = "default", 12, 61.0
 class Three:
     """Three replicas on one Redis, who count each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
         self.clock = FakeClock()
-        self.redis = Redis(self.clock, LIMIT)
+        self.redis = Redis(self.clock, limit)
         hub = Hub()
-        self.replicas = [Replica(self.clock, self.redis, limit=LIMIT, hub=hub) for _ in range(3)]
+        self.replicas = [Replica(self.clock, self.redis, limit=limit, hub=hub) for _ in range(3)]
         self.calls: list[float] = []
         for each in self.replicas:
             each.upstream.always = ok(1)
@@ -88,14 +88,19 @@ def shares_of(replica: Replica) -> Shares:
     return replica.shares
 
 
-@pytest.fixture
-async def three() -> Three:
+async def begun(limit: int = LIMIT) -> Three:
     """Three who have spent nothing, and know it."""
-    three = Three()
+    three = Three(limit)
     for each in three.replicas:
         await shares_of(each).look([SCOPE])
     await three.look()
     return three
+
+
+@pytest.fixture
+async def three() -> Three:
+    """With a limit that three can divide."""
+    return await begun()
 
 
 async def test_of_what_is_known_to_be_unspent_half_goes_without_redis(three: Three) -> None:
@@ -147,6 +152,26 @@ async def test_the_limit_holds_when_one_is_cut_off(three: Three, before: float) 
     await three.live(59.0, cut_off=three.replicas[0])
 
     assert three.fullest <= LIMIT
+
+
+async def test_what_cannot_be_divided_is_nobodys() -> None:
+    """Of 20 calls six are kept for each that is not heard; one that heard of no other takes no more
+    when it is not heard itself."""
+    three = await begun(20)
+    three.clock.advance(2.0)
+    for each in three.replicas:
+        await shares_of(each).look([SCOPE])
+    await three.look()
+    for _ in range(4):  # the others stand still
+        three.clock.advance(LOOK)
+        await shares_of(three.replicas[0]).look_at_all()
+    known = shares_of(three.replicas[0])._account(SCOPE).known
+    assert known is not None
+    assert (known.replicas, known.silent) == (3, 2)
+
+    await three.live(2 * WINDOW, cut_off=three.replicas[0])
+
+    assert three.fullest <= 20
 
 
 async def test_one_that_failed_to_ask_once_spends_no_more(three: Three) -> None:
@@ -212,17 +237,14 @@ SILENT = [
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(events, max_size=60))
-@example(SILENT)
-def test_the_limit_holds_however_redis_answers(happened: list[tuple[Any, ...]]) -> None:
+@given(st.sampled_from([LIMIT, 20]), st.lists(events, max_size=60))
+@example(LIMIT, SILENT)
+def test_the_limit_holds_however_redis_answers(limit: int, happened: list[tuple[Any, ...]]) -> None:
     """Some replicas hear it now and then, and look or not between calls."""
 
     async def live() -> Three:
-        three = Three()
-        for each in three.replicas:
-            await shares_of(each).look([SCOPE])
+        three = await begun(limit)
         ways = [spoil(three, each) for each in three.replicas]
-        await three.look()
         for number, way, looks, most, pause in happened:
             ways[number].append(way)
             if looks:
@@ -233,7 +255,7 @@ def test_the_limit_holds_however_redis_answers(happened: list[tuple[Any, ...]]) 
 
     three = asyncio.run(live())
 
-    assert not three.calls or three.fullest <= LIMIT
+    assert not three.calls or three.fullest <= limit
 
 
 async def test_on_its_return_all_is_told(three: Three) -> None:
