@@ -84,7 +84,8 @@ class Paying:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            at = now + paid.wait
+            # From the answer on: a turn that begins early is one too many in its window.
+            at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
             if freed is None:

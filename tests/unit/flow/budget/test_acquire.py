@@ -67,6 +67,28 @@ async def test_a_caller_waits_for_a_turn_that_comes_in_time(
     assert replica.observer.of("budget_denied") == []
 
 
+async def test_a_turn_does_not_begin_before_its_time(
+    replica: Replica, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it took to be granted: the call of before counts until then."""
+    await spend(replica, clock)
+    take = replica.budget.take
+
+    async def slowly(*given: Any, **named: Any) -> Charge:
+        clock.advance(0.4)
+        return await take(*given, **named)
+
+    monkeypatch.setattr(replica.budget, "take", slowly)
+    waiting = ask(replica)
+    await settle()
+
+    clock.advance(0.5)
+    await settle()
+    assert not waiting.done()
+    clock.advance(0.1)
+    assert await waiting == ok(1)
+
+
 @pytest.mark.parametrize("purpose", [Purpose.REFRESH, Purpose.SWEEP, Purpose.WARM])
 async def test_what_nobody_waits_for_does_not_wait(
     replica: Replica, clock: FakeClock, purpose: Purpose
