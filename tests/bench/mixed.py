@@ -10,6 +10,7 @@ import contextlib
 import json
 import statistics
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,9 +40,11 @@ _SETTINGS = {
     "GATEWAY_SWEEP__INTERVAL": "1s",
     "GATEWAY_SWEEP__WARM": "off",
 }
-# Of nginx: each training is refreshed once in so long, which is fifty refreshes a second.
-_LIFETIME = "20s"
+# Seconds in which nginx refreshes each training once: fifty a second.
+_LIFETIME = 20
 QUIET = "gateway, quiet"
+# As the callers of the load do: a compressed answer is an entry of its own.
+_AS_CALLERS = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
 
 
 @dataclass(slots=True)
@@ -69,9 +72,11 @@ class Field:
     def round(self, rate: float, seconds: int, results: Mixed, say: Say) -> None:
         """Each of them once, at that rate of hits."""
         results.rate = rate
-        for name, stand in {QUIET: self.quiet, **{each.name: each for each in self.nginx}}.items():
-            closed(stand, "repeated", 1)  # what nobody read for long is confirmed first
-            _note(results, name, self._hits(stand, rate, seconds), say)
+        closed(self.quiet, "repeated", 1)  # what nobody read for long is confirmed first
+        _note(results, QUIET, self._hits(self.quiet, rate, seconds), say)
+        for stand in self.nginx:
+            _spread(stand)
+            _note(results, stand.name, self._hits(stand, rate, seconds), say)
         closed(self.busy, "repeated", 1)
         with self._background(seconds, results):
             tail = self._hits(self.busy, rate, seconds)
@@ -127,7 +132,7 @@ def field_of(folder: Path, redis: RedisServer, python: str, say: Say) -> Iterato
             gateway("quiet", SWEEP__ENABLED="false"),
             gateway("busy"),
             tuple(
-                stack.enter_context(stands.nginx(folder, upstream, name, lifetime=_LIFETIME))
+                stack.enter_context(stands.nginx(folder, upstream, name, lifetime=f"{_LIFETIME}s"))
                 for name in NGINX
             ),
             python,
@@ -136,6 +141,17 @@ def field_of(folder: Path, redis: RedisServer, python: str, say: Say) -> Iterato
             say(f"warming {stand.name} for the mixed case")
             closed(stand, "repeated", 2)
         yield every
+
+
+def _spread(stand: Stand) -> None:
+    """Read each training once within its lifetime, evenly: as they are in long use, they fall due
+    one after the other. What stood idle is all due at once, and refreshed in one heap."""
+    with httpx.Client(timeout=30, trust_env=False, headers=_AS_CALLERS) as client:
+        began = time.monotonic()
+        for number in range(IDS):
+            time.sleep(max(0.0, began + number * _LIFETIME / IDS - time.monotonic()))
+            answer = client.get(f"http://{HOST}:{stand.port}/training/trn_{number + 1:06d}")
+            assert answer.is_success, f"a training was answered {answer.status_code}"
 
 
 def _fill(stand: Stand) -> None:
