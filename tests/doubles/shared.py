@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists
-from gateway.adapters.ledger.record import Record
+from gateway.adapters.ledger.floors import Record
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket, leaves_nothing
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict

@@ -2,7 +2,6 @@
 
 from gateway.adapters.ledger.budget import LocalBudget
 from gateway.adapters.ledger.floors import Ledger
-from gateway.adapters.ledger.lists import LedgerLists
-from gateway.adapters.ledger.sweeping import LedgerSweepLease
+from gateway.adapters.ledger.sweep import LedgerLists, LedgerSweepLease
 
 __all__ = ["Ledger", "LedgerLists", "LedgerSweepLease", "LocalBudget"]

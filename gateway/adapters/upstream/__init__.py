@@ -1,5 +1,5 @@
-"""The upstream over HTTP: `client` makes a call, `exchange` follows it, `message` is what is said,
-`http1_transport` and `http1_connection` send it."""
+"""The upstream over HTTP: `client` makes a call, `message` is what is said, `http1_transport` and
+`http1_connection` send it, and tell how far it has come."""
 
 from gateway.adapters.upstream.client import HttpxUpstream
 

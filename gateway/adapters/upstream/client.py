@@ -14,9 +14,8 @@ import ssl
 
 import httpx
 
-from gateway.adapters.upstream.exchange import Exchange
 from gateway.adapters.upstream.http1_connection import CutShortError
-from gateway.adapters.upstream.http1_transport import Http1Transport
+from gateway.adapters.upstream.http1_transport import Exchange, Http1Transport
 from gateway.adapters.upstream.message import coded, decoded, end_to_end, is_ours, request_fields
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
 from gateway.core.http.fields import first

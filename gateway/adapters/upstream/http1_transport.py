@@ -1,7 +1,8 @@
 """HTTP/1.1 to one origin: connections that are kept, and requests of httpx sent on them.
 
-Lives here: which connection a request takes, and when one is given up. How a response is read from
-it is http1_connection's business.
+Lives here: which connection a request takes, when one is given up, how far a request has come, and
+what its failure means. No other place turns httpx's exceptions into ours. How a response is read
+from a connection is http1_connection's business.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from enum import IntEnum
 from typing import Any, Final
 
 import httpx
 from aiohappyeyeballs import start_connection
 
-from gateway.adapters.upstream.exchange import Exchange, Phase
-from gateway.adapters.upstream.http1_connection import Connection
+from gateway.adapters.upstream.http1_connection import ENDED, Connection
+from gateway.core.errors import UpstreamFailure, UpstreamTimeout, UpstreamUnreachable
 from gateway.core.http.fields import is_name, is_sound
+from gateway.core.vocabulary import FailureReason
 from gateway.ports import Deadline
 
 # Seconds after which another address of the host is tried beside the first (RFC 8305).
@@ -154,3 +157,69 @@ def _message(request: httpx.Request) -> bytes:
     lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), target)]
     lines += [b"%b: %b" % field for field in fields]
     return b"\r\n".join((*lines, b"", request.content))
+
+
+class Phase(IntEnum):
+    """How far an exchange has come; from SENT on, bytes may have left."""
+
+    QUEUED = 0
+    CONNECTING = 1
+    SECURING = 2
+    SENT = 3
+
+
+_LATE = {
+    Phase.QUEUED: FailureReason.POOL_TIMEOUT,
+    Phase.CONNECTING: FailureReason.CONNECT_TIMEOUT,
+    Phase.SECURING: FailureReason.CONNECT_TIMEOUT,
+}
+
+
+class Exchange:
+    """One request under way: how far it has come, and what its failure means. `max_body` (bytes)
+    is what its response may bring."""
+
+    def __init__(self, request: httpx.Request, max_body: int) -> None:
+        self.request = request
+        self.max_body = max_body
+        self.what = f"{request.method} {request.url}"
+        self.phase = Phase.QUEUED
+        self.is_retry = False  # goes on a new connection
+        self.is_kept = False  # sent on a connection of an earlier request
+        request.extensions["exchange"] = self
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have left."""
+        return self.phase >= Phase.SENT
+
+    def late(self) -> UpstreamTimeout:
+        """What it means that the time is over now."""
+        reason = _LATE.get(self.phase, FailureReason.READ_TIMEOUT)
+        what = f"{self.what}: no whole answer in time"
+        return UpstreamTimeout(what, reason, sent=self.sent)
+
+    def failure(self, error: Exception) -> UpstreamFailure:
+        """What an error before the end of the head means."""
+        if isinstance(error, httpx.TimeoutException):
+            return self.late()
+        reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT
+        if self.phase is Phase.SECURING:
+            reason = FailureReason.TLS
+        what, was_kept = f"{self.what}: {told(error)}", self.is_kept and _has_ended(error)
+        return UpstreamUnreachable(what, reason, sent=self.sent, was_kept=self.sent and was_kept)
+
+
+def _has_ended(error: Exception) -> bool:
+    """Whether the connection ended, by a close or a reset; TLS failures and nonsense are others."""
+    if isinstance(error, httpx.RemoteProtocolError):
+        return str(error) == ENDED
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ConnectionError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
+def told(error: Exception) -> str:
+    """The error in a few words."""
+    return f"{type(error).__name__} {error}"[:200]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.ledger import record
+from gateway.adapters.ledger.floors import Record
 from gateway.core.cache.entry import Entry, Floor, Key
 from gateway.core.vocabulary import StoreVerdict
 from gateway.flow.cache.l1_revalidation import Confirming
@@ -22,29 +22,29 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def no_generation(patch: pytest.MonkeyPatch) -> None:
     """What a fetch brings is stored, and served, whatever was invalidated since it began."""
-    judge, is_below = record.Record.judge, Entry.is_below
+    judge, is_below = Record.judge, Entry.is_below
 
-    def careless(self: record.Record, entry: Entry) -> StoreVerdict:
+    def careless(self: Record, entry: Entry) -> StoreVerdict:
         return judge(self, entry.but(generation=self.generation))
 
     def below(self: Entry, floor: Floor) -> bool:
         return is_below(self, replace(floor, generation=self.generation))
 
-    patch.setattr(record.Record, "judge", careless)
+    patch.setattr(Record, "judge", careless)
     patch.setattr(Entry, "is_below", below)
 
 
 def no_epoch(patch: pytest.MonkeyPatch) -> None:
     """A floor made after a flush is taken for the one before it."""
-    judge, is_below = record.Record.judge, Entry.is_below
+    judge, is_below = Record.judge, Entry.is_below
 
-    def careless(self: record.Record, entry: Entry) -> StoreVerdict:
+    def careless(self: Record, entry: Entry) -> StoreVerdict:
         return judge(self, entry.but(epoch=self.epoch))
 
     def below(self: Entry, floor: Floor) -> bool:
         return is_below(self, replace(floor, epoch=self.epoch))
 
-    patch.setattr(record.Record, "judge", careless)
+    patch.setattr(Record, "judge", careless)
     patch.setattr(Entry, "is_below", below)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.ledger.record import Record
+from gateway.adapters.ledger.floors import Record
 from gateway.core.cache.entry import ERA, Entry, Ticket
 from gateway.core.instant import Instant
 from tests.doubles.stored import entry_of, version
