@@ -21,7 +21,7 @@ import httpx
 import msgspec
 
 from gateway.app import Addresses, serve
-from gateway.app.signals import set_by_signals
+from gateway.app.run import set_by_signals
 from gateway.settings import Settings, load
 from gateway.simulator import SimulatorClient
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,17 +20,26 @@ from gateway.adapters.redis.store.store import RedisStore
 from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
-from gateway.app.admission import Admission, admission_of, clients_watch
-from gateway.app.answering import call_share_of, directive_handler_of, writing_of
+from gateway.app.access import (
+    Admission,
+    FileWatch,
+    OperatorAccess,
+    admission_of,
+    clients_watch,
+    operator_access_of,
+    tokens_watch,
+)
 from gateway.app.clock import LoopLag, SystemClock
-from gateway.app.file_watch import FileWatch
-from gateway.app.freshness_windows import windows_of
 from gateway.app.listen import StartFault
-from gateway.app.operator_access import OperatorAccess, operator_access_of, tokens_watch
 from gateway.app.sweeping import Ground, Sweeping, sweeping_of
-from gateway.app.tracing import tracer_of
-from gateway.app.upstream_access import outward
+from gateway.app.upstream_access import (
+    call_share_of,
+    directive_handler_of,
+    outward,
+    writing_of,
+)
 from gateway.core.access.caller import Open
+from gateway.core.cache.policy import Windows
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.vocabulary import Tier
@@ -54,13 +64,23 @@ from gateway.ports import (
     AloneMode,
     Budget,
     Bus,
+    Clock,
     Lease,
     LocalStore,
+    NoTracer,
     SharedMode,
     SharedStore,
     Tracer,
 )
-from gateway.settings import AccessMode, ClientsGiven, FreshnessSource, Settings, TokensGiven
+from gateway.settings import (
+    AccessMode,
+    ClientsGiven,
+    FreshnessSource,
+    NoStore,
+    Settings,
+    TokensGiven,
+    opentelemetry,
+)
 
 _LEASE = 3.0
 # A ledger keeps as many floors as L1 can hold entries of this size (bytes), the smallest ones.
@@ -297,3 +317,49 @@ def _longest_fetch(settings: Settings) -> float:
 
 def _new_epoch() -> str:
     return secrets.token_hex(8)
+
+
+def windows_of(settings: Settings) -> Windows:
+    """The freshness section as the core wants it."""
+    freshness = settings.freshness
+    return Windows(
+        lifetime=freshness.lifetime,
+        stale_while_revalidate=freshness.stale_while_revalidate,
+        stale_if_error=freshness.stale_if_error,
+        soft_wait=freshness.soft_wait,
+        negative_lifetime=freshness.negative_lifetime,
+        respect_no_store=freshness.no_store is NoStore.RESPECT,
+        believe_after=freshness.believe_after,
+    )
+
+
+def tracer_of(settings: Settings, clock: Clock, telemetry: Telemetry) -> Tracer:
+    """What `tracing.endpoint` and the OTEL_ variables say; raises StartFault."""
+    endpoint, variables = settings.tracing.endpoint, opentelemetry()
+    if endpoint is None or variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return NoTracer()
+    scheme = "http" if settings.server.tls_cert is None else "https"
+    return _loaded(endpoint, variables, clock, telemetry, scheme=scheme)
+
+
+def _loaded(
+    endpoint: str,
+    variables: Mapping[str, str],
+    clock: Clock,
+    telemetry: Telemetry,
+    *,
+    scheme: str,
+) -> Tracer:
+    try:
+        from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- an extra, of 8 MB
+    except ImportError as missing:
+        raise StartFault(
+            f"tracing.endpoint is set, and what sends traces is not installed ({missing}): "
+            "pip install 'training-gateway[otlp]', or unset it"
+        ) from missing
+    telemetry.spans_known()
+    told, version = telemetry.spans_ended, gateway.__version__
+    try:
+        return OtlpTracer(endpoint, clock, told, variables, version=version, scheme=scheme)
+    except ValueError as fault:
+        raise StartFault(f"an OTEL_ variable makes no sense: {fault}") from fault

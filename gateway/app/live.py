@@ -16,7 +16,7 @@ from gateway.adapters.telemetry.counters import STALE
 from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals, hit_rate
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
-from gateway.app.finding_times import Findings
+from gateway.app.health_findings import Findings
 from gateway.core.vocabulary import Outcome
 from gateway.ports import BudgetView
 from gateway.settings import Settings

@@ -13,8 +13,7 @@ from gateway.adapters.telemetry.history import by_outcome, hit_rate
 from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
-from gateway.app.finding_times import Findings
-from gateway.app.health_findings import Finding
+from gateway.app.health_findings import Finding, Findings
 from gateway.app.live import Live
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest, RedisUnavailable

@@ -13,7 +13,7 @@ from gateway.adapters.redis.store.list_store import RedisLists
 from gateway.adapters.redis.sweep_lease import RedisSweepLease
 from gateway.adapters.telemetry.counters import OTHER_CLIENTS, Counters
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.app.admission import Admission
+from gateway.app.access import Admission
 from gateway.app.upstream_access import Outward
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import Rate

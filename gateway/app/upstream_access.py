@@ -1,4 +1,6 @@
-"""The way to the upstream, built from settings: the budget, and the client that makes the calls."""
+"""The way to the upstream, built from settings: the budget, the client that makes the calls, and
+what callers may say beside asking: directives on stored answers, and writes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
-from gateway.app.admission import Admission
+from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
 from gateway.core.budget.rates import OwnRates
 from gateway.flow.budget.credentials import Credentials
@@ -19,8 +21,21 @@ from gateway.flow.budget.id_scans import Guesses
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
+from gateway.flow.operations.invalidation import Invalidation
+from gateway.flow.operations.write_through import Writing
+from gateway.flow.request.call_share import CallShare
+from gateway.flow.request.client_directives import DirectiveHandler, Grants
+from gateway.flow.request.handler import Serving
 from gateway.ports import Budget, Bus
-from gateway.settings import ColdStart, FreshnessSource, Settings
+from gateway.settings import (
+    AccessMode,
+    ClientDirectives,
+    ColdStart,
+    FreshnessSource,
+    RateScope,
+    Settings,
+    WritesMode,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,47 @@ def outward(
     )
     credentials = Credentials(budget, clock, telemetry)
     return Outward(upstream, budget, outbound, credentials)
+
+
+def call_share_of(
+    settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
+) -> CallShare:
+    """A share of the budgets; `rates` are those of tenants, `bus` counts the replicas."""
+    mode, scope = settings.access.mode, settings.upstream.rate_scope
+    is_one = mode is AccessMode.OPEN or (
+        mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
+    )
+    usual = settings.upstream.rate_limit
+    return CallShare(clock, usual, rates, lambda: bus.replicas, is_divided=not is_one)
+
+
+def directive_handler_of(
+    settings: Settings, serving: Serving, clock: SystemClock, share: CallShare
+) -> DirectiveHandler | None:
+    """What grants callers their directives; None where these are not heard."""
+    match settings.freshness.client_directives:
+        case ClientDirectives.IGNORE:
+            return None
+        case ClientDirectives.LIMITED:
+            return DirectiveHandler(serving, clock, Grants(clock, share))
+        case ClientDirectives.HONOUR:
+            return DirectiveHandler(serving, clock, grants=None)
+
+
+def writing_of(
+    settings: Settings, way: Outward, invalidation: Invalidation, clock: SystemClock
+) -> Writing | None:
+    """What hands writes on; None where nothing is written."""
+    if settings.server.writes is WritesMode.DENY:
+        return None
+    return Writing(
+        way.outbound,
+        invalidation,
+        way.credentials,
+        clock,
+        base_url=settings.upstream.base_url,
+        timeout=settings.upstream.timeout,
+    )
 
 
 def _local_budget(settings: Settings, clock: SystemClock, rates: OwnRates) -> LocalBudget:

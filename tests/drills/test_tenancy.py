@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import file_watch
+from gateway.app import access
 from tests.integration.test_tenancy import with_gateway_keys, with_own_tokens
 
 READS = 50_000
@@ -14,7 +14,7 @@ READS = 50_000
 
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(access, "LOOK_EVERY", 0.05)
 
 
 @pytest.mark.timeout(3600)

@@ -22,7 +22,7 @@ def test_every_setting_is_read_somewhere() -> None:
         if not any(name in read and _knows(read, section) for read in modules)
     ]
 
-    assert unread == [], "hand them on in app/freshness_windows, app/compose or app/run"
+    assert unread == [], "hand them on in app/compose or app/run"
 
 
 def _read(source: Source) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.app import file_watch
+from gateway.app import access
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
 from tests.integration.client_files import ClientsFile, bearer, two_tenants
 from tests.integration.gateways import Planes, gateway, until
@@ -24,7 +24,7 @@ RELOADED = "gateway_clients_last_reload_successful"
 
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(access, "LOOK_EVERY", 0.02)
 
 
 @pytest.fixture

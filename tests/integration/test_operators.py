@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import file_watch
+from gateway.app import access
 from gateway.core.access.clients import digest_of
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway, until
@@ -22,7 +22,7 @@ EVERYTHING = '["read", "invalidate", "purge", "mode"]'
 @pytest.fixture(autouse=True)
 def looks_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is looked at more often, so that less is waited for."""
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(access, "LOOK_EVERY", 0.02)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import file_watch
+from gateway.app import access
 from gateway.simulator import SimulatorClient, SimulatorConfig, running
 from tests.integration.client_files import bearer, two_tenants
 from tests.integration.gateways import Planes, gateway
@@ -32,7 +32,7 @@ READS = 600
 
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_watch, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(access, "LOOK_EVERY", 0.05)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from gateway.app.freshness_windows import windows_of
+from gateway.app.compose import windows_of
 from gateway.settings import load
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, gateway, until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.app.admission import Admission, admission_of, clients_watch
+from gateway.app.access import Admission, admission_of, clients_watch
 from gateway.core.access.clients import digest_of
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused

@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.counters import Counters
 from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.metrics import GaugeReadings
-from gateway.app.finding_times import Findings
+from gateway.app.health_findings import Findings
 from gateway.core.vocabulary import Circuit
 from tests.doubles.clock import FakeClock
 

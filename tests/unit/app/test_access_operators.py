@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.app.operator_access import operator_access_of, tokens_watch
+from gateway.app.access import operator_access_of, tokens_watch
 from gateway.core.access.clients import digest_of
 from gateway.settings import Settings, SettingsFault, load
 from tests.doubles.clock import FakeClock

@@ -1,0 +1,205 @@
+"""Who may ask and who may give orders: from the settings, the clients file and the tokens file, and
+what changes when a file does while running.
+
+Here because only the house itself reads the clock and swaps what its parts have; what the files say
+is read by the settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from pydantic import SecretStr
+
+from gateway.adapters.telemetry.observer import Telemetry
+from gateway.core.access.caller import Open, Passthrough
+from gateway.core.access.clients import Clients
+from gateway.core.access.operators import Operators
+from gateway.core.access.registry import Access, Callers
+from gateway.core.budget.rates import OwnRates
+from gateway.ports import Clock
+from gateway.settings import (
+    AccessMode,
+    ClientsGiven,
+    RateScope,
+    RereadFile,
+    Settings,
+    SettingsFault,
+    TokensGiven,
+    clients_file,
+    read_clients,
+    tokens_file,
+)
+
+
+@dataclass(slots=True)
+class Admission:
+    """What depends on the clients file, and what that said when the process started; None: there
+    is no such file here."""
+
+    callers: Callers
+    rates: OwnRates
+    started: ClientsGiven | None = None
+    reloaded: bool | None = None
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Those that have a budget; callers with tokens of their own are one tenant."""
+        access = self.callers.access
+        return tuple(access.partitions()) or ("default",)
+
+
+def admission_of(settings: Settings) -> Admission:
+    """As it is at the start; raises SettingsFault for a clients file that went bad since."""
+    path = _clients_file(settings)
+    if path is None:
+        return Admission(Callers(_access_of(settings)), OwnRates())
+    given = read_clients(path, settings.upstream.rate_limit)
+    clients = _clients_of(settings, given)
+    return Admission(Callers(clients), OwnRates(clients.rates()), given, reloaded=True)
+
+
+def _access_of(settings: Settings) -> Access:
+    base_url, secret = settings.upstream.base_url, _text(settings.access.secret)
+    if settings.access.mode is AccessMode.OPEN and settings.upstream.token is not None:
+        return Open(base_url, secret, settings.upstream.token.get_secret_value())
+    per_credential = settings.upstream.rate_scope is RateScope.CREDENTIAL
+    return Passthrough(base_url, secret, per_credential)
+
+
+def _clients_file(settings: Settings) -> Path | None:
+    access = settings.access
+    return access.clients_file if access.mode is AccessMode.CLIENTS else None
+
+
+def _clients_of(settings: Settings, given: ClientsGiven) -> Clients:
+    base_url, secret = settings.upstream.base_url, _text(settings.access.secret)
+    return Clients.of(base_url, secret, given.tenants, given.clients)
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def clients_watch(
+    settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
+) -> FileWatch[ClientsGiven] | None:
+    """Takes the clients file again when it changes; a faulty one changes nothing but `reloaded`.
+    None where there is no such file."""
+    for tenant in admission.tenants:
+        telemetry.clients_known(admission.callers.access.clients_of(tenant))
+    path = _clients_file(settings)
+    if path is None or admission.started is None:
+        return None
+
+    def take(given: ClientsGiven) -> None:
+        clients = _clients_of(settings, given)
+        admission.callers.replace(clients)
+        admission.rates.replace(clients.rates())
+        admission.reloaded = True
+        telemetry.clients_known([client.name for client in given.clients])
+        telemetry.clients_reloaded(len(given.tenants), len(given.clients))
+
+    def refuse(faults: list[str]) -> None:
+        admission.reloaded = False
+        telemetry.clients_refused(faults)
+
+    file = clients_file(path, settings.upstream.rate_limit)
+    return FileWatch(file, clock, admission.started, take=take, refuse=refuse)
+
+
+@dataclass(slots=True)
+class OperatorAccess:
+    """The operators, and what the tokens file said when the process started; None: there is no
+    such file here."""
+
+    operators: Operators
+    started: TokensGiven | None = None
+    reloaded: bool | None = None
+
+
+def operator_access_of(settings: Settings) -> OperatorAccess:
+    """As it is at the start; raises SettingsFault for a tokens file that went bad since."""
+    admin = settings.admin
+    token = None if admin.token is None else admin.token.get_secret_value()
+    if admin.tokens_file is None:
+        return OperatorAccess(Operators(token))
+    given = tokens_file(admin.tokens_file).given()
+    return OperatorAccess(Operators(token, given.operators), given, reloaded=True)
+
+
+def tokens_watch(
+    settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
+) -> FileWatch[TokensGiven] | None:
+    """Takes the tokens file again when it changes; a faulty one changes nothing but `reloaded`.
+    None where there is no such file."""
+    telemetry.operators_known(access.operators.names)
+    path = settings.admin.tokens_file
+    if path is None or access.started is None:
+        return None
+
+    def take(given: TokensGiven) -> None:
+        access.operators.replace(given.operators)
+        access.reloaded = True
+        telemetry.operators_known(access.operators.names)
+        telemetry.tokens_reloaded(len(given.operators))
+
+    def refuse(faults: list[str]) -> None:
+        access.reloaded = False
+        telemetry.tokens_refused(faults)
+
+    return FileWatch(tokens_file(path), clock, access.started, take=take, refuse=refuse)
+
+
+# Seconds between two looks at the file.
+LOOK_EVERY: Final = 0.5
+
+G = TypeVar("G")
+
+
+class FileWatch(Generic[G]):
+    """Hands what the file says to `take` when it changes; for a faulty version `refuse` gets its
+    faults, and nothing else happens. `started` is what the process started with.
+
+    What two looks in a row find is taken, so that a file half written is not.
+    """
+
+    def __init__(
+        self,
+        file: RereadFile[G],
+        clock: Clock,
+        started: G,
+        *,
+        take: Callable[[G], None],
+        refuse: Callable[[list[str]], None],
+    ) -> None:
+        self.file = file
+        self._clock = clock
+        self._started = started
+        self._take = take
+        self._refuse = refuse
+        self._seen: object = None
+        self._known: object = None
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled by the owner."""
+        while True:
+            # In a thread, for a long file takes its time to parse.
+            self.judge(await asyncio.to_thread(self.file.look))
+            await self._clock.sleep(LOOK_EVERY)
+
+    def judge(self, look: G | SettingsFault) -> None:
+        """Take what a look found, once it has stood for two."""
+        found = look.faults if isinstance(look, SettingsFault) else look
+        stood, self._seen = found == self._seen, found
+        if not stood or found == self._known:
+            return
+        first, self._known = self._known is None, found
+        if isinstance(look, SettingsFault):
+            self._refuse([str(fault) for fault in look.faults])
+        elif not (first and look == self._started):
+            self._take(look)
