@@ -201,11 +201,15 @@ class Shares:
         if known is None:
             return None, max(1, self._replicas())
         replicas = max(known.replicas, self._replicas())
+        is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
+        # What was granted since is among what others may have spent; a turn may be among the ages.
         times += [
-            each.at for each in account.sent if each.at >= known.at or each.life != known.life
+            each.at
+            for each in account.sent
+            if each.life != known.life or (is_alone and each.at >= known.at)
         ]
-        until = known.at + self._shared.silence if replicas > 1 else None
+        until = None if is_alone else known.at + self._shared.silence
         heard = max(1, replicas - known.silent)
         limit = heard * max(1, known.limit // replicas)
         return Past(limit, times, until, account.claim), heard

@@ -174,6 +174,36 @@ async def test_what_cannot_be_divided_is_nobodys() -> None:
     assert three.fullest <= 20
 
 
+async def test_a_turn_counts_once() -> None:
+    """It was booked before the last look, and begun after it; the others, who stood still, spend
+    all the rest before they miss this one."""
+    three = await begun(20)
+    clock, one = three.clock, shares_of(three.replicas[0])
+    three.redis.budget.spend(SCOPE, 20)
+    clock.advance(WINDOW - 3.0)
+    await three.look()
+    turns = [await one.take(SCOPE, Purpose.MISS, patience=5.0) for _ in range(3)]
+    clock.advance(2.5)
+    for _ in range(2):
+        await one.look([SCOPE])
+    clock.advance(0.5)
+    for turn in turns:
+        assert await one.enter(SCOPE, turn) is not None
+    three.calls = [clock.monotonic()] * 3
+    three.redis.switch.is_up = False
+    assert await three.spend(three.replicas[0]) == 0
+
+    clock.advance(0.9)
+    three.redis.switch.is_up = True
+    for each in three.replicas[1:]:
+        await three.spend(each)
+    three.redis.switch.is_up = False
+    clock.advance(WINDOW - 0.9)
+    await three.spend(three.replicas[0])
+
+    assert three.fullest <= 20
+
+
 async def test_one_that_failed_to_ask_once_spends_no_more(three: Three) -> None:
     """Redis was slow; the call may have been granted there."""
     assert await three.spend_up() == LIMIT
