@@ -7,7 +7,14 @@ the house reads the environment; nothing here decides what a setting means at ru
 
 from __future__ import annotations
 
-from gateway.settings.clients import ClientsGiven, Look, clients_file, read_clients
+from gateway.settings.access_files import (
+    ClientsGiven,
+    Look,
+    TokensGiven,
+    clients_file,
+    read_clients,
+    tokens_file,
+)
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.kinds import (
     AccessMode,
@@ -25,7 +32,6 @@ from gateway.settings.kinds import (
 from gateway.settings.load import load, misspelt, opentelemetry
 from gateway.settings.reread import RereadFile
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
-from gateway.settings.tokens import TokensGiven, tokens_file
 
 __all__ = [
     "AccessMode",

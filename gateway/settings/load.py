@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from gateway.settings.clients import clients_file
+from gateway.settings.access_files import clients_file, tokens_file
 from gateway.settings.contradictions import contradictions
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
 from gateway.settings.kinds import AccessMode
-from gateway.settings.schema import KINDS, SECRETS, SECTIONS, Settings, setting_of
-from gateway.settings.section import judge
-from gateway.settings.tokens import tokens_file
+from gateway.settings.schema import KINDS, SECRETS, SECTIONS, Settings, judge, setting_of
 
 _PREFIX = "GATEWAY_"
 _ADDRESSES = ("tcp://", "udp://", "sctp://")

@@ -1,0 +1,278 @@
+"""The clients file (the callers that may ask, with the upstream's token of each tenant) and the
+tokens file (the operators that may give orders, and what each of them may do).
+
+Read here and nowhere else: first the rows that both files are made of, then each file. No message
+shows a key, a digest, a token or a name that is not one: somebody may have put a key in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ClassVar, TypeVar
+
+from gateway.core.access.clients import KEY_PREFIX, Client, Tenant
+from gateway.core.access.operators import RESERVED, Operator
+from gateway.core.budget.rates import Rate
+from gateway.core.vocabulary import Right
+from gateway.settings.faults import Fault, SettingsFault
+from gateway.settings.files import SECRET_FILE, Unreadable
+from gateway.settings.kinds import RATE, Kind, Token, kind_of
+from gateway.settings.reread import Read, RereadFile
+from gateway.settings.schema import Section, judge
+
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+# A key or a digest in place of a name would stand in every log line.
+_NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
+_LONGEST_SHOWN = 24
+
+Table = Mapping[str, object]
+
+
+def name_of(value: object) -> str:
+    """A name that may stand in every log line and label; raises ValueError."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _digests(value: object) -> tuple[str, ...]:
+    several = value if isinstance(value, list) else [value]
+    digests = tuple(
+        each.lower() for each in several if isinstance(each, str) and _DIGEST.fullmatch(each)
+    )
+    if not digests or len(digests) < len(several):
+        raise ValueError
+    return digests
+
+
+# Each is kept as a secret is: no message shows what was written.
+Name = Annotated[
+    str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
+]
+Digests = Annotated[
+    tuple[str, ...],
+    Kind(
+        "a SHA-256",
+        "the SHA-256 of a key in 64 hex digits, or a list of them; see gateway hash-key",
+        _digests,
+        secret=True,
+    ),
+]
+
+
+class Row(Section):
+    """One row, with a name that comes once in its table; `needed` are the fields without which it
+    is none, `beside` the names that are read before it is judged."""
+
+    name: Name = ""
+    needed: ClassVar[tuple[str, ...]] = ("name",)
+    beside: ClassVar[tuple[str, ...]] = ()
+
+
+R = TypeVar("R", bound=Row)
+Prepare = Callable[[str, dict[str, object]], None]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Reads the rows of the file that `setting` names, and gathers what is wrong with them."""
+
+    setting: str
+    faults: list[Fault] = field(default_factory=list)
+    _digests: set[str] = field(default_factory=set)
+
+    def refuse(self, place: str, problem: str, wanted: str) -> None:
+        """Note a fault at a place in the file."""
+        self.faults.append(Fault(f"{self.setting}: {place}", problem, wanted))
+
+    def refuse_unknown(self, tables: Table, kinds: tuple[str, ...]) -> None:
+        """The file has tables of these kinds, and nothing else."""
+        for name in tables.keys() - set(kinds):
+            wanted = " and ".join(f"[[{kind}]]" for kind in kinds)
+            self.refuse(_shown(name), "is not known here", wanted)
+
+    def refuse_repeated(self, place: str, digests: tuple[str, ...]) -> None:
+        """No digest comes twice in the file."""
+        for digest in digests:
+            if digest in self._digests:
+                self.refuse(place, "has a key that stands in the file already", "each key once")
+            self._digests.add(digest)
+
+    def of(
+        self, tables: Table, kind: str, form: type[R], prepare: Prepare | None = None
+    ) -> Iterator[tuple[str, R]]:
+        """What is sound in the tables of a kind, each with its place, which counts from 1;
+        `prepare` reads what stands beside the fields of a row, before it is judged."""
+        rows = tables.get(kind, [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
+            return
+        if not rows:
+            # Half a file, as it is written, must not turn everybody away.
+            self.refuse(kind, "is missing", f"at least one [[{kind}]]")
+        names: set[str] = set()
+        for at, row in enumerate(rows, start=1):
+            place = f"{kind}[{at}]"
+            self._refuse_unknown_fields(place, row, form)
+            if prepare is not None:
+                prepare(place, row)
+            sound = self._row(place, row, form)
+            if sound.name in names:
+                self.refuse(f"{place}.name", "is that of an earlier one", "each name once")
+            names |= {sound.name} - {""}
+            yield place, sound
+
+    def _refuse_unknown_fields(self, place: str, row: dict[str, object], form: type[Row]) -> None:
+        known = {*form.model_fields, *form.beside}
+        for name in sorted(row.keys() - known):
+            self.refuse(f"{place}.{_shown(name)}", "is not known here", ", ".join(sorted(known)))
+            del row[name]
+
+    def _row(self, place: str, row: dict[str, object], form: type[R]) -> R:
+        fields = form.model_fields
+        for name in [name for name in fields if name in form.needed and name not in row]:
+            self.refuse(f"{place}.{name}", "is missing", kind_of(fields[name]).wanted)
+        sound, faults = judge(form, row, f"{self.setting}: {place}")
+        self.faults += faults
+        return sound
+
+
+def _shown(name: str) -> str:
+    return name if _NAME.fullmatch(name) and len(name) <= _LONGEST_SHOWN else "a name"
+
+
+_CLIENTS_FILE = "access.clients_file"
+_TOKEN_FILE = "upstream_token_file"
+
+_TenantName = Annotated[str, Kind("a name", "the name of one of [[tenants]]", name_of, secret=True)]
+_Rate = Annotated[Rate | None, replace(RATE, secret=True)]
+
+
+class _TenantRow(Row):
+    upstream_token: Token = None
+    rate_limit: _Rate = None
+    beside = (_TOKEN_FILE,)
+
+    def tenant(self, usual: Rate | None) -> Tenant:
+        """The tenant in the row."""
+        token = "" if self.upstream_token is None else self.upstream_token.get_secret_value()
+        given = "rate_limit" in self.model_fields_set
+        return Tenant(self.name, token, self.rate_limit if given else usual)
+
+
+class _ClientRow(Row):
+    key_sha256: Digests = ()
+    tenant: _TenantName = ""
+    rate_limit: _Rate = None
+    needed = ("name", "key_sha256", "tenant")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientsGiven:
+    """What the file says; equal to another exactly if nothing changed, token files included."""
+
+    tenants: tuple[Tenant, ...]
+    clients: tuple[Client, ...]
+
+
+Look = ClientsGiven | SettingsFault
+
+
+def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
+    """Read the file; `usual` is the budget of a tenant without `rate_limit`.
+
+    Raises SettingsFault with all that is wrong, each with its place in the file.
+    """
+    return clients_file(path, usual).given()
+
+
+def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
+    """The file as it is read again and again, with those of the tenants' tokens."""
+    return RereadFile(path, partial(_parse_clients, usual), setting=_CLIENTS_FILE, wanted="clients")
+
+
+def _parse_clients(usual: Rate | None, tables: Table, read: Read) -> ClientsGiven:
+    """What the tables say; raises SettingsFault with all that is wrong with them."""
+    rows = Rows(_CLIENTS_FILE)
+    tenants = dict(rows.of(tables, "tenants", _TenantRow, partial(_read_token, rows, read)))
+    clients = dict(rows.of(tables, "clients", _ClientRow))
+    rows.refuse_unknown(tables, ("tenants", "clients"))
+    names = {row.name for row in tenants.values()}
+    for place, row in clients.items():
+        if row.tenant and row.tenant not in names:
+            rows.refuse(f"{place}.tenant", "is none of [[tenants]]", "the name of one of them")
+        rows.refuse_repeated(f"{place}.key_sha256", row.key_sha256)
+    if rows.faults:
+        raise SettingsFault(tuple(rows.faults))
+    return ClientsGiven(
+        tuple(tenant.tenant(usual) for tenant in tenants.values()),
+        tuple(Client(c.name, c.key_sha256, c.tenant, c.rate_limit) for c in clients.values()),
+    )
+
+
+def _read_token(rows: Rows, read: Read, place: str, row: dict[str, object]) -> None:
+    """Put a tenant's token in the place of its file."""
+    plain, path = "upstream_token" in row, row.pop(_TOKEN_FILE, None)
+    if plain == (path is not None):
+        problem = "has two upstream tokens" if plain else "has no upstream token"
+        rows.refuse(place, problem, f"upstream_token or {_TOKEN_FILE}")
+    elif not plain:
+        secret = read(path)
+        if isinstance(secret, Unreadable):
+            rows.refuse(f"{place}.{_TOKEN_FILE}", secret.problem, SECRET_FILE)
+        else:
+            row["upstream_token"] = secret
+
+
+_TOKENS_FILE = "admin.tokens_file"
+
+
+def _rights(value: object) -> tuple[Right, ...]:
+    if not isinstance(value, list) or not value or not {*Right}.issuperset(map(str, value)):
+        raise ValueError
+    return tuple(Right(each) for each in value)
+
+
+_Rights = Annotated[
+    tuple[Right, ...],
+    Kind("a list of rights", f"a list of {', '.join(Right)}", _rights, secret=True),
+]
+
+
+class _TokenRow(Row):
+    sha256: Digests = ()
+    may: _Rights = ()
+    needed = ("name", "sha256", "may")
+
+
+@dataclass(frozen=True, slots=True)
+class TokensGiven:
+    """What the file says; equal to another exactly if nothing changed."""
+
+    operators: tuple[Operator, ...]
+
+
+def tokens_file(path: Path) -> RereadFile[TokensGiven]:
+    """The file as it is read again and again."""
+    return RereadFile(path, _parse_tokens, setting=_TOKENS_FILE, wanted="tokens")
+
+
+def _parse_tokens(tables: Table, _read: Read) -> TokensGiven:
+    """What the tables say; raises SettingsFault with all that is wrong with them."""
+    rows = Rows(_TOKENS_FILE)
+    tokens = dict(rows.of(tables, "tokens", _TokenRow))
+    rows.refuse_unknown(tables, ("tokens",))
+    for place, row in tokens.items():
+        if row.name in RESERVED:
+            wanted = f"another name than {', '.join(RESERVED)}"
+            rows.refuse(f"{place}.name", "is reserved", wanted)
+        rows.refuse_repeated(f"{place}.sha256", row.sha256)
+    if rows.faults:
+        raise SettingsFault(tuple(rows.faults))
+    return TokensGiven(
+        tuple(Operator(row.name, row.sha256, frozenset(row.may)) for row in tokens.values())
+    )
