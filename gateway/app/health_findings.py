@@ -1,7 +1,8 @@
 """How things stand in a sentence: are callers served, is it us or the upstream, what to do.
 
 A judgement of figures alone. The alerts of `dashboards/` judge by hours and for pagers, this one
-by the last minute and for somebody who looks."""
+by the last minute and for somebody who looks.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,10 @@ from gateway.settings.access_files import (
     tokens_file,
 )
 from gateway.settings.faults import Fault, SettingsFault
-from gateway.settings.kinds import (
+from gateway.settings.load import load, misspelt, opentelemetry
+from gateway.settings.reread import RereadFile
+from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
+from gateway.settings.types import (
     AccessMode,
     ClientDirectives,
     ColdStart,
@@ -29,9 +32,6 @@ from gateway.settings.kinds import (
     SweepWarm,
     WritesMode,
 )
-from gateway.settings.load import load, misspelt, opentelemetry
-from gateway.settings.reread import RereadFile
-from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
 
 __all__ = [
     "AccessMode",

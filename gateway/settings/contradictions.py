@@ -10,8 +10,8 @@ from pathlib import Path
 
 from gateway.settings.faults import Fault
 from gateway.settings.files import is_readable, unusable
-from gateway.settings.kinds import AccessMode, SweepEnabled
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings
+from gateway.settings.types import AccessMode, SweepEnabled
 
 Names = Collection[str]
 

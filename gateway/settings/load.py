@@ -18,8 +18,8 @@ from gateway.settings.access_files import clients_file, tokens_file
 from gateway.settings.contradictions import contradictions
 from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
-from gateway.settings.kinds import AccessMode
 from gateway.settings.schema import KINDS, SECRETS, SECTIONS, Settings, judge, setting_of
+from gateway.settings.types import AccessMode
 
 _PREFIX = "GATEWAY_"
 _ADDRESSES = ("tcp://", "udp://", "sctp://")

@@ -1,7 +1,8 @@
 """Every setting, its type and its default; what it does is said in `config/gateway.toml`.
 
 A new setting is one line here and one there, with its effect above it; `make chart` takes it to the
-chart. Below stands the schema as a table, for the loader and for people."""
+chart. Below stands the schema as a table, for the loader and for people.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from gateway.core.budget.rates import Rate
-from gateway.settings import kinds
+from gateway.settings import types
 from gateway.settings.faults import Fault
-from gateway.settings.kinds import kind_of
+from gateway.settings.types import kind_of
 
 _LONGEST_SHOWN = 60
 
@@ -40,115 +41,115 @@ class Section(BaseModel):
 class ServerSettings(Section):
     """The data plane: where it listens and how it ends."""
 
-    host: kinds.Host = "127.0.0.1"
-    port: kinds.Port = 8080
-    reuse_port: kinds.Switch = False
-    drain_delay: kinds.Duration = 0.0
-    drain_timeout: kinds.Duration = 30.0
-    writes: kinds.WritesMode = kinds.WritesMode.DENY
-    tls_cert: kinds.FilePath = None
-    tls_key: kinds.FilePath = None
-    max_body: kinds.Size = 1024**2
+    host: types.Host = "127.0.0.1"
+    port: types.Port = 8080
+    reuse_port: types.Switch = False
+    drain_delay: types.Duration = 0.0
+    drain_timeout: types.Duration = 30.0
+    writes: types.WritesMode = types.WritesMode.DENY
+    tls_cert: types.FilePath = None
+    tls_key: types.FilePath = None
+    max_body: types.Size = 1024**2
 
 
 class AdminSettings(Section):
     """The admin plane: metrics, probes, status, explain, invalidate."""
 
-    host: kinds.Host = "127.0.0.1"
-    port: kinds.Port = 8081
-    token: kinds.Token = None
-    tokens_file: kinds.FilePath = None
-    tls_cert: kinds.FilePath = None
-    tls_key: kinds.FilePath = None
-    docs_url: kinds.DocumentsUrl = None
-    max_body: kinds.Size = 64 * 1024
+    host: types.Host = "127.0.0.1"
+    port: types.Port = 8081
+    token: types.Token = None
+    tokens_file: types.FilePath = None
+    tls_cert: types.FilePath = None
+    tls_key: types.FilePath = None
+    docs_url: types.DocumentsUrl = None
+    max_body: types.Size = 64 * 1024
 
 
 class UpstreamSettings(Section):
     """The API we protect."""
 
-    base_url: kinds.BaseUrl = "https://api.open.cx"
-    token: kinds.Token = None
-    rate_limit: kinds.RateLimit = Rate(100, 60.0)
-    rate_scope: kinds.RateScope = kinds.RateScope.SHARED
-    cold_start: kinds.ColdStart = kinds.ColdStart.PACED
-    timeout: kinds.PositiveDuration = 10.0
-    connect_timeout: kinds.PositiveDuration = 2.0
-    max_body: kinds.Size = 1024**2
-    max_list_body: kinds.Size = 16 * 1024**2
-    max_background: kinds.Count = 4
-    forward_headers: kinds.HeaderNames = ()
+    base_url: types.BaseUrl = "https://api.open.cx"
+    token: types.Token = None
+    rate_limit: types.RateLimit = Rate(100, 60.0)
+    rate_scope: types.RateScope = types.RateScope.SHARED
+    cold_start: types.ColdStart = types.ColdStart.PACED
+    timeout: types.PositiveDuration = 10.0
+    connect_timeout: types.PositiveDuration = 2.0
+    max_body: types.Size = 1024**2
+    max_list_body: types.Size = 16 * 1024**2
+    max_background: types.Count = 4
+    forward_headers: types.HeaderNames = ()
 
 
 class AccessSettings(Section):
     """Who may ask."""
 
-    mode: kinds.AccessMode = kinds.AccessMode.PASSTHROUGH
-    clients_file: kinds.FilePath = None
-    secret: kinds.SecretText = None
+    mode: types.AccessMode = types.AccessMode.PASSTHROUGH
+    clients_file: types.FilePath = None
+    secret: types.SecretText = None
 
 
 class FreshnessSettings(Section):
     """How long an answer may be used."""
 
-    lifetime: kinds.PositiveDuration = 30.0
-    stale_while_revalidate: kinds.Duration = 300.0
-    stale_if_error: kinds.Duration = 86400.0
-    soft_wait: kinds.Duration = 1.0
-    negative_lifetime: kinds.Duration = 10.0
-    believe_after: kinds.Duration = 60.0
-    source: kinds.FreshnessSource = kinds.FreshnessSource.POLICY
-    no_store: kinds.NoStore = kinds.NoStore.RESPECT
-    client_directives: kinds.ClientDirectives = kinds.ClientDirectives.LIMITED
+    lifetime: types.PositiveDuration = 30.0
+    stale_while_revalidate: types.Duration = 300.0
+    stale_if_error: types.Duration = 86400.0
+    soft_wait: types.Duration = 1.0
+    negative_lifetime: types.Duration = 10.0
+    believe_after: types.Duration = 60.0
+    source: types.FreshnessSource = types.FreshnessSource.POLICY
+    no_store: types.NoStore = types.NoStore.RESPECT
+    client_directives: types.ClientDirectives = types.ClientDirectives.LIMITED
 
 
 class L1Settings(Section):
     """The cache in the process."""
 
-    max_bytes: kinds.Size = 64 * 1024**2
-    lifetime: kinds.Duration = 5.0
+    max_bytes: types.Size = 64 * 1024**2
+    lifetime: types.Duration = 5.0
 
 
 class RedisSettings(Section):
     """The cache that replicas share."""
 
-    url: kinds.RedisUrl = None
-    prefix: kinds.Prefix = "gateway"
-    timeout: kinds.PositiveDuration = 0.05
+    url: types.RedisUrl = None
+    prefix: types.Prefix = "gateway"
+    timeout: types.PositiveDuration = 0.05
 
 
 class SweepSettings(Section):
     """Confirming entries before anybody asks."""
 
-    enabled: kinds.SweepEnabled = kinds.SweepEnabled.AUTO
-    share: kinds.Share = 0.5
-    interval: kinds.Interval = "auto"
-    warm: kinds.SweepWarm = kinds.SweepWarm.BACKGROUND
+    enabled: types.SweepEnabled = types.SweepEnabled.AUTO
+    share: types.Share = 0.5
+    interval: types.Interval = "auto"
+    warm: types.SweepWarm = types.SweepWarm.BACKGROUND
 
 
 class LogSettings(Section):
     """Log lines."""
 
-    format: kinds.LogFormat | None = None
-    level: kinds.LogLevel = kinds.LogLevel.INFO
-    hits: kinds.Sample = 1_000
+    format: types.LogFormat | None = None
+    level: types.LogLevel = types.LogLevel.INFO
+    hits: types.Sample = 1_000
 
 
 class TracingSettings(Section):
     """Spans of requests, for a collector."""
 
-    endpoint: kinds.Endpoint = None
+    endpoint: types.Endpoint = None
 
 
 class LimitsSettings(Section):
     """What callers may ask of a connection, on both planes."""
 
-    max_head: kinds.Size = 16 * 1024
-    max_fields: kinds.Count = 100
-    max_connections: kinds.Count = 10_000
-    head_timeout: kinds.PositiveDuration = 10.0
-    write_timeout: kinds.PositiveDuration = 30.0
-    idle_timeout: kinds.PositiveDuration = 75.0
+    max_head: types.Size = 16 * 1024
+    max_fields: types.Count = 100
+    max_connections: types.Count = 10_000
+    head_timeout: types.PositiveDuration = 10.0
+    write_timeout: types.PositiveDuration = 30.0
+    idle_timeout: types.PositiveDuration = 75.0
 
 
 class Settings(BaseModel):
@@ -171,7 +172,7 @@ class Settings(BaseModel):
 
 SECTIONS = {section: type(table) for section, table in Settings()}
 KINDS = {
-    f"{section}.{name}": kinds.kind_of(field)
+    f"{section}.{name}": types.kind_of(field)
     for section, table in SECTIONS.items()
     for name, field in table.model_fields.items()
 }
@@ -183,7 +184,7 @@ def setting_of(name: str) -> str:
     return name if name in KINDS else name.removesuffix("_file")
 
 
-def effective(settings: Settings) -> dict[str, kinds.Printable]:
+def effective(settings: Settings) -> dict[str, types.Printable]:
     """Every setting by its full name, as the file would hold it; None is unset, secrets masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
@@ -192,7 +193,7 @@ def effective(settings: Settings) -> dict[str, kinds.Printable]:
     }
 
 
-def changed(settings: Settings) -> dict[str, kinds.Printable]:
+def changed(settings: Settings) -> dict[str, types.Printable]:
     """Those of them that differ from their defaults."""
     defaults = effective(Settings())
     return {name: value for name, value in effective(settings).items() if value != defaults[name]}

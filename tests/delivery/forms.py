@@ -12,7 +12,6 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from gateway.settings import SweepEnabled
-from gateway.settings.kinds import kind_of
 from gateway.settings.parsers import (
     LONGEST_DURATION,
     parse_base_url,
@@ -26,6 +25,7 @@ from gateway.settings.parsers import (
     parse_size,
 )
 from gateway.settings.schema import Settings
+from gateway.settings.types import kind_of
 
 Form = dict[str, object]
 

@@ -13,7 +13,7 @@ from tests.delivery.chart import CHART, ROOT
 from tests.support.config_file import FILE
 
 SCHEMA = Path("gateway/settings/schema.py")
-IN_SCHEMA = "    max_wait: kinds.Duration = 3.0\n"
+IN_SCHEMA = "    max_wait: types.Duration = 3.0\n"
 IN_FILE = '# how long a caller waits\nmax_wait = "3s"\n'
 ASKED = """
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_setting_takes_a_line_in_the_schema_and_one_in_the_file(tmp_path: Path
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     schema, file = tmp_path / SCHEMA, tmp_path / FILE.relative_to(ROOT)
-    _insert(schema, "    max_list_body: kinds.Size", IN_SCHEMA)
+    _insert(schema, "    max_list_body: types.Size", IN_SCHEMA)
     _insert(file, "# the largest page of the list", IN_FILE)
 
     told = _run(tmp_path, "-c", ASKED).splitlines()

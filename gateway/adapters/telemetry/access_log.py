@@ -1,6 +1,7 @@
 """The access line: one answered request, written past structlog, which would cost several times.
 
-Which answers deserve a line, and of what weight, is decided here."""
+Which answers deserve a line, and of what weight, is decided here.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 The keys of a table are label values. Every combination that can occur is there from the start,
 at 0. The table `_CAN_END` says which outcomes of a request can occur; others are counted too, if
-they do occur. Counting is one dictionary entry or list item, because each hit does it."""
+they do occur. Counting is one dictionary entry or list item, because each hit does it.
+"""
 
 from __future__ import annotations
 

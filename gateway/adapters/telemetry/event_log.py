@@ -1,6 +1,7 @@
 """What happened, as log lines: limited in number, cleaned, and the last ones remembered.
 
-Nothing here counts, and nothing raises: a log that cannot be written must not fail a request."""
+Nothing here counts, and nothing raises: a log that cannot be written must not fail a request.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Figures for the live page and /status: sums of what was counted, and the last quarter of an hour.
 
 The page sees the past at once: a row every two seconds, and the last minute summed. Bounded in
-rows; costs a tenth of a millisecond a row, and a request nothing."""
+rows; costs a tenth of a millisecond a row, and a request nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Sets up logging: the gateway's events, which come through structlog, and the messages of
 libraries become lines of one form.
 
-Lines are made in `log_lines`. Events are named where they happen, except the two of this module."""
+Lines are made in `log_lines`. Events are named where they happen, except the two of this module.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The sweep of one partition: page after page of the list, at an even pace, by one replica.
 
 Lives here: who leads, when the next page is due, and when there is none: nobody reads, or the
-list is not for us. What a page says is reconciliation's business."""
+list is not for us. What a page says is reconciliation's business.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of settings: a type, how a text becomes it, and how people are told about it.
+"""The types of settings: how a text becomes each of them, and how people are told about it.
 
 Each is an annotated type for `schema.py`: pydantic keeps the type, and the `Kind` beside it has the
 parser and the words for faults and for the start log. A closed set of words needs no kind of its

@@ -7,8 +7,8 @@ from enum import StrEnum
 import pytest
 from pydantic import SecretStr
 
-from gateway.settings import kinds
-from gateway.settings.kinds import show_plain
+from gateway.settings import types
+from gateway.settings.types import show_plain
 from tests.unit.settings.asking import complaints
 
 DURATION = 'seconds or "30s", "5m", "24h"'
@@ -135,17 +135,17 @@ def test_plain_values_are_shown_as_the_file_writes_them() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (kinds.WritesMode, "deny forward"),
-        (kinds.RateScope, "shared credential"),
-        (kinds.ColdStart, "paced full"),
-        (kinds.AccessMode, "passthrough clients open"),
-        (kinds.FreshnessSource, "policy origin"),
-        (kinds.NoStore, "respect ignore"),
-        (kinds.ClientDirectives, "limited honour ignore"),
-        (kinds.SweepEnabled, "true false auto"),
-        (kinds.SweepWarm, "before-ready background off"),
-        (kinds.LogFormat, "json console"),
-        (kinds.LogLevel, "debug info warning error"),
+        (types.WritesMode, "deny forward"),
+        (types.RateScope, "shared credential"),
+        (types.ColdStart, "paced full"),
+        (types.AccessMode, "passthrough clients open"),
+        (types.FreshnessSource, "policy origin"),
+        (types.NoStore, "respect ignore"),
+        (types.ClientDirectives, "limited honour ignore"),
+        (types.SweepEnabled, "true false auto"),
+        (types.SweepWarm, "before-ready background off"),
+        (types.LogFormat, "json console"),
+        (types.LogLevel, "debug info warning error"),
     ],
 )
 def test_the_words_are_those_of_the_contract(words: type[StrEnum], expected: str) -> None:
