@@ -6,15 +6,15 @@ business.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.core.access.operators import Operators
@@ -24,7 +24,6 @@ from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.admin.guard import Door, Guard, operator_of, problem_response
 from gateway.web.admin.live_page import page_routes
-from gateway.web.admin.live_stream import Stream, Watched
 from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.openapi import admin_document, served
 from gateway.web.paths import is_partition, raw_path, training_id
@@ -193,3 +192,57 @@ def _json(words: object, status: int = 200) -> Response:
     # What JSON has no form for is shown as text: telling less helps nobody here.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
+
+
+STREAM_KIND: Final = "application/x-ndjson"
+# Tabs that may be open: each costs a rendering a second.
+MOST_WATCHERS: Final = 32
+
+_FULL: Final = ProblemAnswer(
+    Problem.TOO_MANY_CONNECTIONS,
+    f"{MOST_WATCHERS} watch already; close a page of them",
+    extra=((b"retry-after", b"5"),),
+)
+Place = tuple[int, int]
+
+
+class Watched(Protocol):
+    """What there is to see."""
+
+    def tell(self, place: Place) -> tuple[dict[str, object], Place]:
+        """What is new since that place, and the place after it; (0, 0) was told nothing."""
+        ...
+
+    async def pause(self) -> bool:
+        """Wait until there is something new to tell; False where it is over."""
+        ...
+
+
+class Stream:
+    """Answers those who watch."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self.watchers = 0
+
+    async def answer(self, request: Request) -> Response:
+        """Lines until the caller leaves, or there is nothing more to see; a HEAD has none."""
+        if request.method == "HEAD":
+            return Response(media_type=STREAM_KIND)
+        if self.watchers >= MOST_WATCHERS:
+            return problem_response(request.scope, _FULL)
+        # An nginx in between would else keep lines back until it has a buffer full of them.
+        unbuffered = {"x-accel-buffering": "no"}
+        return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        self.watchers += 1
+        place, goes_on = (0, 0), True
+        try:
+            while goes_on:
+                words, place = self._watched.tell(place)
+                # What JSON has no form for is shown as text, as elsewhere on this plane.
+                yield msgspec.json.encode(words, enc_hook=str) + b"\n"
+                goes_on = await self._watched.pause()
+        finally:
+            self.watchers -= 1

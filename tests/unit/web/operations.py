@@ -11,8 +11,7 @@ from gateway.core.access.operators import Operator, Operators
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations
-from gateway.web.admin.app import AdminPlane
-from gateway.web.admin.live_stream import Place
+from gateway.web.admin.app import AdminPlane, Place
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.unit.web.planes import Fields, ask

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from gateway.web.admin.live_stream import MOST, Place, Stream
+from gateway.web.admin.app import MOST_WATCHERS, Place, Stream
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import ask, problem_word
 
@@ -62,7 +62,7 @@ async def test_so_many_watch_and_no_more() -> None:
     admin = Admin()
     admin.operations.watched = endless  # type: ignore[assignment]
     application = admin.remade()
-    watching = [asyncio.create_task(ask(application, "/live")) for _ in range(MOST)]
+    watching = [asyncio.create_task(ask(application, "/live")) for _ in range(MOST_WATCHERS)]
     await asyncio.sleep(0.05)
 
     refused = await ask(application, "/live")
