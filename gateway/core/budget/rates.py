@@ -1,7 +1,7 @@
 """How much of something in how long, and which budget has which rate.
 
 Lives here: values and their look-up. What a rate means for one call is the business of
-breaker, window_log and access/caller_rate.
+breaker, window_log and access/registry.
 """
 
 from __future__ import annotations
