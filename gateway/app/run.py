@@ -13,8 +13,7 @@ from socket import socket
 
 import gateway
 from gateway.adapters.telemetry.access_log import AccessLog
-from gateway.adapters.telemetry.log_lines import Sink
-from gateway.adapters.telemetry.log_setup import configure, configure_standard_output, logger
+from gateway.adapters.telemetry.log_lines import Sink, configure, configure_standard_output, logger
 from gateway.app.clock import ids
 from gateway.app.compose import House, compose
 from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of

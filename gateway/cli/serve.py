@@ -75,7 +75,7 @@ def check(config: Path | None) -> None:
     import io
     import time
 
-    from gateway.adapters.telemetry.log_setup import configure
+    from gateway.adapters.telemetry.log_lines import configure
     from gateway.app import check as check_connections
     from gateway.app import untried
     from gateway.settings import misspelt

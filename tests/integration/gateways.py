@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.adapters.telemetry.log_setup import standard_output
+from gateway.adapters.telemetry.log_lines import standard_output
 from gateway.app import Addresses, serve
 from gateway.app import compose as gateway_app
 from gateway.app.clock import SystemClock

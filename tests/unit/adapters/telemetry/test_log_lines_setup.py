@@ -8,7 +8,7 @@ from io import FileIO
 import pytest
 import structlog
 
-from gateway.adapters.telemetry.log_setup import (
+from gateway.adapters.telemetry.log_lines import (
     configure,
     configure_standard_output,
     logger,
