@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
@@ -24,7 +25,6 @@ from gateway.adapters.redis.layout.records import (
     read_floor,
     version,
 )
-from gateway.adapters.redis.store.batching import Gathering
 from gateway.adapters.redis.store.partition_invalidation import (
     PartitionInvalidations,
     standing_invalidated,
