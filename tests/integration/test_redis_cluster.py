@@ -18,7 +18,10 @@ from tests.doubles.observer import RecordingObserver
 from tests.integration.clusters import PARTITION, keys_at, reader, slot_of_key, until_up
 from tests.support.call_counts import entering
 from tests.support.redis_cluster import NODE_TIMEOUT, ClusterNode, ClusterServers, cluster
+from tests.support.redis_writes import Written, written
 from tests.support.servers import HOST, free_port, wait_until
+
+__all__ = ["written"]  # the fixture
 
 LOOKUP = RedisOperation.LOOKUP
 # Of twenty keys a node, this many stand so near to where another node's slots begin that their
@@ -46,6 +49,26 @@ async def test_look_ups_of_a_turn_are_one_question_a_node(cluster_servers: Clust
         assert one.questions(LOOKUP) == 3 + 2 * BORDERS
         assert one.questions(RedisOperation.CONFIRM) == 3 + 2 * BORDERS
         assert [standings[key] is not None for key in keys] == [True] * len(keys)
+
+
+async def test_scripts_of_a_turn_are_one_round_trip_a_node(
+    cluster_servers: ClusterServers, written: Written
+) -> None:
+    """Of whichever slots."""
+    cluster_servers.flush()
+    keys = [key for node in cluster_servers.masters for key in keys_at(cluster_servers, node, 20)]
+    async with reader(cluster_servers.url) as one:
+        for key in keys:
+            await one.put(key)
+        for key in keys[::20]:
+            await one.store.drop(key)  # each node knows the script
+        written.clear()
+
+        await asyncio.gather(*map(one.store.drop, keys))
+
+        assert written == dict.fromkeys((node.port for node in cluster_servers.masters), 1)
+        found = await asyncio.gather(*map(one.store.lookup, keys))
+        assert [each.entry for each in found] == [None] * len(keys)
 
 
 async def test_one_node_named_is_enough(cluster_servers: ClusterServers) -> None:

@@ -16,6 +16,9 @@ from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from tests.doubles.stored import entry_of
 from tests.integration.clusters import NAMES, PARTITION, keys_at, moving, reader, slot_of_key
 from tests.support.redis_cluster import ClusterServers
+from tests.support.redis_writes import Written, written
+
+__all__ = ["written"]  # the fixture
 
 
 async def test_what_was_handed_over_is_asked_for_there(own_cluster: ClusterServers) -> None:
@@ -37,6 +40,34 @@ async def test_what_was_handed_over_is_asked_for_there(own_cluster: ClusterServe
         assert found.floor.generation == 1
         assert beside.floor is not None
         assert beside.floor.generation == 0
+
+
+async def test_a_script_of_a_key_that_was_handed_over_follows_it(
+    own_cluster: ClusterServers, written: Written
+) -> None:
+    """Asked in the same turn as another one: that is answered where it is, both are run once, and
+    nothing counts as a failure."""
+    own_cluster.flush()
+    key, other, third = keys_at(own_cluster, own_cluster.masters[0], 3)
+    async with reader(own_cluster.url) as one:
+        for each in (key, other):
+            await one.put(each)
+        await one.store.invalidate(third.training_id, None)  # the node knows the script
+        with moving(own_cluster, key) as (source, target):
+            own_cluster.move_keys(source, target, NAMES.event(key.training_id))
+            written.clear()
+
+            await asyncio.gather(
+                one.store.invalidate(key.training_id, None),
+                one.store.invalidate(other.training_id, None),
+            )
+
+            assert written[source.port] == 1
+            assert one.observer.of("redis_failed") == []
+        found, beside = await asyncio.gather(one.store.lookup(key), one.store.lookup(other))
+        assert found.floor is not None
+        assert beside.floor is not None
+        assert (found.floor.generation, beside.floor.generation) == (1, 1)
 
 
 async def test_what_is_handed_over_at_this_moment_is_away(own_cluster: ClusterServers) -> None:

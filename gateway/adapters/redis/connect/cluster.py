@@ -103,7 +103,12 @@ class Cluster:
         return 0.0 if place is None else self._skews.get(place, 0.0)
 
     async def put(
-        self, at: str, operation: RedisOperation, command: Command[T], asked_to_wait: float
+        self,
+        at: str,
+        operation: RedisOperation,
+        command: Command[T],
+        asked_to_wait: float,
+        beside: Sequence[RedisOperation] = (),
     ) -> T:
         """What the command brings from whoever has that key; raises RedisUnavailable, at once
         while nobody who has it is there."""
@@ -113,7 +118,7 @@ class Cluster:
             raise _away(operation, member)
         for _ in range(_HOPS):
             try:
-                return await member.ask(operation, asked, asked_to_wait)
+                return await member.ask(operation, asked, asked_to_wait, beside)
             except MovedError as moved:
                 member, asked = self._moved(slot, moved, member), command
             except AskError as handed_over:

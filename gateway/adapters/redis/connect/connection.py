@@ -13,10 +13,12 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import redis.asyncio as driver
-from redis.exceptions import AskError, TryAgainError
+from redis.exceptions import AskError, RedisError, TryAgainError
 
+from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.cluster import Cluster
-from gateway.adapters.redis.connect.script import Script
+from gateway.adapters.redis.connect.node import NONSENSE
+from gateway.adapters.redis.connect.script import Script, ScriptRun, run_together
 from gateway.adapters.redis.connect.single_node import Single
 from gateway.adapters.redis.connect.transport import Route
 from gateway.core.vocabulary import RedisOperation
@@ -26,6 +28,9 @@ T = TypeVar("T")
 
 # Seconds between looks at a Redis that has said nothing yet.
 _BETWEEN_FIRST_LOOKS: Final = 0.01
+
+# The most scripts in one round trip, so that the reply comes in time.
+_RUN_AT_ONCE: Final = 50
 
 # Within what was asked together: these are to be asked again by themselves.
 _REDIRECTED: Final = (AskError, TryAgainError)
@@ -79,6 +84,9 @@ class Connection:
         self.monotonic = clock.monotonic
         self._look_every = look_every
         self._look_every_while_away = look_every_while_away
+        self._scripts: Gathering[ScriptRun, Any] = Gathering(
+            lambda run: run.operation, self._run_together, _RUN_AT_ONCE, self._home_of
+        )
 
     @property
     def is_up(self) -> bool:
@@ -146,6 +154,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close all connections; the watch must have been cancelled."""
+        await self._scripts.close()
         await self._nodes.close()
 
     async def execute(
@@ -172,16 +181,57 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """What `read` makes of the reply, behind the two parts of the time that open it."""
-        at = keys[0] if keys else ""
+        """What `read` makes of the reply, behind the two parts of the time that open it.
+
+        Scripts of one turn of the event loop are run in one round trip a node.
+        """
+        run = ScriptRun(operation, script, keys, arguments)
+        if run.is_large or not self.serves(run.at):
+            return await self._run_alone(run, read)
+        reply = await self._scripts.ask(run)
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            return read(reply[2:])
+        except (RedisError, *NONSENSE) as fault:
+            said = fault
+        return await self._run_alone(run, read, said)
+
+    async def _run_alone(
+        self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
+    ) -> T:
+        """The same in a round trip of its own; after an error that it was answered with among
+        others, which counts as one of its own, and is followed if it says where to ask instead."""
+        faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
+            if faults:
+                raise faults.pop()
             sent = self._clock.monotonic()
-            reply = await script.run(client, keys, arguments)
+            reply = await run.run(client)
             self._nodes.heard(reply, sent)
             return read(reply[2:])
 
-        return await self.execute(operation, command, at=at)
+        return await self.execute(run.operation, command, at=run.at)
+
+    async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
+        """What each was answered with, which may be an error."""
+
+        async def command(client: driver.Redis) -> list[Any]:
+            sent = self._clock.monotonic()
+            replies = await run_together(client, runs)
+            told = next((each for each in replies if isinstance(each, list)), None)
+            if told is not None:
+                self._nodes.heard(told, sent)
+            return replies
+
+        first, *others = runs
+        beside = tuple(run.operation for run in others)
+        replies = await self._nodes.put(first.at, first.operation, command, 0.0, beside)
+        return dict(zip(runs, replies, strict=True))
+
+    def _home_of(self, run: ScriptRun) -> Hashable:
+        return self._nodes.home(run.at)
 
     async def run_many(
         self,

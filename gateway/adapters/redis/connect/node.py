@@ -32,7 +32,7 @@ Command = Callable[[driver.Redis], Awaitable[T]]
 OnTime = Callable[[float, float], None]
 
 # Raised while what Redis sent is read: no bytes of its may pass for an error of our own.
-_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # Other refusals concern a command; after these whatever else is written would be refused as well:
 # it is a replica, full, without a disk for its snapshot, or without a replica of its own.
@@ -130,13 +130,19 @@ class Node:
                 await self.route.close()
 
     async def ask(
-        self, operation: RedisOperation, command: Command[T], asked_to_wait: float = 0.0
+        self,
+        operation: RedisOperation,
+        command: Command[T],
+        asked_to_wait: float = 0.0,
+        beside: Sequence[RedisOperation] = (),
     ) -> T:
         """What the command brings, even if the node is away; raises RedisUnavailable, and the
-        driver's error where that is a redirection."""
+        driver's error where that is a redirection. `beside` is what else the command asks: it
+        takes as long, and fails, together with the operation."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
-        return await self._ask(operation, command, self._client, self._timeout + asked_to_wait)
+        seconds = self._timeout + asked_to_wait
+        return await self._ask(operation, command, self._client, seconds, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
         """It told the time, in the two parts that open the reply, to a question sent then."""
@@ -147,7 +153,12 @@ class Node:
         """What a look brought beside the time; raises the driver's error for a bad state."""
 
     async def _ask(
-        self, operation: RedisOperation, command: Command[T], client: driver.Redis, seconds: float
+        self,
+        operation: RedisOperation,
+        command: Command[T],
+        client: driver.Redis,
+        seconds: float,
+        beside: Sequence[RedisOperation] = (),
     ) -> T:
         started = self._clock.monotonic()
         try:
@@ -156,20 +167,25 @@ class Node:
                 result = await command(client)
         except self.redirections:
             raise
-        except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
-            raise self._failed(operation, fault) from fault
-        self._observer.redis_timed(operation, self._clock.monotonic() - started)
+        except (TimeoutError, OSError, RedisError, *NONSENSE) as fault:
+            raise self._failed(operation, fault, beside) from fault
+        took = self._clock.monotonic() - started
+        for each in (operation, *beside):
+            self._observer.redis_timed(each, took)
         self._answers += 1
         if not self._is_known:
             self._move(True)
         return result
 
-    def _failed(self, operation: RedisOperation, fault: Exception) -> RedisUnavailable:
+    def _failed(
+        self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
+    ) -> RedisUnavailable:
         """A refused command is a fault, but Redis is there; one that became a replica, whose
         cluster is down, or that cannot be written, is not."""
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
-        self._observer.redis_failed(operation, reason)
+        for each in (operation, *beside):
+            self._observer.redis_failed(each, reason)
         is_there = isinstance(fault, ResponseError) and not isinstance(fault, ClusterDownError)
         refused = is_there and not unwritable
         if isinstance(fault, TimeoutError | LateError):

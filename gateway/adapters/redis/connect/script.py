@@ -1,4 +1,4 @@
-"""Scripts: the text of a step, and the name under which a Redis remembers it."""
+"""Scripts: the text of a step, the name under which a Redis remembers it, and a run of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import NoScriptError
 
+from gateway.core.vocabulary import RedisOperation
+
 _LUA = Path(__file__).parents[1] / "lua"
+
+# Bytes of one argument from which on a run has a round trip of its own: others are not to wait
+# until it is sent.
+_LARGE: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +42,51 @@ class Script:
         except NoScriptError:
             reply = await client.eval(self.text, len(keys), *parts)
         return reply
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScriptRun:
+    """One run of a script. Two runs are never the same, whatever they are handed."""
+
+    operation: RedisOperation
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[str | bytes | int]
+
+    @property
+    def at(self) -> str:
+        """Where it has to run: the first key."""
+        return self.keys[0] if self.keys else ""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is sent by itself."""
+        return any(isinstance(each, bytes) and len(each) > _LARGE for each in self.arguments)
+
+    async def run(self, client: Any) -> list[Any]:
+        """What it answers."""
+        return await self.script.run(client, self.keys, self.arguments)
+
+
+async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
+    """What each answers, in one round trip, and a second one for those that are not remembered.
+
+    An error stands in the place of the answer; that of a run by itself is raised.
+    """
+    if len(runs) == 1:
+        return [await runs[0].run(client)]
+    replies = await _piped(client, [(run, "EVALSHA", run.script.digest) for run in runs])
+    unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        whole = await _piped(client, [(runs[n], "EVAL", runs[n].script.text) for n in unknown])
+        for n, reply in zip(unknown, whole, strict=True):
+            replies[n] = reply
+    return replies
+
+
+async def _piped(client: Any, sent: Sequence[tuple[ScriptRun, str, str]]) -> list[Any]:
+    async with client.pipeline(transaction=False) as pipe:
+        for run, command, script in sent:
+            pipe.execute_command(command, script, len(run.keys), *run.keys, *run.arguments)
+        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return replies

@@ -52,12 +52,17 @@ class Single(Node):
         return 0.0
 
     async def put(
-        self, _at: str, operation: RedisOperation, command: Command[T], asked_to_wait: float
+        self,
+        _at: str,
+        operation: RedisOperation,
+        command: Command[T],
+        asked_to_wait: float,
+        beside: Sequence[RedisOperation] = (),
     ) -> T:
         """What the command brings; raises RedisUnavailable, at once while Redis is away."""
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
-        return await self.ask(operation, command, asked_to_wait)
+        return await self.ask(operation, command, asked_to_wait, beside)
 
     async def reach(self) -> None:
         """Ask once for an answer; raises RedisUnavailable with the reason."""

@@ -76,9 +76,11 @@ class RedisStore:
         self._fetch_keep = _milliseconds(2 * longest_fetch)
         self._entropy = entropy
         self._believe_after = round(believe_after * 1_000_000)
-        self._lookups = Gathering(RedisOperation.LOOKUP, self._read, _LOOKED_UP_AT_ONCE, self._home)
+        self._lookups = Gathering(
+            lambda _: RedisOperation.LOOKUP, self._read, _LOOKED_UP_AT_ONCE, self._home
+        )
         self._confirms = Gathering(
-            RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE, self._home
+            lambda _: RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE, self._home
         )
         self._begin = Script.load("floor", "fetching", "begin")
         self._store = Script.load("floor", "doubt", "store")

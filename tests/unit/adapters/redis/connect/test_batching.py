@@ -16,6 +16,11 @@ from gateway.ports import Found
 KEYS = [Key("p1", f"trn_{number}") for number in range(500)]
 
 
+def lookup(_: Key) -> RedisOperation:
+    """What is asked for each key."""
+    return RedisOperation.LOOKUP
+
+
 def found_of(key: Key) -> Found:
     """What stands under a key here: its own name, as an epoch."""
     return Found(None, Floor(key.training_id, 0, None, "", 0.0))
@@ -40,12 +45,12 @@ class Reader:
         return {key: found_of(key) for key in keys}
 
 
-def gathering_of(reader: Reader) -> Gathering[Found]:
+def gathering_of(reader: Reader) -> Gathering[Key, Found]:
     """With two hundred keys in one question."""
-    return Gathering(RedisOperation.LOOKUP, reader.read, 200)
+    return Gathering(lookup, reader.read, 200)
 
 
-async def ask_all(gathering: Gathering[Found], keys: list[Key]) -> list[asyncio.Future[Found]]:
+async def ask_all(gathering: Gathering[Key, Found], keys: list[Key]) -> list[asyncio.Future[Found]]:
     """One caller a key, all in the same turn, and their question under way."""
     tasks = [gathering.ask(key) for key in keys]
     for _ in range(3):
@@ -121,7 +126,7 @@ async def test_one_home_does_not_wait_for_another() -> None:
     """A node that hangs holds back nobody's question to the others."""
     reader = Reader()
     homes = dict(zip(KEYS[:2], "ab", strict=True))
-    gathering = Gathering(RedisOperation.LOOKUP, reader.read, 200, homes.__getitem__)
+    gathering = Gathering(lookup, reader.read, 200, homes.__getitem__)
 
     tasks = await ask_all(gathering, KEYS[:1])
     tasks += await ask_all(gathering, KEYS[1:2])
@@ -151,6 +156,48 @@ async def test_who_leaves_does_not_hurt_the_others() -> None:
 
     assert await stayer == found_of(KEYS[1])
     assert leaver.cancelled()
+
+
+async def test_what_nobody_waits_for_is_not_asked() -> None:
+    """Who left before the question was put: it might do something by then that nobody wants."""
+    reader = Reader()
+    gathering = gathering_of(reader)
+    first, left, stays = gathering.ask(KEYS[0]), gathering.ask(KEYS[1]), gathering.ask(KEYS[1])
+    left.cancel()
+    gone = gathering.ask(KEYS[2])
+    gone.cancel()
+    reader.may_answer.set()
+
+    assert await first == found_of(KEYS[0])
+    assert await stays == found_of(KEYS[1])
+    assert reader.questions == [KEYS[:2]]
+
+
+async def test_a_turn_that_everyone_left_is_no_question() -> None:
+    """And the next one is asked as ever."""
+    reader = Reader()
+    gathering = gathering_of(reader)
+    reader.may_answer.set()
+    for gone in (gathering.ask(KEYS[0]), gathering.ask(KEYS[1])):
+        gone.cancel()
+    await asyncio.sleep(0)
+
+    assert await gathering.ask(KEYS[2]) == found_of(KEYS[2])
+    assert reader.questions == [[KEYS[2]]]
+
+
+async def test_a_failure_names_what_was_asked() -> None:
+    """And says why."""
+    reader = Reader()
+    reader.fault = RedisUnavailable("lookup", "TimeoutError")
+    reader.may_answer.set()
+    operations = {KEYS[0]: RedisOperation.LEASE, KEYS[1]: RedisOperation.STORE}
+    gathering = Gathering(operations.__getitem__, reader.read, 200)
+
+    faults = await asyncio.gather(*map(gathering.ask, KEYS[:2]), return_exceptions=True)
+
+    assert [getattr(fault, "operation", "") for fault in faults] == ["lease", "store"]
+    assert [getattr(fault, "why", "") for fault in faults] == ["TimeoutError"] * 2
 
 
 async def test_a_failure_is_told_to_everyone() -> None:
@@ -216,7 +263,7 @@ async def test_keys_of_another_home_are_another_question() -> None:
             raise RedisUnavailable("lookup", "it is away")
         return {key: found_of(key) for key in keys}
 
-    gathering = Gathering(RedisOperation.LOOKUP, read, 200, lambda key: KEYS.index(key) % 2)
+    gathering = Gathering(lookup, read, 200, lambda key: KEYS.index(key) % 2)
 
     found = await gathering.ask_all(KEYS[:6])
 
@@ -235,6 +282,6 @@ async def test_who_is_on_the_move_hurts_nobody_beside() -> None:
             raise OnTheMove("lookup")
         return {key: found_of(key) for key in keys}
 
-    gathering = Gathering(RedisOperation.LOOKUP, read, 200)
+    gathering = Gathering(lookup, read, 200)
 
     assert (await gathering.ask_all(KEYS[:3])).keys() == {KEYS[0], KEYS[2]}
