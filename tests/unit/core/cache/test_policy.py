@@ -138,6 +138,15 @@ def test_the_defaults_of_the_contract(age: float, chosen: Plan, rescues: bool) -
     assert may_rescue(entry, SENT + age, DEFAULTS) is rescues
 
 
+@pytest.mark.parametrize(("revalidate", "error"), [(10.0, 0.0), (0.0, 10.0)])
+def test_it_rescues_in_the_longer_window(revalidate: float, error: float) -> None:
+    """Whichever of the two that is."""
+    windows = Windows(30.0, stale_while_revalidate=revalidate, stale_if_error=error)
+
+    assert may_rescue(entry_with(30.0), SENT + 39.0, windows)
+    assert not may_rescue(entry_with(30.0), SENT + 41.0, windows)
+
+
 @given(st.integers(0, 9_000))
 def test_reported_age_hides_no_clock_set_back(initial_age: int) -> None:
     """From further ahead than clocks differ: neither served nor a rescue, whatever its Age."""
