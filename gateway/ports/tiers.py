@@ -38,10 +38,12 @@ class HitLabels:
     of answers share one object.
 
     `status` is that of the entry. `count` counts an answer, `count_not_modified` a 304 instead of
-    it.
+    it. `is_routine`: only a sample of them is logged.
     """
 
-    __slots__ = ("count", "count_not_modified", "detail", "outcome", "status", "tier")
+    __slots__ = (
+        *("count", "count_not_modified", "detail", "is_routine", "outcome", "status", "tier"),
+    )
 
     def __init__(
         self,
@@ -50,12 +52,15 @@ class HitLabels:
         detail: Detail | None,
         status: int,
         counts: tuple[Count, Count],
+        *,
+        is_routine: bool,
     ) -> None:
         self.outcome = outcome
         self.tier = tier
         self.detail = detail
         self.status = status
         self.count, self.count_not_modified = counts
+        self.is_routine = is_routine
 
 
 class Held(msgspec.Struct, gc=False):

@@ -37,7 +37,18 @@ class AccessLine:
 
 
 class AccessLog(Protocol):
-    """Where answered requests are written down, or not."""
+    """Where answered requests are written down, or not.
+
+    Routine answers that took at most `brief` seconds have no line while `unlogged`, a list of one
+    number, holds more than 0: they count it down, and need not be weighed.
+    """
+
+    unlogged: list[float]
+    brief: float
+
+    def is_routine(self, outcome: Outcome) -> bool:
+        """Whether a success with that outcome is a routine answer."""
+        ...
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None

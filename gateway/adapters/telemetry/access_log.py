@@ -61,6 +61,9 @@ class AccessLog:
     level   from which weight on lines are written, a word such as `info`; `debug` for all
     every   one in so many hits and refusals weighs `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
+
+    Hits save the call of `weigh`: while `unlogged` holds more than 0, a routine answer that took at
+    most `brief` seconds counts it down, and has no line.
     """
 
     def __init__(
@@ -76,7 +79,8 @@ class AccessLog:
         self._least = logging.getLevelNamesMapping()[level.upper()]
         self._every = every or math.inf
         self._slow = slow
-        self._passed_over = 0
+        self.unlogged = [self._every - 1]
+        self.brief = slow if self._least > DEBUG else -math.inf
         self._monotonic = monotonic
         self._second, self._rescues = 0, 0
 
@@ -87,16 +91,20 @@ class AccessLog:
         so that nobody makes a line in vain."""
         is_fine = status < 500 and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
-            self._passed_over += 1
-            if self._passed_over < self._every:
+            if self.unlogged[0] > 0:
+                self.unlogged[0] -= 1
                 weight = DEBUG
             else:
-                self._passed_over, weight = 0, INFO
+                self.unlogged[0], weight = self._every - 1, INFO
         elif is_fine:
             weight = WARNING if outcome in _RESCUED else INFO
         else:
             weight = ERROR if status >= 500 else WARNING
         return None if weight < self._least else weight
+
+    def is_routine(self, outcome: Outcome) -> bool:
+        """Whether such answers are among those that are sampled."""
+        return outcome in _ROUTINE
 
     def _is_sampled(self, outcome: Outcome, detail: str | None) -> bool:
         return detail == Detail.FROZEN or (outcome in _RESCUED and not self._may_tell_rescue())

@@ -60,6 +60,7 @@ class Hits:
         self._labels: dict[tuple[Outcome, Tier, Detail | None, int], HitLabels] = {}
         self._access_log = access_log
         self.weigh = access_log.weigh
+        self._unlogged, self._brief = access_log.unlogged, access_log.brief
         self._new_id = new_id
 
     @property
@@ -107,11 +108,8 @@ class Hits:
                 return None
             lines, age = form.head, began - held.born
             status, body, count = labels.status, form.body, labels.count
-            if (
-                (said.tag or said.since)
-                and status == 200
-                and is_current(said.tag, said.since, form)
-            ):
+            has_condition = (said.tag or said.since) and status == 200
+            if has_condition and is_current(said.tag, said.since, form):
                 status, body, count = 304, b"", labels.count_not_modified
                 lines = lines[form.brief_at :]
             start, request_id = STATUS_LINE[status], said.request_id or self._new_id()
@@ -122,13 +120,27 @@ class Hits:
             return None
         seconds = self._monotonic() - began
         count(seconds, age, admitted.client, said.traceparent, training_id, is_head)
-        weight = self.weigh(labels.outcome, status, seconds)
-        if weight is not None:
+        if labels.is_routine and seconds <= self._brief and self._unlogged[0] > 0:
+            self._unlogged[0] -= 1
+        else:
             of = (said, training_id, request_id, admitted.client)
-            self.note(labels, of, status, (seconds, age), weight, is_head=is_head)
+            self._weigh(labels, of, status, (seconds, age), is_head=is_head)
         ends = _ENDS if allowance is None else b"\r\n%b\r\n" % charged(allowance, began)
         sent = b"" if is_head else body
         return b"".join((start, lines, held.moment, _REQUEST_ID, request_id, ends, sent))
+
+    def _weigh(
+        self,
+        labels: HitLabels,
+        of: tuple[PlainHead, str, bytes, str],
+        status: int,
+        measured: tuple[float, float],
+        *,
+        is_head: bool,
+    ) -> None:
+        weight = self.weigh(labels.outcome, status, measured[0])
+        if weight is not None:
+            self.note(labels, of, status, measured, weight, is_head=is_head)
 
     def _admit(self, said: PlainHead) -> Admitted:
         return self._callers.admit((said.sent,) if said.sent else ())
@@ -154,7 +166,8 @@ class Hits:
         labels = self._labels.get(sort)
         if labels is None:
             counts = self._counting(outcome, tier, status), self._counting(outcome, tier, 304)
-            labels = HitLabels(outcome, tier, detail, status, counts)
+            is_routine = self._access_log.is_routine(outcome)
+            labels = HitLabels(outcome, tier, detail, status, counts, is_routine=is_routine)
             self._labels[sort] = labels
         return labels
 

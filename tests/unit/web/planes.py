@@ -62,6 +62,11 @@ class ListAccessLog:
 
     def __init__(self) -> None:
         self.lines: list[AccessLine] = []
+        self.unlogged: list[float] = [0]
+        self.brief = -1.0
+
+    def is_routine(self, outcome: Outcome) -> bool:
+        return False
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None

@@ -191,3 +191,26 @@ def test_an_endless_id_is_cut() -> None:
 def test_a_closed_pipe_fails_no_request() -> None:
     """Who answered cannot help it that nobody reads the log."""
     tell(AccessLog(Lines("json", lambda: 0.0, BrokenSink()), lambda: 0.0), Line(Outcome.FILLED))
+
+
+def test_routine_answers_may_be_counted_without_a_question() -> None:
+    """One in three has a line, whichever of them count themselves."""
+    sink = ListSink()
+    log = _log(sink, every=3)
+    fresh = Line(outcome=Outcome.FRESH, tier=Tier.L1)
+
+    assert log.is_routine(Outcome.FRESH)
+    assert not log.is_routine(Outcome.FILLED)
+    for number in range(12):
+        if log.unlogged[0] > 0 and number % 2:
+            log.unlogged[0] -= 1
+        else:
+            tell(log, fresh)
+
+    assert len(sink.records) == 4
+
+
+def test_where_each_answer_has_a_line_none_counts_itself() -> None:
+    """No time is short enough."""
+    assert _log(ListSink(), level="debug").brief < 0.0
+    assert _log(ListSink()).brief > 0.0

@@ -34,9 +34,9 @@ TAG = b'"tag-a"'
 # Python functions entered by one hit: its fields those of the hit before, the same but for a trace
 # and an id, those of an earlier one, the first hit of an entry in a second, and parsed. Of these,
 # two write it at once, where nobody else asks.
-MOST_WHEN_REPEATED = 10
-MOST_WHEN_CHANGING = 13
-MOST_WHEN_KNOWN = 10
+MOST_WHEN_REPEATED = 8
+MOST_WHEN_CHANGING = 11
+MOST_WHEN_KNOWN = 8
 MOST_WHEN_PREPARED = 33
 MOST_WHEN_PARSED = 37
 
