@@ -39,6 +39,8 @@ TOLD_AFTER = 4.0
 SHORT, LONG = 0.08, 5.0
 # For how long a replica may rescue with what an order ruled out that it and Redis do not know of.
 FORGIVEN = 60.0
+# In which a replica that was cut off finds Redis again: it looks for it each half second.
+_BACK_WITHIN = 2.0
 
 Fault = Callable[[World, Random], Awaitable[None]]
 
@@ -179,6 +181,7 @@ async def _cut(replica: Replica, seconds: float, *, is_refused: bool) -> None:
             await asyncio.to_thread(replica.redis.start)
         else:
             replica.redis.resume()
+        replica.forgiven_until = max(replica.forgiven_until, time.monotonic() + _BACK_WITHIN)
         replica.is_cut_off = False
 
 
