@@ -58,7 +58,7 @@ lint: setup ## format, lint and types alone
 bench: setup ## what a hit costs beside nginx and Varnish, and how it grows: figures in build/bench; ARGS="--beside FOLDER": another checkout's too
 	$(BIN)/python -m tests.bench --python "$$(.ci/bench-python)" $(ARGS)
 
-bench-quick: setup ## the same in one short round, under two minutes
+bench-quick: setup ## the same in one short round, about four minutes
 	$(BIN)/python -m tests.bench --quick --python "$$(.ci/bench-python)" $(ARGS)
 
 bench-record: setup ## three runs of it in a row, about half an hour, written into docs/ and the README

@@ -17,7 +17,7 @@ from tests.bench.stands import Checkout, missing
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="One short round, under two minutes, no growth.")
+@click.option("--quick", is_flag=True, help="One short round, about four minutes, no growth.")
 @click.option("--runs", default=1, show_default=True, help="Whole runs, one after the other.")
 @click.option("--record", "is_record", is_flag=True, help="Write docs/ and the README's table.")
 @click.option(

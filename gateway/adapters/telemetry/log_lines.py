@@ -248,8 +248,8 @@ class LineWriter:
     """A sink whose `write` never waits for the descriptor.
 
     A line is written at once where that needs no waiting: a pipe or a socket with room. Else it is
-    buffered, and a thread writes it, which is started for the first such line. A process without a
-    second thread spends less on each system call and on each large piece of memory.
+    buffered, and a thread writes it, which is started for the first such line: to wake it costs
+    more than the line.
 
     After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
     cannot be written (a closed pipe, a full disk) are lost too. As soon as lines can be written
