@@ -104,10 +104,13 @@ class KnownBudget:
     life       changes when the shared budget has forgotten what was spent
     stamp      the time on the clock of the shared budget, which was `at` here, give or take `error`
                seconds
-    replicas   how many replicas divide the limit; for `silent` of them an equal part is kept
+    replicas   how many replicas divide the limit; for `silent` of them their parts are kept
     limit      the limit at that moment
     claim      how many unspent calls this replica may make without asking, before those that it
                asked for since are subtracted
+    part       this replica's part of the limit that was set, which it may spend if nobody hears
+               of it; 0 while the parts of the others leave nothing
+    share      the same part of `limit`
     ages       seconds since each call of the last window; less than 0 for one that is granted for
                later
     """
@@ -120,6 +123,8 @@ class KnownBudget:
     silent: int
     limit: int
     claim: int
+    part: int
+    share: int
     ages: Sequence[float]
 
 
@@ -139,8 +144,8 @@ class SharedBudget(Charging, Protocol):
     spent.
 
     It grants nothing to a replica that has not asked for its state lately. If a replica did not
-    report for `silence` seconds, it keeps an equal part of the limit for it, which that replica may
-    spend without asking.
+    report for `silence` seconds, it keeps the part of the limit for it that it told it last, which
+    that replica may spend without asking.
     """
 
     silence: float

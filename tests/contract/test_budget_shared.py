@@ -107,6 +107,63 @@ async def test_an_equal_part_is_kept_for_one_that_is_silent(
     assert known(replicas[0]).silent == 0
 
 
+async def test_a_silent_one_is_kept_the_part_that_it_was_told(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """It knew of one other, and has a half; that a third one joins it cannot know."""
+    one, silent = replicas
+    assert known(silent).share == LIMIT // 2
+    fall_silent(any_redis_url, silent, 2.0)
+    async with world.budget(LIMIT, WINDOW, start_paced=True) as third:
+        assert isinstance(third, Shares)
+        await see([one, third])
+        assert known(third).replicas == 3
+
+        assert await count_granted(one) + await count_granted(third) == LIMIT // 2
+
+
+async def test_one_that_joins_has_no_part_until_the_others_gave_it_up(
+    world: RedisWorld, replicas: list[Shares]
+) -> None:
+    """Else they had more than the limit together, should all lose Redis then."""
+    async with world.budget(LIMIT, WINDOW, start_paced=True) as third:
+        assert isinstance(third, Shares)
+        await third.look([SCOPE])
+        assert [known(each).share for each in (*replicas, third)] == [10, 10, 0]
+        with pytest.raises(BudgetExhausted) as caught:
+            await third._from_share(SCOPE, Purpose.MISS, guessed=False, patience=2 * WINDOW)
+        assert caught.value.is_passing
+
+        await see([*replicas, third])
+        assert [known(each).share for each in (*replicas, third)] == [6, 6, 6]
+
+
+async def test_where_all_are_silent_an_equal_part_is_left(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """They have probably ended together, and the next one is not to wait for a minute."""
+    for each in replicas:
+        fall_silent(any_redis_url, each, 2.0)
+    async with world.budget(LIMIT, WINDOW, start_paced=True) as third:
+        assert isinstance(third, Shares)
+        assert await count_granted(third) == LIMIT // 3
+        await third.look([SCOPE])
+        assert known(third).share == LIMIT // 3
+
+
+async def test_a_part_holds_in_a_redis_that_forgot_it(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """Until it is told another one; the others have theirs still."""
+    lose(any_redis_url)
+
+    await replicas[0]._look([SCOPE])  # the answer to a second question is lost
+
+    assert known(replicas[0]).share == LIMIT // 2
+    await see(replicas)
+    assert [known(each).share for each in replicas] == [10, 10]
+
+
 async def test_a_call_that_is_granted_for_later_is_no_word_of_its_replica(
     replicas: list[Shares], any_redis_url: str
 ) -> None:

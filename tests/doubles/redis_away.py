@@ -141,6 +141,7 @@ class SwitchedBudget:
         self._since = -math.inf
         self._seen: dict[str, float] = {}
         self._claims: dict[str, int] = {}
+        self._parts: dict[str, int] = {}
 
     def is_there(self, _scope: str) -> bool:
         return self._switch.is_up
@@ -152,6 +153,7 @@ class SwitchedBudget:
         self._expected, self._since = 0, self._clock.monotonic()
         self._seen.clear()
         self._claims.clear()
+        self._parts.clear()
 
     async def take(
         self,
@@ -180,8 +182,12 @@ class SwitchedBudget:
     def _kept(self, limit: int, name: str) -> int:
         silent = self._silent(name)
         heard = [each for each in self._seen if each != name and each not in silent]
-        kept = len(silent) * (limit // len(self._seen)) if silent else 0
+        kept = self._kept_for(silent, limit)
         return min(limit - 1, kept + sum(self._claims.get(each, 0) for each in heard))
+
+    def _kept_for(self, silent: Sequence[str], limit: int) -> int:
+        equal = limit // max(1, len(self._seen))
+        return min(limit - equal, sum(self._parts.get(each, 0) for each in silent))
 
     def _silent(self, name: str) -> list[str]:
         now = self._clock.monotonic()
@@ -202,24 +208,32 @@ class SwitchedBudget:
     def _look(self, look: Looking, name: str) -> KnownBudget:
         log, now = self._budget._account(look.scope).log, self._clock.monotonic()
         assert log is not None, "an unlimited budget is not looked at"
+        part = claim = 0
         if look.known is not None and look.known.life == self._life:
             for age in look.untold:
                 log._charge(now - age, Rank.CALLER)
             self._seen[name] = look.known.at
+            limit, unheard = log.limit(now), self._silent(name)
+            heard = [each for each in self._parts if each != name and each not in unheard]
+            others = sum(self._parts[each] for each in heard) + self._kept_for(unheard, limit)
+            part = max(0, min(limit // len(self._seen), limit - others))
+            self._parts[name] = max(part, look.known.part)
             free = max(0, log.available(now) - self._kept(log.limit(now), name))
-            self._claims[name] = min(free, log.available(now) // (2 * len(self._seen)))
+            claim = min(free, log.available(now) // (2 * len(self._seen)), part)
+            self._claims[name] = claim
         elif look.known is not None:
             self._expected = max(self._expected, look.known.replicas)
         ages = [now - at for at in log.times if at > now - log._window]
         replicas = max(1, len(self._seen), self._expected)
-        claim = self._claims.get(name, 0)
         silent = len(self._silent(name)) + replicas - max(1, len(self._seen))
         limit = log.limit(now)
-        return KnownBudget(self._life, 0, now, 0.0, replicas, silent, limit, claim, ages)
+        parts = (claim, part, part)
+        return KnownBudget(self._life, 0, now, 0.0, replicas, silent, limit, *parts, ages)
 
     async def leave(self, scopes: Sequence[str], name: str = "") -> None:
         self._switch.pass_on("budget")
         self._seen.pop(name, None)
+        self._parts.pop(name, None)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         self._switch.pass_on("budget")

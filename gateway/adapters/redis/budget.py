@@ -169,7 +169,9 @@ class RedisBudget:
         limit, span, parts = self._rule(look.scope)
         known, floors = look.known, numbers(limit, self._sweep_share)[::3]
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
-        seen = (0, 0, 0) if known is None else (known.life, known.stamp, known.replicas)
+        seen = (0, 0, 0, 0)
+        if known is not None:
+            seen = (known.life, known.stamp, known.replicas, known.part)
         ages = [micros(age) for age in look.untold]
         return (
             *(
@@ -189,11 +191,13 @@ class RedisBudget:
         )
 
     def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
-        holds, closed_for, spent, every, stamp, life, replicas, silent, claim, *ages = reply
+        holds, closed_for, spent, every, stamp, life, replicas, silent, *rest = reply
+        claim, part, share, *ages = rest
         until = now + closed_for / 1_000_000
         self._seen[scope] = BudgetReply("", 0.0, max(0, holds - spent), until, limit=holds)
         told = [age / 1_000_000 for age in ages for _ in range(every)]
-        return KnownBudget(life, stamp, now, took, replicas, silent, holds, claim, told)
+        parts = (claim, part, share)
+        return KnownBudget(life, stamp, now, took, replicas, silent, holds, *parts, told)
 
     async def leave(self, scopes: Sequence[str]) -> None:
         """As SharedBudget.leave."""

@@ -130,10 +130,13 @@ class Shares:
             ages = [now - each.at for each in told[-1][2]]
             asked.append(Looking(scope, account.known, account.claim, ages))
         changed = []
-        for (account, before, sent), look, known in zip(
+        for (account, before, sent), look, found in zip(
             told, asked, await self._shared.look(asked), strict=True
         ):
-            is_same = before is not None and before.life == known.life
+            is_same = before is not None and before.life == found.life
+            known = found
+            if before is not None and not is_same:  # its part holds until it is told another one
+                known = replace(found, part=before.part, share=before.share)
             for each in sent if is_same else ():
                 each.life = known.life
             newest = account.known  # another look may have ended meanwhile
@@ -182,6 +185,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
     ) -> Charge:
         account = self._account(scope)
+        if account.known is not None and account.known.share == 0:
+            raise self._joined_late(scope)
         if account.share_of is None or (account.known and account.share_of != account.asked):
             account.share_of = account.asked
             self._own.stand_in(scope, *self._past(account))
@@ -193,6 +198,13 @@ class Shares:
         if charge.wait <= 0.0:
             account.sent.append(_Sent(self._clock.monotonic(), charge, 0))
         return replace(charge, is_share=True)
+
+    def _joined_late(self, scope: str) -> BudgetExhausted:
+        """Redis was lost before the others gave up a part of the limit for this replica."""
+        view = self._shared.view(scope)
+        exhausted = BudgetExhausted.of(view.limit, view.window, retry_after=LOOK)
+        exhausted.is_passing = True
+        return exhausted
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """What is spent of a limit, and among how many it is divided: others go on, unseen, until
@@ -211,8 +223,8 @@ class Shares:
         ]
         until = None if is_alone else known.at + self._shared.silence
         heard = max(1, replicas - known.silent)
-        limit = heard * max(1, known.limit // replicas)
-        return Past(limit, times, until, account.claim), heard
+        share = min(known.share, max(1, known.limit // replicas))
+        return Past(heard * share, times, until, account.claim), heard
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. A turn that a share gave, or that Redis does not confirm, is asked for

@@ -9,7 +9,7 @@ local may_go = not is_closed and redis.call('TYPE', log).ok == 'zset' and redis.
 if may_go and limit > 0 then
   make_room(book, 'hash')
   local holds = lowered(book, limit, span * ARGV[5], at)
-  local spare = kept_for_others(book, holds, at, tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[2])
+  local spare = kept_for_others(book, limit, holds, at, tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[2])
   local sent = redis.call('ZCOUNT', log, '(' .. text(at - span), text(at))
   may_go = spare == 0 or sent + spare <= holds
 end

@@ -23,10 +23,10 @@ if gate then waits = 0 end -- who probes does so now
 if limit > 0 then
   if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
   if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
-  local last, told, claim = read_replica(redis.call('HGET', book, 'r' .. name))
+  local last, told, claim, part = read_replica(redis.call('HGET', book, 'r' .. name))
   local full, all, is_told, is_slow = limit, 0, true, false
   limit = lowered(book, limit, span * parts, at)
-  spare, all, is_told, is_slow = kept_for_others(book, limit, at, silent, gone, name)
+  spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
   -- Its own claim it may use as long as it counts by that one.
   if told ~= seen then spare = math.min(limit - 1, spare + claim) end
   local settles = read_book(book, 'since') + span
@@ -54,7 +54,7 @@ if limit > 0 then
     return reply(is_slow and 'passing' or 'exhausted', turn - at)
   end
   stamp = charge({ log, mine }, turn, keep)
-  write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim)
+  write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim, part)
 end
 
 if gate then

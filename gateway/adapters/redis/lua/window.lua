@@ -69,43 +69,58 @@ end
 -- A time of long ago.
 local NEVER = 1
 
--- What the book has of a replica: when what it saw last was, the look that told it its claim, and
--- how many calls it may still make by that without asking.
+-- What the book has of a replica: when what it saw last was, the look that told it its claim, how
+-- many calls it may still make by that without asking, and its part of the full limit.
 local function read_replica(raw)
-  local seen, told, claim = string.match(raw or '', '^(%d+) (%d+) (%d+)$')
-  return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0
+  local seen, told, claim, part = string.match(raw or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0, tonumber(part) or 0
 end
 
-local function write_replica(book, name, seen, told, claim)
-  redis.call('HSET', book, 'r' .. name, table.concat({ text(seen), text(told), text(claim) }, ' '))
+local function write_replica(book, name, seen, told, claim, part)
+  redis.call('HSET', book, 'r' .. name, table.concat({ text(seen), text(told), text(claim), text(part) }, ' '))
+end
+
+local function equal_part(limit, replicas)
+  return math.max(1, math.floor(limit / replicas))
+end
+
+-- A part of the full limit, of what holds of that.
+local function part_of(part, full, limit)
+  return part > 0 and math.max(1, math.floor(part * limit / full)) or 0
 end
 
 -- So many times as long as makes a replica silent it may only be slow.
 local SLOW = 3
 
 -- What of the limit is kept for all replicas but that one: what each may spend without asking, which
--- is an equal part once it was not heard for `silent`. Those not heard for `gone` are forgotten. Also how
--- many replicas there are, whether all who knew the life before have told what they spent in it,
--- whether one is silent that was heard a moment ago, and so may only be slow, and how many are silent.
-local function kept_for_others(book, limit, at, silent, gone, name)
-  local here, quiet, claims, is_slow, raw = 1, 0, 0, false, redis.call('HGETALL', book)
+-- is its part once it was not heard for `silent`; if all of them are silent, an equal part is left. Those
+-- not heard for `gone` are forgotten. Also how many replicas there are, whether all who knew the life
+-- before have told what they spent in it, whether one is silent that was heard a moment ago, and so may
+-- only be slow, how many are silent, and the parts of all of them, of the `full` limit.
+local function kept_for_others(book, full, limit, at, silent, gone, name)
+  local here, quiet, claims, heard, parts, is_slow, raw = 1, 0, 0, 0, 0, false, redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
     if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
-      local seen, _, claim = read_replica(raw[n + 1])
+      local seen, _, claim, part = read_replica(raw[n + 1])
       if at - seen > gone then
         redis.call('HDEL', book, raw[n])
       else
         here = here + 1
-        if at - seen > silent then quiet = quiet + 1 else claims = claims + claim end
+        if at - seen > silent then
+          quiet, parts = quiet + 1, parts + part
+        else
+          claims, heard = claims + claim, heard + part
+        end
         is_slow = is_slow or (at - seen > silent and at - seen <= SLOW * silent)
       end
     end
   end
   local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
   local all = math.max(1, here, expected)
-  quiet = quiet + math.max(0, expected - here)
-  local parts = quiet * math.max(1, math.floor(limit / all))
-  return math.max(0, math.min(limit - 1, parts + claims)), all, here >= expected, is_slow, quiet
+  local missing, equal = math.max(0, expected - here), equal_part(full, all)
+  parts = math.min(full - equal, parts + missing * equal)
+  local kept = math.min(limit - 1, part_of(parts, full, limit) + claims)
+  return math.max(0, kept), all, here >= expected, is_slow, quiet + missing, heard + parts
 end
 
 -- `window` is a table: log, ranks (the logs' names), book, limit, span, rank (which one asks),

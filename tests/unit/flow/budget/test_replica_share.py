@@ -30,11 +30,17 @@ class Three:
     def __init__(self, limit: int = LIMIT) -> None:
         self.clock = FakeClock()
         self.redis = Redis(self.clock, limit)
-        hub = Hub()
-        self.replicas = [Replica(self.clock, self.redis, limit=limit, hub=hub) for _ in range(3)]
+        self._limit, self._hub = limit, Hub()
+        self.replicas: list[Replica] = []
         self.calls: list[float] = []
-        for each in self.replicas:
-            each.upstream.always = ok(1)
+        for _ in range(3):
+            self.join()
+
+    def join(self) -> None:
+        """One more begins."""
+        replica = Replica(self.clock, self.redis, limit=self._limit, hub=self._hub)
+        replica.upstream.always = ok(1)
+        self.replicas.append(replica)
 
     async def spend(self, replica: Replica, most: int = 1_000) -> int:
         """How many calls go at once."""
@@ -152,6 +158,21 @@ async def test_the_limit_holds_when_one_is_cut_off(three: Three, before: float) 
     await three.live(59.0, cut_off=three.replicas[0])
 
     assert three.fullest <= LIMIT
+
+
+async def test_the_limit_holds_when_one_is_cut_off_while_others_leave_and_join() -> None:
+    """It has the half that it was told when there were two."""
+    three = await begun(24)
+    ended = three.replicas.pop()
+    await shares_of(ended)._shared.leave([SCOPE])
+    await three.live(5.0)
+    cut_off = three.replicas[0]
+    shares_of(cut_off)._replicas = lambda: 2
+    await three.live(3.0, cut_off=cut_off)
+    three.join()
+    await three.live(2 * WINDOW, cut_off=cut_off)
+
+    assert three.fullest <= 24
 
 
 async def test_what_cannot_be_divided_is_nobodys() -> None:
