@@ -146,8 +146,8 @@ class _Asked:
         self._client, self._key = f"{training[0]}-web", ours.key_of(training[0])
         self._replica = replica
         self._was_up = replica.is_up
-        floor = self._truth.floor(training, now)
-        self._question = Question(training, replica.name, reader, now, floor, replica.may_rescue)
+        floors = self._truth.floors(training, now)
+        self._question = Question(training, replica.name, reader, now, *floors, replica.may_rescue)
         self.path = f"/training/{training[1]}"
         self.headers = {"Authorization": f"Bearer {self._key}"}
 

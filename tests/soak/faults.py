@@ -59,9 +59,10 @@ async def redis_dies(world: World, chance: Random) -> None:
     seconds = chance.uniform(0.2, 3.0)
     async with world.alone("redis"):
         world.redis.kill()
+        world.truth.lose(time.monotonic())
         await asyncio.sleep(seconds)
         await asyncio.to_thread(world.redis.start)
-        world.lost_at = time.monotonic()
+        world.truth.lose(time.monotonic())
 
 
 async def redis_is_flushed(world: World, chance: Random) -> None:
@@ -70,7 +71,7 @@ async def redis_is_flushed(world: World, chance: Random) -> None:
     async with world.alone("redis"):
         with world.redis.client() as client:
             client.flushall()
-        world.lost_at = time.monotonic()
+        world.truth.lose(time.monotonic())
 
 
 async def redis_loses_keys(world: World, chance: Random) -> None:
@@ -79,7 +80,7 @@ async def redis_loses_keys(world: World, chance: Random) -> None:
     async with world.alone("redis"):
         for share, which in losses:
             world.truth.seen["keys lost"] += _lose(world, share, Random(which))
-            world.lost_at = time.monotonic()
+            world.truth.lose(time.monotonic())
             await asyncio.sleep(0.3)
 
 
@@ -140,7 +141,7 @@ async def _start(world: World, replica: Replica) -> None:
 
 async def _old_enough(world: World) -> None:
     # Who goes before it told a Redis that forgot takes along what it alone knew to be spent.
-    await asyncio.sleep(max(0.0, world.lost_at + TOLD_AFTER - time.monotonic()))
+    await asyncio.sleep(max(0.0, world.truth.lost_at + TOLD_AFTER - time.monotonic()))
 
 
 async def replica_stands_still(world: World, chance: Random) -> None:
@@ -164,7 +165,7 @@ async def replica_is_cut_off(world: World, chance: Random) -> None:
     async with world.alone(f"redis of {replica.gateway.data}"):
         began = time.monotonic()
         await _cut(replica, seconds, is_refused=is_refused)
-        if world.lost_at >= began:
+        if world.truth.lost_at >= began:
             replica.forgiven_until = time.monotonic() + FORGIVEN
 
 

@@ -149,6 +149,7 @@ async def _order(ours: World, replica: Replica, training_id: str) -> None:
     name, was_up, truth = replica.name, replica.is_up, ours.truth
     trainings = [(organisation, training_id) for organisation in ORGANISATIONS]
     versions = {training: truth.latest(training) for training in trainings}
+    asked_at = time.monotonic()
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:
             answer = await client.post(
@@ -164,8 +165,9 @@ async def _order(ours: World, replica: Replica, training_id: str) -> None:
         truth.wrong.append(f"{name}: {answer.status_code} to an order: {answer.text[:200]}")
     if answer.status_code in {200, 202}:
         since = time.monotonic() + _left_until(answer)
+        is_confirmed = answer.status_code == httpx.codes.OK
         for training, number in versions.items():
-            truth.rule_out(training, number, since)
+            truth.rule_out(training, number, since, asked_at=None if is_confirmed else asked_at)
 
 
 def _left_until(answer: httpx.Response) -> float:

@@ -40,14 +40,27 @@ class Windows:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What was asked when, of which run of which replica, by whom; `floor` is the version below
-    which no answer may be, but a rescue by a replica that may have missed the order."""
+    which no answer may be, but a rescue: by a replica that may have missed the order, or not below
+    `rescue_floor`."""
 
     training: Training
     replica: str
     reader: int
     asked_at: float
     floor: int
+    rescue_floor: int
     may_rescue: bool = False
+
+
+@dataclass(slots=True)
+class _Order:
+    """Nothing below that version is answered to who asks after `since` (monotonic). If some did not
+    confirm it, and Redis lost it before then, they may rescue with what is older."""
+
+    since: float
+    below: int
+    is_confirmed: bool = True
+    is_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -58,8 +71,9 @@ class Truth:
     published: dict[Training, list[float]] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
-    _floors: dict[Training, list[tuple[float, int]]] = field(
-        default_factory=lambda: defaultdict(lambda: [(-math.inf, 0)])
+    lost_at: float = -math.inf  # when Redis last forgot all it knew, or some of it (monotonic)
+    _orders: dict[Training, list[_Order]] = field(
+        default_factory=lambda: defaultdict(lambda: [_Order(-math.inf, 0)])
     )
     _last: dict[tuple[Training, str, int], int] = field(default_factory=dict)
 
@@ -71,16 +85,29 @@ class Truth:
         """The number of the version in force; versions count from 1."""
         return len(self.published.get(training, []))
 
-    def rule_out(self, training: Training, below: int, since: float) -> None:
-        """An order said that nothing older than this version is answered to who asks after then."""
-        self._floors[training].append((since, below))
+    def lose(self, at: float) -> None:
+        """Redis forgot what it knew, orders included."""
+        self.lost_at = at
+        for order in [each for orders in self._orders.values() for each in orders]:
+            order.is_lost |= not order.is_confirmed and order.since > at
 
-    def floor(self, training: Training, now: float) -> int:
-        """The lowest version that may be answered to who asks now."""
-        floors = self._floors[training]
-        lowest = max(number for since, number in floors if since <= now)
-        floors[:] = [(-math.inf, lowest), *(each for each in floors if each[1] > lowest)]
-        return lowest
+    def rule_out(
+        self, training: Training, below: int, since: float, *, asked_at: float | None = None
+    ) -> None:
+        """An order said that nothing older than this version is answered to who asks after then.
+        Some replicas did not confirm it if the time is given at which it was asked for."""
+        is_lost = asked_at is not None and asked_at < self.lost_at
+        self._orders[training].append(_Order(since, below, asked_at is None, is_lost))
+
+    def floors(self, training: Training, now: float) -> tuple[int, int]:
+        """The lowest version that may be answered to who asks now, and the lowest for a rescue."""
+        orders = self._orders[training]
+        in_force = [each for each in orders if each.since <= now]
+        floor = max(each.below for each in in_force)
+        rescue_floor = max(each.below for each in in_force if not each.is_lost)
+        later = [each for each in orders if each.below > rescue_floor]
+        orders[:] = [_Order(-math.inf, rescue_floor), *later]
+        return floor, rescue_floor
 
     def judge(
         self, question: Question, answer: httpx.Response, answered_in: float, stood: float = 0.0
@@ -98,7 +125,7 @@ class Truth:
         if match is None or (match[1], match[2]) != question.training:
             self._note(question, answer, f"is not the caller's: {answer.text[:80]}")
             return
-        self._judge_version(question, answer, int(match[3]))
+        self._judge_version(question, answer, int(match[3]), answered_in)
         self._judge_age(question, answer, int(match[3]), answered_in, stood)
 
     def _judge_failure(self, question: Question, answer: httpx.Response) -> None:
@@ -107,9 +134,12 @@ class Truth:
         elif answer.status_code == 503 and "retry-after" not in answer.headers:
             self._note(question, answer, "without Retry-After")
 
-    def _judge_version(self, question: Question, answer: httpx.Response, number: int) -> None:
-        is_rescue = question.may_rescue and _RESCUE.search(answer.headers.get("cache-status", ""))
-        if number < question.floor and not is_rescue:
+    def _judge_version(
+        self, question: Question, answer: httpx.Response, number: int, answered_in: float
+    ) -> None:
+        is_rescue = self._is_rescue(answer.headers.get("cache-status", ""), answered_in)
+        may_be_older = is_rescue and (question.may_rescue or number >= question.rescue_floor)
+        if number < question.floor and not may_be_older:
             self._note(question, answer, f"version {number} after order for {question.floor}")
         place = (question.training, question.replica, question.reader)
         before = self._last.get(place, 0)
@@ -140,11 +170,15 @@ class Truth:
             self._note(question, answer, f"is too old, after {answered_in:.2f} s")
 
     def _may_be(self, status: str, answered_in: float) -> float:
-        """Seconds; who waited for upstream in vain gets what a failure would have left him."""
-        waited = answered_in >= self.windows.soft_wait * 0.9
-        if waited or "detail=stale-error" in status or "detail=stale-shielded" in status:
+        """Seconds."""
+        if self._is_rescue(status, answered_in):
             return self.windows.rescue
         return self.windows.lifetime + self.windows.stale
+
+    def _is_rescue(self, status: str, answered_in: float) -> bool:
+        """Who waited for upstream in vain gets what a failure would have left him."""
+        waited = answered_in >= self.windows.soft_wait * 0.9
+        return waited or _RESCUE.search(status) is not None
 
     def _replaced_at(self, training: Training, number: int) -> float | None:
         times = self.published[training]

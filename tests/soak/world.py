@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -47,7 +46,6 @@ class World:
     upstream: SimulatorClient
     clients: ClientsFile
     truth: Truth
-    lost_at: float = -math.inf  # when Redis last forgot all it knew (monotonic)
     _editing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 

@@ -66,7 +66,7 @@ def test_the_observer_sees_what_is_wrong(case: str) -> None:
         truth.publish(ONE, now - ago)
     truth.rule_out(ONE, 2, now - 1.0)
 
-    question = Question(ONE, "replica", 0, now, truth.floor(ONE, now))
+    question = Question(ONE, "replica", 0, now, *truth.floors(ONE, now))
     truth.judge(question, httpx.Response(200, headers=headers, json={"content": content}), 0.1)
 
     assert any(told in wrong for wrong in truth.wrong), truth.wrong
@@ -79,8 +79,40 @@ def test_an_order_that_not_all_confirmed_holds_after_the_stated_time() -> None:
     truth.rule_out(ONE, 4, 20.0)
     truth.rule_out(ONE, 3, 15.0)
 
-    floors = [truth.floor(ONE, now) for now in (9.0, 10.0, 15.0, 19.0, 20.0)]
-    assert floors == [0, 2, 3, 3, 4]
+    floors = [truth.floors(ONE, now) for now in (9.0, 10.0, 15.0, 19.0, 20.0)]
+    assert floors == [(0, 0), (2, 2), (3, 3), (3, 3), (4, 4)]
+
+
+RESCUES = {
+    "an error": ("gateway; hit; detail=stale-error", 0.1),
+    "no budget": ("gateway; hit; detail=stale-shielded", 0.1),
+    "waited in vain": ("gateway; hit; detail=stale-refreshing", 1.0),
+}
+
+
+@pytest.mark.parametrize(("status", "took"), RESCUES.values(), ids=RESCUES)
+@pytest.mark.parametrize("lost_at", [None, 5.0, 15.0, 25.0])
+def test_a_rescue_may_be_older_than_an_order_that_redis_lost_in_time(
+    status: str, took: float, lost_at: float | None
+) -> None:
+    """If some did not confirm it. Other answers may not be."""
+    truth = Truth(WINDOWS)
+    for at in (0.0, 1.0):
+        truth.publish(ONE, at)
+    if lost_at == 5.0:
+        truth.lose(lost_at)
+    truth.rule_out(ONE, 2, 20.0, asked_at=10.0)
+    if lost_at is not None and lost_at > 5.0:
+        truth.lose(lost_at)
+
+    for word, seconds in ((status, took), ("gateway; hit; detail=stale-refreshing", 0.1)):
+        question = Question(ONE, "replica", 0, 30.0, *truth.floors(ONE, 30.0))
+        headers = {"cache-status": word, "age": "30"}
+        answer = httpx.Response(200, headers=headers, json={"content": "acme trn_000001 1"})
+        truth.judge(question, answer, seconds)
+
+    wrong = [each for each in truth.wrong if "after order" in each]
+    assert len(wrong) == (1 if lost_at == 15.0 else 2)
 
 
 def test_a_fetch_during_which_a_replica_stood_still_may_be_old() -> None:
@@ -92,7 +124,7 @@ def test_a_fetch_during_which_a_replica_stood_still_may_be_old() -> None:
         truth.publish(ONE, now - 60.0)
         headers = {"age": "8", "cache-status": status}
         answer = httpx.Response(200, headers=headers, json={"content": "acme trn_000001 1"})
-        truth.judge(Question(ONE, "replica", 0, now, 0), answer, 0.1, stood=4.0)
+        truth.judge(Question(ONE, "replica", 0, now, 0, 0), answer, 0.1, stood=4.0)
         told.append(truth.wrong)
 
     fetched, kept = told
@@ -108,7 +140,7 @@ def test_the_observer_sees_versions_go_back() -> None:
         truth.publish(ONE, now)
 
     for number in (2, 1):
-        question = Question(ONE, "replica", 0, now, 0)
+        question = Question(ONE, "replica", 0, now, 0, 0)
         answer = httpx.Response(200, json={"content": f"acme trn_000001 {number}"})
         truth.judge(question, answer, 0.1)
 
