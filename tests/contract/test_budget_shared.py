@@ -134,7 +134,8 @@ async def test_one_that_joins_has_no_part_until_the_others_gave_it_up(
             await third._from_share(SCOPE, Purpose.MISS, guessed=False, patience=2 * WINDOW)
         assert caught.value.is_passing
 
-        await see([*replicas, third])
+        for each in (*replicas, third):
+            await each.look([SCOPE])
         assert [known(each).share for each in (*replicas, third)] == [6, 6, 6]
 
 

@@ -113,7 +113,8 @@ class Shares:
 
     async def look(self, scopes: Sequence[str]) -> None:
         """See what is spent of them, and tell what was paid from shares; twice where the budget has
-        forgotten: only then it knows that this replica does not spend by what it saw before."""
+        forgotten, or gave this replica a smaller part: only then it knows that this replica does
+        not spend by what it saw before."""
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
             if not limited:
@@ -121,7 +122,7 @@ class Shares:
             scopes = await self._look(limited)
 
     async def _look(self, scopes: Sequence[str]) -> list[str]:
-        """Those whose life is another one than was known."""
+        """Those to look at once more."""
         now, asked, told = self._clock.monotonic(), [], []
         for scope in scopes:
             account = self._account(scope)
@@ -142,7 +143,8 @@ class Shares:
             newest = account.known  # another look may have ended meanwhile
             if newest is before or (newest is not None and known.stamp > newest.stamp):
                 account.known, account.asked, account.share_of = known, 0, None
-            if not is_same:
+            gave_up = before is not None and known.part < before.part
+            if not is_same or gave_up:
                 changed.append(look.scope)
         return changed
 
