@@ -1,7 +1,7 @@
 """The sweep in memory, for a process alone: the list held against the floors, and a lease with
 which it always leads.
 
-Follows the rules of adapters/redis/lua/compare.lua and sweep_*.lua one for one.
+Follows the rules of adapters/redis/lua/sweep.lua one for one.
 """
 
 from __future__ import annotations

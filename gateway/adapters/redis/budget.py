@@ -1,7 +1,7 @@
 """Budget on Redis: one window and one gate for all replicas, on Redis' clock.
 
-Lives here: keys, arguments, and what was last seen. The decisions are in take.lua, close.lua
-and reopen.lua, which follow core/budget/breaker.
+Lives here: keys, arguments, and what was last seen. The decisions are in lua/budget.lua,
+which follows core/budget/breaker.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class RedisBudget:
         self._probe_patience = probe_patience
         self._name = name
         self._seen: LRUCache[str, BudgetReply] = LRUCache(_SCOPES_SEEN)
-        self._take = Script.load("pace", "window", "take")
-        self._look = Script.load("pace", "window", "look")
-        self._enter = Script.load("pace", "window", "enter")
-        self._close = Script.load("pace", "window", "close")
-        self._learn = Script.load("pace", "window", "learn")
-        self._reopen = Script.load("pace", "reopen")
+        self._take = Script.load("budget", "take", needs=["window"])
+        self._look = Script.load("budget", "look", needs=["window"])
+        self._enter = Script.load("budget", "enter", needs=["window"])
+        self._close = Script.load("budget", "close", needs=["window"])
+        self._learn = Script.load("budget", "learn", needs=["window"])
+        self._reopen = Script.load("budget", "reopen", needs=["window"])
 
     def is_there(self, scope: str) -> bool:
         """As SharedBudget.is_there."""

@@ -62,7 +62,7 @@ class RedisLease:
         )
         self._entropy = entropy
         self.lifetime = lifetime
-        self._elect = Script.load("floor", "fetching", "lease", "elect")
+        self._elect = Script.load("lease", "elect", needs=["floor"])
         self._renew = Script.load("lease", "renew")
         self._release = Script.load("lease", "release")
         self._watch = Script.load("lease", "watch")

@@ -56,10 +56,10 @@ class RedisSweepLease:
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
         self.lifetime = lifetime
-        self._take = Script.load("sweep_take")
-        self._advance = Script.load("sweep_advance")
-        self._note = Script.load("sweep_note")
-        self._release = Script.load("sweep_release")
+        self._take = Script.load("sweep", "take")
+        self._advance = Script.load("sweep", "advance")
+        self._note = Script.load("sweep", "note")
+        self._release = Script.load("sweep", "release")
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
         """Become the leader, stay the leader, or see how far another leader has come."""

@@ -93,8 +93,8 @@ class Membership:
         self._settle = settle
         self.span = self._patience + alone  # how long after a heartbeat it may serve what it holds
         self._remembered = Remembered()
-        self._beat = Script.load("roll", "beat")
-        self._tell = Script.load("roll", "tell")
+        self._beat = Script.load("membership", "beat")
+        self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # another number after Redis lost the members
         # The monotonic times until which this replica is alive, and a member, for the others.

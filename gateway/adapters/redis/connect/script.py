@@ -13,6 +13,8 @@ from redis.exceptions import NoScriptError
 from gateway.core.vocabulary import RedisOperation
 
 _LUA = Path(__file__).parents[1] / "lua"
+# The line above each script of a file; its name follows.
+_SECTION: Final = "-- script: "
 
 # Bytes of one argument from which on a run has a round trip of its own: others are not to wait
 # until it is sent.
@@ -27,9 +29,13 @@ class Script:
     digest: str
 
     @classmethod
-    def load(cls, *names: str) -> Script:
-        """The script made of these files of `lua/`, preludes first."""
-        text = "\n".join((_LUA / f"{name}.lua").read_text() for name in names)
+    def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
+        """The script of that name in a file of `lua/`: behind the files that it needs, and behind
+        what the file has above its first script."""
+        shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
+        scripts = dict(section.split("\n", maxsplit=1) for section in sections)
+        preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
+        text = "\n".join((*preludes, shared, scripts[name]))
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     async def run(

@@ -39,7 +39,7 @@ _LARGEST = 4_096
 _SUM = 16
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# What a page renewed: its own schema, the generation (written by compare.lua), checksum, fields.
+# What a page renewed: its own schema, the generation (written by sweep.lua), checksum, fields.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16

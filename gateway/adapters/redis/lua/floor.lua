@@ -1,4 +1,4 @@
--- Prelude of the scripts on floors: reads and writes the records of wire.py, and applies to a floor the events that it has not seen.
+-- Prelude of the scripts on floors: reads and writes the records of records.py, and applies to a floor the events that it has not seen.
 -- Times are 16 digits (microseconds), versions 21: compared as text, never as numbers.
 
 local NO_VERSION = string.rep('0', 21)
@@ -22,7 +22,7 @@ local function get(key)
 end
 
 -- nil where there is none that we can read (as layout/records.py): the floor is unknown then. `last` is what the answer
--- with that digest brought beside its body: bytes of standing.py, behind the fixed part.
+-- with that digest brought beside its body: bytes of key_state.py, behind the fixed part.
 local function read_floor(key)
   local raw = get(key)
   if not raw or #raw < 128 then return nil end
@@ -164,4 +164,15 @@ local function absorb_at(floor, key, keep)
     redis.call('PEXPIRE', key, keep)
   end
   return absorb(floor, event)
+end
+
+-- The floor with all events applied, and its record; one that is not known yet is made, for no longer than a fetch may take: a store keeps it.
+local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
+  local known = read_floor(floor_key)
+  local floor = known or new_floor(epoch)
+  local left = known and redis.call('PTTL', floor_key) or 0
+  local lasts = math.max(left, tonumber(keep))
+  if absorb_at(floor, event_key, lasts) then redis.call('DEL', body_key) end
+  if not known then floor.generation = 0 end
+  return floor, write_floor(floor_key, floor, lasts)
 end

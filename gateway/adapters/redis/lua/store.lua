@@ -1,3 +1,14 @@
+-- Scripts on what is stored of a key, and on the orders that rule it out. All need floor.lua; store and drop need doubt.lua as well.
+
+-- script: begin
+-- Promise: hands out the floor's epoch and generation and the time, so that whatever is invalidated from now on shows when the fetch is stored; makes a floor where none is known, for no longer than a fetch may take: who stores keeps it.
+-- KEYS floor, event, body; ARGV epoch of a new floor, keep of one that nothing was stored under (ms).
+
+local _, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+local time, stamp = now()
+return { time[1], time[2], record, stamp }
+
+-- script: store
 -- Promise: writes the entry only with the epoch and generation that its fetch began with, never over a later version, and never over a later fetch of the same one; a version that went back, or is far ahead, is known only once enough answers agreed on it, and then under a new generation that no body carries yet.
 -- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 where the version is far ahead, how long answers have to agree (microseconds), what came beside the body.
 
@@ -77,3 +88,45 @@ floor.kind, floor.digest = kind, digest
 floor.started = later(floor.started, started)
 if doubt and (doubt.trusts_next or started >= doubt.first) then redis.call('DEL', KEYS[4]) end
 return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }
+
+-- script: drop
+-- Promise: nothing stored under this key, nor any fetch of it in flight, is used as fresh again, and what was known of its version is forgotten: the next answer is taken whatever its version; a key without a floor has nothing to forget.
+-- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if it may rescue until now.
+
+local time = now()
+local floor = read_floor(KEYS[1])
+if floor then
+  local struck = absorb_at(floor, KEYS[2], ARGV[1])
+  -- A bound that no answer has met rules the body out, and is forgotten below.
+  local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
+  if struck or lost then redis.call('DEL', KEYS[3]) end
+  begin_era(floor)
+  floor.updated_at, floor.kind, floor.digest, floor.started = NO_VERSION, '-', NO_DIGEST, NEVER
+  write_floor(KEYS[1], floor, ARGV[1])
+  redis.call('SET', KEYS[4], TRUST, 'PX', ARGV[1])
+end
+if ARGV[2] ~= '1' then redis.call('DEL', KEYS[3]) end
+return { time[1], time[2], floor and 1 or 0 }
+
+-- script: invalidate
+-- Promise: what is older than the bound (everything, without one) is invalid in every partition of this training, known here or not, fetches in flight included, and a soft order leaves bodies for rescue; survives as long as any body can.
+-- KEYS event; ARGV version of the bound (zeros: none), keep (ms), 1 for a soft order.
+
+local time, serial = now()
+local event = read_event(KEYS[1]) or unknown_event()
+
+-- Two events within a microsecond, or a clock set back, must still differ and ascend.
+if serial <= event.serial then
+  serial = string.format('%016.0f', tonumber(event.serial) + 1)
+end
+event.serial = serial
+local soft = ARGV[3] == '1'
+if ARGV[1] == NO_VERSION then
+  event[soft and 'soft' or 'all'] = serial
+else
+  local bound = soft and 'soft_bound' or 'bound'
+  event[bound] = later(event[bound], ARGV[1])
+  event[soft and 'soft_at' or 'at'] = serial
+end
+write_event(KEYS[1], event, ARGV[2])
+return { time[1], time[2] }

@@ -1,6 +1,6 @@
 """ListStore on Redis: one pipeline holds a page of the list against what is known.
 
-Each training by its own step, whose keys share a slot; the rules are in compare.lua.
+Each training by its own step, whose keys share a slot; the rules are in lua/sweep.lua.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class RedisLists:
         self._connection = connection
         self._names = Names(prefix)
         self._longest_keep = longest_keep
-        self._compare = Script.load("floor", "doubt", "compare")
-        self._take_back = Script.load("floor", "take_back")
+        self._compare = Script.load("sweep", "compare", needs=["floor", "doubt"])
+        self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Hold a page against what is known, in one round trip a node; see compare.lua.
+        """Hold a page against what is known, in one round trip a node; see `compare` in sweep.lua.
 
         Times are those of the node where a training stands, as in store.py.
         """
@@ -66,7 +66,7 @@ class RedisLists:
         ]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """No longer know a version that the list alone claimed; see take_back.lua."""
+        """No longer know a version that the list alone claimed; see `take_back` in sweep.lua."""
         return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._take_back,

@@ -62,8 +62,8 @@ class PartitionInvalidations:
         self._prefix = prefix
         self._keep = keep
         self._are_possible = are_possible
-        self._script = Script.load("floor", "strike")
-        self._share = Script.load("floor", "share")
+        self._script = Script.load("partition_invalidation", "strike", needs=["floor"])
+        self._share = Script.load("partition_invalidation", "share", needs=["floor"])
         clock = connection.monotonic
         self._read: TTLCache[str, str] = TTLCache(_MOST, _READ_FOR, clock)
         self._kept: TTLCache[str, str] = TTLCache(_MOST, min(_KEPT_FOR, keep / 4_000), clock)

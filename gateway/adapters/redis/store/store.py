@@ -82,10 +82,10 @@ class RedisStore:
         self._confirms = Gathering(
             lambda _: RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE, self._home
         )
-        self._begin = Script.load("floor", "fetching", "begin")
-        self._store = Script.load("floor", "doubt", "store")
-        self._drop = Script.load("floor", "doubt", "drop")
-        self._invalidate = Script.load("floor", "invalidate")
+        self._begin = Script.load("store", "begin", needs=["floor"])
+        self._store = Script.load("store", "store", needs=["floor", "doubt"])
+        self._drop = Script.load("store", "drop", needs=["floor", "doubt"])
+        self._invalidate = Script.load("store", "invalidate", needs=["floor"])
         self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
         self.partition_invalidations = PartitionInvalidations(
             connection, prefix, self._floor_keep, are_possible=has_partition_invalidations

@@ -150,7 +150,7 @@ ITEM = Listed("trn_1", VERSION, "0" * 32, "Tue, 14 Nov 2023 22:13:33 GMT", LATER
 
 
 def renewed(generation: int = 0, item: Listed = ITEM) -> bytes:
-    """What compare.lua puts in front."""
+    """What `compare` in sweep.lua puts in front."""
     return b"\x02" + b"%015d" % generation + encode_renewed(item)
 
 

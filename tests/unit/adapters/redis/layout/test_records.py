@@ -210,12 +210,12 @@ def test_micros_have_a_fixed_width() -> None:
 def record(
     generation: int = 3, updated_at: str = NO_VERSION, seen: int = 5, digest: str = "-" * 32
 ) -> bytes:
-    """A floor as begin.lua writes it."""
+    """A floor as `begin` in store.lua writes it."""
     return f"{EPOCH} {generation:020d} {updated_at} - {digest} {1:016d} {seen:016d}".encode()
 
 
 def event(serial: int, everything: int, bound: int | None, at: int) -> bytes:
-    """An event as invalidate.lua writes it."""
+    """An event as `invalidate` in store.lua writes it."""
     wire = version(None if bound is None else some_version(bound))
     return f"{serial:016d} {everything:016d} {wire} {at:016d}".encode()
 

@@ -57,7 +57,7 @@ class Redis:
         _arguments: object,
         read: Callable[[list[Any]], str | None],
     ) -> str | None:
-        """What share.lua answers."""
+        """What `share` in partition_invalidation.lua answers."""
         self.scripts += 1
         self.share = self.share or NEW
         return read([self.share.encode()])

@@ -1,4 +1,4 @@
--- Prelude of the scripts of the bus: which replicas are alive, and which may still answer with what they held, by Redis' own clock.
+-- Scripts of the bus and of the heartbeats: which replicas are alive, and which may still answer with what they held, by Redis' own clock.
 
 local KEEP = 24 * 60 * 60 * 1000
 
@@ -60,3 +60,30 @@ local function call_the_members(members, at, span)
   end
   return life, digits(at - tonumber(life)), told
 end
+
+-- script: beat
+-- Promise: the replica counts as alive from now on for `patience`, and for `span` as one that may answer with what it holds; it learns the number of the notice told last (0: none is known), which life of the membership it is and how old, who is alive, and for how long each may answer so. Those that it remembers from a life that was lost are among them again.
+-- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and of each that is remembered its name and for how long.
+
+local patience, span = tonumber(ARGV[2]), tonumber(ARGV[3])
+local time, at = call_the_roll(KEYS[1], patience)
+redis.call('ZADD', KEYS[1], digits(at), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], KEEP)
+redis.call('PEXPIRE', KEYS[2], KEEP)
+make_room(KEYS[3])
+for n = 4, #ARGV, 2 do redis.call('ZADD', KEYS[3], 'NX', digits(at + ARGV[n + 1]), ARGV[n]) end
+redis.call('ZADD', KEYS[3], digits(at + span), ARGV[1])
+local life, age, told = call_the_members(KEYS[3], at, span)
+return { time[1], time[2], digits(told_last(KEYS[2])), life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }
+
+-- script: tell
+-- Promise: notices reach the channel in the order of their numbers, none left out; names the replicas alive at that moment, which life of the membership it is and how old, and for how long each replica may answer with what it held.
+-- KEYS roll, number, members; ARGV channel, notice, patience, span (microseconds).
+
+local time, at = call_the_roll(KEYS[1], tonumber(ARGV[3]))
+told_last(KEYS[2])
+local number = redis.call('INCR', KEYS[2])
+redis.call('PEXPIRE', KEYS[2], KEEP)
+redis.call('PUBLISH', ARGV[1], digits(number) .. ' ' .. ARGV[2])
+local life, age, told = call_the_members(KEYS[3], at, tonumber(ARGV[4]))
+return { time[1], time[2], life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }

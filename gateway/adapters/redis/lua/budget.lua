@@ -1,0 +1,248 @@
+-- Scripts on a budget: a call is granted and made, a 429 closes the gate, an answer opens it. All need window.lua.
+
+-- script: take
+-- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling. What is kept for a replica that may only be slow is soon free again ('passing'). Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor under a clock that is not the one it saw ('clock').
+-- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, name of the replica, the life and the time that it saw last, the time that it takes it to be and how far that may be wrong, after how long without a word a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
+
+local limit, span, parts, patience, keep, rank, waits, name, life, seen, expected, error, silent, gone = unpack(ARGV, 1, 14)
+limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
+life, seen, silent, gone = tonumber(life), tonumber(seen), tonumber(silent), tonumber(gone)
+local time, at = now()
+local log, book = KEYS[1], KEYS[3]
+local gate = read_gate(KEYS[2], at)
+local stamp, spare = at, 0
+make_room(log, 'zset')
+make_room(book, 'hash')
+
+local function reply(word, wait)
+  local available = limit > 0 and limit - spare - later(log, at - span) or 0
+  local closed_for = gate and math.max(0, gate.closed_until - at) or 0
+  return { time[1], time[2], word, text(wait), text(math.max(0, available)), text(closed_for), text(stamp), gate and gate.probe > 0 and 1 or 0, limit }
+end
+
+if gate and at < gate.closed_until then return reply('closed', gate.closed_until - at) end
+if gate then waits = 0 end -- who probes does so now
+
+if limit > 0 then
+  if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
+  if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
+  local last, told, claim, part = read_replica(redis.call('HGET', book, 'r' .. name))
+  local full, all, is_told, is_slow = limit, 0, true, false
+  limit = lowered(book, limit, span * parts, at)
+  spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
+  -- Its own claim it may use as long as it counts by that one.
+  if told ~= seen then spare = math.min(limit - 1, spare + claim) end
+  local settles = read_book(book, 'since') + span
+  if at < settles and not is_told then return reply('settling', settles - at) end
+
+  local free = limit - spare
+  local window = { log = log, book = book, limit = free, span = span, rank = rank, ranks = {}, floors = {}, ceilings = {}, always = {} }
+  for n = 1, #KEYS - 3 do
+    window.ranks[n] = KEYS[n + 3]
+    make_room(window.ranks[n], 'zset')
+    local floor, ceiling = tonumber(ARGV[3 * n + 12]), tonumber(ARGV[3 * n + 13])
+    window.floors[n] = math.floor(floor * free / full)
+    window.ceilings[n] = math.max(1, math.floor(ceiling * free / full))
+    window.always[n] = ARGV[3 * n + 14] == '1'
+  end
+  -- The newest stays, however old: that nothing was sent since is knowledge, too.
+  local newest = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, newest - 1)))
+  local mine = window.ranks[rank]
+  redis.call('ZREMRANGEBYSCORE', mine, '-inf', text(at - span))
+  redis.call('PEXPIRE', book, keep)
+  local turn = turn_of(window, at)
+  if turn - at > waits then
+    write_book(book, rank, at, keep)
+    return reply(is_slow and 'passing' or 'exhausted', turn - at)
+  end
+  stamp = charge({ log, mine }, turn, keep)
+  write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim, part)
+end
+
+if gate then
+  gate.closed_until, gate.probe = at + patience, stamp
+  write_gate(KEYS[2], gate, keep)
+end
+return reply('granted', math.max(0, stamp - at))
+
+-- script: look
+-- Promise: tells a replica all that is known of the last window, and hears from it what it spent since without Redis. Where nothing is known a new life of the log begins: with a past that is made up, or, for a replica that knew another life, with nothing granted until all who did have told theirs, or a window has passed.
+-- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many of them a lowered limit takes for one, keep (ms), free calls of an unknown past, the most calls to tell one by one: where there are more, every n-th stands for n; name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life that is to be forgotten since the clock was set (0: none), after how long without a word a replica spends its part alone, and after how long it is forgotten, how many calls it tells of, the age of each, then the floor of each rank.
+
+local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
+limit, span, free, most, known, seen, told = tonumber(limit), tonumber(span), tonumber(free), tonumber(most), tonumber(known), tonumber(seen), tonumber(told)
+local time, at = now()
+local log, book, ranks = KEYS[1], KEYS[3], {}
+make_room(log, 'zset')
+make_room(book, 'hash')
+for n = 4, #KEYS do
+  ranks[n - 3] = KEYS[n]
+  make_room(KEYS[n], 'zset')
+end
+local gate, life = read_gate(KEYS[2], at), life_of(log, book)
+local holds = lowered(book, limit, span * parts, at)
+
+-- As if the calls beyond the free ones had been sent evenly, so that one more may go each time one
+-- of them is old, and each rank had had as much of its floor as was spent of the limit.
+local function make_up_past()
+  if free < limit then write_book(book, 'born', at, keep) end
+  local all, theirs, when = {}, {}, 0
+  for place = 1, #ranks do theirs[place] = {} end
+  for n = 1, holds - free do
+    when = math.max(when + 1, math.floor(at - span + n * span / holds))
+    all[n] = text(when)
+    for place = 1, #ranks do
+      local floor = math.floor(tonumber(ARGV[16 + told + place]) * holds / limit)
+      if math.floor(n * floor / holds) > math.floor((n - 1) * floor / holds) then table.insert(theirs[place], all[n]) end
+    end
+  end
+  charge_all(log, all, keep)
+  for place, stamps in ipairs(theirs) do charge_all(ranks[place], stamps, keep) end
+end
+
+if not life or life == tonumber(wrong) then
+  local low, lowered_at = read_book(book, 'limit'), read_book(book, 'lowered')
+  redis.call('DEL', log, book, unpack(ranks))
+  if low and lowered_at then lower(book, low, lowered_at, keep) end
+  life = math.max(at, known + 1)
+  write_book(book, 'life', life, keep)
+  write_book(book, 'since', at, keep)
+  charge({ log }, NEVER, keep)
+  if known == 0 then make_up_past() end
+end
+local since = read_book(book, 'since') or 0
+if known > 0 and known ~= life and at < since + span then
+  write_book(book, 'expected', math.max(tonumber(others), read_book(book, 'expected') or 0), keep)
+end
+redis.call('PEXPIRE', log, keep)
+
+-- Half of what is known to be unspent is for the replicas to spend without asking, should they lose
+-- sight of this: an equal part of it each. Once nobody hears of it a replica has a part of the limit: an
+-- equal one, as far as the parts of the others leave it. It goes by what it heard before until it tells
+-- that it has heard of this one, and by nothing where it asked before that.
+local kept, all, is_told, _, quiet, parts = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
+local claim, part = 0, 0
+if known == life then
+  for n = 17, 16 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
+  local last, before, has, had = read_replica(redis.call('HGET', book, 'r' .. name))
+  if seen >= last then
+    local free = is_told and holds - later(log, at - span) or 0
+    part = math.max(0, math.min(equal_part(limit, all), limit - parts))
+    claim = math.max(0, math.min(free - kept, math.floor(free / (2 * all)), part_of(part, limit, holds)))
+    if before == seen then has, had = 0, 0 end
+    write_replica(book, name, seen, at, math.max(claim, tonumber(left), has), math.max(part, tonumber(own), had))
+  end
+end
+local stamps = redis.call('ZRANGEBYSCORE', log, '(' .. text(math.max(0, at - span)), '+inf')
+local every, ages = math.max(1, math.ceil(#stamps / most)), {}
+for n = every, #stamps, every do ages[#ages + 1] = text(at - (tonumber(stamps[n]) or at)) end
+local closed_for = gate and math.max(0, gate.closed_until - at) or 0
+return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, claim, part, part_of(part, limit, holds), unpack(ages) }
+
+-- script: enter
+-- Promise: a call whose turn was waited for counts from now on; where the gate was closed meanwhile it is undone, and told so, as is one that is not known any more (lost, or undone by a 429), or whose place is kept for a replica that was not heard since.
+-- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many of them a lowered limit takes for one, after how long without a word a replica spends its part alone, and after how long it is forgotten.
+
+local limit, span = tonumber(ARGV[3]), tonumber(ARGV[4])
+local time, at = now()
+local log, book, gate = KEYS[1], KEYS[3], read_gate(KEYS[2], at)
+local is_closed = gate and at < gate.closed_until
+local may_go = not is_closed and redis.call('TYPE', log).ok == 'zset' and redis.call('ZSCORE', log, ARGV[1])
+if may_go and limit > 0 then
+  make_room(book, 'hash')
+  local holds = lowered(book, limit, span * ARGV[5], at)
+  local spare = kept_for_others(book, limit, holds, at, tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[2])
+  local sent = redis.call('ZCOUNT', log, '(' .. text(at - span), text(at))
+  may_go = spare == 0 or sent + spare <= holds
+end
+local stamp = may_go and at or 0
+for n = 1, #KEYS do
+  if n ~= 2 and n ~= 3 and redis.pcall('ZREM', KEYS[n], ARGV[1]) == 1 and may_go then
+    if n == 1 then
+      while redis.call('ZSCORE', log, text(stamp)) do stamp = stamp + 1 end
+    end
+    redis.call('ZADD', KEYS[n], text(stamp), text(stamp))
+  end
+end
+return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
+
+-- script: close
+-- Promise: from now on no replica is granted a call until the time has passed that upstream named, or, where it named none, one that doubles with each refused probe; 429s of calls that were in flight only put it off.
+-- A 429 also lowers the limit: what was spent within a window was too much. What is granted for later, or made up for an unknown past, was not sent; a call that waits for that asks anew. While the past is unknown the limit is halved at most.
+-- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold without a name, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many of them a lowered limit takes for one, 1 for a 429. The same rule as core/budget/breaker.Gate.close.
+
+local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
+local time, at = now()
+local gate = read_gate(KEYS[1], at)
+local is_straggler = gate and gate.probe == 0
+local refusals = gate and gate.refusals or 0
+if not is_straggler then refusals = refusals + 1 end
+
+local hold = tonumber(named) or math.min(last, first * 2 ^ math.min(refusals - 1, 60))
+hold = math.min(longest, math.max(shortest, hold) * (1 + jitter / 10))
+local closed_until = math.ceil(at + hold * 1000000)
+if is_straggler then closed_until = math.max(closed_until, gate.closed_until) end
+
+local limit, span, parts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+if ARGV[11] == '1' and limit > 0 and not is_straggler then
+  make_room(KEYS[2], 'zset')
+  make_room(KEYS[3], 'hash')
+  for n = 2, #KEYS do
+    if n ~= 3 then redis.pcall('ZREMRANGEBYSCORE', KEYS[n], '(' .. text(at), '+inf') end
+  end
+  local holds, born = lowered(KEYS[3], limit, span * parts, at), read_book(KEYS[3], 'born') or 0
+  local is_known = born <= at - span
+  local since = is_known and '(' .. text(at - span) or text(born)
+  local spent = redis.call('ZCOUNT', KEYS[2], since, text(at))
+  if not is_known then spent = math.max(spent, math.floor(limit / 2)) end
+  local kept = math.max(1, math.floor(limit / LEAST), math.floor(spent * KEPT))
+  if spent > 0 then lower(KEYS[3], math.min(holds, kept), at, ARGV[7]) end
+end
+
+write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusals }, ARGV[7])
+return { time[1], time[2], text(closed_until - at) }
+
+-- script: reopen
+-- Promise: ends a probe. An answer opens a gate that is probed or due, one sent before it closed changes nothing; a call that was never sent is no longer charged and, if it was the probe, lets the next one probe at once.
+-- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/budget/breaker.Gate.reopen and take_back.
+
+local never_sent, keep = unpack(ARGV)
+local time, at = now()
+local gate = read_gate(KEYS[2], at)
+local opened = 0
+
+if never_sent ~= '' then
+  if redis.pcall('ZREM', KEYS[1], never_sent) == 1 and redis.call('EXISTS', KEYS[1]) == 0 then
+    redis.call('ZADD', KEYS[1], 1, '1') -- as if of long ago: an empty log is one that was lost
+  end
+  for n = 3, #KEYS do redis.pcall('ZREM', KEYS[n], never_sent) end
+  if gate and gate.probe == tonumber(never_sent) then
+    gate.closed_until, gate.probe = at, 0
+    write_gate(KEYS[2], gate, keep)
+  end
+elseif gate and (gate.probe > 0 or at >= gate.closed_until) then
+  redis.call('DEL', KEYS[2])
+  gate, opened = nil, 1
+end
+
+local closed_for = gate and math.max(0, gate.closed_until - at) or 0
+return { time[1], time[2], text(closed_for), opened }
+
+-- script: learn
+-- Promise: what upstream said of its limit is believed downwards; calls that are fewer left than thought were made by others, and count until upstream's reset. As core/budget/window_log.learn.
+-- KEYS log, book; ARGV limit, window (microseconds), how many of them a lowered limit takes for one, keep (ms), the limit that upstream named for such a window (0: none), how many it said are left (-1: none), and for how long (microseconds).
+
+local limit, span, parts, keep, quota, remaining, reset = unpack(ARGV)
+limit, span, quota, remaining, reset = tonumber(limit), tonumber(span), tonumber(quota), tonumber(remaining), tonumber(reset)
+local time, at = now()
+make_room(KEYS[1], 'zset')
+make_room(KEYS[2], 'hash')
+if quota > 0 and quota < lowered(KEYS[2], limit, span * parts, at) then lower(KEYS[2], quota, at, keep) end
+local holds = lowered(KEYS[2], limit, span * parts, at)
+if remaining >= 0 and reset > 0 then
+  local others = holds - later(KEYS[1], at - span) - remaining
+  local when = at + math.min(reset, span) - span
+  for _ = 1, others do when = charge({ KEYS[1] }, when, keep) + 1 end
+end
+return { time[1], time[2], holds, math.max(0, holds - later(KEYS[1], at - span)) }

@@ -1,0 +1,42 @@
+"""Script: how a script is put together out of the files of `lua/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gateway.adapters.redis
+from gateway.adapters.redis.connect.script import Script
+
+LUA = Path(gateway.adapters.redis.__path__[0]) / "lua"
+
+
+def test_a_script_is_its_section_behind_all_that_it_needs() -> None:
+    """First the files that it needs, then what its file shares, then the section alone."""
+    script = Script.load("lease", "renew", needs=["doubt"])
+
+    doubt, shared, section = (
+        script.text.index(each)
+        for each in ("local function read_doubt", "local function read_lease", "-- Promise: ")
+    )
+    assert doubt < shared < section
+    assert script.text.count("-- Promise: ") == 1
+    assert script.text[section:].startswith("-- Promise: the lease lasts for another lifetime")
+
+
+def test_a_name_that_a_file_does_not_have_is_an_error() -> None:
+    """When the gateway starts, and not when the script is run."""
+    with pytest.raises(KeyError):
+        Script.load("lease", "forget")
+
+
+@pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)
+def test_each_script_begins_with_its_promise(path: Path) -> None:
+    """So that it can be read beside the code that runs it; names do not come twice in a file."""
+    _, *sections = path.read_text().split("-- script: ")
+    names = [each.partition("\n")[0] for each in sections]
+    texts = [each.partition("\n")[2] for each in sections]
+
+    assert len(set(names)) == len(names)
+    assert [text for text in texts if not text.startswith("-- Promise: ")] == []
