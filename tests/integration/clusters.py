@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from gateway.adapters.redis.connect.cluster import slot_of
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.connect.slots import slot_of
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.store.store import RedisStore
 from gateway.app.clock import SystemClock

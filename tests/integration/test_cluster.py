@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from gateway.adapters.redis.connect.slots import slot_of
+from gateway.adapters.redis.connect.cluster import slot_of
 from gateway.app.check import check
 from gateway.settings import Settings, load
 from gateway.simulator import RunningSimulator, SimulatorClient

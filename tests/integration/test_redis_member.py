@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.connect.cluster_node import Member
+from gateway.adapters.redis.connect.cluster import Member
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
 from gateway.core.errors import RedisUnavailable

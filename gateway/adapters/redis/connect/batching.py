@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
-from gateway.adapters.redis.connect.cluster_node import OnTheMove
+from gateway.adapters.redis.connect.cluster import OnTheMove
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 

@@ -1,4 +1,4 @@
-"""A cluster: whom to ask for a key, and what its nodes say of each other.
+"""A cluster: whom to ask for a key, and what its nodes say of each other and of themselves.
 
 Lives here: the map of slots, whom to believe about it, and following redirections. Each node has
 a breaker of its own, so that one that is away takes its share of the keys and no more.
@@ -7,30 +7,152 @@ a breaker of its own, so that one that is away takes its share of the keys and n
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Final, TypeVar
+from functools import cache, partial
+from typing import Any, ClassVar, Final, TypeVar
 
-from redis.exceptions import AskError, MovedError, TryAgainError
+import redis.asyncio as driver
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from gateway.adapters.redis.connect.clock_offsets import settled
-from gateway.adapters.redis.connect.cluster_node import Member, OnTheMove, asking
-from gateway.adapters.redis.connect.node import Command, OnTime
-from gateway.adapters.redis.connect.slots import (
-    SLOTS,
-    Holders,
-    region_of,
-    regions,
-    slot_of,
-    tags_of,
-)
+from gateway.adapters.redis.connect.node import Command, Node, OnTime
 from gateway.adapters.redis.connect.transport import Route
 from gateway.adapters.redis.connect.url import Place
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Observer
 
+SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
+
+# So many slots are one region: nodes hold long runs of slots, few of which end within one.
+_REGION: Final = 256
+
+# Where nobody holds a slot there is no place.
+Holders = list[Place | None]
+
+
+def slot_of(name: str) -> int:
+    """The slot of a key: of what stands in its braces, if anything does."""
+    return key_slot(name.encode())
+
+
+def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
+    """The holder of each slot, out of a reply to CLUSTER SLOTS; raises ValueError.
+
+    A node that knows no name of its own leaves it out, and means the one by which it was asked.
+    """
+    holders: Holders = [None] * SLOTS
+    for first, last, master, *_ in reply:
+        if not 0 <= first <= last < SLOTS:
+            raise ValueError("a slot that is none")
+        host = (master[0] or b"").decode()
+        place = (asked[0] if host in ("", "?") else host, int(master[1]))
+        holders[first : last + 1] = [place] * (last + 1 - first)
+    return holders
+
+
+@cache
+def tag_of(first: int, last: int) -> str:
+    """The shortest number that as a hash tag belongs to one of these slots."""
+    return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
+
+
+@cache
+def regions() -> tuple[str, ...]:
+    """A tag for each run of slots, in their order: what is to stand near every slot has one
+    copy a run, and stays near when slots change hands."""
+    return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
+
+
+def region_of(slot: int) -> str:
+    """The tag near that slot."""
+    return regions()[slot // _REGION]
+
+
+def tags_of(holders: Holders) -> tuple[str, ...]:
+    """For each holder a hash tag of its own, in the order of their slots."""
+    firsts = {place: slot for slot, place in reversed(list(enumerate(holders))) if place}
+    return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
+
+
+def tag_held(place: Place, holders: Holders) -> str | None:
+    """The hash tag that `tags_of` has for that holder; None where it holds no slot."""
+    if place not in holders:
+        return None
+    first = holders.index(place)
+    return tag_of(first, _last(holders, first))
+
+
+def _last(holders: Holders, first: int) -> int:
+    """The last slot of the run of the same holder that begins there."""
+    run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
+    return max(run)
+
+
 T = TypeVar("T")
+
+
+class OnTheMove(RedisUnavailable):
+    """The key is being handed over from one node to another; those beside it are not."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation, "its slot is on the move")
+
+
+class Member(Node):
+    """One node; it is away also while it calls its cluster down.
+
+    `holders` and `epoch` are what it said last: the higher its epoch, the later its knowledge.
+    """
+
+    questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
+    redirections: ClassVar = (AskError, TryAgainError)  # MOVED is an AskError to the driver
+
+    def __init__(self, place: Place, route: Route, *clocks: Any, **options: Any) -> None:
+        """`place` is how the others know it; the rest as a Node's."""
+        super().__init__(route.to(place), *clocks, name=f"{place[0]}:{place[1]}", **options)
+        self.place = place
+        self.holders: Holders | None = None
+        self.epoch = -1
+        self.tag: str | None = None
+        self._said: Any = None
+
+    def judge(self, answers: Sequence[Any]) -> None:
+        """Believe it only while its cluster is up: one that was cut off knows the past."""
+        for refused in answers:
+            if isinstance(refused, Exception):
+                raise refused
+        info, slots = answers
+        if info["cluster_state"] != "ok":
+            raise ClusterDownError("The cluster is down")
+        self.epoch = int(info["cluster_current_epoch"])
+        if slots != self._said:
+            self._said, self.holders = slots, read_holders(slots, self.place)
+            self.tag = tag_held(self.place, self.holders)
+
+
+class _Asking(driver.Redis):
+    """For a key that is being handed over, and at the new node already: each command on one
+    connection, behind the word that lets it in."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        send: Any = super().execute_command
+        await send("ASKING")
+        return await send(*args, **options)
+
+
+def asking(command: Command[T]) -> Command[T]:
+    """The same command to the node that an ASK names."""
+
+    async def asked(client: driver.Redis) -> T:
+        pool = client.connection_pool
+        async with _Asking(connection_pool=pool, single_connection_client=True) as one:
+            return await command(one)
+
+    return asked
+
 
 # What all replicas write to stands here; its node's clock is the one that they share.
 _SHARED_SLOT: Final = slot_of("{bus}")

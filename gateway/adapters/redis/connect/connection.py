@@ -17,9 +17,8 @@ from redis.exceptions import AskError, RedisError, TryAgainError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.cluster import Cluster
-from gateway.adapters.redis.connect.node import NONSENSE
+from gateway.adapters.redis.connect.node import NONSENSE, Single
 from gateway.adapters.redis.connect.script import Script, ScriptRun, run_together
-from gateway.adapters.redis.connect.single_node import Single
 from gateway.adapters.redis.connect.transport import Route
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Deadline, Observer

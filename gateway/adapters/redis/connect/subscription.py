@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 
 from redis.exceptions import RedisError
 
-from gateway.adapters.redis.connect.fault_text import why
+from gateway.adapters.redis.connect.transport import why
 from gateway.adapters.redis.connect.url import Place
 from gateway.ports import Deadline
 

@@ -1,11 +1,13 @@
 """How a Redis is reached: the one place that makes the driver's connections, for every scheme.
 
-Lives here: TLS. Which host is the master, where sentinels say
-so, is the business of sentinels.py; when Redis counts as away that of connection.py.
+Lives here: TLS, and what may be said when a connection fails. Which host is the master, where
+sentinels say so, is the business of sentinels.py; when Redis counts as away that of connection.py.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
 from copy import copy
 from pathlib import Path
@@ -15,6 +17,7 @@ import redis.asyncio as driver
 from redis.asyncio.connection import RedisSSLContext, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionFault
 from redis.retry import Retry
 
 from gateway.adapters.redis.connect.sentinels import Sentinels
@@ -145,3 +148,23 @@ def _sentinels(watched: SentinelGroup, tls: dict[str, Any] | None, patience: flo
     }
     clients = {name: driver.Redis.from_pool(pool) for name, pool in pools.items()}
     return Sentinels(clients, watched.master, patience)
+
+
+# "Error 111 connecting to 127.0.0.1:6379. Connect call failed ('127.0.0.1', 6379)."
+# "Error Multiple exceptions: [Errno 111] … connecting to localhost:6379."
+_CONNECTING = re.compile(r"(?:Error |\[Errno )(\d+)\b.*? ?connecting to (\S+?)\.?(?:\s|$)", re.S)
+
+
+def why(fault: Exception) -> str:
+    """The reason in words for an operator. If a connection failed: the address, and the words of
+    the operating system.
+
+    An error text of Redis may quote what was sent to it. It is used only if it is about connecting
+    or credentials, because such texts do not.
+    """
+    name = type(fault).__name__
+    told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
+    # OpenSSL has its own numbers, and its words say more.
+    if "[SSL" not in told and (match := _CONNECTING.search(told)):
+        told = f"{match[2]}: {os.strerror(int(match[1]))}"
+    return f"{name}: {told}" if told else name

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.adapters.redis.connect.batching import Gathering
-from gateway.adapters.redis.connect.cluster_node import OnTheMove
+from gateway.adapters.redis.connect.cluster import OnTheMove
 from gateway.core.cache.entry import Floor, Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation

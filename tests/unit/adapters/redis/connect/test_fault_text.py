@@ -4,7 +4,7 @@ import pytest
 from redis.exceptions import ConnectionError as ConnectionFault
 from redis.exceptions import ResponseError
 
-from gateway.adapters.redis.connect.fault_text import why
+from gateway.adapters.redis.connect.transport import why
 
 
 @pytest.mark.parametrize(

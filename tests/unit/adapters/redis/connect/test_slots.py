@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.redis.connect.slots import (
+from gateway.adapters.redis.connect.cluster import (
     SLOTS,
     read_holders,
     region_of,

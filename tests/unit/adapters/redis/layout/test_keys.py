@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.redis.connect.slots import slot_of
+from gateway.adapters.redis.connect.cluster import slot_of
 from gateway.adapters.redis.layout.keys import Names
 from gateway.adapters.redis.layout.records import SCHEMA
 from gateway.core.cache.entry import Key
