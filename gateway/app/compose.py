@@ -11,12 +11,11 @@ from functools import partial
 import gateway
 from gateway.adapters.ledger import Ledger
 from gateway.adapters.memory import MemoryStore
-from gateway.adapters.redis.bus.bus import RedisBus
-from gateway.adapters.redis.bus.lease_results import Endings
+from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.lease import RedisLease
+from gateway.adapters.redis.lease import Endings, RedisLease
 from gateway.adapters.redis.mode_store import RedisMode
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
 from gateway.adapters.telemetry.history import History
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store.list_store import RedisLists
-from gateway.adapters.redis.sweep_lease import RedisSweepLease
+from gateway.adapters.redis.sweep import RedisLists, RedisSweepLease
 from gateway.adapters.telemetry.counters import OTHER_CLIENTS, Counters
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import Admission

@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters.ledger import Ledger
 from gateway.adapters.memory import MemoryStore
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
 from gateway.ports import LocalStore, SharedStore
 from tests.contract.worlds import LocalWorld, RedisWorld, World
 from tests.doubles.clocks import RealClock, TickingClock

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.ports import Lease, SharedStore
 from tests.doubles.clock import FakeClock

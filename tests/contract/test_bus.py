@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.adapters.redis.bus.bus import RedisBus
+from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant

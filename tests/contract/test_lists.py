@@ -9,8 +9,8 @@ import pytest
 
 from gateway.adapters.ledger import Ledger, LedgerLists
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store.list_store import RedisLists
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
+from gateway.adapters.redis.sweep import RedisLists
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.adapters.ledger import Ledger
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.ports import SharedStore, Standing
 from tests.contract.conftest import epochs

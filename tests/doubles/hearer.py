@@ -8,10 +8,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from gateway.adapters.redis.bus.bus import RedisBus
-from gateway.adapters.redis.bus.lease_results import Endings
+from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.lease import RedisLease
+from gateway.adapters.redis.lease import Endings, RedisLease
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import NoticeKind, RedisOperation
 from gateway.ports import Notice

@@ -1,4 +1,4 @@
-"""The envelope as the release before this one wrote it: frozen, whatever layout/records.py becomes.
+"""The envelope as the release before this one wrote it: frozen, whatever records.py becomes.
 
 Its schema number is one lower than ours. It shares Redis, the names of floors and events, and the
 channel of the bus with this release, and nothing else.
@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 import redis.asyncio as driver
 
-from gateway.adapters.redis.layout.records import SCHEMA as OURS
+from gateway.adapters.redis.records import SCHEMA as OURS
 from gateway.core.cache.entry import Key
 
 SCHEMA = OURS - 1

@@ -9,8 +9,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.bus.bus import ear
-from gateway.adapters.redis.bus.messages import encode_notice
+from gateway.adapters.redis.keys import ear
+from gateway.adapters.redis.messages import encode_notice
 from tests.doubles.hearer import CHANNEL, NUMBER, PREFIX, ROLL, Hearer, beat, change, hearer, until
 from tests.fuzz.examples import times
 from tests.fuzz.test_records import messages

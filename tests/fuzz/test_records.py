@@ -9,8 +9,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.bus.lease_results import decode_ended, decode_ending, encode_ending
-from gateway.adapters.redis.bus.messages import (
+from gateway.adapters.redis.key_state import encode_last, read_found, standing_after
+from gateway.adapters.redis.lease import decode_ended, decode_ending, encode_ending
+from gateway.adapters.redis.messages import (
     Acknowledgement,
     NoticeRefused,
     decode_acknowledgement,
@@ -18,8 +19,7 @@ from gateway.adapters.redis.bus.messages import (
     encode_acknowledgement,
     encode_notice,
 )
-from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
-from gateway.adapters.redis.layout.records import EnvelopeRefused, decode, encode
+from gateway.adapters.redis.records import EnvelopeRefused, decode, encode
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import stored_fields
 from gateway.core.cache.lease_result import Ending, ErrorKind, ending_of

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.layout.keys import Names
-from gateway.adapters.redis.layout.records import FLOOR_LENGTH
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.keys import Names
+from gateway.adapters.redis.records import FLOOR_LENGTH
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.budget.breaker import LONGEST_HOLD
 from gateway.core.vocabulary import StoreVerdict
 from gateway.simulator import RunningSimulator, SimulatorConfig, running

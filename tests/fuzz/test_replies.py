@@ -8,8 +8,8 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.layout.key_state import encode_last, read_standing
-from gateway.adapters.redis.layout.records import decode, encode
+from gateway.adapters.redis.key_state import encode_last, read_standing
+from gateway.adapters.redis.records import decode, encode
 from gateway.core.cache.entry import Confirmation, Entry, Key, Ticket
 from gateway.core.cache.entry_headers import (
     Conditions,

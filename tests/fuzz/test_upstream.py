@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.layout.records import decode, encode
+from gateway.adapters.redis.records import decode, encode
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.cache.policy import Windows, admit
 from gateway.core.errors import UpstreamFailure

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from gateway.adapters.redis.connect.cluster import slot_of
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.layout.keys import Names
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.keys import Names
+from gateway.adapters.redis.store import RedisStore
 from gateway.app.clock import SystemClock
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.vocabulary import RedisOperation

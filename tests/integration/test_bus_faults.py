@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 import redis
 
-from gateway.adapters.redis.bus.messages import (
+from gateway.adapters.redis.messages import (
     Acknowledgement,
     encode_acknowledgement,
     encode_notice,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Confirmation, Key
 from gateway.core.errors import RedisUnavailable
 from tests.doubles.clocks import RealClock

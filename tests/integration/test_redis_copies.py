@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.layout.keys import Names
-from gateway.adapters.redis.store.replication import secured
+from gateway.adapters.redis.keys import Names
+from gateway.adapters.redis.store import secured
 from gateway.ports import Copies
 from tests.doubles.clocks import RealClock
 from tests.doubles.observer import RecordingObserver

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.core.errors import GateClosed, RedisUnavailable
 from gateway.core.vocabulary import Purpose, StoreVerdict

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from gateway.adapters.redis.bus.bus import ear
+from gateway.adapters.redis.keys import ear
 from gateway.adapters.redis.lease import RedisLease
 from gateway.core.cache.entry import Key
 from gateway.core.cache.lease_result import Ending

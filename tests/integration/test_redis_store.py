@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.layout.records import encode
-from gateway.adapters.redis.store.store import RedisStore
+from gateway.adapters.redis.records import encode
+from gateway.adapters.redis.store import RedisStore
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation, StoreVerdict

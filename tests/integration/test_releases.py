@@ -6,7 +6,7 @@ import random
 
 import redis.asyncio as driver
 
-from gateway.adapters.redis.layout.keys import Names
+from gateway.adapters.redis.keys import Names
 from gateway.core.access.caller import Passthrough
 from gateway.core.cache.entry import Key
 from gateway.simulator import RunningSimulator, SimulatorClient

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.redis.bus.bus import RedisBus
+from gateway.adapters.redis.bus import RedisBus
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import TOKEN, Planes, gateway, until
 from tests.support.redis_cluster import client_of

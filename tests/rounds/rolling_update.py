@@ -15,7 +15,7 @@ from tests.system.commands import Gateway
 
 _CLOSING = "Host: a\r\nConnection: close\r\n\r\n"
 _SCHEMA = re.compile(r"^(SCHEMA(?:: Final)? = )(\d+)$", re.MULTILINE)
-_SCHEMAS = ("layout/records", "layout/key_state", "bus/messages", "bus/lease_results")
+_SCHEMAS = ("records", "key_state", "messages", "lease")
 
 
 def previous_release(folder: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.adapters.redis.layout.records import SCHEMA
+from gateway.adapters.redis.records import SCHEMA
 from gateway.simulator import SimulatorClient
 from tests.rounds.rolling_update import Fleet, previous_release
 from tests.rounds.steady_traffic import steady

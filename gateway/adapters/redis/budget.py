@@ -7,22 +7,16 @@ which follows core/budget/breaker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cachetools import LRUCache
 
 from gateway.adapters.redis.connect.connection import Connection, all_of
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.layout.budget_keys import (
-    AccountNames,
-    BudgetReply,
-    micros,
-    numbers,
-    seconds,
-)
+from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
-from gateway.core.budget.priority import RANKS, rank_of
+from gateway.core.budget.priority import RANKS, portions, rank_of
 from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
 from gateway.core.budget.window_log import Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
@@ -41,6 +35,41 @@ _GONE: Final = 60.0
 _STEADY: Final = 0.25
 # Calls that are told one by one.
 _MOST_TOLD: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReply:
+    """What a reply said: `closed_until` on the monotonic clock, `stamp` on Redis' own."""
+
+    word: str
+    wait: float
+    available: int
+    closed_until: float
+    stamp: int = 0
+    is_probed: bool = False
+    limit: int = 0
+
+
+def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
+    """Floor, ceiling and whether it is always kept, of each rank in order; noughts for None."""
+    if limit is None:
+        return (0, 0, 0) * len(RANKS)
+    of = portions(limit, sweep_share)
+    return tuple(
+        number
+        for rank in RANKS
+        for number in (of[rank].floor, of[rank].ceiling, int(of[rank].always))
+    )
+
+
+def micros(seconds: float) -> int:
+    """Whole microseconds, as scripts have them."""
+    return round(seconds * 1_000_000)
+
+
+def seconds(micros: bytes) -> float:
+    """What a script says in microseconds."""
+    return int(micros) / 1_000_000
 
 
 class RedisBudget:

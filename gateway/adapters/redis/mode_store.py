@@ -8,7 +8,7 @@ from typing import Any, Final
 import redis.asyncio as driver
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.layout.keys import Names
+from gateway.adapters.redis.keys import Names
 from gateway.core.vocabulary import Mode, RedisOperation
 from gateway.ports import ModeOrder
 

@@ -21,7 +21,7 @@ local function get(key)
   return type(raw) == 'string' and raw or nil
 end
 
--- nil where there is none that we can read (as layout/records.py): the floor is unknown then. `last` is what the answer
+-- nil where there is none that we can read (as records.py): the floor is unknown then. `last` is what the answer
 -- with that digest brought beside its body: bytes of key_state.py, behind the fixed part.
 local function read_floor(key)
   local raw = get(key)

@@ -16,7 +16,7 @@ from gateway.adapters.redis.connect.clock_offsets import (
     of_standing,
     settled,
 )
-from gateway.adapters.redis.layout.records import micros
+from gateway.adapters.redis.records import micros
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Ticket
 from gateway.ports import Found, Standing
 from tests.doubles.stored import entry_of

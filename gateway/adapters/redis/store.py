@@ -1,7 +1,8 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
 Here are the keys and the arguments of each step. The rules are in the scripts. If a floor is only
-read, `records.floor_after` computes it.
+read, `records.floor_after` computes it. Also here: dropping very many keys, and waiting for the
+replicas of Redis.
 """
 
 from __future__ import annotations
@@ -9,15 +10,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Any
+from itertools import islice
+from typing import Any, Final
+
+import redis.asyncio as driver
+from redis.exceptions import ResponseError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.clock_offsets import of_entry, of_floor, of_found, of_standing
-from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.connection import Connection, all_of
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.layout.key_state import encode_last, read_found, standing_after
-from gateway.adapters.redis.layout.keys import Names
-from gateway.adapters.redis.layout.records import (
+from gateway.adapters.redis.key_state import encode_last, read_found, standing_after
+from gateway.adapters.redis.keys import Names
+from gateway.adapters.redis.partition_invalidation import (
+    PartitionInvalidations,
+    standing_invalidated,
+    without_invalidated,
+)
+from gateway.adapters.redis.records import (
     EPOCH_LENGTH,
     encode,
     micros,
@@ -25,13 +35,6 @@ from gateway.adapters.redis.layout.records import (
     read_floor,
     version,
 )
-from gateway.adapters.redis.store.partition_invalidation import (
-    PartitionInvalidations,
-    standing_invalidated,
-    without_invalidated,
-)
-from gateway.adapters.redis.store.purge import Purging
-from gateway.adapters.redis.store.replication import secured
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
@@ -221,7 +224,7 @@ class RedisStore:
         return await self._purging.purge(partition, soft=soft)
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait for Redis' replicas; see replication.py."""
+        """Wait for Redis' replicas; see `secured`."""
         return await secured(self._connection, self._names, patience)
 
     async def close(self) -> None:
@@ -267,3 +270,115 @@ class RedisStore:
 def _milliseconds(seconds: float) -> int:
     """An expiry in the form that Redis accepts: never zero, which would be an error."""
     return max(1, int(seconds * 1000))
+
+
+_DROPPED_AT_ONCE: Final = 100
+_SCANNED_AT_ONCE: Final = 500
+# What changes hands while it is searched may be overlooked on both sides; then once more.
+_SEARCHES: Final = 3
+
+
+# The one step that searches. It goes by the floors: keys without one have nothing to drop, since a
+# fetch makes the floor before it starts.
+class Purging:
+    """`drop` is the script for one key, `keep` (ms) how long the floors that it leaves last."""
+
+    def __init__(self, connection: Connection, names: Names, drop: Script, keep: int) -> None:
+        self._connection = connection
+        self._names = names
+        self._drop = drop
+        self._keep = keep
+
+    async def purge(self, partition: str | None, *, soft: bool) -> int:
+        """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many.
+
+        Raises RedisUnavailable where a part of Redis could not be searched; the rest was.
+        """
+        keys: set[Key] = set()
+        for _ in range(_SEARCHES):
+            before = self._connection.layout
+            tags = self._connection.tags
+            await all_of(self._purge_at(tag, partition, keys, soft) for tag in tags)
+            if not await self._connection.has_moved_since(before):
+                break
+        return len(keys)
+
+    async def _purge_at(self, tag: str, partition: str | None, keys: set[Key], soft: bool) -> None:
+        """Those that stand where the tag does, added to `keys`."""
+        cursor = 0
+        while True:
+            cursor, found = await self._scan(tag, cursor, partition)
+            new = found - keys
+            await self._drop_all(new, soft=soft)
+            keys |= new
+            if cursor == 0:
+                return
+
+    async def _scan(self, tag: str, cursor: int, partition: str | None) -> tuple[int, set[Key]]:
+        pattern = self._names.floors(partition)
+
+        async def command(client: driver.Redis) -> tuple[int, set[Key]]:
+            after, found = await client.scan(cursor, match=pattern, count=_SCANNED_AT_ONCE)
+            return int(after), {key for name in found if (key := self._names.key_of(name))}
+
+        there = self._names.mark(tag)
+        return await self._connection.execute(RedisOperation.INVALIDATE, command, at=there)
+
+    async def _drop_all(self, keys: set[Key], *, soft: bool) -> None:
+        rest = iter(keys)
+        while some := list(islice(rest, _DROPPED_AT_ONCE)):
+            calls = [(self._names.judged(key), (self._keep, int(soft))) for key in some]
+            await self._connection.run_many(
+                RedisOperation.INVALIDATE, self._drop, calls, lambda _: None
+            )
+
+
+# Milliseconds for which a mark stands; nobody reads it.
+_MARK_KEEP: Final = 1_000
+
+
+# Replication does not wait: what a master acknowledged is lost if it dies before it passed it on.
+# So who promises something asks afterwards, in a cluster each of its masters.
+async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
+    """Wait for the replicas of Redis, so many seconds at most, and count them.
+
+    None where there are none, or where we may not ask who they are.
+    """
+    marks = map(names.mark, connection.tags)
+    counted = await asyncio.gather(
+        *(_secured(connection, mark, patience) for mark in marks), return_exceptions=True
+    )
+    known = acknowledged = 0
+    for copies in counted:
+        if isinstance(copies, BaseException):
+            raise copies
+        known += copies.known
+        acknowledged += copies.acknowledged
+    return Copies(known, acknowledged) if known else None
+
+
+async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
+    """Those of the master where the mark stands."""
+
+    async def count(client: Any) -> int:
+        try:
+            role = await client.execute_command("ROLE")
+        except ResponseError:
+            return 0
+        return len(role[2])
+
+    async def wait(client: driver.Redis) -> int:
+        # Redis waits for what this connection wrote: a mark, behind all that others did.
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.set(mark, b"", px=_MARK_KEEP)
+            pipe.wait(known, round(patience * 1000))
+            _, acknowledged = await pipe.execute()
+        return int(acknowledged)
+
+    known = await connection.execute(RedisOperation.INVALIDATE, count, at=mark)
+    if known == 0:
+        return Copies(0, 0)
+    acknowledged = await connection.execute(
+        RedisOperation.INVALIDATE, wait, at=mark, asked_to_wait=patience
+    )
+    return Copies(known, min(known, acknowledged))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.redis.bus.messages import Holes
+from gateway.adapters.redis.messages import Holes
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.redis.connect.cluster import slot_of
-from gateway.adapters.redis.layout.keys import Names
-from gateway.adapters.redis.layout.records import SCHEMA
+from gateway.adapters.redis.keys import Names
+from gateway.adapters.redis.records import SCHEMA
 from gateway.core.cache.entry import Key
 
 KEY = Key("p1", "trn_1")

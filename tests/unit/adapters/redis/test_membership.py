@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.adapters.redis.bus.membership import Remembered
+from gateway.adapters.redis.membership import Remembered
 
 
 def test_who_is_there_is_known() -> None:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from gateway.adapters.redis.layout.records import (
+from gateway.adapters.redis.records import (
     FLOOR_LENGTH,
     EnvelopeRefused,
     decode,

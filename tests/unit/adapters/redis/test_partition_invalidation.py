@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.layout.records import micros
-from gateway.adapters.redis.store.partition_invalidation import (
+from gateway.adapters.redis.partition_invalidation import (
     PartitionInvalidations,
     read_invalidated_at,
     without_invalidated,
 )
+from gateway.adapters.redis.records import micros
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Found

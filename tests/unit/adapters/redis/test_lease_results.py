@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.bus.lease_results import (
+from gateway.adapters.redis.lease import (
     Endings,
     decode_ended,
     decode_ending,
     encode_ending,
     is_ended,
 )
-from gateway.adapters.redis.bus.messages import NoticeRefused
+from gateway.adapters.redis.messages import NoticeRefused
 from gateway.core.cache.lease_result import Ending, ErrorKind
 from gateway.core.vocabulary import EndingKind, FailureReason, InvalidReason
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.layout.records import (
+from gateway.adapters.redis.records import (
     NO_VERSION,
     SCHEMA,
     EnvelopeRefused,

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.layout.key_state import (
+from gateway.adapters.redis.key_state import (
     SCHEMA,
     encode_last,
     encode_renewed,
     read_standing,
     standing_after,
 )
-from gateway.adapters.redis.layout.records import floor_after, read_floor
+from gateway.adapters.redis.records import floor_after, read_floor
 from gateway.core.cache.entry import Confirmation, Entry
 from gateway.core.sweep.list_item import Listed
 from tests.doubles.stored import VERSION, entry_of
-from tests.unit.adapters.redis.layout.test_records import entries, event, record
+from tests.unit.adapters.redis.test_records import entries, event, record
 
 KNOWN = record(digest="ab" * 16)
 

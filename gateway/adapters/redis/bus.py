@@ -9,17 +9,20 @@ missing, or when it counts as alive again (see `membership`).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import redis.asyncio as driver
 
-from gateway.adapters.redis.bus.acknowledgements import Requests
-from gateway.adapters.redis.bus.lease_results import Endings, decode_ended, is_ended
-from gateway.adapters.redis.bus.membership import Membership, Others
-from gateway.adapters.redis.bus.messages import (
+from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
+from gateway.adapters.redis.keys import Names, ear
+from gateway.adapters.redis.lease import Endings, decode_ended, is_ended
+from gateway.adapters.redis.membership import Membership, Others
+from gateway.adapters.redis.messages import (
     Acknowledgement,
     Holes,
     NoticeRefused,
@@ -29,12 +32,57 @@ from gateway.adapters.redis.bus.messages import (
     encode_notice,
     is_replica,
 )
-from gateway.adapters.redis.connect.connection import Connection
-from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
-from gateway.adapters.redis.layout.keys import Names
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation
-from gateway.ports import Clock, Confirmations, Notice, Observer
+from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
+
+
+class Request:
+    """One request; `number` is what its answers name."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._answered: set[str] = set()
+        self._came = asyncio.Event()
+
+    def take(self, sender: str) -> None:
+        """This replica has answered; answering twice counts once."""
+        self._answered.add(sender)
+        self._came.set()
+
+    async def answered_by(self, replicas: frozenset[str], patience: float) -> frozenset[str]:
+        """All that have answered, once these have or after so many seconds."""
+        with suppress(TimeoutError):
+            async with Deadline(patience):
+                while not replicas <= self._answered:
+                    self._came.clear()
+                    await self._came.wait()
+        return frozenset(self._answered)
+
+
+class Requests:
+    """The requests for which answers may come."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._open: dict[int, Request] = {}
+
+    @contextmanager
+    def open(self) -> Iterator[Request]:
+        """A request that takes answers until the end of the `with`."""
+        request = Request(next(self._numbers))
+        self._open[request.number] = request
+        try:
+            yield request
+        finally:
+            del self._open[request.number]
+
+    def take(self, answer: Acknowledgement) -> None:
+        """Count the answer; nothing for what nobody waits for any more."""
+        request = self._open.get(answer.request)
+        if request is not None:
+            request.take(answer.sender)
+
 
 Apply = Callable[[Notice], None]
 Gap = Callable[[float], None]
@@ -44,11 +92,6 @@ _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
 # How often an order waits until the replicas are known, if Redis loses them again and again.
 _TRIES: Final = 2
-
-
-def ear(prefix: str, replica: str) -> str:
-    """The channel that this replica alone listens to."""
-    return f"{prefix}:bus:{replica}"
 
 
 class RedisBus:

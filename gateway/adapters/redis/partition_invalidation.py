@@ -22,7 +22,7 @@ from cachetools import TTLCache
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
-from gateway.adapters.redis.layout.keys import Names
+from gateway.adapters.redis.keys import Names
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.layout.budget_keys import AccountNames, numbers
+from gateway.adapters.redis.budget import numbers
+from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.priority import RANKS
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.adapters.redis.bus.messages import (
+from gateway.adapters.redis.messages import (
     LONGEST,
     MOST_IDS,
     Acknowledgement,

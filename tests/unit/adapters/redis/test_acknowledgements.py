@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.adapters.redis.bus.acknowledgements import Requests
-from gateway.adapters.redis.bus.messages import Acknowledgement
+from gateway.adapters.redis.bus import Requests
+from gateway.adapters.redis.messages import Acknowledgement
 
 BOTH = frozenset({"b", "c"})
 

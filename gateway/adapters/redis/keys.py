@@ -1,11 +1,13 @@
-"""The names of what stands in Redis, and what they tell."""
+"""The names of what stands in Redis, and what they tell: of keys, of budgets, of channels."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
-from gateway.adapters.redis.layout.records import SCHEMA
+from gateway.adapters.redis.records import SCHEMA
+from gateway.core.budget.priority import RANKS
 from gateway.core.cache.entry import Key
 
 _FLOOR_NAME = re.compile(r"\{([^{}]+)\}:f:(.+)", re.DOTALL)
@@ -68,6 +70,39 @@ class Names:
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])
+
+
+class AccountNames:
+    """The keys of each scope's budget, all in one slot."""
+
+    def __init__(self, prefix: str) -> None:
+        """Raises ValueError for a prefix that is none."""
+        self._prefix = Names(prefix).prefix
+
+    def log(self, scope: str) -> str:
+        """The times of all calls."""
+        return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
+
+    def all(self, scope: str) -> tuple[str, ...]:
+        """Log, gate, book and the log of each rank."""
+        return (self.log(scope), self.gate(scope), self.book(scope), *self.ranks(scope))
+
+    def gate(self, scope: str) -> str:
+        """What a 429 left."""
+        return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
+
+    def book(self, scope: str) -> str:
+        """Which ranks were refused, and what was learnt of the limit."""
+        return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
+
+    def ranks(self, scope: str) -> tuple[str, ...]:
+        """The times of each rank's calls."""
+        return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
+
+
+def ear(prefix: str, replica: str) -> str:
+    """The channel that this replica alone listens to."""
+    return f"{prefix}:bus:{replica}"
 
 
 def _escaped(text: str) -> str:

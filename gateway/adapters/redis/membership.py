@@ -17,9 +17,9 @@ from typing import Final
 
 import redis.asyncio as driver
 
-from gateway.adapters.redis.bus.messages import is_replica
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.script import Script
+from gateway.adapters.redis.messages import is_replica
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock
 

@@ -1,1 +1,0 @@
-"""What replicas tell each other over Redis, and which replicas there are."""

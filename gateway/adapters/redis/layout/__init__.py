@@ -1,1 +1,0 @@
-"""How keys are named, and the bytes that stand there."""

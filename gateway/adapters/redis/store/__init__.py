@@ -1,1 +1,0 @@
-"""Entries and version floors in Redis."""
