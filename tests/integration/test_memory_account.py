@@ -66,7 +66,7 @@ from gateway.core.cache.entry import Key
 from gateway.flow.answer import Ask
 from gateway.flow.singleflight import Course
 from gateway.settings import load
-from gateway.web.wire.plain_request import PlainHead
+from gateway.web.wire.request_head import PlainHead
 from gateway.web.wire.head_cache import Blocks
 from tests.doubles.stored import entry_of
 

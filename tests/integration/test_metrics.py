@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.simulator import RunningSimulator, SimulatorConfig, running
-from gateway.web.wire.l1_hits import Hits
+from gateway.web.wire.hits import Hits
 from tests.integration.gateways import BEARER, Planes, gateway
 from tests.rounds.metric_series import hundred_clients, read_by_all, series_of
 

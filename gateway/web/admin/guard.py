@@ -30,7 +30,7 @@ from gateway.core.vocabulary import AccessRefusal, Right
 from gateway.ports import Clock, Observer
 from gateway.web.admin.live_page import PATHS
 from gateway.web.problems import ProblemAnswer, problem_of
-from gateway.web.wire.plain_request import request_id_of
+from gateway.web.wire.request_head import request_id_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
 SHELL = PATHS

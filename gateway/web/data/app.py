@@ -35,10 +35,8 @@ from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.openapi import data_document, served
 from gateway.web.paths import TRAININGS, raw_path, training_id
 from gateway.web.render import render
-from gateway.web.wire.l1_hits import Hits
-from gateway.web.wire.l2_hits import LookUps
-from gateway.web.wire.plain_request import at_least_of, extra_of
-from gateway.web.wire.traced_hits import UntracedLookUps, traced
+from gateway.web.wire.hits import Hits, LookUps, UntracedLookUps, traced
+from gateway.web.wire.request_head import at_least_of, extra_of
 
 _READS: Final = ("GET", "HEAD")
 Endpoint = Callable[[Request, Exchange], Awaitable[Response]]

@@ -36,7 +36,7 @@ from gateway.web.exchange import (
 )
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered
-from gateway.web.wire.plain_request import request_id_of
+from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from gateway.web.paths import TRAININGS, raw_path, training_id
 from gateway.web.problems import ProblemAnswer
 from gateway.web.render import render
 from gateway.web.request_body import read_body
-from gateway.web.wire.plain_request import extra_of
+from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")
 _COLLECTION: Final = b"/training"

@@ -2,14 +2,18 @@
 
 A uvicorn protocol with bounds, for both planes. Whether a head is sound is judged in
 `request_head`; what a request means is for the planes. No request pays for a timer: `look` is
-called once a second.
+called once a second, and counts what a caller has not taken yet.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import struct
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, Self
@@ -21,9 +25,7 @@ from gateway.core.http.fields import first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal
 from gateway.ports import Clock
-from gateway.web.wire.backlog import backlog_of
 from gateway.web.wire.lingering_close import LingeringClose
-from gateway.web.wire.plain_request import request_id_of
 from gateway.web.wire.request_head import (
     Fields,
     Limits,
@@ -34,9 +36,29 @@ from gateway.web.wire.request_head import (
     malformed,
     no_room,
     relative,
+    request_id_of,
     size_of,
     slow_head,
 )
+
+
+def backlog_of(transport: asyncio.Transport) -> int:
+    """Bytes unread, 0 where the system had room for all of them.
+
+    What the system itself holds counts as soon as it is full: it makes room for us only when a
+    good part of that was read, and a slow reader would till then look like one that reads nothing.
+    """
+    unsent = transport.get_write_buffer_size()
+    return unsent + _held_by_system(transport) if unsent else 0
+
+
+def _held_by_system(transport: asyncio.Transport) -> int:
+    """Sent and not acknowledged (tcp(7), SIOCOUTQ); 0 where the system does not tell."""
+    with suppress(OSError):
+        told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return int(struct.unpack("i", told)[0])
+    return 0
+
 
 # Requests that may wait for the answer to one before them on the same connection.
 _DEEPEST: Final = 64

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from gateway.core.http.traceparent import TRACE, TRACEPARENT
-from gateway.web.wire.plain_request import REQUEST_ID, PlainHead
+from gateway.web.wire.request_head import REQUEST_ID, PlainHead
 
 _is_trace: Final = TRACEPARENT.fullmatch
 _is_request_id: Final = re.compile(REQUEST_ID).fullmatch

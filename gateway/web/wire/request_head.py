@@ -1,19 +1,32 @@
-"""Is this request head sound, and within its bounds? What is answered where it is not.
+"""The head of a request: whether it is sound and within its bounds, what is answered where it is
+not, and what it asks, in our words. Both ways in read it by the same rules.
 
-The parser has refused what breaks the grammar; here is what it lets pass. Nothing here knows
-connections (see `connection`), nor what a request means (that is for the planes).
+The parser has refused what breaks the grammar; here is what it lets pass. Functions of bytes alone:
+who the caller is, and what there is to answer with, is looked up each time. Nothing here knows
+connections (see `connection`). What is anything but plain is for the ordinary way.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from gateway.core.access.caller import Caller
+from gateway.core.cache.content_coding import takes_gzip
+from gateway.core.cache.entry import Key
+from gateway.core.cache.request_directives import request_directives_of, wants_only_if_cached
+from gateway.core.errors import BadRequest
+from gateway.core.http.fields import Headers, is_sound
+from gateway.core.http.traceparent import TRACEPARENT, sound_of, trace_id_of
+from gateway.core.instant import Instant, parse_instant
+from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import AccessRefusal, Problem
+from gateway.flow.request.handler import Ask
 from gateway.web.problems import ProblemAnswer
 
 Fields = list[tuple[bytes, bytes]]
@@ -127,3 +140,152 @@ def no_room() -> Refusal:
     detail = "all connections of this replica are taken"
     answer = ProblemAnswer(Problem.TOO_MANY_CONNECTIONS, detail, retry_after=1.0)
     return Refusal(AccessRefusal.TOO_MANY_CONNECTIONS, answer)
+
+
+# What may change from request to request, as a trace does: a value that is read as it stands.
+REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
+
+_PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
+_REQUEST_ID = re.compile(REQUEST_ID)
+# What announces more than a head, or wants more than an answer.
+_ODD: Final = frozenset(
+    b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
+    b"upgrade".split()
+)
+
+
+class PlainHead:
+    """What the fields of a plain head say; None where a field is not there, or is no such.
+
+    `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
+    call upstream; None: the trace, if there is one.
+    """
+
+    __slots__ = (
+        *("extra", "only_if_cached", "request_id", "sent", "since", "tag", "takes_gzip"),
+        "traceparent",
+    )
+
+    def __init__(self, fields: dict[bytes, bytes], extra: Headers | None) -> None:
+        given = fields.get
+        self.sent = given(b"authorization", b"")
+        self.tag, self.since = given(b"if-none-match"), given(b"if-modified-since")
+        self.request_id = request_id_of(given(b"x-request-id"))
+        self.traceparent = sound_of(given(b"traceparent"))
+        control = given(b"cache-control")
+        self.only_if_cached = control is not None and wants_only_if_cached(control)
+        self.takes_gzip = takes_gzip(given(b"accept-encoding"))
+        self.extra = extra
+
+    @property
+    def trace_id(self) -> str | None:
+        """The caller's trace, read when somebody wants to know."""
+        return trace_id_of(self.traceparent)
+
+    def ask(self, caller: Caller, training_id: str) -> Ask:
+        """The question for a training, asked by that caller."""
+        extra, trace = self.extra, self.traceparent
+        if extra is None:
+            extra = () if trace is None else ((b"traceparent", trace),)
+        return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
+
+    def take_trace(self, traceparent: bytes) -> None:
+        """Say this sound one, and nothing else is sent on."""
+        self.traceparent, self.extra = traceparent, None
+
+    def copy(self) -> PlainHead:
+        """Another one that says the same."""
+        said = PlainHead.__new__(PlainHead)
+        said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
+        said.tag, said.request_id = self.tag, self.request_id
+        said.traceparent, said.extra = self.traceparent, self.extra
+        said.takes_gzip = self.takes_gzip
+        return said
+
+    def without_holes(self) -> PlainHead:
+        """The same without what is new with each request."""
+        said = self.copy()
+        said.tag = said.request_id = said.traceparent = said.extra = None
+        return said
+
+
+class Asked:
+    """A plain question for a training."""
+
+    __slots__ = ("is_head", "said", "training_id")
+
+    def __init__(self, training_id: str, said: PlainHead, *, is_head: bool) -> None:
+        self.training_id = training_id
+        self.said = said
+        self.is_head = is_head
+
+
+def plain(
+    method: bytes,
+    target: bytes,
+    fields: Sequence[tuple[bytes, bytes]],
+    forwarded: frozenset[bytes],
+    *,
+    heeds_directives: bool,
+) -> Asked | None:
+    """What an HTTP/1.1 head asks; None unless it is sound, has no body, names one training and
+    no field twice, the connection is to be kept, and any stored answer will do."""
+    by_name = dict(fields)
+    if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
+        return None
+    if not is_host(by_name.get(b"host", b"\n")) or method not in (b"GET", b"HEAD"):
+        return None
+    if b"connection" in by_name and by_name[b"connection"].lower() != b"keep-alive":
+        return None
+    if heeds_directives and request_directives_of(by_name.get(b"cache-control")) is not None:
+        return None
+    match = _PLAIN_TARGET.fullmatch(target)
+    if match is None:
+        return None
+    said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
+    return Asked(match[1].decode("ascii"), said, is_head=method == b"HEAD")
+
+
+def _extra_of_these(
+    by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
+) -> Headers | None:
+    """As `extra_of`; None, as a rule: there is nothing, or a sound `traceparent` alone."""
+    if not forwarded.isdisjoint(by_name):
+        return extra_of(fields, forwarded)
+    traceparent = by_name.get(b"traceparent")
+    if traceparent is None or TRACEPARENT.fullmatch(traceparent):
+        return None
+    return extra_of(fields, forwarded)
+
+
+def request_id_of(given: bytes | None) -> bytes | None:
+    """The caller's own id, if it is harmless."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else None
+
+
+def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]) -> Headers:
+    """What is sent on with a call upstream."""
+    return tuple(
+        [
+            (name, value.strip())
+            for name, value in fields
+            if (name == b"traceparent" or name in forwarded) and _is_fit(name, value)
+        ]
+    )
+
+
+def _is_fit(name: bytes, value: bytes) -> bool:
+    """What cannot be sent on would fail the call that others wait for as well."""
+    if name == b"traceparent":
+        return TRACEPARENT.fullmatch(value.strip()) is not None
+    return is_sound(value)
+
+
+def at_least_of(value: bytes | None) -> Instant | None:
+    """The version of `Training-Min-Updated-At`; raises BadRequest for what is none."""
+    if value is None:
+        return None
+    try:
+        return parse_instant(value.decode("ascii").strip(" \t"))
+    except ValueError as fault:
+        raise BadRequest("Training-Min-Updated-At is no date-time with an offset") from fault

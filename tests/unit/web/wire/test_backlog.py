@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from gateway.web.wire.backlog import backlog_of
+from gateway.web.wire.connection import backlog_of
 
 
 async def test_what_the_system_holds_counts_once_it_is_full() -> None:

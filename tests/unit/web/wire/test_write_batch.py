@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.web.wire import write_batch as module
-from gateway.web.wire.write_batch import Outbox
+from gateway.web.wire import hot_path as module
+from gateway.web.wire.hot_path import Outbox
 from tests.unit.web.planes import Data, training_reply
 from tests.unit.web.wires import Door, Line, get, quiet
 

@@ -1,29 +1,39 @@
-"""Plain questions answered from L1 at once, each as one piece of bytes; or not at all.
+"""Plain questions answered without a request and a response object: from L1 at once, each as one
+piece of bytes, or once Redis was asked; or not at all.
 
-The same look-up, rendering and counting as the ordinary way (`data/app`), without a request and a
-response in between. What is decided and rendered is good for a second at most (`Held.until`);
-who asks, and what is held, is looked up each time. Nothing here awaits, and what is not
-answered here has left no trace.
+The look-up, the judgement, the rendering and the counting are those of the ordinary way
+(`data/app`); what is left out is the task, the scope and the response in between. What is decided
+and rendered for L1 is good for a second at most (`Held.until`); who asks, and what is held, is
+looked up each time. What is not answered here has left no trace, or finds the look-up that has just
+ended. While traces are kept each hit of such a trace is one span; nothing of that is on the way of
+a hit while none is.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.access.registry import Admitted, Allowance, Callers
-from gateway.core.cache.entry_headers import to_lines
+from gateway.core.cache.entry_headers import Conditions, to_lines
 from gateway.core.errors import AccessRefused
+from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier
+from gateway.flow.answer import Answer, Ask
+from gateway.flow.cache.tiers import Seen
 from gateway.flow.mode import NORMAL, Modes
-from gateway.flow.request.handler import Answer, Ask, Serving
-from gateway.ports import Clock, Count, Held, HitLabels
+from gateway.flow.request.handler import Serving
+from gateway.flow.singleflight import Flight
+from gateway.flow.timings import Spent
+from gateway.ports import Clock, Count, Held, HitLabels, Served, Tracer
 from gateway.web.exchange import AccessLine, AccessLog, rate_limit_fields
-from gateway.web.render import is_current, moment_of
-from gateway.web.wire.plain_request import PlainHead
+from gateway.web.paths import TRAINING_ROUTE
+from gateway.web.render import is_current, moment_of, render
+from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
@@ -206,3 +216,140 @@ def charged(allowance: Allowance, now: float) -> bytes:
     """One request less for the caller, who is told."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))
+
+
+@dataclass(slots=True, eq=False)
+class LookUp:
+    """A question, and what it waits for; `began` is monotonic."""
+
+    said: PlainHead
+    ask: Ask
+    began: float
+    flight: Flight[Seen | None]
+
+
+class LookUps:
+    """Begins them, and answers when they have ended; `hits` are what was tried before."""
+
+    def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
+        self._serving = serving
+        self._hits = hits
+        self._clock = clock
+
+    def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
+        """The look-up under way now; None where the question is for the ordinary way."""
+        if not self._hits.is_open or not is_training_id(training_id):
+            return None
+        began = self._clock.monotonic()
+        try:
+            admitted = self._hits.admit(said)
+            if not _may_ask(admitted, began):
+                return None
+            ask = said.ask(admitted.caller, training_id)
+            flight = self._serving.beyond(ask.key)
+        except AccessRefused:
+            return None
+        except Exception:
+            _logger.exception("nothing could be looked up the short way")
+            return None
+        return None if flight is None else LookUp(said, ask, began, flight)
+
+    def answer(self, look_up: LookUp) -> bytes | None:
+        """The whole response to what ended; None where that did not bring one. Who may ask is
+        looked up once more: that may have changed."""
+        said, ask = look_up.said, look_up.ask
+        try:
+            admitted, now = self._hits.admit(said), self._clock.monotonic()
+            if not self._hits.is_open or admitted.partition != ask.key.partition:
+                return None
+            if not _may_ask(admitted, now):
+                return None
+            answer = self._serving.once_looked_up(ask, look_up.flight.result())
+            if answer is None or not isinstance(answer.content, Held):
+                return None
+            allowance = admitted.allowance
+            fields = b"" if allowance is None else charged(allowance, now)
+            return self._written(look_up, answer, answer.content, fields)
+        except AccessRefused:
+            return None
+        except Exception:
+            _logger.exception("what was found could not be answered the short way")
+            return None
+
+    def linger(self, look_up: LookUp) -> None:
+        """Let who asks the same the ordinary way, begun in this turn of the loop, find it."""
+        self._serving.lookups.linger(look_up.ask.key, look_up.flight)
+
+    def _written(self, look_up: LookUp, answer: Answer, held: Held, fields: bytes) -> bytes:
+        said, ask, hits = look_up.said, look_up.ask, self._hits
+        if said.takes_gzip:
+            answer = answer._replace(content=self._serving.coded(ask.key, held))
+        request_id = hits.request_id(said)
+        conditions = Conditions(said.tag, said.since)
+        rendered = render(answer, conditions, request_id, self._clock.now())
+        labels, status = hits.labels(answer, held.entry.status), rendered.status
+        measured = self._clock.monotonic() - look_up.began, held.entry.age(self._clock.now())
+        count = labels.count_not_modified if status == 304 else labels.count
+        count(*measured, ask.caller.client, said.traceparent, ask.key.training_id)
+        weight = hits.weigh(labels.outcome, status, measured[0])
+        if weight is not None:
+            of = (said, ask.key.training_id, request_id, ask.caller.client)
+            parts = self._parts(look_up)
+            hits.note(labels, of, status, measured, weight, is_head=False, parts=parts)
+        return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
+
+    def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
+        """What it waited for: of the look-up only what came after it had joined."""
+        mine, shared = Spent(self._clock), look_up.flight.spent
+        if shared is not None:
+            mine.share(shared, look_up.began)
+        return mine.seconds() or None
+
+
+def _may_ask(admitted: Admitted, now: float) -> bool:
+    """Whether the caller's own rate lets it."""
+    return admitted.allowance is None or admitted.allowance.remaining(now) >= 1
+
+
+Counting = Callable[[Outcome, Tier, int], Count]
+
+
+def traced(counting: Counting, tracer: Tracer) -> Counting:
+    """The same, which tells `tracer` of each hit whose trace is kept."""
+    keeps = tracer.keeps
+
+    def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
+        count_alone = counting(outcome, tier, status)
+
+        def count(  # noqa: PLR0917 -- names would cost each hit
+            seconds: float,
+            age: float,
+            client: str,
+            traceparent: bytes | None = None,
+            training_id: str = "",
+            is_head: bool = False,
+        ) -> None:
+            count_alone(seconds, age, client, traceparent)
+            if keeps(traceparent):
+                method, path = "HEAD" if is_head else "GET", f"/training/{training_id}"
+                how = (status, outcome, tier, None, client)
+                tracer.hit(traceparent, Served(method, TRAINING_ROUTE, path, *how), seconds)
+
+        return count
+
+    return of_sort
+
+
+class UntracedLookUps:
+    """Look-ups for requests whose caller's trace is not kept; the others go the ordinary way, where
+    what they wait for is told."""
+
+    def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
+        self.answer, self.linger = lookups.answer, lookups.linger
+        self._begin, self._keeps = lookups.begin, tracer.keeps
+
+    def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
+        """As LookUps does; None where the trace is kept."""
+        if said.traceparent is not None and self._keeps(said.traceparent):
+            return None
+        return self._begin(said, training_id)
