@@ -38,9 +38,8 @@ from gateway.app.upstream_access import (
     writing_of,
 )
 from gateway.core.access.caller import Open
-from gateway.core.cache.policy import Windows
+from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.cache.rfc9111 import ByOrigin
-from gateway.core.cache.rules import ByPolicy, Rules
 from gateway.core.vocabulary import Tier
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.tiers import Tiers

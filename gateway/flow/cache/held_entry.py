@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.entry_headers import coded_head
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Rules
 from gateway.ports import Held, LocalStore
 
 

@@ -12,8 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket, era, leaves_nothing
-from gateway.core.cache.policy import Candidate, reconcile
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Candidate, Rules, reconcile
 from gateway.core.cache.version_verdict import before
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant

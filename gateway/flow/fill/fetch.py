@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Rules
 from gateway.core.errors import (
     REMOVED,
     InvalidPayload,

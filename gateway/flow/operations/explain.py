@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core.cache.entry import Entry, Floor, Key
-from gateway.core.cache.policy import Candidate, reconcile
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Candidate, Rules, reconcile
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.flow.fill.backoff import Failure

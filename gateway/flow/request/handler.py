@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Plan
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import (
     BackedOff,
     BudgetExhausted,

@@ -5,8 +5,7 @@ Lives here: `frozen`, from what is stored alone, and `bypass`, from upstream alo
 
 from __future__ import annotations
 
-from gateway.core.cache.policy import Plan
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import Frozen, OnlyIfCached
 from gateway.core.vocabulary import Detail, Mode, Outcome, Purpose
 from gateway.flow.answer import Answer, Ask

@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.response import Reply
 from gateway.core.instant import to_seconds

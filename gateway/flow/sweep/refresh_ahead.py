@@ -13,8 +13,7 @@ from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Plan
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
 from gateway.core.sweep.refresh_priority import expected_staleness
 from gateway.flow.answer import Ask

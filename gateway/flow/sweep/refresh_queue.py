@@ -16,8 +16,7 @@ from typing import Final
 
 from gateway.core.budget.priority import Rank, rank_of
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Plan
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import (
     AccessRefused,
     BackedOff,

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
-from gateway.core.cache.rules import Rules
+from gateway.core.cache.policy import Rules
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.sweep.list_fidelity import ENOUGH, Forms, Likeness

@@ -14,8 +14,7 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import OwnRates, Rate
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Windows
-from gateway.core.cache.rules import ByPolicy, Rules
+from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

@@ -15,8 +15,7 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.rates import OwnRates
-from gateway.core.cache.policy import Windows
-from gateway.core.cache.rules import ByPolicy
+from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.credentials import Credentials

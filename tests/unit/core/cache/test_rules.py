@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.cache.entry import Ticket
-from gateway.core.cache.policy import Plan, Windows, admit
-from gateway.core.cache.rules import ByPolicy
+from gateway.core.cache.policy import ByPolicy, Plan, Windows, admit
 from gateway.core.http.response import Reply
 from gateway.core.upstream.classification import Question
 from gateway.core.upstream.training import Training

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import Key
-from gateway.core.cache.policy import Windows
-from gateway.core.cache.rules import ByPolicy
+from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.flow.cache.held_entry import Holding
 from tests.doubles.stored import entry_of
 
