@@ -16,8 +16,7 @@ from typing import Final, Generic, TypeVar
 from pydantic import SecretStr
 
 from gateway.adapters.telemetry.observer import Telemetry
-from gateway.core.access.caller import Open, Passthrough
-from gateway.core.access.clients import Clients
+from gateway.core.access.caller import Clients, Open, Passthrough
 from gateway.core.access.operators import Operators
 from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.rates import OwnRates

@@ -33,8 +33,7 @@ def hash_key(operator: bool, given: bool) -> None:
     The key is for the caller and is kept nowhere: the file has its SHA-256 only. With --stdin
     the line alone is printed, of a key that was made elsewhere; use none that can be guessed.
     """
-    from gateway.core.access.caller import bearer
-    from gateway.core.access.clients import KEY_PREFIX, digest_of
+    from gateway.core.access.caller import KEY_PREFIX, bearer, digest_of
     from gateway.core.errors import AccessRefused
 
     if not given:

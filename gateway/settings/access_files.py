@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 
-from gateway.core.access.clients import KEY_PREFIX, Client, Tenant
+from gateway.core.access.caller import KEY_PREFIX, Client, Tenant
 from gateway.core.access.operators import RESERVED, Operator
 from gateway.core.budget.rates import Rate
 from gateway.core.vocabulary import Right

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 
 
 @dataclass(slots=True)

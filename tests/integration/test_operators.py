@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app import access
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import Planes, gateway, until
 from tests.integration.replicas import replicas

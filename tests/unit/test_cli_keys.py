@@ -8,8 +8,7 @@ import tomllib
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.core.access.caller import bearer
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import bearer, digest_of
 
 
 def run(*arguments: str, given: str | None = None) -> Result:

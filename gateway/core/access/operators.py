@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.core.vocabulary import Right
 
 

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.core.access.caller import Caller, Open, Passthrough
-from gateway.core.access.clients import Clients
+from gateway.core.access.caller import Caller, Clients, Open, Passthrough
 from gateway.core.budget.rates import Rate
 
 Access = Passthrough | Open | Clients

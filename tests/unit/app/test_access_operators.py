@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import operator_access_of, tokens_watch
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.settings import Settings, SettingsFault, load
 from tests.doubles.clock import FakeClock
 from tests.unit.adapters.telemetry.stand_ins import ListLog, samples

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.access.clients import Client, Tenant, digest_of
+from gateway.core.access.caller import Client, Tenant, digest_of
 from gateway.core.budget.rates import Rate
 from gateway.settings import ClientsGiven, SettingsFault, clients_file, read_clients
 from gateway.settings.reread import RereadFile

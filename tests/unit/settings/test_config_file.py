@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.settings import Settings, effective, load
 from gateway.settings.schema import KINDS, SECRETS
 from tests.support.config_file import FILE, SECRET, UNSET, shown

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.core.access.operators import Operator
 from gateway.core.vocabulary import Right
 from gateway.settings import SettingsFault, TokensGiven, tokens_file

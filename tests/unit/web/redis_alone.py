@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.caller import Client, Clients, Tenant, digest_of
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.core.access.operators import Operator
 from gateway.core.vocabulary import AccessRefusal, Right
 from tests.unit.web.operations import Admin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.caller import Client, Clients, Tenant, digest_of
 from gateway.core.access.registry import Allowance
 from gateway.core.budget.rates import Rate
 from gateway.core.vocabulary import Detail, Outcome, Problem

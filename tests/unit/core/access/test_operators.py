@@ -7,7 +7,7 @@ import hmac
 import pytest
 
 from gateway.core.access import operators
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.core.access.operators import EVERYTHING, Operator, Operators
 from gateway.core.vocabulary import Right
 

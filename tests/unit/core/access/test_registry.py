@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gateway.core.access import registry as module
-from gateway.core.access.caller import Caller, Open, Passthrough
-from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.caller import Caller, Client, Clients, Open, Passthrough, Tenant, digest_of
 from gateway.core.access.registry import Callers
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import AccessRefused

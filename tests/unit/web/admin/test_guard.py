@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.access.clients import digest_of
+from gateway.core.access.caller import digest_of
 from gateway.core.access.operators import EVERYTHING, LOOPBACK, NOBODY, Operator, Operators
 from gateway.core.errors import (
     AccessRefused,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.access.caller import Open
-from gateway.core.access.clients import Client, Clients, Tenant, digest_of
+from gateway.core.access.caller import Client, Clients, Open, Tenant, digest_of
 from gateway.core.access.registry import Access
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
