@@ -15,8 +15,8 @@ from typing import Any, Final
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.adapters.upstream.message import bounded
 from gateway.core.errors import InvalidPayload
+from gateway.core.vocabulary import InvalidReason
 
 # Bytes in a row that bring nothing of a body: the head, interim responses, what is between and
 # behind chunks.
@@ -258,3 +258,9 @@ def _has_news(descriptor: int) -> bool:
     asked = select.poll()
     asked.register(descriptor, select.POLLIN)
     return bool(asked.poll(0))
+
+
+def bounded(size: int, most: int) -> None:
+    """Raise InvalidPayload for a body of more bytes than allowed."""
+    if size > most:
+        raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")
