@@ -15,7 +15,7 @@ from gateway.core.http.fields import Headers
 from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.flow.timings import Spent
-from gateway.web.paths import TRAINING_ROUTE
+from gateway.web.request import TRAINING_ROUTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,8 @@ from gateway.web.admin.guard import Door, Guard, operator_of, problem_response
 from gateway.web.admin.live_page import page_routes
 from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.openapi import admin_document, served
-from gateway.web.paths import is_partition, raw_path, training_id
 from gateway.web.problems import ProblemAnswer
-from gateway.web.request_body import read_body
+from gateway.web.request import is_partition, raw_path, read_body, training_id
 
 _EXPLAIN = b"/explain/"
 _NO_SUCH_ROUTE = ProblemAnswer(

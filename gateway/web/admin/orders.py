@@ -19,7 +19,7 @@ from gateway.core.instant import Instant, from_seconds, parse_instant, to_rfc333
 from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Mode
 from gateway.ports import Confirmations
-from gateway.web.paths import ID_GRAMMAR, is_partition
+from gateway.web.request import ID_GRAMMAR, is_partition
 
 MAX_IDS: Final = 1_000
 

@@ -18,8 +18,8 @@ from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import Problem
 from gateway.web.admin.orders import ORDERS, Receipt
 from gateway.web.openapi import admin_document, data_document
-from gateway.web.paths import PARTITION
 from gateway.web.problems import status_of
+from gateway.web.request import PARTITION
 from tests.unit.web.operations import Admin
 from tests.unit.web.planes import Data, ask
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.access.caller import partition_of
 from gateway.core.errors import BadId
 from gateway.core.upstream.training import is_training_id
-from gateway.web.paths import is_partition, raw_path, training_id
+from gateway.web.request import is_partition, raw_path, training_id
 
 LETTERS = "ABCXYZabcxyz0189._~-"
 

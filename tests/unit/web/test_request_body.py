@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from gateway.core.errors import BadRequest, TooLarge
-from gateway.web.request_body import read_body
+from gateway.web.request import read_body
 
 MAX_BYTES = 64 * 1024
 _POST = {"type": "http", "method": "POST", "path": "/purge", "headers": []}
