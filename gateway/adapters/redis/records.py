@@ -26,7 +26,7 @@ NO_VERSION = "0" * WIRE_LENGTH  # no instant is written so; sorts before all of 
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by standing.py
+FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by key_state.py
 
 _SUM = 16
 _HEAD_AT = 1 + _SUM + 4

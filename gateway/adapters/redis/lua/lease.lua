@@ -55,7 +55,7 @@ local function back_off(key, time, base, cap, jitter, least, keep)
 end
 
 -- script: elect
--- Promise: what begin.lua promises, and of all who ask while the lease lasts one leads, unless the floor was raised since its fetch began; the others learn whom they follow, and are on the list of those who will be told how it ended. Who is unhurried does not lead while the key is left alone, and learns after how many failures and for how long (ms).
+-- Promise: what `begin` in store.lua promises, and of all who ask while the lease lasts one leads, unless the floor was raised since its fetch began; the others learn whom they follow, and are on the list of those who will be told how it ended. Who is unhurried does not lead while the key is left alone, and learns after how many failures and for how long (ms).
 -- KEYS floor, event, body, lease, followers, back-off; ARGV epoch of a new floor, keep of one that nothing was stored under, token, lifetime of the lease, replica, keep of the list (all times in ms), 1 for who is unhurried.
 
 local floor, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
