@@ -109,7 +109,8 @@ class KnownBudget:
     claim      how many unspent calls this replica may make without asking, before those that it
                asked for since are subtracted
     part       this replica's part of the limit that was set, which it may spend if nobody hears
-               of it; 0 while the parts of the others leave nothing
+               of it; 0 while the parts of the others leave nothing: then it goes by what a start
+               without the shared budget goes by
     share      the same part of `limit`
     ages       seconds since each call of the last window; less than 0 for one that is granted for
                later

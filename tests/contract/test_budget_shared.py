@@ -125,18 +125,29 @@ async def test_a_silent_one_is_kept_the_part_that_it_was_told(
 async def test_one_that_joins_has_no_part_until_the_others_gave_it_up(
     world: RedisWorld, replicas: list[Shares]
 ) -> None:
-    """Else they had more than the limit together, should all lose Redis then."""
+    """Else they had more than the limit together, should all lose Redis then. Until then it goes by
+    what a start without Redis goes by."""
     async with world.budget(LIMIT, WINDOW, start_paced=True) as third:
         assert isinstance(third, Shares)
         await third.look([SCOPE])
         assert [known(each).share for each in (*replicas, third)] == [10, 10, 0]
-        with pytest.raises(BudgetExhausted) as caught:
-            await third._from_share(SCOPE, Purpose.MISS, guessed=False, patience=2 * WINDOW)
-        assert caught.value.is_passing
+        assert third._past(third._account(SCOPE)) == (None, 3)
 
         for each in (*replicas, third):
             await each.look([SCOPE])
         assert [known(each).share for each in (*replicas, third)] == [6, 6, 6]
+
+
+async def test_one_that_is_cut_off_before_it_has_a_part_is_kept_an_equal_one(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """It spends as much, evenly."""
+    async with world.budget(LIMIT, WINDOW, start_paced=True) as third:
+        assert isinstance(third, Shares)
+        await third.look([SCOPE])
+        fall_silent(any_redis_url, third, 2.0)
+
+        assert sum([await count_granted(each) for each in replicas]) == LIMIT - LIMIT // 3
 
 
 async def test_where_all_are_silent_an_equal_part_is_left(

@@ -187,8 +187,6 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool, patience: float
     ) -> Charge:
         account = self._account(scope)
-        if account.known is not None and account.known.share == 0:
-            raise self._joined_late(scope)
         if account.share_of is None or (account.known and account.share_of != account.asked):
             account.share_of = account.asked
             self._own.stand_in(scope, *self._past(account))
@@ -201,20 +199,13 @@ class Shares:
             account.sent.append(_Sent(self._clock.monotonic(), charge, 0))
         return replace(charge, is_share=True)
 
-    def _joined_late(self, scope: str) -> BudgetExhausted:
-        """Redis was lost before the others gave up a part of the limit for this replica."""
-        view = self._shared.view(scope)
-        exhausted = BudgetExhausted.of(view.limit, view.window, retry_after=LOOK)
-        exhausted.is_passing = True
-        return exhausted
-
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """What is spent of a limit, and among how many it is divided: others go on, unseen, until
         they miss this replica. The parts that are kept for silent ones are not divided again."""
         known = account.known
-        if known is None:
-            return None, max(1, self._replicas())
-        replicas = max(known.replicas, self._replicas())
+        replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
+        if known is None or known.share == 0:  # as a start without Redis: nothing is its own yet
+            return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
         # What was granted since is among what others may have spent; a turn may be among the ages.

@@ -130,12 +130,14 @@ end
 local SLOW = 3
 
 -- What of the limit is kept for all replicas but that one: what each may spend without asking, which
--- is its part once it was not heard for `silent`; if all of them are silent, an equal part is left. Those
+-- is its part once it was not heard for `silent`, or an equal one if it has none yet; if all of them are
+-- silent, an equal part is left. Those
 -- not heard for `gone` are forgotten. Also how many replicas there are, whether all who knew the life
 -- before have told what they spent in it, whether one is silent that was heard a moment ago, and so may
 -- only be slow, how many are silent, and the parts of all of them, of the `full` limit.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
-  local here, quiet, claims, heard, parts, is_slow, raw = 1, 0, 0, 0, 0, false, redis.call('HGETALL', book)
+  local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
+  local raw = redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
     if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
       local seen, _, claim, part = read_replica(raw[n + 1])
@@ -144,7 +146,7 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
       else
         here = here + 1
         if at - seen > silent then
-          quiet, parts = quiet + 1, parts + part
+          quiet, parts, unknown = quiet + 1, parts + part, unknown + (part > 0 and 0 or 1)
         else
           claims, heard = claims + claim, heard + part
         end
@@ -155,7 +157,7 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
   local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
   local all = math.max(1, here, expected)
   local missing, equal = math.max(0, expected - here), equal_part(full, all)
-  parts = math.min(full - equal, parts + missing * equal)
+  parts = math.min(full - equal, parts + (missing + unknown) * equal)
   local kept = math.min(limit - 1, part_of(parts, full, limit) + claims)
   return math.max(0, kept), all, here >= expected, is_slow, quiet + missing, heard + parts
 end
