@@ -2,16 +2,21 @@
 
 peek  does not wait: it gives the answer that L1 may give at once, if there is one
 get   may wait: it asks L1, then both tiers, then upstream; the only place that rescues
+
+For each key at most one look-up and one fetch are under way. Lives here: which request joins which,
+and what a failure means for the next ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import (
+    AccessRefused,
     BackedOff,
     BudgetExhausted,
     CallWithheld,
@@ -20,17 +25,16 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
-from gateway.core.vocabulary import Detail, Outcome, Purpose, StoreVerdict, Tier
+from gateway.core.vocabulary import Detail, Outcome, Part, Purpose, StoreVerdict, Tier
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.background_limit import Background
-from gateway.flow.fill.backoff import Failure
+from gateway.flow.fill.backoff import Failure, is_news
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
-from gateway.flow.fill.fetch_result import Filled, Passed, fruitless
+from gateway.flow.fill.fetch_result import Filled, Passed, Want, failing, fruitless
 from gateway.flow.request import results
-from gateway.flow.request.in_flight import UnderWay
-from gateway.flow.singleflight import Flight
-from gateway.ports import Clock, Held, Observer
+from gateway.flow.singleflight import Flight, Flights
+from gateway.ports import NEVER, Clock, Held, Observer
 
 # Seconds for which a stale answer may be given again without another decision, at most.
 _STANDS: Final = 1.0
@@ -38,7 +42,7 @@ _STANDS: Final = 1.0
 __all__ = ["Answer", "Ask", "Serving"]
 
 
-class Serving(UnderWay):
+class Serving:
     """Answers requests from the tiers and from upstream."""
 
     def __init__(
@@ -51,9 +55,22 @@ class Serving(UnderWay):
         *,
         background: Background,
     ) -> None:
-        super().__init__(tiers, filler, clock, observer, background)
-        self.held, self.confirming = tiers.held, tiers.confirming
+        self._tiers = tiers
+        self._filler = filler
+        self._clock = clock
+        self._observer = observer
         self._rules = rules
+        self.background = background
+        self.held, self.confirming = tiers.held, tiers.confirming
+        self._backoffs = filler.backoffs
+        self.lookups: Flights[Key, Seen | None] = Flights(clock)
+        self.fills: Flights[Key, Landed] = Flights(clock)
+        self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
+        # Whether a refresh waits for its turn: since others do or are under way, or since there was
+        # no call for it; and whether there is no call for those that wait.
+        self.waits: Callable[[Ask], bool] = lambda _: False
+        self.put_off: Callable[[Ask], bool] = lambda _: False
+        self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
         """The answer that L1 may give at once. If it is stale, its refresh is started."""
@@ -66,10 +83,6 @@ class Serving(UnderWay):
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
-
-    def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of what is held, if there is one."""
-        return self._tiers.coded(key, held)
 
     async def get(self, ask: Ask) -> Answer:
         """The answer. Waits for it, and raises an error if nothing can be served."""
@@ -85,14 +98,23 @@ class Serving(UnderWay):
             raise OnlyIfCached
         return await self.from_upstream(ask, seen)
 
-    def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis for a key that L1 does not have, or may not serve without asking
-        Redis. None if there is no Redis, if it is away, or if the key is being fetched."""
-        if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
-            return None
-        held = self.held(key)
-        vouched = held is not None and self.confirming.vouches(key, held)
-        return None if vouched else self.looking_up(key)
+    async def look_up(self, key: Key) -> Seen | None:
+        """What they hold."""
+        return await self.looking_up(key).join()
+
+    def looking_up(self, key: Key) -> Flight[Seen | None]:
+        """Both tiers asked once for all who ask in the meantime."""
+        return self.lookups.under_way(key) or self._begin_look_up(key)
+
+    def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
+        """Without a task of its own, where one question is all of it."""
+        tiers, asked_at = self._tiers, self._clock.monotonic()
+        answer = tiers.question(key)
+        if answer is None:
+            return self.lookups.start(key, lambda flight: tiers.lookup(key, flight))
+        return self.lookups.start_behind(
+            key, answer, Part.LOOKUP, lambda flight: tiers.answered(key, flight, asked_at, answer)
+        )
 
     def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
         """The answer that the tiers may give, after both were asked."""
@@ -115,6 +137,10 @@ class Serving(UnderWay):
             case Plan.WAIT_SOFTLY | Plan.FETCH:
                 return None
 
+    def _plan(self, seen: Seen) -> Plan:
+        now = self._clock.now()
+        return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
+
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
         """The stored response, while a refresh is under way or waits."""
         failure = self.standing(ask.key)
@@ -125,26 +151,15 @@ class Serving(UnderWay):
             return results.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
         return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
-    def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """For how many seconds L1 may repeat the stale answer that `ask` has just got. What such a
-        request would start has been started, or waits, or may not start now.
-        `Confirming.stands_for` says the same for fresh answers."""
-        held = answer.content
-        is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
-        if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
-            return 0.0
-        failure = self.standing(ask.key)
-        if failure is not None:
-            rests = failure.until - self._clock.monotonic()
-        else:
-            rests = 0.0 if ask.only_if_cached else _STANDS
-        stands = min(rests, self.confirming.unasked_for(ask.key, held))
-        until = self._clock.now() + stands
-        return stands if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
-
-    async def seen(self, ask: Ask) -> Seen | None:
-        """What is stored for this request, fresh or not."""
-        return chosen(self._rules, ask, await self.look_up(ask.key))
+    def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
+        """Fetch it for its next readers; None where it waits for its turn among others. Nothing
+        must be under way."""
+        if self.waits(ask):
+            return None
+        self.background.begin()
+        flight = self.start(ask, seen, Purpose.REFRESH)
+        flight.when_ended(self.background.end)
+        return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """The answer of the upstream, from a call of its own or from a fetch that is under way; the
@@ -172,16 +187,6 @@ class Serving(UnderWay):
             assert seen is not None, "only a stale answer limits the patience"
             return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
-
-    def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
-        """Whether the result may be older than an order that was given before this request joined
-        the flight: its verdict says so, or orders do not wait for this replica. Or whether a
-        later version was given here meanwhile, which Redis has forgotten."""
-        if not self.confirming.vouches_alone():
-            return True
-        if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
-            return False
-        return flight.is_current or self._tiers.gave_later(key, landed.held.entry)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
         """The answer while the key is left alone after a failure. None if it is not left alone, or
@@ -215,6 +220,57 @@ class Serving(UnderWay):
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
+    def start(
+        self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
+    ) -> Flight[Landed]:
+        """Fetch it, for this one alone or for whoever asks; nothing must be under way."""
+        self.heed(ask)
+        held = seen.held if seen else None
+        want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
+        flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
+        flight.is_unhurried = purpose is Purpose.REFRESH
+        return flight
+
+    async def _fill(self, want: Want, flight: Flight[Landed]) -> Landed:
+        try:
+            filled = await self._filler.fill(want, flight)
+        except Exception as error:
+            self._failed(want, error)
+            raise
+        if not isinstance(filled, Elsewhere):
+            self._observer.fetched(want.key, want.purpose, *results.came_of(filled))
+        outdate = self.lookups.forget if results.drops_stored(filled) else self.lookups.retire
+        outdate(want.key)
+        if isinstance(filled, Passed) and filled.reply.status == 401:
+            self.forget(lambda key: key.partition == want.key.partition)
+        vain = None if isinstance(filled, Elsewhere) else failing(want, filled)
+        if vain is None:
+            self._backoffs.succeeded(want.key)
+        else:
+            self._failed(want, vain)
+        return filled
+
+    def _failed(self, want: Want, error: Exception) -> None:
+        held = self._tiers.held(want.key)
+        if held is not None:
+            held.until = NEVER  # what is said of it is another thing now
+        if isinstance(error, AccessRefused):
+            return  # no call was made, and nothing may stand in for it
+        if isinstance(error, BackedOff):
+            self._backoffs.heard(want.key, error)  # told by who failed
+            return
+        why = str(error) or repr(error)
+        self._observer.fetch_failed(want.key, want.purpose, why)
+        if self._is_put_off(want, error):
+            return
+        again_in = self._backoffs.failed(want.key, error)
+        if want.purpose is Purpose.REFRESH and is_news(error):
+            self._observer.refresh_failed(want.key, why, again_in)
+
+    def _is_put_off(self, want: Want, error: Exception) -> bool:
+        is_denied = want.purpose is Purpose.REFRESH and isinstance(error, CallWithheld)
+        return is_denied and self.put_off(Ask(want.key, want.caller, extra=want.extra))
+
     async def _follow(
         self, flight: Flight[Landed], seen: Seen | None, *, collapsed: bool
     ) -> Landed:
@@ -224,17 +280,15 @@ class Serving(UnderWay):
         patience = self._rules.windows.soft_wait if softly else None
         return await (self.fills.follow(flight, patience) if collapsed else flight.join(patience))
 
-    def _plan(self, seen: Seen) -> Plan:
-        now = self._clock.now()
-        return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
-
-    def may_be_stale(self, seen: Seen) -> bool:
-        """Whether it is stale, and may be served to a request with `max-stale`."""
-        is_stale = not seen.below_floor and self._plan(seen) is not Plan.SERVE
-        return is_stale and self._may_rescue(seen)
-
-    def _may_rescue(self, seen: Seen) -> bool:
-        return self._rules.may_rescue(seen.held.entry, self._clock.now())
+    def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
+        """Whether the result may be older than an order that was given before this request joined
+        the flight: its verdict says so, or orders do not wait for this replica. Or whether a
+        later version was given here meanwhile, which Redis has forgotten."""
+        if not self.confirming.vouches_alone():
+            return True
+        if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
+            return False
+        return flight.is_current or self._tiers.gave_later(key, landed.held.entry)
 
     def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
         if seen is None or not self._may_rescue(seen):
@@ -276,6 +330,73 @@ class Serving(UnderWay):
         outcome = Outcome.FRESH if self._plan(stored) is Plan.SERVE else Outcome.STALE_ERROR
         told = replace(handling, collapsed=False, outdated=stored.below_floor)
         return Answer(stored.held, outcome, stored.tier, told)
+
+    def beyond(self, key: Key) -> Flight[Seen | None] | None:
+        """The look-up in Redis for a key that L1 does not have, or may not serve without asking
+        Redis. None if there is no Redis, if it is away, or if the key is being fetched."""
+        if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
+            return None
+        held = self.held(key)
+        vouched = held is not None and self.confirming.vouches(key, held)
+        return None if vouched else self.looking_up(key)
+
+    async def seen(self, ask: Ask) -> Seen | None:
+        """What is stored for this request, fresh or not."""
+        return chosen(self._rules, ask, await self.look_up(ask.key))
+
+    def coded(self, key: Key, held: Held) -> Held:
+        """The compressed form of what is held, if there is one."""
+        return self._tiers.coded(key, held)
+
+    def may_be_stale(self, seen: Seen) -> bool:
+        """Whether it is stale, and may be served to a request with `max-stale`."""
+        is_stale = not seen.below_floor and self._plan(seen) is not Plan.SERVE
+        return is_stale and self._may_rescue(seen)
+
+    def _may_rescue(self, seen: Seen) -> bool:
+        return self._rules.may_rescue(seen.held.entry, self._clock.now())
+
+    def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
+        """For how many seconds L1 may repeat the stale answer that `ask` has just got. What such a
+        request would start has been started, or waits, or may not start now.
+        `Confirming.stands_for` says the same for fresh answers."""
+        held = answer.content
+        is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
+        if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
+            return 0.0
+        failure = self.standing(ask.key)
+        if failure is not None:
+            rests = failure.until - self._clock.monotonic()
+        else:
+            rests = 0.0 if ask.only_if_cached else _STANDS
+        stands = min(rests, self.confirming.unasked_for(ask.key, held))
+        until = self._clock.now() + stands
+        return stands if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
+
+    def standing(self, key: Key) -> Failure | None:
+        """The failure for which the key is left alone now."""
+        return self._backoffs.standing(key)
+
+    def has_failed(self, key: Key) -> bool:
+        """Whether the upstream failed for it just now; that there was no call does not count."""
+        failure = self.standing(key)
+        return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
+
+    def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
+        """Let no fetch under way for such a key be held here or joined; nor be kept by Redis,
+        unless that knows the order too (`known`)."""
+        self.lookups.forget_where(matches)
+        self.fills.forget_where(matches, known=known)
+
+    def retire(self) -> None:
+        """Requests from now on do not wait for what is under way."""
+        self.lookups.retire()
+        self.fills.retire()
+
+    async def land(self, patience: float) -> None:
+        """Let what is under way end, so many seconds at most."""
+        await self.fills.land(patience)
+        await self.lookups.land(patience)
 
 
 def _may_be_overtaken(landed: Filled) -> bool:

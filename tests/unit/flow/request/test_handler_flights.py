@@ -1,4 +1,4 @@
-"""underway: one look-up and one fetch for a key, whoever starts it."""
+"""handler: one look-up and one fetch for a key, whoever starts it."""
 
 from __future__ import annotations
 
