@@ -22,8 +22,7 @@ from gateway.core.errors import BudgetExhausted, Frozen, RedisUnavailable, Upstr
 from gateway.core.vocabulary import EndingKind, FailureReason, Part, Purpose, StoreVerdict
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.backoff import Backoffs
-from gateway.flow.fill.fetch import Fetcher
-from gateway.flow.fill.fetch_result import Filled, Passed, Want, failing, fruitless
+from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want, failing, fruitless
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken

@@ -1,13 +1,14 @@
 """Loads a key: calls the upstream, judges its answer, stores it.
 
-`collapse` knows leaders and followers, the handler waits and rescues. Here errors are raised.
+`Want` is what is asked of a fetch, `Filled` or `Passed` what it brings. `collapse` knows leaders
+and followers, the handler waits and rescues. Here errors are raised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
@@ -18,8 +19,9 @@ from gateway.core.errors import (
     RedisUnavailable,
     UpstreamError,
     UpstreamFailure,
+    VersionDoubted,
 )
-from gateway.core.http.fields import as_text, first
+from gateway.core.http.fields import Headers, as_text, first
 from gateway.core.http.rate_limit_headers import stated
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
@@ -36,24 +38,63 @@ from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
+    FailureReason,
     NoticeKind,
     NotStoredReason,
     Part,
+    Purpose,
     StoreVerdict,
 )
 from gateway.flow.budget.credentials import Credentials
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.fill.fetch_result import Filled, Passed, Want
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
-from gateway.ports import Bus, Call, Clock, Notice, Observer, Stored
+from gateway.ports import Bus, Call, Clock, Held, Notice, Observer, Stored
 
 _REFUSED = {
     StoreVerdict.OLDER: NotStoredReason.OLDER_VERSION,
     StoreVerdict.AHEAD: NotStoredReason.FUTURE_VERSION,
     StoreVerdict.INVALIDATED: NotStoredReason.INVALIDATED,
 }
+
+_DOUBTED: dict[StoreVerdict | None, str] = {
+    StoreVerdict.OLDER: "an older version came than the one known",
+    StoreVerdict.AHEAD: "a version came that is far in the future",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What is to be fetched, for whom and why; `held` is what is stored of it already.
+
+    `alone`: this replica is to ask, whoever else does; `bypass`: nothing is to be kept.
+    """
+
+    key: Key
+    caller: Caller
+    purpose: Purpose
+    held: Held | None = None
+    extra: Headers = field(default=(), repr=False)
+    alone: bool = False
+    bypass: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """An answer that can be given; `verdict` None where it was not offered to the store."""
+
+    held: Held
+    forward_status: int
+    verdict: StoreVerdict | None
+    not_stored: NotStoredReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The upstream's own 4xx to this caller; nothing is stored."""
+
+    reply: Reply
 
 
 class Fetcher:
@@ -226,6 +267,27 @@ class Fetcher:
             return
         self._observer.invalidated(Cause.UPDATED_AT, key.training_id)
         self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))
+
+
+def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
+    """Why the key is left alone for a while although an answer came; None where it is not."""
+    vain = fruitless(landed)
+    is_doubted = isinstance(vain, VersionDoubted)
+    return vain if is_doubted or want.purpose is Purpose.REFRESH else None
+
+
+def fruitless(landed: Filled | Passed) -> UpstreamError | None:
+    """Why what was stored is still there and no younger; None where it was dealt with."""
+    if isinstance(landed, Filled):
+        what = _DOUBTED.get(landed.verdict)
+        if what is None:
+            return None
+        return VersionDoubted(what, FailureReason.PROTOCOL, status=landed.forward_status)
+    status = landed.reply.status
+    if status in (401, 403):
+        return None
+    what = f"status {status} came, which neither renews nor replaces"
+    return UpstreamError(what, FailureReason.PROTOCOL, status=status)
 
 
 def _proved(entry: Entry, stored: Stored) -> bool:

@@ -31,7 +31,7 @@ from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Failure, is_news
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
-from gateway.flow.fill.fetch_result import Filled, Passed, Want, failing, fruitless
+from gateway.flow.fill.fetch import Filled, Passed, Want, failing, fruitless
 from gateway.flow.request import results
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer

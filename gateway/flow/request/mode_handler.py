@@ -11,7 +11,7 @@ from gateway.core.vocabulary import Detail, Mode, Outcome, Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Collapsing
-from gateway.flow.fill.fetch_result import Filled, Passed, Want
+from gateway.flow.fill.fetch import Filled, Passed, Want
 from gateway.flow.mode import NORMAL, THAW, Modes
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.results import bypassed, detail_of, from_store

@@ -12,7 +12,7 @@ from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.backoff import stale_word
 from gateway.flow.fill.collapse import Elsewhere, Landed
-from gateway.flow.fill.fetch_result import Filled, Passed
+from gateway.flow.fill.fetch import Filled, Passed
 from gateway.ports import Held
 
 _OF_REVALIDATION = {

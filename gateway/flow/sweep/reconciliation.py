@@ -29,7 +29,7 @@ from gateway.core.vocabulary import Cause, NoticeKind, Purpose, StoreVerdict
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.fill.fetch_result import Filled
+from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.flow.sweep.store_from_list import Filling, Item
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore

@@ -25,7 +25,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.fill.fetch_result import Filled
+from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLease
 

@@ -26,8 +26,7 @@ from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs
 from gateway.flow.fill.collapse import Collapsing
-from gateway.flow.fill.fetch import Fetcher
-from gateway.flow.fill.fetch_result import Filled, Passed, Want
+from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation

@@ -24,7 +24,7 @@ from gateway.core.vocabulary import (
     Purpose,
     Tier,
 )
-from gateway.flow.fill.fetch_result import Want
+from gateway.flow.fill.fetch import Want
 from gateway.flow.request.handler import Answer
 from gateway.ports import Call, Held
 from tests.doubles.upstream import Answer as Script

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.errors import BudgetExhausted, Frozen
 from gateway.core.vocabulary import EndingKind, Mode, Purpose
 from gateway.flow.answer import Ask
-from gateway.flow.fill.fetch_result import Want
+from gateway.flow.fill.fetch import Want
 from gateway.flow.singleflight import Course
 from gateway.ports import Budget, Charge
 from tests.unit.flow.house import KEY, OURS, minute_of, ok, serve_stale, settle

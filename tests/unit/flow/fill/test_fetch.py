@@ -10,7 +10,7 @@ from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Cause, DriftKind, FailureReason, InvalidReason, Purpose
 from gateway.core.vocabulary import StoreVerdict as Verdict
-from gateway.flow.fill.fetch_result import Filled, Passed, Want
+from gateway.flow.fill.fetch import Filled, Passed, Want, fruitless
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training
@@ -26,6 +26,12 @@ async def fetch(replica: Replica, reply: Reply, held: Held | None = None) -> Fil
     purpose = Purpose.MISS if held is None else Purpose.REVALIDATION
     want = Want(KEY, CALLER, purpose, held, ((b"traceparent", b"00-1"),))
     return await replica.fetch(want)
+
+
+async def refetch(replica: Replica, reply: Reply) -> Filled | Passed:
+    """Fetch the key, revalidating what L1 holds."""
+    replica.upstream.then(reply)
+    return await replica.fetch(Want(KEY, CALLER, Purpose.REVALIDATION, replica.local.peek(KEY)))
 
 
 async def fill(replica: Replica, reply: Reply, held: Held | None = None) -> Filled:
@@ -257,3 +263,14 @@ async def test_the_partition_is_the_keys(replica: Replica, redis: Redis, is_up: 
 
     assert replica.local.keys() == [KEY]
     assert replica.local.peek(Key("p2", "trn_1")) is None
+
+
+async def test_what_leaves_the_stored_as_it_was_is_fruitless(alone: Replica) -> None:
+    """An older version, or a 4xx that neither renews nor drops; nothing else."""
+    fine = [await refetch(alone, reply) for reply in (ok(2), ok(2), says(403), says(401))]
+    alone.clock.advance(10.0)  # for so long the 401 is remembered
+    fine.append(await refetch(alone, ok(2)))
+    vain = [await refetch(alone, reply) for reply in (ok(1), says(422))]
+
+    assert [fruitless(each) for each in fine] == [None] * 5
+    assert [error and error.status for error in map(fruitless, vain)] == [200, 422]

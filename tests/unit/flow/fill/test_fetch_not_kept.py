@@ -9,7 +9,7 @@ from gateway.core.errors import UpstreamError, UpstreamRefused
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import AccessRefusal, Cause, NotStoredReason, Purpose
 from gateway.core.vocabulary import StoreVerdict as Verdict
-from gateway.flow.fill.fetch_result import Filled, Passed, Want
+from gateway.flow.fill.fetch import Filled, Passed, Want
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, OURS, Redis, Replica, ok, says, training

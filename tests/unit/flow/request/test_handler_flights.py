@@ -8,7 +8,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted, UpstreamError
 from gateway.core.vocabulary import Outcome, Purpose
 from gateway.flow.answer import Ask
-from gateway.flow.fill.fetch_result import Filled
+from gateway.flow.fill.fetch import Filled
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,

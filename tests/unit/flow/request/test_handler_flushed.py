@@ -11,7 +11,7 @@ from gateway.core.cache.entry import Entry, Key
 from gateway.core.errors import UpstreamError
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
-from gateway.flow.fill.fetch_result import Want
+from gateway.flow.fill.fetch import Want
 from gateway.flow.request.handler import Answer
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored

@@ -8,7 +8,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
-from gateway.flow.fill.fetch_result import Want
+from gateway.flow.fill.fetch import Want
 from gateway.flow.request.handler import Answer, Ask
 from gateway.flow.singleflight import Course
 from gateway.ports import Held

@@ -8,7 +8,7 @@ from gateway.core.http.response import Reply
 from gateway.core.instant import Instant
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
-from gateway.flow.fill.fetch_result import Want
+from gateway.flow.fill.fetch import Want
 from gateway.flow.singleflight import Course
 from tests.doubles.clock import FakeClock
 from tests.doubles.shared import InMemoryLists

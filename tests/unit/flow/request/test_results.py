@@ -5,7 +5,7 @@ import pytest
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
-from gateway.flow.fill.fetch_result import Filled, Passed
+from gateway.flow.fill.fetch import Filled, Passed
 from gateway.flow.request.results import came_of, detail_of, handling_of, outcome_of
 from tests.doubles.stored import entry_of, held_of
 
