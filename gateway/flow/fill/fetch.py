@@ -269,6 +269,14 @@ class Fetcher:
         self._observer.lagged(max(0.0, self._clock.now() - to_seconds(entry.updated_at)))
 
 
+def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:
+    """The upstream's status, and what the store said to it or why it was not asked; None where
+    the answer concerned the caller alone."""
+    if isinstance(fetched, Passed):
+        return fetched.reply.status, None
+    return fetched.forward_status, fetched.not_stored or fetched.verdict
+
+
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
     """Why the key is left alone for a while although an answer came; None where it is not."""
     vain = fruitless(landed)

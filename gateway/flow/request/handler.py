@@ -4,7 +4,7 @@ peek  does not wait: it gives the answer that L1 may give at once, if there is o
 get   may wait: it asks L1, then both tiers, then upstream; the only place that rescues
 
 For each key at most one look-up and one fetch are under way. Lives here: which request joins which,
-and what a failure means for the next ones.
+what a failure means for the next ones, and how an answer is marked (Cache-Status).
 """
 
 from __future__ import annotations
@@ -21,23 +21,38 @@ from gateway.core.errors import (
     BudgetExhausted,
     CallWithheld,
     OnlyIfCached,
+    UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.http.cache_status import Handling
+from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.response import Reply
-from gateway.core.vocabulary import Detail, Outcome, Part, Purpose, StoreVerdict, Tier
+from gateway.core.vocabulary import (
+    Detail,
+    Forward,
+    NotStoredReason,
+    Outcome,
+    Part,
+    Purpose,
+    StoreVerdict,
+    Tier,
+)
 from gateway.flow.answer import FRESH, HIT, L1, Answer, Ask, new_answer
 from gateway.flow.cache.tiers import Seen, Tiers
 from gateway.flow.fill.background_limit import Background
-from gateway.flow.fill.backoff import Failure, is_news
+from gateway.flow.fill.backoff import Failure, is_news, stale_word
 from gateway.flow.fill.collapse import Collapsing, Elsewhere, Landed
-from gateway.flow.fill.fetch import Filled, Passed, Want, failing, fruitless
-from gateway.flow.request import results
+from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, fruitless
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
 # Seconds for which a stale answer may be given again without another decision, at most.
 _STANDS: Final = 1.0
+
+_OF_REVALIDATION = {
+    StoreVerdict.CHANGED: Detail.CHANGED,
+    StoreVerdict.BELIEVED: Detail.CHANGED,
+    StoreVerdict.UNCHANGED: Detail.UNCHANGED,
+}
 
 __all__ = ["Answer", "Ask", "Serving"]
 
@@ -126,12 +141,12 @@ class Serving:
         return self._at_once(ask, seen)
 
     def _at_once(self, ask: Ask, seen: Seen) -> Answer | None:
-        detail = results.detail_of(seen.tier)
+        detail = detail_of(seen.tier)
         match self._plan(seen):
             case Plan.SERVE if seen.held.entry.is_negative:
-                return results.from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+                return from_store(seen, Outcome.NEGATIVE, Detail.NEGATIVE)
             case Plan.SERVE:
-                return results.from_store(seen, Outcome.FRESH, detail)
+                return from_store(seen, Outcome.FRESH, detail)
             case Plan.SERVE_AND_REFRESH:
                 return self.stale_refreshing(ask, seen)
             case Plan.WAIT_SOFTLY | Plan.FETCH:
@@ -145,11 +160,11 @@ class Serving:
         """The stored response, while a refresh is under way or waits."""
         failure = self.standing(ask.key)
         if failure is not None:
-            return results.from_store(seen, failure.outcome, failure.detail)
+            return from_store(seen, failure.outcome, failure.detail)
         is_due = not ask.only_if_cached and self.fills.under_way(ask.key) is None
         if is_due and self.refresh(ask, seen) is None and self.is_short(ask):
-            return results.from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
-        return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            return from_store(seen, Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED)
+        return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
         """Fetch it for its next readers; None where it waits for its turn among others. Nothing
@@ -185,7 +200,7 @@ class Serving:
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
-            return results.from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
+            return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
@@ -197,7 +212,7 @@ class Serving:
         stored = seen if seen is not None and self._may_rescue(seen) else None
         if stored is None or stored.below_floor:
             return self._below_floor(ask, stored, failure)
-        return results.from_store(stored, failure.outcome, failure.detail)
+        return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
         """The later one of the stored response and of the answer that this floor refused; None if
@@ -207,8 +222,8 @@ class Serving:
             return None
         word = said.entry
         if stored is not None and (word.is_ahead or not word.supersedes(stored.held.entry)):
-            return results.from_store(stored, failure.outcome, failure.detail)
-        return results.given_again(said, failure.outcome)
+            return from_store(stored, failure.outcome, failure.detail)
+        return given_again(said, failure.outcome)
 
     def _flight(self, ask: Ask, seen: Seen | None) -> Flight[Landed]:
         """The flight that is under way, or a new one."""
@@ -238,8 +253,8 @@ class Serving:
             self._failed(want, error)
             raise
         if not isinstance(filled, Elsewhere):
-            self._observer.fetched(want.key, want.purpose, *results.came_of(filled))
-        outdate = self.lookups.forget if results.drops_stored(filled) else self.lookups.retire
+            self._observer.fetched(want.key, want.purpose, *came_of(filled))
+        outdate = self.lookups.forget if drops_stored(filled) else self.lookups.retire
         outdate(want.key)
         if isinstance(filled, Passed) and filled.reply.status == 401:
             self.forget(lambda key: key.partition == want.key.partition)
@@ -292,23 +307,23 @@ class Serving:
 
     def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
         if seen is None or not self._may_rescue(seen):
-            return results.passed_on(error)
-        return results.rescued(seen, error)
+            return passed_on(error)
+        return rescued(seen, error)
 
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
         """The answer to a request that waited for `landed`; `seen` is what was stored before."""
-        forward = results.forward_of(ask, seen)
+        forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
             return Answer(landed.reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
         if isinstance(landed, Elsewhere):
-            return results.from_elsewhere(landed, forward)
-        handling = results.handling_of(landed, forward, collapsed=collapsed)
+            return from_elsewhere(landed, forward)
+        handling = handling_of(landed, forward, collapsed=collapsed)
         vain = fruitless(landed) is not None or _may_be_overtaken(landed)
         later = await self._later_one(ask, seen, landed, handling) if vain else None
-        return later or Answer(landed.held, results.outcome_of(handling), Tier.UPSTREAM, handling)
+        return later or Answer(landed.held, outcome_of(handling), Tier.UPSTREAM, handling)
 
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
@@ -399,11 +414,6 @@ class Serving:
         await self.lookups.land(patience)
 
 
-def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 was fetched, so that something newer may be stored."""
-    return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative
-
-
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
     """What was seen, if the fields of the request choose it (`Vary`)."""
     if seen is None or not rules.selects(seen.held.entry, ask.extra):
@@ -417,3 +427,87 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
         return True
     held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
     return held.is_plain or rules.selects(held.entry, ask.extra)
+
+
+def drops_stored(landed: Landed) -> bool:
+    """Whether it took away what is stored, which a look-up under way may bring back."""
+    return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
+
+
+def forward_of(ask: Ask, seen: Seen | None) -> Forward:
+    """Why upstream was asked (RFC 9211, 2.2)."""
+    if seen is None:
+        return Forward.URI_MISS
+    return Forward.STALE if ask.directives is None else Forward.REQUEST
+
+
+def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
+    """How a fetch of this replica is told; only what was stored before can have changed."""
+    verdict = None if forward is Forward.URI_MISS else filled.verdict
+    return Handling(
+        detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
+        forward=forward,
+        forward_status=filled.forward_status,
+        stored=filled.not_stored is None,
+        not_stored=filled.not_stored,
+        collapsed=collapsed,
+    )
+
+
+def outcome_of(handling: Handling) -> Outcome:
+    """How a request ended for which this replica fetched."""
+    if handling.collapsed:
+        return Outcome.COLLAPSED
+    return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED
+
+
+def detail_of(tier: Tier) -> Detail:
+    """The word for a hit in that tier."""
+    return Detail.L2 if tier is Tier.L2 else Detail.L1
+
+
+def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
+    """What is stored, without asking."""
+    handling = Handling(detail, outdated=True) if seen.below_floor else HITS[detail]
+    return Answer(seen.held, outcome, seen.tier, handling)
+
+
+def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
+    """Another replica asked upstream: this one waited for it, or found it by then."""
+    held = landed.seen.held
+    if landed.awaited:
+        handling = Handling(forward=forward, collapsed=True)
+        return Answer(held, Outcome.COLLAPSED, Tier.L2, handling)
+    if held.entry.is_negative:
+        return from_store(landed.seen, Outcome.NEGATIVE, Detail.NEGATIVE)
+    return from_store(landed.seen, Outcome.FRESH, detail_of(landed.seen.tier))
+
+
+def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
+    """What is stored, in the place of what upstream could not be asked for, or failed at."""
+    outcome, detail = stale_word(error)
+    if isinstance(error, CallWithheld):
+        return from_store(seen, outcome, detail)
+    handling = Handling(detail, Forward.STALE, error.status, outdated=seen.below_floor)
+    return Answer(seen.held, outcome, seen.tier, handling)
+
+
+def given_again(held: Held, outcome: Outcome) -> Answer:
+    """What was refused for its version a moment ago: marked as not stored, as it was then."""
+    ahead = held.entry.is_ahead
+    reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
+    return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
+
+
+def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
+    """The upstream's own words, where they are to pass; else the error is raised."""
+    reply = error.reply if isinstance(error, UpstreamError) else None
+    if reply is None:
+        raise error
+    handling = Handling(None, Forward.URI_MISS, reply.status)
+    return Answer(reply, Outcome.REJECTED, Tier.UPSTREAM, handling)
+
+
+def _may_be_overtaken(landed: Filled) -> bool:
+    """Whether an order came while a 404 was fetched, so that something newer may be stored."""
+    return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative

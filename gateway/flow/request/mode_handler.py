@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import Frozen, OnlyIfCached
-from gateway.core.vocabulary import Detail, Mode, Outcome, Purpose
+from gateway.core.http.cache_status import Handling
+from gateway.core.vocabulary import Detail, Forward, Mode, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Filled, Passed, Want
 from gateway.flow.mode import NORMAL, THAW, Modes
-from gateway.flow.request.handler import Serving
-from gateway.flow.request.results import bypassed, detail_of, from_store
+from gateway.flow.request.handler import Serving, detail_of, from_store
 from gateway.flow.singleflight import Flights
 from gateway.ports import Clock
 
@@ -62,8 +62,18 @@ class Unusual:
             raise OnlyIfCached
         want = Want(ask.key, ask.caller, Purpose.MISS, extra=ask.extra, bypass=True)
         flight = self._flights.start(object(), lambda flight: self._filler.bypass(want, flight))
-        return bypassed(await flight.join())
+        return _bypassed(await flight.join())
 
     async def land(self, patience: float) -> None:
         """Let what is under way end, so many seconds at most."""
         await self._flights.land(patience)
+
+
+def _bypassed(landed: Filled | Passed) -> Answer:
+    """What upstream said past the cache, in which nothing was looked for or kept."""
+    if isinstance(landed, Passed):
+        handling = Handling(None, Forward.BYPASS, landed.reply.status)
+        return Answer(landed.reply, Outcome.BYPASSED, Tier.UPSTREAM, handling)
+    not_stored = NotStoredReason.BYPASS
+    handling = Handling(None, Forward.BYPASS, landed.forward_status, not_stored=not_stored)
+    return Answer(landed.held, Outcome.BYPASSED, Tier.UPSTREAM, handling)

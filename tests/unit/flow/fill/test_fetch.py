@@ -8,11 +8,19 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import etag_of
 from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
 from gateway.core.http.response import Reply
-from gateway.core.vocabulary import Cause, DriftKind, FailureReason, InvalidReason, Purpose
+from gateway.core.vocabulary import (
+    Cause,
+    DriftKind,
+    FailureReason,
+    InvalidReason,
+    NotStoredReason,
+    Purpose,
+)
 from gateway.core.vocabulary import StoreVerdict as Verdict
-from gateway.flow.fill.fetch import Filled, Passed, Want, fruitless
+from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, fruitless
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
+from tests.doubles.stored import entry_of, held_of
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, ok, page, says, training
 
 TELLING = ("payload_rejected", "upstream_failed", "drifted")
@@ -274,3 +282,13 @@ async def test_what_leaves_the_stored_as_it_was_is_fruitless(alone: Replica) -> 
 
     assert [fruitless(each) for each in fine] == [None] * 5
     assert [error and error.status for error in map(fruitless, vain)] == [200, 422]
+
+
+def test_what_came_of_a_fetch() -> None:
+    """The reason comes before the verdict that led to it."""
+    held = held_of(entry_of())
+    reason = NotStoredReason.OLDER_VERSION
+
+    assert came_of(Filled(held, 200, Verdict.FIRST, None)) == (200, Verdict.FIRST)
+    assert came_of(Filled(held, 200, Verdict.OLDER, reason)) == (200, reason)
+    assert came_of(Passed(Reply(403, (), b""))) == (403, None)

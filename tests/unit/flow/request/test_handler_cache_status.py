@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
-from gateway.flow.fill.fetch import Filled, Passed
-from gateway.flow.request.results import came_of, detail_of, handling_of, outcome_of
+from gateway.flow.fill.fetch import Filled
+from gateway.flow.request.handler import detail_of, handling_of, outcome_of
 from tests.doubles.stored import entry_of, held_of
 
 HELD = held_of(entry_of())
@@ -29,15 +28,6 @@ def test_a_revalidation_says_what_it_showed(
 
     assert handling_of(filled, Forward.STALE, collapsed=False).detail is detail
     assert handling_of(filled, Forward.URI_MISS, collapsed=False).detail is None
-
-
-def test_what_came_of_a_fetch() -> None:
-    """The reason comes before the verdict that led to it."""
-    older = Filled(HELD, 200, StoreVerdict.OLDER, NotStoredReason.OLDER_VERSION)
-
-    assert came_of(Filled(HELD, 200, StoreVerdict.FIRST, None)) == (200, StoreVerdict.FIRST)
-    assert came_of(older) == (200, NotStoredReason.OLDER_VERSION)
-    assert came_of(Passed(Reply(403, (), b""))) == (403, None)
 
 
 def test_what_was_not_stored_says_why() -> None:
