@@ -1,5 +1,6 @@
 """L1 over L2: look up and promote, store, drop. An absent Redis is an absent L2.
 
+An entry is held with its head made, and in its compressed form once somebody wants that.
 Rules are core's; this is their order. Redis failing is caught here and nowhere above.
 """
 
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_coding
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket, era, leaves_nothing
+from gateway.core.cache.entry_headers import coded_head
 from gateway.core.cache.policy import Candidate, Rules, reconcile
 from gateway.core.cache.version_verdict import before
 from gateway.core.errors import RedisUnavailable
@@ -19,7 +22,6 @@ from gateway.core.instant import Instant
 from gateway.core.sweep.staleness_bound import Horizon
 from gateway.core.vocabulary import Part, StoreVerdict, Tier
 from gateway.flow.cache.degraded import Alone, is_passed, overrules
-from gateway.flow.cache.held_entry import Holding
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.flow.cache.refused_versions import RefusedVersions
 from gateway.flow.singleflight import Course
@@ -56,8 +58,6 @@ class Tiers:
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
         self.refused = RefusedVersions(clock)
-        holding = Holding(local, rules)
-        self.render, self.coded = holding.render, holding.coded
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
@@ -73,6 +73,30 @@ class Tiers:
         if self.horizon_of is None:
             return held
         return held if self._passed_by(key, held.entry) is None else None
+
+    def render(self, entry: Entry, checked_at: float) -> Held:
+        """The entry with its head made, once for all answers that it will give."""
+        return Held(
+            entry,
+            *self._rules.head(entry),
+            checked_at,
+            is_plain=entry.updated_at is not None and not entry.selecting,
+            is_verbatim=self._rules.is_verbatim,
+            is_codable=is_worth_coding(entry),
+        )
+
+    def coded(self, key: Key, held: Held) -> Held:
+        """Its compressed form, made when it is asked for first; itself where that gains nothing."""
+        if held.is_codable and held.coded is None:
+            body = coded_body(held.entry.body)
+            held.is_codable = body is not None
+            if body is not None:
+                entry = coded_entry(held.entry, body)
+                head, brief_at = coded_head(held.head, held.entry, len(body))
+                held.coded = held.but(entry=entry, head=head, brief_at=brief_at)
+                if self._local.peek(key) is held:
+                    self._local.put(key, held)  # it takes more from now on
+        return held.coded or held
 
     def may_be_beyond(self, key: Key) -> bool:
         """Whether a body that L1 lacks may be in L2."""

@@ -8,7 +8,7 @@ from gateway.core.vocabulary import NoticeKind, StoreVerdict, Tier
 from gateway.flow.singleflight import Course
 from gateway.ports import Notice
 from tests.doubles.clock import FakeClock
-from tests.doubles.stored import version
+from tests.doubles.stored import entry_of, version
 from tests.unit.flow.house import KEY, Redis, Replica
 from tests.unit.flow.offering import find, in_l1, outdated, put
 
@@ -161,3 +161,27 @@ async def test_a_copy_of_redis_that_lacks_the_last_version_brings_nothing_older(
 
     assert await replica.tiers.lookup(KEY, Course()) is None
     assert (await find(other)).held.entry.updated_at == version(2)
+
+
+def test_the_compressed_form_is_made_once_and_counted(alone: Replica) -> None:
+    """Beside the entry, which takes more from then on."""
+    tiers, local = alone.tiers, alone.local
+    held = tiers.render(entry_of(body=b'{"a":"' + b"again " * 500 + b'"}'), 1.0)
+    local.put(KEY, held)
+    before = local.size
+
+    coded = tiers.coded(KEY, held)
+
+    assert coded is held.coded
+    assert coded is tiers.coded(KEY, held)
+    assert b"content-encoding: gzip\r\n" in coded.head
+    assert local.size > before
+
+
+def test_what_gains_nothing_is_left_as_it_is(alone: Replica) -> None:
+    """And not tried again."""
+    held = alone.tiers.render(entry_of(body=bytes(range(256)) * 8), 1.0)
+
+    assert alone.tiers.coded(KEY, held) in (held, held.coded)
+    assert held.checked_at == 1.0
+    assert b"vary: Authorization\r\n" in held.head
