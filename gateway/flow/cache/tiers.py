@@ -21,9 +21,8 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.sweep.staleness_bound import Horizon
 from gateway.core.vocabulary import Part, StoreVerdict, Tier
-from gateway.flow.cache.degraded import Alone, is_passed, overrules
 from gateway.flow.cache.l1_revalidation import Confirming
-from gateway.flow.cache.refused_versions import RefusedVersions
+from gateway.flow.cache.local_versions import Alone, RefusedVersions, is_passed, overrules
 from gateway.flow.singleflight import Course
 from gateway.flow.timings import on
 from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stored

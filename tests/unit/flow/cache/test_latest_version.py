@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.instant import Instant
-from gateway.flow.cache.degraded import Latest
+from gateway.flow.cache.local_versions import Latest
 from tests.doubles.stored import TICKET, entry_of, version
 
 KEY, OTHER = Key("p1", "trn_1"), Key("p2", "trn_1")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.cache.entry import Floor, Key
-from gateway.flow.cache import refused_versions
-from gateway.flow.cache.refused_versions import RefusedVersions
+from gateway.flow.cache import local_versions
+from gateway.flow.cache.local_versions import RefusedVersions
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.doubles.stored import entry_of, held_of, version
@@ -62,7 +62,7 @@ def test_the_same_floor_does_not(refused: RefusedVersions) -> None:
 
 def test_bytes_are_bounded(refused: RefusedVersions, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first, and one that is too large is not kept at all."""
-    monkeypatch.setattr(refused_versions, "_MOST_BYTES", 5 * refused._size)
+    monkeypatch.setattr(local_versions, "_MOST_BYTES", 5 * refused._size)
     keys = [Key("p1", f"trn_{number}") for number in range(100)]
     for key in keys:
         refused.note(key, held(), FLOOR)

@@ -8,7 +8,7 @@ from gateway.adapters.memory import MemoryStore
 from gateway.core.cache.entry import ERA, Entry, Key
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
-from gateway.flow.cache.degraded import Alone, is_passed, overrules
+from gateway.flow.cache.local_versions import Alone, is_passed, overrules
 from tests.doubles.stored import TICKET, entry_of, held_of, version
 
 KEY = Key("p1", "trn_1")
