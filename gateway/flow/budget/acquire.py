@@ -1,18 +1,20 @@
 """How a call is paid for, and which callers wait until they may make one.
 
 A caller waits if its turn comes in time. All others are told when to come back. A charge is given
-back only if the call was certainly not sent.
+back only if the call was certainly not sent. The queue of those that wait is bounded, and fair
+among callers; each has a place whose turn is paid already.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
 
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
 from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
-from gateway.flow.budget.wait_queue import MOST, Place, WaitQueue
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller waits for this part of the time until its deadline. The rest is for the call itself.
@@ -20,6 +22,10 @@ _PATIENCE: Final = 0.5
 # Seconds between two attempts while the gate's probe is under way, or the budget cannot be asked.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
+# Each is a task and a connection; far more than the turns of one deadline.
+_MOST_WAITING: Final = 500
+
+Paid = TypeVar("Paid")
 
 
 class Paying:
@@ -62,7 +68,11 @@ class Paying:
                 paid = await self._turn(scope, call, until)
             except (GateClosed, BudgetExhausted) as withheld:
                 pause = _pause(withheld)
-                if pause is None or self._held >= MOST or self._clock.monotonic() + pause >= until:
+                if (
+                    pause is None
+                    or self._held >= _MOST_WAITING
+                    or self._clock.monotonic() + pause >= until
+                ):
                     raise self._told(scope, withheld, call) from None
             else:
                 if paid is not None:
@@ -123,6 +133,71 @@ class Paying:
         if len(self._promised) > _MOST_SCOPES:
             del self._promised[next(iter(self._promised))]
         return BudgetExhausted(withheld.what, retry_after=promised - now)
+
+
+@dataclass(slots=True, eq=False)
+class Place(Generic[Paid]):
+    """A turn at `at` (monotonic), `paid` by or for `who`; a caller that is ousted loses it.
+    `ended` is set where the wait ends before the turn comes."""
+
+    scope: str
+    rank: Rank
+    who: str
+    at: float
+    paid: Paid
+    is_ousted: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class WaitQueue(Generic[Paid]):
+    """The places in this replica; nothing here pays."""
+
+    def __init__(self, clock: Clock, most: int = _MOST_WAITING) -> None:
+        self._clock = clock
+        self._most = most
+        self._places: list[Place[Paid]] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may wait."""
+        return len(self._places) >= self._most
+
+    async def wait(self, place: Place[Paid]) -> bool:
+        """Wait for the turn; False where the place was lost to another caller."""
+        self._places.append(place)
+        turn = asyncio.ensure_future(self._clock.sleep(place.at - self._clock.monotonic()))
+        ended = asyncio.ensure_future(place.ended.wait())
+        try:
+            await asyncio.wait({turn, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (turn, ended):
+                task.cancel()
+            await asyncio.gather(turn, ended, return_exceptions=True)
+            if place in self._places:
+                self._places.remove(place)
+        return not place.is_ousted
+
+    def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
+        """The last place of the caller who has most, for one who has at least two less; None
+        where nobody has: so that no caller fills the line against the others."""
+        rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
+        counts = Counter(each.who for each in rivals)
+        if not counts:
+            return None
+        hog, most = counts.most_common(1)[0]
+        if most < counts[who] + 2:
+            return None
+        last = max((each for each in rivals if each.who == hog), key=lambda each: each.at)
+        self._places.remove(last)
+        last.is_ousted = True
+        last.ended.set()
+        return last
+
+    def wake(self, scope: str) -> None:
+        """Nobody waits any longer for a turn of that scope: each asks now whether it may go."""
+        for place in self._places:
+            if place.scope == scope:
+                place.ended.set()
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
