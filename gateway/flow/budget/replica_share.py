@@ -2,7 +2,7 @@
 
 One rule for a start, a Redis that is away, slow, or that forgot, and for its clock that was set:
 what this replica does not know to be unspent counts as spent. Each of the replicas may spend an
-equal part of what is free by that. When and by whom a call is paid is acquire's business.
+equal part of what is free by that. When and by whom a call is paid is call_permits' business.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ from gateway.core.errors import (
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Part, Purpose
-from gateway.flow.budget.acquire import Paying
-from gateway.flow.budget.id_scans import Guesses
+from gateway.flow.budget.call_permits import Guesses, Paying
 from gateway.flow.mode import Modes
 from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream

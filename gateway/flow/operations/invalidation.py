@@ -17,7 +17,7 @@ from gateway.core.cache.write_invalidation import Written
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Cause, NoticeKind, Origin
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.handler import Serving

@@ -25,7 +25,7 @@ from gateway.core.http.rate_limit_headers import retry_hint, stated
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.ports import Call, Clock, Write

@@ -19,8 +19,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.credentials import Credentials
-from gateway.flow.budget.id_scans import Guesses
+from gateway.flow.budget.call_permits import Credentials, Guesses
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background

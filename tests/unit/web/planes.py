@@ -18,8 +18,7 @@ from gateway.core.budget.rates import OwnRates
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Outcome
-from gateway.flow.budget.credentials import Credentials
-from gateway.flow.budget.id_scans import Guesses
+from gateway.flow.budget.call_permits import Credentials, Guesses
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.backoff import Backoffs

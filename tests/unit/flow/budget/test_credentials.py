@@ -18,8 +18,8 @@ from gateway.core.errors import (
     UpstreamRefused,
 )
 from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome, Purpose
-from gateway.flow.budget import credentials as module
-from gateway.flow.budget.credentials import Credentials
+from gateway.flow.budget import call_permits as module
+from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.request.handler import Answer, Ask
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
@@ -192,7 +192,7 @@ async def test_who_was_refused_is_a_stranger_again(clock: FakeClock) -> None:
 
 async def test_the_memory_is_bounded(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten; it costs a call."""
-    monkeypatch.setattr(module, "_MOST", 2)
+    monkeypatch.setattr(module, "_MOST_CREDENTIALS", 2)
     credentials = Replica(clock).credentials
     for name in ("a", "b", "c", "b", "d"):
         credentials.refuse(name)

@@ -9,7 +9,7 @@ import pytest
 from gateway.core.budget.rates import OwnRates, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted
-from gateway.flow.budget.id_scans import Guesses
+from gateway.flow.budget.call_permits import Guesses
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, Replica, says
 
@@ -80,7 +80,7 @@ def test_only_so_many_callers_are_remembered(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The latest."""
-    monkeypatch.setattr("gateway.flow.budget.id_scans._MOST", 2)
+    monkeypatch.setattr("gateway.flow.budget.call_permits._MOST_CALLERS", 2)
     guessing = guesses(clock, 10)
     for who in ("a", "b", "c"):
         for _ in range(3):

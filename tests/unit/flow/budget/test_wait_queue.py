@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.core.budget.priority import Rank
-from gateway.flow.budget.acquire import Place, WaitQueue
+from gateway.flow.budget.call_permits import Place, WaitQueue
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import settle
 

@@ -1,20 +1,30 @@
-"""How a call is paid for, and which callers wait until they may make one.
+"""Which calls to the upstream may be made, and when.
+
+Paying       how a call is paid for, and which callers wait until they may make one
+Credentials  callers' own credentials: accepted by the upstream, refused lately, or unknown
+Guesses      callers that ask for trainings that do not exist
 
 A caller waits if its turn comes in time. All others are told when to come back. A charge is given
-back only if the call was certainly not sent. The queue of those that wait is bounded, and fair
-among callers; each has a place whose turn is paid already.
+back only if the call was certainly not sent. Guessing tokens or ids must cost the other callers
+next to nothing. What is remembered is bounded; forgetting a caller costs a few calls, nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from cachetools import FIFOCache
+
+from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
-from gateway.core.errors import BudgetExhausted, CallWithheld, GateClosed
+from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
+from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, GateClosed
+from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller waits for this part of the time until its deadline. The rest is for the call itself.
@@ -24,6 +34,18 @@ _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
 # Each is a task and a connection; far more than the turns of one deadline.
 _MOST_WAITING: Final = 500
+# Seconds for which a 401 is remembered.
+REFUSED_FOR: Final = 10.0
+_MOST_CREDENTIALS: Final = 10_000
+# The misses of a caller that are remembered, and for how many windows of its budget.
+_REMEMBERED: Final = 20
+_WINDOWS: Final = 10
+# So many of them in vain, and at least half, make a guesser.
+_IN_VAIN: Final = 3
+# Of a limit so many under way at once, ten at least, make one as well.
+_UNDER_WAY: Final = 4
+_FEW: Final = 10
+_MOST_CALLERS: Final = 10_000
 
 Paid = TypeVar("Paid")
 
@@ -198,6 +220,138 @@ class WaitQueue(Generic[Paid]):
         for place in self._places:
             if place.scope == scope:
                 place.ended.set()
+
+
+class Credentials:
+    """What is known of credentials in this replica; of the latest ones, where there are many.
+
+    What is not accepted yet shares a small budget. What was refused is not asked about again for a
+    while. Nothing here knows a credential, only the partition that it makes.
+    """
+
+    def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._observer = observer
+        self._accepted: FIFOCache[str, None] = FIFOCache(_MOST_CREDENTIALS)
+        self._refused: FIFOCache[str, float] = FIFOCache(_MOST_CREDENTIALS)
+        self._asking: dict[str, asyncio.Event] = {}
+
+    def turn_away(self, partition: str) -> None:
+        """Raise AccessRefused where the upstream refused the credential just now."""
+        refused_at = self._refused.get(partition)
+        if refused_at is None:
+            return
+        if self._clock.monotonic() - refused_at < REFUSED_FOR:
+            self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
+            raise AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
+        del self._refused[partition]
+
+    def judged(self, caller: Caller, status: int, sent_at: float) -> None:
+        """The API answered a call of this caller that was sent at `sent_at` (monotonic)."""
+        if not caller.owns_token:
+            return
+        if status == 401:
+            self.refuse(caller.partition)
+        else:
+            self._accept(caller.partition, sent_at)
+
+    def _accept(self, partition: str, since: float) -> None:
+        if since >= self._refused.get(partition, since):
+            self._refused.pop(partition, None)
+            self._accepted[partition] = None
+
+    def refuse(self, partition: str) -> None:
+        """The upstream said 401, to this replica or to another."""
+        self._accepted.pop(partition, None)
+        self._refused[partition] = self._clock.monotonic()
+
+    @asynccontextmanager
+    async def vouched(
+        self, caller: Caller, purpose: Purpose, *, known: bool
+    ) -> AsyncIterator[None]:
+        """Make a call inside; raises AccessRefused, BudgetExhausted where it may not go.
+
+        `known`: something is stored for the credential, so it was accepted before.
+        """
+        partition = caller.partition
+        if known or not caller.owns_token or partition in self._accepted:
+            yield
+            return
+        charge = await self._take(partition, purpose)
+        asked = self._asking.setdefault(partition, asyncio.Event())
+        try:
+            yield
+        except CallWithheld:
+            if charge is not None:
+                await self._budget.give_back(NEWCOMERS, charge)
+            raise
+        finally:
+            asked.set()
+            if self._asking.get(partition) is asked:
+                del self._asking[partition]
+
+    async def _take(self, partition: str, purpose: Purpose) -> Charge | None:
+        try:
+            return await self._budget.take(NEWCOMERS, purpose)
+        except BudgetExhausted as exhausted:
+            asked = self._asking.get(partition)
+            if asked is not None:
+                await asked.wait()  # of the same credential, and that call has its deadline
+                self.turn_away(partition)
+                if partition in self._accepted:
+                    return None
+            self._observer.budget_denied(purpose, exhausted.retry_after)
+            raise
+
+
+@dataclass(slots=True)
+class _Misses:
+    """When this caller's last misses ended, and which were in vain; how many are under way."""
+
+    ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    under_way: int = 0
+
+
+class Guesses:
+    """The misses of each caller; `usual` and `rates` say what the budgets are (None: no limit)."""
+
+    def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
+        self._clock = clock
+        self._usual = usual
+        self._rates = rates
+        self._records: dict[str, _Misses] = {}
+
+    def is_guesser(self, who: str, scope: str) -> bool:
+        """Whether the next miss of this caller is probably for nothing, or one of very many."""
+        rate, record = self._rates.of(scope, self._usual), self._records.get(who)
+        if rate is None or record is None:
+            return False
+        since = self._clock.monotonic() - _WINDOWS * rate.window
+        while record.ended and record.ended[0][0] <= since:
+            record.ended.popleft()
+        in_vain = sum(each for _, each in record.ended)
+        is_guessing = in_vain >= _IN_VAIN and 2 * in_vain >= len(record.ended)
+        return is_guessing or record.under_way >= max(_FEW, rate.limit // _UNDER_WAY)
+
+    @contextmanager
+    def asking(self, who: str) -> Iterator[None]:
+        """A miss of this caller is under way inside."""
+        record = self._records.pop(who, None) or _Misses()
+        self._records[who] = record  # the latest one
+        if len(self._records) > _MOST_CALLERS:
+            del self._records[next(iter(self._records))]
+        record.under_way += 1
+        try:
+            yield
+        finally:
+            record.under_way -= 1
+
+    def ended(self, who: str, *, in_vain: bool) -> None:
+        """The upstream answered a miss: it has that training, or not."""
+        record = self._records.get(who)
+        if record is not None:
+            record.ended.append((self._clock.monotonic(), in_vain))
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
