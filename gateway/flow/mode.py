@@ -1,6 +1,6 @@
 """In which mode this replica serves, the same as the others: an operator's word.
 
-What it means to a request is `request/mode_handler`'s business, what it means to a call
+What it means to a request is request/mode_handler's business, what it means to a call
 fill/upstream_call's.
 """
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.core.access.operators import LOOPBACK
-from gateway.core.errors import Frozen, RedisUnavailable
+from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
@@ -55,11 +55,6 @@ class Modes:
         while True:
             await self.look()
             await self._clock.sleep(_LOOK)
-
-    def refuse_calls(self) -> None:
-        """Raise Frozen where nothing may be called."""
-        if self.current is Mode.FROZEN:
-            raise Frozen("the gateway answers from its cache only", retry_after=THAW)
 
     def _follow(self, order: ModeOrder) -> None:
         self.ordered = order

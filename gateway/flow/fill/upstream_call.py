@@ -14,6 +14,7 @@ from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule
 from gateway.core.errors import (
     CallWithheld,
     CircuitOpen,
+    Frozen,
     GatewayError,
     InvalidPayload,
     RedisUnavailable,
@@ -26,9 +27,9 @@ from gateway.core.errors import (
 )
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.http.response import Reply
-from gateway.core.vocabulary import Circuit, FailureReason, NoticeKind, Part, Purpose
+from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
 from gateway.flow.budget.call_permits import Guesses, Paying
-from gateway.flow.mode import Modes
+from gateway.flow.mode import THAW, Modes
 from gateway.flow.timings import on
 from gateway.ports import Budget, Bus, Call, Clock, Notice, Observer, Upstream
 
@@ -71,7 +72,7 @@ class Outbound:
 
     async def ask(self, scope: str, call: Call) -> Reply:
         """Send the call and return the whole reply; raises UpstreamFailure, CallWithheld."""
-        self._modes.refuse_calls()
+        self._refuse_if_frozen()
         if call.purpose is not Purpose.MISS:
             return await self._ask(scope, call)
         guessed = call.guessed or self._guesses.is_guesser(call.who, scope)
@@ -79,6 +80,10 @@ class Outbound:
             reply = await self._ask(scope, replace(call, guessed=guessed))
             self._guesses.ended(call.who, in_vain=reply.status in (404, 410))
             return reply
+
+    def _refuse_if_frozen(self) -> None:
+        if self._modes.current is Mode.FROZEN:
+            raise Frozen("the gateway answers from its cache only", retry_after=THAW)
 
     async def _ask(self, scope: str, call: Call) -> Reply:
         before = self._breaker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.errors import Frozen, RedisUnavailable
+from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from tests.unit.flow.house import Redis, Replica
 
@@ -58,16 +58,3 @@ async def test_alone_the_order_is_the_process_own(alone: Replica) -> None:
     await alone.modes.look()
 
     assert alone.modes.current is Mode.BYPASS
-
-
-async def test_only_frozen_refuses_calls(alone: Replica) -> None:
-    """And says when to come back."""
-    alone.modes.refuse_calls()
-    await alone.modes.order(Mode.BYPASS)
-    alone.modes.refuse_calls()
-    await alone.modes.order(Mode.FROZEN)
-
-    with pytest.raises(Frozen) as frozen:
-        alone.modes.refuse_calls()
-
-    assert frozen.value.retry_after > 0

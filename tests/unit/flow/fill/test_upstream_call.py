@@ -6,13 +6,14 @@ import pytest
 
 from gateway.core.errors import (
     BudgetExhausted,
+    Frozen,
     UpstreamError,
     UpstreamFailure,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gateway.core.http.response import Reply
-from gateway.core.vocabulary import FailureReason, Purpose
+from gateway.core.vocabulary import FailureReason, Mode, Purpose
 from gateway.ports import Call, Write
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, Replica, ok
@@ -295,3 +296,18 @@ async def test_its_own_charge_is_given_back(clock: FakeClock) -> None:
     clock.advance(32.0)
 
     assert replica.local_budget.view(SCOPE).available == 1
+
+
+async def test_only_frozen_refuses_calls(alone: Replica, clock: FakeClock) -> None:
+    """And says when to come back."""
+    for _ in range(2):
+        alone.upstream.then(ok(1))
+        await alone.outbound.ask(SCOPE, call_at(clock))
+        await alone.modes.order(Mode.BYPASS)
+    await alone.modes.order(Mode.FROZEN)
+
+    with pytest.raises(Frozen) as frozen:
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert frozen.value.retry_after > 0
+    assert alone.upstream.count == 2
