@@ -27,7 +27,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.request.call_share import CallShare, SharedCall
+from gateway.flow.request.client_directives import CallShare, SharedCall
 from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock

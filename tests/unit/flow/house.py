@@ -29,7 +29,7 @@ from gateway.flow.fill.fetch import Fetcher, Filled, Passed, Want
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
-from gateway.flow.request.call_share import CallShare
+from gateway.flow.request.client_directives import CallShare
 from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.mode_handler import Unusual
 from gateway.flow.singleflight import Course

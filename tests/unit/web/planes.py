@@ -28,8 +28,7 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
-from gateway.flow.request.call_share import CallShare
-from gateway.flow.request.client_directives import DirectiveHandler
+from gateway.flow.request.client_directives import CallShare, DirectiveHandler
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual

@@ -171,7 +171,7 @@ async def test_keys_that_come_and_go_are_forgotten(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The latest are known."""
-    monkeypatch.setattr(client_directives, "_MOST", 10)
+    monkeypatch.setattr(client_directives, "_MOST_KEYS", 10)
     grants = Grants(clock, share_of(clock, None))
 
     assert all(grants.take(Key("p1", f"{n}"), CALLER) for n in range(100))

@@ -1,4 +1,4 @@
-"""call_share: how many calls callers may have beyond what is stored, and how many each."""
+"""CallShare: how many calls callers may have beyond what is stored, and how many each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.budget.rates import OwnRates, Rate
-from gateway.flow.request import call_share
-from gateway.flow.request.call_share import CallShare
+from gateway.flow.request import client_directives
+from gateway.flow.request.client_directives import CallShare
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, share_of
 
@@ -91,7 +91,7 @@ def test_scopes_that_come_and_go_are_forgotten(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a budget for each credential there are as many as tokens; the latest are known."""
-    monkeypatch.setattr(call_share, "_MOST", 10)
+    monkeypatch.setattr(client_directives, "_MOST_SCOPES", 10)
     share = share_of(clock, HUNDRED)
 
     for number in range(100):
