@@ -1,6 +1,6 @@
 """How many fetches that nobody waits for are under way at once, and room for the next one.
 
-Lives here: the count and its bound. Which of those that wait is next is following's business.
+Lives here: the count and its bound. Which of those that wait is next is refresh_queue's business.
 """
 
 from __future__ import annotations
