@@ -221,13 +221,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         if last is None or last.generation != self.generation:
             return self if self.confirmed_at >= floor.started else None
         if self.confirmed_at >= last.confirmed_at:
-            return self
-        if self.status != last.status or self.selecting:
+            renewed = self
+        elif self.status != last.status or self.selecting:
             return None
-        return self.but(
-            headers=self.headers if last.headers is None else last.headers,
-            date=last.date,
-            confirmed_at=last.confirmed_at,
-            initial_age=last.initial_age,
-            freshness_lifetime=last.freshness_lifetime,
-        )
+        else:
+            renewed = self.but(
+                headers=self.headers if last.headers is None else last.headers,
+                date=last.date,
+                confirmed_at=last.confirmed_at,
+                initial_age=last.initial_age,
+                freshness_lifetime=last.freshness_lifetime,
+            )
+        return None if renewed.is_below(floor) else renewed

@@ -53,6 +53,15 @@ def test_a_later_answer_with_the_same_body_renews(entry: Entry) -> None:
     assert confirmed.body is entry.body
 
 
+@pytest.mark.parametrize("last", [GONE, later(GONE)], ids=["earlier", "later"])
+def test_what_a_later_fetch_rules_out_is_not_confirmed(last: Entry) -> None:
+    """It brought the same bytes, perhaps as another kind of answer."""
+    floor = floor_of(GONE, 170.0)
+
+    assert later(GONE).confirmed_by(floor, Confirmation.of(last)) is None
+    assert GONE.confirmed_by(floor, Confirmation.of(last)) is None
+
+
 def test_an_earlier_answer_takes_nothing_back() -> None:
     """What L1 holds was confirmed later than what Redis kept."""
     renewed = later(ENTRY)
