@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class Stops:
         self, length: float, pause: tuple[float, float], count: int | None = None, seed: int = 1
     ) -> None:
         self._length = length
+        self._talk = threading.Lock()  # gateways are started in threads, several at once
         plan = (length, *pause, -1 if count is None else count, seed)
         self._child = subprocess.Popen(
             [*_PYTHON, __file__, *map(str, plan)],
@@ -89,7 +91,7 @@ class Stops:
 
     def _tell(self, sign: str, pid: int) -> None:
         # Nobody hears it once all stops are over.
-        with contextlib.suppress(BrokenPipeError):
+        with self._talk, contextlib.suppress(BrokenPipeError):
             print(sign, pid, file=self._child.stdin)
             assert self._child.stdout is not None
             self._child.stdout.readline()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -162,6 +164,30 @@ def test_on_a_bad_day_gateways_are_stopped_and_their_tests_stop_them_alone(tmp_p
 
         gateway.resume()
         wait_until(lambda: gateway.output.count("went on") > held + 1, 30, "another stop")
+
+
+def test_gateways_that_start_together_are_all_stopped() -> None:
+    """Each is told of in a thread of its own, and none of these waits for another one's answer."""
+    with contextlib.ExitStack() as stack:
+        stopping = Stops(0.01, (0.5, 1.0))
+        stack.callback(stopping.close)
+        told = []
+        for _ in range(4):
+            sleeper = subprocess.Popen(["sleep", "100"])
+            stack.callback(sleeper.wait)
+            stack.callback(sleeper.kill)
+            told.append(threading.Thread(target=_tell_often, args=(stopping, sleeper), daemon=True))
+        for thread in told:
+            thread.start()
+        for thread in told:
+            thread.join(30)
+
+        assert not any(thread.is_alive() for thread in told)
+
+
+def _tell_often(stopping: Stops, sleeper: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        stopping.add(sleeper.pid)
 
 
 @pytest.mark.timeout(300)
