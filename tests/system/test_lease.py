@@ -32,6 +32,8 @@ def replicas(tmp_path: Path, upstream: str, own_redis: RedisServer) -> Iterator[
         "GATEWAY_REDIS__URL": own_redis.url,
         "GATEWAY_REDIS__TIMEOUT": "5s",
         "GATEWAY_UPSTREAM__TIMEOUT": "30s",
+        # Of a limit, a part would be kept for the replica that is killed: more than a start has.
+        "GATEWAY_UPSTREAM__RATE_LIMIT": "unlimited",
     }
     with ExitStack() as stack:
         found = [Gateway(tmp_path, upstream, **settings) for _ in range(3)]
