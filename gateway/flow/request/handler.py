@@ -80,7 +80,7 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        self.heed: Callable[[Ask], None] = lambda _: None  # who wants to know what is fetched
+        self.heed: Callable[[Ask], None] = lambda _: None  # is told what is fetched
         # Whether a refresh waits for its turn: since others do or are under way, or since there was
         # no call for it; and whether there is no call for those that wait.
         self.waits: Callable[[Ask], bool] = lambda _: False
