@@ -163,6 +163,23 @@ async def test_where_all_are_silent_an_equal_part_is_left(
         assert known(third).share == LIMIT // 3
 
 
+async def test_one_of_a_release_that_was_told_no_part_is_kept_an_equal_one(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """Its record is as 0.1.0 writes it, which runs beside this release in a rolling update."""
+    one, other = replicas
+    name = other._shared._name  # type: ignore[attr-defined]
+    with client_of(any_redis_url) as client:
+        for key in keys_of(client, "gateway:{*}:b"):
+            assert len(client.hget(key, f"r{name}").split()) == 3
+            assert client.hdel(key, f"p{name}") == 1
+    fall_silent(any_redis_url, other, 2.0)
+
+    assert await count_granted(one) == LIMIT // 2
+    await one.look([SCOPE])
+    assert known(one).silent == 1
+
+
 async def test_a_part_holds_in_a_redis_that_forgot_it(
     replicas: list[Shares], any_redis_url: str
 ) -> None:
@@ -323,10 +340,14 @@ async def test_calls_that_were_paid_without_it_are_told(replicas: list[Shares]) 
     assert len(known(other).ages) == 2
 
 
-async def test_who_leaves_is_not_waited_for(replicas: list[Shares]) -> None:
-    """Nothing is kept for it."""
+async def test_who_leaves_is_not_waited_for(replicas: list[Shares], any_redis_url: str) -> None:
+    """Nothing is kept for it, and nothing of it is left."""
     one, other = replicas
+    name = other._shared._name  # type: ignore[attr-defined]
     await shared_of(other).leave([SCOPE])
+    with client_of(any_redis_url) as client:
+        for key in keys_of(client, "gateway:{*}:b"):
+            assert not {f"r{name}".encode(), f"p{name}".encode()} & set(client.hkeys(key))
 
     assert await count_granted(one) == LIMIT
 

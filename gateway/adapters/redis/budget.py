@@ -233,8 +233,9 @@ class RedisBudget:
         await all_of(map(self._leave, map(self._names.book, scopes)))
 
     async def _leave(self, book: str) -> None:
+        mine = f"r{self._name}", f"p{self._name}"
         await self._connection.execute(
-            RedisOperation.BUDGET, lambda client: client.hdel(book, f"r{self._name}"), at=book
+            RedisOperation.BUDGET, lambda client: client.hdel(book, *mine), at=book
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:

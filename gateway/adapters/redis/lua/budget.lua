@@ -26,7 +26,7 @@ if gate then waits = 0 end -- who probes does so now
 if limit > 0 then
   if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
   if life ~= life_of(log, book) or at - seen > silent then return reply('look', 0) end
-  local last, told, claim, part = read_replica(redis.call('HGET', book, 'r' .. name))
+  local last, told, claim = read_replica(redis.call('HGET', book, 'r' .. name))
   local full, all, is_told, is_slow = limit, 0, true, false
   limit = lowered(book, limit, span * parts, at)
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
@@ -57,7 +57,7 @@ if limit > 0 then
     return reply(is_slow and 'passing' or 'exhausted', turn - at)
   end
   stamp = charge({ log, mine }, turn, keep)
-  write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim, part)
+  write_replica(book, name, math.max(seen, last), told, told == seen and math.max(0, claim - 1) or claim)
 end
 
 if gate then
@@ -125,13 +125,15 @@ local kept, all, is_told, _, quiet, parts = kept_for_others(book, limit, holds, 
 local claim, part = 0, 0
 if known == life then
   for n = 17, 16 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
-  local last, before, has, had = read_replica(redis.call('HGET', book, 'r' .. name))
+  local last, before, has = read_replica(redis.call('HGET', book, 'r' .. name))
   if seen >= last then
     local free = is_told and holds - later(log, at - span) or 0
     part = math.max(0, math.min(equal_part(limit, all), limit - parts))
     claim = math.max(0, math.min(free - kept, math.floor(free / (2 * all)), part_of(part, limit, holds)))
+    local had = read_book(book, 'p' .. name) or 0
     if before == seen then has, had = 0, 0 end
-    write_replica(book, name, seen, at, math.max(claim, tonumber(left), has), math.max(part, tonumber(own), had))
+    write_replica(book, name, seen, at, math.max(claim, tonumber(left), has))
+    write_book(book, 'p' .. name, math.max(part, tonumber(own), had), keep)
   end
 end
 local stamps = redis.call('ZRANGEBYSCORE', log, '(' .. text(math.max(0, at - span)), '+inf')

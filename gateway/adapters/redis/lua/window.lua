@@ -40,7 +40,8 @@ end
 -- never empty, so that one that was lost is told from it; beside it stands one log for each rank.
 -- The book has when each rank was last refused, what was learnt of the limit, when the log was born
 -- (what stands in it from before is made up), which life of the log it is, since when, and how many
--- replicas knew the life before; and, by r and its name, what each replica knows.
+-- replicas knew the life before; and by r and its name what each replica knows, by p and its name its
+-- part of the full limit.
 
 -- Two who are granted the same microsecond are two calls.
 local function charge(logs, when, keep)
@@ -107,14 +108,14 @@ end
 local NEVER = 1
 
 -- What the book has of a replica: when what it saw last was, the look that told it its claim, how
--- many calls it may still make by that without asking, and its part of the full limit.
+-- many calls it may still make by that without asking.
 local function read_replica(raw)
-  local seen, told, claim, part = string.match(raw or '', '^(%d+) (%d+) (%d+) (%d+)$')
-  return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0, tonumber(part) or 0
+  local seen, told, claim = string.match(raw or '', '^(%d+) (%d+) (%d+)$')
+  return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0
 end
 
-local function write_replica(book, name, seen, told, claim, part)
-  redis.call('HSET', book, 'r' .. name, table.concat({ text(seen), text(told), text(claim), text(part) }, ' '))
+local function write_replica(book, name, seen, told, claim)
+  redis.call('HSET', book, 'r' .. name, table.concat({ text(seen), text(told), text(claim) }, ' '))
 end
 
 local function equal_part(limit, replicas)
@@ -130,20 +131,22 @@ end
 local SLOW = 3
 
 -- What of the limit is kept for all replicas but that one: what each may spend without asking, which
--- is its part once it was not heard for `silent`, or an equal one if it has none yet; if all of them are
--- silent, an equal part is left. Those
--- not heard for `gone` are forgotten. Also how many replicas there are, whether all who knew the life
--- before have told what they spent in it, whether one is silent that was heard a moment ago, and so may
--- only be slow, how many are silent, and the parts of all of them, of the `full` limit.
+-- is its part once it was not heard for `silent`, or an equal one if it has none (yet, or by its release);
+-- if all of them are silent, an equal part is left. Those not heard for `gone` are forgotten. Also how
+-- many replicas there are, whether all who knew the life before have told what they spent in it, whether
+-- one is silent that was heard a moment ago, and so may only be slow, how many are silent, and the parts
+-- of all of them, of the `full` limit.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
   local raw = redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
     if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
-      local seen, _, claim, part = read_replica(raw[n + 1])
+      local whose = string.sub(raw[n], 2)
+      local seen, _, claim = read_replica(raw[n + 1])
       if at - seen > gone then
-        redis.call('HDEL', book, raw[n])
+        redis.call('HDEL', book, raw[n], 'p' .. whose)
       else
+        local part = read_book(book, 'p' .. whose) or 0
         here = here + 1
         if at - seen > silent then
           quiet, parts, unknown = quiet + 1, parts + part, unknown + (part > 0 and 0 or 1)
