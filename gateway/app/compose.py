@@ -298,12 +298,13 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether callers send their own tokens, which the API may refuse one day."""
+    """Whether callers send their own tokens. If the API refuses one of these, its partition is
+    invalidated."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _alone(settings: Settings) -> float:
-    """For how many seconds a replica without Redis may serve what it holds: for as long as some of
+    """For how many seconds a replica without Redis may serve what it holds. After this time none of
     it may be served without a call."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
@@ -332,7 +333,7 @@ def windows_of(settings: Settings) -> Windows:
 
 
 def tracer_of(settings: Settings, clock: Clock, telemetry: Telemetry) -> Tracer:
-    """What `tracing.endpoint` and the OTEL_ variables say; raises StartFault."""
+    """The tracer that `tracing.endpoint` and the OTEL_ variables ask for. Raises StartFault."""
     endpoint, variables = settings.tracing.endpoint, opentelemetry()
     if endpoint is None or variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return NoTracer()
@@ -352,12 +353,12 @@ def _loaded(
         from gateway.adapters.otlp import OtlpTracer  # noqa: PLC0415 -- an extra, of 8 MB
     except ImportError as missing:
         raise StartFault(
-            f"tracing.endpoint is set, and what sends traces is not installed ({missing}): "
-            "pip install 'training-gateway[otlp]', or unset it"
+            "tracing.endpoint is set, but the package that sends traces is not installed "
+            f"({missing}): pip install 'training-gateway[otlp]', or unset tracing.endpoint"
         ) from missing
     telemetry.spans_known()
     told, version = telemetry.spans_ended, gateway.__version__
     try:
         return OtlpTracer(endpoint, clock, told, variables, version=version, scheme=scheme)
     except ValueError as fault:
-        raise StartFault(f"an OTEL_ variable makes no sense: {fault}") from fault
+        raise StartFault(f"an OTEL_ variable has a wrong value: {fault}") from fault

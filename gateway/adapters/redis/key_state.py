@@ -1,8 +1,9 @@
-"""What the records of one key say together: how it stands, and what is found.
+"""What the records of one key mean together: the state of the key, and what a look-up finds.
 
-Bytes in and out, no I/O. Behind the fixed part of a floor's record stands what came beside the
-body that it knows; Lua carries that along unread, and forgets it with the digest. Where a page of
-the list confirmed the body since, its times stand in front of that, with a fixed length.
+Bytes in and out, no I/O. A floor's record begins with a fixed part, the floor. After it comes what
+the last confirming answer said beside the body: status, header fields and times. Lua copies that
+without reading it, and drops it together with the digest of the body. If a page of the list has
+confirmed the body since, the times of the page come in between, with a fixed length.
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
-# Goes up when the form changes; what another release wrote is "not known".
+# Goes up when the form changes. What a release with another schema wrote counts as not known.
 SCHEMA = 1
 
-# A floor lives long and is read often; whose headers exceed this is confirmed by its body.
+# The most bytes that are kept beside a floor, because a floor lives long and is read often. If the
+# header fields take more, a replica reads the body from Redis to confirm its entry.
 _LARGEST = 4_096
 _SUM = 16
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# What a page renewed: its own schema, the generation (written by sweep.lua), checksum, fields.
+# What a page of the list wrote: its own schema, the generation (from sweep.lua), checksum, fields.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -64,7 +66,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """What came beside the entry's body: schema (1 byte), checksum (16), fields; or nothing."""
+    """What the answer said beside the entry's body: schema (1 byte), checksum (16), fields. Empty
+    if that is too large."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -83,20 +86,22 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """What a page renews, behind schema and generation: checksum (16 bytes), fields."""
+    """What a page of the list renews: checksum (16 bytes), fields. sweep.lua puts the schema and
+    the generation before it."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return _checksum(fields) + fields
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The floor of that record, which has seen every event, and what it knows beside."""
+    """The state of a key, from the record of a floor to which every event was applied. None if the
+    bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
-    """The same once `event` is applied, for what is known by `share`; None, "unknown", where one
-    of the three is lost."""
+    """The state of a key after `event` is applied to the record of its floor, in a partition with
+    this `share`. None, "unknown", if one of the three is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
@@ -109,12 +114,13 @@ def read_found(
     share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """The floor, and the body if it is one that may serve or rescue: of the records of floor,
-    event and body, and what the partition's share is known by. `refused` is told why bytes are
-    no body."""
+    """What a look-up finds: the floor, and the entry if it may be served or used for rescue.
+
+    `records` are those of the floor, the event and the body. `share` is that of the partition. If
+    the bytes of the body are no entry, `refused` is called with the reason."""
     record, event, body = records
     known = None if share is None else floor_after(record, event)
-    # A body that lost one of these cannot be told from one that was invalidated.
+    # If one of these is lost, nobody knows whether the body was invalidated.
     if record is None or known is None or share is None:
         return Found(None, None, read_struck(event))
     known = of_share(known, share)
@@ -129,9 +135,12 @@ def read_found(
 
 
 def _is_lost(entry: Entry, known: Floor) -> bool:
-    """Whether it may not even rescue: an event left nothing of earlier generations, or one with a
-    bound nothing below its version, which then has no body; another epoch cannot be told from
-    either."""
+    """Whether the entry may not even be used for rescue.
+
+    A hard order leaves nothing of earlier generations. A hard order that names a version leaves
+    nothing below it; the floor then has that version, and no digest. An entry of another epoch
+    counts as ruled out, because the records say nothing about it.
+    """
     if entry.epoch != known.epoch:
         return True
     is_passed = entry.generation < known.generation
@@ -145,7 +154,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry as the list confirmed it since: its body stays where it is."""
+    """The entry, renewed if a later answer or a page of the list confirmed it after it was stored.
+    Redis keeps the body as it was stored."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -158,7 +168,7 @@ def _standing(floor: Floor | None, record: bytes) -> Standing | None:
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The later of what the last single answer and the last page said."""
+    """What confirmed the body last: a single answer, or a page of the list."""
     if data[:1] != _RENEWED:
         return _single(data)
     single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])
@@ -205,7 +215,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Something else may have written it."""
+    """Whether these values can be served. Something other than a gateway may have written them."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

@@ -1,7 +1,7 @@
-"""What happened to single trainings lately: the last events of each, told by /explain.
+"""The last events of each training, for /explain.
 
-Bounded in trainings, in events of each, and in bytes. Nothing here is asked on the way of a hit:
-what is noted are fetches, orders and sweeps.
+The number of trainings, the events of each and the bytes are bounded. Only fetches, orders and
+sweeps are noted. A hit does not use this module.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from gateway.ports import Clock
 EVENTS_OF_ONE: Final = 20
 MOST_IDS: Final = 10_000
 MOST_BYTES: Final = 8 * 1024 * 1024
-# Stands for all trainings: a purge names none.
+# Stands for all trainings, because a purge names none.
 EVERYBODY: Final = "*"
 
-# What a page of events and an event cost beside their texts, as Python counts its objects.
+# Bytes that Python's objects take for a page and for an event, without the texts in them.
 _PAGE: Final = 1_100
 _EVENT: Final = 620
 
 
 @dataclass(slots=True)
 class Noted:
-    """An event, and how often it came in a row; times in seconds since the Unix epoch.
+    """An event, and how often it happened in a row. Times are seconds since the Unix epoch.
 
-    `partition` is None for what concerns them all.
+    `partition` is None for an event that concerns all partitions.
     """
 
     event: str
@@ -44,12 +44,12 @@ class Noted:
 
     @property
     def cost(self) -> int:
-        """Bytes, about."""
+        """Approximate size in bytes."""
         texts = (value for value in self.fields.values() if isinstance(value, str))
         return _EVENT + sum(map(len, texts))
 
     def repeats(self, event: str, partition: str | None, fields: dict[str, object]) -> bool:
-        """Whether that is the same once more."""
+        """Whether the arguments describe the same event again."""
         return (self.event, self.partition, self.fields) == (event, partition, fields)
 
 
@@ -62,7 +62,8 @@ class _Page:
 
 
 class Journal:
-    """Remembers; the training of which nothing happened for longest is forgotten first."""
+    """Remembers the last events of each training. If there are too many, the training whose last
+    event is the oldest is forgotten first."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
@@ -75,17 +76,18 @@ class Journal:
 
     @property
     def ids(self) -> int:
-        """Of how many trainings something is known."""
+        """The number of trainings that have an event."""
         return len(self._pages)
 
     def knows_or_has_room(self, training_id: str) -> bool:
-        """Whether noting something of it pushes nobody out for it alone."""
+        """Whether an event of this training can be noted without forgetting another training to
+        stay within the number of trainings."""
         return training_id in self._pages or len(self._pages) < self._most_ids
 
     def note(
         self, training_id: str, event: str, partition: str | None = None, **fields: object
     ) -> None:
-        """Remember an event; one that repeats the last is counted there."""
+        """Remember an event. If it repeats the last event of the training, count that one up."""
         now = self._clock.now()
         known = {name: scrub(value) for name, value in fields.items() if value is not None}
         page = self._page(training_id)
@@ -99,8 +101,9 @@ class Journal:
             self.size -= forgotten.cost
 
     def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
-        """Its last events, and those of everybody, the newest first; of a partition alone, with
-        what concerns them all, where one is given."""
+        """The last events of the training, and those that concern all trainings, the newest first.
+        With `partition`, only the events of that partition and those that concern all
+        partitions."""
         found = [
             noted
             for name in dict.fromkeys((training_id, EVERYBODY))
@@ -131,7 +134,7 @@ class Journal:
 
 
 class Trail:
-    """A part of the Observer; never raises."""
+    """The part of the Observer that writes the journal. It never raises."""
 
     def __init__(self, clock: Clock) -> None:
         self.journal = Journal(clock)
@@ -156,7 +159,7 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep comes past all there are, again and again: what is known stays known.
+        # A sweep meets every training again and again. It must not push other trainings out.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, found=found)
 

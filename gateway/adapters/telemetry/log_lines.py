@@ -228,12 +228,13 @@ def _printable(row: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in row)
 
 
-# Linux writes with this flag only what needs no waiting, whatever others do with the descriptor.
+# With this flag Linux writes only what needs no waiting, whether or not another process has made
+# the descriptor non-blocking.
 _NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
 _AT_THE_END: Final = -1  # where the descriptor stands
 # The most bytes that may wait to be written.
 _MOST: Final = 4 * 2**20
-# A pipe keeps so many bytes together, even if several processes write to it.
+# A pipe does not divide a write of so many bytes, even if several processes write to it.
 _PIECE: Final = select.PIPE_BUF
 
 
@@ -247,9 +248,9 @@ def _count_nothing() -> None: ...
 class LineWriter:
     """A sink whose `write` never waits for the descriptor.
 
-    A line is written at once where that needs no waiting: a pipe or a socket with room. Else it is
-    buffered, and a thread writes it, which is started for the first such line: to wake it costs
-    more than the line.
+    A line is written at once if that needs no waiting (a pipe or a socket with room). Otherwise it
+    is buffered, and a thread writes it. The thread is started for the first such line. It does not
+    write every line, because waking a thread costs more than writing a line.
 
     After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
     cannot be written (a closed pipe, a full disk) are lost too. As soon as lines can be written
@@ -268,7 +269,7 @@ class LineWriter:
         self._lost = 0
         self._is_dropping = False
         self._is_idle = True  # everything is written
-        self._may_be_at_once = _NOWAIT is not None  # as far as the descriptor is known
+        self._may_be_at_once = _NOWAIT is not None  # until the descriptor refuses the flag
         self._thread: threading.Thread | None = None
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
@@ -278,7 +279,7 @@ class LineWriter:
             self._lost_line, self._on_lost = lost_line, on_lost
 
     def write(self, line: bytes, /) -> None:
-        """Write the line where that needs no waiting, else buffer it, or drop it."""
+        """Write the line if that needs no waiting. Otherwise buffer it, or drop it."""
         with self._changed:
             if self._is_idle and self._may_be_at_once and not self._lost:
                 line = line[self._put_at_once(line) :]
@@ -298,8 +299,10 @@ class LineWriter:
                 self._thread.start()
 
     def _put_at_once(self, line: bytes) -> int:
-        """How many bytes were written without waiting. Where anything else goes wrong, or the
-        descriptor cannot tell (a terminal, files of most systems), all lines are for the thread."""
+        """Write what can be written without waiting. Returns the number of bytes.
+
+        After any other error the thread writes all lines. Descriptors that do not know the flag (a
+        terminal, files of most systems) raise such an error."""
         assert _NOWAIT is not None
         try:
             return os.pwritev(self._descriptor, [line], _AT_THE_END, _NOWAIT)

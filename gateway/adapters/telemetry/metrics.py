@@ -184,9 +184,10 @@ def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
 class GaugeReadings:
     """The state of this replica now. None: this replica has no such thing, and exports no series.
 
-    budgets   by the name of the tenant; not by partition, which would be a series for each
-    credential loop_lag  seconds, see `LoopLag` sweep_confirmed  seconds since the oldest
-    confirmation among the entries under sweep
+    budgets          by the name of the tenant. By partition there would be a series for each
+                     credential.
+    loop_lag         seconds, see `LoopLag`
+    sweep_confirmed  seconds since the oldest confirmation among the entries under sweep
     """
 
     ready: bool
@@ -327,7 +328,8 @@ Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class CountersCollector(Collector):
-    """Hands the numbers to prometheus-client; `readings` None leaves out what is only read."""
+    """Hands the numbers to prometheus-client. If `readings` returns None, the metrics of `GAUGES`
+    are left out."""
 
     def __init__(
         self, counters: Counters, version: str, readings: Callable[[], GaugeReadings | None]
@@ -369,7 +371,7 @@ class CountersCollector(Collector):
 
 
 def registry_of(collector: CountersCollector) -> CollectorRegistry:
-    """A registry of its own, with the process's figures beside ours."""
+    """A registry with the gateway's metrics and those of the process. It is not the global one."""
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
@@ -379,7 +381,8 @@ def registry_of(collector: CountersCollector) -> CollectorRegistry:
 
 
 def encode(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """A scrape's body and its content type: OpenMetrics where `accept` asks, else text."""
+    """The body of a scrape, and its content type: OpenMetrics if `accept` asks for it, otherwise
+    text."""
     encoder, content_type = choose_encoder(accept)
     return encoder(registry), content_type
 
@@ -393,7 +396,8 @@ def _gauges(readings: GaugeReadings) -> Iterator[Metric]:
 
 
 def _buckets(histogram: Histogram) -> list[Bucket]:
-    """Cumulative, by upper bound, each with its exemplar, which only OpenMetrics can tell."""
+    """The cumulative counts by upper bound. A bucket may have an exemplar, which only OpenMetrics
+    shows."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     exemplars = dict(histogram.exemplars)
     counts = accumulate(histogram.buckets)
@@ -404,5 +408,5 @@ def _buckets(histogram: Histogram) -> list[Bucket]:
 
 
 def _exemplar(trace: bytes, seconds: float) -> Exemplar:
-    """Without a time of its own: a scraper takes the moment when it sees it first."""
+    """An exemplar without a time. The scraper takes the time at which it first sees it."""
     return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

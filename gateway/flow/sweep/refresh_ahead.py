@@ -1,7 +1,9 @@
-"""Single calls ahead of readers, where no list can be read: what is read and stale, worst first.
+"""Refreshes stale responses before their next reader comes, for callers whose trainings are on no
+list that the gateway can read. The response with the highest expected staleness goes first.
 
-Lives here: which one is next, and how often one may go. A reader who asks meanwhile joins the
-same fetch; what a fetch brings is stored as ever. What may be spent is the budget's business.
+This module decides which response is next, and how long to wait between two calls. A request that
+comes meanwhile joins the same fetch, and the answer is stored as that of any other fetch. Whether a
+call may be made, the budget decides.
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ from gateway.flow.answer import Ask
 from gateway.flow.request.handler import Serving
 from gateway.ports import Clock, Held, LocalStore
 
-# Seconds between two looks where nothing is due.
+# Seconds until the next look if no refresh is due.
 _LOOK_EVERY: Final = 1.0
-# Longest pause (seconds) where there is no call to be had.
+# The longest pause (seconds) if no call may be made.
 _PATIENCE: Final = 5.0
-# Those that were asked for last; one that is left out is refreshed by its next reader.
+# The most requests that are remembered, those of the last fetches. The next reader of any other
+# response starts its refresh.
 _MOST: Final = 1_000
 
 
 class Ahead:
-    """Refreshes for the readers of this replica, one at a time.
+    """Refreshes stored responses for the readers of this replica, one at a time.
 
-    `is_for` tells whether a caller's trainings are on no list that we can read, `gap` how many
-    seconds to leave between two calls for it.
+    `is_for` returns whether a caller's trainings are on no list that the gateway can read. `gap`
+    returns the seconds to leave between two calls for that caller.
     """
 
     def __init__(
@@ -54,14 +57,18 @@ class Ahead:
         self._fetched: FIFOCache[Key, Ask] = FIFOCache(_MOST)
 
     def heed(self, ask: Ask) -> None:
-        """It was fetched for somebody: if it is read from now on, it may be refreshed for them.
-        What only some requests choose is left to those."""
+        """Note a request that caused a fetch. If its response is read from now on, it may be
+        refreshed with the credential of this request.
+
+        Some responses depend on further request fields (`extra`). They are refreshed only by
+        requests that have these fields."""
         if ask.extra or not self._is_for(ask.caller):
             return
         self._fetched[ask.key] = ask
 
     def looks_after(self, key: Key) -> bool:
-        """Whether it will be refreshed when it is stale: it was read since it was confirmed."""
+        """Whether the response will be refreshed once it is stale, because it was read since it
+        was confirmed."""
         ask, held = self._fetched.get(key), self._local.peek(key)
         return ask is not None and held is not None and self._wants(ask, held)
 
@@ -69,8 +76,8 @@ class Ahead:
         return held.reads_since > 0 and self._is_for(ask.caller)
 
     def place(self, key: Key) -> tuple[int, int] | None:
-        """Its place among those that are read and stale, the worst first, and how many they are;
-        None where it is none of them."""
+        """The place of the key among the refreshes that are due, 1 for the next one, and how many
+        are due. None if the key is not due."""
         due = self._due()
         own = due.get(key)
         return None if own is None else (1 + sum(each > own for each in due.values()), len(due))
@@ -81,7 +88,7 @@ class Ahead:
             await self._clock.sleep(await self._step())
 
     async def _step(self) -> float:
-        """Refresh the one that is next; seconds until the next look."""
+        """Refresh the response that is next. Returns the seconds until the next look."""
         ask = self._next()
         if ask is None:
             return _LOOK_EVERY
@@ -90,13 +97,15 @@ class Ahead:
         except CallWithheld as withheld:
             return min(max(withheld.retry_after, self._gap(ask.caller)), _PATIENCE)
         except (UpstreamFailure, AccessRefused, ShuttingDown):
-            waits = False  # told where it failed
+            waits = False  # the failure was logged where it happened
         gap = self._gap(ask.caller)
         return max(gap, _LOOK_EVERY) if waits else gap
 
     def _next(self) -> Ask | None:
-        """The one with the highest expected staleness; those that nobody can have unasked any
-        more are forgotten, and the credential that they were asked with."""
+        """The request whose response has the highest expected staleness.
+
+        A response that may not be served any more without asking upstream is not refreshed. Its
+        request is forgotten, and the credential of that request with it."""
         now = self._clock.now()
         for key in list(self._fetched):
             held = self._local.peek(key)
@@ -107,7 +116,8 @@ class Ahead:
         return self._fetched[max(due, key=lambda key: due[key])] if due else None
 
     def _due(self) -> dict[Key, float]:
-        """What each is worth that was read and is stale, unless the upstream just failed for it."""
+        """The expected staleness of each stale response that was read, unless its last fetch has
+        just failed."""
         now, due = self._clock.now(), {}
         for key, ask in self._fetched.items():
             held = self._local.peek(key)
@@ -119,7 +129,8 @@ class Ahead:
         return due
 
     async def _refresh(self, ask: Ask) -> bool:
-        """As its next reader would, unless another replica did; whether it waits for a call."""
+        """Refresh the response as its next reader would, unless another replica has done so.
+        Returns whether the refresh waits for a free call."""
         seen = await self._serving.look_up(ask.key)
         if seen is None:
             return False

@@ -1,7 +1,7 @@
-"""Which host is the master, as the sentinels see it.
+"""Asks the sentinels which host is the master.
 
-Lives here: asking all of them at once, and whom to believe. They are asked off the path of
-requests; how they are reached is the business of transport.py.
+All sentinels are asked at once, and this module decides which answer counts. No request waits for
+this. transport.py makes the connections to the sentinels.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class Sentinels:
-    """The sentinels of one master; to the driver's connections the pool that knows its address.
+    """The sentinels of one master. The driver's connections take this object for their pool, and
+    ask it for the master's address.
 
-    `patience` in seconds is for each of them; one that does not answer costs no more than that.
+    Each sentinel has `patience` seconds to answer.
     """
 
     is_master = True
     check_connection = False
 
     def __init__(self, clients: dict[str, Any], name: str, patience: float) -> None:
-        """`clients` by where each is, in words."""
+        """`clients`: the client of each sentinel, by its address in words."""
         self._driver: Any = Sentinel([])  # type: ignore[no-untyped-call]
         self._driver.sentinels = list(clients.values())
         self._where = list(clients)
@@ -37,10 +38,10 @@ class Sentinels:
         self.master: tuple[str, int] | None = None
 
     async def find(self) -> bool:
-        """Whether the master is another one than before.
+        """Ask all sentinels for the master. Returns whether it is another one than before.
 
-        A known one stays while no sentinel names any: it may well be there. Raises the driver's
-        ConnectionError, saying what each of them said, while none is known.
+        If no sentinel names a master, the known master stays, because it may still be there. If
+        none is known either, raises the driver's ConnectionError with the answer of each sentinel.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -49,22 +50,25 @@ class Sentinels:
                 said = ", ".join(map(" ".join, zip(self._where, map(str, answers), strict=True)))
                 raise ConnectionFault(f"no sentinel names a master {self._name!r}: {said}")
             return False
-        # One that was cut off still names the former master; each failover counts up.
+        # A sentinel that was cut off still names the former master. Each failover raises the
+        # epoch, so the highest epoch is the latest answer.
         before, (_, self.master) = self.master, max(named, key=lambda answer: answer[0])
         return before != self.master
 
     async def get_master_address(self) -> tuple[str, int]:
-        """What the driver's connections ask when they connect; nobody is asked for it."""
+        """The master that was found last. The driver's connections call this when they connect; no
+        sentinel is asked."""
         if self.master is None:
             raise ConnectionFault("no sentinel has named a master yet")
         return self.master
 
     async def close(self) -> None:
-        """Close the connections to them."""
+        """Close the connections to the sentinels."""
         await self._driver.aclose()
 
     async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
-        """How often there was a failover, and to whom; in words why that is not known."""
+        """The epoch of the last failover, and the address of the master. If the sentinel does not
+        say, the reason in words."""
         try:
             async with Deadline(self._patience):
                 masters = await sentinel.sentinel_masters()
