@@ -1,4 +1,5 @@
-"""From start to drained stop: sockets, tasks, signals, and the order in which they end."""
+"""Runs the process from its start to its drained stop: sockets, tasks, signals, and the order in
+which they end."""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds in which an order under way is finished: where Redis lost which replicas there are, it
-# waits for them to register again.
+# Seconds in which orders under way may end. After Redis has lost the members, an order waits until
+# the replicas have registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
-# Seconds in which spans that wait are sent.
+# Seconds for sending the spans that still wait.
 _LAST_SPANS = 3.0
 _next_id: Callable[[], bytes] = ids().__next__
 
@@ -47,9 +48,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain; raises StartFault.
 
-    A second signal ends the process at once. `started` is told the addresses once both planes
-    listen; `log_to` takes the log instead of standard output; `misspelt` are variables that are
-    warned about, each with the name meant.
+    A second signal ends the process at once. `started` is called with the addresses as soon as both
+    planes listen. `log_to` receives the log instead of standard output. `misspelt` has environment
+    variables that are ignored, each with the name that was meant; a warning names them.
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())
@@ -57,16 +58,16 @@ async def serve(
     access_log = _logging(settings, house, form, log_to)
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
-    # All that holds the loop for long comes before the sockets listen.
-    _spare_the_collector()
+    # What blocks the event loop for long is done before the sockets listen.
+    _freeze_garbage_collector()
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
-    _make_room(settings.limits.max_connections)
-    _warn_of_a_closed_plane(settings.admin)
+    _allow_connections(settings.limits.max_connections)
+    _warn_if_admin_is_closed(settings.admin)
     for variable, meant in misspelt:
         logger.warning("settings.ignored", variable=variable, meant=meant)
     with _stopping(stop) as stopping:
-        async with _living(house, operations), _serving(data, admin) as ends:
+        async with _running(house, operations), _serving(data, admin) as ends:
             life.ready = True
             if shown := operations.settings() if form is LogFormat.JSON else changed(settings):
                 logger.info("gateway.settings", **shown)
@@ -80,7 +81,7 @@ async def serve(
             logger.info("gateway.draining", delay=settings.server.drain_delay)
             await house.clock.sleep(settings.server.drain_delay)
             await data.end(ends[0], patience=settings.server.drain_timeout)
-            await house.serving.land(0.0)  # who still waits for upstream gets a 503
+            await house.serving.land(0.0)  # requests that still wait for upstream get a 503
             await house.unusual.land(0.0)
             await ends[0]
             life.ended.set()
@@ -101,7 +102,7 @@ class Plane:
         await self.server.serve(sockets=[self.listener])
 
     async def end(self, served: asyncio.Task[None], patience: float) -> None:
-        """Accept nothing more and finish what is in flight, so many seconds at most."""
+        """Accept no more requests, and finish those in flight, for `patience` seconds at most."""
         self.server.should_exit = True
         await asyncio.wait({served}, timeout=patience)
 
@@ -109,7 +110,7 @@ class Plane:
 def _servers(
     settings: Settings, house: House, operations: Operations, access_log: AccessLog
 ) -> tuple[Server, Server]:
-    """Those of both planes, complete but for their sockets."""
+    """The servers of both planes. They get their sockets later."""
     server, admin = settings.server, settings.admin
     data_plane = DataPlane(
         house.serving,
@@ -139,14 +140,14 @@ def _servers(
         new_id=_new_id,
     )
     longest = server.drain_timeout + _LAST_SECONDS
-    data_door = HotPath.beside(*data_plane.short_ways(), _terms(settings, house, server))
-    admin_door = Wire.under(_terms(settings, house, admin))
+    data_wire = HotPath.beside(*data_plane.short_ways(), _terms(settings, house, server))
+    admin_wire = Wire.under(_terms(settings, house, admin))
     idle = settings.limits.idle_timeout
     data_server = server_of(
-        data_plane.application(), data_door, plane=server, ends_in=longest, idle_timeout=idle
+        data_plane.application(), data_wire, plane=server, ends_in=longest, idle_timeout=idle
     )
     admin_server = server_of(
-        admin_plane.application(), admin_door, plane=admin, ends_in=_LAST_ORDERS, idle_timeout=idle
+        admin_plane.application(), admin_wire, plane=admin, ends_in=_LAST_ORDERS, idle_timeout=idle
     )
     return data_server, admin_server
 
@@ -185,7 +186,7 @@ def _terms(settings: Settings, house: House, plane: ServerSettings | AdminSettin
 
 
 def _log_form(settings: Settings) -> LogFormat:
-    """As configured, else for people on a terminal and for machines elsewhere."""
+    """The form that `log.format` says. By default `console` on a terminal, otherwise `json`."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return settings.log.format or (LogFormat.CONSOLE if is_terminal else LogFormat.JSON)
 
@@ -202,7 +203,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
 
 @contextlib.contextmanager
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
-    """A task that ends when the process is told to, by signal or by `stop`."""
+    """A task that ends when the process is to stop: by a signal, or by `stop` if that is given."""
     told = asyncio.Event() if stop is None else stop
     with set_by_signals(told) if stop is None else contextlib.nullcontext():
         waiting = asyncio.ensure_future(told.wait())
@@ -213,8 +214,8 @@ def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
 
 
 @contextlib.asynccontextmanager
-async def _living(house: House, operations: Operations) -> AsyncIterator[None]:
-    """The house's own tasks and connections, from first to last."""
+async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
+    """Runs the tasks of all parts. At the end, cancels them and closes the connections."""
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(house.lag.watch()),
@@ -223,8 +224,8 @@ async def _living(house: House, operations: Operations) -> AsyncIterator[None]:
             *(group.create_task(watch.run()) for watch in house.watches),
         ]
         if house.redis is not None:
-            # The first requests wait for it, so that they neither fetch what is stored there nor
-            # go without a lease; where there is no Redis they wait for a refusal.
+            # The first requests wait until Redis has answered. Otherwise they would fetch what it
+            # has stored, and would have no lease. If Redis is away, they wait until that is known.
             await house.redis.first_word(_FIRST_WORD)
             await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
@@ -241,7 +242,7 @@ async def _living(house: House, operations: Operations) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-            # The bus takes its leave over the connection that is closed below.
+            # The bus ends this replica's membership over the connection that is closed below.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
@@ -251,7 +252,7 @@ async def _living(house: House, operations: Operations) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Both planes answering; whatever happens, neither outlives the block."""
+    """Runs both planes. Both have ended when the block ends, whatever the reason."""
     async with asyncio.TaskGroup() as group:
         ends = [group.create_task(plane.serve()) for plane in planes]
         try:
@@ -263,15 +264,17 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
                 plane.server.should_exit = True
 
 
-def _make_room(connections: int) -> None:
-    """Both planes may have so many connections; say so where the system allows fewer."""
+def _allow_connections(connections: int) -> None:
+    """Let the process open files for so many connections. Log a warning if the system allows
+    fewer."""
     room = files_for(connections)
     if room < connections:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
 
 
-def _warn_of_a_closed_plane(admin: AdminSettings) -> None:
-    """Without a token, another host than loopback answers nothing but metrics and probes."""
+def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
+    """Log a warning if there is no token and the host is not loopback. The admin port then answers
+    metrics and probes only."""
     if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
             "admin.token-missing",
@@ -282,31 +285,32 @@ def _warn_of_a_closed_plane(admin: AdminSettings) -> None:
         )
 
 
-def _spare_the_collector() -> None:
-    """What is there by now stays: the collector of cycles need not look at it ever again."""
+def _freeze_garbage_collector() -> None:
+    """Exclude all objects that exist now from garbage collection. They live as long as the
+    process."""
     gc.collect()
     gc.freeze()
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# `timeout` signals its child and then the child's group, and a shell repeats the terminal's
-# SIGHUP: a signal that comes so soon after the first one is not a second wish.
-_ONE_WISH = 0.02
+# Seconds after the first signal in which further signals belong to it: `timeout` signals its child
+# and then the child's group, and a shell repeats the terminal's SIGHUP.
+_SAME_SIGNAL = 0.02
 
 
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first of these signals. From then on each has the system's default
-    action, which ends the process whatever the event loop does.
+    """Set `stop` at the first of the signals in `_ENDING`. After that, each signal has the default
+    action of the system. It ends the process, whatever the event loop does.
 
-    A SIGHUP that is ignored, as `nohup` has it, stays ignored.
+    If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """
     loop = asyncio.get_running_loop()
     signals = [each for each in _ENDING if not _is_ignored_hangup(each)]
 
     def drain() -> None:
         stop.set()
-        loop.call_later(_ONE_WISH, end_at_next)
+        loop.call_later(_SAME_SIGNAL, end_at_next)
 
     def end_at_next() -> None:
         for each in signals:

@@ -416,14 +416,14 @@ async def test_a_replica_that_no_order_knew_of_has_missed_all_orders(
     """Before it is on the roll for the first time: none of them counts with what it holds."""
     late = Hearer(redis_server.url, "b", heartbeat=HEARTBEAT, timeout=60.0)
     await late.connection.check()
-    on_the_roll = asyncio.create_task(late.bus._stay_on_roll(late.gap))
+    heartbeats = asyncio.create_task(late.bus._send_heartbeats(late.gap))
     try:
         await until(lambda: late.gaps == 1)
 
         assert late.bus.vouched_until > time.monotonic()
         assert late.gap_until == -math.inf
     finally:
-        on_the_roll.cancel()
+        heartbeats.cancel()
         await late.connection.close()
 
 

@@ -87,7 +87,7 @@ async def test_what_is_handed_over_at_this_moment_is_away(own_cluster: ClusterSe
             assert isinstance(found, RedisUnavailable)
             assert not isinstance(beside, BaseException)
             assert beside.entry is not None
-            with pytest.raises(RedisUnavailable, match="on the move"):
+            with pytest.raises(RedisUnavailable, match="being moved"):
                 await one.store.begin(key)
             assert one.store.is_up
         assert (await one.store.lookup(key)).entry is not None

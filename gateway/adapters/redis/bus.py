@@ -38,7 +38,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """One request; `number` is what its answers name."""
+    """A request for the confirmation of other replicas. Their answers name its `number`."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -46,12 +46,13 @@ class Request:
         self._came = asyncio.Event()
 
     def take(self, sender: str) -> None:
-        """This replica has answered; answering twice counts once."""
+        """Note that a replica has answered. A second answer of the same replica changes nothing."""
         self._answered.add(sender)
         self._came.set()
 
     async def answered_by(self, replicas: frozenset[str], patience: float) -> frozenset[str]:
-        """All that have answered, once these have or after so many seconds."""
+        """Wait until all of these replicas have answered, for `patience` seconds at most. Returns
+        all replicas that have answered."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not replicas <= self._answered:
@@ -78,7 +79,7 @@ class Requests:
             del self._open[request.number]
 
     def take(self, answer: Acknowledgement) -> None:
-        """Count the answer; nothing for what nobody waits for any more."""
+        """Give the answer to its request. If that has ended, ignore the answer."""
         request = self._open.get(answer.request)
         if request is not None:
             request.take(answer.sender)
@@ -133,8 +134,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # This replica heard all notices up to this monotonic time, in this life of the membership.
-        # -inf: it has not sent a heartbeat yet.
+        # The monotonic time up to which this replica has heard all notices (-inf: it has not sent a
+        # heartbeat yet), and the life of the membership in which that was.
         self._whole_at, self._life = -math.inf, 0
 
     @property
@@ -154,8 +155,8 @@ class RedisBus:
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica is a member: orders that it did not confirm
-        say that it may serve something older."""
+        """The monotonic time until which this replica is a member. An order that it does not
+        confirm says that it may serve an older response until then."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -188,7 +189,7 @@ class RedisBus:
         been missed. Runs until it is cancelled; nothing that arrives ends it."""
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._stay_on_roll(gap))
+                both.create_task(self._send_heartbeats(gap))
                 both.create_task(self._hear(apply, gap))
         finally:
             self._is_connected = False
@@ -209,9 +210,9 @@ class RedisBus:
         message = encode_notice(notice, self._replica, request)
         return await self._membership.tell(self._channel, message)
 
-    async def _stay_on_roll(self, gap: Gap) -> None:
-        """Send heartbeats, also while no notices arrive: orders then say that this replica did not
-        confirm."""
+    async def _send_heartbeats(self, gap: Gap) -> None:
+        """Send heartbeats, also while no notices arrive. An order then says that this replica did
+        not confirm it."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -292,13 +293,15 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with the time until which its orders allow older answers of this replica.
+        """Report a gap, with the time until which this replica may serve what it held in the gap.
 
-        An order in the gap named a time of at least `span` after the last moment at which this
-        replica had heard all. The time is infinite if no notice was missed: the last number is the
-        one that was heard last. If Redis lost the members, the numbers begin again at 0, and 0 says
-        nothing about the life before. It then counts only while no time that an order of that life
-        named can have passed.
+        An order in the gap named such a time. It is at least `span` later than the last moment at
+        which this replica had heard all notices. If no notice was missed, the time is infinite.
+
+        No notice was missed if the last number is the one that was heard last. If Redis lost the
+        members, the numbers begin again at 0. The number 0 says nothing about notices before that.
+        It then counts as "no notice was missed" only until the earliest time that an order before
+        the loss may have named.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

@@ -1,7 +1,7 @@
-"""A cluster: whom to ask for a key, and what its nodes say of each other and of themselves.
+"""A Redis Cluster: which node holds a key, and what the nodes say about the cluster.
 
-Lives here: the map of slots, whom to believe about it, and following redirections. Each node has
-a breaker of its own, so that one that is away takes its share of the keys and no more.
+This module has the map of slots, decides which node's map is believed, and follows redirections.
+Each node has a breaker of its own. If a node is away, only the keys that it holds are unavailable.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from gateway.ports import Clock, Observer
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
-# So many slots are one region: nodes hold long runs of slots, few of which end within one.
+# The slots of a region. Nodes hold long runs of slots, so that few regions have two holders.
 _REGION: Final = 256
 
-# Where nobody holds a slot there is no place.
+# The holder of each slot; None if no node holds it.
 Holders = list[Place | None]
 
 
 def slot_of(name: str) -> int:
-    """The slot of a key: of what stands in its braces, if anything does."""
+    """The slot of a key. If the key has a text in braces, only this text counts."""
     return key_slot(name.encode())
 
 
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
-    """The holder of each slot, out of a reply to CLUSTER SLOTS; raises ValueError.
+    """The holder of each slot, from a reply to CLUSTER SLOTS. Raises ValueError.
 
-    A node that knows no name of its own leaves it out, and means the one by which it was asked.
+    A node that does not know its own host leaves the host out. It is then on the host of `asked`.
     """
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
         if not 0 <= first <= last < SLOTS:
-            raise ValueError("a slot that is none")
+            raise ValueError("CLUSTER SLOTS names a slot that does not exist")
         host = (master[0] or b"").decode()
         place = (asked[0] if host in ("", "?") else host, int(master[1]))
         holders[first : last + 1] = [place] * (last + 1 - first)
@@ -55,30 +55,31 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """The shortest number that as a hash tag belongs to one of these slots."""
+    """The smallest number whose slot, as a hash tag, is one of these."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
 @cache
 def regions() -> tuple[str, ...]:
-    """A tag for each run of slots, in their order: what is to stand near every slot has one
-    copy a run, and stays near when slots change hands."""
+    """A hash tag for each region, in the order of their slots. A record that is needed beside every
+    key has one copy in each region. These tags stay the same when slots move to other nodes."""
     return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
 
 
 def region_of(slot: int) -> str:
-    """The tag near that slot."""
+    """The hash tag of the region of this slot."""
     return regions()[slot // _REGION]
 
 
 def tags_of(holders: Holders) -> tuple[str, ...]:
-    """For each holder a hash tag of its own, in the order of their slots."""
+    """A hash tag for each holder, in the order of their slots. A key with this tag is on that
+    node."""
     firsts = {place: slot for slot, place in reversed(list(enumerate(holders))) if place}
     return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
 
 
 def tag_held(place: Place, holders: Holders) -> str | None:
-    """The hash tag that `tags_of` has for that holder; None where it holds no slot."""
+    """The hash tag that `tags_of` has for this holder. None if it holds no slot."""
     if place not in holders:
         return None
     first = holders.index(place)
@@ -86,7 +87,7 @@ def tag_held(place: Place, holders: Holders) -> str | None:
 
 
 def _last(holders: Holders, first: int) -> int:
-    """The last slot of the run of the same holder that begins there."""
+    """The last slot of the run of slots that begins at `first` and has one holder."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
     return max(run)
 
@@ -95,23 +96,25 @@ T = TypeVar("T")
 
 
 class OnTheMove(RedisUnavailable):
-    """The key is being handed over from one node to another; those beside it are not."""
+    """The slot of the key is being moved from one node to another. Keys of other slots are
+    available."""
 
     def __init__(self, operation: str) -> None:
-        super().__init__(operation, "its slot is on the move")
+        super().__init__(operation, "its slot is being moved to another node")
 
 
 class Member(Node):
-    """One node; it is away also while it calls its cluster down.
+    """One node of the cluster. It also counts as away while it says that the cluster is down.
 
-    `holders` and `epoch` are what it said last: the higher its epoch, the later its knowledge.
+    `holders` and `epoch` are what the node said last. Of two nodes, the one with the higher epoch
+    has the later map.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
     redirections: ClassVar = (AskError, TryAgainError)  # MOVED is an AskError to the driver
 
     def __init__(self, place: Place, route: Route, *clocks: Any, **options: Any) -> None:
-        """`place` is how the others know it; the rest as a Node's."""
+        """`place` is the address that the other nodes use for it. The rest is as in Node."""
         super().__init__(route.to(place), *clocks, name=f"{place[0]}:{place[1]}", **options)
         self.place = place
         self.holders: Holders | None = None
@@ -120,7 +123,8 @@ class Member(Node):
         self._said: Any = None
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Believe it only while its cluster is up: one that was cut off knows the past."""
+        """Take the map of the node if the node says that the cluster is up. A node that was cut off
+        says that it is down, and its map is old."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
@@ -134,8 +138,8 @@ class Member(Node):
 
 
 class _Asking(driver.Redis):
-    """For a key that is being handed over, and at the new node already: each command on one
-    connection, behind the word that lets it in."""
+    """A client of the node to which a slot is being moved. It sends ASKING before each command, on
+    the same connection, because a node redirects commands for a slot that it does not own yet."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         send: Any = super().execute_command
@@ -144,7 +148,7 @@ class _Asking(driver.Redis):
 
 
 def asking(command: Command[T]) -> Command[T]:
-    """The same command to the node that an ASK names."""
+    """The same command, for the node that an ASK redirection names."""
 
     async def asked(client: driver.Redis) -> T:
         pool = client.connection_pool
@@ -154,16 +158,17 @@ def asking(command: Command[T]) -> Command[T]:
     return asked
 
 
-# What all replicas write to stands here; its node's clock is the one that they share.
+# The slot of the keys that all replicas write. The clock of its node is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-# Answers of "not here" or "not yet" that one command follows, and the seconds between two.
+# How often a command is sent at most, if nodes answer with a redirection or TRYAGAIN. Seconds to
+# wait after TRYAGAIN.
 _HOPS: Final = 5
 _PAUSE: Final = 0.005
 
 
 class Cluster:
-    """All nodes; the URL's are asked what the others are."""
+    """All nodes of a cluster. The nodes that the URL names are asked for the others."""
 
     def __init__(
         self,
@@ -189,38 +194,39 @@ class Cluster:
         self._told: Holders | None = None
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
-        # Whether every key can be asked for: each hit wants to know, so it is known beforehand.
+        # Whether all nodes are up and hold all slots. Each hit reads this, so it is computed when a
+        # node changes.
         self.is_up = False
         self.layout = 0
         self.tags: tuple[str, ...] = ()
-        self.route = Ear(self)
+        self.route = SharedNodeRoute(self)
         for seed in route.seeds:
             self._member(seed)
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """Copies of one thing, by the word in their braces."""
+        """The hash tags of the copies of a record that is needed beside every key."""
         return regions()
 
     def region(self, name: str) -> str | None:
-        """The copy that stands near that name."""
+        """The hash tag of the copy that is nearest to this key."""
         return region_of(slot_of(name))
 
     def serves(self, name: str) -> bool:
-        """Whether what stands under that name can be asked for."""
+        """Whether the node that holds this key is up."""
         holder = self.holder(slot_of(name))
         return holder is not None and holder.is_up
 
     def home(self, name: str) -> Place | None:
-        """Names of the same home are asked for in one round trip."""
+        """The node that holds this key. Keys of one node are read in one round trip."""
         return self._holders[slot_of(name)]
 
     def slot(self, name: str) -> int:
-        """Names of the same slot are asked for in one command."""
+        """The slot of this key. Keys of one slot are read with one command."""
         return slot_of(name)
 
     def skew(self, name: str) -> float:
-        """Seconds by which the clock behind that name is ahead of the shared one."""
+        """Seconds by which the clock of this key's node is ahead of the shared clock."""
         place = self._holders[slot_of(name)]
         return 0.0 if place is None else self._skews.get(place, 0.0)
 
@@ -232,8 +238,8 @@ class Cluster:
         asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """What the command brings from whoever has that key; raises RedisUnavailable, at once
-        while nobody who has it is there."""
+        """Run the command on the node that holds the key `at`, and return its result. Raises
+        RedisUnavailable, at once if that node is away or if no node holds the slot."""
         slot, asked = slot_of(at), command
         member = self.holder(slot)
         if member is None or not member.is_up:
@@ -253,17 +259,19 @@ class Cluster:
 
     @property
     def is_away(self) -> bool:
-        """Whether a node is known not to answer."""
+        """Whether at least one node is known to be away."""
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Looks alone tell the time: of a reply it is not known which node gave it."""
+        """Do nothing. Only a look tells the time of a node, because nobody knows which node sent
+        this reply."""
 
     async def check(self) -> bool:
-        """Look at all nodes once, and at those that they are heard of for the first time."""
+        """Look once at all nodes, and at those that become known by this. Returns whether all nodes
+        are up."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
-            # The shared clock first: the others' are told by it.
+            # The shared clock first: the clocks of the other nodes are compared with it.
             shared = self.holder(_SHARED_SLOT)
             if shared is not None:
                 await shared.check()
@@ -271,7 +279,8 @@ class Cluster:
         return self.is_up
 
     async def reach(self) -> None:
-        """Ask each node once for an answer; raises RedisUnavailable with all reasons."""
+        """Ask each node once for an answer. Raises RedisUnavailable with the reason of each node
+        that does not answer."""
         await self.check()
         asked = self._masters or tuple(self._members.values())
         answers = await asyncio.gather(*(each.reach() for each in asked), return_exceptions=True)
@@ -282,11 +291,11 @@ class Cluster:
             raise RedisUnavailable(RedisOperation.PING, "; ".join(faults))
 
     async def close(self) -> None:
-        """Close all connections; nobody must be asking."""
+        """Close all connections. No command may be under way."""
         await _all_at_once(member.close() for member in self._members.values())
 
     def holder(self, slot: int) -> Member | None:
-        """The node that has a slot, as far as is known."""
+        """The node that holds a slot. None if no such node is known."""
         place = self._holders[slot]
         return None if place is None else self._member(place)
 
@@ -307,7 +316,7 @@ class Cluster:
         return member
 
     def _count(self) -> None:
-        """A node came or went, or there are others."""
+        """Compute `is_up` again, after a breaker has opened or closed, or the map has changed."""
         self.is_up = self._is_whole and all(master.is_up for master in self._masters)
 
     def _heard(self, place: Place, seconds: float, round_trip: float) -> None:
@@ -320,18 +329,19 @@ class Cluster:
             self._skews[place] = settled(known, ahead, round_trip)
 
     def _moved(self, slot: int, moved: MovedError, member: Member) -> Member:
-        """Right away, for that slot; the next look brings the rest."""
+        """Note the new holder of this slot at once. The next look brings the whole map."""
         holder = self._named(moved, member)
         self._holders[slot], self._told = holder.place, None
         return holder
 
     def _named(self, redirection: AskError, asked: Member) -> Member:
-        """A node without a name of its own is the one that was asked, on another port."""
+        """The node that a redirection names. If it names no host, the node is on the host of the
+        node that answered, at another port."""
         host = asked.place[0] if redirection.host in ("", "?") else redirection.host
         return self._member((host, redirection.port))
 
     async def _learn(self) -> bool:
-        """Believe whose epoch is the highest; whether that is news."""
+        """Take the map of the node with the highest epoch. Returns whether it is another map."""
         told = [each for each in self._members.values() if each.is_up and each.holders]
         latest = max(told, key=lambda each: each.epoch, default=None)
         if latest is None or latest.holders == self._told:
@@ -348,26 +358,26 @@ class Cluster:
         return True
 
     async def _forget(self, masters: dict[Place, Any]) -> None:
-        """Nodes without a slot are left alone, unless the URL names them."""
+        """Close the nodes that hold no slot, except those that the URL names."""
         gone = self._members.keys() - masters.keys() - set(self._route.seeds)
         self._skews = {place: self._skews.get(place, 0.0) for place in masters}
         await _all_at_once(self._members.pop(place).close() for place in gone)
 
 
-class Ear:
-    """The way to the node where notices are counted, whichever that is."""
+class SharedNodeRoute:
+    """The way to the node that holds the shared slot, where notices are published and counted."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
     @property
     def master(self) -> Place | None:
-        """Where it is; it changes when another node takes its slot."""
+        """The address of that node. It changes when another node takes over the slot."""
         holder = self._cluster.holder(_SHARED_SLOT)
         return None if holder is None else holder.place
 
     def connection(self) -> Any:
-        """One connection by itself, not yet connected; raises RedisUnavailable."""
+        """A new connection to that node, not yet connected. Raises RedisUnavailable."""
         holder = self._cluster.holder(_SHARED_SLOT)
         if holder is None:
             raise _away(RedisOperation.BUS, None)
