@@ -11,73 +11,73 @@ APART := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-run: .venv/requirements.lock ## the gateway in front of a simulated upstream, at once; Ctrl-C ends it
+run: .venv/requirements.lock ## run the gateway in front of a simulated API; Ctrl-C ends it
 	@$(BIN)/gateway demo
 
-setup: .venv/requirements-dev.lock ## the environment .venv, exactly as requirements-dev.lock pins it
+setup: .venv/requirements-dev.lock ## make the environment .venv with the versions of requirements-dev.lock
 
-test: lint ## everything: lint, types, all tests with real servers, unit tests on a second Python
+test: lint ## lint, types, all tests with real servers, and the unit tests on a second Python
 	.ci/servers
 	.ci/second-python
 	$(BIN)/python -m tests.second_run --cov $(APART)
 
-check: lint ## the quick part: format, lint, types, floors, fast tests
+check: lint ## format, lint, types, floors and the fast tests
 	$(BIN)/python -m pytest --numprocesses 2 tests/house tests/unit
 
-drills: setup ## the long failure drills: crowds, malformed requests, schemathesis, soaks; an hour and a half
+drills: setup ## the long failure drills (crowds, malformed requests, schemathesis, soaks): an hour and a half
 	$(BIN)/python -m pytest $(APART) tests/integration --clocks-apart -q
 	$(BIN)/python -m pytest $(APART) tests/integration --documented-acl -q
 	$(BIN)/python -m pytest $(APART) tests/integration tests/system --bad-day --timeout 600 -q
 	$(BIN)/python -m pytest tests/drills --timeout 1800 -v -o log_cli=true -o log_cli_level=INFO
 
-package: setup ## wheel, source archive, bill of materials and chart, in dist; HOME_URL=, SOURCE_URL=, ICON_URL=: what the chart names
+package: setup ## make wheel, source archive, bill of materials and chart in dist; HOME_URL=, SOURCE_URL=, ICON_URL= are for the chart
 	@$(BIN)/python -m tests.delivery.release
 
-image-bill: setup ## a bill of materials of an image, in dist; ARCHIVE=: what docker save or podman save wrote
+image-bill: setup ## make the bill of materials of an image in dist; ARCHIVE= is the output of docker save or podman save
 	@$(BIN)/python -m tests.delivery.release $(ARCHIVE)
 
-image-test: setup ## build the image with buildah on a stand-in of its base, run it without any right; needs root
+image-test: setup ## build the image with buildah on a substitute of its base, and run it without any right; needs root
 	.ci/servers buildah podman runc mmdebstrap
 	$(BIN)/python -m pytest tests/image --timeout 900 -v -o log_cli=true -o log_cli_level=INFO
 
-fuzz: setup ## the fuzzers of tests/fuzz, a hundred times as long as in `make test`: about an hour
+fuzz: setup ## run tests/fuzz a hundred times as long as `make test` does: about an hour
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest tests/fuzz --timeout 7200 -v --durations 0
 
-torture: setup ## hard cases put to this gateway, nginx and Varnish: a table; ARGS="--help" says more
+torture: setup ## test hard cases with this gateway, nginx and Varnish, and print a table; ARGS="--help" says more
 	$(BIN)/python -m tests.torture $(ARGS)
 
-conformance: setup ## a public suite for HTTP caches, SUITE=its checkout (github.com/http-tests/cache-tests); wants Node
+conformance: setup ## run a public suite for HTTP caches; SUITE= is a checkout of github.com/http-tests/cache-tests; needs Node
 	@test -n "$(SUITE)" || { echo "make conformance SUITE=FOLDER, a checkout of http-tests/cache-tests"; exit 2; }
 	$(BIN)/python -m tests.conformance $(SUITE) $(TEST)
 
-lint: setup ## format, lint and types alone
+lint: setup ## format, lint and types only
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 
-bench: setup ## what a hit costs beside nginx and Varnish, and how it grows: figures in build/bench; ARGS="--beside FOLDER": another checkout's too
+bench: setup ## measure what a hit costs, also in nginx and Varnish, with figures in build/bench; ARGS="--beside FOLDER" measures another checkout too
 	$(BIN)/python -m tests.bench --python "$$(.ci/bench-python)" $(ARGS)
 
-bench-quick: setup ## the same in one short round, about four minutes
+bench-quick: setup ## the same as bench, in one short round: about four minutes
 	$(BIN)/python -m tests.bench --quick --python "$$(.ci/bench-python)" $(ARGS)
 
-bench-record: setup ## three runs of it in a row, about half an hour, written into docs/ and the README
+bench-record: setup ## run bench three times, and write the figures into docs/ and the README: about half an hour
 	$(BIN)/python -m tests.bench --runs 3 --record --python "$$(.ci/bench-python)"
 
-capacity: setup ## count what one, two and three replicas ask of Redis, and write docs/capacity.md from that
+capacity: setup ## count the requests of one, two and three replicas to Redis, and write docs/capacity.md
 	$(BIN)/python -m tests.bench.capacity --python "$$(.ci/bench-python)"
 
-dashboards: setup ## renew dashboards, rules, docs/metrics.md, and the documents of the live page; RUNBOOK_URL=, GRAFANA_URL=: what alerts link to
+dashboards: setup ## write dashboards, rules, docs/metrics.md and the documents of the live page; RUNBOOK_URL=, GRAFANA_URL= are for the links of alerts
 	$(BIN)/python -m dashboards.source
 	@$(BIN)/python -m tests.delivery.chart
 
-lock: setup ## renew the lock files after a change in pyproject.toml; UPGRADE=1: to newest versions
+lock: setup ## write the lock files after a change in pyproject.toml; UPGRADE=1 takes the newest versions
 	$(BIN)/python -m tests.house.locks $(if $(UPGRADE),--upgrade)
 
-chart: setup ## renew what the chart has from elsewhere: settings, version, dashboards and rules, its README's table
+chart: setup ## write the parts of the chart that come from other files: settings, version, dashboards, rules, the table of its README
 	@$(BIN)/python -m tests.delivery.chart
 
-clean: ## remove the environments and all that tools left behind
+clean: ## remove the environments and all files that tools have made
 	rm -rf .venv .venv-second .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache \
 	  .coverage htmlcov build dist
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,7 +24,7 @@ from gateway.cli.status import status
 )
 @click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
 def main() -> None:
-    """A gateway in front of one training API: fresh answers from a cache, within its rate limit."""
+    """A caching gateway in front of one training API. It stays within the API's rate limit."""
 
 
 for command in (

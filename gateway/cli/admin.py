@@ -1,5 +1,5 @@
-"""How a command speaks to the admin plane of a running gateway: its options, one request, and
-what is said when the answer is none. What is asked for is the commands' business.
+"""How a command speaks to the admin plane of a running gateway: its options, one request, and the
+messages if there is no usable answer. What to ask for is decided by the commands.
 
 Also here: times, durations and sizes as people write them: `05:12:07 UTC (4 min ago)`,
 `3 h 12 min`.
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import httpx
 
 
-# Seconds. An order waits for Redis and for the other replicas, and for a purge there is much to do.
+# Seconds. An order waits for Redis and for the other replicas, and a purge may take long.
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
-# Of the description that the data plane gives of itself.
+# The title in the OpenAPI description of the data plane.
 _TITLE_FOR_CALLERS = "Training Gateway"
 
 
 def _address(_context: click.Context, _option: click.Parameter, said: str) -> str:
-    """A port is one of this machine, as `gateway serve` takes it."""
+    """The URL of an address. A port alone is a port of this machine."""
     return f"http://127.0.0.1:{said}" if said.isdecimal() else said
 
 
@@ -43,15 +43,15 @@ admin_option = click.option(
     show_envvar=True,
     callback=_address,
     metavar="URL|PORT",
-    help="The admin address of a running gateway, or its port here.",
+    help="The admin address of a running gateway, or a port of this machine.",
 )
 token_option = click.option(
     "--token",
     envvar="GATEWAY_ADMIN__TOKEN",
     show_envvar=True,
-    help="Its admin token, where it has one; better in the environment, which ps does not show.",
+    help="The admin token, if the gateway has one. The variable is safer: ps does not show it.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the response unchanged.")
 
 
 def seconds_of(date_time: str) -> float:
@@ -63,9 +63,10 @@ def seconds_of(date_time: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The admin plane at an address, with the token that it wants, if any.
+    """The admin plane at an address, with the token that it needs, if any.
 
-    Both questions exit with 1 and a line on standard error where the answer is no JSON of ours.
+    `get` and `order` exit with 1 and a line on standard error if the response is no JSON of a
+    gateway.
     """
 
     url: str
@@ -73,20 +74,20 @@ class Admin:
 
     @property
     def address(self) -> str:
-        """The URL as it is shown and added to."""
+        """The URL without a slash at its end."""
         return self.url.rstrip("/")
 
     def get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
-        """What is shown at the path."""
+        """The response to a GET of this path."""
         return self._ask("GET", path, query=query, patience=_PATIENCE)
 
     def order(self, path: str, words: Mapping[str, object]) -> httpx.Response:
-        """What is said to an order."""
+        """The response to an order."""
         return self._ask("POST", path, words=words, patience=_PATIENCE_WITH_ORDERS)
 
     def is_something_else(self, status: int) -> NoReturn:
-        """Exit: what answered is no admin plane."""
-        complain([f"{self.address}: is no gateway's admin address ({status})"], FAILED)
+        """Exit, because the server that answered is no admin plane."""
+        complain([f"{self.address}: is not the admin address of a gateway ({status})"], FAILED)
 
     def _ask(
         self,
@@ -111,19 +112,19 @@ class Admin:
                 trust_env=False,
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            complain([f"--admin {address}: is no address (wanted: http://host:port)"], FAILED)
+            complain([f"--admin {address}: is not an address (wanted: http://host:port)"], FAILED)
         except httpx.ConnectError:
             complain(
                 [f"{address}: nothing listens there; is it the admin address (--admin)?"], FAILED
             )
         except httpx.HTTPError as error:
-            doubt = "" if words is None else "; it may be done all the same, asking again is safe"
+            doubt = "" if words is None else "; the order may be done; it is safe to repeat it"
             why = str(error) or type(error).__name__
             complain([f"{address}: no answer: {why}{doubt}"], FAILED)
         return self._judged(answer)
 
     def _is_for_callers(self) -> bool:
-        """Whether a gateway's callers are served there, and not its operators."""
+        """Whether this is the port of a gateway for callers, not the one for operators."""
         import httpx
 
         try:
@@ -136,10 +137,10 @@ class Admin:
         return bool(title == _TITLE_FOR_CALLERS)
 
     def _is_the_callers_port(self) -> NoReturn:
-        """Exit: it is a gateway's, and the other of its two ports."""
+        """Exit, because this is the other one of a gateway's two ports."""
         complain(
             [
-                f"{self.address}: is where callers are served; operators have a port of their own "
+                f"{self.address}: is the port for callers; operators have another port "
                 "(admin.port, 8081 unless set): name it with --admin"
             ],
             FAILED,
@@ -150,7 +151,7 @@ class Admin:
         problem = answer.json() if kind.startswith("application/problem+json") else {}
         said = problem.get("detail") or problem.get("title")
         if answer.status_code == 401 and "admin.token" not in str(said):
-            said = "wants its admin token: --token or GATEWAY_ADMIN__TOKEN"
+            said = "needs the admin token: --token or GATEWAY_ADMIN__TOKEN"
         if answer.status_code in (401, 404, 405) and self._is_for_callers():
             self._is_the_callers_port()
         if said:
@@ -180,8 +181,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """Seconds since the Unix epoch as a time of day, with the date where that is another one, and
-    how long ago it was at `now`."""
+    """Seconds since the Unix epoch as a time of day, and how long ago that is at `now`. The date is
+    added if it is not the day of `now`."""
     then, today = (datetime.fromtimestamp(each, UTC) for each in (at, now))
     form = "%H:%M:%S UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S UTC"
     ago = now - at

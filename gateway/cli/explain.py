@@ -29,14 +29,14 @@ _DURATIONS = {"age", "freshness_lifetime", "gate_closed_for", "window"}
 _MOMENTS = {"time", "since", "confirmed_at", "updated_at"}
 _PLANS = {
     "serve": "The next request gets it.",
-    "serve-and-refresh": "The next request gets it, and it is refreshed meanwhile.",
-    "wait-softly": "The next request calls the API, and gets it if that fails or takes long.",
+    "serve-and-refresh": "The next request gets it, and it is refreshed in the background.",
+    "wait-softly": "The next request calls the API, and gets it if the call fails or takes long.",
     "fetch": "The next request calls the API first.",
 }
 
 
 @click.command(
-    short_help="What a running gateway knows of a training.",
+    short_help="Print what a running gateway knows about a training.",
     epilog="""\b
 Examples:
   gateway explain trn_000001
@@ -45,16 +45,16 @@ Examples:
 @click.argument("training_id", metavar="ID")
 @admin_option
 @token_option
-@click.option("--partition", help="Which one, where several hold the training.")
+@click.option("--partition", help="The partition, if several have the training.")
 @json_option
 def explain(
     training_id: str, admin: str, token: str | None, partition: str | None, as_json: bool
 ) -> None:
-    """Tell what the next request for a training gets; then what each tier holds of it, its version
-    floor, its next refresh, and what happened to it lately: fetched, refused, invalidated, swept;
-    by whom and why.
+    """Print what the next request for a training gets. Then print what each tier holds of it, its
+    version floor, its next refresh, and its last events (such as a fetch, or an invalidation and
+    who ordered it).
 
-    Prints no content and no credential.
+    Neither the content of the training nor a credential is printed.
     """
     query = {} if partition is None else {"partition": partition}
     plane = Admin(admin, token)
@@ -63,7 +63,7 @@ def explain(
         click.echo(answer.text)
         return
     words = answer.json()
-    told = words.pop("time", None)  # 0.1.0 does not tell it
+    told = words.pop("time", None)  # a gateway of version 0.1.0 does not send it
     now = time.time() if told is None else seconds_of(told)
     click.echo(f"{training_id}: {in_short(words)}\n")
     for line in readable(words, now):

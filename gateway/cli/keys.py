@@ -11,7 +11,7 @@ import click
 
 from gateway.cli.serve import WRONG_SETTINGS, complain
 
-# Bytes of chance: nobody guesses a key, so that a plain SHA-256 of it tells nothing.
+# Random bytes of a key. Nobody can guess so many, so that a plain SHA-256 of the key is safe.
 _ENTROPY = 32
 
 
@@ -25,13 +25,13 @@ Examples:
   printf %s "$KEY" | gateway hash-key --stdin""",
 )
 @click.option("--operator", is_flag=True, help="A token for [[tokens]] in admin.tokens_file.")
-@click.option("--stdin", "given", is_flag=True, help="Hash the key on standard input instead.")
+@click.option("--stdin", "given", is_flag=True, help="Hash the key on standard input.")
 def hash_key(operator: bool, given: bool) -> None:
-    """Make a key and print it, and below it its line for [[clients]] in the clients file, or with
-    --operator for [[tokens]] in the tokens file.
+    """Make a key for a caller. Print the key, and below it the line for [[clients]] in the clients
+    file. With --operator, print the line for [[tokens]] in the tokens file.
 
-    The key is for the caller and is kept nowhere: the file has its SHA-256 only. With --stdin
-    the line alone is printed, of a key that was made elsewhere; use none that can be guessed.
+    Give the key to the caller. It is stored nowhere: the file has only its SHA-256. With --stdin,
+    print only the line, for a key that you made yourself. Use a key that nobody can guess.
     """
     from gateway.core.access.caller import KEY_PREFIX, bearer, digest_of
     from gateway.core.errors import AccessRefused
@@ -45,5 +45,5 @@ def hash_key(operator: bool, given: bool) -> None:
         try:
             bearer([b"Bearer " + key.encode()])
         except (AccessRefused, UnicodeEncodeError):
-            complain(["standard input: is no key that a caller can present"], WRONG_SETTINGS)
+            complain(["standard input: is not a key that a caller can send"], WRONG_SETTINGS)
     click.echo(f'{"sha256" if operator else "key_sha256"} = "{digest_of(key)}"')

@@ -18,7 +18,7 @@ NOT_BY_ALL = 3
 
 
 @click.command(
-    short_help="Make what is stored of trainings invalid.",
+    short_help="Make the stored responses of some trainings invalid.",
     epilog="""\b
 Examples:
   gateway invalidate trn_000001 trn_000002
@@ -27,7 +27,7 @@ Examples:
 )
 @click.argument("training_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--updated-at", metavar="TIME", help="Only versions before this date-time.")
-@click.option("--soft", is_flag=True, help="Keep it to answer with while the upstream fails.")
+@click.option("--soft", is_flag=True, help="Keep old responses for use while the API fails.")
 @admin_option
 @token_option
 @json_option
@@ -40,11 +40,11 @@ def invalidate(
     token: str | None,
     as_json: bool,
 ) -> None:
-    """Make what is stored of trainings invalid, in every partition and every replica.
+    """Make the stored responses of these trainings invalid, in every partition and every replica.
 
-    The next answer of each is fetched. With --soft, what there is answers where that fails. TIME
-    is that of a version, such as 2026-01-31T12:00:00Z, with an offset. Exit code 3 where not all
-    replicas confirmed, those of Redis included.
+    The next request for each of them asks the API. With --soft, that request gets the old response
+    if the API fails. TIME is the time of a version, with an offset, such as 2026-01-31T12:00:00Z.
+    Exit code 3: some replicas, or some replicas of Redis, did not confirm.
     """
     words: dict[str, object] = {"ids": training_ids}
     if updated_at is not None:
@@ -56,15 +56,15 @@ def invalidate(
 
 
 @click.command(
-    short_help="Make everything that is stored invalid.",
+    short_help="Make all stored responses invalid.",
     epilog="""\b
 Examples:
   gateway purge --soft
   gateway purge --partition 0123456789abcdef0123456789abcdef --yes""",
 )
-@click.option("--partition", metavar="NAME", help="Only this one, as gateway explain names it.")
-@click.option("--soft", is_flag=True, help="Keep it to answer with while the upstream fails.")
-@click.option("--yes", is_flag=True, help="Do not ask on a terminal whether it is meant.")
+@click.option("--partition", metavar="NAME", help="Only this partition (see gateway explain).")
+@click.option("--soft", is_flag=True, help="Keep old responses for use while the API fails.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation on a terminal.")
 @admin_option
 @token_option
 @json_option
@@ -77,15 +77,16 @@ def purge(
     token: str | None,
     as_json: bool,
 ) -> None:
-    """Make everything that is stored invalid, in every replica.
+    """Make all stored responses invalid, in every replica.
 
-    Each training is then fetched anew, within the upstream's limit: --soft keeps what there is
-    as a rescue. Exit code 3 where not all replicas confirmed, those of Redis included.
+    Each training is then fetched again, within the limit of the API. With --soft, old responses are
+    kept for use while the API fails. Exit code 3: some replicas, or some replicas of Redis, did not
+    confirm.
     """
     plane = Admin(admin, token)
     if not yes and sys.stdin.isatty():
-        what = "everything" if partition is None else f"partition {partition}"
-        question = f"{plane.address}: purge {what}, to be fetched anew within the upstream's limit?"
+        what = "all stored responses" if partition is None else f"partition {partition}"
+        question = f"{plane.address}: purge {what}, and fetch them again within the API's limit?"
         click.confirm(question, abort=True, err=True)
     words: dict[str, object] = {"soft": soft}
     if partition is not None:
@@ -94,8 +95,8 @@ def purge(
 
 
 def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
-    """Print how many replicas confirmed; exit with 3 and what follows where not all did."""
-    import msgspec  # noqa: PLC0415 -- as all that a help text has no use for
+    """Print how many replicas confirmed. If some did not, print what follows and exit with 3."""
+    import msgspec  # noqa: PLC0415 -- a help text does not need it
 
     from gateway.web.admin.orders import Receipt  # noqa: PLC0415
 
@@ -106,7 +107,7 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
     replicas, redis = receipt.replicas, receipt.redis
     said = f"{replicas.confirmed} of {replicas.known} replicas confirmed"
     if redis is not None:
-        said += f", {redis.acknowledged} of {redis.replicas} of Redis"
+        said += f", {redis.acknowledged} of {redis.replicas} replicas of Redis"
     click.echo(answer.text if as_json else said)
     if receipt.detail is not None:
         click.echo(f"{plane.address}: {receipt.detail}", err=True)
@@ -116,14 +117,14 @@ def _tell(plane: Admin, answer: httpx.Response, *, as_json: bool) -> None:
 
 _EFFECTS = {
     "normal": "responses come from the cache, and from the API within its limit",
-    "frozen": "the API is not called, and what is stored is served within its stale windows",
+    "frozen": "the API is not called; stored responses are served within their stale windows",
     "bypass": "the API is asked for each request within its limit, and nothing is stored",
 }
 
 
 @click.command(
     name="mode",
-    short_help="The mode of all replicas, or an order to change it.",
+    short_help="Print or set the mode of all replicas.",
     epilog="""\b
 Examples:
   gateway mode
@@ -135,8 +136,8 @@ Examples:
 @token_option
 @json_option
 def set_mode(mode: str | None, admin: str, token: str | None, as_json: bool) -> None:
-    """Without MODE tell in which mode the gateway serves, since when, and by whose order. With
-    MODE (normal, frozen, bypass) have all replicas serve in it; they follow within a second.
+    """Without MODE, print the mode of the gateway, since when it holds, and who ordered it. With
+    MODE (normal, frozen, bypass), set the mode of all replicas. They follow within a second.
     """
     plane = Admin(admin, token)
     if mode is None:
@@ -148,7 +149,7 @@ def set_mode(mode: str | None, admin: str, token: str | None, as_json: bool) -> 
         told = plane.order("/mode", {"mode": mode}).json()
         said, current = f"{mode}, from now on", mode
     if as_json:
-        import json  # noqa: PLC0415 -- as all that a help text has no use for
+        import json  # noqa: PLC0415 -- a help text does not need it
 
         click.echo(json.dumps(told))
         return

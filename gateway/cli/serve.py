@@ -26,13 +26,13 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The TOML file of settings; without it the one that GATEWAY_CONFIG names, if any. "
-    "Environment variables such as GATEWAY_SERVER__PORT come over it.",
+    help="The TOML file of settings. Default: the file that GATEWAY_CONFIG names, if any. "
+    "Environment variables such as GATEWAY_SERVER__PORT override the file.",
 )
 
 
 @click.command(
-    short_help="Serve until told to end: the real thing.",
+    short_help="Run the gateway.",
     epilog="""\b
 Examples:
   gateway serve --config config/gateway.toml
@@ -40,12 +40,13 @@ Examples:
 )
 @config_option
 def serve(config: Path | None) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then drain and exit with 0.
+    """Run the gateway until SIGTERM, SIGINT or SIGHUP. Then finish the requests in flight, and exit
+    with code 0.
 
-    A second signal ends a drain at once.
+    A second signal ends the process at once.
 
-    Faulty settings are named on standard error, one line a fault, with exit code 2; what cannot
-    be started, such as a port in use, with exit code 1.
+    Exit code 2: the settings have faults. Exit code 1: the gateway cannot start, for example
+    because a port is in use. Each fault is one line on standard error.
     """
     from gateway.app import StartFault
     from gateway.app import serve as serve_house
@@ -67,10 +68,11 @@ Example:
 )
 @config_option
 def check(config: Path | None) -> None:
-    """Check the settings, and whether all that they name can be reached.
+    """Check the settings, and whether their ports, files, API and Redis can be used.
 
-    Spends no call of the upstream's limit, and says what is left open by that. Exit code 2 with
-    one line a fault for settings, 1 with one line a fault for ports, files, upstream and Redis.
+    No call counts against the limit of the API. The last line says what cannot be checked without
+    such a call. Exit code 2: the settings have faults. Exit code 1: ports, files, the API or Redis
+    have faults. Each fault is one line.
     """
     import io
     import time
@@ -84,12 +86,12 @@ def check(config: Path | None) -> None:
     click.echo("settings: ok")
     for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
-    # The faults say it all; events on the way to them would be lines of another kind.
+    # The faults are printed below. The log would say the same in another form.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)
     click.echo("connections: ok")
-    click.echo(f"not tried, as it spends calls: {untried(settings)}")
+    click.echo(f"not checked, because this needs calls to the API: {untried(settings)}")
 
 
 def settings_or_exit(config: Path | None) -> Settings:
@@ -103,7 +105,7 @@ def settings_or_exit(config: Path | None) -> Settings:
 
 
 def run(work: Coroutine[object, object, T]) -> T:
-    """Run on the fastest event loop there is."""
+    """Run on the fastest event loop that is installed."""
     from uvicorn.loops.auto import auto_loop_factory
 
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
@@ -111,29 +113,29 @@ def run(work: Coroutine[object, object, T]) -> T:
 
 
 def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
-    """One line a fault on standard error, then exit."""
+    """Print one line for each fault on standard error, and exit."""
     for fault in faults:
         click.echo(fault, err=True)
     raise click.exceptions.Exit(exit_code)
 
 
 _PATIENCE = 2.0
-# Where somebody who listens on all addresses is found.
+# The address to connect to if a server listens on all addresses.
 _HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @click.command(
-    short_help="Whether the gateway of these settings lives; for health checks.",
+    short_help="Check whether a gateway with these settings runs here.",
     epilog="""\b
 Example:
   gateway health --config config/gateway.toml""",
 )
 @config_option
 def health(config: Path | None) -> None:
-    """Ask the admin port that the settings name for /livez, on this machine, by TLS where they
-    name a certificate; any certificate will do.
+    """Ask /livez on the admin port of the settings, on this machine, for the health check of a
+    container. TLS is used if the settings have a certificate. The certificate is not checked.
 
-    Says nothing, with exit code 0, where it answers; a line and exit code 1 where it does not.
+    Exit code 0, without output: the gateway answers. Exit code 1, with one line: it does not.
     """
     connection = _connection(settings_or_exit(config))
     address = f"{connection.host}:{connection.port}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.simulator import SimulatorConfig
 
 
-# As the simulator's own enums have them, which would be slow to import for a help text.
+# The words of the simulator's enums. To import these would make the help text slow.
 REVISIONS = (
     *("question-answer", "early", "current", "metadata", "typeless", "new-channel", "odd-form"),
 )
@@ -41,7 +41,7 @@ _seconds = partial(_option, type=click.FloatRange(0), metavar="SECONDS", default
 
 
 @click.command(
-    short_help="A stand-in for the training API, alone.",
+    short_help="Run a simulated training API alone.",
     epilog="""\b
 Example:
   gateway simulate --port 8090 --limit 100 --edit-every 5
@@ -49,10 +49,10 @@ Example:
   curl http://127.0.0.1:8090/_control/stats
 
 \b
-Faults, for all trainings or for `ids`, `count` times or until deleted:
+Faults, for all trainings or for `ids`, `count` times or until they are deleted:
   curl -d '{"mode": "status-500", "count": 3}' http://127.0.0.1:8090/_control/fault
   curl -X DELETE http://127.0.0.1:8090/_control/fault
-Those that met `held` are answered once the faults are deleted.
+Requests that met the fault `held` are answered once the faults are deleted.
 
 \b
 Modes: status-500 status-502 status-503 status-201 status-204 redirect slow
@@ -74,7 +74,7 @@ Also by POST: /_control/edit, insert, delete, editing, revision, limit,
     type=_COUNT,
     metavar="N",
     default=1000,
-    help="How many each organisation starts with.",
+    help="Number of trainings of each organisation at the start.",
 )
 @_option(
     "--key",
@@ -90,33 +90,33 @@ Also by POST: /_control/edit, insert, delete, editing, revision, limit,
     type=_COUNT,
     metavar="N",
     default=100,
-    help="Calls per key and window; 0 never refuses.",
+    help="Calls for each key in a window; 0: no limit.",
 )
 @_option(
     "--window",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
     default=60.0,
-    help="What the limit is about.",
+    help="Length of the window of the limit.",
 )
-@_seconds("--latency", help="Before each answer.")
-@_seconds("--jitter", help="Added to it at most, at random.")
-@_seconds("--edit-every", help="Between edits of random trainings; 0 edits none.")
+@_seconds("--latency", help="Time before each answer.")
+@_seconds("--jitter", help="At most so much is added to the latency, at random.")
+@_seconds("--edit-every", help="Time between edits of random trainings; 0: no edits.")
 @_option(
     "--revision",
     type=click.Choice(REVISIONS),
     metavar="NAME",
     default="current",
-    help=f"Of the API's schema: {', '.join(REVISIONS)}.",
+    help=f"Revision of the API's schema: {', '.join(REVISIONS)}.",
 )
 @_option(
     "--etag",
     type=click.Choice(ETAGS),
     default="none",
-    help="The entity tag that answers carry.",
+    help="The kind of ETag in the answers.",
 )
-@click.option("--last-modified", is_flag=True, help="Answers carry Last-Modified.")
-@click.option("--cache-control", metavar="TEXT", help="The Cache-Control that answers carry.")
+@click.option("--last-modified", is_flag=True, help="Send Last-Modified in the answers.")
+@click.option("--cache-control", metavar="TEXT", help="The Cache-Control in the answers.")
 @_option(
     "--keep-alive",
     type=click.FloatRange(0, min_open=True),
@@ -124,7 +124,7 @@ Also by POST: /_control/edit, insert, delete, editing, revision, limit,
     default=75.0,
     help="How long an idle connection stays open.",
 )
-@_option("--seed", type=int, default=1, help="The same seed, the same trainings.")
+@_option("--seed", type=int, default=1, help="The same seed gives the same trainings.")
 @click.option("--until-stdin-closes", is_flag=True, help="End also when standard input is closed.")
 def simulate(
     *,
@@ -145,10 +145,10 @@ def simulate(
     seed: int,
     until_stdin_closes: bool,
 ) -> None:
-    """Run a faithful stand-in for the training API, until SIGTERM or SIGINT.
+    """Run a simulated training API until SIGTERM or SIGINT.
 
-    It limits calls as the real one does, and misbehaves on request: POST /_control/fault with
-    {"mode": "hang"}; GET /_control/stats tells what it was asked.
+    It limits calls as the real API does. To make it fail, send a fault such as {"mode": "hang"}
+    with POST /_control/fault. GET /_control/stats counts the calls.
     """
     from gateway.simulator import SimulatorConfig
     from gateway.simulator.answers import ETagForm
@@ -186,32 +186,39 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """The process that started this one holds the other end, which closes however that ends."""
+    """End when the process that started this one has ended, whatever the reason: its end of the
+    pipe is then closed."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 @click.command(
-    short_help="Try it: gateway, simulated upstream, load and figures.",
+    short_help="Run a gateway with a simulated API, to try it.",
     epilog="""\b
 Example:
   gateway demo --port 9000""",
 )
 @click.option(
-    "--port", type=_PORT, metavar="PORT", help="For callers; 8080, or any if that is taken; 0: any."
+    "--port",
+    type=_PORT,
+    metavar="PORT",
+    help="Port for callers; 8080, or any if that is taken; 0: any.",
 )
 @click.option(
-    "--admin-port", type=_PORT, metavar="PORT", help="For operators; 8081, or any if that is taken."
+    "--admin-port",
+    type=_PORT,
+    metavar="PORT",
+    help="Port for operators; 8081, or any if that is taken.",
 )
 @click.option(
     "--simulator-port",
     type=_PORT,
     metavar="PORT",
-    help="Of the upstream; 8090, or any if it is taken.",
+    help="Port of the simulated API; 8090, or any if that is taken.",
 )
-@click.option("--no-load", is_flag=True, help="No requests but yours.")
-@click.option("--log", is_flag=True, help="Log each call to the upstream, not only what is wrong.")
+@click.option("--no-load", is_flag=True, help="Send no requests by itself.")
+@click.option("--log", is_flag=True, help="Log each call to the API, not only warnings.")
 def demo(
     port: int | None,
     admin_port: int | None,
@@ -219,10 +226,11 @@ def demo(
     no_load: bool,
     log: bool,
 ) -> None:
-    """Try it at once: the gateway in front of a simulated upstream, with figures that move.
+    """Run a gateway in front of a simulated API, with some requests and edits.
 
-    No Redis, no settings: 1,000 trainings, 100 calls a minute, an edit every 10 s, a few requests
-    a second. Prints the addresses to open and a curl command. Ctrl-C ends all of it.
+    It needs no Redis and no settings. The API has 1,000 trainings and a limit of 100 calls a
+    minute. There is an edit every 10 s, and a few requests a second. The command prints the
+    addresses to open, and a curl command. Ctrl-C ends everything.
     """
     import asyncio
     import sys

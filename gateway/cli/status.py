@@ -1,4 +1,4 @@
-"""`gateway status`: how a running gateway fares, for somebody who was just woken."""
+"""`gateway status`: the state of a running gateway, for somebody who was just woken by an alert."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INDENT = "       "
 
 
 @click.command(
-    short_help="How a running gateway fares: what is wrong, since when, what to do.",
+    short_help="Print what is wrong with a running gateway, and what to do.",
     epilog="""\b
 Examples:
   gateway status
@@ -40,10 +40,11 @@ Examples:
 @token_option
 @json_option
 def status(admin: str, token: str | None, as_json: bool) -> None:
-    """Tell what is wrong with a running gateway, since when, and what to do about it; then its
-    mode, requests, limit, Redis and cache.
+    """Print what is wrong with a running gateway, since when, and what to do about it. Then print
+    its mode, requests, limit, Redis and cache.
 
-    Asks one replica. Times are UTC, by that replica's clock. Exit code 4 where something is bad.
+    One replica is asked. Times are in UTC, by the clock of that replica. Exit code 4: something is
+    bad.
     """
     plane = Admin(admin, token)
     answer = plane.get("/status", {})
@@ -58,7 +59,7 @@ def status(admin: str, token: str | None, as_json: bool) -> None:
 
 
 def readable(words: Mapping[str, Any], address: str) -> Iterator[str]:
-    """What /status says at that address, as lines: findings first."""
+    """The response of /status as lines, the findings first."""
     now = seconds_of(words["time"])
     for finding in words["findings"]:
         yield from _finding(finding, now, address)

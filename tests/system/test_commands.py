@@ -136,8 +136,8 @@ def test_check_is_content_where_all_is_there(tmp_path: Path, upstream: str) -> N
 
     assert exit_code == 0
     assert output == (
-        "settings: ok\nconnections: ok\nnot tried, as it spends calls: whether upstream.base_url "
-        "is the training API, and whether it accepts callers' tokens\n"
+        "settings: ok\nconnections: ok\nnot checked, because this needs calls to the API: whether "
+        "upstream.base_url is the training API, and whether it accepts callers' tokens\n"
     )
     stats = httpx.get(f"{upstream}/_control/stats", trust_env=False, timeout=30).json()
     assert stats["fullest_window"].get(TOKEN, 0) == 0
@@ -249,7 +249,7 @@ def test_explain_shows_the_admin_token(
         )
 
     assert exit_code == expected
-    assert ("wants its admin token" in output) == (expected == 1)
+    assert ("needs the admin token" in output) == (expected == 1)
 
 
 def test_the_port_of_the_environment_says_which_gateway(tmp_path: Path, upstream: str) -> None:
@@ -270,7 +270,7 @@ def test_explain_is_not_misled_by_another_server(tmp_path: Path, upstream: str) 
     exit_code, output = run("explain", "trn_000001", "--admin", upstream, folder=tmp_path)
 
     assert exit_code == 1
-    assert "is no gateway's admin address" in output
+    assert "is not the admin address of a gateway" in output
 
 
 @pytest.mark.parametrize("told", SIGNALS)

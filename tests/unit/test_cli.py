@@ -153,7 +153,7 @@ def test_explain_refuses_what_is_no_address(address: str) -> None:
     result = run("explain", "trn_000001", "--admin", address)
 
     assert result.exit_code == 1
-    assert "is no address" in result.stderr
+    assert "is not an address" in result.stderr
 
 
 def test_an_event_is_a_line_that_begins_with_its_time() -> None:
@@ -200,12 +200,13 @@ HELD = {"status": 200, "age": 10.0, "freshness_lifetime": 28.0, "below_floor": F
         ),
         (
             {"l1": None, "l2": HELD | {"age": 30.5, "plan": "serve-and-refresh"}},
-            "stored, stale for 2.5 s. The next request gets it, and it is refreshed meanwhile.",
+            "stored, stale for 2.5 s. The next request gets it, and it is refreshed in the "
+            "background.",
         ),
         (
             {"l1": HELD | {"age": 400.0, "plan": "wait-softly"}},
-            "stored, stale for 6 min 12 s. The next request calls the API, and gets it if that "
-            "fails or takes long.",
+            "stored, stale for 6 min 12 s. The next request calls the API, and gets it if the "
+            "call fails or takes long.",
         ),
         (
             {"l1": HELD | {"status": 404, "age": 29.0, "plan": "fetch"}},

@@ -53,4 +53,4 @@ def test_what_no_caller_can_present_is_no_key() -> None:
     for given in ("", "two words", "é", "a\nb"):
         result = run("--stdin", given=given)
         assert result.exit_code == 2
-        assert result.output == "standard input: is no key that a caller can present\n"
+        assert result.output == "standard input: is not a key that a caller can send\n"

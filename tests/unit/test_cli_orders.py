@@ -123,7 +123,10 @@ def test_replicas_of_redis_are_counted_beside_ours(plane: Plane, order: tuple[st
 
     result = run(plane, *order)
 
-    assert (result.exit_code, result.stdout) == (3, "3 of 3 replicas confirmed, 1 of 2 of Redis\n")
+    assert (result.exit_code, result.stdout) == (
+        3,
+        "3 of 3 replicas confirmed, 1 of 2 replicas of Redis\n",
+    )
 
 
 @each_order
@@ -158,15 +161,15 @@ def test_the_token_is_shown_to_the_plane_alone(plane: Plane, order: tuple[str, .
         ((400, "application/problem+json", b'{"detail":"no such id"}'), "no such id"),
         ((413, "application/problem+json", b'{"title":"too large"}'), "too large"),
         ((503, "application/problem+json", b'{"detail":"needs Redis"}'), "needs Redis"),
-        ((401, "application/problem+json", b"{}"), "wants its admin token"),
+        ((401, "application/problem+json", b"{}"), "needs the admin token"),
         (
             (401, "application/problem+json", b'{"detail":"no `admin.token` is configured"}'),
             "no `admin.token` is configured",
         ),
-        ((404, "application/json", b"{}"), "is no gateway's admin address (404)"),
-        ((200, "text/html", b"<p>"), "is no gateway's admin address (200)"),
-        ((200, "application/json", b'{"ok":true}'), "is no gateway's admin address (200)"),
-        ((200, "application/json", b"{"), "is no gateway's admin address (200)"),
+        ((404, "application/json", b"{}"), "is not the admin address of a gateway (404)"),
+        ((200, "text/html", b"<p>"), "is not the admin address of a gateway (200)"),
+        ((200, "application/json", b'{"ok":true}'), "is not the admin address of a gateway (200)"),
+        ((200, "application/json", b"{"), "is not the admin address of a gateway (200)"),
     ],
 )
 def test_what_is_no_receipt_is_a_fault(
@@ -185,13 +188,13 @@ def test_what_is_no_receipt_is_a_fault(
 
 @each_order
 def test_an_answer_that_never_came_leaves_a_doubt(plane: Plane, order: tuple[str, ...]) -> None:
-    """The order may be done all the same, and the line says that asking again is safe."""
+    """The order may be done all the same, and the line says that it is safe to repeat it."""
     plane.answer = (200, "application/json\r\nbroken", b"")
 
     result = run(plane, *order)
 
     assert result.exit_code == 1
-    assert "asking again is safe" in result.stderr
+    assert "it is safe to repeat it" in result.stderr
 
 
 def test_nothing_listens() -> None:
@@ -236,5 +239,5 @@ def test_purge_asks_on_a_terminal(
         os.close(theirs)
 
     assert (done.returncode, len(plane.asked)) == (exit_code, count)
-    assert ("purge everything" in done.stderr) is (not options)
+    assert ("purge all stored responses" in done.stderr) is (not options)
     assert "purge" not in done.stdout

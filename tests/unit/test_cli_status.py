@@ -242,6 +242,6 @@ def test_the_callers_port_is_named_as_such(plane: Plane, arguments: tuple[str, .
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "http://gateway.test:8081: is where callers are served; operators have a port of their own "
+        "http://gateway.test:8081: is the port for callers; operators have another port "
         "(admin.port, 8081 unless set): name it with --admin\n"
     )
