@@ -15,7 +15,6 @@ from gateway.settings.access_files import (
     read_clients,
     tokens_file,
 )
-from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.load import load, misspelt, opentelemetry
 from gateway.settings.reread import RereadFile
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
@@ -23,11 +22,13 @@ from gateway.settings.types import (
     AccessMode,
     ClientDirectives,
     ColdStart,
+    Fault,
     FreshnessSource,
     LogFormat,
     NoStore,
     Printable,
     RateScope,
+    SettingsFault,
     SweepEnabled,
     SweepWarm,
     WritesMode,

@@ -18,11 +18,10 @@ from gateway.core.access.caller import KEY_PREFIX, Client, Tenant
 from gateway.core.access.operators import RESERVED, Operator
 from gateway.core.budget.rates import Rate
 from gateway.core.vocabulary import Right
-from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.files import SECRET_FILE, Unreadable
 from gateway.settings.reread import Read, RereadFile
 from gateway.settings.schema import Section, judge
-from gateway.settings.types import RATE, Kind, Token, kind_of
+from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 # A key or a digest in place of a name would stand in every log line.

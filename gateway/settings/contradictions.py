@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from gateway.settings.faults import Fault
 from gateway.settings.files import is_readable, unusable
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings
-from gateway.settings.types import AccessMode, SweepEnabled
+from gateway.settings.types import AccessMode, Fault, SweepEnabled
 
 Names = Collection[str]
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from gateway.settings.faults import Fault, SettingsFault
 from gateway.settings.files import Unreadable, read_secret, read_text
+from gateway.settings.types import Fault, SettingsFault
 
 # Characters: some 6,000 clients.
 _LARGEST = 1024 * 1024

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from gateway.core.budget.rates import Rate
 from gateway.settings import types
-from gateway.settings.faults import Fault
-from gateway.settings.types import kind_of
+from gateway.settings.types import Fault, kind_of
 
 _LONGEST_SHOWN = 60
 

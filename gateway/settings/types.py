@@ -1,4 +1,5 @@
-"""The types of settings: how a text becomes each of them, and how people are told about it.
+"""The types of settings: how a text becomes each of them, and how people are told about it. Also
+what is wrong with a setting, one line a fault, and never a secret.
 
 Each is an annotated type for `schema.py`: pydantic keeps the type, and the `Kind` beside it has the
 parser and the words for faults and for the start log. A closed set of words needs no kind of its
@@ -224,3 +225,25 @@ Prefix = Annotated[
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
     Kind("a prefix", "1 to 64 characters from A-Z a-z 0-9 . _ : -"),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One setting, what is wrong with it, and what it wants instead."""
+
+    name: str
+    problem: str
+    wanted: str
+
+    def __str__(self) -> str:
+        line = f"{self.name}: {self.problem} (wanted: {self.wanted})"
+        # Names and paths come from outside, with line breaks and worse.
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
+class SettingsFault(Exception):
+    """The operator's fault: all that is wrong with the settings, in the order of the schema."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults

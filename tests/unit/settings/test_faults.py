@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.settings.faults import Fault, SettingsFault
+from gateway.settings.types import Fault, SettingsFault
 
 
 def test_a_fault_is_one_line_with_name_problem_and_wish() -> None:
