@@ -15,8 +15,8 @@ from gateway.settings.access_files import (
     read_clients,
     tokens_file,
 )
+from gateway.settings.files import RereadFile
 from gateway.settings.load import load, misspelt, opentelemetry
-from gateway.settings.reread import RereadFile
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
 from gateway.settings.types import (
     AccessMode,

@@ -18,8 +18,7 @@ from gateway.core.access.caller import KEY_PREFIX, Client, Tenant
 from gateway.core.access.operators import RESERVED, Operator
 from gateway.core.budget.rates import Rate
 from gateway.core.vocabulary import Right
-from gateway.settings.files import SECRET_FILE, Unreadable
-from gateway.settings.reread import Read, RereadFile
+from gateway.settings.files import SECRET_FILE, Read, RereadFile, Unreadable
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 

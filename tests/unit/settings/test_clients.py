@@ -10,7 +10,7 @@ import pytest
 from gateway.core.access.caller import Client, Tenant, digest_of
 from gateway.core.budget.rates import Rate
 from gateway.settings import ClientsGiven, SettingsFault, clients_file, read_clients
-from gateway.settings.reread import RereadFile
+from gateway.settings.files import RereadFile
 from tests.unit.settings.asking import complaints, from_variables
 
 USUAL = Rate(100, 60.0)

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.settings.files import Unreadable
-from gateway.settings.reread import parse_toml
+from gateway.settings.files import Unreadable, parse_toml
 
 _PATIENCE = 60.0
 
