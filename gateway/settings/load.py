@@ -15,9 +15,16 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gateway.settings.access_files import clients_file, tokens_file
-from gateway.settings.contradictions import contradictions
 from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_text
-from gateway.settings.schema import KINDS, SECRETS, SECTIONS, Settings, judge, setting_of
+from gateway.settings.schema import (
+    KINDS,
+    SECRETS,
+    SECTIONS,
+    Settings,
+    contradictions,
+    judge,
+    setting_of,
+)
 from gateway.settings.types import AccessMode, Fault, SettingsFault
 
 _PREFIX = "GATEWAY_"

@@ -1,4 +1,5 @@
-"""Every setting, its type and its default; what it does is said in `config/gateway.toml`.
+"""Every setting, its type and its default, and which of them contradict each other; what a setting
+does is said in `config/gateway.toml`.
 
 A new setting is one line here and one there, with its effect above it; `make chart` takes it to the
 chart. Below stands the schema as a table, for the loader and for people.
@@ -7,13 +8,15 @@ chart. Below stands the schema as a table, for the loader and for people.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from gateway.core.budget.rates import Rate
 from gateway.settings import types
+from gateway.settings.files import is_readable, unusable
 from gateway.settings.types import Fault, kind_of
 
 _LONGEST_SHOWN = 60
@@ -225,3 +228,98 @@ def _as_json(value: object) -> str:
     """As JSON on one line, cut short."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+Names = Collection[str]
+
+_MODE = "access.mode upstream.token"
+_CHOICE = (
+    '"open" (no caller check), or without upstream.token "clients" (callers present gateway keys) '
+    'or "passthrough" (callers bring their own)'
+)
+
+
+def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
+    """What does not fit together, and which files are not there; nothing about a setting that is
+    known to be faulty.
+
+    `given` is what the operator gave, so that "unset" and "set to the default" stay different.
+    """
+    for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
+        if not set(about.split()) & set(faulty):
+            yield fault
+    yield from _plane("server", settings.server, faulty)
+    yield from _plane("admin", settings.admin, faulty)
+    yield from _file("access.clients_file", settings.access.clients_file)
+    yield from _file("admin.tokens_file", settings.admin.tokens_file)
+
+
+def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
+    """Faults, each with the settings that it follows from."""
+    mode, token = settings.access.mode, settings.upstream.token
+    if token is not None and "access.mode" not in given:
+        problem = "is unset, and upstream.token is set: who may use it?"
+        yield _MODE, Fault("access.mode", problem, _CHOICE)
+        return
+    if token is None and mode is types.AccessMode.OPEN:
+        problem = 'is unset, and access.mode is "open"'
+        yield _MODE, Fault("upstream.token", problem, "the token to ask with")
+    if token is not None and mode is not types.AccessMode.OPEN:
+        passthrough = mode is types.AccessMode.PASSTHROUGH
+        tenants = "no token: each tenant has its own in access.clients_file"
+        wanted = 'no token, or access.mode "open"' if passthrough else tenants
+        problem = f'would never be used, since access.mode is "{mode}"'
+        yield _MODE, Fault("upstream.token", problem, wanted)
+    if mode is types.AccessMode.PASSTHROUGH and settings.sweep.enabled is types.SweepEnabled.TRUE:
+        problem = (
+            'is true, and access.mode is "passthrough": the gateway has no token to sweep with'
+        )
+        wanted = '"auto" or false, or access.mode "open" or "clients"'
+        yield f"{_MODE} sweep.enabled", Fault("sweep.enabled", problem, wanted)
+    if mode is types.AccessMode.CLIENTS and settings.access.clients_file is None:
+        problem = 'is unset, and access.mode is "clients"'
+        yield "access.mode access.clients_file", Fault("access.clients_file", problem, "a path")
+    if mode is not types.AccessMode.CLIENTS and settings.access.clients_file is not None:
+        problem = 'would never be used, since access.mode is not "clients"'
+        wanted = 'no file, or access.mode "clients"'
+        yield f"{_MODE} access.clients_file", Fault("access.clients_file", problem, wanted)
+
+
+def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
+    server, admin, upstream = settings.server, settings.admin, settings.upstream
+    if server.port == admin.port != 0 and _meet(server.host, admin.host):
+        about = "server.host server.port admin.host admin.port"
+        wanted = "another port, or 0 for any"
+        yield about, Fault("admin.port", "is the port of server.port", wanted)
+    if "upstream.connect_timeout" in given and upstream.connect_timeout > upstream.timeout:
+        problem = "is above upstream.timeout, the whole call's deadline"
+        fault = Fault("upstream.connect_timeout", problem, "upstream.timeout at most")
+        yield "upstream.connect_timeout upstream.timeout", fault
+
+
+def _meet(one: str, other: str) -> bool:
+    # An address that stands for all takes the port of each address of its family.
+    of_six = (":" in one, ":" in other)
+    meet_in_four = "0.0.0.0" in (one, other) and not any(of_six)
+    return one == other or meet_in_four or ("::" in (one, other) and all(of_six))
+
+
+def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -> Iterator[Fault]:
+    """What is wrong with a plane's certificate and key."""
+    cert, key = plane.tls_cert, plane.tls_key
+    yield from _file(f"{section}.tls_cert", cert)
+    yield from _file(f"{section}.tls_key", key)
+    if {f"{section}.tls_cert", f"{section}.tls_key"} & set(faulty):
+        return
+    if (cert is None) != (key is None):
+        unset, other = ("tls_cert", "tls_key") if cert is None else ("tls_key", "tls_cert")
+        problem = f"is unset, and {section}.{other} is set"
+        yield Fault(f"{section}.{unset}", problem, "both or none")
+    elif cert and key and is_readable(cert) and is_readable(key) and (why := unusable(cert, key)):
+        yield Fault(f"{section}.tls_key", why, "PEM files of a certificate and its key")
+
+
+def _file(name: str, path: Path | None) -> Iterator[Fault]:
+    if path is not None and not is_readable(path):
+        problem = f"names no readable file: {path.absolute()}"
+        yield Fault(name, problem, "the path of a readable file")
