@@ -1,7 +1,7 @@
 """A faithful stand-in for the upstream, over real HTTP: for the demo, the tests, the benchmark.
 
-Knows nothing of the gateway. Start reading at `server` (how it runs), then `gate` (what every call
-passes) and `api` (what a well-behaved upstream answers); `control` steers it from outside.
+Knows nothing of the gateway. Start reading at `server` (how it runs, and what every call passes),
+then `api` (what a well-behaved upstream answers); `control` steers it from outside.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ async def test_the_window_passes(
     await control.limit(1, 600)
     statuses = [(await api.get(PATH)).status_code for _ in range(2)]
     later = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 600)
-    monkeypatch.setattr("gateway.simulator.gate.time", later)
+    monkeypatch.setattr("gateway.simulator.server.time", later)
     statuses += [(await api.get(PATH)).status_code for _ in range(2)]
 
     assert statuses == [200, 429, 200, 429]
