@@ -11,8 +11,9 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from gateway.simulator.answers import Refusal, entity_tag, http_date, is_unchanged, json_answer
-from gateway.simulator.calls import Call, Scope
 from gateway.simulator.catalogue import Catalogue
+from gateway.simulator.control import Scope
+from gateway.simulator.faults import Call
 from gateway.simulator.training import (
     DraftInput,
     Training,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from types import TracebackType
 from typing import Annotated
 
@@ -13,13 +14,20 @@ import httpx
 import msgspec
 
 from gateway.simulator.answers import ETagForm
-from gateway.simulator.calls import CallKind, Scope
-from gateway.simulator.faults import FaultMode
+from gateway.simulator.faults import CallKind, FaultMode
 from gateway.simulator.limiter import RetryAfter
 from gateway.simulator.training import Document, Revision, TrainingInput
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    FULL = "full"
+    READ = "read"
+    NONE = "none"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.simulator.answers import error, json_answer
-from gateway.simulator.calls import Key
 from gateway.simulator.catalogue import NoSuchTraining
 from gateway.simulator.control import (
     AnswersOrder,
@@ -29,7 +28,7 @@ from gateway.simulator.control import (
 )
 from gateway.simulator.faults import Fault
 from gateway.simulator.training import Training, document, encode
-from gateway.simulator.world import World
+from gateway.simulator.world import Key, World
 
 _O = TypeVar("_O", bound=Order)
 

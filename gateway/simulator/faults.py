@@ -1,5 +1,5 @@
-"""The ways to misbehave, which call meets which, and what is then wrong with an answer's status,
-head or body. How it is delivered is in wire.
+"""The ways to misbehave, which call meets which (a call as faults look at it is here too), and what
+is then wrong with an answer's status, head or body. How it is delivered is in wire.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response, StreamingResponse
 
 from gateway.simulator.answers import error, page
-from gateway.simulator.calls import Call, CallKind
 from gateway.simulator.training import Document, instant
 
 
@@ -108,6 +108,30 @@ _DELAY_IS_THEIRS = {
     FaultMode.HANG,
     FaultMode.HANG_UP,
 }
+
+
+class CallKind(StrEnum):
+    """What a call is about, as far as faults care."""
+
+    READ = "read"
+    LIST = "list"
+    WRITE = "write"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, read to its end; `endpoint` is the method and the route's template."""
+
+    method: str
+    path: str
+    endpoint: str
+    kind: CallKind
+    training_id: str | None
+    token: str | None
+    query: QueryParams
+    headers: Headers
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.simulator import api
 from gateway.simulator.answers import Refusal, error
-from gateway.simulator.calls import Call, CallKind, bearer
 from gateway.simulator.catalogue import Catalogue, NoSuchTraining
 from gateway.simulator.control_routes import control_routes
-from gateway.simulator.faults import Fault, FaultMode, distorted, replacement
+from gateway.simulator.faults import Call, CallKind, Fault, FaultMode, distorted, replacement
 from gateway.simulator.limiter import refusal_headers
 from gateway.simulator.wire import Answer, TransportProtocol, delivered, hold, pause
 from gateway.simulator.world import NO_KEY, SimulatorConfig, World
@@ -142,7 +141,7 @@ class Gate:
             endpoint=f"{request.method} {self.template}",
             kind=self.kind,
             training_id=request.path_params.get("id"),
-            token=bearer(request.headers.get("authorization")),
+            token=_bearer(request.headers.get("authorization")),
             query=request.query_params,
             headers=request.headers,
             body=await request.body(),
@@ -196,6 +195,12 @@ class Gate:
         if config.cache_control is not None and answer.status_code in (200, 304):
             answer.headers["cache-control"] = config.cache_control
         return answer
+
+
+def _bearer(authorization: str | None) -> str | None:
+    """The token of an `Authorization: Bearer` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 class _Server(uvicorn.Server):

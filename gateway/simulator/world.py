@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.simulator.answers import ETagForm
-from gateway.simulator.calls import Call, KeyRing
 from gateway.simulator.catalogue import Catalogue
-from gateway.simulator.control import RequestRecord, Stats
-from gateway.simulator.faults import FaultBoard
+from gateway.simulator.control import RequestRecord, Scope, Stats
+from gateway.simulator.faults import Call, FaultBoard
 from gateway.simulator.limiter import Limiter, RetryAfter
 from gateway.simulator.training import DraftInput, Revision
 
@@ -130,6 +129,33 @@ class Journal:
             key=call.token,
         )
         self._last.append(record)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that is in force."""
+
+    organisation: str
+    scope: Scope = Scope.FULL
+
+
+class KeyRing:
+    """The keys in force; a revoked one is as unknown as one that never was."""
+
+    def __init__(self, organisations: Mapping[str, str]) -> None:
+        self._keys = {token: Key(organisation) for token, organisation in organisations.items()}
+
+    def get(self, token: str | None) -> Key | None:
+        """The key of this token, if it is in force."""
+        return None if token is None else self._keys.get(token)
+
+    def add(self, token: str, key: Key) -> None:
+        """Put a key in force, or change it."""
+        self._keys[token] = key
+
+    def revoke(self, token: str) -> None:
+        """Take a key out of force."""
+        self._keys.pop(token, None)
 
 
 class World:
