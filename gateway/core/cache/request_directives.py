@@ -1,7 +1,7 @@
 """What a caller says of the stored answer it would take: `Cache-Control` of a request.
 
-Reading it, and whether an entry does (RFC 9111, 5.2.1). Whether a directive is granted at all is
-the flow's business; `only-if-cached` always is. `Pragma` says nothing (5.4).
+Reading it, and whether a stored response does (RFC 9111, 5.2.1). Whether a directive is granted at
+all is the flow's business; `only-if-cached` always is. `Pragma` says nothing (5.4).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.core.cache.entry import Entry
 from gateway.core.http.cache_control import directives_of, seconds
 
 
@@ -27,23 +26,22 @@ class RequestDirectives:
     min_fresh: float | None = None
     max_stale: float | None = None
 
-    def refuse(self, entry: Entry, now: float) -> bool:
-        """Whether the caller would have the upstream asked rather than take this one.
+    def refuse(self, age: float, lifetime: float) -> bool:
+        """True if the caller prefers a call to the upstream to a stored response that is so old,
+        and was fresh for so long.
 
-        Who asks for an age or for freshness does not want it stale, unless it says so (5.2.1.1).
+        A request for an age or for freshness rules a stale one out, unless it says otherwise
+        (5.2.1.1).
         """
-        age, lifetime = entry.age(now), entry.freshness_lifetime
         if self.no_cache or (self.max_age is not None and age > self.max_age):
             return True
         if self.min_fresh is not None and lifetime - age < self.min_fresh:
             return True
-        return self.max_age is not None and age >= lifetime and not self.take_stale(entry, now)
+        return self.max_age is not None and age >= lifetime and not self.take_stale(age, lifetime)
 
-    def take_stale(self, entry: Entry, now: float) -> bool:
-        """Whether the caller would rather have it as stale as it is than wait."""
-        return self.max_stale is not None and (
-            entry.age(now) - entry.freshness_lifetime <= self.max_stale
-        )
+    def take_stale(self, age: float, lifetime: float) -> bool:
+        """True if the caller prefers it as stale as it is to waiting."""
+        return self.max_stale is not None and age - lifetime <= self.max_stale
 
 
 @lru_cache(1_024)

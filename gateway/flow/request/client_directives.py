@@ -42,8 +42,9 @@ class DirectiveHandler:
         if directives is None:
             return await self._serving.get(ask)
         seen, now = await self._serving.seen(ask), self._clock.now()
-        if seen is not None and not directives.refuse(seen.held.entry, now):
-            if directives.take_stale(seen.held.entry, now) and self._serving.may_be_stale(seen):
+        if seen is not None and not directives.refuse(*_age_and_lifetime(seen, now)):
+            may_be_stale = directives.take_stale(*_age_and_lifetime(seen, now))
+            if may_be_stale and self._serving.may_be_stale(seen):
                 return self._serving.stale_refreshing(ask, seen)
             return await self._serving.get(ask)
         if (seen is None and not directives.no_store) or not self._granted(ask):
@@ -58,6 +59,11 @@ class DirectiveHandler:
             raise OnlyIfCached
         assert ask.directives is not None, "only a directive is fetched for"
         return await self._serving.from_upstream(ask, seen, keep=not ask.directives.no_store)
+
+
+def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
+    entry = seen.held.entry
+    return entry.age(now), entry.freshness_lifetime
 
 
 class Grants:

@@ -11,10 +11,8 @@ from gateway.core.cache.request_directives import (
     request_directives_of,
     wants_only_if_cached,
 )
-from tests.doubles.stored import entry_of
 
-ENTRY = entry_of().but(freshness_lifetime=30.0)
-THEN = ENTRY.confirmed_at
+LIFETIME = 30.0
 
 
 @pytest.mark.parametrize(
@@ -57,14 +55,14 @@ def test_an_entry_is_refused_that_is_not_as_wished(
     directives: RequestDirectives, age: float, refused: bool
 ) -> None:
     """Of thirty seconds' freshness."""
-    assert directives.refuse(ENTRY, THEN + age) is refused
+    assert directives.refuse(age, LIFETIME) is refused
 
 
 def test_stale_ones_are_taken_by_who_says_so() -> None:
     """As stale as it may be, and no more."""
-    assert RequestDirectives(max_stale=5.0).take_stale(ENTRY, THEN + 35.0)
-    assert not RequestDirectives(max_stale=5.0).take_stale(ENTRY, THEN + 36.0)
-    assert not RequestDirectives(no_cache=True).take_stale(ENTRY, THEN + 31.0)
+    assert RequestDirectives(max_stale=5.0).take_stale(35.0, LIFETIME)
+    assert not RequestDirectives(max_stale=5.0).take_stale(36.0, LIFETIME)
+    assert not RequestDirectives(no_cache=True).take_stale(31.0, LIFETIME)
 
 
 @pytest.mark.parametrize(
