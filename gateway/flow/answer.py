@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
-from gateway.core.cache.request_directives import RequestDirectives
+from gateway.core.http.cache_control import RequestDirectives
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply

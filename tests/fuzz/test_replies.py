@@ -18,9 +18,8 @@ from gateway.core.cache.entry_headers import (
     stored_fields,
 )
 from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
-from gateway.core.cache.request_directives import wants_only_if_cached
 from gateway.core.errors import InvalidPayload, UpstreamFailure
-from gateway.core.http.cache_control import directives_of
+from gateway.core.http.cache_control import directives_of, wants_only_if_cached
 from gateway.core.http.fields import HOP_BY_HOP, Headers, are_sound, delta_seconds
 from gateway.core.http.rate_limit_headers import retry_hint
 from gateway.core.http.response import Reply

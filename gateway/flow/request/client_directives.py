@@ -2,7 +2,7 @@
 
 Lives here: `freshness.client_directives`, and the part of a budget for calls that are made only
 because callers ask for more than what is stored; min_version spends it as well. What a directive is
-stands in core/cache/request_directives, what is answered without one in handler.
+stands in core/http/cache_control, what is answered without one in handler.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from gateway.core.access.registry import Callers
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import Conditions
-from gateway.core.cache.request_directives import request_directives_of, wants_only_if_cached
+from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
 from gateway.core.vocabulary import Outcome
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import DirectiveHandler

@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from gateway.core.access.caller import Caller
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
-from gateway.core.cache.request_directives import request_directives_of, wants_only_if_cached
 from gateway.core.errors import BadRequest
+from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.http.traceparent import TRACEPARENT, sound_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant

@@ -9,8 +9,8 @@ import pytest
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
-from gateway.core.cache.request_directives import RequestDirectives
 from gateway.core.errors import OnlyIfCached
+from gateway.core.http.cache_control import RequestDirectives
 from gateway.core.vocabulary import Detail, Forward, Outcome
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.request import client_directives

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.core.cache.request_directives import (
+from gateway.core.http.cache_control import (
     RequestDirectives,
     request_directives_of,
     wants_only_if_cached,
