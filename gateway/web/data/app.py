@@ -31,10 +31,9 @@ from gateway.flow.request.mode_handler import Unusual
 from gateway.ports import Clock, Held, Observer, Tracer
 from gateway.web.data.request_context import Desk
 from gateway.web.data.writes import METHODS, Writes, misplaced
-from gateway.web.exchange import AccessLog, End, Exchange
 from gateway.web.openapi import data_document, served
 from gateway.web.render import render
-from gateway.web.request import TRAININGS, raw_path, training_id
+from gateway.web.request import TRAININGS, AccessLog, End, Exchange, raw_path, training_id
 from gateway.web.wire.hits import Hits, LookUps, UntracedLookUps, traced
 from gateway.web.wire.request_head import at_least_of, extra_of
 

@@ -26,7 +26,9 @@ from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.flow.timings import Spent, watched
 from gateway.ports import Clock, Observer, Served, Tracer
-from gateway.web.exchange import (
+from gateway.web.problems import ProblemAnswer, problem_of
+from gateway.web.render import Rendered
+from gateway.web.request import (
     AccessLine,
     AccessLog,
     End,
@@ -34,8 +36,6 @@ from gateway.web.exchange import (
     client_result,
     rate_limit_fields,
 )
-from gateway.web.problems import ProblemAnswer, problem_of
-from gateway.web.render import Rendered
 from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)

@@ -20,10 +20,9 @@ from gateway.core.vocabulary import Outcome, Problem
 from gateway.flow.operations.write_through import Order, Writing
 from gateway.ports import Clock, Write
 from gateway.web.data.request_context import Desk
-from gateway.web.exchange import End, Exchange
 from gateway.web.problems import ProblemAnswer
 from gateway.web.render import render
-from gateway.web.request import TRAININGS, raw_path, read_body, training_id
+from gateway.web.request import TRAININGS, End, Exchange, raw_path, read_body, training_id
 from gateway.web.wire.request_head import extra_of
 
 METHODS: Final = ("DELETE", "PATCH", "POST", "PUT")

@@ -30,9 +30,8 @@ from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.flow.timings import Spent
 from gateway.ports import Clock, Count, Held, HitLabels, Served, Tracer
-from gateway.web.exchange import AccessLine, AccessLog, rate_limit_fields
 from gateway.web.render import is_current, moment_of, render
-from gateway.web.request import TRAINING_ROUTE
+from gateway.web.request import TRAINING_ROUTE, AccessLine, AccessLog, rate_limit_fields
 from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "

@@ -34,7 +34,7 @@ from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
 from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, NoTracer, SharedStore, Tracer
 from gateway.web.data.app import DataPlane
-from gateway.web.exchange import AccessLine
+from gateway.web.request import AccessLine
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.upstream import Answer, ScriptedUpstream

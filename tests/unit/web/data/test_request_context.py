@@ -10,7 +10,7 @@ from gateway.core.errors import GatewayError, OnlyIfCached
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.ports import NoTracer
 from gateway.web.data.request_context import Desk
-from gateway.web.exchange import Exchange
+from gateway.web.request import Exchange
 from tests.unit.web.planes import Data
 
 

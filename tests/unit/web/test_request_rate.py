@@ -8,7 +8,7 @@ from gateway.core.access.caller import Client, Clients, Tenant, digest_of
 from gateway.core.access.registry import Allowance
 from gateway.core.budget.rates import Rate
 from gateway.core.vocabulary import Detail, Outcome, Problem
-from gateway.web.exchange import client_result, rate_limit_fields
+from gateway.web.request import client_result, rate_limit_fields
 from tests.unit.web.planes import Data, problem_word, training_reply
 
 KEY = {"authorization": "Bearer gw_web"}
