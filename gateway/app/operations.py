@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import gateway
+from gateway.adapters.telemetry.event_log import Noted
 from gateway.adapters.telemetry.history import by_outcome, hit_rate
-from gateway.adapters.telemetry.journal import Noted
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.health_findings import Finding, Findings

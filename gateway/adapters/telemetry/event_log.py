@@ -1,17 +1,24 @@
 """What happened, as log lines: limited in number, cleaned, and the last ones remembered.
 
+Also what happened to single trainings lately (`Journal`): the last events of each, for /explain. It
+is bounded in trainings, in events of each, and in bytes. A hit does not ask it: it has fetches,
+orders and sweeps.
+
 Nothing here counts, and nothing raises: a log that cannot be written must not fail a request.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from gateway.adapters.telemetry.log_lines import scrub
+from gateway.core.cache.entry import Key
+from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
 from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
@@ -121,3 +128,155 @@ class Events:
             happening = Happening(self.number, self._clock.now(), event, fields)
             self._recent.setdefault(event, deque(maxlen=_REMEMBERED)).append(happening)
         self._log.log(level, event, **fields)
+
+
+EVENTS_OF_ONE: Final = 20
+MOST_IDS: Final = 10_000
+MOST_BYTES: Final = 8 * 1024 * 1024
+# Stands for all trainings, because a purge names none.
+EVERYBODY: Final = "*"
+
+# Bytes that Python's objects take for a page and for an event, without the texts in them.
+_PAGE: Final = 1_100
+_EVENT: Final = 620
+
+
+@dataclass(slots=True)
+class Noted:
+    """An event, and how often it happened in a row. Times are seconds since the Unix epoch.
+
+    `partition` is None for an event that concerns all partitions.
+    """
+
+    event: str
+    partition: str | None
+    fields: dict[str, object]
+    first: float
+    last: float
+    times: int = 1
+
+    @property
+    def cost(self) -> int:
+        """Approximate size in bytes."""
+        texts = (value for value in self.fields.values() if isinstance(value, str))
+        return _EVENT + sum(map(len, texts))
+
+    def repeats(self, event: str, partition: str | None, fields: dict[str, object]) -> bool:
+        """Whether the arguments describe the same event again."""
+        return (self.event, self.partition, self.fields) == (event, partition, fields)
+
+
+@dataclass(slots=True)
+class _Page:
+    """The events of one training, the newest last."""
+
+    events: deque[Noted] = field(default_factory=deque)
+    cost: int = _PAGE
+
+
+class Journal:
+    """Remembers the last events of each training. If there are too many, the training whose last
+    event is the oldest is forgotten first."""
+
+    def __init__(
+        self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._clock = clock
+        self._most_ids = most_ids
+        self._most_bytes = most_bytes
+        self._pages: OrderedDict[str, _Page] = OrderedDict()
+        self.size = 0
+
+    @property
+    def ids(self) -> int:
+        """The number of trainings that have an event."""
+        return len(self._pages)
+
+    def knows_or_has_room(self, training_id: str) -> bool:
+        """Whether an event of this training can be noted without forgetting another training to
+        stay within the number of trainings."""
+        return training_id in self._pages or len(self._pages) < self._most_ids
+
+    def note(
+        self, training_id: str, event: str, partition: str | None = None, **fields: object
+    ) -> None:
+        """Remember an event. If it repeats the last event of the training, count that one up."""
+        now = self._clock.now()
+        known = {name: scrub(value) for name, value in fields.items() if value is not None}
+        page = self._page(training_id)
+        last = page.events[-1] if page.events else None
+        if last is not None and last.repeats(event, partition, known):
+            last.times, last.last = last.times + 1, now
+            return
+        self._add(page, Noted(event, partition, known, now, now))
+        while self.size > self._most_bytes or len(self._pages) > self._most_ids:
+            _, forgotten = self._pages.popitem(last=False)
+            self.size -= forgotten.cost
+
+    def of(self, training_id: str, partition: str | None = None) -> list[Noted]:
+        """The last events of the training, and those that concern all trainings, the newest first.
+        With `partition`, only the events of that partition and those that concern all
+        partitions."""
+        found = [
+            noted
+            for name in dict.fromkeys((training_id, EVERYBODY))
+            for noted in self._events(name)
+            if partition is None or noted.partition in (None, partition)
+        ]
+        return sorted(found, key=lambda noted: noted.last, reverse=True)[:EVENTS_OF_ONE]
+
+    def _events(self, training_id: str) -> Iterator[Noted]:
+        page = self._pages.get(training_id)
+        return iter(()) if page is None else reversed(page.events)
+
+    def _page(self, training_id: str) -> _Page:
+        page = self._pages.get(training_id)
+        if page is None:
+            page = self._pages[training_id] = _Page(cost=_PAGE + len(training_id))
+            self.size += page.cost
+        self._pages.move_to_end(training_id)
+        return page
+
+    def _add(self, page: _Page, noted: Noted) -> None:
+        page.events.append(noted)
+        change = noted.cost
+        if len(page.events) > EVENTS_OF_ONE:
+            change -= page.events.popleft().cost
+        page.cost += change
+        self.size += change
+
+
+class Trail:
+    """The part of the Observer that writes the journal. It never raises."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.journal = Journal(clock)
+
+    def outdated(self, key: Key) -> None:
+        self.note(key.training_id, "entry.outdated", key.partition, by=Origin.REPLICA)
+
+    def fetched(
+        self,
+        key: Key,
+        purpose: Purpose,
+        status: int,
+        verdict: StoreVerdict | NotStoredReason | None,
+    ) -> None:
+        told = {"purpose": purpose, "status": status}
+        if isinstance(verdict, NotStoredReason):
+            self.note(key.training_id, "entry.not-stored", key.partition, **told, reason=verdict)
+        else:
+            self.note(key.training_id, "entry.fetched", key.partition, **told, verdict=verdict)
+
+    def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
+        self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
+
+    def swept(self, key: Key, found: str) -> None:
+        # A sweep meets every training again and again. It must not push other trainings out.
+        if self.journal.knows_or_has_room(key.training_id):
+            self.note(key.training_id, "entry.swept", key.partition, found=found)
+
+    def note(self, training_id: str, event: str, partition: str | None, **fields: object) -> None:
+        """Remember what happened to a training, `*` for all of them."""
+        with suppress(Exception):
+            self.journal.note(training_id, event, partition, **fields)

@@ -10,9 +10,17 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.adapters.telemetry.counters import Counters, status_class
-from gateway.adapters.telemetry.event_log import DEBUG, ERROR, INFO, WARNING, Events, Log
+from gateway.adapters.telemetry.event_log import (
+    DEBUG,
+    ERROR,
+    EVERYBODY,
+    INFO,
+    WARNING,
+    Events,
+    Log,
+    Trail,
+)
 from gateway.adapters.telemetry.history import figures
-from gateway.adapters.telemetry.journal import EVERYBODY, Trail
 from gateway.adapters.telemetry.log_lines import logger
 from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from gateway.adapters.telemetry.journal import EVENTS_OF_ONE, EVERYBODY, Journal
+from gateway.adapters.telemetry.event_log import EVENTS_OF_ONE, EVERYBODY, Journal
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
 
 

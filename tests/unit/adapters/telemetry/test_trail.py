@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.adapters.telemetry.journal import Trail
+from gateway.adapters.telemetry.event_log import Trail
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import NotStoredReason, Origin, Purpose, StoreVerdict
 from tests.unit.adapters.telemetry.stand_ins import ManualClock
