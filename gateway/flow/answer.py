@@ -1,4 +1,4 @@
-"""What is asked of the handler of requests, and what it answers."""
+"""The parameters and the result of the handler of requests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from gateway.ports import Held
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request for a training, its caller let in and its id found good; `directives` None where
-    any stored answer will do, `at_least` where any version will."""
+    """One request for a training, whose caller is known and whose id is valid.
+
+    `directives` None: any stored answer may be served. `at_least` None: any version may be served.
+    """
 
     key: Key
     caller: Caller
@@ -30,7 +32,8 @@ class Ask:
 
 
 class Answer(NamedTuple):
-    """What to send and how it came about; a Reply is the upstream's own word to the caller."""
+    """What to send, and where it came from. A Reply is the upstream's own response to the
+    caller."""
 
     content: Held | Reply
     outcome: Outcome
@@ -38,7 +41,7 @@ class Answer(NamedTuple):
     handling: Handling
 
 
-# Of a fresh hit in L1, and the way to make one: names of enums are dear, and so is the
-# constructor of a named tuple. Each hit would pay for all of them.
+# The parts of a fresh hit in L1, and the fast way to make an Answer. Looking up members of enums
+# and the constructor of a named tuple are expensive, and each hit would need them.
 FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 new_answer: Final = tuple.__new__

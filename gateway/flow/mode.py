@@ -1,7 +1,7 @@
-"""In which mode this replica serves, the same as the others: an operator's word.
+"""The mode of all replicas, which an operator orders.
 
-What it means to a request is request/mode_handler's business, what it means to a call
-fill/upstream_call's.
+request/mode_handler decides what a mode means to a request, fill/upstream_call what it means to a
+call.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
-# Seconds between two looks, and so until the last replica follows an order.
+# Seconds between two looks at Redis. Within this time the last replica follows an order.
 _LOOK: Final = 1.0
-# Nobody knows when an operator will thaw it.
+# `Retry-After` in the mode `frozen`: nobody knows when an operator will end it.
 THAW: Final = 30.0
 
-# Names of enums are dear, and each hit asks.
+# To look up a member of an enum is expensive, and each hit does it.
 NORMAL: Final = Mode.NORMAL
 
 
 class Modes:
-    """The mode, followed wherever it is ordered."""
+    """The mode of this replica. It follows orders to any replica."""
 
     def __init__(self, shared: SharedMode, clock: Clock, observer: Observer) -> None:
         self._shared = shared
         self._clock = clock
         self._observer = observer
         self.current: Mode = NORMAL
-        # The order that made it so; None before the first one.
+        # The order that set the mode. None before the first order.
         self.ordered: ModeOrder | None = None
 
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
-        """Have all replicas serve in it, as the operator of that name ordered; raises
-        RedisUnavailable, and then nothing changed."""
+        """Set the mode of all replicas, in the name of the operator `by`. Raises RedisUnavailable;
+        the mode is then unchanged."""
         order = ModeOrder(mode, self._clock.now(), by)
         await self._shared.write(order)
         self._follow(order)
 
     async def look(self) -> None:
-        """Follow what was ordered elsewhere; while Redis is away the last word holds."""
+        """Follow orders to other replicas. While Redis is away, the last order holds."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if ordered is not None:
                 self._follow(ordered)
             elif self.ordered is not None and self.current is not NORMAL:
-                await self._shared.write(self.ordered)  # Redis lost it, its replicas have not
+                await self._shared.write(self.ordered)  # Redis lost the order, this replica has it
 
     async def run(self) -> None:
         """Keep following, until cancelled."""

@@ -1,6 +1,7 @@
-"""One flight a key: the first caller starts it, the others join, nobody can take it down.
+"""Flights: work that several requests for one key share. The first request starts it, and the
+others join. A request that leaves does not end it.
 
-The only owner of background tasks. What a flight does is its maker's business.
+This module owns the tasks of all flights. What a flight does is decided by its maker.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ Asked = TypeVar("Asked")
 
 @dataclass(slots=True, eq=False)
 class Course:
-    """Whether a flight still leads where it set out for.
+    """Whether the result of a flight may be kept.
 
-    `is_current` turns False when the key is invalidated while it flies: its result may still
-    answer those who wait for it, but must not be held here, and nobody joins it any more.
-    `may_store` turns False where Redis must not be offered it either, which cannot know why;
-    `orders` counts how often it was invalidated so far.
+    `is_current` becomes False if the key is invalidated during the flight. The result may still
+    answer the requests that wait for it, but L1 must not hold it, and no further request joins.
+    `may_store` becomes False if the result must not be offered to Redis either, because Redis does
+    not know of the invalidation. `orders` counts the invalidations during the flight.
     """
 
     is_current: bool = field(default=True, init=False)
@@ -36,7 +37,7 @@ class Course:
     orders: int = field(default=0, init=False)
 
     def outdate(self, *, known: bool) -> None:
-        """An order ruled out what it brings; `known` to Redis as well."""
+        """An order ruled out the result. `known`: Redis knows the order too."""
         self.is_current = False
         self.may_store &= known
         self.orders += 1
@@ -44,8 +45,9 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress; what it waits for is noted in `spent`, where anybody asks.
-    `is_unhurried`: nobody waited for it when it began; `is_retired`: no later request joins."""
+    """Shared work in progress. `spent` notes what it waits for, if times are noted at all.
+    `is_unhurried`: no caller waited for it when it began. `is_retired`: no further request
+    joins."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
@@ -54,10 +56,10 @@ class Flight(Course, Generic[Result]):
     _task: asyncio.Future[Result] = field(init=False)  # mostly a task
 
     async def join(self, patience: float | None = None) -> Result:
-        """The flight's result or error; TimeoutError after `patience` seconds.
+        """The flight's result or error. TimeoutError after `patience` seconds.
 
-        Leaving early, by cancellation or for lack of patience, leaves the flight alone.
-        Raises ShuttingDown where the flight itself was ended.
+        If the caller is cancelled, or its patience ends, the flight goes on. Raises ShuttingDown if
+        the flight itself was cancelled.
         """
         with sharing(self.spent):
             if patience is None:
@@ -70,17 +72,19 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     def when_ended(self, tell: Callable[[], None]) -> None:
-        """Tell once it ended, however it did; for who has no task that could wait."""
+        """Call `tell` when the flight has ended, with or without success. For code that has no task
+        in which it could wait."""
         self._task.add_done_callback(lambda _: tell())
 
     def result(self) -> Result | None:
-        """What it brought; None where it failed, was ended, or flies on."""
+        """The result. None if the flight failed, was cancelled, or has not ended."""
         if not self._task.done() or self._task.cancelled() or self._task.exception() is not None:
             return None
         return self._task.result()
 
     async def _end(self) -> None:
-        """What `asyncio.wait` does for one task, at a third of its cost: each look-up waits."""
+        """Wait for the end. `asyncio.wait` does the same at three times the cost, and each look-up
+        waits here."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()
@@ -97,12 +101,13 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way, at most one for a name; with a clock they note what they wait for."""
+    """The flights under way. Requests can join at most one for each name. With a clock the flights
+    note what they wait for."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
         self._current: dict[Name, Flight[Result]] = {}
-        self._flying: dict[Name, list[Flight[Result]]] = {}  # those that nobody joins as well
+        self._flying: dict[Name, list[Flight[Result]]] = {}  # also those that cannot be joined
         self._owned: set[asyncio.Future[Result]] = set()
         self.waiters = 0
 
@@ -113,7 +118,7 @@ class Flights(Generic[Name, Result]):
     def start(
         self, name: Name, make: Callable[[Flight[Result]], Awaitable[Result]]
     ) -> Flight[Result]:
-        """Start the work in a task of its own; the name must have no flight."""
+        """Start the work in a new task. The name must have no flight."""
         flight = self._new(name)
         self._own(name, flight, asyncio.create_task(self._fly(name, flight, make)))
         return flight
@@ -125,12 +130,12 @@ class Flights(Generic[Name, Result]):
         part: Part,
         finish: Callable[[Flight[Result]], Result],
     ) -> Flight[Result]:
-        """Start one without a task, which waits for the question alone, as that part of its time:
-        `finish` is called when that is done, and makes the result of it."""
+        """Start a flight without a task. It waits only for `question`, which counts as `part` of
+        its time. When the question is answered, `finish` makes the result."""
         flight = self._new(name)
-        stretch = None if flight.spent is None else flight.spent.begin(part)
+        interval = None if flight.spent is None else flight.spent.begin(part)
         self._own(name, flight, asyncio.get_running_loop().create_future())
-        question.add_done_callback(partial(self._finish, name, flight, stretch, finish))
+        question.add_done_callback(partial(self._finish, name, flight, interval, finish))
         return flight
 
     def _new(self, name: Name) -> Flight[Result]:
@@ -149,30 +154,30 @@ class Flights(Generic[Name, Result]):
         self,
         name: Name,
         flight: Flight[Result],
-        stretch: Interval | None,
+        interval: Interval | None,
         finish: Callable[[Flight[Result]], Result],
         question: asyncio.Future[Asked],
     ) -> None:
         self._leave(name, flight)
-        if flight.spent is not None and stretch is not None:
-            flight.spent.end(stretch)
+        if flight.spent is not None and interval is not None:
+            flight.spent.end(interval)
         ended = flight._task
         if question.cancelled():
             ended.cancel()
             return
-        if ended.done():  # it was cancelled; a question that failed is not complained about
+        if ended.done():  # the flight was cancelled: asyncio must not report the question's error
             question.exception()
             return
         try:
             result = finish(flight)
-        except Exception as error:  # noqa: BLE001 -- who joined is told, as by a task
+        except Exception as error:  # noqa: BLE001 -- the requests that joined get it
             ended.set_exception(error)
         else:
             ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let what was begun in this turn of the loop join a flight that has just landed, where it
-        could be joined until then, and no other one is under way."""
+        """Let requests of this turn of the event loop join a flight that has just ended, if it
+        could be joined until then and no other flight of the name is under way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
             flight.is_retired = True  # once
@@ -180,7 +185,7 @@ class Flights(Generic[Name, Result]):
             loop.call_soon(loop.call_soon, self._leave, name, flight)
 
     async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
-        """Join as one of several, counted while waiting."""
+        """Join, and count as a waiter meanwhile."""
         self.waiters += 1
         try:
             return await flight.join(patience)
@@ -188,9 +193,10 @@ class Flights(Generic[Name, Result]):
             self.waiters -= 1
 
     def forget(self, name: Name, *, known: bool = False) -> None:
-        """What flights of that name bring is outdated already: let nobody join, nothing be kept.
+        """The results of the flights of this name are outdated: no request joins them, and L1 does
+        not hold them.
 
-        `known`: Redis knows it as well, and so may judge what they bring.
+        `known`: Redis knows the order too, so that it can judge the results.
         """
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
@@ -202,8 +208,8 @@ class Flights(Generic[Name, Result]):
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
-        """Let nobody join what is under way (for that name, where given); what it brings may be
-        kept where it still holds."""
+        """No further request joins the flights under way (of this name, if it is given). Their
+        results may be kept."""
         for each in list(self._current) if name is None else [name]:
             self._current.pop(each, None)
         for each in list(self._flying) if name is None else [name]:
@@ -211,7 +217,7 @@ class Flights(Generic[Name, Result]):
                 flight.is_retired = True
 
     async def land(self, patience: float) -> None:
-        """Wait so many seconds for all flights, then cancel those left."""
+        """Wait for all flights, for `patience` seconds at most. Then cancel those that are left."""
         if self._owned:
             _, late = await asyncio.wait(self._owned, timeout=patience)
             for task in late:
@@ -225,7 +231,7 @@ class Flights(Generic[Name, Result]):
         make: Callable[[Flight[Result]], Awaitable[Result]],
     ) -> Result:
         try:
-            # Not with whoever began it, who may leave.
+            # The times are noted for the flight, because the request that began it may leave.
             with watched(flight.spent):
                 return await make(flight)
         finally:
@@ -241,4 +247,4 @@ class Flights(Generic[Name, Result]):
             del self._flying[name]
         self._owned.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, even when everyone who waited has left
+            task.exception()  # retrieved, also if no request waits any more

@@ -1,9 +1,9 @@
-"""What the time of a request went into: the parts that are waited for, each as a stretch.
+"""What a request waited for, and how long: an interval for each part.
 
-A fetch is shared, and its callers join and leave as they please: the fetch notes its stretches
-once, and each caller takes those that fell into its own wait. The task that is watched stands
-in a context variable, since what is waited for lies several calls below whoever wants to know.
-Where a request's trace is kept, each part is a span as well.
+Several requests share a fetch, and each of them joins and leaves at another time. The fetch notes
+its intervals once, and each request takes those that overlap with its own wait. A context variable
+has the request or fetch of the current task, because the code that waits is several calls below the
+code that reads the times. If a request is traced, each part is also a span.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Final
 from gateway.core.vocabulary import Part
 from gateway.ports import Clock, Span
 
-# The span of a request that waits for what another one began.
+# The name of the span of a request that waits for work that another request began.
 _FOLLOW: Final = "follow"
 
 
 @dataclass(slots=True)
 class Interval:
-    """From when to when (monotonic) a part took; it has no end while it lasts."""
+    """When a part began and ended (monotonic). `ended` is infinite until it has ended."""
 
     part: Part
     began: float
@@ -34,45 +34,46 @@ class Interval:
 
 @dataclass(slots=True, eq=False)
 class Spent:
-    """The stretches of one request, or of one fetch.
+    """The intervals of one request, or of one fetch.
 
-    `span` is the request's, or that of the request that began the fetch, where its trace is kept.
-    `leader` tells of the span of another replica's fetch that was waited for instead.
+    `span` is the span of the request, or of the request that began the fetch, if it is traced.
+    `leader` is the `traceparent` of the fetch of another replica, if this fetch waited for that
+    one.
     """
 
     clock: Clock
     span: Span | None = None
-    stretches: list[Interval] = field(default_factory=list)
+    intervals: list[Interval] = field(default_factory=list)
     leader: bytes | None = None
 
     def begin(self, part: Part) -> Interval:
-        """That part is waited for from now on."""
+        """The wait for this part begins now."""
         span = None if self.span is None else self.span.part(part)
-        stretch = Interval(part, self.clock.monotonic(), span=span)
-        self.stretches.append(stretch)
-        return stretch
+        interval = Interval(part, self.clock.monotonic(), span=span)
+        self.intervals.append(interval)
+        return interval
 
-    def end(self, stretch: Interval, fault: str | None = None) -> None:
-        """It is over, well or with such a fault."""
-        stretch.ended = self.clock.monotonic()
-        if stretch.span is not None:
-            stretch.span.end(fault)
+    def end(self, interval: Interval, fault: str | None = None) -> None:
+        """The wait is over. `fault` is the name of an error, if there was one."""
+        interval.ended = self.clock.monotonic()
+        if interval.span is not None:
+            interval.span.end(fault)
 
     def seconds(self) -> dict[Part, float]:
-        """How long each part took in all, in the order in which they began."""
+        """How many seconds each part took in total, in the order in which they began."""
         sums: dict[Part, float] = {}
         now = self.clock.monotonic()
-        for each in self.stretches:
+        for each in self.intervals:
             sums[each.part] = sums.get(each.part, 0.0) + min(each.ended, now) - each.began
         return sums
 
     def share(self, shared: Spent, since: float) -> None:
-        """Take what of another's stretches falls between `since` and now."""
+        """Add the intervals of a shared fetch, as far as they lie between `since` and now."""
         now = self.clock.monotonic()
-        for each in shared.stretches:
+        for each in shared.intervals:
             began, ended = max(each.began, since), min(each.ended, now)
             if ended >= began:
-                self.stretches.append(Interval(each.part, began, ended))
+                self.intervals.append(Interval(each.part, began, ended))
 
 
 _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
@@ -80,7 +81,7 @@ _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
 
 @contextmanager
 def watched(spent: Spent | None) -> Iterator[None]:
-    """What is waited for inside is noted there, or nowhere."""
+    """Note what the block waits for in `spent`, or nowhere if that is None."""
     before = _watched.set(spent)
     try:
         yield
@@ -90,7 +91,7 @@ def watched(spent: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def sharing(shared: Spent | None) -> Iterator[None]:
-    """What another one notes while inside is noted for who waits here, too."""
+    """Note for the current request, too, what a shared fetch notes while the block runs."""
     mine = _watched.get()
     if mine is None or shared is None:
         yield
@@ -108,35 +109,37 @@ def sharing(shared: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
-    """What is waited for inside is that part of the whole; with its span, where there is one."""
+    """Note that the block waits for this part. Gives the span of the part, if the request is
+    traced."""
     spent = _watched.get()
     if spent is None:
         yield None
         return
-    stretch, fault = spent.begin(part), None
+    interval, fault = spent.begin(part), None
     try:
-        yield stretch.span
+        yield interval.span
     except BaseException as error:
         fault = type(error).__name__
         raise
     finally:
-        spent.end(stretch, fault)
+        spent.end(interval, fault)
 
 
 def spent_by_beginner(clock: Clock) -> Spent:
-    """For what is begun now, and may outlive the request that begins it: a part of its trace."""
+    """The notes for work that begins now, and may last longer than the request that begins it. It
+    belongs to the trace of that request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
 
 def leading_span() -> str | None:
-    """What tells the followers of this fetch of its span, where its trace is kept."""
+    """The `traceparent` of this fetch for its followers in other replicas. None without a trace."""
     spent = _watched.get()
     return None if spent is None or spent.span is None else spent.span.traceparent.decode("ascii")
 
 
 def followed(traceparent: str | None, span: Span | None) -> None:
-    """What was waited for, as `span`, was another replica's fetch with that `leading_span`."""
+    """Note that `span` waited for the fetch of another replica, which has this `leading_span`."""
     spent = _watched.get()
     if traceparent is None or spent is None:
         return
@@ -147,7 +150,7 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """The wait for what another one does, linked to that as soon as it is known."""
+    """A span for the wait for another request's work. It gets a link to the span of that work."""
     span = mine.part(_FOLLOW)
     try:
         yield

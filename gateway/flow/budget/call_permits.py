@@ -32,17 +32,19 @@ _PATIENCE: Final = 0.5
 # Seconds between two attempts while the gate's probe is under way, or the budget cannot be asked.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# Each is a task and a connection; far more than the turns of one deadline.
+# The most callers that wait. Each has a task and a connection. This is far more than can get a turn
+# before the deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
 _MOST_CREDENTIALS: Final = 10_000
-# The misses of a caller that are remembered, and for how many windows of its budget.
+# How many misses of a caller are remembered, and for how many windows of its budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
-# So many of them in vain, and at least half, make a guesser.
+# A caller counts as guessing if so many of its misses, and at least half of them, ended in a 404.
 _IN_VAIN: Final = 3
-# Of a limit so many under way at once, ten at least, make one as well.
+# It also counts as guessing if `limit // _UNDER_WAY` of its misses are under way at once, and at
+# least _FEW.
 _UNDER_WAY: Final = 4
 _FEW: Final = 10
 _MOST_CALLERS: Final = 10_000
@@ -159,8 +161,8 @@ class Paying:
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn at `at` (monotonic), `paid` by or for `who`; a caller that is ousted loses it.
-    `ended` is set where the wait ends before the turn comes."""
+    """A turn at `at` (monotonic) for the caller `who`, with its charge. A caller that is ousted
+    loses the turn. `ended` is set if the wait ends before the turn comes."""
 
     scope: str
     rank: Rank
@@ -172,7 +174,7 @@ class Place(Generic[Paid]):
 
 
 class WaitQueue(Generic[Paid]):
-    """The places in this replica; nothing here pays."""
+    """The callers of this replica that wait for their turn. Nothing is charged here."""
 
     def __init__(self, clock: Clock, most: int = _MOST_WAITING) -> None:
         self._clock = clock
@@ -181,11 +183,11 @@ class WaitQueue(Generic[Paid]):
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else may wait."""
+        """Whether no further caller may wait."""
         return len(self._places) >= self._most
 
     async def wait(self, place: Place[Paid]) -> bool:
-        """Wait for the turn; False where the place was lost to another caller."""
+        """Wait for the turn. Returns False if another caller got the place."""
         self._places.append(place)
         turn = asyncio.ensure_future(self._clock.sleep(place.at - self._clock.monotonic()))
         ended = asyncio.ensure_future(place.ended.wait())
@@ -200,8 +202,8 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """The last place of the caller who has most, for one who has at least two less; None
-        where nobody has: so that no caller fills the line against the others."""
+        """Take the last place of the caller that has most places, for the caller `who`. None if no
+        caller has at least two places more than `who`. So no caller fills the queue for itself."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -216,17 +218,18 @@ class WaitQueue(Generic[Paid]):
         return last
 
     def wake(self, scope: str) -> None:
-        """Nobody waits any longer for a turn of that scope: each asks now whether it may go."""
+        """End the wait of all callers of this scope. Each of them asks again."""
         for place in self._places:
             if place.scope == scope:
                 place.ended.set()
 
 
 class Credentials:
-    """What is known of credentials in this replica; of the latest ones, where there are many.
+    """What this replica knows about the latest credentials.
 
-    What is not accepted yet shares a small budget. What was refused is not asked about again for a
-    while. Nothing here knows a credential, only the partition that it makes.
+    All credentials that the upstream has not accepted yet share a small budget. For some time there
+    is no call with a credential that the upstream refused. Credentials are known here only by their
+    partitions.
     """
 
     def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
@@ -238,7 +241,7 @@ class Credentials:
         self._asking: dict[str, asyncio.Event] = {}
 
     def turn_away(self, partition: str) -> None:
-        """Raise AccessRefused where the upstream refused the credential just now."""
+        """Raise AccessRefused if the upstream has just refused the credential."""
         refused_at = self._refused.get(partition)
         if refused_at is None:
             return
@@ -262,7 +265,7 @@ class Credentials:
             self._accepted[partition] = None
 
     def refuse(self, partition: str) -> None:
-        """The upstream said 401, to this replica or to another."""
+        """The upstream answered 401 to this credential, in this replica or in another one."""
         self._accepted.pop(partition, None)
         self._refused[partition] = self._clock.monotonic()
 
@@ -270,9 +273,10 @@ class Credentials:
     async def vouched(
         self, caller: Caller, purpose: Purpose, *, known: bool
     ) -> AsyncIterator[None]:
-        """Make a call inside; raises AccessRefused, BudgetExhausted where it may not go.
+        """The call is made inside the block. Raises AccessRefused or BudgetExhausted if it may not
+        be made.
 
-        `known`: something is stored for the credential, so it was accepted before.
+        `known`: a response is stored for the credential, so it was accepted before.
         """
         partition = caller.partition
         if known or not caller.owns_token or partition in self._accepted:
@@ -297,7 +301,7 @@ class Credentials:
         except BudgetExhausted as exhausted:
             asked = self._asking.get(partition)
             if asked is not None:
-                await asked.wait()  # of the same credential, and that call has its deadline
+                await asked.wait()  # a call with the same credential, which has a deadline
                 self.turn_away(partition)
                 if partition in self._accepted:
                     return None
@@ -307,14 +311,16 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """When this caller's last misses ended, and which were in vain; how many are under way."""
+    """When this caller's last misses ended, which of them ended in a 404, and how many are under
+    way."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
 
 
 class Guesses:
-    """The misses of each caller; `usual` and `rates` say what the budgets are (None: no limit)."""
+    """The misses of each caller. `usual` and `rates` are the limits of the budgets (None: no
+    limit)."""
 
     def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
         self._clock = clock
@@ -323,7 +329,8 @@ class Guesses:
         self._records: dict[str, _Misses] = {}
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the next miss of this caller is probably for nothing, or one of very many."""
+        """Whether the next miss of this caller will probably end in a 404, or is one of very
+        many."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False
@@ -348,7 +355,7 @@ class Guesses:
             record.under_way -= 1
 
     def ended(self, who: str, *, in_vain: bool) -> None:
-        """The upstream answered a miss: it has that training, or not."""
+        """The upstream answered a miss. `in_vain`: it has no such training."""
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))

@@ -1,7 +1,8 @@
-"""When Redis last agreed with what L1 holds, and asking again before that is too long ago.
+"""Confirms the entries of L1 with Redis again and again, so that Redis agreed with each of them
+lately.
 
-Lives here: the meaning of `Held.checked_at`; and until when this replica may answer with what an
-order ruled out that it may have missed. Whether an entry is fresh is core's business.
+This module uses `Held.checked_at`. It also knows until when this replica may serve an entry that a
+missed order may have ruled out. Whether an entry is fresh is decided in `core`.
 """
 
 from __future__ import annotations
@@ -18,28 +19,30 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Parts of `l1_lifetime`: an entry read later than the first after its confirmation is due, and
-# what is due is gathered for the second. Due and twice gathered make one: what is read at even
-# intervals is then confirmed in time, whatever they are, unless they exceed the lifetime.
+# Parts of `l1_lifetime`. An entry that is read later than _DUE after its confirmation is due. Due
+# entries are gathered for _GATHER, and then asked about together. _DUE and two times _GATHER are 1,
+# so that an entry that is read at even intervals is confirmed in time, unless these are longer than
+# the lifetime.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# Outcomes of what is fresh: such an answer starts nothing.
+# Outcomes of fresh entries. Such an answer starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
-# Keys after which others get their turn.
+# Keys in one question to Redis. Other tasks get their turn between two questions.
 _BATCH: Final = 100
 # Keys that are asked about at once when all of L1 has become unconfirmed; the rest is asked about
 # when it is read.
 _MOST: Final = 5_000
-# Seconds after an absence of Redis for which L1 answers on as it did meanwhile: the bus is back by
-# then as well, and what was read last is confirmed.
+# Seconds after an absence of Redis for which L1 still answers as it did during the absence. By then
+# the bus is back too, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
 class Confirming:
-    """Keeps what is read in L1 confirmed, with questions that grow with time and not with traffic.
+    """Keeps the entries confirmed that are read in L1. The number of questions depends on the time
+    and not on the traffic.
 
-    A result counts as of the moment when it was asked for, and only for what L1 has held all
-    the while without a doubt: what was dropped, replaced or doubted meanwhile is later news.
+    A result counts from the moment of the question. It counts only for an entry that was not
+    dropped, replaced or doubted meanwhile.
     """
 
     def __init__(
@@ -72,8 +75,8 @@ class Confirming:
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set when Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may answer with it unasked: confirmed lately, or Redis is away. A replica
-        for which no order waits any more asks Redis each time."""
+        """Whether L1 may serve the entry without asking Redis: it was confirmed lately, or Redis is
+        away. A replica for which orders do not wait asks Redis each time."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -91,7 +94,7 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait for this replica, so that it has heard of each that was confirmed."""
+        """Whether orders wait for this replica, so that it heard each order that was confirmed."""
         return self._clock.monotonic() < self._bus.counted_until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
@@ -102,7 +105,7 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Redis is back: confirm all of L1, which serves unconfirmed meanwhile. An order
+        """Redis is back: confirm all of L1. Until then L1 serves unconfirmed entries. An order
         either waits for this replica, or says until when it may serve older versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
@@ -112,8 +115,8 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether L1 may answer without Redis, by the entry's own freshness: no longer than orders
-        count with it."""
+        """Whether L1 may serve the entry by its own freshness, without Redis. It may not do so
+        longer than orders allow for this replica."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def _alone_with(self, entry: Entry | None) -> float:
@@ -121,8 +124,9 @@ class Confirming:
         return min(self._bus.vouched_until, missed)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
-        """For how many seconds, in this edition, L1 would answer so again, whoever asks; 0.0 where
-        each who asks may start something, or is answered by what else the request says."""
+        """For how many seconds, in this edition, L1 would give the same answer to any request. 0.0
+        if a request may start a refresh, or if the answer depends on other fields of the
+        request."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -132,7 +136,7 @@ class Confirming:
         return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
     def unasked_for(self, key: Key, held: Held) -> float:
-        """Seconds until Redis has to be asked about it, or whoever reads it marks it as due."""
+        """Seconds until Redis has to be asked about the entry, or until a read marks it as due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -145,8 +149,8 @@ class Confirming:
         return min(due - unasked, self._bus.counted_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """The same object for as long as nothing happens that concerns more than one entry: doubt,
-        Redis gone or back, the shared clock set."""
+        """An object that stays the same until something happens that concerns many entries: a doubt
+        about all, Redis away or back, a change of the shared clock."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
@@ -156,7 +160,7 @@ class Confirming:
         )
 
     def begin_edition(self) -> None:
-        """Whatever L1 would answer unasked is judged anew."""
+        """From now on L1 decides again about each answer that it may give without asking."""
         self._with_redis, self._without_redis = object(), object()
 
     def _mark(self, key: Key) -> None:
@@ -165,16 +169,18 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Doubt all that L1 holds; orders that were missed count with it until then."""
+        """Ask Redis before L1 serves anything. Orders may have been missed. Until `until`
+        (monotonic) such an order allows this replica to serve what it held."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
         self._all_due.set()
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
-        """Ask Redis about what L1 holds undoubted of these; the keys with which it agreed.
+        """Ask Redis about the entries of these keys in L1, except those that are doubted. Returns
+        the keys with which Redis agreed.
 
-        Raises RedisUnavailable, with nothing changed.
+        Raises RedisUnavailable. Nothing is changed then.
         """
         asked_at = self._clock.monotonic()
         asked = {
@@ -197,8 +203,8 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew what Redis agrees with, doubt what it does not, or what it has lost: an order may
-        have been lost with it."""
+        """Renew the entry if Redis agrees with it. Doubt it if Redis does not, or has lost the
+        floor, because an order may be lost too."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -210,14 +216,14 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """A page of the list confirmed what stands under that floor, asked for at `asked_at`
-        (monotonic): so is what L1 holds undoubted of it."""
+        """A page of the list, asked for at `asked_at` (monotonic), confirmed the version of this
+        floor. Renew the entry in L1 accordingly, unless it is doubted."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
 
     async def run(self, observer: Observer) -> None:
-        """Confirm what is due, again and again, until cancelled by the owner."""
+        """Confirm the entries that are due, again and again, until cancelled by the owner."""
         while True:
             await self._any_due.wait()
             await self._clock.sleep(self._gather)
@@ -226,9 +232,9 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Confirm what was read last whenever all of L1 has become unconfirmed, after a gap on the
-        bus or an absence of Redis, until cancelled by the owner: a key among a hundred costs a
-        tenth of what it costs a reader."""
+        """Confirm the entries that were read last, each time when all of L1 has become unconfirmed
+        by a gap on the bus or an absence of Redis. Runs until cancelled by the owner. One key of a
+        hundred in a question costs a tenth of a question for one key."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -240,7 +246,8 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until Redis was asked about it among others; False where it is not about to be."""
+        """Wait until Redis was asked about this key among others. False if no such question is
+        planned."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -254,7 +261,7 @@ class Confirming:
                 await self.confirm(batch)
                 self._caught_up(batch)
         except RedisUnavailable:
-            return  # told where it failed; the next read asks or marks again
+            return  # the failure was logged where it happened; the next read asks again
         except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
             observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
 
@@ -281,15 +288,16 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps in what was heard: when each was over (the shared clock), and the time (monotonic)
-    that was named for orders given in it. Those whose time has come are one."""
+    """The gaps in which this replica may have missed orders: when each ended (shared clock), and
+    until when (monotonic) such orders allow older answers. Gaps whose time has passed are one
+    gap."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gaps: list[tuple[float, float]] = []
 
     def note(self, until: float) -> None:
-        """A gap is over; until then its orders count with older answers."""
+        """Note that a gap has ended. Orders in it allow older answers until `until` (monotonic)."""
         now = self._clock.monotonic()
         past = [over for over, end in self._gaps if end <= now]
         gaps = [(max(past), -math.inf)] if past else []
@@ -297,6 +305,6 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """Until when (monotonic) what was confirmed then (the shared clock) may be answered without
-        Redis' word; infinite where no order was missed since."""
+        """Until when (monotonic) an entry that was confirmed at that time (shared clock) may be
+        served without asking Redis. Infinite if no order was missed since then."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

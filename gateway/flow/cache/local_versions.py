@@ -1,8 +1,8 @@
-"""What this replica itself knows of versions, beside what Redis knows of them.
+"""The versions that this replica knows by itself, beside those in Redis.
 
-Lives here: the verdict on an answer while Redis is away, or has lost what it knew; the latest
-version that was answered of a key; and the answers that the store refused for their version a
-moment ago. All of them are bounded.
+This module has the verdict on an answer while Redis is away or has lost a floor, the latest version
+of each key that this replica has served, and the answers that the store refused for their version a
+moment ago. The number of each is bounded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.ports import Clock, Held, LocalStore, Stored
 
 _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
-# Seconds for which a refused answer may be given again, at most.
+# The most seconds for which a refused answer may be served again.
 _LONGEST: Final = 10.0
 # Bytes of all refused answers, and of each one beside its body and its head.
 _MOST_BYTES: Final = 4 * 1024 * 1024
@@ -28,10 +28,10 @@ _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges offered entries by those in L1, or by what is remembered of them.
+    """Judges entries without Redis: by the entry in L1, or by its version if L1 no longer holds it.
 
-    The verdict is core/cache/version_verdict's, with L1's entry as what is known. Forgetting a
-    doubt puts off the belief, nothing else.
+    The rule is that of core/cache/version_verdict. If a doubt is forgotten, an answer is believed
+    later; nothing else happens.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -41,12 +41,13 @@ class Alone:
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:
-        """What L1 holds, or held when it was answered last."""
+        """The entry in L1, or the version that was served last."""
         held = self._local.peek(key)
         return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
-        """The refusal of what L1 overrules, so that Redis need not be asked."""
+        """The refusal if L1 has a later entry that Redis does not know. Redis need not be asked
+        then."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
@@ -71,11 +72,12 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """An answer was given that Redis refused, with that floor; L1 goes on with none older.
+        """An answer is served although Redis, with this floor, refused it. L1 must not serve an
+        older one after it.
 
-        Where Redis lost what it knew, nobody else remembers the version: L1 does, if it may. Else
-        an order ruled the answer out, and with it what is older, whatever Redis forgets then; a
-        soft one left it for rescue (`is_left`)."""
+        If Redis lost the floor, only this replica knows the version, so L1 holds the answer if it
+        may (`may_hold`). Otherwise an order ruled out the answer and all older ones, and L1 drops
+        its entry. If the order was soft (`is_left`), L1 holds the answer for rescue."""
         known = self._local.peek(key)
         if known is not None and not held.entry.supersedes(known.entry):
             return
@@ -88,13 +90,14 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """The entry was taken: what was doubted before it is not any more."""
+        """The store accepted the entry. That ends a doubt about earlier answers."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
 
     def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
-        """Note an answer that was refused; if it is believed now, L1 gives way."""
+        """Note an answer that was refused. Returns whether it is believed now; L1 then drops its
+        entry."""
         noted = Known.of(known, self._doubts.pop(key, None))
         if noted.believes(entry, self._believe_after):
             self._local.drop(key)
@@ -106,11 +109,12 @@ class Alone:
 
 
 class Latest:
-    """The latest version that was answered of each key that L1 holds no more: Redis may lose what
-    it knew, and then an older version be stored there as its first. A caller that was given the
-    later one must not be given that.
+    """The latest version of each key that this replica has served and that L1 no longer holds. If
+    Redis loses its floor, an older version may be stored there. A caller that got the later version
+    must not get the older one.
 
-    Entries without bodies: forgetting the oldest costs the promise, nothing else.
+    The entries have no bodies. If there are too many, the oldest is forgotten. The promise does not
+    hold for it any more.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
@@ -119,11 +123,11 @@ class Latest:
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
-        """What was answered last, as far as it is remembered."""
+        """The version that was served last. None if it is not remembered."""
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
-        """This was answered, and is held no more."""
+        """Remember the version of an entry that was served and that L1 does not hold."""
         before = self._entries.pop(key, None)
         if before is None or entry.supersedes(before):
             before = entry.but(body=b"", headers=())
@@ -132,18 +136,18 @@ class Latest:
             del self._entries[next(iter(self._entries))]
 
     def forget(self, key: Key) -> None:
-        """Anything may come after it."""
+        """Forget the version, so that any version may follow."""
         self._entries.pop(key, None)
 
     def forget_all(self, partition: str | None) -> None:
-        """The same of a partition, or of all."""
+        """Forget the versions of a partition, or all of them."""
         for key in [key for key in self._entries if partition in (None, key.partition)]:
             del self._entries[key]
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """An answer, the floor that refused it, and until when (monotonic) it may be given again."""
+    """An answer, the floor that refused it, and until when (monotonic) it may be served again."""
 
     held: Held
     floor: Floor | None
@@ -155,9 +159,9 @@ class _Refused:
 
 
 class RefusedVersions:
-    """The last answer of each key that the store refused for its version: what the upstream said a
-    moment ago. It may be given again instead of another call; it is neither stored nor a rescue.
-    Forgetting one costs a call, nothing else."""
+    """The last answer of each key that the store refused for its version. For a short time it may
+    be served again instead of another call. It is neither stored nor used for rescue. If one is
+    forgotten, this costs a call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -165,7 +169,7 @@ class RefusedVersions:
         self._size = 0
 
     def note(self, key: Key, held: Held, floor: Floor | None) -> None:
-        """The upstream said this, and that floor refused it."""
+        """Remember an answer of the upstream, and the floor that refused it."""
         self.forget(key)
         now = self._clock.monotonic()
         refused = _Refused(held, floor, now + _LONGEST)
@@ -178,59 +182,61 @@ class RefusedVersions:
             self.forget(oldest)
 
     def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget what was refused under another floor than the one that stands now (None: not
-        known): something was learnt or ordered since."""
+        """Forget the refused answer if the floor is not the one that refused it (None: unknown). An
+        answer or an order has come since then."""
         refused = self._refused.get(key)
         if refused is not None and not _is_same(refused.floor, floor):
             self.forget(key)
 
     def of(self, key: Key) -> Held | None:
-        """What may be given again."""
+        """The answer that may be served again. None if there is none."""
         refused = self._refused.get(key)
         if refused is None or refused.until <= self._clock.monotonic():
             return None
         return refused.held
 
     def forget(self, key: Key) -> None:
-        """Give it no more."""
+        """Forget the refused answer of this key."""
         refused = self._refused.pop(key, None)
         if refused is not None:
             self._size -= refused.size
 
     def forget_where(self, matches: Callable[[Key], bool]) -> None:
-        """The same of each key that matches."""
+        """Forget the refused answers of all keys that match."""
         for key in [key for key in self._refused if matches(key)]:
             self.forget(key)
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether L1's is the later one, and the floor of the other cannot know of it: it was
-    fetched without Redis, or before Redis lost all it had."""
+    """Whether L1's entry is the later one, and the floor of the other entry cannot know it: L1's
+    entry was fetched without Redis, or before Redis lost all data."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether L1's is the later one, and the floor read with the other cannot tell: Redis lost
-    what it was told last, as a copy of it that takes over lacks that."""
+    """Whether L1's entry is the later one, although the floor that was read with the other entry
+    does not say so. Redis has then lost what was written last: a replica of Redis took over without
+    it."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not other.supersedes(local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether L1's, which an order ruled out since its fetch began, proves a later version."""
+    """Whether L1's entry proves a later version, although an order ruled it out after its fetch
+    began."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not other.supersedes(local)
 
 
 def _as_floor(entry: Entry) -> Floor:
-    """What is known of a key's versions where only this entry is."""
+    """The floor of a key of which only this entry is known."""
     return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)
 
 
 def _is_same(before: Floor | None, now: Floor | None) -> bool:
-    """Whether it is the same life, generation, version and body that is known."""
+    """Whether both floors have the same epoch, generation, version and body."""
     if before is None or now is None:
         return False
     return _known(before) == _known(now)

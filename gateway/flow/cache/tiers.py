@@ -1,7 +1,9 @@
-"""L1 over L2: look up and promote, store, drop. An absent Redis is an absent L2.
+"""The two tiers of the cache, L1 before L2: look up and promote, store, drop. If Redis is away,
+there is no L2.
 
-An entry is held with its head made, and in its compressed form once somebody wants that.
-Rules are core's; this is their order. Redis failing is caught here and nowhere above.
+L1 holds an entry with its head rendered, and also in its compressed form as soon as a caller wants
+that. The rules are in `core`; this module applies them in the right order. It catches the failures
+of Redis, so that the modules above need not.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look-up in both tiers brought: `held` may not be in L1 any more."""
+    """The result of a look-up in both tiers. `held` may no longer be in L1."""
 
     held: Held
     tier: Tier
@@ -60,12 +62,14 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # How far the sweep of a partition has come, None where there is none; None without sweeps.
+        # Returns how far the sweep of a partition has come, None if it has no sweep. None if there
+        # are no sweeps at all.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """What L1 may answer with unasked: confirmed with Redis lately, or Redis is away; not
-        what the sweep has passed by, of which Redis may have a later confirmation."""
+        """The entry that L1 may serve without asking Redis: it was confirmed lately, or Redis is
+        away. Not an entry that a whole sweep has not met, because Redis may have a later
+        confirmation of it."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -74,7 +78,7 @@ class Tiers:
         return held if self._passed_by(key, held.entry) is None else None
 
     def render(self, entry: Entry, checked_at: float) -> Held:
-        """The entry with its head made, once for all answers that it will give."""
+        """The entry with its head, which is rendered once for all answers."""
         return Held(
             entry,
             *self._rules.head(entry),
@@ -85,7 +89,8 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """Its compressed form, made when it is asked for first; itself where that gains nothing."""
+        """The compressed form of the entry. It is made when a caller first wants it. The entry
+        itself if compressing gains nothing."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -94,24 +99,24 @@ class Tiers:
                 head, brief_at = coded_head(held.head, held.entry, len(body))
                 held.coded = held.but(entry=entry, head=head, brief_at=brief_at)
                 if self._local.peek(key) is held:
-                    self._local.put(key, held)  # it takes more from now on
+                    self._local.put(key, held)  # it takes more memory from now on
         return held.coded or held
 
     def may_be_beyond(self, key: Key) -> bool:
-        """Whether a body that L1 lacks may be in L2."""
+        """Whether L2 may have a body that L1 does not have."""
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The best of both tiers, promoted to L1 unless the flight is outdated by then; no body
-        is read where Redis agrees with what L1 holds."""
+        """The later one of the entries in both tiers. It is promoted to L1, unless the flight was
+        invalidated meanwhile. If Redis agrees with the entry in L1, no body is read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """What L2 is asked where that is all of a look-up, since L1 holds nothing to confirm; None
-        where there is more to it. `answered` makes of it what `lookup` would."""
+        """The question to L2, if L1 has nothing to confirm, so that one question is all of the
+        look-up. None otherwise. `answered` makes the result of `lookup` from the answer."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -119,7 +124,7 @@ class Tiers:
     def answered(
         self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
     ) -> Seen | None:
-        """The best of both tiers, now that the question was answered, or failed."""
+        """The later one of the entries in both tiers, after the question was answered or failed."""
         try:
             found = answer.result()
         except RedisUnavailable:
@@ -127,21 +132,23 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The same, no longer fresh than a sweep that has passed it by allows for."""
+        """The same. If a whole sweep has not met the entry, it is fresh for the sweep's bound at
+        most."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
-        """The sweep that passed the entry by, longer ago than its bound; None where none did."""
+        """The sweep that has not met the entry, if its bound has passed since then. Otherwise
+        None."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
         return horizon
 
     def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
-        """The same, no longer fresh than the bound of the sweep that has passed it by."""
+        """The same, fresh for the bound of the sweep at most."""
         if seen.below_floor:
             return seen
         held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
@@ -174,7 +181,7 @@ class Tiers:
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
-            return self._held_alone(key)  # what landed, Redis knew better than what it told here
+            return self._held_alone(key)  # a later answer of Redis is already in L1
         local, theirs = None if held is None else held.entry, found.entry
         if local is not None and self._is_struck(local, found):
             self._give_up(key, local)
@@ -189,12 +196,12 @@ class Tiers:
         if flight.is_current:
             self._remember(key, seen, asked_at)
         elif self._local.peek(key) is None:
-            self._alone.latest.note(key, seen.held.entry)  # it answers, and is not held
+            self._alone.latest.note(key, seen.held.entry)  # it is served, but L1 does not hold it
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
-        """What L1 holds, where Redis cannot be asked: its own freshness is the bound, for as long
-        as this replica may go by it."""
+        """The entry in L1, because Redis cannot be asked. Its own freshness is the bound, for as
+        long as this replica may answer without Redis."""
         held = self._local.peek(key)
         vouches = self.confirming.vouches_alone(None if held is None else held.entry)
         if not vouches:
@@ -204,8 +211,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Hold what may answer; what may only rescue too, for that alone: Redis may lose it, and
-        an older one must not come after it."""
+        """Hold the entry in L1. An entry that may only be used for rescue is held for that: Redis
+        may lose it, and an older response must not follow it."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -213,12 +220,13 @@ class Tiers:
         self._local.put(key, seen.held)
 
     def _give_up(self, key: Key, entry: Entry) -> None:
-        """Hold nothing any more; that it was answered is remembered."""
+        """Drop the entry from L1, and remember its version."""
         self._alone.latest.note(key, entry)
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether Redis gave up what L1 still holds: it may not even rescue any more."""
+        """Whether Redis has ruled out the entry in L1, so that it may not even be used for
+        rescue."""
         if local.confirmed_at <= found.struck_at:
             return True
         of_this_life = found.floor is not None and found.floor.epoch == local.epoch
@@ -231,8 +239,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether no order that it would be older than was missed, or those who gave one still
-        count with it."""
+        """Whether this replica missed no order since the entry was confirmed, or may serve it in
+        spite of the missed order for some time."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -241,15 +249,16 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """Take the generation before a fetch; without Redis a ticket of no generation."""
+        """The ticket of a fetch. Without Redis it has no epoch and the generation 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 where it was taken: Redis knew each order that
-        was heard before. It is given either way, so nothing older is left to answer with."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it. Redis then knew each order
+        that this replica heard before. The entry is served in any case, so L1 keeps nothing
+        older."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -269,7 +278,7 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # Believed: that gave the floor a generation which the fetch could not know.
+            # It was believed. That raised the generation of the floor after the fetch began.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -280,8 +289,8 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether something later came into L1 while this was on its way to Redis; of another
-        generation it would be older, whatever its version, unless Redis lost what it knew."""
+        """Whether a later entry came into L1 while this one was on its way to Redis. An entry of
+        another generation is older, whatever its version, unless Redis lost what it knew."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -295,7 +304,7 @@ class Tiers:
         return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
-        """Offer it to L2 alone, or have it judged here while Redis is away."""
+        """Offer the entry to L2. While Redis is away, this replica judges it."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused
@@ -308,13 +317,14 @@ class Tiers:
             return self._alone.judge(key, held.entry)
 
     def doubt(self, key: Key) -> None:
-        """Others know better than what L1 holds: let the next request ask them."""
+        """Let the next request for this key ask Redis, because L1's entry may be outdated."""
         held = self._local.peek(key)
         if held is not None:
             held.doubt()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Doubt all that L1 holds; orders that were missed count with it until then."""
+        """Let requests ask Redis before L1 serves anything, because orders may have been missed.
+        Until `until` (monotonic) such an order allows this replica to serve what it held."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
@@ -329,8 +339,8 @@ class Tiers:
     def give_up_passed(
         self, training_id: str, updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Forget here what is below `updated_at` (all, for None), in every partition, or leave it
-        to rescue alone."""
+        """Drop from L1 the entries of this training with a version below `updated_at` (None: with
+        any version), in every partition. `soft` leaves them for rescue."""
         self.refused.forget_where(lambda key: key.training_id == training_id)
         for key in self._local.keys(training_id=training_id):
             held = self._local.peek(key)
@@ -342,7 +352,8 @@ class Tiers:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Forget here everything (of a partition), or leave it to rescue alone; how many."""
+        """Drop all entries of L1, or those of one partition. `soft` leaves them for rescue. Returns
+        how many there were."""
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
         keys = self._local.keys(partition=partition)
@@ -355,7 +366,7 @@ class Tiers:
         return len(keys)
 
     async def drop(self, key: Key) -> bool:
-        """Forget one key in both tiers; whether this replica held anything."""
+        """Drop one key from both tiers. Returns whether L1 held it."""
         with suppress(RedisUnavailable):
             await self._shared.drop(key)
         self.refused.forget(key)
@@ -363,7 +374,7 @@ class Tiers:
         return self._local.drop(key)  # last: a look-up may have promoted it meanwhile
 
     async def drop_partition(self, partition: str) -> int:
-        """Forget a whole partition in both tiers; how many entries this replica held."""
+        """Drop a whole partition from both tiers. Returns how many entries L1 held."""
         held = self._local.drop_partition(partition)
         with suppress(RedisUnavailable):
             await self._shared.invalidate_partition(partition)
@@ -373,7 +384,7 @@ class Tiers:
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:
-    """Whether a soft order ruled it out, and nothing else."""
+    """Whether only soft orders ruled the entry out, so that it may be used for rescue."""
     if floor is None or floor.epoch != entry.epoch:
         return False
     if leaves_nothing(entry.generation, floor.generation):
@@ -383,5 +394,6 @@ def _is_left(entry: Entry, floor: Floor | None) -> bool:
 
 
 def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
-    """And not for its fetch, which another has overtaken."""
+    """Whether the store refused the entry for its version, not because a later fetch overtook
+    it."""
     return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)

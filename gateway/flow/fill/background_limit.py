@@ -1,6 +1,6 @@
-"""How many fetches that nobody waits for are under way at once, and room for the next one.
+"""Limits how many background fetches, which no caller waits for, are under way at once.
 
-Lives here: the count and its bound. Which of those that wait is next is refresh_queue's business.
+This module counts them. refresh_queue decides which of the waiting ones is next.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-# Seconds that keep fetches from following each other without a pause where the upstream answers at
-# once: each is 2.5 ms of work between which hits wait, and four at a time would be half of a core.
+# Seconds of pause after each fetch. Without it, four fetches at a time would take half of a core if
+# the upstream answers at once: each is 2.5 ms of work, in which hits wait.
 REST: Final = 0.25
 
 
 class Background:
-    """At most so many at once; the room of one that has ended stays taken for `rest` seconds.
-    Whoever begins one has looked before, without a pause between."""
+    """Allows `most` fetches at once. The place of a fetch that has ended is free after `rest`
+    seconds. Check `has_room` before `begin`, without an await in between."""
 
     def __init__(self, most: int, rest: float = 0.0) -> None:
         self._most = most
@@ -29,12 +29,12 @@ class Background:
         return self.under_way < self._most
 
     def begin(self) -> None:
-        """One begins."""
-        assert self.has_room, "whoever begins one has looked before"
+        """A fetch begins."""
+        assert self.has_room, "has_room was not checked before"
         self.under_way += 1
 
     def end(self) -> None:
-        """One has ended, however it did."""
+        """A fetch has ended, with or without success."""
         if self._rest > 0.0:
             asyncio.get_running_loop().call_later(self._rest, self._leave)
         else:

@@ -1,8 +1,7 @@
 """One fetch for a key across replicas: lead it, or follow the replica that does.
 
-Lives here: which caller asks upstream, and what each ending of the leader's fetch means to a
-follower.
-What is stored is not decided here: a lease that is lost costs work, and nothing else.
+This module decides which replica calls upstream, and what each ending of the leader's fetch means
+to a follower. It does not decide what is stored: a lost lease costs a call, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# Seconds between two looks at a lease, the first and the longest; a message comes earlier.
+# Seconds between two looks at a lease: the first and the longest. Usually a message comes earlier.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# How often a leader is elected: the second time because the first one's fetch came to nothing.
+# How often a leader is elected: a second time if the fetch of the first leader brought nothing.
 _ELECTIONS: Final = 2
-# After these no other leader is elected.
+# After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# A version that was believed in the end is known, and no body is in Redis under it yet.
+# Without BELIEVED: Redis then knows the version, but has no body of it yet.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # Renewals in one lifetime: two may be lost.
 _RENEWALS: Final = 3
@@ -44,7 +43,8 @@ _RENEWALS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What another replica fetched; `awaited`: this one followed it, else it was there already."""
+    """What another replica fetched. `awaited`: this replica followed that fetch; otherwise it found
+    the response stored."""
 
     seen: Seen
     awaited: bool
@@ -75,10 +75,11 @@ class Collapsing:
         self.waiters = 0
 
     async def fill(self, want: Want, flight: Course) -> Landed:
-        """Have it fetched, here or elsewhere; raises UpstreamFailure, CallWithheld, AccessRefused,
-        and BackedOff where all replicas leave it alone and nobody waits for it.
+        """Fetch the key here, or wait for the replica that does. Raises UpstreamFailure,
+        CallWithheld, AccessRefused. Raises BackedOff if all replicas back off from the key and no
+        caller waits for it.
 
-        One deadline holds for the whole: following, leading after that, or asking alone.
+        One deadline holds for all of it: following, leading after that, or asking alone.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -86,7 +87,8 @@ class Collapsing:
         for _ in range(_ELECTIONS):
             with on(Part.LEASE):
                 taken = await self._take(want)
-            # Counted from Redis' first word, or silence: that takes nothing from the call.
+            # Counted from the first answer of Redis, so that waiting for it does not shorten the
+            # time for the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
                 return await self._ask_alone(want, flight, deadline)
@@ -106,11 +108,12 @@ class Collapsing:
         return await self._ask_alone(want, flight, deadline)
 
     async def bypass(self, want: Want, flight: Course) -> Filled | Passed:
-        """Ask upstream for one caller; nobody else is asked, and nothing is kept."""
+        """Call upstream for one caller, without a lease. Nothing is stored."""
         return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
 
     async def _take(self, want: Want) -> Taken | None:
-        """The lease or whom to follow; None without Redis, and then there is no lease."""
+        """The lease, or the leader to follow. None without Redis, because there is no lease
+        then."""
         try:
             return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)
         except RedisUnavailable:
@@ -121,7 +124,7 @@ class Collapsing:
         return await self._fetcher.fetch(want, ticket, flight, deadline)
 
     async def _lead(self, want: Want, taken: Taken, flight: Course, deadline: float) -> Landed:
-        ending = Ending(EndingKind.TRANSIENT)  # also where this flight is cancelled
+        ending = Ending(EndingKind.TRANSIENT)  # also if this flight is cancelled
         pause: Pause | None = None
         try:
             async with self._renewed(want.key, taken.token):
@@ -137,12 +140,12 @@ class Collapsing:
             raise
         finally:
             ending = replace(ending, trace=leading_span())
-            with suppress(RedisUnavailable):  # it lapses by itself
+            with suppress(RedisUnavailable):  # the lease ends by itself
                 await self._lease.release(want.key, taken.token, ending, pause)
 
     @asynccontextmanager
     async def _renewed(self, key: Key, token: str) -> AsyncIterator[None]:
-        """The lease is held as long as the block takes."""
+        """Renew the lease until the block ends."""
         if math.isinf(self._lease.lifetime):
             yield
             return
@@ -161,7 +164,8 @@ class Collapsing:
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """What landed between this flight's look-up and its lease, if it is fresh."""
+        """The response that was stored between this flight's look-up and its lease, if it is
+        fresh."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -170,9 +174,9 @@ class Collapsing:
         return Elsewhere(seen, awaited=False)
 
     async def _follow(self, want: Want, token: str, deadline: float) -> Ending:
-        """How the leader's fetch ended; without Redis nobody can tell, and each asks alone.
+        """How the leader's fetch ended. Without Redis this is unknown, and each replica asks alone.
 
-        Raises UpstreamTimeout where it goes on longer than a call of our own might.
+        Raises UpstreamTimeout if the fetch takes longer than a call of this replica may take.
         """
         callers = 0 if want.purpose is Purpose.REFRESH else 1
         self.waiters += callers
@@ -194,7 +198,8 @@ class Collapsing:
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
-        """What the leader stored, if it did and it is there: later than what was known."""
+        """The response that the leader stored, if it can be found and is later than the one known
+        here."""
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -204,14 +209,15 @@ class Collapsing:
 
 
 def _known(want: Want) -> float:
-    """When what is stored was confirmed, as far as the flight knows."""
+    """When the stored response was last confirmed, as far as the flight knows."""
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """What a follower raises after that ending, unless another election helps.
+    """The error that a follower raises after this ending, unless another election helps.
 
-    Where each is to ask for itself, there is one if what is held may as well stand in.
+    If each replica has to ask alone, there is an error only if a response is stored, which may be
+    served instead.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -219,8 +225,9 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """What the leader's failure means to its followers: where nobody waited for the call that
-    was denied, one who waits may have it; and what a mode forbids each is told by its own."""
+    """What the leader's failure means to its followers. If the budget denied the call of a refresh,
+    a follower whose caller waits may still get a call. If the mode forbids calls, each replica
+    finds that out by itself."""
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)

@@ -1,7 +1,7 @@
 """Loads a key: calls the upstream, judges its answer, stores it.
 
-`Want` is what is asked of a fetch, `Filled` or `Passed` what it brings. `collapse` knows leaders
-and followers, the handler waits and rescues. Here errors are raised.
+`Want` says what to fetch. `Filled` or `Passed` is the result. Leaders and followers are the concern
+of `collapse`; waiting and rescue are that of the handler. Here errors are raised.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What is to be fetched, for whom and why; `held` is what is stored of it already.
+    """What to fetch, for which caller and why. `held` is the stored response, if there is one.
 
-    `alone`: this replica is to ask, whoever else does; `bypass`: nothing is to be kept.
+    `alone`: this replica makes a call even if another replica does. `bypass`: nothing is stored.
     """
 
     key: Key
@@ -82,7 +82,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """An answer that can be given; `verdict` None where it was not offered to the store."""
+    """An answer that can be served. `verdict` is None if it was not offered to the store."""
 
     held: Held
     forward_status: int
@@ -127,8 +127,8 @@ class Fetcher:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before; `deadline` is on the monotonic clock. A fetch may have
-        waited for its turn: the token that the tenant has now goes upstream.
+        The ticket has to be taken before. `deadline` is a monotonic time. The call has the token
+        that the tenant has now, because the fetch may have waited while the token was replaced.
         """
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
@@ -270,22 +270,23 @@ class Fetcher:
 
 
 def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:
-    """The upstream's status, and what the store said to it or why it was not asked; None where
-    the answer concerned the caller alone."""
+    """The upstream's status, and the verdict of the store or the reason why the store was not
+    asked. The second one is None if the answer concerned only the caller."""
     if isinstance(fetched, Passed):
         return fetched.reply.status, None
     return fetched.forward_status, fetched.not_stored or fetched.verdict
 
 
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
-    """Why the key is left alone for a while although an answer came; None where it is not."""
+    """The reason to back off from the key although an answer came. None if there is none."""
     vain = fruitless(landed)
     is_doubted = isinstance(vain, VersionDoubted)
     return vain if is_doubted or want.purpose is Purpose.REFRESH else None
 
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
-    """Why what was stored is still there and no younger; None where it was dealt with."""
+    """The reason why the answer neither renews, nor replaces, nor removes the stored response. None
+    if it does one of these."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:

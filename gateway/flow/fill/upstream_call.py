@@ -1,8 +1,9 @@
-"""One call upstream: breaker, budget, the call, one retry where nothing was sent, or where a read
-met a kept connection that the upstream closed (RFC 9112, 9.3.1).
+"""One call upstream: breaker, budget, the call, and one retry. There is a retry if nothing was
+sent, or if a read used an idle connection that the upstream had closed (RFC 9112, 9.3.1).
 
-Charges before it sends, gives back only what provably never left, and tells budget and
-breaker how it went. What the reply means is judged elsewhere and reported back here.
+A call is charged before it is sent. The charge is given back only if the call certainly was not
+sent. Budget and breaker are told how the call ended. Other modules judge what the reply means, and
+report it here.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Outbound:
 
     @property
     def circuit(self) -> Circuit:
-        """The breaker's state, for those who watch."""
+        """The breaker's state, for metrics and /status."""
         return self._breaker.circuit
 
     async def ask(self, scope: str, call: Call) -> Reply:
@@ -101,7 +102,7 @@ class Outbound:
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if call.write is not None or (failure.sent and not _was_kept(failure)):
                 raise
-            # A closed connection is no trouble of the upstream's that should be given time.
+            # A closed idle connection is no failure of the upstream, so there is no pause for it.
             pause = 0.0 if failure.sent else _RETRY_PAUSE * (1.0 + self._clock.jitter())
             if self._clock.monotonic() + pause >= call.deadline:
                 raise
@@ -110,7 +111,8 @@ class Outbound:
     async def _ask_again(
         self, scope: str, call: Call, pause: float, failure: UpstreamFailure
     ) -> Reply:
-        """The retry, past the breaker with the first attempt; unpaid, the failure stands."""
+        """The retry. It does not ask the breaker again. If no call is free for it, the first
+        failure is raised."""
         if pause:
             await self._clock.sleep(pause)
         try:
@@ -143,7 +145,7 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Nothing was sent: the next caller may be the probe instead."""
+        """Nothing was sent, so the next call may be the probe instead of this one."""
         if self._breaker is entered:
             self._move(before)
 
@@ -154,27 +156,28 @@ class Outbound:
             self._observer.token_refused(scope)
         match failure:
             case UpstreamRateLimited():
-                self._succeeded()  # it answers: that is the gate's business
+                self._succeeded()  # the upstream answers; a 429 concerns the gate, not the breaker
                 failure.retry_after = await self._close_gate(scope, failure.retry_after)
-                if failure.said is not None:  # that nothing is left the gate knows
+                if failure.said is not None:  # the gate already knows that nothing is left
                     await self._learn(scope, replace(failure.said, remaining=None, reset=None))
             case UpstreamRefused() | InvalidPayload():
-                await self.answered(scope)  # not to be used, but an answer: not the breaker's case
+                await self.answered(scope)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
-                self._record_failure()  # none of 429 either: from here on the breaker's case
+                self._record_failure()  # no 429, so that the gate may open
                 await self._open_gate(scope)
             case _ if not _says_nothing(failure):
                 self._record_failure()
 
     async def answered(self, scope: str, said: Stated | None = None) -> None:
-        """An answer of the API came, which may say what is left of its limit."""
+        """The API answered. `said` is what the answer says about the limit."""
         self._succeeded()
         await self._open_gate(scope)
         if said is not None:
             await self._learn(scope, said)
 
     async def _learn(self, scope: str, said: Stated) -> None:
-        """What is news; that nothing is left although we thought so closes the gate."""
+        """Give the budget what the API says about its limit, if that is less than the budget knew.
+        If nothing is left, although the budget has calls, close the gate."""
         view = self._budget.view(scope)
         if not said.is_less_than(view.limit, view.available, view.window):
             return
@@ -195,14 +198,15 @@ class Outbound:
         return seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """The other replicas; those that do not hear it find the gate closed when they ask."""
+        """Tell the other replicas. A replica that does not hear it finds the gate closed when it
+        asks Redis for a call."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
     def gate_closed_elsewhere(self, scope: str, until: float) -> None:
-        """Another replica heard a 429: no call before `until`, on the shared clock. For a message
-        that is late nothing is held any longer."""
+        """Make no call before `until` (shared clock), because another replica got a 429. A notice
+        that comes after this time has no effect."""
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return
@@ -211,7 +215,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open what is probed or due: the answer to a call sent before it closed does not."""
+        """Open the gate if the probe was answered, or if the gate is due to open. An answer to a
+        call that was sent before the gate closed does not open it."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 
@@ -233,7 +238,8 @@ def _was_kept(failure: UpstreamFailure) -> bool:
 
 
 def _says_nothing(error: GatewayError) -> bool:
-    """Whether upstream had no part in it: no call was made, or we could not write our own."""
+    """Whether the error says nothing about the upstream: no call was made, or the gateway could not
+    write its request."""
     if isinstance(error, UpstreamUnreachable | UpstreamTimeout):
         return error.reason is FailureReason.PROTOCOL and not error.sent
     return isinstance(error, CallWithheld)

@@ -3,8 +3,9 @@
 peek  does not wait: it gives the answer that L1 may give at once, if there is one
 get   may wait: it asks L1, then both tiers, then upstream; the only place that rescues
 
-For each key at most one look-up and one fetch are under way. Lives here: which request joins which,
-what a failure means for the next ones, and how an answer is marked (Cache-Status).
+For each key at most one look-up and one fetch are under way. This module decides which of them a
+request joins, what a failure means for the next requests, and how an answer is marked
+(Cache-Status).
 """
 
 from __future__ import annotations
@@ -80,9 +81,10 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        self.heed: Callable[[Ask], None] = lambda _: None  # is told what is fetched
-        # Whether a refresh waits for its turn: since others do or are under way, or since there was
-        # no call for it; and whether there is no call for those that wait.
+        self.heed: Callable[[Ask], None] = lambda _: None  # called with the request of each fetch
+        # `waits`: whether a refresh has to wait, because others wait or are under way. `put_off`:
+        # let a refresh for which no call is free wait; whether it does. `is_short`: whether a
+        # refresh waits because no call is free.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
@@ -114,15 +116,15 @@ class Serving:
         return await self.from_upstream(ask, seen)
 
     async def look_up(self, key: Key) -> Seen | None:
-        """What they hold."""
+        """What both tiers hold."""
         return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
-        """Both tiers asked once for all who ask in the meantime."""
+        """The look-up in both tiers. Requests that come while it is under way share it."""
         return self.lookups.under_way(key) or self._begin_look_up(key)
 
     def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
-        """Without a task of its own, where one question is all of it."""
+        """Start a look-up. If one question to Redis is all of it, it needs no task."""
         tiers, asked_at = self._tiers, self._clock.monotonic()
         answer = tiers.question(key)
         if answer is None:
@@ -167,8 +169,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Fetch it for its next readers; None where it waits for its turn among others. Nothing
-        must be under way."""
+        """Start a refresh for the next readers. None if the refresh waits for its turn. No fetch of
+        the key may be under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -238,7 +240,8 @@ class Serving:
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
-        """Fetch it, for this one alone or for whoever asks; nothing must be under way."""
+        """Start a fetch, for this request alone (`alone`) or for all that join it. No fetch of the
+        key may be under way."""
         self.heed(ask)
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
@@ -268,11 +271,11 @@ class Serving:
     def _failed(self, want: Want, error: Exception) -> None:
         held = self._tiers.held(want.key)
         if held is not None:
-            held.until = NEVER  # what is said of it is another thing now
+            held.until = NEVER  # from now on the answer is marked in another way
         if isinstance(error, AccessRefused):
             return  # no call was made, and nothing may stand in for it
         if isinstance(error, BackedOff):
-            self._backoffs.heard(want.key, error)  # told by who failed
+            self._backoffs.heard(want.key, error)  # the replica that failed has reported it
             return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
@@ -393,23 +396,24 @@ class Serving:
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
-        """Whether the upstream failed for it just now; that there was no call does not count."""
+        """Whether the upstream has just failed for this key. A call that was not made does not
+        count."""
         failure = self.standing(key)
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """Let no fetch under way for such a key be held here or joined; nor be kept by Redis,
-        unless that knows the order too (`known`)."""
+        """No further request joins a fetch that is under way for such a key, and L1 does not keep
+        its result. Redis does not keep it either, unless Redis knows the order (`known`)."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
     def retire(self) -> None:
-        """Requests from now on do not wait for what is under way."""
+        """From now on requests do not join look-ups and fetches that are under way."""
         self.lookups.retire()
         self.fills.retire()
 
     async def land(self, patience: float) -> None:
-        """Let what is under way end, so many seconds at most."""
+        """Wait until look-ups and fetches have ended, for `patience` seconds at most."""
         await self.fills.land(patience)
         await self.lookups.land(patience)
 
@@ -430,7 +434,8 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether it took away what is stored, which a look-up under way may bring back."""
+    """Whether the fetch removed the stored response. A look-up that is under way may then bring it
+    back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
 
@@ -442,7 +447,8 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """How a fetch of this replica is told; only what was stored before can have changed."""
+    """How a fetch of this replica is reported. Only a response that was stored before can be
+    `changed` or `unchanged`."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
@@ -455,7 +461,7 @@ def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handlin
 
 
 def outcome_of(handling: Handling) -> Outcome:
-    """How a request ended for which this replica fetched."""
+    """The outcome of a request for which this replica made a fetch."""
     if handling.collapsed:
         return Outcome.COLLAPSED
     return Outcome.REVALIDATED if handling.detail is Detail.UNCHANGED else Outcome.FILLED
@@ -467,13 +473,13 @@ def detail_of(tier: Tier) -> Detail:
 
 
 def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
-    """What is stored, without asking."""
+    """The stored response, without a call."""
     handling = Handling(detail, outdated=True) if seen.below_floor else HITS[detail]
     return Answer(seen.held, outcome, seen.tier, handling)
 
 
 def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
-    """Another replica asked upstream: this one waited for it, or found it by then."""
+    """The answer that another replica fetched. This replica waited for it, or found it stored."""
     held = landed.seen.held
     if landed.awaited:
         handling = Handling(forward=forward, collapsed=True)
@@ -484,7 +490,7 @@ def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
 
 
 def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
-    """What is stored, in the place of what upstream could not be asked for, or failed at."""
+    """The stored response, because upstream failed or could not be asked."""
     outcome, detail = stale_word(error)
     if isinstance(error, CallWithheld):
         return from_store(seen, outcome, detail)
@@ -493,14 +499,15 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """What was refused for its version a moment ago: marked as not stored, as it was then."""
+    """The answer that was refused for its version a moment ago. It is marked as not stored
+    again."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
 
 
 def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
-    """The upstream's own words, where they are to pass; else the error is raised."""
+    """The upstream's own error response, if it may be passed on. Otherwise raises the error."""
     reply = error.reply if isinstance(error, UpstreamError) else None
     if reply is None:
         raise error

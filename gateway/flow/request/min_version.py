@@ -1,8 +1,9 @@
-"""Requests that want a version at least as late as one that they know: `Training-Min-Updated-At`.
+"""Requests that need a version at least as late as one that they know (`Training-Min-Updated-At`).
 
-A caller that wrote a training reads what it wrote: a stored version that is late enough, else one
-fetch for all callers that want it. Nothing here raises a floor: a directive is no evidence. Such
-fetches have a share of the budget, and each caller a part of that.
+For example, a caller that wrote a training reads what it wrote. It gets the stored version if that
+is late enough, otherwise that of one fetch for all callers that need it. The header raises no
+floor, because it does not prove that the version exists. Such fetches have a share of the budget,
+and each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# Seconds for which a caller's fetch of a key waits after the first one in vain, and at most.
+# Seconds of backoff of a caller for a key, after the first fetch that did not bring the version,
+# and at most.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -42,7 +44,7 @@ _Asking = tuple[Key, str]
 
 
 class Answering(Protocol):
-    """Serving, or what stands before it."""
+    """Serving, or an object that answers before it."""
 
     async def get(self, ask: Ask) -> Answer:
         """The answer."""
@@ -51,18 +53,18 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Vain:
-    """So many fetches in a row brought a caller no version late enough; the next one goes at
-    `until`."""
+    """The number of fetches in a row that brought a caller no version late enough. The next one may
+    go at `until` (monotonic)."""
 
     attempts: int
     until: float
 
 
 class Reaching:
-    """Answers requests, those that want a version by what they want.
+    """Answers requests, also those that need a version.
 
-    `share` is charged for a fetch that brings no version late enough although something is
-    stored; where nothing is, a fetch is a miss like any other.
+    `share` is charged for a fetch that brings no version late enough, if a response is stored. If
+    none is stored, the fetch is a miss like any other.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
@@ -72,9 +74,10 @@ class Reaching:
         self._vain: FIFOCache[_Asking, _Vain] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
-        """As `answering` does where what is stored is late enough, or none is wanted.
+        """Answer as `answering` does, if no version is needed or the stored one is late enough.
 
-        Raises VersionNotReached, and what a fetch raises: an older version rescues nobody here.
+        Raises VersionNotReached, and the errors of a fetch: an older version is not used for
+        rescue.
         """
         wanted = ask.at_least
         if wanted is None:
@@ -93,14 +96,15 @@ class Reaching:
         except VersionNotReached:
             if seen is None or not seen.held.entry.is_negative:
                 raise
-            return await answering.get(ask)  # that there is no such training is an answer
+            return await answering.get(ask)  # the stored 404 is an answer too
         if _is_answered(answer, wanted):
             self._vain.pop(_asking(ask), None)
             return answer
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """What one fetch for all brings; one that began before this request may not be enough."""
+        """The answer of one fetch for all callers. A fetch that began before this request may bring
+        no version late enough; then there is another one."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)
@@ -112,7 +116,7 @@ class Reaching:
             seen = await self._serving.seen(ask)
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """What the upstream says now; it costs the share nothing where it reaches the version."""
+        """The answer of upstream now. If its version is late enough, the share is not charged."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -126,12 +130,13 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """What it brings; None where it was for no caller and had no call."""
+        """The answer of a fetch under way. None if that is a background refresh that got no
+        call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
             if flight.is_unhurried:
-                return None  # the next one has a caller's right
+                return None  # the next fetch has the rank of a caller
             raise
         return await self._serving.landed(ask, seen, landed, collapsed=True)
 
@@ -153,7 +158,8 @@ class Reaching:
             raise _not_reached(wanted, None if seen is None else seen.held.entry, vain.until - now)
 
     def _missed(self, ask: Ask) -> float:
-        """Note a fetch in vain; seconds until the next one may help."""
+        """Note a fetch that brought no version late enough. Returns the seconds until the next one
+        may go."""
         before = self._vain.pop(_asking(ask), None)
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
@@ -166,7 +172,7 @@ def _asking(ask: Ask) -> _Asking:
 
 
 def _entry_of(answer: Answer) -> Entry | None:
-    """What is stored of it; None for the upstream's word to this caller alone."""
+    """The entry of the answer. None if the answer is for this caller alone."""
     return None if isinstance(answer.content, Reply) else answer.content.entry
 
 
@@ -175,7 +181,7 @@ def _reaches(entry: Entry | None, wanted: Instant) -> bool:
 
 
 def _is_answered(answer: Answer, wanted: Instant) -> bool:
-    """Whether it is that version, or says that this caller gets none."""
+    """Whether the answer has the version, or says that this caller cannot get it."""
     entry = _entry_of(answer)
     return entry is None or entry.is_negative or _reaches(entry, wanted)
 

@@ -1,6 +1,6 @@
-"""What is answered where an operator ordered another mode than `normal`.
+"""Answers requests in the modes that an operator may order instead of `normal`.
 
-Lives here: `frozen`, from what is stored alone, and `bypass`, from upstream alone.
+`frozen` serves only stored responses. `bypass` asks upstream for each request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.ports import Clock
 
 
 class Unusual:
-    """Answers requests in the other modes, directives of the callers aside."""
+    """Answers requests in the modes `frozen` and `bypass`. The callers' directives are ignored."""
 
     def __init__(
         self, serving: Serving, filler: Collapsing, clock: Clock, rules: Rules, modes: Modes
@@ -34,17 +34,17 @@ class Unusual:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether the mode is another than normal."""
+        """Whether the mode is not `normal`."""
         return self.modes.current is not NORMAL
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, by the mode of this moment."""
+        """As Serving.get, in the current mode."""
         if self.modes.current is Mode.FROZEN:
             return self._frozen(await self._serving.seen(ask))
         return await self._bypass(ask)
 
     def _frozen(self, seen: Seen | None) -> Answer:
-        """The answer from what is stored; raises Frozen where nothing usable is."""
+        """The stored response. Raises Frozen if nothing usable is stored."""
         now = self._clock.now()
         if seen is not None:
             planned = self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
@@ -57,7 +57,7 @@ class Unusual:
         raise Frozen("nothing usable is stored, and nothing may be fetched", retry_after=THAW)
 
     async def _bypass(self, ask: Ask) -> Answer:
-        """What upstream says; each request is a call, and is paid like any other."""
+        """The answer of upstream. Each request makes a call, which counts against the limit."""
         if ask.only_if_cached:
             raise OnlyIfCached
         want = Want(ask.key, ask.caller, Purpose.MISS, extra=ask.extra, bypass=True)
@@ -65,12 +65,12 @@ class Unusual:
         return _bypassed(await flight.join())
 
     async def land(self, patience: float) -> None:
-        """Let what is under way end, so many seconds at most."""
+        """Wait until calls under way have ended, for `patience` seconds at most."""
         await self._flights.land(patience)
 
 
 def _bypassed(landed: Filled | Passed) -> Answer:
-    """What upstream said past the cache, in which nothing was looked for or kept."""
+    """The answer of upstream. Nothing was looked up in the cache, and nothing is stored."""
     if isinstance(landed, Passed):
         handling = Handling(None, Forward.BYPASS, landed.reply.status)
         return Answer(landed.reply, Outcome.BYPASSED, Tier.UPSTREAM, handling)
