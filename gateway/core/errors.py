@@ -108,7 +108,6 @@ class VersionNotReached(GatewayError):
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
         latest = reached or "none"
         super().__init__(f"wanted a version of {wanted} or later, the latest known is {latest}")
-        self.wanted = wanted
         self.reached = reached
         self.retry_after = retry_after
 
@@ -275,5 +274,4 @@ class RedisUnavailable(GatewayError):
 
     def __init__(self, operation: str, why: str) -> None:
         super().__init__(f"Redis did not answer {operation}: {why}")
-        self.operation = operation
         self.why = why

@@ -76,7 +76,6 @@ class Forward(StrEnum):
 class NotStoredReason(StrEnum):
     """Why an answer of the upstream was not stored."""
 
-    INVALID = "invalid"
     STATUS = "status"
     NO_STORE = "no-store"
     PRIVATE = "private"

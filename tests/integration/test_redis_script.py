@@ -185,7 +185,7 @@ async def test_who_fails_does_not_hurt_the_others(
 
         assert (before, after) == (b"a", b"b")
         assert isinstance(fault, RedisUnavailable)
-        assert fault.operation == "store"
+        assert str(fault).startswith("Redis did not answer store: ")
         assert [operation for operation, _ in observer.of("redis_failed")] == ["store"]
         assert connection.is_up is is_there
 

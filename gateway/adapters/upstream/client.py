@@ -75,7 +75,6 @@ class HttpxUpstream:
         self._base = httpx.URL(base_url).copy_with(userinfo=b"", query=None, fragment=None)
         self._root = self._base.raw_path.rstrip(b"/")
         self._timeout = timeout
-        self._connect_timeout = connect_timeout
         self._max_body = max_body
         self._max_list_body = max_list_body or max_body
         self._clock = clock

@@ -139,7 +139,7 @@ def test_a_version_not_reached_names_both(reached: str | None, told: str) -> Non
     """What was wanted, and what there is."""
     error = VersionNotReached("2026-01-01T00:00:00Z", reached, retry_after=1.0)
 
-    assert (error.wanted, error.reached) == ("2026-01-01T00:00:00Z", reached)
+    assert error.reached == reached
     said = f"wanted a version of 2026-01-01T00:00:00Z or later, the latest known is {told}"
     assert str(error) == said
 
@@ -148,5 +148,4 @@ def test_redis_away_names_the_operation() -> None:
     """What was attempted, and why it failed."""
     away = RedisUnavailable("lookup", "it took too long")
 
-    assert away.operation == "lookup"
     assert str(away) == "Redis did not answer lookup: it took too long"

@@ -49,7 +49,6 @@ class Route:
         """`patience` in seconds is for each sentinel. Raises ValueError for a bad URL."""
         address = read_address(url)
         self.seeds = address.seeds
-        self.place: Place | None = None
         tls = None if address.tls is None else {"tls": _context(address.tls)}
         self._class = _class_of(address)
         self._options = {**address.options, **_OURS, **(tls or {})}
@@ -62,7 +61,6 @@ class Route:
         """The way to one node of the cluster whose seeds the URL names."""
         route = copy(self)
         route._options = {**self._options, "host": place[0], "port": place[1]}
-        route.place = place
         return route
 
     @property
