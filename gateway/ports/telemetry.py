@@ -176,10 +176,6 @@ class Observer(Protocol):
         """An older version than the floor's came from upstream."""
         ...
 
-    def evicted(self, tier: Tier) -> None:
-        """An entry was removed for space."""
-        ...
-
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
         """Redis answered."""
         ...

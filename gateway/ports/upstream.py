@@ -58,7 +58,3 @@ class Upstream(Protocol):
         cut short.
         """
         ...
-
-    async def close(self) -> None:
-        """Close all connections."""
-        ...

@@ -163,9 +163,6 @@ class RecordingObserver:
     def regressed(self, training_id: str) -> None:
         self._note("regressed", training_id)
 
-    def evicted(self, tier: Tier) -> None:
-        self._note("evicted", tier)
-
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
         self._note("redis_timed", operation, seconds)
 

@@ -23,7 +23,6 @@ class ScriptedUpstream:
         self.always = always
         self.calls: list[Call] = []
         self.inflight = 0
-        self.closed = False
 
     @property
     def count(self) -> int:
@@ -55,6 +54,3 @@ class ScriptedUpstream:
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, Reply) else await answer(call)
-
-    async def close(self) -> None:
-        self.closed = True

@@ -128,6 +128,7 @@ class Telemetry(Trail):
         self.counters.freshness_lag.observe(seconds)
 
     def evicted(self, tier: Tier) -> None:
+        """An entry was removed for space."""
         self.counters.evictions[tier] += 1
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:

@@ -23,12 +23,11 @@ from gateway.core.vocabulary import (
     StoreVerdict,
     Tier,
 )
-from gateway.ports import Observer
 from tests.unit.adapters.telemetry.stand_ins import BrokenLog, ListLog, ManualClock, samples
 
 KEY = Key("partition-of-a-credential", "a")
 
-VERBS: list[tuple[Callable[[Observer], None], str, str]] = [
+VERBS: list[tuple[Callable[[Telemetry], None], str, str]] = [
     (
         lambda o: o.requested(Outcome.FRESH, Tier.L1, 200, 0.001, 1.0),
         'gateway_requests_total{outcome="fresh",status="2xx",tier="l1"}',
@@ -115,7 +114,7 @@ VERBS: list[tuple[Callable[[Observer], None], str, str]] = [
 
 @pytest.mark.parametrize(("tell", "series", "event"), VERBS)
 def test_each_verb_counts_and_says_its_own(
-    tell: Callable[[Observer], None], series: str, event: str
+    tell: Callable[[Telemetry], None], series: str, event: str
 ) -> None:
     """A verb raises its series by one and logs its event, as far as it has them."""
     log = ListLog()
@@ -129,7 +128,7 @@ def test_each_verb_counts_and_says_its_own(
 
 @pytest.mark.parametrize(("tell", "series", "event"), VERBS)
 def test_no_verb_raises_where_the_log_is_broken(
-    tell: Callable[[Observer], None], series: str, event: str
+    tell: Callable[[Telemetry], None], series: str, event: str
 ) -> None:
     """A closed standard output breaks no request, and counting goes on."""
     telemetry = Telemetry("1", ManualClock(), None, BrokenLog())
@@ -141,7 +140,7 @@ def test_no_verb_raises_where_the_log_is_broken(
 
 @pytest.mark.parametrize(("tell", "series", "event"), VERBS)
 def test_no_line_names_a_partition(
-    tell: Callable[[Observer], None], series: str, event: str
+    tell: Callable[[Telemetry], None], series: str, event: str
 ) -> None:
     """What is made of a credential stays out of the log."""
     log = ListLog()
