@@ -194,8 +194,6 @@ class GaugeReadings:
     draining: bool
     l1_entries: int
     l1_bytes: int
-    l2_entries: int | None = None
-    l2_bytes: int | None = None
     collapsed_waiters: int = 0
     circuit: Circuit = Circuit.CLOSED
     budgets: Mapping[str, BudgetView] = field(default_factory=dict)
@@ -238,13 +236,13 @@ GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...
         "gateway_cache_entries",
         "Entries held.",
         ("tier",),
-        lambda now: _known({(Tier.L1,): now.l1_entries, (Tier.L2,): now.l2_entries}),
+        lambda now: [((Tier.L1,), now.l1_entries)],
     ),
     (
         "gateway_cache_bytes",
         "Bytes of memory that the held entries take.",
         ("tier",),
-        lambda now: _known({(Tier.L1,): now.l1_bytes, (Tier.L2,): now.l2_bytes}),
+        lambda now: [((Tier.L1,), now.l1_bytes)],
     ),
     (
         "gateway_collapsed_waiters",
