@@ -66,14 +66,6 @@ POSSIBLE: tuple[tuple[Outcome, Tier, str], ...] = tuple(
     for status in statuses
 )
 
-_AS_SET = frozenset(POSSIBLE)
-
-
-def can_end(outcome: Outcome, tier: Tier, status: str) -> bool:
-    """Whether a request can have this outcome; `status` is a class such as `2xx`."""
-    return (outcome, tier, status) in _AS_SET
-
-
 NO_ANSWER = "none"
 STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
@@ -325,7 +317,3 @@ class Counters:
         for each in CLIENT_RESULTS:
             self._clients.setdefault((name, each), 0)
         return name
-
-    def unforeseen(self) -> list[tuple[Outcome, Tier, str]]:
-        """The combinations that were counted although `can_end` says that they cannot occur."""
-        return [key for key in list(self.requests) if not can_end(*key)]

@@ -93,11 +93,6 @@ class Following:
         self._ranking: list[Errand] = []  # the most wanted last
         self._ranked_at = -math.inf
 
-    @property
-    def waiting(self) -> int:
-        """How many are not under way yet."""
-        return len(self._errands)
-
     def place(self, key: Key) -> tuple[int, int] | None:
         """Its place among those that spend the same calls, the most wanted first, and how many
         they are; None where it does not wait."""

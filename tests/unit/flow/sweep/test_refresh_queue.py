@@ -53,7 +53,7 @@ async def test_the_same_errand_is_run_once(swept: Swept) -> None:
     for _ in range(3):
         swept.following.send(errand("t1", landed))
 
-    assert swept.following.waiting == 1
+    assert len(swept.following._errands) == 1
     await swept.errands()
     assert (len(landed), swept.catalogue.asked) == (3, ["t1"])
 
@@ -78,7 +78,7 @@ async def test_without_budget_it_waits(clock: FakeClock) -> None:
     assert first is not None
 
     assert 0.0 < await swept.following._run(first) <= 5.0
-    assert swept.following.waiting == 1
+    assert len(swept.following._errands) == 1
 
 
 async def test_what_nobody_reads_waits_no_longer_than_for_one_call(clock: FakeClock) -> None:
@@ -91,7 +91,7 @@ async def test_what_nobody_reads_waits_no_longer_than_for_one_call(clock: FakeCl
     await swept.errand()
     await swept.errand()
 
-    assert (landed, swept.following.waiting) == ([None], 0)
+    assert (landed, len(swept.following._errands)) == ([None], 0)
 
 
 async def test_a_failure_is_not_tried_again_at_once(swept: Swept) -> None:
@@ -195,7 +195,7 @@ async def test_when_calls_are_short_what_is_read_most_is_refreshed_first() -> No
 
         await advance(swept, 20)
         assert swept.catalogue.asked == ["t5", "t4", "t3", "t2", "t1"]
-        assert swept.following.waiting == 0
+        assert len(swept.following._errands) == 0
 
 
 async def test_of_what_is_read_alike_what_changed_last_goes_first() -> None:
@@ -276,7 +276,7 @@ async def test_who_sent_it_is_told_once_however_often_there_was_no_call() -> Non
     await settle()
     swept.following.send(Errand(ask, Purpose.REFRESH, landed.append))
     swept.following.put_off(ask)
-    assert swept.following.waiting == 1
+    assert len(swept.following._errands) == 1
     for _ in range(1_200):
         await swept.errand()
 
@@ -324,9 +324,9 @@ async def test_so_many_readers_wait_and_no_more(swept: Swept) -> None:
     kept = [swept.following.put_off(Ask(Key("p1", f"t{number}"), OURS)) for number in range(600)]
 
     assert kept == [True] * 500 + [False] * 100
-    assert swept.following.waiting == 500
+    assert len(swept.following._errands) == 500
     assert swept.following.waits(Ask(Key("p1", "t600"), OURS))
-    assert swept.following.waiting == 500
+    assert len(swept.following._errands) == 500
 
 
 async def test_what_the_upstream_failed_for_waits_no_more() -> None:
@@ -341,7 +341,7 @@ async def test_what_the_upstream_failed_for_waits_no_more() -> None:
         await advance(swept, 12)
 
         assert sorted(map(str, swept.catalogue.asked)) == ["t1", "t2"]
-        assert swept.following.waiting == 0
+        assert len(swept.following._errands) == 0
         assert not swept.following.waits(Ask(Key("p1", "t2"), OURS))
 
 
@@ -374,7 +374,7 @@ async def test_so_many_are_under_way_and_the_most_wanted_is_next(clock: FakeCloc
         await settle()
 
         assert swept.catalogue.asked == ["t1", "t2", "t5", "t4", "t3"]
-        assert swept.replica.background.under_way == swept.following.waiting == 0
+        assert swept.replica.background.under_way == len(swept.following._errands) == 0
 
 
 async def test_what_the_list_found_takes_the_same_room(clock: FakeClock) -> None:
