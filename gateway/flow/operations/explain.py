@@ -1,6 +1,6 @@
-"""What each tier holds of a training, and what comes next: words for an operator.
+"""Explains to an operator what each tier holds of a training, and when it is refreshed next.
 
-No body and no credential passes here.
+The result has no body and no credential.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOT_BELIEVED: Final = "not believed: it contradicts single answers about this t
 
 
 class Explainer:
-    """Looks into both tiers without touching what it finds."""
+    """Reads both tiers without changing them."""
 
     def __init__(
         self,
@@ -114,13 +114,13 @@ class Explainer:
         return self._planned(key, candidate) if failure is None else self._put_off(failure)
 
     def _in_its_turn(self, key: Key) -> str | None:
-        """Its place among those that are refreshed without being asked for again."""
+        """Its place among the refreshes that need no further request."""
         place = self._following.place(key)
         if place is not None:
-            return "when there is a call for it: {} of {} waiting for a refresh".format(*place)
+            return "as soon as a call is free: place {} of {} in the queue".format(*place)
         place = None if self._ahead is None else self._ahead.place(key)
         if place is not None:
-            return "ahead of its next reader: {} of {} read and stale".format(*place)
+            return "before its next reader comes: place {} of {} of those due".format(*place)
         return None
 
     def _put_off(self, failure: Failure) -> str:
@@ -134,11 +134,11 @@ class Explainer:
         if candidate is None:
             return "on the first request: nothing is stored"
         if candidate.below_floor:
-            return "on the next request: it is below the floor, or that is lost"
+            return "on the next request: it is below the floor, or the floor is lost"
         entry = candidate.entry
         left = entry.freshness_lifetime - entry.age(self._clock.now())
         if left > 0 and self._ahead is not None and self._ahead.looks_after(key):
-            return f"ahead of its next reader, in {left:.1f} s or later, when it is stale"
+            return f"before its next reader comes, in {left:.1f} s or later, when it is stale"
         if left > 0:
             return f"on the first request in {left:.1f} s or later, when it is stale"
         return "on the next request: it is stale"

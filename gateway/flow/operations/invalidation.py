@@ -1,7 +1,8 @@
-"""What is outdated: events in, generations up, L1 entries out, the others told.
+"""Invalidates entries, in Redis, in this replica, and in the other replicas.
 
-Redis first, with its copies, then this replica, then the others: a request after the
-confirmation finds nothing older anywhere, and no fetch that was under way can bring it back.
+The order matters: first Redis and its replicas, then this replica, then the other replicas. After
+the confirmation a request finds no older entry anywhere, and no fetch that was under way brings one
+back.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.handler import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
-# Seconds in which replicas confirm; one that does not is bounded by `l1.lifetime`.
+# Seconds in which replicas have to confirm. `l1.lifetime` is the bound for a replica that does not.
 _PATIENCE: Final = 1.0
 
-# Seconds in which copies of Redis acknowledge, which they do within a round trip.
+# Seconds in which replicas of Redis have to acknowledge. Usually that takes one round trip.
 _COPYING: Final = 0.25
 
 
 class Invalidation:
-    """Makes entries invalid, here and everywhere."""
+    """Makes entries invalid in all replicas, and applies the notices of other replicas."""
 
     def __init__(
         self,
@@ -60,10 +61,10 @@ class Invalidation:
         soft: bool = False,
         by: str = LOOPBACK.name,
     ) -> Confirmations:
-        """Versions below `updated_at` (all, for None) are invalid in every partition, as the
-        operator of that name ordered; `soft` leaves them for rescue.
+        """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
+        name of the operator `by`. `soft` leaves them for rescue.
 
-        Raises RedisUnavailable, and may then have done a part: asking again does no harm.
+        Raises RedisUnavailable. A part may then be done; it is safe to repeat the order.
         """
         await asyncio.gather(
             *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
@@ -72,8 +73,8 @@ class Invalidation:
         return await self._everywhere(replace(about, operator=by))
 
     async def written(self, changed: Written) -> None:
-        """A write was done: nothing stored of them is good any more, and nothing older than what
-        it made comes back. Redis away, others are bounded by their own freshness."""
+        """Invalidate what a write changed, and every version before the ones that it made. While
+        Redis is away, the freshness of their entries is the bound for the other replicas."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         if not changed.training_ids:
             return
@@ -89,10 +90,10 @@ class Invalidation:
     async def purge(
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name
     ) -> Confirmations:
-        """Everything (of a partition) is invalid, as the operator of that name ordered; `soft`
-        keeps it for rescue.
+        """Invalidate all entries, or those of one partition, in the name of the operator `by`.
+        `soft` leaves them for rescue.
 
-        Raises RedisUnavailable, and may then have done a part: asking again does no harm.
+        Raises RedisUnavailable. A part may then be done; it is safe to repeat the order.
         """
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
@@ -111,8 +112,8 @@ class Invalidation:
         *,
         known: bool = True,
     ) -> None:
-        """Do here what the notice says; applying one twice or late does no harm. Redis knows it
-        before anybody is told, unless it is away (`known`)."""
+        """Apply a notice in this replica. It does no harm to apply one twice or late. `known`:
+        Redis already knows the order; it does not if it was away."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
@@ -132,14 +133,14 @@ class Invalidation:
                 assert_never(notice.kind)
 
     def gap(self, until: float = math.inf) -> None:
-        """Notices may have been missed: L1 asks Redis before it answers with anything, and from
-        `until` on (monotonic) nothing that was held answers that Redis does not know. What is
-        under way may be kept: Redis judges it by its generation when it is stored."""
+        """Notices may have been missed. L1 asks Redis before it serves anything. From `until` on
+        (monotonic) it serves what it held only if Redis agrees. The results of fetches under way
+        may be kept, because Redis judges them by their generation when they are stored."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Another replica stored a later version; what is here may still rescue."""
+        """Another replica stored a later version. The entries here may still be used for rescue."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

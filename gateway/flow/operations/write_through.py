@@ -1,7 +1,8 @@
-"""A write: handed on as it is, once; what it changed is outdated everywhere before it is answered.
+"""Passes a write of a caller to the upstream, unchanged and once. All responses that the write made
+outdated are invalidated in all replicas before the caller gets the answer.
 
-What an answer says was changed is core/cache/write_invalidation's business. A write whose answer
-never came may have been done all the same: its target is outdated too.
+core/cache/write_invalidation says what a write changed. If no answer came, the write may have been
+done nevertheless, so its target is invalidated too.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _COLLECTION = "-"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One write of a caller that was let in; `training_id` None where it makes one."""
+    """One write of a caller whose access was checked. `training_id` is None if it makes a
+    training."""
 
     caller: Caller
     training_id: str | None
@@ -43,7 +45,7 @@ class Order:
 
 
 class Writing:
-    """Hands writes on. `timeout` is that of any call; `base_url` is the API's."""
+    """Passes writes on. `timeout` (seconds) is that of any call. `base_url` is that of the API."""
 
     def __init__(
         self,
@@ -63,8 +65,8 @@ class Writing:
         self._timeout = timeout
 
     async def hand_on(self, order: Order) -> Answer:
-        """The upstream's answer, whatever it is; raises UpstreamFailure, CallWithheld,
-        AccessRefused."""
+        """Pass the write on, and return the upstream's answer, whatever its status. Raises
+        UpstreamFailure, CallWithheld, AccessRefused."""
         caller = order.caller
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, Purpose.WRITE, known=False):
@@ -100,7 +102,8 @@ class Writing:
         return reply
 
     async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
-        """The upstream answered: well, or with a failure of its own, which passes all the same."""
+        """Tell budget and breaker that the upstream answered. A 5xx counts as a failure, and is
+        passed on as well."""
         if reply.status < 500:
             await self._outbound.answered(caller.scope)
             return
@@ -109,7 +112,7 @@ class Writing:
         await self._outbound.failed(caller.scope, name, error)
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """What concerns us rather than the caller is raised."""
+        """Raise an answer that concerns the gateway and not the caller."""
         if reply.status == 429:
             headers, now = as_text(reply.headers), self._clock.now()
             raise UpstreamRateLimited(
@@ -125,7 +128,7 @@ class Writing:
 
 
 def _may_have_happened(failure: UpstreamFailure) -> bool:
-    """Whether the upstream may have done it: the request left, and no answer came back whole."""
+    """Whether the upstream may have done the write: it was sent, and no whole answer came back."""
     if isinstance(failure, UpstreamTimeout | UpstreamUnreachable):
         return failure.sent
     return not isinstance(failure, UpstreamRateLimited | UpstreamRefused)

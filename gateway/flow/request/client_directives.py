@@ -1,8 +1,9 @@
-"""Requests that say what stored answer they would take, and whether they are granted it.
+"""Requests with `Cache-Control` directives, and whether the gateway honours these.
 
-Lives here: `freshness.client_directives`, and the part of a budget for calls that are made only
-because callers ask for more than what is stored; min_version spends it as well. What a directive is
-stands in core/http/cache_control, what is answered without one in handler.
+This module applies `freshness.client_directives`. It also has the part of a budget for calls that
+are made only because a caller does not accept the stored response; min_version spends this part
+too. core/http/cache_control says what a directive means. handler answers requests without
+directives.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.handler import Serving
 from gateway.ports import Clock
 
-# Seconds for which an entry that was fetched for a directive is good enough for the next one.
+# Seconds for which an entry that was fetched because of a directive is used for further ones.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
 _PART_OF_BUDGET: Final = 10
@@ -29,7 +30,7 @@ _MOST_SCOPES: Final = 10_000
 
 
 class DirectiveHandler:
-    """Answers requests with directives; `grants` None: all of them are granted."""
+    """Answers requests with directives. `grants` None: all directives are honoured."""
 
     def __init__(self, serving: Serving, clock: Clock, grants: Grants | None) -> None:
         self._serving = serving
@@ -37,7 +38,7 @@ class DirectiveHandler:
         self._grants = grants
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, by the caller's directives where they are granted."""
+        """As Serving.get, by the caller's directives if they are honoured."""
         directives = ask.directives
         if directives is None:
             return await self._serving.get(ask)
@@ -67,8 +68,8 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 
 class Grants:
-    """Which directives may cost a call: at most one in ten seconds for a key, counted in this
-    replica, and those that the share pays for."""
+    """Decides which directives may cost a call: for each key at most one in ten seconds, counted in
+    this replica, and only if the share has a call left."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -76,7 +77,7 @@ class Grants:
         self._last: dict[Key, float] = {}
 
     def take(self, key: Key, caller: Caller) -> bool:
-        """Whether this one may; counted as made if so."""
+        """Whether this request may cost a call. If so, the call is counted."""
         now = self._clock.monotonic()
         if now - self._last.get(key, now - _AGAIN_AFTER) < _AGAIN_AFTER:
             return False
@@ -107,13 +108,14 @@ class _Charged:
 
 
 class CallShare:
-    """A tenth of each budget (one call at least), in any of its windows: a bound for all such calls
-    together, and a fair part for each caller. Counted in this replica; the replicas divide it.
-    Bounded; forgetting a scope costs a few calls.
+    """The share of such calls: a tenth of each budget, and at least one call, in any window. Each
+    replica counts its equal part of the share. The number of scopes is bounded. Forgetting one
+    costs a few calls.
 
-    A caller has at most half of what the callers before it left, so that one cannot spend the
-    share of the others; all of it where callers are not told apart (`is_divided` False).
-    `usual` and `rates` say what the budgets are (None: no limit), `replicas` among how many.
+    A caller gets at most half of what the callers before it left, so that one caller cannot spend
+    the whole share. If callers cannot be distinguished (`is_divided` False), one may get all of it.
+    `usual` and `rates` are the limits of the budgets (None: no limit). `replicas` returns the
+    number of replicas.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class CallShare:
         self._charged: dict[str, _Charged] = {}
 
     def take(self, caller: Caller) -> SharedCall | None:
-        """Charge one call; None where this caller may have none now."""
+        """Charge one call. None if this caller may have none now."""
         now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
         call = SharedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:
@@ -148,7 +150,7 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """It was not made, or worth what any call is."""
+        """Give back a call that was not made, or that brought what any other call brings."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)
@@ -162,7 +164,7 @@ class CallShare:
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())
 
     def _current(self, scope: str, since: float) -> _Charged:
-        """What was charged since then; this scope becomes the latest one."""
+        """The calls that were charged since then. This scope becomes the latest one."""
         charged = self._charged.pop(scope, None) or _Charged()
         self._charged[scope] = charged
         if len(self._charged) > _MOST_SCOPES:

@@ -1,7 +1,8 @@
-"""What follows from a page of the list: what is stored is renewed or outdated, the others told.
+"""Applies a page of the list: renews stored responses, or marks them as outdated, and tells the
+other replicas.
 
-Lives here: a page held against both tiers, and the single calls that it asks for. When the next
-page is due is the sweep's business.
+This module compares a page with both tiers, and asks for the single calls that follow from it.
+`sweep` decides when the next page is due.
 """
 
 from __future__ import annotations
@@ -34,16 +35,18 @@ from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.flow.sweep.store_from_list import Filling, Item
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
-# So many single answers in a row that contradict the list, and it is not believed any more.
+# After so many single answers in a row that contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
-# Claims that are remembered until a single answer came; one that is forgotten is no longer taken
-# back with the others, but by the next single answers.
+# The most claims of the list that are remembered until a single answer confirms them. If the list
+# is not believed any more, remembered claims are taken back. The next single answers take back the
+# others.
 _MOST_CLAIMED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page, and the moment when it was asked for: on the shared clock, and here."""
+    """A page, and when it was asked for: on the shared clock (`asked_at`) and monotonic
+    (`asked_here`)."""
 
     caller: Caller
     reply: Reply
@@ -87,7 +90,7 @@ class Findings:
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether single calls bring other versions than the list, again and again."""
+        """Whether many single answers in a row had other versions than the list."""
         return self._in_a_row >= _MOST_CONTRADICTIONS
 
     @property
@@ -96,16 +99,17 @@ class Findings:
         return self._contradictions
 
     async def disbelieve(self) -> None:
-        """Take back all that the list claimed and no single answer has borne out; begin to believe
-        it anew."""
+        """Take back all claims of the list that no single answer has confirmed. Begin to count
+        again."""
         self._in_a_row = 0
         claimed, self._claimed = self._claimed, FIFOCache(_MOST_CLAIMED)
         for key, item in claimed.items():
             await self._lists.take_back(key, item.updated_at)
 
     async def settle(self) -> None:
-        """Take back what single answers refuted, and store those: else each request for such a
-        training would be a call, since what is stored is below the version claimed."""
+        """Take back the claims that single answers refuted, and store these answers. Otherwise each
+        request for such a training would cost a call, because the stored response is below the
+        claimed version."""
         refuted, self._refuted = self._refuted, []
         for key, item, entry in refuted:
             asked_at = self._clock.monotonic()
@@ -113,11 +117,12 @@ class Findings:
                 await self._filling.deposit(key, entry, asked_at)
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
-        """Renew what the page confirms, outdate what it passed, store what may be stored; how
-        alike the bytes are by now. `progress` is from before the page, `spare` how many single
-        calls a sweep may make.
+        """Renew the responses that the page confirms, mark those with a later version on the page
+        as outdated, and store the items that may be stored. Returns how far the bytes of the list
+        agree with those of single answers. `progress` is that before the page. `spare` is the
+        number of single calls that a sweep may make.
 
-        Raises RedisUnavailable, and may then have done a part: doing it again does no harm.
+        Raises RedisUnavailable. A part may then be done; it is safe to repeat it.
         """
         partition, filling = brought.caller.partition, self._filling
         if progress.offset == 0:
@@ -150,8 +155,8 @@ class Findings:
         return likeness
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """Items that count, one for each training; where the list contradicts itself or single
-        answers none does, and a single call is asked for."""
+        """The items that count, one for each training. If the list contradicts itself or single
+        answers about a training, no item counts, and a single call is made."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -170,18 +175,18 @@ class Findings:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether another sweep had better wait for single answers that are under way."""
+        """Whether the next sweep should wait for single answers that are under way."""
         return self._filling.is_awaiting
 
     async def prepare(self, progress: Progress) -> None:
-        """Before the page is asked for with which it goes on."""
+        """Prepare for the next page, before it is asked for."""
         warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Known ones that are not on the page: those that are stored are asked about singly, the
-        most read first, as far as the sweep has calls for it; the others are fresh no longer than
-        the bound says."""
+        """Ask for known trainings that are not on the list any more, if they are stored: with
+        single calls, the most read first, as far as the sweep has calls. The others are fresh for
+        the bound at most."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -201,8 +206,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """The floors are raised: here and elsewhere nothing below them is served unasked. What
-        could not be stored from the page is asked for singly."""
+        """Tell all replicas that the floors were raised, so that they serve nothing below them
+        without asking upstream. Versions that could not be stored from the page are fetched with
+        single calls."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -219,14 +225,14 @@ class Findings:
                 self._fetch(caller, item, sweep)
 
     def _fetch(self, caller: Caller, item: Listed, sweep: int) -> None:
-        """Let a single call bring the later version that the list claims."""
+        """Fetch the later version that the list claims with a single call."""
         key = Key(caller.partition, item.training_id)
         self._claimed[key] = item
         then = partial(self._came, key, item, sweep)
         self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 
     def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
-        """Whether the single answer bears out that there is a later version."""
+        """Note whether the single answer confirms the later version."""
         if not isinstance(landed, Filled):
             return
         claimed, entry = self._claimed.pop(key, item), landed.held.entry
@@ -238,7 +244,7 @@ class Findings:
             self._refuted.append((key, claimed, entry))
 
     def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
-        """Let a single call tell which version there is, if the sweep has one left."""
+        """Ask for the true version with a single call, if the sweep has one left."""
         if self._spare <= 0:
             return
         self._spare -= 1

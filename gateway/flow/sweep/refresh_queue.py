@@ -1,8 +1,8 @@
-"""Single calls that nobody waits for, most wanted first: what the list found outdated or missing,
-and the refreshes of readers for which there was no call.
+"""The queue of single calls that no caller waits for: trainings that the list found outdated or
+missing, and refreshes of readers for which no call was free.
 
-Lives here: which of them is next. A caller who asks meanwhile joins the same fetch; what a fetch
-brings is stored as ever.
+This module decides which call is next: the one for the training that is wanted most. A request that
+comes meanwhile joins the same fetch, and the answer is stored as that of any other fetch.
 """
 
 from __future__ import annotations
@@ -32,25 +32,26 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.handler import Serving
 from gateway.ports import Clock, LocalStore
 
-# Those of one scope and rank: what spends the same calls.
+# A scope and a rank: errands of one lane compete for the same calls.
 Lane = tuple[str, Rank]
 
-# How many wait; one that is left out is found again by the next sweep.
+# The most errands that wait. The next sweep finds a training again that is left out.
 _MOST: Final = 2_000
-# Readers' refreshes in a lane: more calls than most limits have in five minutes, and after that
-# they are outdated themselves. One that is left out comes with its next reader.
+# The most refreshes for readers in a lane. Most limits have fewer calls in five minutes, after
+# which a refresh is of no use. The next reader starts a refresh that is left out.
 _MOST_PUT_OFF: Final = 500
-# Seconds after which those that wait are compared anew: with 500 that takes a millisecond.
+# Seconds after which the waiting errands are compared again. With 500 this takes a millisecond.
 _COMPARE_EVERY: Final = 0.25
-# Longest pause (seconds) where the budget has none left.
+# The longest pause (seconds) if the budget has no call left.
 _PATIENCE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch, and whom to tell what came: None, where nothing did.
+    """One training to fetch. `then` is called with the result, or with None if there is none.
 
-    `for_readers`: it was read while it was stale, and is not fetched for longer than it may be.
+    `for_readers`: the training was read while it was stale. It is fetched only while its stored
+    response may be served without asking upstream.
     """
 
     ask: Ask
@@ -60,17 +61,18 @@ class Errand:
 
     @property
     def refresh(self) -> bool:
-        """Whether somebody else's fetch would do as well."""
+        """Whether a fetch by another replica serves the same purpose."""
         return self.purpose is Purpose.REFRESH
 
     @property
     def lane(self) -> Lane:
-        """With whom it shares its calls."""
+        """The lane in which it waits."""
         return self.ask.caller.scope, rank_of(self.purpose)
 
 
 class Following:
-    """Runs errands under what the budget leaves, as many at once as `background` has room for."""
+    """Runs errands with the calls that the budget leaves for them, as many at once as `background`
+    allows."""
 
     def __init__(
         self,
@@ -87,15 +89,15 @@ class Following:
         self._background = background
         self._errands: dict[Key, Errand] = {}
         self._waiting: Counter[Lane] = Counter()
-        self._short: set[Lane] = set()  # where some wait for which there was no call
-        self._closed: set[Lane] = set()  # where there is none yet
+        self._short: set[Lane] = set()  # lanes in which errands wait for a free call
+        self._closed: set[Lane] = set()  # lanes in which no call is free yet
         self._any = asyncio.Event()
         self._ranking: list[Errand] = []  # the most wanted last
         self._ranked_at = -math.inf
 
     def place(self, key: Key) -> tuple[int, int] | None:
-        """Its place among those that spend the same calls, the most wanted first, and how many
-        they are; None where it does not wait."""
+        """The place of the key in its lane, 1 for the one that is wanted most, and how many errands
+        the lane has. None if the key does not wait."""
         errand = self._errands.get(key)
         if errand is None:
             return None
@@ -105,7 +107,7 @@ class Following:
         return 1 + sum(self._worth(each, now) > own for each in rivals), len(rivals)
 
     def send(self, errand: Errand) -> None:
-        """Run it when its turn comes; two for the same training are one fetch."""
+        """Let the errand wait for its turn. Two errands for one training become one fetch."""
         before = self._errands.get(errand.ask.key)
         if before is None and len(self._errands) >= _MOST:
             errand.then(None)
@@ -121,8 +123,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait, since others wait for the same calls already or
-        too many are under way; it is one of them from now on."""
+        """Whether a reader's refresh has to wait, because others wait in its lane or too many are
+        under way. If so, it is added to the queue."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -131,11 +133,12 @@ class Following:
         return True
 
     def is_short(self, ask: Ask) -> bool:
-        """Whether there is no call for a reader's refresh; else one that waits does so for room."""
+        """Whether readers' refreshes wait because no call is free, not because too many are under
+        way."""
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
-        """There was no call for a refresh: whether it goes when there is, in its turn."""
+        """No call was free for a refresh. Returns whether it waits for its turn now."""
         lane = self._add(ask)
         if self._waiting[lane]:
             self._short.add(lane)
@@ -166,15 +169,16 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _begun(self, errand: Errand) -> float:
-        """Run what has been begun, and end it; seconds as `_run` has them."""
+        """Run an errand that has its place in `background`, and free that place. Returns what
+        `_run` returns."""
         try:
             return await self._run(errand)
         finally:
             self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
-        """Until there is one, the most wanted of the lane asks for it, and nobody else: of several
-        who ask at the same time any may be the one that comes when there is."""
+        """Wait until a call is free in the lane. Meanwhile only the errand that is wanted most asks
+        for a call. If several asked, any of them could get the free call."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -189,7 +193,8 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The most wanted of those for which there may be a call, as they were compared last."""
+        """The errand that was wanted most in the last comparison, of the lanes in which a call may
+        be free."""
         if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
             errand = self._best_ranked()
             if errand is not None:
@@ -201,7 +206,7 @@ class Following:
         now, self._ranked_at = self._clock.now(), self._clock.monotonic()
         some = [each for each in self._errands.values() if each.lane not in self._closed]
         self._ranking = sorted(some, key=lambda each: self._worth(each, now), reverse=True)
-        self._ranking.reverse()  # of those that are wanted alike the one that came first is last
+        self._ranking.reverse()  # of equal errands, the one that came first is taken first
 
     def _best_ranked(self) -> Errand | None:
         while self._ranking:
@@ -217,7 +222,8 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """What callers of this replica miss without it; what the list found has changed."""
+        """How much callers of this replica want the errand: by expected staleness for readers'
+        refreshes, otherwise by reads."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -233,7 +239,8 @@ class Following:
         return errand
 
     def _forget_unasked(self) -> None:
-        """Those that nobody can have unasked any more, and the credential of who read them."""
+        """Forget refreshes of responses that may not be served any more without asking upstream,
+        with the credentials of their readers."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -242,11 +249,11 @@ class Following:
                 self._take(errand)
 
     async def _run(self, errand: Errand) -> float:
-        """Seconds to wait before the next one of its lane."""
+        """Run the errand. Returns the seconds to wait before the next errand of its lane."""
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
-            landed = None  # told where it failed; the next sweep or reader finds it again
+            landed = None  # logged where it failed; the next sweep or reader finds it again
         except CallWithheld as withheld:
             self.send(errand)
             return min(withheld.retry_after, _PATIENCE)
@@ -254,8 +261,9 @@ class Following:
         return 0.0
 
     async def _fetch(self, errand: Errand) -> Landed | None:
-        """What came; None where it failed a moment ago, or is not due any more. What nobody reads
-        does not hold up the next sweep for lack of a call, either."""
+        """The result of the fetch. None if a fetch of the key has just failed, or if the errand is
+        no longer due. If the last call for the key was denied, an errand that is no refresh is
+        given up too, so that it does not delay the next sweep."""
         ask, serving = errand.ask, self._serving
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
@@ -270,7 +278,7 @@ class Following:
 
 
 def _tell_nobody(_: Landed | None) -> None:
-    """Its reader was answered."""
+    """Do nothing: the reader already has its answer."""
 
 
 def _both(

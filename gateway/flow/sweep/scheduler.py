@@ -1,6 +1,7 @@
-"""The sweeps of all tenants, and what is promised of each one's freshness.
+"""The sweeps of all tenants, and the bound that is stated for each of them.
 
-A sweep begins when a tenant appears, ends with it, and begins anew with another token.
+A sweep begins when a tenant is added, and ends when it is removed. With another token it begins
+again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gateway.flow.sweep.sweep import Parts, Sweep
 
 Words = dict[str, object]
 
-# Seconds between two looks at who is there and how old what they read is.
+# Seconds between two looks at the tenants and at the ages of their confirmations.
 _LOOK_EVERY: Final = 1.0
 
 
@@ -33,8 +34,9 @@ class _Running:
 
 
 class Sweeps:
-    """Those of this replica. `own_callers` names the tenants whose token the gateway has,
-    `pace_of` what each may spend, `reads` how many requests of a tenant came here so far."""
+    """The sweeps of this replica. `own_callers` returns the tenants whose token the gateway has.
+    `pace_of` returns what a tenant's sweep may spend. `reads` returns how many requests of a tenant
+    this replica has had."""
 
     def __init__(
         self,
@@ -71,39 +73,40 @@ class Sweeps:
                 await self._parts.clock.sleep(_LOOK_EVERY)
 
     def confirmed_age(self) -> float | None:
-        """Seconds since the list vouched for what it vouched for longest ago; None where it
-        vouches for nothing."""
+        """Age of the oldest confirmation by a list, in seconds. None if no list confirms
+        anything."""
         ages = [each.sweep.age for each in self._running.values()]
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """How far the sweep of a partition has come; None where there is none."""
+        """How far the sweep of a partition has come. None if there is no sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
     def is_contradicted(self, key: Key) -> bool:
-        """Whether the list is not believed about the training; only its leader knows."""
+        """Whether the list is not believed about the training. Only the replica that leads the
+        sweep knows this."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 
     def are_warming(self) -> bool:
-        """Whether a cold start is still being filled for some tenant."""
+        """Whether the cache of a tenant is still being filled after a cold start."""
         if self._why_none is not None:
             return False
         running = [each.sweep for each in self._running.values()]
         return any(each.is_warming for each in running) or not running
 
     def is_off(self, tenant: str) -> bool:
-        """Whether there is no list to be had of the tenant's trainings."""
+        """Whether the list of the tenant's trainings cannot be used."""
         each = self._running.get(tenant)
         return self._why_none is not None or (each is not None and each.sweep.state == "off")
 
     def words(self) -> dict[str, Words]:
-        """By tenant, what is promised and what is so."""
+        """For each tenant: the stated bound, and the present state."""
         return {tenant: self._words(each) for tenant, each in self._running.items()}
 
     def bound_without(self) -> float:
-        """What is promised where the list vouches for nothing."""
+        """The bound without a sweep."""
         return without_sweep(self._windows.lifetime, self._windows.stale_while_revalidate)
 
     def _tell_why_none(self, why: str) -> None:
@@ -111,7 +114,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Once, as soon as it is kept; that it is too long, as soon as it can be told."""
+        """Log the bound once, as soon as it is kept. Log that it is too long, as soon as this is
+        known."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

@@ -1,8 +1,8 @@
-"""Trainings stored from the list, where its bytes were shown to be those of single answers.
+"""Stores trainings from the list, after its bytes have proved equal to those of single answers.
 
-Lives here: which items may be stored, and that they all go at the first difference. A page's item
-shows a ticket like any other fetch: taken before the page was asked for, when the sweep before
-saw the training or just before the page that is to bring it.
+This module decides which items may be stored. At the first difference all of them are dropped. An
+item is stored with a ticket, like the answer of any other fetch. The ticket was taken before the
+page was asked for: when the previous sweep met the training, or just before this page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLe
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
-# Checks that wait for their turn.
+# The most checks that wait for their turn.
 _MOST_DUE: Final = 100
 # Steps in Redis under way at once.
 _AT_ONCE: Final = 8
@@ -49,9 +49,10 @@ class Item:
 
 
 class Filling:
-    """Stores items of one partition's list, as `caller`; keeps what it saw until the next sweep.
+    """Stores items from the list of the partition of `caller`. It remembers the items until the
+    next sweep.
 
-    `bodies_here`: there is nowhere else for them than L1.
+    `bodies_here`: only L1 holds bodies, because there is no Redis.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for what the page from that row may bring and nobody knows yet."""
+        """Take tickets for trainings without a floor that the page from row `row` may bring."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -97,7 +98,7 @@ class Filling:
             self._tickets[training_id] = ticket
 
     def compare(self, item: Item, likeness: Likeness) -> Likeness:
-        """Hold the item against a single answer of the same version, where one is stored."""
+        """Compare the item with a single answer of the same version, if one is stored."""
         floor, fields = item.compared.floor, self._fields_of(item)
         if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None or fields is None:
             return likeness
@@ -106,18 +107,18 @@ class Filling:
         if same:
             self._fields = names
         elif likeness.is_proven:
-            # What is stored may be older than its version: only a new answer tells.
+            # The stored answer may be from before the bytes changed. Only a new answer proves it.
             self._check(item)
             return likeness
         if same and self._counted.get(item.listed.training_id) == floor.digest:
-            return likeness  # the same answer says the same again
+            return likeness  # this answer was counted before
         self._counted[item.listed.training_id] = floor.digest
         if same:
             self._forms.learn(item.training.body)
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
-        """Take back all that was stored, if a check found a difference."""
+        """Drop all that was stored from the list, if a check found a difference."""
         if not self._differed:
             return likeness
         self._differed = False
@@ -135,8 +136,8 @@ class Filling:
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
-        """Store what is outdated or missing; which were stored. `asked`: when the page was asked
-        for, on the shared clock and here."""
+        """Store the items whose stored responses are outdated or missing. Returns the ids that were
+        stored. `asked`: when the page was asked for, on the shared clock and monotonic."""
         filled: list[Item] = []
         if likeness.is_proven and self._fields is not None and not self._checking:
             wanted = [item for item in items if self._is_wanted(item)]
@@ -151,13 +152,13 @@ class Filling:
         return set(ids), likeness
 
     def learn(self, row: int, items: Iterable[Item], likeness: Likeness, *, warming: bool) -> None:
-        """Remember how each stands now: the next page that brings it comes later."""
+        """Remember the floor of each item, for the ticket of the next sweep."""
         items = list(items)
         self._met.update(item.listed.training_id for item in items)
         if row == 0:
             self._forget_the_unmet(items)
         if row == 0 and self._due:
-            # One a sweep, so that checks put off no page for long.
+            # One check in each sweep, so that checks do not delay the pages.
             self._check(self._due.popleft())
         for item in items:
             floor, training_id = item.compared.floor, item.listed.training_id
@@ -167,14 +168,15 @@ class Filling:
             else:
                 self._unknown[row].append(training_id)
         if warming and row == 0 and likeness.same < ENOUGH:
-            # Nobody has asked yet: single answers to hold the list against are made.
+            # No caller has asked yet. Single calls get answers to compare the list with.
             for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
 
     def _forget_the_unmet(self, items: Iterable[Item]) -> None:
-        """Trainings that come and go leave nothing behind them. These begin another sweep."""
+        """Forget trainings that the last sweep did not meet. `items` are the first of a new
+        sweep."""
         for table in (self._tickets, self._counted):
             for training_id in [each for each in table if each not in self._met]:
                 del table[training_id]
@@ -182,7 +184,7 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single answers are under way that the next sweep is to be held against."""
+        """Whether single answers are under way with which the next sweep is compared."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -208,8 +210,8 @@ class Filling:
         return not stored.verdict.is_refusal
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Store what nobody asked for: L1 holds it in place of what it has; where it alone holds
-        bodies, also if there is room."""
+        """Store an entry that no caller asked for. In L1 it replaces an entry of the same key. If
+        only L1 holds bodies, it is also added while there is room."""
         held = self._tiers.render(entry, asked_at)
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:
@@ -222,8 +224,8 @@ class Filling:
         return stored
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
-        """As if it had been the answer to a single call: with the page's own fields, but for
-        those that single answers do not have."""
+        """The entry of an item, as if it were the answer to a single call. It has those header
+        fields of the page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         single = Reply(200, fields, item.training.body)
@@ -231,14 +233,15 @@ class Filling:
         return self._rules.admit(single, item.training, ticket, (), jitter)
 
     def _fields_of(self, item: Item) -> Headers | None:
-        """Header fields of the single answer that is stored, as far as they can be told."""
+        """The header fields of the stored single answer. None if they are unknown."""
         last = item.compared.last()
         if last is not None and last.headers is not None:
             return last.headers
         return held.entry.headers if (held := self._local.peek(item.key)) else None
 
     def _check(self, item: Item) -> None:
-        """Let a single call tell whether the item is its answer; until then nothing is stored."""
+        """Check with a single call whether its answer equals the item. Until then nothing is
+        stored."""
         self._checking += 1
         ask, then = Ask(item.key, self._caller), lambda landed: self._told(item, landed)
         self._following.send(Errand(ask, Purpose.VERIFY, then))
@@ -252,7 +255,7 @@ class Filling:
         differs = entry.digest != item.listed.digest or not names.isdisjoint(_VALIDATORS)
         self._differed |= differs and entry.updated_at == item.listed.updated_at
         if not differs and not self._forms.cover(entry.body):
-            self._forms, self._counted = Forms(), {}  # what single calls wrote before is past
+            self._forms, self._counted = Forms(), {}  # the API has changed the form of its answers
             self._forms.learn(entry.body)
 
 

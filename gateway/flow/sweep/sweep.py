@@ -1,7 +1,7 @@
-"""The sweep of one partition: page after page of the list, at an even pace, by one replica.
+"""The sweep of one partition: one replica reads page after page of the list, at an even pace.
 
-Lives here: who leads, when the next page is due, and when there is none: nobody reads, or the
-list is not for us. What a page says is reconciliation's business.
+This module decides which replica leads, when the next page is due, and when the sweep pauses: if no
+caller reads, or if the API refuses the list. `reconciliation` applies a page.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at who leads, also while nothing is due.
+# Seconds between two looks at the lead, also while no page is due.
 _LOOK_EVERY: Final = 1.5
-# Seconds between two pages while nothing is known: the budget is the pace.
+# Seconds between two pages of the first sweep. Its pace is limited by the budget.
 _HURRY: Final = 0.05
-# Seconds for which a list that refused us is left alone.
+# Seconds for which the list is not asked for after the API refused it.
 _OFF_FOR: Final = 3600.0
-# Seconds after the first and the last of failed calls in a row.
+# Seconds of backoff after failed calls: after the first one, and at most.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -58,9 +58,10 @@ class Parts:
 
 
 class Sweep:
-    """One partition's, asked for as `caller`; `reads` counts the requests of its callers here.
+    """The sweep of the partition of `caller`. `reads` returns how many requests of its callers this
+    replica has had.
 
-    `warms`: a first sweep goes even if nobody reads.
+    `warms`: the first sweep runs even if no caller reads.
     """
 
     def __init__(
@@ -83,18 +84,18 @@ class Sweep:
 
     @property
     def progress(self) -> Progress | None:
-        """How far it is, as last seen; None without Redis."""
+        """How far the sweep had come at the last look. None while Redis is away."""
         return None if self.turn is None else self.turn.progress
 
     @property
     def age(self) -> float | None:
-        """Seconds since the list vouched for what it vouched for longest ago; None: it does not."""
+        """Age of the oldest confirmation by the list, in seconds. None if there is none."""
         oldest = None if self.turn is None else self.turn.progress.oldest
         return None if oldest is None else max(0.0, self._clock.now() - oldest)
 
     @property
     def state(self) -> str:
-        """One word for people."""
+        """The state in one word, for people."""
         if self.turn is None:
             return "unknown"
         if self._is_off(self.turn):
@@ -105,7 +106,7 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start is still being filled, and can be."""
+        """Whether the cache is still being filled after a cold start, and the list can be used."""
         turn = self.turn
         if not self._warms or self._failures:
             return False
@@ -113,14 +114,14 @@ class Sweep:
 
     @property
     def allowed(self) -> Bound | None:
-        """The bound that settings allow; None while nobody knows how many trainings there are."""
+        """The bound by the settings. None while the number of trainings is unknown."""
         total = None if self.progress is None else self.progress.total
         return None if total is None else self._pace.bound(total)
 
     @property
     def bound(self) -> Bound | None:
-        """What is promised; None where it is not kept: before two sweeps in a row saw everybody,
-        and while what the list vouched for longest ago is older than that."""
+        """The bound that is stated. None while it is not kept: until two sweeps in a row saw every
+        training, and while the oldest confirmation is older than the bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -129,7 +130,8 @@ class Sweep:
 
     @property
     def contradictions(self) -> Contradictions:
-        """Trainings about which the list contradicts single answers, as far as seen here."""
+        """Trainings about which the list contradicts single answers, as far as this replica
+        knows."""
         return self._findings.contradictions
 
     async def run(self) -> None:
@@ -143,7 +145,7 @@ class Sweep:
                 await self._lease.release(self._caller.partition)
 
     async def _step(self) -> float:
-        """Do what is due; seconds until the next look."""
+        """Read a page if one is due. Returns the seconds until the next look."""
         reads, told = self._reads(), self._reads_told
         try:
             turn = await self._lease.take(self._caller.partition, was_read=reads > told)
@@ -162,17 +164,18 @@ class Sweep:
             return _LOOK_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
-        """Whether anybody profits, and the list is for us."""
+        """Whether callers read, or the first sweep is not complete, and the list can be used."""
         if self._is_off(turn):
             return False
         return turn.is_read or (self._warms and not turn.progress.is_warm)
 
     def _is_off(self, turn: Turn) -> bool:
-        """One that is off until a time that cannot be is not."""
+        """Whether the sweep is switched off. A time that is too far ahead is ignored."""
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page; one of a time that cannot be is due at once."""
+        """Seconds until the next page. If the noted time is too far ahead, the page is due at
+        once."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -180,7 +183,7 @@ class Sweep:
 
     @asynccontextmanager
     async def _renewed(self) -> AsyncIterator[None]:
-        """The lead is kept as long as the block takes."""
+        """Renew the lead until the block ends."""
         if math.isinf(self._lease.lifetime):
             yield
             return
@@ -215,13 +218,14 @@ class Sweep:
         likeness = await self._findings.apply(brought, progress, self._pace.spare(page.total))
         if self._findings.is_contradicted:
             await self._findings.disbelieve()
-            why = "single calls bring other versions than the list"
+            why = "single calls get other versions than the list has"
             return await self._turn_off(progress, why, turn.now)
         after = replace(progress.after(page, turn.now), likeness=likeness)
         return await self._go_on(progress, self._paced(after, turn.now), page, turn.now)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """When the next page is due: evenly, however late this one was; a cold start hurries."""
+        """Set when the next page is due: at an even pace, even if this page was late. After a cold
+        start pages follow each other at once."""
         gap = self._pace.gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
@@ -243,7 +247,7 @@ class Sweep:
         return 0.0
 
     async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
-        """The list is left alone; the same reason is not told twice."""
+        """Switch the sweep off. The same reason is not logged twice."""
         if progress.off_why != why:
             self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         off = progress.off(why, now + _OFF_FOR)
@@ -252,26 +256,26 @@ class Sweep:
         return _LOOK_EVERY
 
     def _stands(self, progress: Progress) -> None:
-        """So it is from now on, for those who look."""
+        """Note the new progress in this replica."""
         if self.turn is not None:
             self._look_on(replace(self.turn, progress=progress))
 
     def _look_on(self, turn: Turn | None) -> None:
-        """So all sweeps of this partition stand, as far as this replica knows."""
+        """Note the state of the sweep as this replica knows it now."""
         self.turn, self.horizon = turn, None
         allowed, progress = self.allowed, self.progress
         oldest = None if progress is None else progress.oldest
         if progress is None or allowed is None or oldest is None or not progress.before:
-            return  # of the first sweep `oldest` says nothing of the rows it has not come to
+            return  # in the first sweep `oldest` does not cover the rows that were not read yet
         self.horizon = Horizon(oldest, allowed.seconds)
 
 
-# In place of a training's id, where something is told of a page.
+# Stands for a training's id in events about a page.
 THE_LIST = "(the list)"
 
 
 class Listing:
-    """Asks for pages, within breaker, budget and gate like any other call."""
+    """Calls the upstream for pages. Breaker, budget and gate apply as to any other call."""
 
     def __init__(
         self, outbound: Outbound, clock: Clock, observer: Observer, *, timeout: float
@@ -282,7 +286,8 @@ class Listing:
         self._timeout = timeout
 
     async def page(self, caller: Caller, offset: int, purpose: Purpose) -> tuple[Reply, Page]:
-        """The page from that row on; raises UpstreamFailure, CallWithheld, ListRefused."""
+        """The page that begins at row `offset`. Raises UpstreamFailure, CallWithheld,
+        ListRefused."""
         deadline = self._clock.monotonic() + self._timeout
         call = Call("", caller.token, purpose, deadline, offset=offset)
         try:

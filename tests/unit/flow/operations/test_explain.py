@@ -101,7 +101,8 @@ async def test_an_invalidated_entry_is_asked_for_next(replica: Replica, redis: R
 
     assert part(words, "l1")["below_floor"]
     assert part(words, "l1")["plan"] == "fetch"
-    assert words["next_refresh"] == "on the next request: it is below the floor, or that is lost"
+    expected = "on the next request: it is below the floor, or the floor is lost"
+    assert words["next_refresh"] == expected
 
 
 async def test_the_later_tier_tells_the_next_refresh(
@@ -172,8 +173,8 @@ async def test_whose_turn_comes_before_is_told(clock: FakeClock) -> None:
     told = [(await explains.explain(key))["next_refresh"] for key in (KEY, OTHER)]
 
     assert told == [
-        "when there is a call for it: 2 of 2 waiting for a refresh",
-        "when there is a call for it: 1 of 2 waiting for a refresh",
+        "as soon as a call is free: place 2 of 2 in the queue",
+        "as soon as a call is free: place 1 of 2 in the queue",
     ]
 
 
@@ -198,12 +199,12 @@ async def test_who_is_refreshed_ahead_of_readers_is_told(clock: FakeClock) -> No
     told = [(await explains.explain(key))["next_refresh"] for key in (KEY, OTHER, ONCE)]
 
     assert fresh == [
-        "ahead of its next reader, in 20.0 s or later, when it is stale",
+        "before its next reader comes, in 20.0 s or later, when it is stale",
         "on the first request in 20.0 s or later, when it is stale",
     ]
     assert told == [
-        "ahead of its next reader: 2 of 2 read and stale",
-        "ahead of its next reader: 1 of 2 read and stale",
+        "before its next reader comes: place 2 of 2 of those due",
+        "before its next reader comes: place 1 of 2 of those due",
         "on the next request: it is stale",
     ]
 
