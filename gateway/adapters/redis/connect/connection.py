@@ -1,7 +1,7 @@
-"""The way to Redis for all who ask: one node or many, and the watch over them.
+"""The connection to Redis, which may be one node or a cluster, and the task that watches it.
 
-Lives here: how a script is run and how many keys are asked for together. Whether a node counts
-as away is the business of node.py, which of several has a key that of cluster.py.
+This module runs scripts, and reads keys together. node.py decides whether a node counts as away,
+cluster.py which node holds a key.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from gateway.ports import Clock, Deadline, Observer
 
 T = TypeVar("T")
 
-# Seconds between looks at a Redis that has said nothing yet.
+# Seconds between two looks until Redis has answered for the first time.
 _BETWEEN_FIRST_LOOKS: Final = 0.01
 
 # The most scripts in one round trip, so that the reply comes in time.
 _RUN_AT_ONCE: Final = 50
 
-# Within what was asked together: these are to be asked again by themselves.
+# If one of several commands gets such an error, it is sent again by itself.
 _REDIRECTED: Final = (AskError, TryAgainError)
 
 
 def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
-    """Nobody wants to know."""
+    """Do nothing with the time."""
 
 
 class Connection:
     """Redis, or the knowledge that it is away.
 
-    While a node is away (node.py says when) every call for what stands there fails at once, until
-    the watch (`run`) has heard from it again. `on_time` is called with
-    Redis' clock (seconds) and the seconds that the asking took, for each script and each look of
-    the watch. Keys whose braces hold the same stand together.
+    While a node is away (see node.py), each call for one of its keys fails at once, until the watch
+    (`run`) has had an answer from it. `on_time` is called with Redis' clock (seconds) and the
+    seconds of the round trip, for each script and each look of the watch. Keys with the same text
+    in braces are on the same node.
     """
 
     def __init__(
@@ -61,8 +61,7 @@ class Connection:
         look_every: float = 1.0,
         look_every_while_away: float = 0.5,
     ) -> None:
-        """`timeout` in seconds holds for a whole operation; looks offer to write a key under
-        `prefix`.
+        """`timeout` (seconds) holds for a whole operation. Looks try to write a key under `prefix`.
 
         Raises ValueError for a bad URL.
         """
@@ -89,55 +88,56 @@ class Connection:
 
     @property
     def is_up(self) -> bool:
-        """Whether all of it answered last; False means that some calls, or all, fail at once."""
+        """Whether all nodes answered last. If not, some or all calls fail at once."""
         return self._nodes.is_up
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """A word for each master: keys with it in their braces stand there."""
+        """A hash tag for each master. A key with this tag is on that master."""
         return self._nodes.tags
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """What is to be read beside every key is written once for each of these words, which are
-        its braces' then; None where it is written once."""
+        """A record that is needed beside every key has one copy for each of these hash tags. None:
+        it has one copy without a tag."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
-        """Whose copy stands near that key."""
+        """The hash tag of the copy that is nearest to this key."""
         return self._nodes.region(name)
 
     @property
     def layout(self) -> Hashable:
-        """Another one when keys have changed hands between nodes."""
+        """A value that changes when keys move between nodes."""
         return self._nodes.layout
 
     async def has_moved_since(self, layout: Hashable) -> bool:
-        """Whether keys have changed hands since the layout was that one, as far as Redis says."""
+        """Whether keys have moved between nodes since the layout had this value, as far as Redis
+        says."""
         if not self.is_alone:
             await self.check()
         return self.layout != layout
 
     def serves(self, name: str) -> bool:
-        """Whether what stands under that key can be asked for; False: calls fail at once."""
+        """Whether the node of this key is up. If not, calls fail at once."""
         return self._nodes.serves(name)
 
     def home(self, name: str) -> Hashable:
-        """Keys of the same home are asked for in one round trip."""
+        """The node of this key. Keys of one node are read in one round trip."""
         return self._nodes.home(name)
 
     def skew(self, name: str) -> float:
-        """Seconds by which the clock that times this key is ahead of the shared one."""
+        """Seconds by which the clock of this key's node is ahead of the shared clock."""
         return self._nodes.skew(name)
 
     async def run(self) -> None:
-        """Keep looking whether Redis is there, until cancelled by the owner."""
+        """Look again and again whether Redis answers, until cancelled by the owner."""
         while True:
             up = await self.check()
             await self._clock.sleep(self._look_every if up else self._look_every_while_away)
 
     async def first_word(self, patience: float) -> None:
-        """Look until Redis is up or known to be away, so many seconds at most."""
+        """Wait until Redis is up or known to be away, for `patience` seconds at most."""
         with suppress(TimeoutError):
             async with Deadline(patience):
                 while not await self.check() and not self._nodes.is_away:
@@ -164,11 +164,11 @@ class Connection:
         at: str = "",
         asked_to_wait: float = 0.0,
     ) -> T:
-        """What the command brings from where the key `at` stands; raises RedisUnavailable, at
-        once while that is away.
+        """Run the command on the node of the key `at`, and return its result. Raises
+        RedisUnavailable, at once if that node is away.
 
-        `command` also reads the reply: what it cannot read is a failure of Redis. It may take
-        the timeout, and the seconds that Redis is asked to wait before it answers.
+        `command` also reads the reply. If it cannot read the reply, Redis has failed. It may take
+        the timeout, and in addition the seconds for which Redis is asked to wait before it answers.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 
@@ -180,9 +180,10 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """What `read` makes of the reply, behind the two parts of the time that open it.
+        """Run a script, and return what `read` makes of the reply. The reply begins with Redis'
+        time in two parts, which `read` does not get.
 
-        Scripts of one turn of the event loop are run in one round trip a node.
+        Scripts of one turn of the event loop are run in one round trip for each node.
         """
         run = ScriptRun(operation, script, keys, arguments)
         if run.is_large or not self.serves(run.at):
@@ -199,8 +200,8 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """The same in a round trip of its own; after an error that it was answered with among
-        others, which counts as one of its own, and is followed if it says where to ask instead."""
+        """The same in a separate round trip. `said` is the error that the script got in a common
+        round trip: it counts for this script, and is followed if it is a redirection."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
@@ -214,7 +215,7 @@ class Connection:
         return await self.execute(run.operation, command, at=run.at)
 
     async def _run_together(self, runs: list[ScriptRun]) -> dict[ScriptRun, Any]:
-        """What each was answered with, which may be an error."""
+        """The reply to each script, which may be an error."""
 
         async def command(client: driver.Redis) -> list[Any]:
             sent = self._clock.monotonic()
@@ -239,8 +240,8 @@ class Connection:
         calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
         read: Callable[[list[Any]], T],
     ) -> list[T]:
-        """Run the script once for each (keys, arguments), in one round trip a node; what `read`
-        makes of each reply, as above."""
+        """Run the script once for each (keys, arguments), in one round trip for each node. Returns
+        what `read` makes of each reply."""
         found: dict[int, T] = {}
 
         async def run_at(some: Sequence[int]) -> None:
@@ -264,7 +265,8 @@ class Connection:
         return [found[number] for number in range(len(calls))]
 
     async def read(self, operation: RedisOperation, names: Sequence[str]) -> list[Any]:
-        """What stands under each name, in one round trip a node, one command a slot."""
+        """The values of these keys, with one round trip for each node and one command for each
+        slot."""
         if isinstance(self._nodes, Single):
             return await self.execute(operation, lambda client: client.mget(names))
         found: dict[str, Any] = {}
@@ -292,7 +294,7 @@ class Connection:
 
 
 def _sound(replies: list[Any]) -> list[Any]:
-    """The replies, if none is an error but those that say where to ask instead."""
+    """The replies. Raises the first error among them that is no redirection."""
     for reply in replies:
         if isinstance(reply, Exception) and not isinstance(reply, _REDIRECTED):
             raise reply
@@ -300,7 +302,7 @@ def _sound(replies: list[Any]) -> list[Any]:
 
 
 def _grouped(items: Sequence[T], by: Callable[[T], Hashable]) -> list[list[T]]:
-    """Those of which `by` says the same, together."""
+    """The items in groups with the same value of `by`."""
     groups: defaultdict[Hashable, list[T]] = defaultdict(list)
     for item in items:
         groups[by(item)].append(item)
@@ -308,7 +310,7 @@ def _grouped(items: Sequence[T], by: Callable[[T], Hashable]) -> list[list[T]]:
 
 
 async def all_of(work: Any) -> None:
-    """Do all of it, to the end; raises the first RedisUnavailable."""
+    """Wait for all of it to end. Raises the first RedisUnavailable."""
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

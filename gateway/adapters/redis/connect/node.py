@@ -1,8 +1,8 @@
-"""One Redis: its pool, its deadline, its breaker, and the look that opens and closes that; also a
-Redis that has all keys.
+"""One node of Redis: its connections, its deadline, its breaker, and the look that opens and closes
+the breaker. Also a single Redis, which has all keys.
 
-Lives here: when a Redis counts as away, and how its errors become ours. Which of several is to
-be asked is the business of connection.py and cluster.py.
+This module decides when a Redis counts as away, and turns its errors into those of the gateway.
+connection.py and cluster.py decide which node is asked.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ T = TypeVar("T")
 Command = Callable[[driver.Redis], Awaitable[T]]
 OnTime = Callable[[float, float], None]
 
-# Raised while what Redis sent is read: no bytes of its may pass for an error of our own.
+# Errors while a reply of Redis is read. They count as failures of Redis, not as errors of the
+# gateway.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# Other refusals concern a command; after these whatever else is written would be refused as well:
-# it is a replica, full, without a disk for its snapshot, or without a replica of its own.
+# Errors after which Redis refuses all writes: it is a replica, full, cannot save its snapshot, or
+# has no replica. Other errors concern one command.
 _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
-# Deadlines in a row without an answer after which a Redis is away.
+# After so many deadlines in a row without an answer a Redis counts as away.
 _SILENCES: Final = 3
-# Seconds that an operation waits for the look that follows the first of them.
+# Seconds for which an operation waits for the look that follows the first of these deadlines.
 _DOUBT: Final = 0.01
-# Milliseconds for which the key would stand that a look offers to write.
+# Milliseconds of expiry of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
 
 
 class Node:
     """A Redis, or the knowledge that it is away.
 
-    A connection that is refused or lost opens the breaker, and so does a Redis that cannot be
-    written. One answer that is late is one failed operation, and puts the node in doubt: it is
-    looked at until it answers, or until three deadlines in a row have passed. A look that is
-    answered closes the breaker.
+    The breaker opens if a connection is refused or lost, or if Redis refuses writes. If one answer
+    is late, one operation fails and the node is in doubt: looks follow until it answers, or until
+    three deadlines in a row have passed. A look that is answered closes the breaker.
 
-    `timeout` in seconds holds for a whole operation. `on_time` is called with its clock (seconds)
-    and the seconds that the asking took, for each script and each look; a look offers to write a
-    key under `prefix`. `name` is said to observers where there are several; `on_move` is called
-    when the breaker has opened or closed.
+    `timeout` (seconds) holds for a whole operation. `on_time` is called with the clock of the node
+    (seconds) and the seconds of the round trip, for each script and each look. A look tries to
+    write a key under `prefix`. `name` is given to observers if there are several nodes. `on_move`
+    is called when the breaker has opened or closed.
     """
 
-    # A word for the node: keys with it in their braces stand there. None if none do.
+    # The hash tag of the node: a key with it is on this node. None if it has no slot.
     tag: str | None = None
 
-    # What a look asks beside the time, and what is for others to judge and no failure.
+    # Further questions of a look, and errors that are redirections and no failures.
     questions: ClassVar[tuple[str, ...]] = ()
     redirections: ClassVar[tuple[type[Exception], ...]] = ()
 
@@ -86,7 +86,8 @@ class Node:
         self._on_move = on_move
         self._is_known = False
         self._client = driver.Redis.from_pool(route.pool(connections))
-        # A look does not queue behind operations: it judges Redis, not this process.
+        # A look has a connection of its own, so that it does not wait for operations of this
+        # process.
         self._looking = driver.Redis.from_pool(route.pool(1))
         self._doubt: asyncio.Task[None] | None = None
         self._doubted_at = 0.0
@@ -100,7 +101,7 @@ class Node:
 
     @property
     def is_away(self) -> bool:
-        """Whether it is known not to answer; False also while nobody has asked yet."""
+        """Whether the node is known to be away. False until it was asked for the first time."""
         return self._is_known and not self.is_up
 
     async def reach(self) -> None:
@@ -117,7 +118,7 @@ class Node:
         return self.is_up
 
     async def close(self) -> None:
-        """Close all connections; nobody must be asking."""
+        """Close all connections. No operation may be under way."""
         self.is_up = False
         self._on_move()
         if self._doubt is not None:
@@ -145,12 +146,13 @@ class Node:
         return await self._ask(operation, command, self._client, seconds, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
-        """It told the time, in the two parts that open the reply, to a question sent then."""
+        """Take the time from the two parts at the beginning of a reply to a question that was sent
+        at `sent` (monotonic)."""
         seconds = int(reply[0]) + int(reply[1]) / 1_000_000
         self._on_time(seconds, self._clock.monotonic() - sent)
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """What a look brought beside the time; raises the driver's error for a bad state."""
+        """Judge the answers of a look to `questions`. Raises the driver's error for a bad state."""
 
     async def _ask(
         self,
@@ -162,7 +164,7 @@ class Node:
     ) -> T:
         started = self._clock.monotonic()
         try:
-            # The one deadline there is: connecting, waiting for a free connection, all.
+            # One deadline for all: waiting for a free connection, connecting, and the command.
             async with Deadline(seconds):
                 result = await command(client)
         except self.redirections:
@@ -180,8 +182,8 @@ class Node:
     def _failed(
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
-        """A refused command is a fault, but Redis is there; one that became a replica, whose
-        cluster is down, or that cannot be written, is not."""
+        """The error for a failed operation. If Redis refused a command, Redis is up. If it has
+        become a replica, if its cluster is down, or if it refuses writes, it counts as away."""
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
         for each in (operation, *beside):
@@ -207,7 +209,8 @@ class Node:
         self._doubt = None
 
     async def _settle(self) -> None:
-        """Look until there is an answer, whoever gets it, or there were silences enough."""
+        """Look until any operation gets an answer, or until so many deadlines have passed that the
+        node is away."""
         answers = self._answers
         for _ in range(_SILENCES - 1):
             with suppress(RedisUnavailable):
@@ -217,8 +220,8 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Whether Redis is up after all: a healthy one answers the look within that time, and a
-        request that was late already waits no longer."""
+        """Wait a moment for the look. Returns whether Redis is up: a healthy Redis answers within
+        this time."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
             async with Deadline(left):
@@ -241,8 +244,8 @@ class Node:
             pipe.execute_command("TIME")
             tag = self.tag
             if tag is not None:
-                # A Redis at its `maxmemory` reads and pings happily. It refuses this command for
-                # what it might do; as nobody has that key, nothing is written or replicated.
+                # A Redis at its `maxmemory` still answers reads and PING, but refuses this command.
+                # The key does not exist (`xx`), so that nothing is written or replicated.
                 pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)
@@ -256,15 +259,15 @@ class Node:
         self.judge(answers)
 
     async def _drop_idle(self) -> None:
-        """What was connected before Redis went away is connected to nobody."""
+        """Close idle connections from before Redis went away. They lead nowhere."""
         with suppress(RedisError, OSError):
-            async with Deadline(self._timeout):  # TLS waits for the other side's farewell
+            async with Deadline(self._timeout):  # closing TLS waits for the other side
                 for client in (self._client, self._looking):
                     await client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _is_unwritable(answer: Any) -> bool:
-    """Whether Redis is there and takes no write."""
+    """Whether the answer says that Redis refuses all writes."""
     if isinstance(answer, _UNWRITABLE):
         return True
     return isinstance(answer, ResponseError) and str(answer).startswith(_UNWRITABLE_WORDS)
@@ -274,38 +277,38 @@ _TAG: Final = "bus"
 
 
 class Single(Node):
-    """The one node; where sentinels say which it is, each look asks them."""
+    """The only node, which has all keys. If sentinels name it, each look asks them."""
 
     questions: ClassVar = ("ROLE",)
 
-    # One word a node: a key with it in braces stands there.
+    # The hash tag of each node.
     tags: Final = (_TAG,)
 
     tag = _TAG
 
     layout: Final = 0
 
-    # Copies of one thing, by the word in their braces; None: it needs no copies.
+    # The hash tags of the copies of a record that is needed beside every key. None: one copy.
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
-        """The copy that stands near that name."""
+        """The hash tag of the copy that is nearest to this key."""
         return None
 
     def serves(self, _name: str) -> bool:
-        """Whether what stands under that name can be asked for."""
+        """Whether the node of this key is up."""
         return self.is_up
 
     def home(self, _name: str) -> str:
-        """Names of the same home are asked for in one round trip."""
+        """The node of this key. Keys of one node are read in one round trip."""
         return _TAG
 
     def slot(self, _name: str) -> int:
-        """Names of the same slot are asked for in one command."""
+        """The slot of this key. Keys of one slot are read with one command."""
         return 0
 
     def skew(self, _name: str) -> float:
-        """Seconds by which the clock behind that name is ahead of the shared one: it is it."""
+        """Always 0.0, because the clock of this node is the shared clock."""
         return 0.0
 
     async def put(
@@ -316,7 +319,8 @@ class Single(Node):
         asked_to_wait: float,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """What the command brings; raises RedisUnavailable, at once while Redis is away."""
+        """Run the command, and return its result. Raises RedisUnavailable, at once while Redis is
+        away."""
         if not self.is_up:
             raise RedisUnavailable(operation, "it is away")
         return await self.ask(operation, command, asked_to_wait, beside)
@@ -327,14 +331,15 @@ class Single(Node):
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """A server that answers as a replica counts as away: what it holds may be outdated."""
+        """A server that says that it is a replica counts as away, because its data may be
+        outdated."""
         (role,) = answers
-        # Who may not ask for the role gets an error in its place, and finds out by writing.
+        # A user without the right to ask for the role gets an error here. A write then tells.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 
     async def _find_master(self) -> None:
-        """Where sentinels have to be asked, their patience is beside that of the operation."""
+        """Ask the sentinels for the master, if there are any. They have a deadline of their own."""
         try:
             moved = await self.route.find()
         except (OSError, RedisError) as fault:
