@@ -226,36 +226,36 @@ class Served:
 
 
 class Span(Protocol):
-    """One stretch of a trace that is kept. No verb raises, none awaits."""
+    """One span of a trace that is kept. No method raises or awaits."""
 
     @property
     def traceparent(self) -> bytes:
-        """What is told to whoever is asked within it (W3C Trace Context, 3.2)."""
+        """The `traceparent` to send with requests within this span (W3C Trace Context, 3.2)."""
         ...
 
     def part(self, name: str) -> Span:
-        """A stretch within it that begins now."""
+        """Begin a span within this one."""
         ...
 
     def link(self, traceparent: bytes) -> None:
-        """It waits for what was begun within another one."""
+        """Note that this span waits for work that was begun within another span."""
         ...
 
     def note(self, attributes: Attributes) -> None:
-        """Tell more of it."""
+        """Add attributes to the span."""
         ...
 
     def serve(self, served: Served) -> None:
-        """It is a request's, which ends now."""
+        """End the span of a request."""
         ...
 
     def end(self, fault: str | None = None) -> None:
-        """It ends now, well or with such a fault."""
+        """End the span. `fault` is the name of an error, if there was one."""
         ...
 
 
 class Tracer(Protocol):
-    """Begins spans of requests, and sends them. Nothing here delays or fails a request."""
+    """Begins the spans of requests, and sends them. No request waits or fails because of it."""
 
     @property
     def is_on(self) -> bool:
@@ -263,20 +263,20 @@ class Tracer(Protocol):
         ...
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """Whether the trace of a request is kept: of one with that sound `traceparent`, or of one
-        without, where chance may decide. Asked once of a request."""
+        """Whether the trace of a request with this valid `traceparent`, or without one, is kept.
+        Without one, chance may decide. To be called once for each request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:
-        """The span of a request that begins now, and whose trace is kept."""
+        """Begin the span of a request whose trace is kept."""
         ...
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """A request whose trace is kept was answered from the store, and took so long."""
+        """A request whose trace is kept was a hit, and took `seconds`."""
         ...
 
     async def close(self, patience: float) -> None:
-        """Send what waits to be sent, so many seconds at most."""
+        """Send the spans that still wait, for `patience` seconds at most."""
         ...
 
 
@@ -286,7 +286,7 @@ class NoTracer:
     is_on = False
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """None is kept."""
+        """No trace is kept."""
         return False
 
     def begin(self, traceparent: bytes | None) -> Span:
@@ -297,4 +297,4 @@ class NoTracer:
         """Never called."""
 
     async def close(self, patience: float) -> None:
-        """Nothing waits."""
+        """Do nothing: no span waits."""

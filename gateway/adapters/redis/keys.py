@@ -1,4 +1,4 @@
-"""The names of what stands in Redis, and what they tell: of keys, of budgets, of channels."""
+"""The names of keys and channels in Redis."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis.
 
-    The part in braces decides the node of a cluster: all that one script touches shares it,
-    and the trainings of a tenant spread.
+    The part in braces decides the node of a cluster. All keys of one script have the same part. The
+    trainings of a tenant are on different nodes.
     """
 
     prefix: str
@@ -29,44 +29,46 @@ class Names:
             raise ValueError(f"no prefix for keys in Redis: {self.prefix!r}")
 
     def body(self, key: Key) -> str:
-        """Where the envelope stands that this release reads and writes."""
+        """The key of the body (an envelope) that this release reads and writes."""
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
-        """Where the version floor stands, for all releases."""
+        """The key of the version floor, for all releases."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
-        """Where stands what was refused for its version."""
+        """The key of the doubt: the answers that were refused for their version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
     def backoff(self, key: Key) -> str:
-        """Where stands for how long it is left alone after failures."""
+        """The key of the backoff after failures."""
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
-        """What a look-up reads, and each step on a key begins with: floor, event, body."""
+        """The keys that a look-up reads, and that each script on a key begins with: floor, event,
+        body."""
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
-        """The same and the doubt."""
+        """The same keys and the doubt."""
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
-        """Where the last invalidations in every partition stand."""
+        """The key of the last invalidations of a training, in every partition."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """What is written, where the tag stands, to learn how far the copies of Redis have come."""
+        """The key that is written on the node of the hash tag, to learn whether the replicas of
+        Redis have all writes."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
-        """The glob of all floors, or of a partition's."""
+        """The pattern of the keys of all floors, or of those of a partition."""
         tail = "*" if partition is None else _escaped(partition)
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
     def key_of(self, floor: bytes | str) -> Key | None:
-        """The key whose floor has that name; None if it is no such name."""
+        """The key whose floor has this name. None if it is not the name of a floor."""
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])
@@ -76,32 +78,32 @@ class AccountNames:
     """The keys of each scope's budget, all in one slot."""
 
     def __init__(self, prefix: str) -> None:
-        """Raises ValueError for a prefix that is none."""
+        """Raises ValueError for a prefix that cannot be used."""
         self._prefix = Names(prefix).prefix
 
     def log(self, scope: str) -> str:
-        """The times of all calls."""
+        """The key of the times of all calls."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
 
     def all(self, scope: str) -> tuple[str, ...]:
-        """Log, gate, book and the log of each rank."""
+        """The keys of log, gate and book, and of the log of each rank."""
         return (self.log(scope), self.gate(scope), self.book(scope), *self.ranks(scope))
 
     def gate(self, scope: str) -> str:
-        """What a 429 left."""
+        """The key of the gate, which a 429 closes."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
 
     def book(self, scope: str) -> str:
-        """Which ranks were refused, and what was learnt of the limit."""
+        """The key of the book: which ranks were refused, and what was learnt about the limit."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:
-        """The times of each rank's calls."""
+        """The keys of the times of each rank's calls."""
         return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
 
 
 def ear(prefix: str, replica: str) -> str:
-    """The channel that this replica alone listens to."""
+    """The channel for the answers to this replica. No other replica listens to it."""
     return f"{prefix}:bus:{replica}"
 
 

@@ -1,13 +1,14 @@
-"""What a partition fetched is known by its share, and when all of that was ruled out.
+"""The share of each partition in Redis, and the invalidation of a whole partition.
 
-There is a record from before the first fetch on, and each entry carries what it was then. A
-look-up reads it beside its entries and compares; nothing is ever searched for. An invalidation
-makes it another one; so does its loss, since an invalidation may have been lost with it. In a
-cluster it is written many times over, so that it can be read from the node that has the entry: else
-all that a partition has would hang on one node. These copies need not agree.
+The share is a record that exists before the first fetch of its partition. Each entry has the share
+of the moment when its fetch began. A look-up reads the share beside the entries and compares, so
+that nothing has to be searched. An invalidation replaces the share. If the share is lost, another
+one is made, because an invalidation may be lost with it. In a cluster the share has many copies, so
+that the node of each entry has one. Otherwise all entries of a partition would depend on one node.
+The copies need not be equal.
 
-A fetch may go by the share that a look-up has just read: if it is another one by now, what is
-fetched is ruled out, and is asked for once more.
+A fetch may use the share that a look-up has just read. If it was replaced meanwhile, the response
+is ruled out, and is fetched again.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# Seconds for which a share that was read will do for a fetch, and for which a record that was made
-# to outlive all bodies is known to: as much of its time must be left then.
+# Seconds for which a fetch may use a share that was read. Seconds for which a share is known to
+# live longer than all bodies, after its expiry was renewed.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # partitions remembered so
@@ -40,7 +41,7 @@ _MOST: Final = 4_096  # partitions remembered so
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What stands beside an entry of its partition: `share` None is unknown, or lost."""
+    """The share of a partition, as it was read beside an entry. `share` None: unknown, or lost."""
 
     share: str | None
     struck_at: float
@@ -50,9 +51,9 @@ _NONE: Final = Beside("", -math.inf)
 
 
 class PartitionInvalidations:
-    """Those of one gateway; `keep` (ms) is longer than that of any body. Where callers do not
-    bring tokens of their own (`are_possible`) nothing is ever invalidated so, and nothing is
-    kept."""
+    """The shares of one gateway. They live for `keep` ms, longer than any body. `are_possible`:
+    callers bring their own tokens. If they do not, no partition is ever invalidated, and there are
+    no shares."""
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -69,7 +70,8 @@ class PartitionInvalidations:
         self._kept: TTLCache[str, str] = TTLCache(_MOST, min(_KEPT_FOR, keep / 4_000), clock)
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all that was fetched for it up to now; raises RedisUnavailable."""
+        """Rule out all responses that were fetched for the partition until now. Raises
+        RedisUnavailable."""
         names = [self._name(partition, region) for region in self._connection.regions]
         for name in names:
             self._read.pop(name, None)
@@ -78,16 +80,16 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """By what is known whatever is fetched for the key from now on, remembered for so many
-        ms; raises RedisUnavailable."""
+        """The share for a fetch of this key that begins now. Redis keeps it for `keep` ms. Raises
+        RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
         return await self._ask(key, operation, keep) if read is None else read
 
     async def keep(self, key: Key, share: str, operation: RedisOperation) -> None:
-        """Have the record outlive what was stored for the key under that share; raises
-        RedisUnavailable."""
+        """Renew the expiry of the share, so that it lives longer than the entry that was stored
+        with it. Raises RedisUnavailable."""
         if not self._are_possible:
             return
         name = self.name(key)
@@ -106,7 +108,7 @@ class PartitionInvalidations:
     async def read(
         self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]
     ) -> tuple[list[Any], list[Beside]]:
-        """What stands under the names, and what stands beside each key."""
+        """The values of these names, and the share beside each key."""
         if not self._are_possible:
             return await self._connection.read(operation, names), [_NONE] * len(keys)
         beside = [self.name(key) for key in keys]
@@ -127,7 +129,7 @@ class PartitionInvalidations:
             self._read[name] = share
 
     def name(self, key: Key) -> str:
-        """Where the record stands that is read beside the floor of the key."""
+        """The name of the copy of the share that is read beside the floor of this key."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:

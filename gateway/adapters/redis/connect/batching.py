@@ -1,7 +1,7 @@
-"""What is asked of Redis at about the same time, gathered into one question.
+"""Gathers questions to Redis that come at about the same time into one round trip.
 
-Lives here: the waiters for each answer. How the question is put is the business of whoever
-gathers: the store reads keys, the connection runs scripts.
+This module keeps the requests that wait for each answer. The round trip itself is made by the user
+of `Gathering`: the store reads keys, the connection runs scripts.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# Seconds that a question waits for the one before it, which it would follow on the heels.
+# The most seconds for which a round trip waits until the one before it has ended.
 _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Asks `read` for up to `most` of one home at once: what is asked in one turn of the event
-    loop, and what comes while a question is under way, for a moment at most. A caller that stops
-    waiting, and a question that fails, do not hurt the others; what no caller waits for any more
-    when the question is put is not asked. `operation` names what is asked, where it fails.
+    """Calls `read` with up to `most` questions of one home (node) at once: those of one turn of the
+    event loop, and those that come while a round trip is under way, for a moment at most. A caller
+    that stops waiting does not affect the others, and neither does a round trip that fails. A
+    question that no caller waits for any more is not sent. `operation` returns the name of the
+    operation, for errors.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Gathering(Generic[Asked, Found]):
         self._batches: set[asyncio.Task[None]] = set()
 
     def ask(self, asked: Asked) -> asyncio.Future[Found]:
-        """What is found; fails with RedisUnavailable."""
+        """The answer to a question. It fails with RedisUnavailable."""
         loop, home = asyncio.get_running_loop(), self._home(asked)
         waiting = self._waiting.get(home)
         if waiting is None:
@@ -58,8 +59,8 @@ class Gathering(Generic[Asked, Found]):
         return answer
 
     async def ask_all(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
-        """What is found for each, without those whose question failed; raises RedisUnavailable
-        if all of them did."""
+        """The answer to each question. Those that failed are left out. Raises RedisUnavailable if
+        all failed."""
         answers = await asyncio.gather(*map(self.ask, asked), return_exceptions=True)
         found: dict[Asked, Found] = {}
         for each, answer in zip(asked, answers, strict=True):
@@ -72,7 +73,7 @@ class Gathering(Generic[Asked, Found]):
         return found
 
     async def close(self) -> None:
-        """Give up what is under way: waiters are cancelled."""
+        """Cancel the questions under way, and all that wait for them."""
         for _, answer in (each for waiting in self._waiting.values() for each in _open(waiting)):
             answer.cancel()
         self._waiting.clear()
@@ -89,7 +90,7 @@ class Gathering(Generic[Asked, Found]):
 
     def _send(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
         if self._waiting.get(home) is not waiting:
-            return  # sent, when the question before it had ended
+            return  # it was sent when the round trip before it had ended
         del self._waiting[home]
         items = [each for each in waiting.items() if not all(map(_is_done, each[1]))]
         for start in range(0, len(items), self._most):
@@ -125,7 +126,7 @@ class Gathering(Generic[Asked, Found]):
                 answer.set_result(found[asked])
 
     def _again(self, asked: Asked, fault: RedisUnavailable) -> RedisUnavailable:
-        """The same fault for another waiter: a traceback belongs to one of them."""
+        """The same fault for another waiter, because each of them adds its own traceback."""
         another = RedisUnavailable(self._operation(asked), fault.why)
         another.__cause__ = fault
         return another
@@ -136,5 +137,5 @@ def _is_done(answer: asyncio.Future[Found]) -> bool:
 
 
 def _open(waiting: Waiting[Asked, Found]) -> list[tuple[Asked, asyncio.Future[Found]]]:
-    """The answers that somebody still waits for."""
+    """The answers that a caller still waits for."""
     return [(key, each) for key, answers in waiting.items() for each in answers if not each.done()]

@@ -1,7 +1,7 @@
-"""How a Redis is reached: the one place that makes the driver's connections, for every scheme.
+"""Makes the driver's connections to Redis, for every scheme of the URL.
 
-Lives here: TLS, and what may be said when a connection fails. Which host is the master, where
-sentinels say so, is the business of sentinels.py; when Redis counts as away that of connection.py.
+This module also has TLS, and the words for a connection that fails. sentinels.py finds the master.
+node.py decides when Redis counts as away.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _OURS: dict[str, Any] = {
 class Route:
     """The way to the Redis of a URL.
 
-    Where sentinels watch it they are asked by `find` alone: a connection goes to the master that
-    was found last, and waits for no sentinel. In a cluster each node has one, made by `to`.
+    If there are sentinels, only `find` asks them. A connection goes to the master that was found
+    last, and does not wait for a sentinel. In a cluster each node has a route of its own (`to`).
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -65,18 +65,20 @@ class Route:
 
     @property
     def master(self) -> Place | None:
-        """Which host is the master, where sentinels said so; it changes when the master does."""
+        """The address of the master that the sentinels named last. None without sentinels."""
         return None if self._sentinels is None else self._sentinels.master
 
     async def find(self) -> bool:
-        """Ask the sentinels, if there are any, for the master; whether it is another one now.
+        """Ask the sentinels for the master, if there are any. Returns whether it is another one
+        than before.
 
-        Raises the driver's ConnectionError while none is known.
+        Raises the driver's ConnectionError if no master is known.
         """
         return self._sentinels is not None and await self._sentinels.find()
 
     def pool(self, connections: int) -> driver.BlockingConnectionPool:
-        """Connections to the master, no more than so many; a request that finds none free waits."""
+        """A pool of at most `connections` connections to the master. A request waits for a free
+        one."""
         return driver.BlockingConnectionPool(
             connection_class=self._class,
             max_connections=connections,
@@ -85,17 +87,18 @@ class Route:
         )
 
     def connection(self) -> Any:
-        """One connection by itself, not yet connected."""
+        """A new connection, not yet connected."""
         return self._class(**self._options)
 
     async def close(self) -> None:
-        """Close what is open to the sentinels."""
+        """Close the connections to the sentinels."""
         if self._sentinels is not None:
             await self._sentinels.close()
 
 
 class _Certified:
-    """Its certificates were read at the start, not while somebody waits for a connection."""
+    """A connection with certificates that were read at the start, so that no request waits for
+    that."""
 
     def __init__(self, *, tls: RedisSSLContext, **options: Any) -> None:
         super().__init__(**options)
@@ -119,7 +122,8 @@ def _class_of(address: Address) -> Any:
 
 
 def _context(options: dict[str, Any]) -> RedisSSLContext:
-    """Raises ValueError for what cannot be read, by the parameter's name."""
+    """The TLS context. Raises ValueError with the name of the parameter whose file cannot be
+    read."""
     for name in _FILES:
         try:
             if name in options:
