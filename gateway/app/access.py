@@ -1,8 +1,8 @@
-"""Who may ask and who may give orders: from the settings, the clients file and the tokens file, and
-what changes when a file does while running.
+"""Builds the callers and the operators from the settings, the clients file and the tokens file, and
+replaces them when a file changes while the gateway runs.
 
-Here because only the house itself reads the clock and swaps what its parts have; what the files say
-is read by the settings.
+The settings read the files. This module is in `app`, because only `app` reads the clock and
+replaces parts that run.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from gateway.settings import (
 
 @dataclass(slots=True)
 class Admission:
-    """What depends on the clients file, and what that said when the process started; None: there
-    is no such file here."""
+    """What depends on the clients file. `started`: what the file said when the process started
+    (None: there is no such file)."""
 
     callers: Callers
     rates: OwnRates
@@ -47,13 +47,13 @@ class Admission:
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        """Those that have a budget; callers with tokens of their own are one tenant."""
+        """The tenants that have a budget. Callers with their own tokens are one tenant."""
         access = self.callers.access
         return tuple(access.partitions()) or ("default",)
 
 
 def admission_of(settings: Settings) -> Admission:
-    """As it is at the start; raises SettingsFault for a clients file that went bad since."""
+    """The admission at the start. Raises SettingsFault if the clients file has a fault by now."""
     path = _clients_file(settings)
     if path is None:
         return Admission(Callers(_access_of(settings)), OwnRates())
@@ -87,8 +87,8 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """Takes the clients file again when it changes; a faulty one changes nothing but `reloaded`.
-    None where there is no such file."""
+    """Reads the clients file again when it changes. A version with faults only sets `reloaded` to
+    False. None if there is no such file."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -113,8 +113,8 @@ def clients_watch(
 
 @dataclass(slots=True)
 class OperatorAccess:
-    """The operators, and what the tokens file said when the process started; None: there is no
-    such file here."""
+    """The operators. `started`: what the tokens file said when the process started (None: there is
+    no such file)."""
 
     operators: Operators
     started: TokensGiven | None = None
@@ -122,7 +122,7 @@ class OperatorAccess:
 
 
 def operator_access_of(settings: Settings) -> OperatorAccess:
-    """As it is at the start; raises SettingsFault for a tokens file that went bad since."""
+    """The operators at the start. Raises SettingsFault if the tokens file has a fault by now."""
     admin = settings.admin
     token = None if admin.token is None else admin.token.get_secret_value()
     if admin.tokens_file is None:
@@ -134,8 +134,8 @@ def operator_access_of(settings: Settings) -> OperatorAccess:
 def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
-    """Takes the tokens file again when it changes; a faulty one changes nothing but `reloaded`.
-    None where there is no such file."""
+    """Reads the tokens file again when it changes. A version with faults only sets `reloaded` to
+    False. None if there is no such file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:
@@ -161,10 +161,10 @@ G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """Hands what the file says to `take` when it changes; for a faulty version `refuse` gets its
-    faults, and nothing else happens. `started` is what the process started with.
+    """Gives the content of the file to `take` when it changes. If it has faults, `refuse` gets
+    these, and nothing else happens. `started` is the content when the process started.
 
-    What two looks in a row find is taken, so that a file half written is not.
+    A change counts if two looks in a row find it, so that a half-written file does not count.
     """
 
     def __init__(
@@ -187,12 +187,12 @@ class FileWatch(Generic[G]):
     async def run(self) -> None:
         """Look again and again, until cancelled by the owner."""
         while True:
-            # In a thread, for a long file takes its time to parse.
+            # In a thread, because a long file takes time to parse.
             self.judge(await asyncio.to_thread(self.file.look))
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Take what a look found, once it has stood for two."""
+        """Use the result of a look, if the look before had the same result."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

@@ -1,7 +1,8 @@
-"""How things stand in a sentence: are callers served, is it us or the upstream, what to do.
+"""Says in a sentence what is wrong: are callers served, is it the gateway or the upstream, what to
+do.
 
-A judgement of figures alone. The alerts of `dashboards/` judge by hours and for pagers, this one
-by the last minute and for somebody who looks.
+Findings are judged by the figures of the last minute, for a person who looks at them. The alerts of
+`dashboards/` judge by hours, and call people.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
-# Share of a minute's requests that may fail before it is called bad: ten times the objective.
+# Share of a minute's requests that may fail before the level is `bad`: ten times the objective.
 _BEARABLE: Final = 0.01
-# Seconds by which the event loop may be late before requests feel it.
+# Seconds by which the event loop may be late before requests become slow.
 _SLUGGISH: Final = 0.25
-# Share of a minute's calls that may be refused as no trainings.
+# Share of a minute's calls whose body may be no training.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -53,7 +54,7 @@ _ANY_REMEDY: Final = "See the API's status page. What is stored goes on being se
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is so: how bad, whose, in words, what to do about it, and since when.
+    """One finding: how bad it is, whose fault, in words, what to do about it, and since when.
 
     `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`;
     `runbook` is the section that says more, `runbook_url` where it is: relative to the admin plane,
@@ -71,7 +72,7 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """What is worth saying, the worst first; never empty."""
+    """The findings, the worst first. There is at least one."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -84,7 +85,7 @@ def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
 
 
 def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
-    """Callers get errors: that comes first, with what is the likely cause."""
+    """The finding that callers get errors, with the likely cause."""
     share = f"{100 * minute.errors / asked:.0f} %" if minute.errors < asked else "All"
     says = f"{share} of the requests of the last minute failed"
     if not causes:
@@ -96,7 +97,8 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """The operator who ordered the mode accepted that what is not stored fails."""
+    """The finding in the mode `frozen`: the operator accepted that requests for trainings that are
+    not stored fail."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
@@ -176,7 +178,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # Counted as failures, too, where one training was asked for: told once is enough.
+    # Those of single trainings are counted as failures too. One finding is enough.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -243,8 +245,8 @@ def _times(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# Seconds for which a finding may be absent and still be the same one: what fails now and then is
-# one trouble.
+# Seconds for which a finding may be absent and still count as the same one, so that a failure now
+# and then is one finding.
 _SAME: Final = 20.0
 
 # Below the address of the documents, and below the admin plane, which serves them too.
@@ -254,8 +256,8 @@ _Topic = tuple[str, str | None]
 
 
 class Findings:
-    """Judges now and every two seconds; a finding is the same as long as its section is, and whose
-    it is. `docs_url` is where the documents are published, None where the gateway serves them."""
+    """Judges every two seconds. Two findings are the same if their section and `whose` are.
+    `docs_url` is the address of the documents (None: the gateway serves them)."""
 
     def __init__(
         self,
@@ -272,14 +274,14 @@ class Findings:
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:
-        """Keep judging until cancelled; its task is the caller's to own."""
+        """Judge again and again, until cancelled by the owner."""
         while True:
             self.now()
             await self._clock.sleep(EVERY)
 
     def now(self) -> list[Finding]:
-        """What is worth saying, the worst first, each with when it began and where there is
-        more; never empty."""
+        """The findings, the worst first, each with its begin and the address of its section. There
+        is at least one."""
         found = judge(self._history.minute(), self._readings())
         moment = self._clock.monotonic()
         for topic in [each for each, (_, last) in self._seen.items() if moment - last > _SAME]:
@@ -287,7 +289,7 @@ class Findings:
         return [self._since(self._linked(each), moment) for each in found]
 
     def _linked(self, finding: Finding) -> Finding:
-        """With the address of its section, whose anchor is its name in small letters."""
+        """The finding with the address of its section. The anchor is the name in lower case."""
         if finding.runbook is None:
             return finding
         return replace(finding, runbook_url=f"{self._runbook}#{finding.runbook.lower()}")

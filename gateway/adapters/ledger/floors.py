@@ -1,7 +1,7 @@
-"""Version floors in memory, for a process alone: what RedisStore is for replicas.
+"""Version floors in the memory of a process without Redis. RedisStore does the same for replicas.
 
-Follows the rules of adapters/redis/lua one for one; bodies live in L1 only. Nothing here
-waits; it is async because the port is.
+The rules are the same as those in adapters/redis/lua. Only L1 has bodies. Nothing here waits. The
+methods are async because those of the port are.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """`struck_at`: when the last one came that leaves nothing to rescue; `bound`: the version below
-    which such orders left nothing; `soft_bound`: below which soft ones left it for rescue."""
+    """The orders for a training. `struck_at`: when the last hard order came.
+    `bound`: hard orders left nothing below this version. `soft_bound`: soft orders left versions
+    below this one for rescue only."""
 
     struck_at: float = -math.inf
     bound: Instant | None = None
     soft_bound: Instant | None = None
 
     def add(self, updated_at: int | None, now: float) -> None:
-        """One more, for versions below `updated_at` (all, for None)."""
+        """Add a hard order for versions below `updated_at` (None: all versions)."""
         self.struck_at = max(self.struck_at, now)
         if updated_at is not None:
             self.bound = Instant(max(updated_at, self.bound or updated_at))
 
     def add_soft(self, updated_at: int | None) -> None:
-        """One more that leaves what it rules out for rescue."""
+        """Add a soft order."""
         if updated_at is not None:
             self.soft_bound = Instant(max(updated_at, self.soft_bound or updated_at))
 
     @property
     def lowest(self) -> Instant | None:
-        """The version below which nothing is taken, whatever asked for it."""
+        """The version below which no answer is accepted, because of hard or soft orders."""
         asked = [each for each in (self.bound, self.soft_bound) if each is not None]
         return max(asked, default=None)
 
@@ -50,8 +51,8 @@ class Orders:
 class Ledger:
     """SharedStore without bodies; `entropy` makes the epoch of each floor.
 
-    At most `max_floors` floors, the least recently used forgotten first: such a key is
-    "unknown" again, and a fetch that began under its floor is refused.
+    There are at most `max_floors` floors. The least recently used is forgotten first. Its key is
+    then "unknown" again, and a fetch that began with that floor is refused.
     """
 
     is_up: Final = True  # no property: each hit reads it
@@ -72,12 +73,12 @@ class Ledger:
         self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
 
     def reaches(self, _key: Key) -> bool:
-        """Always."""
+        """Always True: there is no other node."""
         return True
 
     @property
     def holds_bodies(self) -> bool:
-        """It does not: L1 does."""
+        """False: only L1 holds bodies."""
         return False
 
     def record(self, key: Key) -> Record | None:
@@ -85,12 +86,12 @@ class Ledger:
         return self._floors.get(key)
 
     def asked_for(self, training_id: str) -> Instant | None:
-        """The version that orders asked for, None where none did."""
+        """The lowest version that orders allow. None if there was no order."""
         orders = self._orders.get(training_id)
         return None if orders is None else orders.lowest
 
     async def lookup(self, key: Key) -> Found:
-        """The floor alone."""
+        """The floor, without a body."""
         record = self._floors.get(key)
         struck_at = self._partition_invalidations.get(key.partition, -math.inf)
         if record is not None:
@@ -99,7 +100,7 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floors; what came beside the bodies only L1 has."""
+        """The floors. Only L1 has what the answers said beside the bodies."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -109,7 +110,7 @@ class Ledger:
         }
 
     async def begin(self, key: Key) -> Ticket:
-        """Take the generation before a fetch; makes the floor where there is none."""
+        """The ticket for a fetch. Makes a floor if there is none."""
         record = self._floors.get(key)
         if record is None:
             orders = self._orders.get(key.training_id)
@@ -118,7 +119,8 @@ class Ledger:
         return Ticket(record.epoch, record.generation, self._clock.now())
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Judge an entry and know its version; `keep` is of no use without a body."""
+        """Judge an entry, and remember its version. `keep` has no effect, because no body is
+        stored."""
         record = self._floors.get(key)
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -140,11 +142,11 @@ class Ledger:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Make what is older than `updated_at` (all, for None) unusable in every partition; `soft`
-        leaves it for rescue.
+        """Invalidate versions below `updated_at` (None: all versions) in every partition. `soft`
+        leaves them for rescue.
 
-        A partition without a floor has neither an entry nor a fetch in flight; what it may
-        fetch later is bound as well, as long as the event is remembered.
+        A partition without a floor has no entry and no fetch in flight. The order also applies to
+        what it fetches later, as long as the order is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
         orders = self._orders.setdefault(training_id, Orders())
@@ -158,29 +160,29 @@ class Ledger:
             record.invalidate(None if updated_at is None else bound, now, soft=soft)
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all that was fetched for a partition up to now."""
+        """Rule out all responses that were fetched for a partition until now."""
         before = self._partition_invalidations.get(partition, -math.inf)
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Drop every key (of a partition); how many. There are no bodies to remove."""
+        """Purge all keys, or those of a partition. Returns how many there were."""
         records = self._records(lambda key: partition in (None, key.partition))
         for record in records:
             record.forget()
         return len(records)
 
     async def secure(self, patience: float) -> Copies | None:
-        """There is no other than this one."""
+        """None: there are no replicas of Redis."""
         return None
 
     def _records(self, wanted: Callable[[Key], bool]) -> list[Record]:
-        """Those of the wanted keys; the order of the others stays."""
+        """The records of the wanted keys, which become the most recently used."""
         return [self._floors[key] for key in list(self._floors) if wanted(key)]
 
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor, and what scripts know beside it.
+    """A floor, and what is remembered beside it.
 
     epoch, generation  the floor's
     ordered_at         seconds: when an order last invalidated it
@@ -192,17 +194,18 @@ class Record(Known):
     ordered_at: float = 0.0
 
     def seen(self) -> Floor:
-        """The floor as others see it."""
+        """The floor as the port returns it."""
         return Floor(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 
     def judge(self, entry: Entry) -> StoreVerdict:
-        """What store.lua says to it."""
+        """The verdict, as store.lua would give it."""
         if (entry.epoch, entry.generation) != (self.epoch, self.generation):
             return StoreVerdict.INVALIDATED
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused; whether it is believed, and known, from now on."""
+        """Note an answer that was refused. Returns whether it is believed, and known, from now
+        on."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -211,15 +214,16 @@ class Record(Known):
         return True
 
     def forget(self) -> None:
-        """Rule out all there is, know no version any more, and take the next one unquestioned."""
+        """Rule out all entries, forget the version, and accept the next answer whatever its
+        version."""
         self._begin_era()
         self.updated_at, self.last, self.digest, self.started = None, Last.NONE, "", 0.0
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """An entry that an order ruled out still proves its version: a caller that was answered
-        with it gets none older. Not where it began in another era, nor where the version may be
-        a mistake."""
+        """Raise the floor to the version of an entry that an order ruled out, because the entry
+        proves it: a caller that got it must not get an older one. Not if its fetch began in another
+        era, or if the version is far ahead."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -227,7 +231,7 @@ class Record(Known):
             self.raise_to(entry.updated_at, entry.confirmed_at)
 
     def invalidate(self, bound: Instant | None, now: float, *, soft: bool) -> None:
-        """Rule out what is older than the bound (everything, for None)."""
+        """Rule out versions below the bound (None: all versions)."""
         if bound is None:
             self.generation += SOFT if soft else 1
         elif not soft:
@@ -239,14 +243,14 @@ class Record(Known):
         self.generation = next_era(self.generation)
 
     def raise_to(self, bound: Instant, now: float) -> None:
-        """Rule out what is older than the bound, and negative answers to earlier calls."""
+        """Rule out versions below the bound, and negative answers to earlier calls."""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """The same, but what is stored may rescue, if it might until now."""
+        """The same, but the stored version may still be used for rescue, if it may be used now."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

@@ -1,6 +1,6 @@
-"""The Observer: each verb counts, and those that somebody should read become an event.
+"""The Observer: each method counts, and some also log an event.
 
-What is counted has its name in `metrics`; here are the events' names and weights.
+`metrics` has the names of the numbers. This module has the names and levels of the events.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# Lines a second for events that name a training each.
+# The most lines a second of an event that names a training.
 _BURST = 20
-# Of a clients file, in one line.
+# The most faults of a file in one line.
 _MOST_FAULTS = 20
-# Seconds between lines about what lasts until somebody acts.
+# Seconds between two lines about a state that lasts until a person acts.
 _SELDOM = 60.0
-# Fields that a revision of the schema may bring before we stop telling them one by one.
+# The most unknown fields of the schema that are logged one by one.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
@@ -60,7 +60,7 @@ _ALL = "*"
 
 
 class Telemetry(Trail):
-    """Counts in `counters`, logs through `log`, answers scrapes; never raises.
+    """Counts in `counters`, logs events, and answers scrapes. It never raises.
 
     `gauges` is read at every scrape, and may be set once there is something to read.
     """
@@ -81,14 +81,15 @@ class Telemetry(Trail):
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
-        """A scrape's body and content type, as the `Accept` field asks; milliseconds of CPU."""
+        """The body of a scrape and its content type, as `Accept` asks. It takes milliseconds of
+        CPU."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
         """The first numbers since the start, see `figures`."""
         return figures(self.counters)
 
-    # ---- what is counted, and of which no line is written
+    # ---- only counted, not logged
 
     def requested(
         self,
@@ -147,18 +148,18 @@ class Telemetry(Trail):
         self.events.emit(INFO, "access.refused", reason=reason, **known)
 
     def clients_known(self, names: Iterable[str]) -> None:
-        """These may ask: their series exist from now on."""
+        """These clients are known. Their series exist from now on."""
         for name in names:
             self.counters.know_client(name)
 
     def clients_reloaded(self, tenants: int, clients: int) -> None:
-        """Another version of the clients file holds."""
+        """Another version of the clients file is in force."""
         self.events.emit(
             INFO, "clients.reloaded", per_second=_BURST, tenants=tenants, clients=clients
         )
 
     def clients_refused(self, faults: list[str]) -> None:
-        """The clients file became faulty; the version before holds."""
+        """The clients file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
         self.events.emit(
             ERROR, "clients.refused", per_second=_BURST, count=len(faults), faults=told
@@ -167,21 +168,21 @@ class Telemetry(Trail):
     # ---- operators
 
     def operators_known(self, names: Iterable[str]) -> None:
-        """These may give orders: their series exist from now on."""
+        """These operators are known. Their series exist from now on."""
         for name in names:
             self.counters.know_operator(name)
 
     def tokens_reloaded(self, tokens: int) -> None:
-        """Another version of the tokens file holds."""
+        """Another version of the tokens file is in force."""
         self.events.emit(INFO, "tokens.reloaded", per_second=_BURST, tokens=tokens)
 
     def tokens_refused(self, faults: list[str]) -> None:
-        """The tokens file became faulty; the version before holds."""
+        """The tokens file has a fault. The previous version stays in force."""
         told = faults[:_MOST_FAULTS]
         self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
-        """An order was carried out; `told` is what it said and who confirmed it."""
+        """An order was carried out. `told` has its words, and which replicas confirmed it."""
         self.counters.count_order(order, operator)
         self.events.emit(
             INFO, "order.done", per_second=_BURST, order=order, operator=operator, **told
@@ -203,7 +204,7 @@ class Telemetry(Trail):
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self.counters.failures[reason] += 1
         if reason is FailureReason.REFUSED:
-            return  # of each request; token_refused says it once
+            return  # it would be a line for each request; token_refused logs it once
         self.events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
 
     def token_refused(self, scope: str) -> None:
@@ -214,14 +215,14 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # Each is an operator's word, however fast they follow each other.
+        # Each of them is an order of an operator, so that none is left out.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
         self.counters.denied[purpose] += 1
-        # Where nobody asked, waiting for a turn is the ordinary thing.
+        # If no caller waits, it is normal that a call waits for its turn.
         level = DEBUG if purpose in _NOBODYS else WARNING
         self.events.emit(
             level, "budget.denied", key=purpose, purpose=purpose, retry_after=retry_after
@@ -261,7 +262,7 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # Nothing else tells of a date far ahead, and somebody has to mend it.
+        # No other event reports a version far ahead, and a person has to correct it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
@@ -298,7 +299,8 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # An outage fails several times a second until it ends; `redis.away` and `.back` tell it.
+        # During an outage this happens several times a second. `redis.away` and `redis.back` log
+        # it.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -314,7 +316,7 @@ class Telemetry(Trail):
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)
 
-    # ---- freshness as a whole: what is promised, and what became of the sweep
+    # ---- the bound that is stated, and the sweep
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
         self.events.emit(
@@ -322,7 +324,8 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """What settings say is nobody's fault; a list that refuses may be."""
+        """`seconds` None: the settings switch the sweep off, which is no fault. A refused list may
+        be one."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -365,18 +368,19 @@ class Telemetry(Trail):
     # ---- traces
 
     def spans_known(self) -> None:
-        """Spans are sent: their series exist from now on."""
+        """Traces are sent. Their series exist from now on."""
         self.counters.know_spans()
 
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
-        """So many spans were sent, or not."""
+        """Count spans that were sent, or that were not."""
         self.counters.spans[result] += count
         if result is not SpanFate.SENT:
             told: dict[str, Any] = {"reason": result, "count": count, "why": why}
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
-        """The gauges of this moment, where they can be read: a scrape without beats no scrape."""
+        """The gauges now. None if they cannot be read: a scrape without gauges is better than
+        none."""
         if self.gauges is None:
             return None
         with suppress(Exception):
@@ -386,5 +390,5 @@ class Telemetry(Trail):
 
 
 def _by(operator: str | None) -> dict[str, Any]:
-    """The field that tells who ordered it, where somebody did."""
+    """The field with the operator, if there was an order."""
     return {} if operator is None else {"operator": operator}

@@ -1,7 +1,7 @@
-"""A connection that hears messages on channels, and knows when it hears no longer.
+"""A connection that receives messages on channels, and notices when it receives no more.
 
-Lives here: one connection for one life, without retries: the caller reconnects, and must know
-that messages may have been lost. What the messages say is the bus's business.
+It is one connection without retries. The caller reconnects, and then knows that messages may have
+been lost. The bus reads the messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """No messages come from here, or no more; `why` is for an operator."""
+    """No messages come from this connection (any more). `why` is the reason for an operator."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no longer subscribed: {why}")
@@ -28,24 +28,24 @@ class SubscriptionLost(Exception):
 
 
 class Way(Protocol):
-    """To whoever is the master at that moment (None: nobody has to say)."""
+    """The way to the current master (None: there is only one server)."""
 
     @property
     def master(self) -> Place | None:
-        """It changes when another one is."""
+        """Its address. It changes when another server becomes the master."""
         ...
 
     def connection(self) -> Any:
-        """One connection by itself, not yet connected."""
+        """A new connection, not yet connected."""
         ...
 
 
 class Subscription:
     """Subscribed inside its `async with`.
 
-    `patience` in seconds bounds connecting and subscribing together; after as long a silence
-    Redis is asked for a sign of life, and after as long again the connection counts as dead.
-    So it does once another master was found, however well the former one may answer.
+    Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
+    seconds a PING is sent. If there is no answer within `patience` seconds, the connection is
+    lost. It is also lost as soon as another master is known, even if the former one still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
@@ -76,7 +76,7 @@ class Subscription:
                 case [b"message", bytes() as channel, bytes() as data]:
                     return channel.decode("utf-8", "replace"), data
                 case _:
-                    continue  # a sign of life
+                    continue  # the answer to a PING
 
     async def _subscribe(self) -> None:
         await self._connection.connect()
@@ -104,7 +104,7 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """The driver's errors become ours; whatever sits there may be no Redis at all."""
+    """Turns the driver's errors into SubscriptionLost. The server may be no Redis at all."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:

@@ -1,7 +1,7 @@
-"""The address of a Redis, read from its URL: what is asked of whom, without asking.
+"""Reads the URL of a Redis into an address. Nothing is connected here.
 
-Lives here: schemes, parameters, and what is wrong with a URL, said without repeating a part of
-it: any of them may hold a password. What is made of an address is the business of transport.py.
+This module has the schemes, the parameters, and the messages about a wrong URL. A message quotes no
+part of the URL, because any part may contain a password. transport.py uses the address.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class SentinelGroup:
-    """Sentinels, by host and port, the name of the master that they know, and our name there."""
+    """Sentinels by host and port, the name of their master, and the options of connections to
+    them."""
 
     sentinels: tuple[Place, ...]
     master: str
@@ -50,7 +51,7 @@ class SentinelGroup:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Redis is, in the driver's words.
+    """The address of a Redis, with the options of the driver.
 
     `options` are of each connection, `tls` those of its certificates (None: without TLS);
     `watched` where sentinels say which host is the master; `seeds` nodes of a cluster, any of
@@ -65,7 +66,7 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """The address that the URL says; raises ValueError with what is wrong with it."""
+    """The address of a URL. Raises ValueError with the reason if the URL is wrong."""
     parts = _split(url)
     if parts.scheme not in _SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
@@ -118,7 +119,7 @@ def _yes_or_no(query: dict[str, str], name: str, default: bool) -> bool:
 
 
 def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
-    """A parameter that does nothing would be a promise that nobody keeps."""
+    """Raises ValueError for unknown parameters, because they would have no effect."""
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
@@ -136,7 +137,7 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
 
 
 def _options(parts: SplitResult, query: dict[str, str], *, tls: bool) -> dict[str, Any]:
-    """In the words of the driver, who also knows how they are percent-encoded."""
+    """The options of the driver. The driver also decodes percent-encoded parts."""
     url = parts
     if parts.scheme in _SEVERAL:
         userinfo = parts.netloc.rpartition("@")[0]
