@@ -76,7 +76,7 @@ async def sweep(lease: SweepLease, *pages: Page) -> tuple[Progress, list[tuple[s
         assert advanced is not None
         absent.append(advanced.absent)
         progress, distinct = after, advanced.distinct
-    ended = progress.ended(complete=progress.is_complete(distinct), now=110.0)
+    ended = progress.ended(complete=progress.is_complete(distinct))
     assert await lease.finish(P, ended, complete=progress.is_complete(distinct))
     return ended, absent
 
@@ -99,9 +99,7 @@ async def test_a_read_counts_for_a_while(lease: SweepLease) -> None:
 
 async def test_progress_is_kept(lease: SweepLease) -> None:
     """Every field of it."""
-    progress = Progress(
-        3, 200, 250, False, (1.5, 2.5), (0.5,), "t", 7.5, 6.5, 9.5, "403", Likeness(4)
-    )
+    progress = Progress(3, 200, 250, False, (1.5, 2.5), (0.5,), "t", 7.5, 9.5, "403", Likeness(4))
 
     await lease.take(P, was_read=False)
 

@@ -33,7 +33,6 @@ class Progress:
     before: tuple[float, ...] = ()
     last_id: str = ""
     next_at: float = 0.0
-    completed_at: float = 0.0
     off_until: float = 0.0
     off_why: str = ""
     likeness: Likeness = UNPROVEN
@@ -74,7 +73,7 @@ class Progress:
         """Whether a sweep that came to its end with so many different ids saw everybody."""
         return self.steady and distinct == self.total
 
-    def ended(self, *, complete: bool, now: float) -> Progress:
+    def ended(self, *, complete: bool) -> Progress:
         """Where the next sweep begins."""
         return replace(
             self,
@@ -85,7 +84,6 @@ class Progress:
             pages=(),
             before=self.pages,
             last_id="",
-            completed_at=now if complete else self.completed_at,
         )
 
     def off(self, why: str, until: float) -> Progress:

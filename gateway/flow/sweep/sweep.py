@@ -221,7 +221,7 @@ class Sweep:
             why = "single calls get other versions than the list has"
             return await self._turn_off(progress, why, turn.now)
         after = replace(progress.after(page, turn.now), likeness=likeness)
-        return await self._go_on(progress, self._paced(after, turn.now), page, turn.now)
+        return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
         """Set when the next page is due: at an even pace, even if this page was late. After a cold
@@ -231,7 +231,7 @@ class Sweep:
             return replace(progress, next_at=now + min(gap, _HURRY))
         return replace(progress, next_at=max(progress.next_at + gap, now))
 
-    async def _go_on(self, before: Progress, after: Progress, page: Page, now: float) -> float:
+    async def _go_on(self, before: Progress, after: Progress, page: Page) -> float:
         partition = self._caller.partition
         advanced = await self._lease.advance(partition, after, page, before)
         if advanced is None:
@@ -239,7 +239,7 @@ class Sweep:
         self._stands(after)
         if is_last(page):
             complete = after.is_complete(advanced.distinct)
-            ended = after.ended(complete=complete, now=now)
+            ended = after.ended(complete=complete)
             await self._lease.finish(partition, ended, complete=complete)
             self._stands(ended)
             self._observer.sweep_ended(self._caller.tenant, complete, advanced.distinct)

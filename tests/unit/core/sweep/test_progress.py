@@ -37,8 +37,8 @@ def test_a_sweep_that_agrees_with_itself_is_complete() -> None:
 
     assert progress.is_complete(4)
     assert not progress.is_complete(3)
-    ended = progress.ended(complete=True, now=115.0)
-    assert (ended.sweeps, ended.offset, ended.completed_at) == (1, 0, 115.0)
+    ended = progress.ended(complete=True)
+    assert (ended.sweeps, ended.offset) == (1, 0)
     assert not ended.is_warm
 
 
@@ -47,8 +47,7 @@ def test_a_total_that_moved_leaves_it_open_who_was_missed() -> None:
     progress = swept(page("a", "b"), page("c", total=3), page("d", more=False))
 
     assert not progress.is_complete(4)
-    after = progress.ended(complete=False, now=125.0)
-    assert after.completed_at == 0.0
+    after = progress.ended(complete=False)
     assert swept(page("a", "b"), page("c", "d", more=False), start=after).is_complete(4)
 
 
@@ -68,7 +67,7 @@ def test_an_item_that_could_not_be_read_does_too() -> None:
 def test_the_oldest_confirmation_is_of_the_page_that_is_next() -> None:
     """What this sweep has not reached, the one before vouched for."""
     assert Progress().oldest is None
-    first = swept(page("a", "b"), page("c", "d", more=False)).ended(complete=True, now=115.0)
+    first = swept(page("a", "b"), page("c", "d", more=False)).ended(complete=True)
     assert first.oldest == 100.0
 
     second = first.after(page("a", "b"), 120.0)
@@ -79,8 +78,8 @@ def test_the_oldest_confirmation_is_of_the_page_that_is_next() -> None:
 
 def test_a_list_that_shrank_leaves_nothing_behind() -> None:
     """Pages that are no more are nobody's."""
-    long = swept(page("a"), page("b"), page("c", more=False)).ended(complete=True, now=125.0)
-    short = long.after(page("a", more=False), 130.0).ended(complete=True, now=131.0)
+    long = swept(page("a"), page("b"), page("c", more=False)).ended(complete=True)
+    short = long.after(page("a", more=False), 130.0).ended(complete=True)
 
     assert short.oldest == 130.0
 
@@ -96,12 +95,12 @@ def test_off_it_vouches_for_nothing() -> None:
 def test_two_sweeps_in_a_row_prove_that_the_list_vouches_for_all() -> None:
     """Those of a cold start do not count; one that missed somebody, or a list that was left
     alone, begins anew."""
-    cold = Progress().ended(complete=True, now=1.0).ended(complete=True, now=2.0)
-    once = cold.ended(complete=True, now=3.0)
-    twice = once.ended(complete=True, now=4.0)
+    cold = Progress().ended(complete=True).ended(complete=True)
+    once = cold.ended(complete=True)
+    twice = once.ended(complete=True)
 
     assert [each.is_proven for each in (cold, once, twice)] == [False, False, True]
-    assert not twice.ended(complete=False, now=5.0).ended(complete=True, now=6.0).is_proven
+    assert not twice.ended(complete=False).ended(complete=True).is_proven
     assert not twice.off("status 403", 3_700.0).is_proven
 
 
