@@ -28,7 +28,15 @@ from gateway.ports.replicas import (
     Taken,
 )
 from gateway.ports.sweep import Advanced, Compared, ListStore, SweepLease, Turn
-from gateway.ports.telemetry import Attributes, NoTracer, Observer, Served, Span, Tracer
+from gateway.ports.telemetry import (
+    AccessLine,
+    Attributes,
+    NoTracer,
+    Observer,
+    Served,
+    Span,
+    Tracer,
+)
 from gateway.ports.tiers import (
     NEVER,
     Copies,
@@ -45,6 +53,7 @@ from gateway.ports.upstream import Call, Upstream, Write
 
 __all__ = [
     "NEVER",
+    "AccessLine",
     "Advanced",
     "AloneBus",
     "AloneLease",

@@ -11,6 +11,7 @@ from gateway.core.vocabulary import (
     AccessRefusal,
     Cause,
     Circuit,
+    Detail,
     DriftKind,
     FailureReason,
     InvalidReason,
@@ -18,6 +19,8 @@ from gateway.core.vocabulary import (
     NotStoredReason,
     Origin,
     Outcome,
+    Part,
+    Problem,
     Purpose,
     RedisOperation,
     StoreVerdict,
@@ -204,6 +207,24 @@ class Observer(Protocol):
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
         """A background refresh failed, and will be tried again in `again_in` seconds."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLine:
+    """One answered request, for the access log; `parts` are the seconds that it waited for each."""
+
+    request_id: str
+    method: str
+    training_id: str | None
+    outcome: Outcome
+    tier: Tier
+    detail: Detail | Problem | None
+    status: int
+    seconds: float
+    age: float | None
+    client: str | None
+    trace_id: str | None
+    parts: Mapping[Part, float] | None = None
 
 
 # As attributes of a span are called, by the semantic conventions of OpenTelemetry.

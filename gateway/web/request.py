@@ -26,7 +26,7 @@ from gateway.core.http.traceparent import sampled_trace_of, trace_id_of
 from gateway.core.upstream.training import is_training_id
 from gateway.core.vocabulary import Detail, Outcome, Part, Problem, Tier
 from gateway.flow.timings import Spent
-from gateway.ports import Deadline
+from gateway.ports import AccessLine, Deadline
 
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
@@ -93,24 +93,6 @@ async def _gathered(request: Request, most: int) -> bytes:
         if len(body) > most:
             raise TooLarge(f"a body has {most} bytes at most: split the order")
     return bytes(body)
-
-
-@dataclass(frozen=True, slots=True)
-class AccessLine:
-    """One answered request, for the access log; `parts` are the seconds that it waited for each."""
-
-    request_id: str
-    method: str
-    training_id: str | None
-    outcome: Outcome
-    tier: Tier
-    detail: Detail | Problem | None
-    status: int
-    seconds: float
-    age: float | None
-    client: str | None
-    trace_id: str | None
-    parts: Mapping[Part, float] | None = None
 
 
 class AccessLog(Protocol):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from logging import DEBUG, ERROR, INFO, WARNING
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.adapters.telemetry.log_lines import Lines, scrub
-from gateway.core.vocabulary import Detail, Outcome, Part, Tier
+from gateway.core.vocabulary import Detail, Outcome
+from gateway.ports import AccessLine
 
 # Answers that are all right, or the caller's own affair, and come by the thousand; as do those
 # that are stale because an operator ordered it.
@@ -22,35 +23,6 @@ _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 # line costs ten times what the hit does.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
-
-
-class Answered(Protocol):
-    """An answered request, as the web tells of it."""
-
-    @property
-    def request_id(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def training_id(self) -> str | None: ...
-    @property
-    def outcome(self) -> Outcome: ...
-    @property
-    def tier(self) -> Tier: ...
-    @property
-    def detail(self) -> str | None: ...
-    @property
-    def status(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def age(self) -> float | None: ...
-    @property
-    def client(self) -> str | None: ...
-    @property
-    def trace_id(self) -> str | None: ...
-    @property
-    def parts(self) -> Mapping[Part, float] | None: ...
 
 
 class AccessLog:
@@ -116,7 +88,7 @@ class AccessLog:
         self._rescues += 1
         return self._rescues <= RESCUES
 
-    def put(self, line: Answered, weight: int) -> None:
+    def put(self, line: AccessLine, weight: int) -> None:
         """Write the line; never raises. A field that is None is left out."""
         record: dict[str, object] = {
             "level": _NAMES[weight],

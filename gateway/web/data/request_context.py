@@ -25,11 +25,10 @@ from gateway.core.http.traceparent import sound_of
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.flow.timings import Spent, watched
-from gateway.ports import Clock, Observer, Served, Tracer
+from gateway.ports import AccessLine, Clock, Observer, Served, Tracer
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.render import Rendered
 from gateway.web.request import (
-    AccessLine,
     AccessLog,
     End,
     Exchange,

@@ -29,9 +29,9 @@ from gateway.flow.mode import NORMAL, Modes
 from gateway.flow.request.handler import Serving
 from gateway.flow.singleflight import Flight
 from gateway.flow.timings import Spent
-from gateway.ports import Clock, Count, Held, HitLabels, Served, Tracer
+from gateway.ports import AccessLine, Clock, Count, Held, HitLabels, Served, Tracer
 from gateway.web.render import is_current, moment_of, render
-from gateway.web.request import TRAINING_ROUTE, AccessLine, AccessLog, rate_limit_fields
+from gateway.web.request import TRAINING_ROUTE, AccessLog, rate_limit_fields
 from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "

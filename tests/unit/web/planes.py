@@ -32,9 +32,17 @@ from gateway.flow.request.client_directives import CallShare, DirectiveHandler
 from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
-from gateway.ports import AloneBus, AloneLease, AloneMode, Clock, NoTracer, SharedStore, Tracer
+from gateway.ports import (
+    AccessLine,
+    AloneBus,
+    AloneLease,
+    AloneMode,
+    Clock,
+    NoTracer,
+    SharedStore,
+    Tracer,
+)
 from gateway.web.data.app import DataPlane
-from gateway.web.request import AccessLine
 from tests.doubles.clock import FakeClock
 from tests.doubles.observer import RecordingObserver
 from tests.doubles.upstream import Answer, ScriptedUpstream

@@ -1,39 +1,40 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.adapters.telemetry.access_log import AccessLog
 from gateway.adapters.telemetry.log_lines import Lines
 from gateway.core.vocabulary import Detail, Outcome, Part, Tier
+from gateway.ports import AccessLine
 from tests.unit.adapters.telemetry.stand_ins import BrokenSink, ListSink, ManualClock
 
 
-@dataclass(frozen=True)
-class Line:
+def answered(**known: Any) -> AccessLine:
     """An answered request; all of it is said in the test where it matters."""
-
-    outcome: Outcome = Outcome.FILLED
-    status: int = 200
-    seconds: float = 0.001
-    request_id: str = "r-1"
-    method: str = "GET"
-    training_id: str | None = "training-1"
-    tier: Tier = Tier.L1
-    detail: Detail | None = None
-    age: float | None = None
-    client: str | None = None
-    trace_id: str | None = None
-    parts: Mapping[Part, float] | None = None
+    usual = AccessLine(
+        request_id="r-1",
+        method="GET",
+        training_id="training-1",
+        outcome=Outcome.FILLED,
+        tier=Tier.L1,
+        detail=None,
+        status=200,
+        seconds=0.001,
+        age=None,
+        client=None,
+        trace_id=None,
+    )
+    return replace(usual, **known)
 
 
 def _log(sink: ListSink, level: str = "info", every: int = 1_000) -> AccessLog:
     return AccessLog(Lines("json", lambda: 0.0, sink), lambda: 0.0, level, every=every)
 
 
-def tell(log: AccessLog, line: Line) -> None:
+def tell(log: AccessLog, line: AccessLine) -> None:
     """As the web does: a line is made where one is due."""
     weight = log.weigh(line.outcome, line.status, line.seconds, line.detail)
     if weight is not None:
@@ -46,7 +47,7 @@ def test_a_line_has_all_that_is_known() -> None:
 
     tell(
         _log(sink),
-        Line(
+        answered(
             tier=Tier.UPSTREAM,
             seconds=0.0123456,
             age=0.5,
@@ -78,7 +79,7 @@ def test_a_line_says_where_the_time_went() -> None:
     """What was waited for, in milliseconds."""
     sink = ListSink()
 
-    tell(_log(sink), Line(seconds=2.0, parts={Part.LOOKUP: 0.0012, Part.UPSTREAM: 1.9}))
+    tell(_log(sink), answered(seconds=2.0, parts={Part.LOOKUP: 0.0012, Part.UPSTREAM: 1.9}))
 
     (record,) = sink.records
     assert (record["lookup_ms"], record["upstream_ms"]) == (1.2, 1_900.0)
@@ -100,7 +101,7 @@ def test_what_deserves_a_line_gets_one(
     """Every error, slow or rescued answer is logged, each of its weight, and every fill."""
     sink = ListSink()
 
-    tell(_log(sink), Line(outcome, status, seconds))
+    tell(_log(sink), answered(outcome=outcome, status=status, seconds=seconds))
 
     assert [record["level"] for record in sink.records] == [level]
 
@@ -114,7 +115,7 @@ def test_routine_is_sampled(outcome: Outcome) -> None:
     access = _log(sink, every=10)
 
     for _ in range(35):
-        tell(access, Line(outcome))
+        tell(access, answered(outcome=outcome))
 
     assert len(sink.records) == 3
 
@@ -126,8 +127,8 @@ def test_routine_may_be_left_out(outcome: Outcome) -> None:
     access = _log(sink, every=0)
 
     for _ in range(5_000):
-        tell(access, Line(outcome))
-    tell(access, Line(Outcome.FILLED))
+        tell(access, answered(outcome=outcome))
+    tell(access, answered(outcome=Outcome.FILLED))
 
     assert [record["outcome"] for record in sink.records] == ["filled"]
 
@@ -138,9 +139,9 @@ def test_ten_rescued_answers_a_second_get_a_line() -> None:
     access = AccessLog(Lines("json", lambda: 0.0, sink), now.monotonic, every=50)
 
     for _ in range(60):
-        tell(access, Line(Outcome.STALE_ERROR))
+        tell(access, answered(outcome=Outcome.STALE_ERROR))
     now.time += 1.0
-    tell(access, Line(Outcome.STALE_SHIELDED))
+    tell(access, answered(outcome=Outcome.STALE_SHIELDED))
 
     assert [record["level"] for record in sink.records] == [*["warning"] * 10, "info", "warning"]
 
@@ -151,8 +152,8 @@ def test_what_is_stale_by_order_is_sampled() -> None:
     access = _log(sink, every=10)
 
     for _ in range(35):
-        tell(access, Line(Outcome.STALE_SHIELDED, detail=Detail.FROZEN))
-    tell(access, Line(Outcome.STALE_SHIELDED, detail=Detail.STALE_SHIELDED))
+        tell(access, answered(outcome=Outcome.STALE_SHIELDED, detail=Detail.FROZEN))
+    tell(access, answered(outcome=Outcome.STALE_SHIELDED, detail=Detail.STALE_SHIELDED))
 
     assert [record["level"] for record in sink.records] == ["info"] * 3 + ["warning"]
 
@@ -163,7 +164,7 @@ def test_for_debugging_every_answer_is_logged() -> None:
     access = _log(sink, "debug", every=10)
 
     for _ in range(35):
-        tell(access, Line(Outcome.FRESH))
+        tell(access, answered(outcome=Outcome.FRESH))
 
     assert len(sink.records) == 35
 
@@ -173,8 +174,8 @@ def test_a_higher_level_holds_for_access_lines_too() -> None:
     sink = ListSink()
     access = _log(sink, "warning", every=1)
 
-    tell(access, Line(Outcome.FILLED))
-    tell(access, Line(Outcome.STALE_ERROR))
+    tell(access, answered(outcome=Outcome.FILLED))
+    tell(access, answered(outcome=Outcome.STALE_ERROR))
 
     assert [record["outcome"] for record in sink.records] == ["stale-error"]
 
@@ -183,21 +184,24 @@ def test_an_endless_id_is_cut() -> None:
     """An id that the caller made up does not fill the log."""
     sink = ListSink()
 
-    tell(_log(sink), Line(training_id="x" * 8_000))
+    tell(_log(sink), answered(training_id="x" * 8_000))
 
     assert len(sink.text) < 700
 
 
 def test_a_closed_pipe_fails_no_request() -> None:
     """Who answered cannot help it that nobody reads the log."""
-    tell(AccessLog(Lines("json", lambda: 0.0, BrokenSink()), lambda: 0.0), Line(Outcome.FILLED))
+    tell(
+        AccessLog(Lines("json", lambda: 0.0, BrokenSink()), lambda: 0.0),
+        answered(outcome=Outcome.FILLED),
+    )
 
 
 def test_routine_answers_may_be_counted_without_a_question() -> None:
     """One in three has a line, whichever of them count themselves."""
     sink = ListSink()
     log = _log(sink, every=3)
-    fresh = Line(outcome=Outcome.FRESH, tier=Tier.L1)
+    fresh = answered(outcome=Outcome.FRESH, tier=Tier.L1)
 
     assert log.is_routine(Outcome.FRESH)
     assert not log.is_routine(Outcome.FILLED)
