@@ -64,7 +64,7 @@ class Paying:
         self._replicas = replicas
         self._queue: WaitQueue[Charge] = WaitQueue(clock)
         self._held = 0
-        self._promised: dict[str, float] = {}
+        self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
         """Pay for one call, and return once it may be sent. Raises BudgetExhausted or GateClosed,
@@ -150,12 +150,10 @@ class Paying:
             return withheld
         now = self._clock.monotonic()
         after_the_last = (
-            self._promised.pop(scope, 0.0) + view.window / view.limit * self._replicas()
+            self._promised.get(scope, 0.0) + view.window / view.limit * self._replicas()
         )
         promised = min(max(now + withheld.retry_after, after_the_last), now + 2.0 * view.window)
         self._promised[scope] = promised
-        if len(self._promised) > _MOST_SCOPES:
-            del self._promised[next(iter(self._promised))]
         return BudgetExhausted(withheld.what, retry_after=promised - now)
 
 
@@ -326,7 +324,7 @@ class Guesses:
         self._clock = clock
         self._usual = usual
         self._rates = rates
-        self._records: dict[str, _Misses] = {}
+        self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
         """Whether the next miss of this caller will probably end in a 404, or is one of very
@@ -344,10 +342,8 @@ class Guesses:
     @contextmanager
     def asking(self, who: str) -> Iterator[None]:
         """A miss of this caller is under way inside."""
-        record = self._records.pop(who, None) or _Misses()
+        record = self._records.get(who) or _Misses()
         self._records[who] = record  # the latest one
-        if len(self._records) > _MOST_CALLERS:
-            del self._records[next(iter(self._records))]
         record.under_way += 1
         try:
             yield

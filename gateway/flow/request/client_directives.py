@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cachetools import FIFOCache
+
 from gateway.core.access.caller import Caller
 from gateway.core.budget.rates import OwnRates, Rate
 from gateway.core.cache.entry import Key
@@ -74,7 +76,7 @@ class Grants:
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
         self._share = share
-        self._last: dict[Key, float] = {}
+        self._last: FIFOCache[Key, float] = FIFOCache(_MOST_KEYS)
 
     def take(self, key: Key, caller: Caller) -> bool:
         """Whether this request may cost a call. If so, the call is counted."""
@@ -83,10 +85,7 @@ class Grants:
             return False
         if self._share.take(caller) is None:
             return False
-        self._last.pop(key, None)
         self._last[key] = now
-        if len(self._last) > _MOST_KEYS:
-            del self._last[next(iter(self._last))]
         return True
 
 
@@ -132,7 +131,7 @@ class CallShare:
         self._rates = rates
         self._replicas = replicas
         self._is_divided = is_divided
-        self._charged: dict[str, _Charged] = {}
+        self._charged: FIFOCache[str, _Charged] = FIFOCache(_MOST_SCOPES)
 
     def take(self, caller: Caller) -> SharedCall | None:
         """Charge one call. None if this caller may have none now."""
@@ -165,10 +164,8 @@ class CallShare:
 
     def _current(self, scope: str, since: float) -> _Charged:
         """The calls that were charged since then. This scope becomes the latest one."""
-        charged = self._charged.pop(scope, None) or _Charged()
+        charged = self._charged.get(scope) or _Charged()
         self._charged[scope] = charged
-        if len(self._charged) > _MOST_SCOPES:
-            del self._charged[next(iter(self._charged))]
         while charged.calls and charged.calls[0].at <= since:
             _uncount(charged, charged.calls.popleft())
         return charged
