@@ -32,8 +32,11 @@ Labels = tuple[str, ...]
 Row = tuple[Labels, float]
 Series = tuple[Labels, Histogram]
 
+Source = TypeVar("Source")
+Table = tuple[tuple[str, str, Labels, Callable[[Source], list[Row]]], ...]
+
 # Each row: the name without `_total`, the help text, the labels, and what reads the numbers.
-COUNTS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
+COUNTS: Table[Counters] = (
     (
         "gateway_requests",
         "Requests to the data plane, by how they ended and where the answer came from.",
@@ -207,7 +210,7 @@ class GaugeReadings:
 
 
 # A gauge whose value is None has no series.
-GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...] = (
+GAUGES: Table[GaugeReadings] = (
     (
         "gateway_upstream_circuit_state",
         "State of the upstream's breaker: 1 for the present state, 0 for the others.",
@@ -302,7 +305,7 @@ GAUGES: tuple[tuple[str, str, Labels, Callable[[GaugeReadings], list[Row]]], ...
 )
 
 # Gauges that are read from the counters.
-OWN_GAUGES: tuple[tuple[str, str, Labels, Callable[[Counters], list[Row]]], ...] = (
+OWN_GAUGES: Table[Counters] = (
     (
         "gateway_upstream_inflight",
         "Calls to the upstream under way.",
@@ -339,32 +342,18 @@ class CountersCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families of the contract; a family without a source has no series."""
         yield InfoMetricFamily("gateway_build", "What runs here.", {"version": self._version})
-        yield from self._counts()
+        yield from _families(CounterMetricFamily, COUNTS, self._counters)
         yield from self._timings()
-        yield from self._own_gauges()
+        yield from _families(GaugeMetricFamily, OWN_GAUGES, self._counters)
         readings = self._readings()
         if readings is not None:
-            yield from _gauges(readings)
-
-    def _counts(self) -> Iterator[Metric]:
-        for name, text, labels, rows in COUNTS:
-            family = CounterMetricFamily(name, text, labels=labels)
-            for values, count in rows(self._counters):
-                family.add_metric(values, count)
-            yield family
+            yield from _families(GaugeMetricFamily, GAUGES, readings)
 
     def _timings(self) -> Iterator[Metric]:
         for name, text, labels, series in TIMINGS:
             family = HistogramMetricFamily(name, text, labels=labels)
             for values, histogram in series(self._counters):
                 family.add_metric(values, _buckets(histogram), histogram.total)
-            yield family
-
-    def _own_gauges(self) -> Iterator[Metric]:
-        for name, text, labels, rows in OWN_GAUGES:
-            family = GaugeMetricFamily(name, text, labels=labels)
-            for values, value in rows(self._counters):
-                family.add_metric(values, value)
             yield family
 
 
@@ -385,10 +374,14 @@ def encode(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     return encoder(registry), content_type
 
 
-def _gauges(readings: GaugeReadings) -> Iterator[Metric]:
-    for name, text, labels, rows in GAUGES:
-        family = GaugeMetricFamily(name, text, labels=labels)
-        for values, value in rows(readings):
+def _families(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily],
+    table: Table[Source],
+    source: Source,
+) -> Iterator[Metric]:
+    for name, text, labels, rows in table:
+        family = kind(name, text, labels=labels)
+        for values, value in rows(source):
             family.add_metric(values, value)
         yield family
 
