@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 
 import msgspec
 
 from gateway.adapters.redis.records import (
     FLOOR_LENGTH,
+    SUM,
     EnvelopeRefused,
+    checksum,
     decode,
     floor_after,
     micros,
@@ -38,7 +39,6 @@ SCHEMA = 1
 # The most bytes that are kept beside a floor, because a floor lives long and is read often. If the
 # header fields take more, a replica reads the body from Redis to confirm its entry.
 _LARGEST = 4_096
-_SUM = 16
 _DATE = re.compile(r"[\x20-\x7e]*")
 
 # What a page of the list wrote: its own schema, the generation (from sweep.lua), checksum, fields.
@@ -46,7 +46,7 @@ _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
 _TIMES_AT = 1 + 15
-_RENEWED_LENGTH = _TIMES_AT + _SUM + _TIMES_LENGTH
+_RENEWED_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -82,7 +82,7 @@ def encode_last(entry: Entry) -> bytes:
     )
     if len(rest) > _LARGEST:
         return b""
-    return bytes((SCHEMA,)) + _checksum(rest) + rest
+    return bytes((SCHEMA,)) + checksum(rest) + rest
 
 
 def encode_renewed(item: Listed) -> bytes:
@@ -90,7 +90,7 @@ def encode_renewed(item: Listed) -> bytes:
     the generation before it."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
-    return _checksum(fields) + fields
+    return checksum(fields) + fields
 
 
 def read_standing(record: bytes) -> Standing | None:
@@ -182,9 +182,9 @@ def _last(data: bytes) -> Confirmation | None:
 
 
 def _listed(data: bytes) -> Confirmation | None:
-    fields = data[_TIMES_AT + _SUM :]
+    fields = data[_TIMES_AT + SUM :]
     match = _TIMES.fullmatch(fields)
-    if match is None or _checksum(fields) != data[_TIMES_AT : _TIMES_AT + _SUM]:
+    if match is None or checksum(fields) != data[_TIMES_AT : _TIMES_AT + SUM]:
         return None
     generation = data[1:_TIMES_AT]
     if not generation.isdigit():
@@ -195,10 +195,10 @@ def _listed(data: bytes) -> Confirmation | None:
 
 
 def _single(data: bytes) -> Confirmation | None:
-    if data[:1] != bytes((SCHEMA,)) or _checksum(data[1 + _SUM :]) != data[1 : 1 + _SUM]:
+    if data[:1] != bytes((SCHEMA,)) or checksum(data[1 + SUM :]) != data[1 : 1 + SUM]:
         return None
     try:
-        last = _decoder.decode(data[1 + _SUM :])
+        last = _decoder.decode(data[1 + SUM :])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if not _can_be_served(last):
@@ -222,7 +222,3 @@ def _can_be_served(last: _Last) -> bool:
         and are_sound(last.headers)
         and _DATE.fullmatch(last.date) is not None
     )
-
-
-def _checksum(rest: bytes) -> bytes:
-    return blake2b(rest, digest_size=_SUM).digest()

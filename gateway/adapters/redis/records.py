@@ -28,8 +28,8 @@ NEVER = "0" * 16
 EPOCH_LENGTH = 16
 FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by key_state.py
 
-_SUM = 16
-_HEAD_AT = 1 + _SUM + 4
+SUM = 16
+_HEAD_AT = 1 + SUM + 4
 _TEXT = re.compile(r"[\x20-\x7e]*")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
@@ -95,7 +95,7 @@ def encode(key: Key, entry: Entry) -> bytes:
         )
     )
     rest = len(head).to_bytes(4, "big") + head + entry.body
-    return bytes((SCHEMA,)) + _checksum(rest) + rest
+    return bytes((SCHEMA,)) + checksum(rest) + rest
 
 
 def decode(key: Key, data: bytes) -> Entry:
@@ -105,7 +105,7 @@ def decode(key: Key, data: bytes) -> Entry:
     """
     if data[:1] != bytes((SCHEMA,)):
         raise EnvelopeRefused("schema")
-    if len(data) < _HEAD_AT or _checksum(memoryview(data)[1 + _SUM :]) != data[1 : 1 + _SUM]:
+    if len(data) < _HEAD_AT or checksum(memoryview(data)[1 + SUM :]) != data[1 : 1 + SUM]:
         raise EnvelopeRefused("checksum")
     body_at = _HEAD_AT + int.from_bytes(data[_HEAD_AT - 4 : _HEAD_AT], "big")
     try:
@@ -121,8 +121,9 @@ def decode(key: Key, data: bytes) -> Entry:
     return _entry(head, updated_at, body)
 
 
-def _checksum(rest: bytes | memoryview) -> bytes:
-    return blake2b(rest, digest_size=_SUM).digest()
+def checksum(rest: bytes | memoryview) -> bytes:
+    """Of `SUM` bytes, in front of what it is about."""
+    return blake2b(rest, digest_size=SUM).digest()
 
 
 def _is_sound(head: _Head) -> bool:
