@@ -15,11 +15,10 @@ from gateway.core.errors import InvalidPayload
 from gateway.core.http.fields import Headers
 from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, from_seconds
-from gateway.core.upstream.training import parse
+from gateway.core.upstream.training import ID, is_training_id, parse
 
-_ID: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _NAMED_BY: Final = (b"location", b"content-location")
-_OWN_ID: Final = re.compile(rb'"id"\s*:\s*"([A-Za-z0-9._~-]{1,128})"')
+_OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def _located(headers: Headers, base_url: str) -> list[str]:
             root = urlsplit(base)
             same = (place.scheme, place.netloc) == (root.scheme, root.netloc)
             last = unquote(place.path.removeprefix(root.path))
-            if same and place.path.startswith(root.path) and _ID.fullmatch(last):
+            if same and place.path.startswith(root.path) and is_training_id(last):
                 found.append(last)
     return found
 

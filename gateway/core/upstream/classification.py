@@ -73,11 +73,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """
     training_id = question.training_id
     if reply.status == 429:
-        raise UpstreamRateLimited(
-            f"upstream answered 429 to training {training_id}",
-            retry_after=hint(reply, now),
-            said=stated(as_text(reply.headers), now),
-        )
+        raise rate_limited(reply, f"training {training_id}", now)
     if reply.is_html:
         raise UpstreamError(
             f"an HTML page with status {reply.status} came for training {training_id}",
@@ -104,6 +100,12 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
         return read_page(reply, offset)
     judge(reply, Question(_THE_LIST, conditional=False, owns_token=True), now)
     raise ListRefused(f"the list answers {reply.status}")
+
+
+def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
+    """The failure that a 429 is, to what was asked; what it says of the limit goes with it."""
+    what, said = f"upstream answered 429 to {asked}", stated(as_text(reply.headers), now)
+    return UpstreamRateLimited(what, retry_after=hint(reply, now), said=said)
 
 
 def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:

@@ -6,7 +6,6 @@ item is a training is `training`'s business; what follows from either is decided
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,16 +14,11 @@ from msgspec.json import Decoder
 
 from gateway.core.errors import InvalidPayload, ListRefused
 from gateway.core.http.response import Reply
-from gateway.core.upstream.training import Training, is_training_id, parse
+from gateway.core.upstream.training import Training, is_training_id, parse, without_surrogates
 from gateway.core.vocabulary import InvalidReason
 
 # Items that one call may ask for.
 PAGE_SIZE: Final = 100
-
-# msgspec takes half a surrogate pair for a fault; the copy that is cut has none, and each byte
-# of it stands where it stands in the original.
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-_REPLACEMENT: Final = rb"\\ufffd"
 
 _members: Final = Decoder(dict[str, Raw])
 _array: Final = Decoder(list[Raw])
@@ -80,7 +74,7 @@ def _item(text: bytes) -> Training:
 
 def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
     """The copy that is cut, and the members of the object that it is."""
-    copy = _SURROGATE.sub(_REPLACEMENT, body)
+    copy = without_surrogates(body)
     try:
         copy.decode()
         members = _members.decode(copy)

@@ -21,9 +21,8 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.fields import as_text
-from gateway.core.http.rate_limit_headers import retry_hint, stated
 from gateway.core.http.response import Reply
+from gateway.core.upstream.classification import rate_limited
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.budget.call_permits import Credentials
@@ -114,12 +113,7 @@ class Writing:
     def _judge(self, reply: Reply, caller: Caller) -> None:
         """Raise an answer that concerns the gateway and not the caller."""
         if reply.status == 429:
-            headers, now = as_text(reply.headers), self._clock.now()
-            raise UpstreamRateLimited(
-                "upstream answered 429 to a write",
-                retry_after=retry_hint(headers, now),
-                said=stated(headers, now),
-            )
+            raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
             raise UpstreamRefused("upstream refused the gateway's own token", status=401)
 
