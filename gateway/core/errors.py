@@ -36,8 +36,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from gateway.core.http.fields import Reply
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.http.response import Reply
 from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason, Right
 
 REMOVED = "[removed]"

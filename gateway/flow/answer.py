@@ -9,8 +9,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.http.cache_control import RequestDirectives
 from gateway.core.http.cache_status import HITS, Handling
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import Detail, Outcome, Tier
 from gateway.ports import Held

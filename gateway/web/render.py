@@ -19,8 +19,7 @@ from gateway.core.cache.entry_headers import (
     to_lines,
 )
 from gateway.core.http.cache_status import Handling, cache_status
-from gateway.core.http.fields import Headers, end_to_end
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply, end_to_end
 from gateway.core.vocabulary import Detail
 from gateway.flow.request.handler import Answer
 from gateway.ports import Held

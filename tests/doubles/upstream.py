@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.ports import Call
 
 Answer = Reply | Exception

@@ -20,9 +20,8 @@ from gateway.core.cache.entry_headers import (
 from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
 from gateway.core.errors import InvalidPayload, UpstreamFailure
 from gateway.core.http.cache_control import directives_of, wants_only_if_cached
-from gateway.core.http.fields import HOP_BY_HOP, Headers, are_sound, delta_seconds
+from gateway.core.http.fields import HOP_BY_HOP, Headers, Reply, are_sound, delta_seconds
 from gateway.core.http.rate_limit_headers import retry_hint
-from gateway.core.http.response import Reply
 from gateway.core.instant import parse_http_date, parse_instant, to_rfc3339
 from gateway.core.upstream.classification import Confirmed, Gone, Question, judge
 from gateway.core.upstream.training import MAX_DRIFT, Training, digest, parse

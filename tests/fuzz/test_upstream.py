@@ -16,7 +16,7 @@ from gateway.adapters.redis.records import decode, encode
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.cache.policy import Windows, admit
 from gateway.core.errors import UpstreamFailure
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import Question, judge
 from gateway.core.upstream.training import Training, parse
 from tests.fuzz.examples import damaged, times

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.core.errors import InvalidPayload, UpstreamTimeout, UpstreamUnreachable
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import FailureReason, InvalidReason
 from gateway.simulator import RunningSimulator, SimulatorClient, SimulatorConfig, running
 from gateway.simulator.answers import ETagForm

@@ -20,8 +20,7 @@ import httpx
 from gateway.adapters.upstream.http1_connection import CutShortError, bounded
 from gateway.adapters.upstream.http1_transport import Exchange, Http1Transport
 from gateway.core.errors import InvalidPayload, UpstreamUnreachable
-from gateway.core.http.fields import HOP_BY_HOP, Headers, first, without_hops
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import HOP_BY_HOP, Headers, Reply, first, without_hops
 from gateway.core.http.traceparent import sampled_trace_of
 from gateway.core.upstream.list_page import PAGE_SIZE
 from gateway.core.vocabulary import FailureReason, InvalidReason, Purpose

@@ -16,8 +16,7 @@ from typing import ClassVar, Protocol
 from gateway.core.cache.entry import Entry, Floor, Ticket
 from gateway.core.cache.entry_headers import head_of
 from gateway.core.http.cache_control import directives_of
-from gateway.core.http.fields import Headers, delta_seconds, end_to_end
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply, delta_seconds, end_to_end
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
 from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest

@@ -22,8 +22,7 @@ from gateway.core.cache.entry_headers import etag_of, head_of_fields, last_modif
 from gateway.core.cache.policy import Plan, Windows, admit, may_rescue, plan, renew
 from gateway.core.errors import InvalidPayload, UpstreamError
 from gateway.core.http.cache_control import Directives, directives_of, joined, seconds, targeted
-from gateway.core.http.fields import Headers, delta_seconds, first, shared, without_hops
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply, delta_seconds, first, shared, without_hops
 from gateway.core.instant import parse_http_date
 from gateway.core.upstream.classification import ForCaller, Judged, Other, Question, judge
 from gateway.core.upstream.training import Training

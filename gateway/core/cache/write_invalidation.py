@@ -12,8 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.errors import InvalidPayload
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.upstream.training import ID, is_training_id, parse
 

@@ -1,4 +1,5 @@
-"""Header fields as values (RFC 9110): reading one, which may be stored, which may be sent on.
+"""Header fields as values (RFC 9110): reading one, which may be stored, which may be sent on. Also
+the message that has them: `Reply`, a complete answer of the upstream, not yet judged.
 
 Pure functions of bytes. What an entry carries is the business of cache/entry_headers.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from gateway.core.http.cache_control import LARGEST_DELTA
@@ -106,3 +108,28 @@ def _shared_name(name: bytes) -> bytes:
 @lru_cache(1_024)
 def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     return pair
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer of whoever answers there: lower-case names, body within the bound.
+
+    `is_verbatim`: it passes with what it says of caching, and nothing is said in its place.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    is_verbatim: bool = False
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first field of that (lower-case) name."""
+        return first(self.headers, name)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether it is a page, by its label or its looks: then the API did not write it."""
+        kind = (self.header(b"content-type") or b"").lower()
+        if kind.startswith((b"text/html", b"application/xhtml")):
+            return True
+        return self.body[:64].lstrip().startswith(b"<")

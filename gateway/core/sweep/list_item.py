@@ -12,8 +12,7 @@ from typing import Final
 
 from gateway.core.cache.entry import VERSION_TOLERANCE, Confirmation
 from gateway.core.cache.policy import JITTER, Windows, date_of
-from gateway.core.http.fields import delta_seconds
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.upstream.training import Training, digest
 

@@ -18,9 +18,8 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.http.fields import as_text
+from gateway.core.http.fields import Reply, as_text
 from gateway.core.http.rate_limit_headers import retry_hint, stated
-from gateway.core.http.response import Reply
 from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason

@@ -13,7 +13,7 @@ from msgspec import MsgspecError, Raw, ValidationError
 from msgspec.json import Decoder
 
 from gateway.core.errors import InvalidPayload, ListRefused
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.upstream.training import Training, is_training_id, parse, without_surrogates
 from gateway.core.vocabulary import InvalidReason
 

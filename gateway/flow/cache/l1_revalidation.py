@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key
 from gateway.core.errors import RedisUnavailable
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing

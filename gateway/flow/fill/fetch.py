@@ -21,9 +21,8 @@ from gateway.core.errors import (
     UpstreamFailure,
     VersionDoubted,
 )
-from gateway.core.http.fields import Headers, as_text, first
+from gateway.core.http.fields import Headers, Reply, as_text, first
 from gateway.core.http.rate_limit_headers import stated
-from gateway.core.http.response import Reply
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.upstream.classification import (
     Confirmed,

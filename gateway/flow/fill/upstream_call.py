@@ -26,8 +26,8 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.core.http.fields import Reply
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
 from gateway.flow.budget.call_permits import Guesses, Paying
 from gateway.flow.mode import THAW, Modes

@@ -21,7 +21,7 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import rate_limited
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer

@@ -26,7 +26,7 @@ from gateway.core.errors import (
     UpstreamFailure,
 )
 from gateway.core.http.cache_status import HITS, Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import (
     Detail,
     Forward,

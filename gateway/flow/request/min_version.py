@@ -22,7 +22,7 @@ from gateway.core.errors import (
     OnlyIfCached,
     VersionNotReached,
 )
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, to_rfc3339
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Answer, Ask

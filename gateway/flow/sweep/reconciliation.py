@@ -19,7 +19,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import to_seconds
 from gateway.core.sweep.list_fidelity import Belief, Claims, Contradictions, Likeness
 from gateway.core.sweep.list_item import Listed, ListVerdict, listed

@@ -16,8 +16,7 @@ from typing import Final, TypeVar
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_fidelity import ENOUGH, Forms, Likeness
 from gateway.core.sweep.list_item import Listed, ListVerdict
 from gateway.core.upstream.training import Training

@@ -24,7 +24,7 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.sweep.list_fidelity import Contradictions
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace

@@ -16,8 +16,7 @@ from gateway.core.budget.rates import OwnRates, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.call_permits import Credentials, Guesses
 from gateway.flow.budget.replica_share import Shares

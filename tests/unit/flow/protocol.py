@@ -18,7 +18,7 @@ from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.lease_result import Ending
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamTimeout
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import (

@@ -10,7 +10,7 @@ from dataclasses import replace
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.sweep.reconciliation import Findings
 from gateway.flow.sweep.refresh_queue import Following

@@ -16,7 +16,7 @@ from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
 from gateway.core.budget.rates import OwnRates
 from gateway.core.cache.policy import ByPolicy, Windows
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.flow.budget.call_permits import Credentials, Guesses
 from gateway.flow.cache.tiers import Tiers

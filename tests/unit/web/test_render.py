@@ -6,8 +6,7 @@ import pytest
 
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Tier
 from gateway.flow.request.handler import Answer
 from gateway.web.render import Rendered, render

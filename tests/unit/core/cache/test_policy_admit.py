@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.cache.entry import Entry, Ticket
 from gateway.core.cache.policy import Windows, admit, renew, why_not_stored
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 from tests.doubles.stored import entry_of, version

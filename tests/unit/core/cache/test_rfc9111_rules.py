@@ -9,8 +9,7 @@ from gateway.core.cache.entry_headers import from_lines
 from gateway.core.cache.policy import Plan, Windows
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import UpstreamError, UpstreamRateLimited, UpstreamRefused
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.upstream.classification import Confirmed, ForCaller, Gone, Other, Question
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason

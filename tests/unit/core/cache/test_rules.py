@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.cache.entry import Ticket
 from gateway.core.cache.policy import ByPolicy, Plan, Windows, admit
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.upstream.classification import Question
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason

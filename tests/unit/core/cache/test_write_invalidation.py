@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.cache.write_invalidation import Written, is_success, written
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant, to_seconds
 from tests.unit.core.cache.test_rules import BODY
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.cache.entry import VERSION_TOLERANCE
 from gateway.core.cache.policy import Windows
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, from_seconds
 from gateway.core.sweep.list_item import listed
 from gateway.core.upstream.training import Training, digest

@@ -15,9 +15,8 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from gateway.core.http.fields import Headers
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.http.response import Reply
 from gateway.core.upstream.classification import (
     Confirmed,
     ForCaller,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidPayload, ListRefused
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.upstream.list_page import PAGE_SIZE, Page, read_page
 from gateway.core.vocabulary import InvalidReason
 

@@ -14,7 +14,7 @@ from gateway.core.errors import (
     VersionDoubted,
 )
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import (
     Detail,
     EndingKind,

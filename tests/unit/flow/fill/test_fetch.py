@@ -7,7 +7,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.cache.entry_headers import etag_of
 from gateway.core.errors import BudgetExhausted, InvalidPayload, UpstreamError
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import (
     Cause,
     DriftKind,

@@ -6,7 +6,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import UpstreamError, UpstreamRefused
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import AccessRefusal, Cause, NotStoredReason, Purpose
 from gateway.core.vocabulary import StoreVerdict as Verdict
 from gateway.flow.fill.fetch import Filled, Passed, Want

@@ -12,7 +12,7 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import FailureReason, Mode, Purpose
 from gateway.ports import Call, Write
 from tests.doubles.clock import FakeClock

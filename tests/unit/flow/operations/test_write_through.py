@@ -14,8 +14,8 @@ from gateway.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.core.http.fields import Reply
 from gateway.core.http.rate_limit_headers import Stated
-from gateway.core.http.response import Reply
 from gateway.core.vocabulary import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing

@@ -13,7 +13,7 @@ from gateway.core.errors import (
     UpstreamError,
 )
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, Forward, Outcome, Purpose, Tier
 from gateway.flow.request.handler import Answer
 from gateway.ports import Held

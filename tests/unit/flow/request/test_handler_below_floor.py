@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import UpstreamError, VersionNotReached
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
 from gateway.flow.answer import Ask

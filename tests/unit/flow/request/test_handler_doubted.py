@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.cache.policy import Windows
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Cause, Detail, NotStoredReason, Outcome
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock

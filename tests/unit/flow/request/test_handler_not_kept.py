@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Forward, NotStoredReason, Outcome, Tier
 from tests.unit.flow.house import (
     SOFT,

@@ -8,8 +8,7 @@ import pytest
 
 from gateway.core.cache.rfc9111 import ByOrigin
 from gateway.core.errors import UpstreamError
-from gateway.core.http.fields import Headers
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.ports import Held

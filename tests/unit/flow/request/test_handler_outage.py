@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.cache.entry import Key
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import OURS, Redis, Replica, minute_of, ok, says

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.fill.fetch import Want
 from gateway.flow.request.handler import Answer, Ask

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamError, UpstreamRefused
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Cause, Detail, Forward, NotStoredReason, Outcome, Tier
 from gateway.flow.request.handler import Answer
 from tests.doubles.clock import FakeClock

@@ -11,7 +11,7 @@ from gateway.core.errors import (
     UpstreamRateLimited,
 )
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, FailureReason, Outcome
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

@@ -9,7 +9,7 @@ from gateway.core.errors import (
     UpstreamTimeout,
 )
 from gateway.core.http.cache_status import Handling
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, FailureReason, Forward, Outcome, Purpose, Tier
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (

@@ -17,7 +17,7 @@ from gateway.core.errors import (
     UpstreamError,
     VersionNotReached,
 )
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import Purpose, Tier
 from gateway.flow.answer import Answer, Ask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import CallWithheld, ListRefused, UpstreamFailure
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Circuit, Purpose
 from gateway.flow.sweep.sweep import Listing
 from tests.doubles.clock import FakeClock

@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import NoticeKind, Purpose

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.sweep.refresh_ahead import Ahead

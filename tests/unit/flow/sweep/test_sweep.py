@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.errors import RedisUnavailable
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.budget.rates import Rate
 from gateway.core.errors import CallWithheld
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.ports import Call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import UpstreamTimeout
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import FailureReason
 from tests.unit.web.planes import AUTHORIZED, Data, bytes_sent, problem_word, training_reply
 

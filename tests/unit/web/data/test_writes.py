@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.ports import Write
 from gateway.web.data.writes import Target, target_of
 from tests.unit.web.planes import AUTHORIZED, Data, problem_word, training_reply

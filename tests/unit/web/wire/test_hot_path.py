@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.access.caller import Passthrough
 from gateway.core.cache.entry import Key
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome
 from gateway.web.wire.head_cache import Form
 from gateway.web.wire.hot_path import HotPath

@@ -12,7 +12,7 @@ from gateway.core.access.registry import Access
 from gateway.core.budget.rates import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import FailureReason, Outcome
 from gateway.ports import Call, Held, SharedStore
 from tests.unit.web.planes import PASSTHROUGH, Data, training_reply

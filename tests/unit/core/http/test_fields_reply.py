@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.http.response import Reply
+from gateway.core.http.fields import Reply
 
 
 def test_a_header_is_the_first_of_its_name() -> None:
