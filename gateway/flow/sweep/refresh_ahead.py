@@ -17,9 +17,9 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
-from gateway.core.sweep.refresh_priority import expected_staleness
 from gateway.flow.answer import Ask
 from gateway.flow.request.handler import Serving
+from gateway.flow.sweep.refresh_queue import expected_staleness
 from gateway.ports import Clock, Held, LocalStore
 
 # Seconds until the next look if no refresh is due.

@@ -1,8 +1,9 @@
 """The queue of single calls that no caller waits for: trainings that the list found outdated or
 missing, and refreshes of readers for which no call was free.
 
-This module decides which call is next: the one for the training that is wanted most. A request that
-comes meanwhile joins the same fetch, and the answer is stored as that of any other fetch.
+This module decides what a refresh is worth, and which call is next: the one for the training that
+is wanted most. A request that comes meanwhile joins the same fetch, and the answer is stored as
+that of any other fetch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.budget.priority import Rank, rank_of
-from gateway.core.cache.entry import Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import (
     AccessRefused,
@@ -24,7 +25,7 @@ from gateway.core.errors import (
     ShuttingDown,
     UpstreamFailure,
 )
-from gateway.core.sweep.refresh_priority import expected_staleness, reads_a_second
+from gateway.core.instant import to_seconds
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.background_limit import Background
@@ -289,3 +290,30 @@ def _both(
         other(landed)
 
     return tell
+
+
+# Seconds below which no age and no time since a change is told apart.
+_LEAST: Final = 1.0
+
+
+def expected_staleness(entry: Entry, reads: int, now: float) -> float:
+    """How many reads a second it probably answers with what has changed.
+
+    `reads`: how often it was read since it was confirmed. What changed so long ago changes again
+    at about that pace; of what has no version nothing is known, and it is taken as changed.
+    """
+    return reads_a_second(entry, reads, now) * _has_changed(entry, now)
+
+
+def reads_a_second(entry: Entry, reads: int, now: float) -> float:
+    """The same of what is known to have changed."""
+    return reads / max(entry.age(now), _LEAST)
+
+
+def _has_changed(entry: Entry, now: float) -> float:
+    """The probability that a change came since it was confirmed."""
+    age = max(entry.age(now), _LEAST)
+    if entry.updated_at is None:
+        return 1.0
+    unchanged_for = max(entry.confirmed_at - to_seconds(entry.updated_at), _LEAST)
+    return 1.0 - math.exp(-age / unchanged_for)

@@ -1,4 +1,4 @@
-"""wanted: what a refresh is worth, as a number to compare."""
+"""What a refresh is worth, as a number to compare: the queue has the most wanted first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.instant import from_seconds
-from gateway.core.sweep.refresh_priority import expected_staleness, reads_a_second
+from gateway.flow.sweep.refresh_queue import expected_staleness, reads_a_second
 from tests.doubles.stored import TICKET, entry_of
 
 SENT = TICKET.started
