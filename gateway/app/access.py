@@ -19,7 +19,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access.caller import Clients, Open, Passthrough
 from gateway.core.access.operators import Operators
 from gateway.core.access.registry import Access, Callers
-from gateway.core.budget.rates import OwnRates
+from gateway.core.budget.window_log import OwnRates
 from gateway.ports import Clock
 from gateway.settings import (
     AccessMode,

@@ -15,7 +15,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import Admission
 from gateway.app.upstream_access import Outward
 from gateway.core.access.caller import Caller
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers

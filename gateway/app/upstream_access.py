@@ -15,7 +15,7 @@ from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import Admission
 from gateway.app.clock import SystemClock
-from gateway.core.budget.rates import OwnRates
+from gateway.core.budget.window_log import OwnRates
 from gateway.flow.budget.call_permits import Credentials, Guesses
 from gateway.flow.budget.replica_share import Shares
 from gateway.flow.fill.upstream_call import Outbound

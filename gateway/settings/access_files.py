@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, TypeVar
 
 from gateway.core.access.caller import KEY_PREFIX, Client, Tenant
 from gateway.core.access.operators import RESERVED, Operator
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.vocabulary import Right
 from gateway.settings.files import SECRET_FILE, Read, RereadFile, Unreadable
 from gateway.settings.schema import Section, judge

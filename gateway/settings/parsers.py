@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 
 # By unit, in seconds and in bytes; what is written without one is in "".
 _SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.settings import types
 from gateway.settings.files import is_readable, unusable
 from gateway.settings.types import Fault, kind_of

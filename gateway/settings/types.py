@@ -17,7 +17,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.settings import parsers
 
 Printable = str | int | float | bool | list[str] | None

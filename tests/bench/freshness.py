@@ -17,7 +17,7 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.sweep.staleness_bound import CALL, Pace, pages
 from gateway.simulator import SimulatorConfig, running
 from tests.integration.gateways import TOKEN, Planes, gateway, until

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Budget, Charge

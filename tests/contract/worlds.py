@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.core.budget.rates import OwnRates
+from gateway.core.budget.window_log import OwnRates
 from gateway.core.errors import CallWithheld
 from gateway.core.vocabulary import Purpose
 from gateway.flow.budget.replica_share import Shares

@@ -7,7 +7,7 @@ import itertools
 from gateway.adapters.ledger import LocalBudget
 from gateway.adapters.redis.budget import RedisBudget
 from gateway.adapters.redis.connect.connection import Connection
-from gateway.core.budget.rates import OwnRates
+from gateway.core.budget.window_log import OwnRates
 from gateway.flow.budget.replica_share import Shares
 from gateway.ports import Clock
 

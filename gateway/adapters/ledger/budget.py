@@ -11,8 +11,7 @@ from cachetools import LRUCache
 
 from gateway.core.budget.breaker import Gate
 from gateway.core.budget.priority import rank_of
-from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
-from gateway.core.budget.window_log import Past, Stretch, WindowLog
+from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Past, Rate, Stretch, WindowLog
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose

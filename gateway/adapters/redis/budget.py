@@ -17,8 +17,7 @@ from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.budget.priority import RANKS, portions, rank_of
-from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
-from gateway.core.budget.window_log import Stretch
+from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate, Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose, RedisOperation

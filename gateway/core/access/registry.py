@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.core.access.caller import Caller, Clients, Open, Passthrough
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 

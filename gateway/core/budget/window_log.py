@@ -1,21 +1,25 @@
 """The window: never more than so many calls in any stretch of time, shared between ranks.
 
-Lives here: the times of the calls of one budget, those that were granted for later included; the
-limit after a refusal, since somebody else may use the same key, and its slow way back; and how a
-high rate is divided, so that what is kept of it is bounded.
+Lives here: what a rate is, and which budget has which; the times of the calls of one budget, those
+that were granted for later included; the limit after a refusal, since somebody else may use the
+same key, and its slow way back; and how a high rate is divided, so that what is kept of it is
+bounded.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
-from gateway.core.budget.rates import Rate
 from gateway.core.http.rate_limit_headers import Stated
+
+# The budget of credentials that the upstream has not accepted yet; no tenant can be called so.
+NEWCOMERS: Final = ":newcomers"
+_THEIR_SHARE: Final = 10
 
 # Of what was spent when upstream refused: the rest is left to whoever spends it.
 _KEPT: Final = 0.8
@@ -24,6 +28,31 @@ _LEAST: Final = 10
 # Windows without a refusal before the way back begins, and then a twentieth in each.
 _HOLD: Final = 10
 _STEPS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `limit` of them in any `window` seconds."""
+
+    limit: int
+    window: float
+
+
+class OwnRates:
+    """The scopes that have another rate than most; the tenants' may change while running."""
+
+    def __init__(self, tenants: Mapping[str, Rate | None] | None = None) -> None:
+        self._tenants = dict(tenants or {})
+
+    def replace(self, tenants: Mapping[str, Rate | None]) -> None:
+        """From now on the tenants have these; None is unlimited."""
+        self._tenants = dict(tenants)
+
+    def of(self, scope: str, usual: Rate | None) -> Rate | None:
+        """What holds for the scope, where most have the `usual` one."""
+        if scope == NEWCOMERS:
+            return usual and Rate(max(1, usual.limit // _THEIR_SHARE), usual.window)
+        return self._tenants.get(scope, usual)
 
 
 @dataclass(frozen=True, slots=True)

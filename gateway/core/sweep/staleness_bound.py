@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.budget.rates import Rate
-from gateway.core.budget.window_log import transit
+from gateway.core.budget.window_log import Rate, transit
 from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 

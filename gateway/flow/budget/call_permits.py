@@ -22,7 +22,7 @@ from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
-from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, GateClosed
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer

@@ -16,7 +16,7 @@ from typing import Final
 from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
-from gateway.core.budget.rates import OwnRates, Rate
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.flow.answer import Answer, Ask

@@ -9,7 +9,7 @@ import pytest
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.app.access import Admission, admission_of, clients_watch
 from gateway.core.access.caller import digest_of
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.errors import AccessRefused
 from gateway.settings import Look, Settings, SettingsFault, load, read_clients
 from tests.doubles.clock import FakeClock

@@ -12,7 +12,7 @@ from typing import cast
 from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Caller
-from gateway.core.budget.rates import OwnRates, Rate
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import ByPolicy, Rules, Windows
 from gateway.core.http.cache_status import Handling

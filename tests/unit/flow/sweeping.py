@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.staleness_bound import Pace

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.access.caller import Client, Tenant, digest_of
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.settings import ClientsGiven, SettingsFault, clients_file, read_clients
 from gateway.settings.files import RereadFile
 from tests.unit.settings.asking import complaints, from_variables

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.settings import AccessMode, LogFormat, Settings, SweepEnabled, changed, effective
 from gateway.settings.schema import (
     KINDS,

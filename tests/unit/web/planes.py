@@ -14,7 +14,7 @@ from gateway.adapters.ledger import Ledger, LocalBudget
 from gateway.adapters.memory import MemoryStore
 from gateway.core.access.caller import Passthrough
 from gateway.core.access.registry import Access, Callers
-from gateway.core.budget.rates import OwnRates
+from gateway.core.budget.window_log import OwnRates
 from gateway.core.cache.policy import ByPolicy, Windows
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Outcome

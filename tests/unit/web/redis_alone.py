@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.access.caller import Client, Clients, Tenant, digest_of
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import RedisOperation

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.access.caller import Client, Clients, Tenant, digest_of
 from gateway.core.access.registry import Allowance
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.vocabulary import Detail, Outcome, Problem
 from gateway.web.request import client_result, rate_limit_fields
 from tests.unit.web.planes import Data, problem_word, training_reply

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.access.registry import Allowance, burst_of
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 
 rates = st.builds(Rate, st.integers(1, 300), st.sampled_from([0.25, 1.0, 6.0, 60.0, 3600.0]))
 # Pauses as shares of the window, most of them short, so that limits are met.

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from gateway.core.access.caller import Client, Clients, Tenant, digest_of
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.errors import AccessRefused
 from gateway.core.vocabulary import AccessRefusal
 

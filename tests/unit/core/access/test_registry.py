@@ -10,7 +10,7 @@ import pytest
 from gateway.core.access import registry as module
 from gateway.core.access.caller import Caller, Client, Clients, Open, Passthrough, Tenant, digest_of
 from gateway.core.access.registry import Callers
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.errors import AccessRefused
 
 ACME = Tenant("acme", "T-ACME", None)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.budget.rates import Rate
-from gateway.core.budget.window_log import MOST_KEPT, Stretch
+from gateway.core.budget.window_log import MOST_KEPT, Rate, Stretch
 
 
 @pytest.mark.parametrize("limit", [1, 100, MOST_KEPT])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Ticket
 from gateway.core.sweep.staleness_bound import Horizon, Pace, pages, without_sweep
 from tests.doubles.stored import entry_of

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.access.caller import Caller
-from gateway.core.budget.rates import NEWCOMERS
+from gateway.core.budget.window_log import NEWCOMERS
 from gateway.core.cache.entry import Key
 from gateway.core.errors import (
     AccessRefused,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.core.budget.rates import OwnRates, Rate
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BudgetExhausted
 from gateway.flow.budget.call_permits import Guesses

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Windows
 from gateway.core.errors import OnlyIfCached

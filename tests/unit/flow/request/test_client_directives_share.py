@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.budget.rates import OwnRates, Rate
+from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.flow.request import client_directives
 from gateway.flow.request.client_directives import CallShare
 from tests.doubles.clock import FakeClock

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.ledger import LedgerSweepLease
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.list_item import ListVerdict

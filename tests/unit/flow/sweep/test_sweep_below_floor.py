@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.errors import CallWithheld
 from gateway.core.http.fields import Reply
 from gateway.core.instant import parse_instant

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.access.caller import Client, Clients, Open, Tenant, digest_of
 from gateway.core.access.registry import Access
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.http.fields import Reply

@@ -9,7 +9,7 @@ from types import FrameType
 import pytest
 
 from gateway.core.access.caller import Passthrough
-from gateway.core.budget.rates import Rate
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.vocabulary import FailureReason, Outcome, Part, Tier

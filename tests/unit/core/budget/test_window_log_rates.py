@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.budget.rates import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate
 
 USUAL = Rate(100, 60.0)
 
