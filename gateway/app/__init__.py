@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from gateway.app.check import check, untried
 from gateway.app.listen import Addresses, StartFault
-from gateway.app.run import serve
+from gateway.app.run import check, serve, untried
 
 __all__ = ["Addresses", "StartFault", "check", "serve", "untried"]

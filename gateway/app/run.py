@@ -17,10 +17,11 @@ from gateway.adapters.telemetry.access_log import AccessLog
 from gateway.adapters.telemetry.log_lines import Sink, configure, configure_standard_output, logger
 from gateway.app.clock import ids
 from gateway.app.compose import House, compose
-from gateway.app.listen import Addresses, Server, files_for, listen, server_of, url_of
+from gateway.app.listen import Addresses, Server, StartFault, files_for, listen, server_of, url_of
 from gateway.app.operations import Life, Operations
+from gateway.core.errors import RedisUnavailable, UpstreamFailure
 from gateway.flow.budget.replica_share import Shares
-from gateway.settings import AdminSettings, LogFormat, ServerSettings, Settings, changed
+from gateway.settings import AccessMode, AdminSettings, LogFormat, ServerSettings, Settings, changed
 from gateway.web.admin.app import AdminPlane
 from gateway.web.admin.guard import is_loopback
 from gateway.web.data.app import DataPlane
@@ -328,3 +329,47 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 def _is_ignored_hangup(each: signal.Signals) -> bool:
     return each is signal.SIGHUP and signal.getsignal(each) is signal.SIG_IGN
+
+
+async def check(settings: Settings) -> tuple[str, ...]:
+    """One line a fault, none when all is well: ports, upstream, Redis."""
+    faults: list[str] = []
+    _check_listening(settings, faults)
+    try:
+        house = compose(settings)
+    except StartFault as fault:
+        return (*faults, *fault.faults)
+    try:
+        await house.upstream.reachable()
+    except UpstreamFailure as failure:
+        faults.append(f"upstream.base_url: {failure.what}")
+    finally:
+        await house.upstream.close()
+        await house.tracer.close(0.0)
+    if house.redis is not None:
+        try:
+            await house.redis.reach()
+        except RedisUnavailable as away:
+            faults.append(f"redis.url: {away} (redis.timeout is {settings.redis.timeout} s)")
+        finally:
+            await house.redis.close()
+    return tuple(faults)
+
+
+def untried(settings: Settings) -> str:
+    """What `check` leaves open, since it would spend a call of the limit."""
+    tokens = {
+        AccessMode.PASSTHROUGH: "callers' tokens",
+        AccessMode.CLIENTS: "the tenants' tokens",
+        AccessMode.OPEN: "upstream.token",
+    }[settings.access.mode]
+    return f"whether upstream.base_url is the training API, and whether it accepts {tokens}"
+
+
+def _check_listening(settings: Settings, faults: list[str]) -> None:
+    for plane, section in (("server", settings.server), ("admin", settings.admin)):
+        try:
+            setting, shared = f"{plane}.port", settings.server.reuse_port and plane == "server"
+            listen(section.host, section.port, setting=setting, reuse_port=shared).close()
+        except StartFault as fault:
+            faults.extend(fault.faults)

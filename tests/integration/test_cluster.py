@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from gateway.adapters.redis.connect.cluster import slot_of
-from gateway.app.check import check
+from gateway.app.run import check
 from gateway.settings import Settings, load
 from gateway.simulator import RunningSimulator, SimulatorClient
 from tests.integration.gateways import Planes, until

@@ -11,7 +11,7 @@ import trustme
 
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.transport import Route
-from gateway.app.check import check
+from gateway.app.run import check
 from gateway.core.vocabulary import RedisOperation
 from gateway.settings import load
 from tests.doubles.clocks import RealClock
