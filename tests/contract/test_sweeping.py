@@ -12,7 +12,7 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.sweep import RedisSweepLease, decode_progress, encode_progress
-from gateway.core.sweep.list_fidelity import Likeness
+from gateway.core.sweep.list_item import Likeness
 from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gateway.core.sweep.list_fidelity import UNPROVEN, Likeness
+from gateway.core.sweep.list_item import UNPROVEN, Likeness
 from gateway.core.upstream.list_page import Page
 
 

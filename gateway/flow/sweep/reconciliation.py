@@ -21,8 +21,15 @@ from gateway.core.cache.policy import Rules
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.instant import to_seconds
-from gateway.core.sweep.list_fidelity import Belief, Claims, Contradictions, Likeness
-from gateway.core.sweep.list_item import Listed, ListVerdict, listed
+from gateway.core.sweep.list_item import (
+    Belief,
+    Claims,
+    Contradictions,
+    Likeness,
+    Listed,
+    ListVerdict,
+    listed,
+)
 from gateway.core.sweep.progress import Progress
 from gateway.core.upstream.list_page import Page
 from gateway.core.upstream.training import Training

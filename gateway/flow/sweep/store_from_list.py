@@ -17,8 +17,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.sweep.list_fidelity import ENOUGH, Forms, Likeness
-from gateway.core.sweep.list_item import Listed, ListVerdict
+from gateway.core.sweep.list_item import ENOUGH, Forms, Likeness, Listed, ListVerdict
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask

@@ -25,7 +25,7 @@ from gateway.core.errors import (
     UpstreamFailure,
 )
 from gateway.core.http.fields import Reply
-from gateway.core.sweep.list_fidelity import Contradictions
+from gateway.core.sweep.list_item import Contradictions
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
 from gateway.core.upstream.classification import judge_page, rejection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.instant import Instant
-from gateway.core.sweep.list_fidelity import Belief, Claims, Contradictions
+from gateway.core.sweep.list_item import Belief, Claims, Contradictions
 
 BELIEVED, ASKED, IGNORED = Belief.BELIEVED, Belief.ASKED, Belief.IGNORED
 

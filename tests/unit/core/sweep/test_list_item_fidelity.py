@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.sweep.list_fidelity import CHECK_EVERY, ENOUGH, UNPROVEN, Likeness
+from gateway.core.sweep.list_item import CHECK_EVERY, ENOUGH, UNPROVEN, Likeness
 
 
 def after(same: int, likeness: Likeness = UNPROVEN) -> Likeness:

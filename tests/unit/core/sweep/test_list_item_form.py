@@ -1,10 +1,10 @@
-"""shape: what counts as another form of the same training, and what only says something else."""
+"""What counts as another form of the same training, and what only says something else."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.core.sweep.list_fidelity import Forms
+from gateway.core.sweep.list_item import Forms
 
 PLAIN = (
     b'{"id":"a","title":"one/two","draft":null,"tags":["x"],"version":3,'
