@@ -21,7 +21,7 @@ FILES: Final = (
     ("/", "index.html", "text/html"),
     ("/page.css", "page.css", "text/css"),
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
-        "page", "words", "terms", "stream", "plots", "events", "explain",
+        "page", "words", "stream", "plots", "events", "explain",
     )),
     # Under the paths that they have in the source, so that links are the same wherever they lead.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),

@@ -2,8 +2,7 @@
 // for that one.
 import { ordered, repeated, told, when } from "./events.js";
 import { headers } from "./stream.js";
-import { rows, term } from "./terms.js";
-import { at, bytes, isNumber, isObject, make, number, say, seconds, window_of, within, word } from "./words.js";
+import { at, bytes, isNumber, isObject, make, number, rows, say, seconds, term, window_of, within, word } from "./words.js";
 
 const TIERS = [
   ["status", "Status"], ["updated_at", "Version"], ["age", "Age", seconds],

@@ -3,8 +3,7 @@ import * as events from "./events.js";
 import * as explain from "./explain.js";
 import * as plots from "./plots.js";
 import { useToken, watch } from "./stream.js";
-import { publishedAt, rows, term } from "./terms.js";
-import { at, brief, bytes, clock, duration, isNumber, make, meter, number, prose, say, seconds, share, show, window_of, within } from "./words.js";
+import { at, brief, bytes, clock, duration, isNumber, make, meter, number, prose, publishedAt, rows, say, seconds, share, show, term, window_of, within } from "./words.js";
 
 const WHOSE = { us: "The gateway", upstream: "The API", redis: "Redis", nobody: "All well" };
 const LATE = 3500;

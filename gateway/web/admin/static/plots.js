@@ -1,7 +1,6 @@
 // Four plots of the same quarter of an hour. The rows are kept here: those of a process that ended
 // stay, with a gap before those of the next.
-import { term } from "./terms.js";
-import { at, brief, clock, isNumber, make, number, seconds, share, within } from "./words.js";
+import { at, brief, clock, isNumber, make, number, seconds, share, term, within } from "./words.js";
 
 const HITS = ["fresh", "stale-refreshing", "stale-error", "stale-shielded", "negative"];
 const FETCHED = ["filled", "revalidated", "collapsed", "bypassed"];

@@ -31,7 +31,7 @@ async def test_the_page_and_its_files_fit_together() -> None:
 async def test_each_word_leads_to_a_heading_of_a_document_that_is_served() -> None:
     """In the page, and in what its scripts make; headings have the ids that GitHub gives them."""
     admin = Admin()
-    page, terms = ((FOLDER / name).read_text() for name in ("index.html", "terms.js"))
+    page, terms = ((FOLDER / name).read_text() for name in ("index.html", "words.js"))
     linked = re.findall(r'class="term"[^>]* href="([^"]+)"', page)
     words = dict(re.findall(r'"([^"]+)": "([a-z0-9-]+)"', terms))
     linked += [f"docs/glossary.md#{section}" for section in words.values()]
