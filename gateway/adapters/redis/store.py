@@ -86,8 +86,8 @@ class RedisStore:
             lambda _: RedisOperation.CONFIRM, self._read_floors, _CONFIRMED_AT_ONCE, self._home
         )
         self._begin = Script.load("store", "begin", needs=["floor"])
-        self._store = Script.load("store", "store", needs=["floor", "doubt"])
-        self._drop = Script.load("store", "drop", needs=["floor", "doubt"])
+        self._store = Script.load("store", "store", needs=["floor"])
+        self._drop = Script.load("store", "drop", needs=["floor"])
         self._invalidate = Script.load("store", "invalidate", needs=["floor"])
         self._purging = Purging(connection, self._names, self._drop, self._floor_keep)
         self.partition_invalidations = PartitionInvalidations(

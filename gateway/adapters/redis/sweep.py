@@ -200,7 +200,7 @@ class RedisLists:
         self._connection = connection
         self._names = Names(prefix)
         self._longest_keep = longest_keep
-        self._compare = Script.load("sweep", "compare", needs=["floor", "doubt"])
+        self._compare = Script.load("sweep", "compare", needs=["floor"])
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:

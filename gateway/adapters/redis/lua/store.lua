@@ -1,4 +1,4 @@
--- Scripts on what is stored of a key, and on the orders that rule it out. All need floor.lua; store and drop need doubt.lua as well.
+-- Scripts on what is stored of a key, and on the orders that rule it out. All need floor.lua.
 
 -- script: begin
 -- Promise: hands out the floor's epoch and generation and the time, so that whatever is invalidated from now on shows when the fetch is stored; makes a floor where none is known, for no longer than a fetch may take: who stores keeps it.

@@ -1,4 +1,4 @@
--- Scripts of the sweep: who leads it and how far it has come, and what a page of the list says of a training. compare needs floor.lua and doubt.lua, take_back floor.lua.
+-- Scripts of the sweep: who leads it and how far it has come, and what a page of the list says of a training. compare and take_back need floor.lua.
 
 -- script: take
 -- Promise: at any time at most one replica leads the sweep of a partition, and all see how far it has come; whether somebody reads of the partition is known to all for as long as it matters.

@@ -14,13 +14,13 @@ LUA = Path(gateway.adapters.redis.__path__[0]) / "lua"
 
 def test_a_script_is_its_section_behind_all_that_it_needs() -> None:
     """First the files that it needs, then what its file shares, then the section alone."""
-    script = Script.load("lease", "renew", needs=["doubt"])
+    script = Script.load("lease", "renew", needs=["floor"])
 
-    doubt, shared, section = (
+    floor, shared, section = (
         script.text.index(each)
-        for each in ("local function read_doubt", "local function read_lease", "-- Promise: ")
+        for each in ("local function now", "local function read_lease", "-- Promise: ")
     )
-    assert doubt < shared < section
+    assert floor < shared < section
     assert script.text.count("-- Promise: ") == 1
     assert script.text[section:].startswith("-- Promise: the lease lasts for another lifetime")
 
