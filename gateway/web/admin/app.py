@@ -6,7 +6,8 @@ business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files
 from typing import Final, Protocol
 
 import msgspec
@@ -23,7 +24,6 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import Mode, Problem
 from gateway.ports import Clock, Confirmations, Observer
 from gateway.web.admin.guard import Door, Guard, operator_of, problem_response
-from gateway.web.admin.live_page import page_routes
 from gateway.web.admin.orders import invalidate_order, mode_order, purge_order, receipt_of
 from gateway.web.openapi import admin_document, served
 from gateway.web.problems import ProblemAnswer
@@ -102,7 +102,7 @@ class AdminPlane:
         self._operations = operations
         self._clock = clock
         self._max_body = max_body
-        self._door = Middleware(Door, Guard(host, operators), clock, observer, new_id)
+        self._door = Middleware(Door, Guard(host, operators, PATHS), clock, observer, new_id)
         self._stream = Stream(operations.watched)
         self._page = page_routes()
 
@@ -191,6 +191,40 @@ def _json(words: object, status: int = 200) -> Response:
     # What JSON has no form for is shown as text: telling less helps nobody here.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
+
+
+# The live page's files, and the documents that it links to: what is served under which path. They
+# say nothing of the gateway's data. Paths are absolute here and relative in the page, which may so
+# be shown below a prefix.
+_UPLOT: Final = "uplot-1.6.32"
+
+# Path, file below `static`, type.
+FILES: Final = (
+    ("/", "index.html", "text/html"),
+    ("/page.css", "page.css", "text/css"),
+    *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
+        "page", "words", "stream", "plots", "events", "explain",
+    )),
+    # Under the paths that they have in the source, so that links are the same wherever they lead.
+    ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
+    ("/docs/glossary.md", "documents/glossary.html", "text/html"),
+    ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
+    ("/uplot.js", f"{_UPLOT}/uPlot.iife.min.js", "text/javascript"),
+)  # fmt: skip
+PATHS: Final = frozenset(path for path, _, _ in FILES)
+
+
+def page_routes() -> list[Route]:
+    """A route a file; raises FileNotFoundError where one was not packaged."""
+    folder = files("gateway.web.admin") / "static"
+    return [Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in FILES]
+
+
+def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return Response(body, media_type=kind)
+
+    return answer
 
 
 STREAM_KIND: Final = "application/x-ndjson"

@@ -28,12 +28,10 @@ from gateway.core.http.fields import Headers, first
 from gateway.core.instant import from_seconds, to_http_date
 from gateway.core.vocabulary import AccessRefusal, Right
 from gateway.ports import Clock, Observer
-from gateway.web.admin.live_page import PATHS
 from gateway.web.problems import ProblemAnswer, problem_of
 from gateway.web.wire.request_head import request_id_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
-SHELL = PATHS
 
 # What an order needs; whatever else changes something needs a token that may do everything.
 _ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Right.MODE}
@@ -58,10 +56,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the rules depend on: where the plane listens, and the tokens that are known."""
+    """What the rules depend on: where the plane listens, the tokens that are known, and the paths
+    of the page's empty shell."""
 
     host: str
     operators: Operators
+    shell: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def admit(guard: Guard, visit: Visit) -> Operator:
         if (wrong := _on_this_machine(guard, visit)) is not None:
             raise wrong
         return LOOPBACK
-    if visit.is_reading and visit.path in SHELL:
+    if visit.is_reading and visit.path in guard.shell:
         return NOBODY
     operator = _by_token(guard.operators, visit.fields(b"authorization"))
     needed = _needed(visit)

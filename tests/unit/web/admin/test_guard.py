@@ -14,11 +14,12 @@ from gateway.core.errors import (
     NotPermitted,
 )
 from gateway.core.vocabulary import AccessRefusal, Right
-from gateway.web.admin.guard import PROBES, SHELL, Guard, Visit, admit, is_loopback
+from gateway.web.admin.app import PATHS
+from gateway.web.admin.guard import PROBES, Guard, Visit, admit, is_loopback
 
-LOCAL = Guard("127.0.0.1", Operators(None))
-EXPOSED = Guard("0.0.0.0", Operators(None))
-GUARDED = [Guard(host, Operators("s3cret!")) for host in ("127.0.0.1", "0.0.0.0", "::")]
+LOCAL = Guard("127.0.0.1", Operators(None), PATHS)
+EXPOSED = Guard("0.0.0.0", Operators(None), PATHS)
+GUARDED = [Guard(host, Operators("s3cret!"), PATHS) for host in ("127.0.0.1", "0.0.0.0", "::")]
 INSIDE = ("/status", "/explain/a", "/settings", "/", "/page.js", "/no/such", "/metrics/", "//")
 JSON = (b"content-type", b"application/json")
 HERE = (b"host", b"localhost:8081")
@@ -108,7 +109,7 @@ def test_the_host_is_named_exactly_once() -> None:
 
 def test_the_address_listened_on_is_a_good_host() -> None:
     """Also where it is an unusual one."""
-    guard = Guard("127.0.0.53", Operators(None))
+    guard = Guard("127.0.0.53", Operators(None), PATHS)
 
     assert refusal(guard, visit("/status", (b"host", b"127.0.0.53:1"))) is None
 
@@ -162,12 +163,12 @@ def test_changes_need_a_good_host_as_well() -> None:
 @pytest.mark.parametrize("guard", [EXPOSED, *GUARDED])
 def test_the_shell_is_open_where_the_rest_is_not(guard: Guard) -> None:
     """The page without its figures, to be read and not to be changed."""
-    for path in SHELL:
+    for path in PATHS:
         assert refusal(guard, visit(path, EVIL)) is None
         assert reason(guard, visit(path, JSON, method="POST")) is AccessRefusal.CREDENTIAL_MISSING
 
 
-@pytest.mark.parametrize("path", [path for path in INSIDE if path not in SHELL])
+@pytest.mark.parametrize("path", [path for path in INSIDE if path not in PATHS])
 def test_another_host_without_a_token_shows_nothing(path: str) -> None:
     """Nobody can show what is not set, and a loopback `Host` is no proof of anything."""
     anything = (b"authorization", b"Bearer None")
@@ -240,7 +241,7 @@ def test_what_is_loopback(host: str, stays: bool) -> None:
 
 def test_the_token_is_not_shown() -> None:
     """A guard or a visit in a traceback or log tells no credential."""
-    shown = repr(Guard("::", Operators("s3cret!"))) + repr(
+    shown = repr(Guard("::", Operators("s3cret!"), PATHS)) + repr(
         visit("/", (b"authorization", b"Bearer s3cret!"))
     )
 
@@ -250,7 +251,7 @@ def test_the_token_is_not_shown() -> None:
 def listed(*may: Right, host: str = "127.0.0.1", token: str | None = None) -> Guard:
     """A plane with the token `t0ken` in its file, which may do these things."""
     row = Operator("pipeline", (digest_of("t0ken"),), frozenset(may))
-    return Guard(host, Operators(token, [row]))
+    return Guard(host, Operators(token, [row]), PATHS)
 
 
 T0KEN = (b"authorization", b"Bearer t0ken")

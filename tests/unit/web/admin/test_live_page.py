@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from gateway.web.admin.live_page import FILES, PATHS
+from gateway.web.admin.app import FILES, PATHS
 from tests.unit.web.operations import Admin
 
 FOLDER = files("gateway.web.admin") / "static"
