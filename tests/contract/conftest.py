@@ -45,7 +45,6 @@ async def store_on(url: str, observer: RecordingObserver) -> AsyncIterator[Redis
         connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, entropy=epochs()
     )
     yield store
-    await store.close()
     await connection.close()
 
 

@@ -99,7 +99,6 @@ async def redis_world(url: str) -> AsyncIterator[RedisWorld]:
                 each.endings.take = lambda token, ending: None  # type: ignore[method-assign]
 
         yield RedisWorld(url, [each.lease for each in replicas], store, mute)
-        await store.close()
 
 
 def _epochs() -> Callable[[], str]:

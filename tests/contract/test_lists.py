@@ -79,7 +79,6 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Both]:
         has_partition_invalidations=False,
     )
     yield Both(store, RedisLists(connection, "gateway", longest_keep=KEEP))
-    await store.close()
     await connection.close()
 
 

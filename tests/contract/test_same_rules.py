@@ -194,5 +194,4 @@ async def compare(redis_url: str, history: list[Step]) -> None:
             assert await one.take(step) == await other.take(step), step
             assert await one.seen() == await other.seen(), step
     finally:
-        await shared.close()
         await connection.close()

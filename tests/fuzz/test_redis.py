@@ -85,10 +85,10 @@ async def connection(redis_url: str) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def store(connection: Connection) -> AsyncIterator[RedisStore]:
+def store(connection: Connection) -> RedisStore:
     """The store."""
     epochs = (f"{number:016x}" for number in itertools.count(1))
-    store = RedisStore(
+    return RedisStore(
         connection,
         "gateway",
         RecordingObserver(),
@@ -96,8 +96,6 @@ async def store(connection: Connection) -> AsyncIterator[RedisStore]:
         longest_fetch=20.0,
         entropy=lambda: next(epochs),
     )
-    yield store
-    await store.close()
 
 
 @pytest.mark.parametrize("floor", ALMOST)

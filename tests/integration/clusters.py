@@ -62,7 +62,6 @@ async def reader(url: str, timeout: float = 10.0) -> AsyncIterator[Reader]:
     try:
         yield Reader(connection, store, observer, clock)
     finally:
-        await store.close()
         await connection.close()
 
 

@@ -58,7 +58,6 @@ async def test_a_redis_that_is_away_confirms_nothing(own_redis: RedisServer) -> 
     with pytest.raises(RedisUnavailable, match="it is away"):
         await away.confirm([KEY])
 
-    await away.close()
     await connection.close()
 
 

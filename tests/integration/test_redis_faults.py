@@ -79,7 +79,6 @@ async def replica(server: RedisServer, timeout: float = LONG) -> AsyncIterator[R
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
-        await replica.store.close()
         await replica.connection.close()
 
 

@@ -47,7 +47,6 @@ async def store(redis_url: str, observer: RecordingObserver) -> AsyncIterator[Re
         connection, "gateway", observer, longest_keep=600.0, longest_fetch=20.0, entropy=entropy
     )
     yield store
-    await store.close()
     await connection.close()
 
 

@@ -227,11 +227,6 @@ class RedisStore:
         """Wait for Redis' replicas; see `secured`."""
         return await secured(self._connection, self._names, patience)
 
-    async def close(self) -> None:
-        """Cancel look-ups that are under way. The owner of the connection closes it."""
-        await self._lookups.close()
-        await self._confirms.close()
-
     async def _read_floors(self, keys: list[Key]) -> dict[Key, Standing | None]:
         names = [name for key in keys for name in self._names.touched(key)[:2]]
         reply, beside = await self.partition_invalidations.read(RedisOperation.CONFIRM, names, keys)
