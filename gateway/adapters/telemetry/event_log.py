@@ -187,11 +187,6 @@ class Journal:
         self._pages: OrderedDict[str, _Page] = OrderedDict()
         self.size = 0
 
-    @property
-    def ids(self) -> int:
-        """The number of trainings that have an event."""
-        return len(self._pages)
-
     def knows_or_has_room(self, training_id: str) -> bool:
         """Whether an event of this training can be noted without forgetting another training to
         stay within the number of trainings."""
