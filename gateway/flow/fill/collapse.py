@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from gateway.core.budget.breaker import Pause
@@ -127,7 +128,8 @@ class Collapsing:
         ending = Ending(EndingKind.TRANSIENT)  # also if this flight is cancelled
         pause: Pause | None = None
         try:
-            async with self._renewed(want.key, taken.token):
+            renew = partial(self._renew, want.key, taken.token)
+            async with renewing(self._lease.lifetime, renew):
                 landed = await self._landed_before(want, taken, flight) or (
                     await self._fetcher.fetch(want, taken.ticket, flight, deadline)
                 )
@@ -142,19 +144,6 @@ class Collapsing:
             ending = replace(ending, trace=leading_span())
             with suppress(RedisUnavailable):  # the lease ends by itself
                 await self._lease.release(want.key, taken.token, ending, pause)
-
-    @asynccontextmanager
-    async def _renewed(self, key: Key, token: str) -> AsyncIterator[None]:
-        """Renew the lease until the block ends."""
-        if math.isinf(self._lease.lifetime):
-            yield
-            return
-        renewing = asyncio.create_task(self._renew(key, token))
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
 
     async def _renew(self, key: Key, token: str) -> None:
         holds = True
@@ -206,6 +195,22 @@ class Collapsing:
         if seen is None or seen.below_floor or seen.held.entry.confirmed_at <= _known(want):
             return None
         return seen
+
+
+@asynccontextmanager
+async def renewing(
+    lifetime: float, renew: Callable[[], Coroutine[object, object, None]]
+) -> AsyncIterator[None]:
+    """Renew a lease until the block ends. A lease that lasts for ever is not renewed."""
+    if math.isinf(lifetime):
+        yield
+        return
+    task = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _known(want: Want) -> float:

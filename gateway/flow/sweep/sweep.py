@@ -6,10 +6,8 @@ caller reads, or if the API refuses the list. `reconciliation` applies a page.
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,6 +29,7 @@ from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
 from gateway.core.upstream.classification import judge_page, rejection
 from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import Purpose
+from gateway.flow.fill.collapse import renewing
 from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
@@ -157,7 +156,7 @@ class Sweep:
             wait = self._wait(turn)
             if wait > 0.0:
                 return min(wait, _LOOK_EVERY)
-            async with self._renewed():
+            async with renewing(self._lease.lifetime, self._renew):
                 return await self._page(turn)
         except RedisUnavailable:
             self._look_on(None)
@@ -180,19 +179,6 @@ class Sweep:
             return _HURRY
         wait = turn.progress.next_at - turn.now
         return wait if wait <= self._pace.interval_of(turn.progress.total) else 0.0
-
-    @asynccontextmanager
-    async def _renewed(self) -> AsyncIterator[None]:
-        """Renew the lead until the block ends."""
-        if math.isinf(self._lease.lifetime):
-            yield
-            return
-        renewing = asyncio.create_task(self._renew())
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
 
     async def _renew(self) -> None:
         while True:
