@@ -9,6 +9,11 @@ from tests.support.servers import RedisServer
 from tests.system.commands import Gateway, address, simulator
 
 ONLY_IF_CACHED = "Cache-Control: only-if-cached"
+# These two have no value before the first response of the API and before the first complete sweep.
+KNOWN_LATER = {
+    "gateway_upstream_last_success_timestamp_seconds",
+    "gateway_sweep_confirmed_seconds",
+}
 
 
 async def test_a_hundred_thousand_ids(tmp_path: Path, own_redis: RedisServer) -> None:
@@ -24,4 +29,4 @@ async def test_a_hundred_thousand_ids(tmp_path: Path, own_redis: RedisServer) ->
             after = await series_of(house.admin)
 
     assert len(after) <= 1_110
-    assert len(after) - len(before) <= 1  # when the upstream answered last
+    assert set(after) - set(before) <= KNOWN_LATER
