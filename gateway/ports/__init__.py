@@ -14,7 +14,8 @@ from gateway.ports.budget import (
     OwnBudget,
     SharedBudget,
 )
-from gateway.ports.clock import Clock, Deadline
+from gateway.ports.clock import Clock
+from gateway.ports.deadline import Deadline
 from gateway.ports.replicas import (
     AloneBus,
     AloneLease,

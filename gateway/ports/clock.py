@@ -1,16 +1,8 @@
-"""Time and random numbers from one place, and deadlines for answers from outside this process:
-Redis, the upstream, a caller.
-
-A timer that fires after a stall of our own loop (a CPU quota, a stopped process, long work) says
-nothing about the other side: its answer may lie in the socket, unread. So a deadline counts only
-the time in which this process was looking, and looks once more before it is believed.
-"""
+"""Time and random numbers from one place."""
 
 from __future__ import annotations
 
-import asyncio
-from types import TracebackType
-from typing import Final, Protocol
+from typing import Protocol
 
 
 class Clock(Protocol):
@@ -36,68 +28,3 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
         ...
-
-
-# A deadline is counted in steps, of these lengths in seconds, about so many of them.
-_STEPS: Final = 5
-_SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
-_LONGEST_STEP: Final = 0.1
-# Turns of the loop for the last look: one to read the sockets, one for each task through which an
-# answer is handed on (the driver's, a shared one, the one that waits).
-_LAST_TURNS: Final = 4
-
-
-class Deadline:
-    """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
-
-    As `asyncio.timeout`, but a step that ends late counts as one step, however long the stall was:
-    a stall costs the other side one step at most, and any number of stalls cannot postpone the end
-    beyond that number of steps.
-    """
-
-    __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")
-
-    _handle: asyncio.Handle
-
-    def __init__(self, seconds: float) -> None:
-        """The time is over at once where `seconds` is not positive."""
-        step = min(max(seconds / _STEPS, _SHORTEST_STEP), _LONGEST_STEP)
-        self._left = max(1, round(seconds / step)) if seconds > 0.0 else 0
-        self._step = seconds / self._left if self._left else 0.0
-        self._timeout = asyncio.timeout(None)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-        self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time()
-        self._wait()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._handle.cancel()
-        await self._timeout.__aexit__(kind, error, traceback)
-
-    def _wait(self) -> None:
-        """Wait for the end of the next step, or look for the last time."""
-        if self._left == 0:
-            self._look(_LAST_TURNS)
-            return
-        self._due += self._step
-        self._handle = self._loop.call_at(self._due, self._end_step)
-
-    def _end_step(self) -> None:
-        now = self._loop.time()
-        if now - self._due > self._step / 2.0:
-            self._due = now  # a stall: the next step is a whole one
-        self._left -= 1
-        self._wait()
-
-    def _look(self, turns: int) -> None:
-        if turns == 0:
-            self._timeout.reschedule(self._loop.time())
-            return
-        self._handle = self._loop.call_soon(self._look, turns - 1)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from gateway.ports.clock import Deadline
+from gateway.ports.deadline import Deadline
 from tests.doubles.loop_time import pass_time, stall
 
 # The real time passes beside the one that the tests move.
