@@ -1,11 +1,12 @@
 """Makes the driver's connections to Redis, for every scheme of the URL.
 
-This module also has TLS, and the words for a connection that fails. sentinels.py finds the master.
-node.py decides when Redis counts as away.
+This module also has TLS, asks the sentinels which host is the master (all at once; no request waits
+for this), and has the words for a connection that fails. node.py decides when Redis counts as away.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import ssl
@@ -15,15 +16,21 @@ from typing import Any
 
 import redis.asyncio as driver
 from redis.asyncio.connection import RedisSSLContext, UnixDomainSocketConnection
-from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionFault
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from gateway.adapters.redis.connect.sentinels import Sentinels
 from gateway.adapters.redis.connect.url import Address, Place, SentinelGroup, read_address
+from gateway.ports import Deadline
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # No limit for connecting, nor for a single read or write: callers have one Deadline for all of it,
 # and a connection whose command is cancelled is closed, its late reply with it. RESP2 and no
@@ -36,6 +43,70 @@ _OURS: dict[str, Any] = {
     "protocol": 2,
     "driver_info": None,
 }
+
+
+class Sentinels:
+    """The sentinels of one master. The driver's connections take this object for their pool, and
+    ask it for the master's address.
+
+    Each sentinel has `patience` seconds to answer.
+    """
+
+    is_master = True
+    check_connection = False
+
+    def __init__(self, clients: dict[str, Any], name: str, patience: float) -> None:
+        """`clients`: the client of each sentinel, by its address in words."""
+        self._driver: Any = Sentinel([])  # type: ignore[no-untyped-call]
+        self._driver.sentinels = list(clients.values())
+        self._where = list(clients)
+        self._name = name
+        self._patience = patience
+        self.master: tuple[str, int] | None = None
+
+    async def find(self) -> bool:
+        """Ask all sentinels for the master. Returns whether it is another one than before.
+
+        If no sentinel names a master, the known master stays, because it may still be there. If
+        none is known either, raises the driver's ConnectionError with the answer of each sentinel.
+        """
+        answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
+        named = [answer for answer in answers if not isinstance(answer, str)]
+        if not named:
+            if self.master is None:
+                said = ", ".join(map(" ".join, zip(self._where, map(str, answers), strict=True)))
+                raise ConnectionFault(f"no sentinel names a master {self._name!r}: {said}")
+            return False
+        # A sentinel that was cut off still names the former master. Each failover raises the
+        # epoch, so the highest epoch is the latest answer.
+        before, (_, self.master) = self.master, max(named, key=lambda answer: answer[0])
+        return before != self.master
+
+    async def get_master_address(self) -> tuple[str, int]:
+        """The master that was found last. The driver's connections call this when they connect; no
+        sentinel is asked."""
+        if self.master is None:
+            raise ConnectionFault("no sentinel has named a master yet")
+        return self.master
+
+    async def close(self) -> None:
+        """Close the connections to the sentinels."""
+        await self._driver.aclose()
+
+    async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
+        """The epoch of the last failover, and the address of the master. If the sentinel does not
+        say, the reason in words."""
+        try:
+            async with Deadline(self._patience):
+                masters = await sentinel.sentinel_masters()
+            state = masters.get(self._name)
+            if state is None:
+                return "knows no such master"
+            if not self._driver.check_master_state(state, self._name):
+                return "says that it is down"
+            return int(state["config-epoch"]), (str(state["ip"]), int(state["port"]))
+        except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
+            return type(fault).__name__
 
 
 class Route:

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as ConnectionFault
 
-from gateway.adapters.redis.connect.sentinels import Sentinels
+from gateway.adapters.redis.connect.transport import Sentinels
 
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
 # Seconds; only a sentinel that hangs costs them.
