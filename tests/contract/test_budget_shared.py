@@ -180,6 +180,18 @@ async def test_one_of_a_release_that_was_told_no_part_is_kept_an_equal_one(
     assert known(one).silent == 1
 
 
+async def test_a_log_that_does_not_say_when_it_began_is_an_old_one(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """Some builds before 0.1.0 did not note it; calls go on."""
+    with client_of(any_redis_url) as client:
+        for key in keys_of(client, "gateway:{*}:b"):
+            assert client.hdel(key, "since") == 1
+
+    one, other = replicas
+    assert await count_granted(one) == LIMIT - known(other).claim
+
+
 async def test_a_part_holds_in_a_redis_that_forgot_it(
     replicas: list[Shares], any_redis_url: str
 ) -> None:

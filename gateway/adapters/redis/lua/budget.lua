@@ -32,7 +32,7 @@ if limit > 0 then
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
   -- Its own claim it may use as long as it counts by that one.
   if told ~= seen then spare = math.min(limit - 1, spare + claim) end
-  local settles = read_book(book, 'since') + span
+  local settles = (read_book(book, 'since') or 0) + span
   if at < settles and not is_told then return reply('settling', settles - at) end
 
   local free = limit - spare
