@@ -11,4 +11,4 @@ async def test_hundreds_of_flushes_fail_nobody(
     upstream: RunningSimulator, control: SimulatorClient, own_redis: RedisServer
 ) -> None:
     """And no version comes back."""
-    assert await flush_under_load(upstream, control, own_redis, flushes=600) > 2_000
+    assert await flush_under_load(upstream, control, own_redis, flushes=600) > 600
