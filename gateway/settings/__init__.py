@@ -10,12 +10,12 @@ from __future__ import annotations
 from gateway.settings.access_files import (
     ClientsGiven,
     Look,
+    RereadFile,
     TokensGiven,
     clients_file,
     read_clients,
     tokens_file,
 )
-from gateway.settings.files import RereadFile
 from gateway.settings.load import load, misspelt, opentelemetry
 from gateway.settings.schema import AdminSettings, ServerSettings, Settings, changed, effective
 from gateway.settings.types import (

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.access.caller import Client, Tenant, digest_of
 from gateway.core.budget.window_log import Rate
 from gateway.settings import ClientsGiven, SettingsFault, clients_file, read_clients
-from gateway.settings.files import RereadFile
+from gateway.settings.access_files import RereadFile
 from tests.unit.settings.asking import complaints, from_variables
 
 USUAL = Rate(100, 60.0)

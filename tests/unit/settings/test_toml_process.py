@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.settings.files import Unreadable, parse_toml
+from gateway.settings.access_files import parse_toml
+from gateway.settings.files import Unreadable
 
 _PATIENCE = 60.0
 
