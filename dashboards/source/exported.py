@@ -70,7 +70,7 @@ def _scrape() -> Iterator[Sample]:
     telemetry.clients_known([""])
     telemetry.operators_known([""])
     telemetry.spans_known()
-    for family in text_string_to_metric_families(telemetry.render()[0].decode()):
+    for family in text_string_to_metric_families(b"".join(telemetry.scrape()[0]).decode()):
         yield from family.samples
 
 

@@ -69,9 +69,9 @@ class Operations:
         up = self._house.clock.monotonic() - self._life.started
         return up < _WARMING and self._house.sweeping.sweeps.are_warming()
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """A scrape's body and content type."""
-        return self._house.telemetry.render(accept)
+    def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
+        """A scrape's body in pieces, and its content type."""
+        return self._house.telemetry.scrape(accept)
 
     def readings(self) -> GaugeReadings:
         """The gauges of this moment."""

@@ -47,9 +47,9 @@ def test_promtool_has_nothing_against_the_metrics() -> None:
         sweep_confirmed=0.0,
         clients_reloaded=True,
     )
-    scrape, _ = Telemetry("1", SystemClock(), lambda: readings).render()
+    pieces, _ = Telemetry("1", SystemClock(), lambda: readings).scrape()
 
-    checked = promtool("check", "metrics", typed=scrape)
+    checked = promtool("check", "metrics", typed=b"".join(pieces))
 
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 

@@ -367,11 +367,26 @@ def registry_of(collector: CountersCollector) -> CollectorRegistry:
     return registry
 
 
-def encode(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], str]:
     """The body of a scrape, and its content type: OpenMetrics if `accept` asks for it, otherwise
-    text."""
+    text. Each family is a piece of the body, so that requests can have their turn in between."""
     encoder, content_type = choose_encoder(accept)
-    return encoder(registry), content_type
+    return _pieces(registry, encoder), content_type
+
+
+def _pieces(registry: CollectorRegistry, encoder: Callable[[Collector], bytes]) -> Iterator[bytes]:
+    end = encoder(CollectorRegistry())  # OpenMetrics has a last line
+    for family in registry.collect():
+        yield encoder(_OneFamily(family)).removesuffix(end)
+    yield end
+
+
+class _OneFamily(Collector):
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._family
 
 
 def _families(

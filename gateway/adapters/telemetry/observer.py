@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -80,9 +80,9 @@ class Telemetry(Trail):
         self._drifts: set[tuple[DriftKind, str]] = set()
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The body of a scrape and its content type, as `Accept` asks. It takes milliseconds of
-        CPU."""
+    def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
+        """The body of a scrape in pieces, and its content type, as `Accept` asks. All pieces
+        together take milliseconds of CPU."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:

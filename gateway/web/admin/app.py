@@ -6,7 +6,8 @@ business.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.resources import files
 from typing import Final, Protocol
 
@@ -40,8 +41,8 @@ _NO_SUCH_ROUTE = ProblemAnswer(
 class Operations(Protocol):
     """What operators are told and may order; what is not async answers at once."""
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """A scrape's body and content type, as the `Accept` field asks."""
+    def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
+        """A scrape's body in pieces, and its content type, as the `Accept` field asks."""
         ...
 
     def is_ready(self) -> bool:
@@ -130,8 +131,12 @@ class AdminPlane:
         return application
 
     async def _metrics(self, request: Request) -> Response:
-        body, kind = self._operations.metrics(", ".join(request.headers.getlist("accept")))
-        return Response(body, headers={"content-type": kind})
+        pieces, kind = self._operations.metrics(", ".join(request.headers.getlist("accept")))
+        body = bytearray()
+        for piece in pieces:
+            body += piece
+            await asyncio.sleep(0)  # requests of callers have their turn
+        return Response(bytes(body), headers={"content-type": kind})
 
     async def _livez(self, request: Request) -> Response:
         return Response(b"ok\n", media_type="text/plain")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import httpx
 from starlette.applications import Starlette
@@ -39,6 +39,7 @@ class CannedOperations:
         self.words: dict[str, object] = {"ready": True, "budgets": {}}
         self.failure: Exception | None = None
         self.accepts: list[str] = []
+        self.pieces: list[bytes] = []
         self.watched = CannedSight()
         self.explained: list[tuple[str, str | None]] = []
         self.confirmations = Confirmations(known=1, confirmed=1)
@@ -48,9 +49,14 @@ class CannedOperations:
         self.modes: list[Mode] = []
         self.purged: list[tuple[str | None, bool]] = []
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
         self.accepts.append(accept)
-        return b"gateway_ready 1\n", "text/plain; version=0.0.4; charset=utf-8"
+        return self._pieces(), "text/plain; version=0.0.4; charset=utf-8"
+
+    def _pieces(self) -> Iterator[bytes]:
+        for piece in (b"gateway_ready", b" 1\n"):
+            self.pieces.append(piece)
+            yield piece
 
     def is_ready(self) -> bool:
         return self.ready

@@ -90,9 +90,14 @@ class BrokenSink:
         raise BrokenPipeError
 
 
+def scraped(telemetry: Telemetry, accept: str = "") -> bytes:
+    """The body of a scrape."""
+    return b"".join(telemetry.scrape(accept)[0])
+
+
 def samples(telemetry: Telemetry) -> dict[str, float]:
     """A scrape as `name{label="value"}` -> number, labels in alphabetical order."""
-    text = telemetry.render()[0].decode()
+    text = scraped(telemetry).decode()
     return {
         sample.name + _braces(sample.labels): sample.value
         for family in text_string_to_metric_families(text)

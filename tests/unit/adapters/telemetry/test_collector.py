@@ -10,7 +10,7 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.vocabulary import Outcome, Purpose, Tier
 from gateway.ports import BudgetView
-from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples
+from tests.unit.adapters.telemetry.stand_ins import ListLog, ManualClock, samples, scraped
 
 EVERYTHING = GaugeReadings(
     ready=True,
@@ -33,7 +33,7 @@ def telemetry() -> Telemetry:
 
 
 def _lines(telemetry: Telemetry) -> list[str]:
-    return [line for line in telemetry.render()[0].decode().splitlines() if line[0] != "#"]
+    return [line for line in scraped(telemetry).decode().splitlines() if line[0] != "#"]
 
 
 def _ours(found: Mapping[str, float]) -> dict[str, float]:
@@ -63,7 +63,7 @@ def test_a_sampled_trace_is_the_exemplar_of_its_bucket(telemetry: Telemetry) -> 
         telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, seconds, 0.0, trace=trace)
     telemetry.call_ended(Purpose.MISS, 200, 0.02, b"d" * 32)
 
-    text = telemetry.render("application/openmetrics-text; version=1.0.0")[0].decode()
+    text = scraped(telemetry, "application/openmetrics-text; version=1.0.0").decode()
     found = {
         (sample.name, sample.labels["le"]): (sample.exemplar.labels, sample.exemplar.value)
         for family in openmetrics(text)  # type: ignore[no-untyped-call]
@@ -79,7 +79,7 @@ def test_a_sampled_trace_is_the_exemplar_of_its_bucket(telemetry: Telemetry) -> 
             0.02,
         ),
     }
-    assert b"trace_id" not in telemetry.render()[0]
+    assert b"trace_id" not in scraped(telemetry)
 
 
 def test_all_counts_start_at_zero(telemetry: Telemetry) -> None:
@@ -118,7 +118,8 @@ def test_the_process_is_told_beside(telemetry: Telemetry) -> None:
 
 def test_plain_text_is_the_answer_to_no_wish(telemetry: Telemetry) -> None:
     """Who does not ask for OpenMetrics gets Prometheus' text."""
-    body, content_type = telemetry.render("")
+    pieces, content_type = telemetry.scrape("")
+    body = b"".join(pieces)
 
     assert content_type.startswith("text/plain")
     assert b"# TYPE gateway_requests_total counter" in body
@@ -128,7 +129,8 @@ def test_openmetrics_is_spoken_to_who_asks(telemetry: Telemetry) -> None:
     """The same numbers in OpenMetrics, as its own parser accepts them."""
     telemetry.requested(Outcome.FILLED, Tier.UPSTREAM, 200, 0.2, 0.0)
 
-    body, content_type = telemetry.render("application/openmetrics-text; version=1.0.0")
+    pieces, content_type = telemetry.scrape("application/openmetrics-text; version=1.0.0")
+    body = b"".join(pieces)
 
     families = {family.name: family for family in openmetrics(body.decode())}  # type: ignore[no-untyped-call]
     assert content_type.startswith("application/openmetrics-text")
@@ -138,7 +140,15 @@ def test_openmetrics_is_spoken_to_who_asks(telemetry: Telemetry) -> None:
 
 def test_no_series_tells_when_it_was_made(telemetry: Telemetry) -> None:
     """`_created` series would double what is stored and tell nothing."""
-    assert b"_created" not in telemetry.render("application/openmetrics-text; version=1.0.0")[0]
+    assert b"_created" not in scraped(telemetry, "application/openmetrics-text; version=1.0.0")
+
+
+def test_a_scrape_comes_in_pieces_of_one_family(telemetry: Telemetry) -> None:
+    """So that requests have their turn in between; OpenMetrics says once where it ends."""
+    pieces = [*telemetry.scrape("application/openmetrics-text; version=1.0.0")[0]]
+
+    assert all(piece.count(b"# TYPE") == 1 for piece in pieces[:-1])
+    assert [piece.endswith(b"# EOF\n") for piece in pieces] == [False] * (len(pieces) - 1) + [True]
 
 
 def test_two_of_them_live_side_by_side(telemetry: Telemetry) -> None:

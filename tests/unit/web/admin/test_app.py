@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from email.utils import parsedate_to_datetime
 
@@ -46,6 +47,22 @@ async def test_metrics_are_handed_on_as_they_are() -> None:
     assert response.content == b"gateway_ready 1\n"
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert admin.operations.accepts == ["a/b, c/d"]
+
+
+async def test_a_scrape_lets_others_have_their_turn_after_each_piece() -> None:
+    """Callers do not wait for all of it."""
+    admin, turns = Admin(), []
+
+    async def other() -> None:
+        while True:
+            turns.append(len(admin.operations.pieces))
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await admin.ask("/metrics")
+    task.cancel()
+
+    assert {1, 2} <= set(turns)
 
 
 async def test_probes_tell_life_from_readiness() -> None:
