@@ -1,1 +1,1 @@
-"""Callers: which credential is whose, and how much each may ask for."""
+"""Callers and operators: which credential belongs to whom, and what each of them may do."""

@@ -1,11 +1,11 @@
-"""The caller of a request: a credential becomes (client, tenant, partition), or a refusal.
+"""The caller of a request: a credential gives a client, a tenant and a partition, or is refused.
 
-One function makes every partition, for L1, L2, flights, negative entries and budget alike.
-Nothing here reads a file or keeps a credential longer than the caller it belongs to.
+One function makes all partitions: those of L1, L2, single-flight, negative entries and the budget.
+This module reads no file, and keeps no credential longer than its caller.
 
-In the mode `clients` callers present keys of ours, and the gateway holds the upstream's tokens. A
-key is known by its SHA-256 alone. What is stored belongs to the tenant: neither another key nor
-another upstream token makes another partition.
+In the mode `clients` callers present keys of the gateway, and the gateway holds the upstream's
+tokens. The gateway knows only the SHA-256 of a key. Entries belong to the tenant: the partition
+stays the same if a key or the upstream token is replaced.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gateway.core.vocabulary import AccessRefusal
 
 DEFAULT_TENANT = "default"
 
-# RFC 6750, 2.1 (b64token), bounded: what is longer is no token of the API.
+# RFC 6750, 2.1 (b64token), with a bound: the API has no longer tokens.
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*) *")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller that was let in.
+    """A caller whose credential was accepted.
 
-    `token` goes upstream; `owns_token` tells whether it is the caller's own, so that the
-    upstream's 401 concerns the caller and not us. `scope` names the budget that pays, `rate`
-    is what the client itself may ask for (None: any number).
+    The gateway sends `token` upstream. `owns_token`: the token is the caller's own, so a 401 of the
+    upstream concerns the caller and not the gateway. `scope` names the budget that pays for calls.
+    `rate` is the rate limit of the client itself (None: no limit).
     """
 
     client: str
@@ -46,10 +46,10 @@ class Caller:
 
 
 def partition_of(*parts: str, secret: str | None = None) -> str:
-    """Name a share of the cache: 32 hex digits that tell nothing about `parts`.
+    """Name a partition: 32 hex digits that do not reveal `parts`.
 
-    Parts are length-prefixed, so that ("a:b", "c") differs from ("a", "b:c"); with `secret`
-    it is an HMAC, so that a guessed credential cannot be confirmed by who reads Redis.
+    Each part is prefixed with its length, so that ("a:b", "c") differs from ("a", "b:c"). With
+    `secret` the name is an HMAC: readers of Redis cannot use it to test a guessed credential.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:
@@ -69,7 +69,7 @@ def bearer(fields: Sequence[bytes]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """The caller's own bearer token goes upstream and has its own partition."""
+    """The caller's own bearer token goes upstream. Each token has its own partition."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -77,22 +77,22 @@ class Passthrough:
     owns_tokens: ClassVar[bool] = True
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Let in whoever presents a token; the upstream judges it. Raises AccessRefused."""
+        """Accept any well-formed token; the upstream checks it. Raises AccessRefused."""
         token = bearer(authorization)
         partition = partition_of("passthrough", self.base_url, token, secret=self.secret)
         scope = partition if self.budget_per_credential else DEFAULT_TENANT
         return Caller("passthrough", DEFAULT_TENANT, partition, scope, token, owns_token=True)
 
     def partitions(self) -> Mapping[str, str]:
-        """By tenant, those that are known beforehand: none, each credential makes its own."""
+        """The partitions known beforehand, by tenant: none, because each credential has its own."""
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """By tenant, as whom the gateway itself asks: as nobody, it has no token."""
+        """The callers for the gateway's own calls, by tenant: none, because it has no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """Under which names callers of the tenant are counted."""
+        """The client names under which the tenant's requests are counted."""
         return ("passthrough",)
 
 
@@ -106,39 +106,39 @@ class Open:
     owns_tokens: ClassVar[bool] = False
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Let in everybody; the partition outlives a rotation of the token."""
+        """Accept every request. The partition stays the same when the token is replaced."""
         partition = self.partitions()[DEFAULT_TENANT]
         return Caller("open", DEFAULT_TENANT, partition, DEFAULT_TENANT, self.token, False)
 
     def partitions(self) -> Mapping[str, str]:
-        """By tenant: the one of everybody."""
+        """The partitions by tenant: all callers share one."""
         name = partition_of("open", self.base_url, DEFAULT_TENANT, secret=self.secret)
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """By tenant, as whom the gateway itself asks: as everybody does."""
+        """The callers for the gateway's own calls, by tenant: the same as for all requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """Under which names callers of the tenant are counted."""
+        """The client names under which the tenant's requests are counted."""
         return ("open",)
 
 
-# By the prefix people and scanners see what it is that they found.
+# People and secret scanners recognise a leaked key by this prefix.
 KEY_PREFIX = "gw_"
 
 
 def digest_of(key: str) -> str:
-    """What the clients file has of a key: its SHA-256 in lower-case hex digits.
+    """The form of a key in the clients file: its SHA-256 in lower-case hex digits.
 
-    A plain hash is enough for a key that nobody can guess; of a word it would not be.
+    A plain hash is enough because keys are random. It would not protect a word that can be guessed.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Whose trainings: one upstream token, one budget (`rate` None: unlimited), one partition."""
+    """A tenant: one upstream token, one budget (`rate` None: unlimited) and one partition."""
 
     name: str
     token: str = field(repr=False)
@@ -147,7 +147,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client with any of several keys; `rate` None: as often as it likes."""
+    """A client, which may present any of its keys. `rate` None: no rate limit of its own."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -157,7 +157,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """All who may ask."""
+    """The mode `clients`: all tenants, and the clients that may send requests."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -174,7 +174,8 @@ class Clients:
         tenants: Iterable[Tenant],
         clients: Iterable[Client],
     ) -> Self:
-        """Know these; each client's tenant is one of them, and no digest comes twice."""
+        """Make the table. Each client's tenant has to be in `tenants`, and each digest has to be
+        unique."""
         by_name = {tenant.name: tenant for tenant in tenants}
         known = tuple(clients)
         partitions = {
@@ -197,18 +198,18 @@ class Clients:
         return cls(tuple(by_name.values()), known, partitions, callers, tokens)
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Let in who presents a key that is known; raises AccessRefused."""
+        """Accept a request with a known key. Raises AccessRefused."""
         caller = self._callers.get(digest_of(bearer(authorization)))
         if caller is None:
             raise AccessRefused(AccessRefusal.CREDENTIAL_UNKNOWN)
         return caller
 
     def partitions(self) -> Mapping[str, str]:
-        """By tenant."""
+        """The partitions by tenant."""
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """By tenant, as whom the gateway itself asks: with the tenant's token."""
+        """The callers for the gateway's own calls, by tenant: each with the tenant's token."""
         return {
             each.name: Caller(
                 client="",
@@ -226,7 +227,7 @@ class Clients:
         return self._tokens.get(tenant)
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
-        """Under which names callers of the tenant are counted."""
+        """The client names under which the tenant's requests are counted."""
         return tuple(client.name for client in self.clients if client.tenant == tenant)
 
     def rates(self) -> Mapping[str, Rate | None]:

@@ -1,7 +1,7 @@
 """The operators of the admin plane: their tokens, and what each of them may do.
 
-A token is known by its SHA-256 alone, and is found in the same time whichever it is. Nothing here
-reads a file; what is known may be replaced while running.
+The gateway knows only the SHA-256 of a token. A look-up takes equally long for every token. This
+module reads no file; the known operators may be replaced while the process runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.core.vocabulary import Right
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Somebody who gives orders, with any of several tokens; `may` is what the tokens allow."""
+    """An operator, who may present any of their tokens. `may` holds the rights of these tokens."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -25,7 +25,7 @@ class Operator:
 
 
 EVERYTHING: Final = frozenset(Right)
-# The names of those without a row in the file, which no row may have.
+# Names of operators that are not in the tokens file. No row of the file may use them.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())
@@ -33,7 +33,7 @@ RESERVED: Final = (TOKEN_NAME, LOOPBACK.name, NOBODY.name)
 
 
 class Operators:
-    """Everybody with a token: the one of `admin.token`, who may do everything, and those of the
+    """All operators with a token: the one of `admin.token`, who has all rights, and those of the
     tokens file."""
 
     def __init__(self, token: str | None, listed: Iterable[Operator] | None = None) -> None:
@@ -44,22 +44,22 @@ class Operators:
 
     @property
     def need_tokens(self) -> bool:
-        """Whether any token is known, or a file of them is."""
+        """Whether a token is configured, or a tokens file, even if the file is empty."""
         return bool(self._own) or self._listed is not None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those under which orders are counted, the one of loopback where no token is needed."""
+        """The names under which orders are counted. If no token is needed, that of loopback."""
         known = (*self._own, *(self._listed or ()))
         return tuple(each.name for each in known) if self.need_tokens else (LOOPBACK.name,)
 
     def replace(self, listed: Iterable[Operator]) -> None:
-        """Others are in the tokens file from now on."""
+        """Replace the operators of the tokens file."""
         self._listed = tuple(listed)
 
     def with_token(self, token: bytes) -> Operator | None:
-        """The operator who has it; None for a token that is not known. All digests are compared,
-        each in constant time."""
+        """The operator with this token, or None if the token is unknown. The token is compared with
+        all digests, each in constant time."""
         presented = digest_of(token.decode("ascii", "replace"))
         found = None
         for operator in (*self._own, *(self._listed or ())):

@@ -1,10 +1,10 @@
-"""The callers that were known before: one look-up for a credential, and its own rate.
+"""The callers that were accepted before: one look-up for a credential, and the client's rate limit.
 
-Synchronous, so that it can be asked for a hit. Bounded. A credential is kept here as the bytes
-that were sent, and nowhere else: nothing here is printed, logged or told.
+The look-up is synchronous, so that hits can use it, and the table has a bound. It keeps credentials
+as the bytes that were sent. Nothing in this module is printed or logged.
 
-The rate of a caller is handed out smoothly, by GCRA (ITU-T I.371): one number a caller, the time at
-which all that was granted would have been used up at the mean rate. Nothing here reads a clock.
+GCRA (ITU-T I.371) enforces the rate limit. It keeps one number for a client: the time at which all
+granted requests would be used up at the mean rate. This module reads no clock.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# Together with the bound on their length: 16 MiB of credentials at most.
+# The number of credentials and the length of one (bytes): 16 MiB at most.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
 
 class Admitted:
-    """A caller that was let in; `allowance` None: it may ask as often as it likes."""
+    """An accepted caller. `allowance` None: it has no rate limit of its own."""
 
     __slots__ = ("allowance", "caller", "client", "partition")
 
@@ -36,22 +36,23 @@ class Admitted:
 
 
 class Callers:
-    """Lets callers in, by the rules of `access`, which may be replaced while running."""
+    """Accepts callers by the rules of `access`, which may be replaced while the process runs."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Who sent these bytes before, by the rules that hold now; no method of ours: each hit asks.
+        # The caller that sent these bytes before, under the current rules. This is the bound method
+        # of the dict, because each hit calls it.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
     @property
     def access(self) -> Access:
-        """The rules that hold now."""
+        """The current rules."""
         return self._access
 
     def replace(self, access: Access) -> None:
-        """Other rules from now on; a client that keeps name and rate keeps what is left of it."""
+        """Replace the rules. A client with the same name and rate keeps its allowance as it is."""
         self._access = access
         self._known.clear()
         named = access.clients if isinstance(access, Clients) else ()
@@ -59,9 +60,10 @@ class Callers:
         self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
 
     def current(self, caller: Caller) -> Caller:
-        """The caller with the token that its tenant has now: a call may have waited since.
+        """The caller with the current token of its tenant, which may have changed while a call
+        waited.
 
-        A caller's own token, and that of a tenant that is gone, stay.
+        The token stays if it is the caller's own, or if the tenant does not exist any more.
         """
         if caller.owns_token or not isinstance(self._access, Clients):
             return caller
@@ -86,7 +88,7 @@ class Callers:
         self._known[sent] = admitted
 
     def _allowance_of(self, caller: Caller) -> Allowance | None:
-        """One a client, however many keys it has."""
+        """The allowance of the client. All its keys share it."""
         if caller.rate is None:
             return None
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
@@ -99,14 +101,14 @@ _TOLERANCE: Final = 1e-6
 
 
 def burst_of(rate: Rate) -> int:
-    """How many may come at once: a tenth of the limit, ten at least, never more than all."""
+    """How many requests may come at once: a tenth of the limit, at least ten, at most the limit."""
     return min(rate.limit, max(_ALWAYS_AT_ONCE, rate.limit // _SHARE_AT_ONCE))
 
 
 class Allowance:
-    """One caller's: never more than `rate.limit` and the burst in any window.
+    """The allowance of one client: in any window at most `rate.limit` requests plus the burst.
 
-    Who keeps to the mean rate is never refused; what is refused costs nothing. `now` is
+    A client that keeps to the mean rate is never refused. A refused request costs nothing. `now` is
     seconds on a clock that does not run backwards.
     """
 
@@ -119,7 +121,7 @@ class Allowance:
         self._used_up_at = -math.inf
 
     def take(self, now: float) -> float:
-        """0.0: granted; else the seconds (> 0) until one will be."""
+        """Take one request: 0.0 if it is granted, otherwise the seconds (> 0) until one can be."""
         used_up_at = max(self._used_up_at, now)
         wait = used_up_at - self._slack - now
         if wait > _TOLERANCE:
@@ -128,9 +130,9 @@ class Allowance:
         return 0.0
 
     def remaining(self, now: float) -> int:
-        """How many would be granted at once."""
+        """How many requests would be granted now."""
         return int((self._slack - self.full_in(now) + _TOLERANCE) / self._spacing + 1.0)
 
     def full_in(self, now: float) -> float:
-        """Seconds until the whole burst is there again."""
+        """Seconds until the whole burst is available again."""
         return max(0.0, self._used_up_at - now)
