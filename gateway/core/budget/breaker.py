@@ -1,8 +1,8 @@
-"""When a call may go: breaker, gate and back-off; the window has a file of its own.
+"""Breaker, gate and backoff: when a call may be made. The rate window is in `window_log`.
 
-Lives here: arithmetic on (state, now), with jitter handed in. Nothing here reads a clock, draws
-a random number or waits. `now` is seconds on any one clock that does not run backwards, the same
-for all calls on one state.
+These are functions of a state, the time and the jitter. This module reads no clock, draws no random
+number and does not wait. `now` is seconds on a clock that does not run backwards. All calls on one
+state use the same clock.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# What a gate closes for, in seconds: the bounds of what upstream may ask for, and the holds
-# where it asked for nothing.
+# How long a gate closes, in seconds: the bounds of the time that the upstream names, then those of
+# the backoff if it names none.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -25,7 +25,8 @@ _MOST_DOUBLINGS: Final = 60
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
     """Seconds to wait after the `attempt`-th failure in a row: doubling from `base` to `cap`.
 
-    `jitter` in [0, 1) takes away up to half, so that many who failed together part.
+    `jitter` in [0, 1) takes away up to half, so that calls that failed together are not repeated
+    together.
     """
     doublings = min(max(attempt - 1, 0), _MOST_DOUBLINGS)
     return min(cap, base * 2.0**doublings) * (1.0 - jitter / 2.0)
@@ -33,7 +34,7 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How a key is left alone after a failure: as `backoff` has it, and no shorter than `least`."""
+    """How long a key is not fetched after a failure: the time of `backoff`, at least `least`."""
 
     base: float
     cap: float
@@ -49,7 +50,8 @@ class Pause:
 class BreakerRule:
     """How many failures in a row open a breaker, and for how long (seconds, doubling).
 
-    `patience` is how long a probe may keep the others away; longer than any call's deadline.
+    `patience` (seconds) is how long one probe may hold back all other calls. It is longer than the
+    deadline of any call.
     """
 
     threshold: int
@@ -60,9 +62,9 @@ class BreakerRule:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Whether somebody who keeps failing is called: closed, open until a time, or probed.
+    """The state of a circuit breaker: closed, open until a time, or half open with one probe.
 
-    Once it is open only a probe decides: what ends late was sent before it opened.
+    While it is open, the results of earlier calls change nothing. Only a probe can close it.
     """
 
     failures: int = 0
@@ -72,19 +74,20 @@ class Breaker:
 
     @property
     def circuit(self) -> Circuit:
-        """The state's word."""
+        """The name of the state."""
         if self.open_until is None:
             return Circuit.CLOSED
         return Circuit.HALF_OPEN if self.probing else Circuit.OPEN
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may go, 0.0 if one may now."""
+        """Seconds until a call may be made, 0.0 if one may be made now."""
         return 0.0 if self.open_until is None else max(0.0, self.open_until - now)
 
     def try_call(self, rule: BreakerRule, now: float) -> Breaker | None:
-        """The state to keep if a call goes now, as a probe where it is due; None: no call.
+        """The state to keep if a call is made now; None if no call may be made. If a probe is due,
+        the call is the probe.
 
-        A probe of which nothing is heard gives way to the next one after `rule.patience`.
+        If a probe brings no result within `rule.patience`, the next call may probe.
         """
         if self.open_until is None:
             return self
@@ -99,7 +102,7 @@ class Breaker:
     def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
         """The state after a call that failed; `jitter` in [0, 1).
 
-        The count outlives the opening, so a probe's one failure opens it again.
+        Opening does not reset the count of failures, so one failed probe opens the breaker again.
         """
         if self.circuit is Circuit.OPEN:
             return self
@@ -112,9 +115,9 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What may be sent since upstream said 429: all, nothing until a time, or one probe.
+    """Which calls may be made after a 429: all, none until a time, or one probe.
 
-    `probe` is when the one was sent whose answer is awaited.
+    `probe` is when the probe was sent whose response has not come yet.
     """
 
     closed_until: float | None = None
@@ -127,14 +130,14 @@ class Gate:
         return self.closed_until is None
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may go, 0.0 if one may now, be it as the probe."""
+        """Seconds until a call may be made, 0.0 if one may be made now, even if only a probe."""
         return 0.0 if self.closed_until is None else max(0.0, self.closed_until - now)
 
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
-        """The gate after a 429; `retry_after` in seconds, None where upstream named no time.
+        """The gate after a 429. `retry_after` in seconds, None if the upstream named no time.
 
-        Calls that were in flight when it closed may bring more 429s: they can only put the
-        time off, and do not count as another refusal.
+        Calls that were in flight when the gate closed may bring more 429s. These can only extend
+        the time, and do not count as further refusals.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -144,28 +147,32 @@ class Gate:
         return Gate(until, refusals=refusals)
 
     def try_probe(self, now: float, patience: float) -> Gate | None:
-        """The gate to keep if this caller is the one probe; None: it is not, or need not be.
+        """The gate to keep if this call is the probe; None if it may not be, or need not be.
 
-        `patience` is how long (seconds) nobody else probes; longer than any call's deadline.
+        `patience` (seconds) is how long no other call may probe. It is longer than the deadline of
+        any call.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate after the call made at `probe` provably never left: the next one may probe."""
+        """The gate after the probe of that time was certainly not sent: the next call may probe."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
-        """The gate after an answer other than 429, unless that was sent before it closed.
+        """The gate after a response other than 429.
 
-        An answer that comes after its time needs no probe: it says what a probe would.
+        While the gate is closed and no probe is under way, the response belongs to a call from
+        before, and changes nothing. After the time of the gate any response opens it, as that of a
+        probe does.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
-    """Seconds to keep a gate closed: at least what upstream said, a tenth more by jitter."""
+    """Seconds to keep a gate closed: what the upstream said, or the backoff, within the bounds.
+    Jitter adds up to a tenth."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

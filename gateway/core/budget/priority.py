@@ -1,6 +1,6 @@
-"""Who goes before whom when calls are short: a rank for each purpose, and what each may spend.
+"""The priority of calls when the budget is short: a rank for each purpose, and its part of a limit.
 
-Lives here: values and the shares of a limit. When a call may go is `window_log`'s business.
+This module has values and arithmetic. `window_log` decides when a call may be made.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """What a call is worth. The order is that of the logs in Redis."""
+    """The priority of a call. The order of the members is that of the logs in Redis."""
 
-    CALLER = "caller"  # somebody waits, and nothing is stored
-    VERSION = "version"  # somebody waits for a version that is not stored
-    REVALIDATION = "revalidation"  # somebody waits, and what is stored may stand in
-    REFRESH = "refresh"  # somebody was answered from what is stored
-    SWEEP = "sweep"  # nobody asked
-    GUESS = "guess"  # somebody waits for what is probably not there
+    CALLER = "caller"  # a caller waits, and nothing is stored
+    VERSION = "version"  # a caller waits for a version that is not stored
+    REVALIDATION = "revalidation"  # a caller waits; the stored response may serve as rescue
+    REFRESH = "refresh"  # a caller got the stored response already
+    SWEEP = "sweep"  # no caller asked
+    GUESS = "guess"  # a caller waits for a training that probably does not exist
 
 
 RANKS: Final = tuple(Rank)
@@ -41,7 +41,7 @@ _RANK_OF: Final = {
 
 
 def rank_of(purpose: Purpose, *, guessed: bool = False) -> Rank:
-    """The rank of a call; `guessed`: for an id that the upstream probably does not have."""
+    """The rank of a call. `guessed`: the upstream probably has no training with this id."""
     return Rank.GUESS if guessed and purpose is Purpose.MISS else _RANK_OF[purpose]
 
 
@@ -51,12 +51,12 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether somebody waits for the answer, and so may wait for the call's turn as well."""
+    """Whether a caller waits for the response. Such a call may also wait for its turn."""
     return purpose in _CALLED_FOR
 
 
-# Of a limit: what is a rank's own, and how much it may have. Not more than two thirds are
-# anybody's own, so that no mixture of ranks leaves much of the limit unused.
+# The part of a limit that is reserved for each rank. Together these are at most two thirds, so that
+# no mixture of ranks leaves much of the limit unused.
 _FLOORS: Final = {
     Rank.CALLER: 0.2,
     Rank.VERSION: 0.1,
@@ -65,17 +65,19 @@ _FLOORS: Final = {
     Rank.SWEEP: 0.1,
     Rank.GUESS: 0.05,
 }
+# The most that the rank GUESS may spend of a limit.
 _GUESSES: Final = 0.25
-# Below so many calls a window not each rank can have one of its own.
+# If a window has fewer calls than this, nothing is reserved.
 _SMALLEST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Of the calls of any window: `floor` are a rank's own, `ceiling` are the most it may make.
+    """The part of one rank: of the calls of any window `floor` are reserved for it, and it may make
+    `ceiling` at most.
 
-    The floor is kept from the others while somebody of the rank was refused within the last
-    window; `always` keeps it all the time.
+    The floor is reserved if a call of the rank was refused within the last window. `always`: it is
+    reserved at all times.
     """
 
     floor: int
@@ -87,7 +89,7 @@ Portions = Mapping[Rank, Portion]
 
 
 def portions(limit: int, sweep_share: float) -> Portions:
-    """What each rank may spend of a limit; `sweep_share` in (0, 1] is the sweep's ceiling."""
+    """The part of each rank in a limit. `sweep_share` in (0, 1] is the ceiling of the sweep."""
     ceilings = {Rank.SWEEP: sweep_share, Rank.GUESS: _GUESSES}
     return {
         rank: Portion(
@@ -100,7 +102,7 @@ def portions(limit: int, sweep_share: float) -> Portions:
 
 
 def scaled(full: int, limit: int, sweep_share: float) -> Portions:
-    """What each may spend of a limit that was lowered from `full`."""
+    """The part of each rank in a limit that was lowered from `full`."""
     return {
         rank: Portion(
             floor=of.floor * limit // full,
@@ -112,10 +114,11 @@ def scaled(full: int, limit: int, sweep_share: float) -> Portions:
 
 
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
-    """How many calls a rank leaves to the others, given what each has spent of its floor.
+    """How many calls a rank has to leave to the others. `spent` is what each has spent, `wanted`
+    are the ranks with a call that was refused lately.
 
-    Who has not had its own floor leaves only what is always kept: two who are both below
-    theirs must not wait for each other.
+    A rank below its own floor leaves only the floors that are always reserved. Otherwise two ranks
+    below their floors would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

@@ -1,9 +1,9 @@
-"""The window: never more than so many calls in any stretch of time, shared between ranks.
+"""The window of a rate limit: at most so many calls in any window of time, divided among ranks.
 
-Lives here: what a rate is, and which budget has which; the times of the calls of one budget, those
-that were granted for later included; the limit after a refusal, since somebody else may use the
-same key, and its slow way back; and how a high rate is divided, so that what is kept of it is
-bounded.
+This module has rates, and which scope has which rate. It keeps the times of the calls of one
+budget, including calls granted for later. It lowers the limit after a 429, because other programs
+may spend the same limit, and raises it again slowly. It divides a high rate into stretches, so that
+the number of kept times has a bound.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from typing import Final
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
 from gateway.core.http.rate_limit_headers import Stated
 
-# The budget of credentials that the upstream has not accepted yet; no tenant can be called so.
+# The scope of credentials that the upstream has not accepted yet. No tenant can have this name.
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# Of what was spent when upstream refused: the rest is left to whoever spends it.
+# The part of the spent calls that is the limit after a 429. The rest is left to other programs.
 _KEPT: Final = 0.8
-# A limit is never lowered below this part of what was set.
+# A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
-# Windows without a refusal before the way back begins, and then a twentieth in each.
+# Windows without a 429 before the limit rises again, then by a twentieth in each window.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `limit` of them in any `window` seconds."""
+    """At most `limit` calls or requests in any `window` seconds."""
 
     limit: int
     window: float
 
 
 class OwnRates:
-    """The scopes that have another rate than most; the tenants' may change while running."""
+    """The scopes with a rate of their own. The tenants' rates may change while the process runs."""
 
     def __init__(self, tenants: Mapping[str, Rate | None] | None = None) -> None:
         self._tenants = dict(tenants or {})
 
     def replace(self, tenants: Mapping[str, Rate | None]) -> None:
-        """From now on the tenants have these; None is unlimited."""
+        """Replace the rates of the tenants. None: unlimited."""
         self._tenants = dict(tenants)
 
     def of(self, scope: str, usual: Rate | None) -> Rate | None:
-        """What holds for the scope, where most have the `usual` one."""
+        """The rate of the scope. `usual` is the rate of scopes without one of their own."""
         if scope == NEWCOMERS:
             return usual and Rate(max(1, usual.limit // _THEIR_SHARE), usual.window)
         return self._tenants.get(scope, usual)
@@ -57,22 +57,23 @@ class OwnRates:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """From `since` on at most `limit` calls in a window."""
+    """A limit that was lowered to `limit` calls in a window at the time `since`."""
 
     limit: int
     since: float
 
     def now(self, full: int, window: float, now: float) -> int:
-        """What holds of a limit that was set to `full`."""
+        """The current limit, where `full` is the configured one."""
         windows = max(0, int((now - self.since) / window) - _HOLD)
         return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
 
 
 def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
-    """The limit after a 429 to the last of `spent` calls within one window, where `holds` held.
+    """The limit after a 429 to the last of `spent` calls within one window. `full` is the
+    configured limit, `holds` the limit until now.
 
-    Not `is_known`: others who spend are not to be told from what was spent by us before. It is
-    then halved at most, however few calls are known of.
+    Not `is_known`: this replica does not know all calls of the window, so the missing ones may be
+    ours or those of other programs. Then at least half of `full` counts as spent.
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -82,15 +83,18 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """Seconds that a call's way to the upstream may take longer than the way of one before."""
+    """Seconds by which one call's transit to the upstream may exceed that of an earlier call."""
     return min(1.0, window / 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is known of a limit that several share: when calls were made, or will be. The rest of
-    the limit counts as spent at `until`, when the last of it may have been (None: it was not), but
-    for a `claim` of each."""
+    """What is known of a limit that several replicas share.
+
+    `times` are those of known calls, including calls granted for later. The rest of the limit
+    counts as spent at `until`, the last time at which the others may have spent it (None: nothing
+    else was spent). The `claim` of each replica does not count as spent.
+    """
 
     limit: int
     times: Sequence[float]
@@ -99,11 +103,11 @@ class Past:
 
 
 class WindowLog:
-    """Never more than `limit` calls in any `window` seconds: the times of the last ones.
+    """Keeps the times of the last calls, and allows at most `limit` in any `window` seconds.
 
-    A token bucket would let through its burst and its rate in one window. A call made at `t`
-    counts in [t, t + window); a margin for transit is made by a longer window. Calls
-    may be granted for later: those count from now on. A lowered limit recovers by the `season`
+    A token bucket would allow its burst and its rate in one window. A call made at `t` counts in
+    [t, t + window). Callers make the window longer to have a margin for transit. A call may be
+    granted for later, and then counts from now on. A lowered limit rises again after each `season`
     (seconds; None: the window).
     """
 
@@ -128,7 +132,7 @@ class WindowLog:
         self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
         self._lowered: Lowered | None = None
-        # What stands in the log from before is made up.
+        # Times in the log before this one are assumed, not known.
         self._born = -inf
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
@@ -145,9 +149,9 @@ class WindowLog:
         *,
         season: float | None = None,
     ) -> WindowLog:
-        """A log for an unknown past: `free` calls may go at once, the rest at the mean rate.
+        """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
 
-        Each rank is taken to have had as much of its floor as was spent of the limit.
+        Each rank counts as having spent the same fraction of its floor as of the whole limit.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -161,12 +165,12 @@ class WindowLog:
 
     @property
     def times(self) -> Sequence[float]:
-        """When calls were made, or will be, the oldest first."""
+        """When calls were made or will be made, the oldest first."""
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
-        """The seconds until the call may go: granted if that is within `patience`, and charged
-        at that moment; else refused."""
+        """The seconds until the call may be made. If they are at most `patience`, the call is
+        granted, and charged at that time. Otherwise it is refused."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -176,37 +180,37 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """The call charged at `stamp` goes now, which is later, and counts from now on; False
-        where nothing is charged there any more."""
+        """Charge a call at `now` instead of at `stamp`, which is earlier. False if no call is
+        charged at `stamp` any more."""
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
             insort(sent, now)
         return bool(moved)
 
     def give_back(self, stamp: float) -> None:
-        """Undo the charge made at `stamp`, for a call that provably never left."""
+        """Remove the charge at `stamp`, for a call that was certainly not sent."""
         if _remove(self._sent, stamp):
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
     def limit(self, now: float) -> int:
-        """What holds of the limit, after what upstream said of it."""
+        """The current limit, as lowered by what the upstream said."""
         self._forget(now)
         return self._limit
 
     def refused(self, now: float) -> None:
-        """The upstream said 429: what is spent within a window was too much. What is granted
-        for later, or made up for an unknown past, was not sent; a caller that waits for that asks
-        anew, under what holds of the limit now."""
+        """The upstream answered 429: the calls of the last window were too many. Calls granted for
+        later were not sent, and are removed: they are asked for again under the lower limit.
+        Assumed calls of an unknown past are not counted."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
         spent = len(self._sent) - bisect_left(self._sent, self._born)
-        if spent > 0 or not is_known:  # else what was spent was lost
+        if spent > 0 or not is_known:  # otherwise the log has no call that the 429 can be about
             self._lower(now, after_refusal(self._full, limit, spent, is_known=is_known))
 
     def learn(self, now: float, said: Stated) -> None:
-        """The upstream said how many are left: fewer than we thought means that others spend;
-        or what its limit is: a lower one holds, a higher one is not ours to use."""
+        """Apply what the upstream said of its limit. If fewer calls remain than this log thinks,
+        other programs spend them. A lower limit applies; a higher one is ignored."""
         if said.quota is not None and said.window is not None:
             quota = max(1, int(said.quota * self._window / said.window))
             if quota < self.limit(now):
@@ -221,38 +225,40 @@ class WindowLog:
         self._forget(now)
 
     def available(self, now: float) -> int:
-        """How many calls may go now."""
+        """How many calls may be made now."""
         self._forget(now)
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Become one of so many equal parts of that limit: together they grant what is left of
-        it, and what is spent becomes free for all alike. No part is nothing."""
+        """Become one of `parts` equal parts of that limit. Together the parts grant what is left of
+        it, and spent calls become free again for each part in turn. Each part has one call at
+        least, even if there are more parts than calls."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
-        # The n-th call is free again for this part once n calls are for each.
+        # This part gets its n-th call back when each part can get n calls back.
         first = len(times) - past.limit + parts - 1
         self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
     def follow(self, other: WindowLog) -> None:
-        """Take the place of a log under another limit: what was sent there counts here."""
+        """Replace a log with another limit: its calls count here."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
 
     def _turn(self, now: float, rank: Rank) -> float:
-        """The first moment at which a call of the rank may go.
+        """The first time at which a call of the rank may be made.
 
-        As time passes what is spent only falls, and by at least as much as floors are kept
-        again: what may go at one moment may go at each later one.
+        As time passes, the spent calls become fewer. The floors that are reserved again because of
+        this are never larger than that decrease. So a call that may be made at one time may be made
+        at each later time, and a binary search finds the first.
         """
         if self._may_go(now, rank):
             return now
-        # A share that was just made may know calls of the rank that are not among all calls.
+        # After `share` the log of the rank may have calls that the log of all calls does not have.
         moments = sorted({now, *self._sent, *self._by_rank[rank]})
         ends = [moment + self._window for moment in moments]
         low, high = 0, len(ends) - 1
@@ -299,17 +305,18 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# The times of so many calls are kept at most: Redis and the event loop stand still while they
-# are written down for an unknown past.
+# The most calls whose times are kept. Redis and the event loop are blocked while the assumed times
+# of an unknown past are written.
 MOST_KEPT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """At most `limit` calls in any `span` seconds, of which a window has `parts`.
+    """A part of a window: at most `limit` calls in any `span` seconds. A window has `parts` of
+    these.
 
-    Whatever stretches of that length a window consists of, they hold no more calls together
-    than its rate allows; what cannot be divided is not used. The span has the margin for
+    Together the stretches of any window have at most as many calls as the rate allows. If the limit
+    cannot be divided evenly, the remainder is not used. The spans together contain the margin for
     transit of the whole window.
     """
 
@@ -319,10 +326,10 @@ class Stretch:
 
     @classmethod
     def of(cls, rate: Rate) -> Stretch:
-        """The longest one that keeps the times of few enough calls."""
+        """The longest stretch that has at most MOST_KEPT calls."""
         parts = -(-rate.limit // MOST_KEPT)
         return cls(rate.limit // parts, (rate.window + transit(rate.window)) / parts, parts)
 
     def whole(self, calls: int, rate: Rate) -> int:
-        """So many calls of a stretch as calls of the window."""
+        """A number of calls of a stretch, converted to calls of the window."""
         return rate.limit if calls == self.limit else calls * self.parts
