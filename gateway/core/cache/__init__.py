@@ -1,1 +1,1 @@
-"""What is stored: entries, their versions, and the rules by which they may be reused."""
+"""Stored responses: entries, their versions, and the rules for storing and reusing them."""

@@ -1,6 +1,6 @@
-"""The compressed form of an entry: for which requests, when it is worth it, and its fields.
+"""The compressed form of an entry: which requests get it, which entries have it, and its fields.
 
-RFC 9110, 8.4 and 12.5.3. It is another representation, with a strong tag of its own.
+RFC 9110, 8.4 and 12.5.3. It is another representation, with a strong entity tag of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
 
-# What fits a packet beside its head gains nothing. What is large is compressed fast, since
-# others wait meanwhile: a mebibyte takes 8 ms so.
+# A body that fits into one packet with its head gains nothing. Large bodies are compressed at the
+# fast level, because other requests wait meanwhile: a mebibyte then takes 8 ms.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -29,7 +29,7 @@ VARY: Final = (b"vary", b"Accept-Encoding")
 
 @lru_cache(1_024)
 def takes_gzip(accept_encoding: bytes | None) -> bool:
-    """Whether gzip is acceptable, and not less than the text as it is (RFC 9110, 12.5.3)."""
+    """Whether the client accepts gzip and does not prefer `identity` (RFC 9110, 12.5.3)."""
     if accept_encoding is None:
         return False
     weights: dict[bytes, float] = {}
@@ -43,8 +43,8 @@ def takes_gzip(accept_encoding: bytes | None) -> bool:
 
 
 def is_worth_coding(entry: Entry) -> bool:
-    """Whether the compressed form may be had: a text of some length, which nobody coded before
-    and nobody forbids to (`no-transform`: RFC 9111, 5.2.2.6)."""
+    """Whether the entry has a compressed form: a 200 with a text long enough, which has no content
+    coding, and whose `Cache-Control` has no `no-transform` (RFC 9111, 5.2.2.6)."""
     if len(entry.body) < _LEAST or entry.status != 200:
         return False
     if first(entry.headers, b"content-encoding") is not None:
@@ -55,21 +55,21 @@ def is_worth_coding(entry: Entry) -> bool:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The same compressed, the same bytes each time; None where that gains next to nothing."""
+    """The compressed body, always the same bytes for one body. None if it saves less than 10 %."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None
 
 
 def coded_entry(entry: Entry, coded: bytes) -> Entry:
-    """The entry in its compressed form, as conditions are compared with it."""
+    """The entry in its compressed form, for the comparison with preconditions."""
     tag = (b"etag", tag_of(entry))
     headers = (*(pair for pair in entry.headers if pair[0] != b"etag"), tag)
     return entry.but(body=coded, headers=headers)
 
 
 def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:
-    """The fields of the compressed form, made of those of the other one."""
+    """The fields of the compressed form, made from those of the uncompressed one."""
     changed = {
         b"content-length": b"%d" % length,
         b"etag": tag_of(entry),
@@ -79,5 +79,5 @@ def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:
 
 
 def tag_of(entry: Entry) -> bytes:
-    """The strong tag of the compressed form (RFC 9110, 8.8.3.3)."""
+    """The strong entity tag of the compressed form (RFC 9110, 8.8.3.3)."""
     return b'"%b-gzip"' % entry.digest.encode("ascii")

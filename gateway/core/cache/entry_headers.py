@@ -1,7 +1,8 @@
 """The header fields that an entry carries, its validators, and the preconditions of requests.
 
-Pure functions of bytes and entries; an entry's head, a line for each field, is made once. What is
-true only for a moment (`Age`, `Cache-Status`, `X-Request-ID`) is added by the web.
+These are pure functions of bytes and entries. The head of an entry, with a line for each field, is
+made once. gateway/web adds the fields that differ between responses (`Age`, `Cache-Status`,
+`X-Request-ID`).
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# An entry may come from Redis: what frames a message is never taken from there.
+# An entry may come from Redis. Fields that frame a message are never taken from it.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
-# RFC 9110, 8.8.3 and 5.6.1: commas inside the quotes belong to the tag, elements may be empty.
+# RFC 9110, 8.8.3 and 5.6.1: commas inside the quotes belong to the tag. List elements may be empty.
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _LAST_MODIFIED_MARGIN = 60.0
 
 
 def etag_of(entry: Entry) -> bytes:
-    """The upstream's ETag, or a strong one of ours made from the body."""
+    """The upstream's ETag, or a strong one that the gateway makes from the body."""
     return first(entry.headers, b"etag") or b'"%s"' % entry.digest.encode("ascii")
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's Last-Modified, or `updated_at` once it is a minute older than Date:
-    before that, two edits within one second would make a false 304."""
+    """The upstream's Last-Modified, or `updated_at` if it is at least a minute older than Date. A
+    later `updated_at` is not used: two edits within one second could cause a wrong 304."""
     if entry.updated_at is None:
         return None
     theirs = first(entry.headers, b"last-modified")
@@ -42,8 +43,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
-    """The fields of a 200, 404 or 410 that stay true as long as the entry does: all but
-    Age, Cache-Status and X-Request-ID. `vary`: whether the answer depends on the caller."""
+    """The fields of a 200, 404 or 410 that are the same in all responses of the entry: all but Age,
+    Cache-Status and X-Request-ID. `vary`: the response depends on the caller."""
     fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
@@ -68,21 +69,21 @@ _OF_304 = frozenset(
 
 
 def not_modified_fields(stored: Headers) -> Headers:
-    """Those of `stored_fields` that a 304 carries (RFC 9110, 15.4.5)."""
+    """The fields of `stored_fields` that a 304 has as well (RFC 9110, 15.4.5)."""
     return tuple([pair for pair in stored if pair[0] in _OF_304])
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The preconditions of a request; None where the field is absent."""
+    """The preconditions of a request. None: the field is absent."""
 
     if_none_match: bytes | None = None
     if_modified_since: bytes | None = None
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether a 304 answers the request (RFC 9110, 13.2.2): weak comparison, lists, `*`;
-    If-None-Match has precedence over If-Modified-Since."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2). Entity tags are compared weakly, and may be
+    a list or `*`. If-None-Match takes precedence over If-Modified-Since."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
@@ -109,18 +110,19 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The lines of all answers that the entry will give, and where those begin that a 304 says
-    as well, `ETag` first; `vary` as in `stored_fields`."""
+    """The header lines of all responses of the entry, and the offset of the lines that a 304 has as
+    well. The first of these is `ETag`. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
 def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
-    """The same of fields that were chosen already."""
+    """As `head_of`, for given fields."""
     return _arranged((*fields, VARY) if is_worth_coding(entry) else fields)
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """The same of the entry's compressed form, made of its own head; `length` in bytes."""
+    """As `head_of`, for the compressed form of the entry. `head` is that of the uncompressed form,
+    `length` the bytes of the compressed body."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 
@@ -133,16 +135,16 @@ def _arranged(fields: Headers) -> tuple[bytes, int]:
 
 
 def has_etag(head: bytes, brief_at: int, etag: bytes) -> bool:
-    """Whether just this is the entry's tag, without another look at the entry."""
+    """Whether the entry has exactly this tag, read from its head alone."""
     return head.startswith(b"etag: " + etag + b"\r\n", brief_at)
 
 
 def to_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Each field as a line with its end; values without control characters."""
+    """Write each field as a line with CRLF. Values must not have control characters."""
     return b"".join([b"%b: %b\r\n" % pair for pair in fields])
 
 
 def from_lines(lines: bytes) -> Headers:
-    """The fields that were written so."""
+    """Read the fields that `to_lines` wrote."""
     pairs = [line.partition(b": ") for line in lines.split(b"\r\n")[:-1]]
     return tuple([(name, value) for name, _, value in pairs])

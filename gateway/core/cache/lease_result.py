@@ -1,7 +1,7 @@
-"""How the leader's fetch of a key ended, as its followers in other replicas hear of it.
+"""The result of a leader's fetch, as followers in other replicas get it.
 
-Never a body and never a credential: what was stored is looked up, and of what failed only the
-kind, the words of ours and the numbers are told.
+A result has neither a body nor a credential. Followers read a stored entry from the cache. Of a
+failure they get its kind, texts of the gateway, and numbers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST: Final = 200
 
 
 class ErrorKind(StrEnum):
-    """Which error a failure was: the classes of core/errors that a fetch raises."""
+    """The kind of a failure, one for each class of core/errors that a fetch raises."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -50,10 +50,11 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a follower is to do, and of a failure what is needed to raise it again.
+    """What a follower has to do next. After a failure it also has what is needed to raise the
+    error again.
 
-    `retry_after` is in seconds from the moment of the ending. `trace` tells followers of the
-    leader's span, as a `traceparent`, where its trace is kept.
+    `retry_after` is in seconds from the end of the fetch. `trace` is the leader's span as a
+    `traceparent`, if its trace is kept.
     """
 
     kind: EndingKind
@@ -68,11 +69,11 @@ class Ending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the upstream gave an answer of its own."""
+        """Whether the upstream answered the question."""
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
-        """The leader's failure as an error of the follower's own; None where it had none."""
+        """The leader's failure as an error that the follower can raise. None if there was none."""
         wait = self.retry_after or 1.0
         match self.fault:
             case None:
@@ -84,7 +85,7 @@ class Ending:
             case ErrorKind.GATE_CLOSED:
                 return GateClosed(self.what, retry_after=wait)
             case ErrorKind.TURNED_AWAY:
-                # Who follows presents the same credential: the key is of its partition.
+                # The follower has the same partition, so it has the same credential.
                 return AccessRefused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             case _:
                 return self._failure(self.fault)
@@ -119,7 +120,8 @@ class Ending:
 def ending_of(error: Exception) -> Ending:
     """What the leader's error means to its followers.
 
-    Where its own connection failed another may fare better; else it would be the same for all.
+    If the leader's own connection failed, a follower's call may succeed. All other errors would be
+    the same for the followers.
     """
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
@@ -133,7 +135,7 @@ def ending_of(error: Exception) -> Ending:
     return Ending(
         EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
         fault,
-        # What is wrong with a body may be said in its own words.
+        # The text of an InvalidPayload may quote the body. Followers get its reason only.
         str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
         error.reason,
         invalid,
@@ -144,7 +146,7 @@ def ending_of(error: Exception) -> Ending:
 
 
 def _is_its_own(failure: UpstreamFailure) -> bool:
-    """Whether it failed before the upstream had its time to answer."""
+    """Whether the call failed before the upstream had the full time to answer."""
     if isinstance(failure, UpstreamTimeout):
         return failure.reason is not FailureReason.READ_TIMEOUT
     return isinstance(failure, UpstreamUnreachable)

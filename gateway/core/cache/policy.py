@@ -1,9 +1,9 @@
 """Decides whether a stored response may be served, whether an answer may be stored, and whether a
 stale response may be served because the upstream failed.
 
-Everything that decides what a caller gets is here, as functions of values and `now`. The flow gets
-such rules as one value (`Rules`), as `freshness.source` says: `ByPolicy`, by our own numbers, or
-those of rfc9111, by the upstream's word.
+The rules are functions of values and `now`. The flow gets them as one value (`Rules`).
+`freshness.source` chooses it: `ByPolicy` uses the settings, `ByOrigin` in rfc9111 the upstream's
+header fields.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 has no body. If it is wrong, and its validators were stored with our body, the mistake would
-# last.
+# A 304 has no body. If its validators are wrong and were stored with our body, later requests would
+# confirm the wrong body again and again.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
@@ -167,63 +167,63 @@ def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None
 
 
 class Rules(Protocol):
-    """What the flow asks of them. `sent` are the request fields that went upstream with a call,
-    or would have; `jitter` is in [0, 1)."""
+    """The rules that the flow uses. `sent` are the request fields that a call sent upstream, or
+    would have sent. `jitter` is in [0, 1)."""
 
     @property
     def windows(self) -> Windows:
-        """The numbers, where nothing else is said."""
+        """The windows for entries whose upstream names none."""
         ...
 
     @property
     def is_verbatim(self) -> bool:
-        """Whether answers say of caching what the upstream said."""
+        """Whether responses have the upstream's own caching fields."""
         ...
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """What a complete reply means; raises UpstreamFailure where it is no answer."""
+        """What a complete reply means. Raises UpstreamFailure if it is no answer."""
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """Why the upstream forbids to store what its reply made, None where it does not."""
+        """The reason why the entry of a reply may not be stored. None if it may."""
         ...
 
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply; `training` None where it has no version."""
+        """The entry of a reply. `training` None: it has no version."""
         ...
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304 to the question whether it still holds."""
+        """The entry after a 304 that confirmed it."""
         ...
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """May it be reused?"""
+        """What to do with the entry."""
         ...
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """May it be served although upstream could not be asked, or failed?"""
+        """Whether it may be served because the upstream failed or may not be called."""
         ...
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Whether a request with these fields chooses this entry among the answers of its key."""
+        """Whether this entry is the response to a request with these fields (`Vary`)."""
         ...
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The lines of its answers, as `head_of` has them."""
+        """The header lines of its responses, as `head_of` returns them."""
         ...
 
     def passing(self, reply: Reply) -> Reply:
-        """What is handed on of a reply that is not stored."""
+        """The reply as it is passed on if it is not stored."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ByPolicy:
-    """Our own numbers decide; `vary`: whether answers depend on who asks."""
+    """The rules by the settings. `vary`: responses depend on the caller."""
 
     windows: Windows
     vary: bool
@@ -234,7 +234,7 @@ class ByPolicy:
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """`no-store` is the one word of the upstream that is heard."""
+        """`no-store` is the only directive of the upstream that counts."""
         return why_not_stored(reply.headers, self.windows)
 
     def admit(
@@ -258,13 +258,13 @@ class ByPolicy:
         return may_rescue(entry, now, self.windows)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """The API gives everybody the same answer."""
+        """Always, because the response does not depend on request fields."""
         return True
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """With a `Cache-Control` of ours."""
+        """With a `Cache-Control` of the gateway."""
         return head_of(entry, vary=self.vary)
 
     def passing(self, reply: Reply) -> Reply:
-        """As it is, less what it says of caching: nobody is to keep it."""
+        """The reply unchanged. `web.render` replaces its caching fields by `no-store`."""
         return reply

@@ -1,12 +1,12 @@
-"""The rules of `freshness.source = "origin"`: RFC 9111 by what the upstream says, with RFC 5861 and
-9213, and our own numbers where it says nothing.
+"""The rules of `freshness.source = "origin"`: RFC 9111, 5861 and 9213, applied to the upstream's
+header fields. The settings apply if the upstream says nothing.
 
-First what its header fields say, as functions of a status and of fields: may it be stored, how long
-is it fresh, how long may it be used after that. `is_shared` tells whether the share of the cache
-that it is for has several callers. Then what follows from that.
+The first functions read the fields of a reply: whether it may be stored, how long it is fresh, and
+how long it may be used after that. `is_shared`: several callers use the partition. `ByOrigin` makes
+the rules from them.
 
-Last, which request fields chose an answer (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). Only what is
-sent on to the upstream can choose: what it never sees is the same for everybody.
+The last functions select by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). Only fields
+that are sent to the upstream can select, because the response cannot depend on the others.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from gateway.core.upstream.classification import ForCaller, Judged, Other, Quest
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason
 
-# RFC 9110, 15.1: what may be stored without being told how long; 206 is never asked for.
+# RFC 9110, 15.1: the statuses that are heuristically cacheable. The gateway never asks for a 206.
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
-# Whose meaning for a cache is known, for must-understand (RFC 9111, 5.2.2.3).
+# The statuses whose caching rules are known, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
-# Never kept: a part, an answer to a condition, and what concerns the one caller.
+# Never stored: a part, an answer to a condition, and statuses that concern one caller only.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
-# RFC 9111, 4.2.2: a tenth of the time since the last change, and a day at most.
+# RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
 _PART_OF_AGE: Final = 0.1
 _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that hold for us: the targeted ones (RFC 9213) where they are for a shared
-    cache and there are any, else those of `Cache-Control`."""
+    """The directives that apply here. For a shared cache these are the targeted ones (RFC 9213), if
+    there are any. Otherwise they are those of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
 
 def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStoredReason | None:
-    """Why it must not be stored (RFC 9111, 3); None where it may be."""
+    """The reason why a response must not be stored (RFC 9111, 3). None if it may be."""
     directives = said(headers, is_shared=is_shared)
     if status in _NEVER:
         return NotStoredReason.STATUS
@@ -67,8 +67,8 @@ def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStor
 
 
 def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> float | None:
-    """For how many seconds it is fresh by its own word (RFC 9111, 4.2.1); None where it says
-    nothing. `received` stands in for a missing `Date`."""
+    """The freshness lifetime that the response states, in seconds (RFC 9111, 4.2.1). None if it
+    states none. `received` is used if `Date` is missing."""
     directives = said(headers, is_shared=is_shared)
     if b"no-cache" in directives:
         return 0.0
@@ -76,7 +76,7 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
     if lifetime is None:
         lifetime = seconds(directives, b"max-age")
     if lifetime is not None or _for_cdns(headers, is_shared=is_shared) is not None:
-        return lifetime  # a targeted field overrules `Expires` (RFC 9213, 2.2)
+        return lifetime  # a targeted field overrides `Expires` (RFC 9213, 2.2)
     expires = [value for name, value in headers if name == b"expires"]
     if not expires:
         return None
@@ -87,7 +87,8 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
 def guessed_lifetime(
     status: int, headers: Headers, received: float, *, is_shared: bool
 ) -> float | None:
-    """What is reasonable where it says nothing (RFC 9111, 4.2.2); None without `Last-Modified`."""
+    """The heuristic lifetime of a response that states none (RFC 9111, 4.2.2), in seconds. None
+    without `Last-Modified`, or if the status does not allow a heuristic."""
     changed = _moment(first(headers, b"last-modified"))
     public = b"public" in said(headers, is_shared=is_shared)
     if changed is None or not (public or status in _HEURISTIC):
@@ -97,20 +98,21 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """How old it was, at least, when the request for it was `sent` (RFC 9111, 4.2.3)."""
+    """The age of the response when its request was `sent`, at least (RFC 9111, 4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 
 
 def date_of(headers: Headers, otherwise: float) -> float:
-    """When it was made, in epoch seconds (RFC 9110, 6.6.1)."""
+    """When the response was made, in epoch seconds (RFC 9110, 6.6.1). `otherwise` if it has no
+    valid `Date`."""
     made = _moment(first(headers, b"date"))
     return otherwise if made is None else made
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The stale windows of this answer: its own (RFC 5861), the configured ones where it says
-    nothing, none where it forbids (RFC 9111, 4.2.4)."""
+    """The stale windows of a response: those that it states (RFC 5861), otherwise the configured
+    ones. They are 0 if it forbids stale responses (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -148,12 +150,13 @@ def _moment(value: bytes | None) -> float | None:
     return None if value is None else parse_http_date(value.decode("latin-1"))
 
 
-# Said anew with each answer, or about this one message alone.
+# Fields that the gateway writes for each response, or that concern one message only.
 _OF_THE_MESSAGE: Final = frozenset(
     b"age alt-svc cache-status content-length date set-cookie training-updated-at "
     b"x-request-id".split()
 )
-# RFC 9111, 3.2: what tells how the stored body is framed is not taken from a 304.
+# RFC 9111, 3.2: fields that describe the coding or range of the stored body. A 304 does not update
+# them.
 _OF_THE_BODY: Final = frozenset({b"content-encoding", b"content-range"})
 _SAYS_OF_CACHING: Final = frozenset({b"cache-control", b"expires"})
 _BODILESS: Final = frozenset({204, 304})
@@ -161,8 +164,8 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class ByOrigin:
-    """The upstream's word decides. `vary`: whether answers depend on who asks; `is_shared`:
-    whether one share of the cache has more than one caller."""
+    """The rules by the upstream's header fields. `vary`: responses depend on the caller.
+    `is_shared`: several callers use one partition."""
 
     windows: Windows
     vary: bool
@@ -170,8 +173,9 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """As by policy, but every complete answer passes: an error, and a page instead of the
-        API, only where nothing stored may rescue, unless it says that it is fresh."""
+        """As `ByPolicy`, but every complete response may be passed on. An error or an HTML page is
+        passed on only if no stored response may be used for rescue, or if it states that it is
+        fresh."""
         try:
             judged = judge(reply, question, now)
         except InvalidPayload:
@@ -191,7 +195,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """As RFC 9111, 3 has it; without a version or a lifetime it would be of no use."""
+        """The reason by RFC 9111, 3. A response with neither a version nor a lifetime is not stored
+        either, because it could never be used."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -199,7 +204,8 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """By its own lifetime; by ours for a training, 404 or 410 that says none."""
+        """The entry of a reply, with the lifetime that it states. A training, 404 or 410 without
+        one gets that of the settings, any other response 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -215,7 +221,7 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """With each stored field replaced that the 304 brings (RFC 9111, 3.2)."""
+        """The entry after a 304. The fields of the 304 replace the stored ones (RFC 9111, 3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
@@ -236,22 +242,22 @@ class ByOrigin:
         return guessed_lifetime(status, headers, received, is_shared=self.is_shared)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """As by policy, within the stale windows that the entry itself allows."""
+        """As `ByPolicy`, within the stale windows of the entry."""
         return plan(entry, now, self._windows(entry), below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """As by policy, within the stale windows that the entry itself allows."""
+        """As `ByPolicy`, within the stale windows of the entry."""
         return may_rescue(entry, now, self._windows(entry))
 
     def _windows(self, entry: Entry) -> Windows:
         return windows_for(entry.headers, self.windows, is_shared=self.is_shared)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """As RFC 9111, 4.1 has it."""
+        """By RFC 9111, 4.1."""
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """With what the upstream said; our own lifetime where it said nothing."""
+        """With the upstream's caching fields. If there are none, with the lifetime of the entry."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -275,18 +281,19 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """As it is, with what it says of caching."""
+        """The reply with the upstream's caching fields."""
         return verbatim(reply)
 
 
 def verbatim(reply: Reply) -> Reply:
-    """What is handed on of it as it is: all but what belongs to one hop, and cookies."""
+    """The reply as it is passed on: without the fields of one connection, cookies, and those that
+    the gateway writes itself."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:
-    """What is stored and sent on: all but what belongs to one message. An entry may come from
-    Redis, and what frames a message is never taken from there."""
+    """The fields that are stored and sent: all but those of one connection or one message. An entry
+    may come from Redis, so this also removes fields that frame a message."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -297,32 +304,32 @@ def _kept_to_pass(headers: Headers) -> Headers:
 
 
 _COMMA = re.compile(rb"[ \t]*,[ \t]*")
-# Language tags are alike in either case (RFC 5646, 2.1.1).
+# Language tags are compared without case (RFC 5646, 2.1.1).
 _CASELESS: Final = frozenset({b"accept-language"})
 _ABSENT: Final = b""
 
 
 def varies_on(headers: Headers) -> frozenset[bytes] | None:
-    """The lower-case names in `Vary`; None for `*`, which no other request matches."""
+    """The lower-case names in `Vary`. None for `*`, which no other request matches."""
     value = joined(value for name, value in headers if name == b"vary")
     names = frozenset(name.strip().lower() for name in value.split(b",")) - {b""}
     return None if b"*" in names else names
 
 
 def selecting_fields(headers: Headers, sent: Headers) -> Headers:
-    """The fields among those `sent` with the request that the answer's `Vary` names, absent
-    ones too, normalised."""
+    """The request fields that the response's `Vary` names, normalised. Absent fields are
+    included."""
     return tuple((name, _presented(name, sent)) for name in sorted(varies_on(headers) or ()))
 
 
 def selects(selecting: Headers, sent: Headers) -> bool:
-    """Whether a request with the fields `sent` chooses the same answer."""
+    """Whether a request with the fields `sent` selects the same response."""
     return all(_presented(name, sent) == value for name, value in selecting)
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, in the forms that RFC 9111, 4.1 calls the same; an empty field is
-    not an absent one."""
+    """The field as one value, normalised as RFC 9111, 4.1 allows. An empty field differs from an
+    absent one."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

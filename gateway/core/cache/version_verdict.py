@@ -1,10 +1,11 @@
-"""What an answer is, given what is known of a training: the rule that store.lua has in Lua. Both
-follow it: the ledger of a process alone, and a replica whose Redis is away, for which L1's entry is
-what is known.
+"""Compares the version of an answer with the versions known of a training. store.lua has the same
+rule in Lua. This module serves the ledger of a process without Redis, and a replica whose Redis is
+away; this replica knows only the entry in L1.
 
-Also here: what is remembered of answers that were refused for their version, and when they are
-believed. An upstream restored from a backup goes back behind versions that were seen; a wrong clock
-writes dates far ahead. Neither is taken at its word, and neither may freeze a training for ever.
+The module also keeps the doubt: what it remembers of answers that were refused for their version,
+and when it believes them. An upstream that was restored from a backup goes back to older versions,
+and a wrong clock writes dates far ahead. The gateway does not believe such an answer at once, but
+it must not refuse a training's answers for ever.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway.core.vocabulary import StoreVerdict
 
 
 class Last(Enum):
-    """What the last answer taken was."""
+    """The kind of the last answer that was accepted."""
 
     NONE = "-"
     VERSION = "v"
@@ -30,12 +31,12 @@ class Last(Enum):
 class Known:
     """What is known of a training's versions.
 
-    updated_at  the version below which no answer is taken, None where there is none
-    raised_from the version stored, where the list or a soft order claimed a later one
-    digest      of the last answer taken, "" where it is not known
-    started     seconds: when the last fetch that counts was sent
-    doubt       of answers that were refused for their version
-    trusts_next whether the next answer is taken, however far ahead its version
+    updated_at  the version below which no answer is accepted; None: there is none
+    raised_from the stored version, if the list or a soft order claimed a later one
+    digest      that of the last accepted answer, "" if it is not known
+    started     when the latest fetch of an accepted answer was sent (seconds)
+    doubt       about answers that were refused for their version; None: there is none
+    trusts_next whether the next answer is accepted, even if its version is far ahead
     """
 
     updated_at: Instant | None = None
@@ -48,15 +49,15 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
-        """What an entry alone tells; None: nothing is known."""
+        """What is known from an entry alone. `entry` None: nothing is known."""
         if entry is None:
             return cls(doubt=doubt)
         return cls(entry.updated_at, _kind(entry), entry.digest, entry.confirmed_at, doubt)
 
     def verdict(self, entry: Entry) -> StoreVerdict:
-        """What the entry is.
+        """Whether the entry is accepted, and what it changes.
 
-        A negative entry has no version: it and what follows it are ordered by their fetches.
+        A negative entry has no version. It and the next answer are ordered by their fetches.
         """
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
@@ -84,7 +85,7 @@ class Known:
         return StoreVerdict.FIRST if known_nothing else StoreVerdict.CHANGED
 
     def take(self, entry: Entry) -> None:
-        """Know this answer from now on."""
+        """Accept this answer."""
         self.last, self.digest, self.raised_from = _kind(entry), entry.digest, None
         if before(self.updated_at, entry.updated_at):
             self.updated_at = entry.updated_at
@@ -94,12 +95,12 @@ class Known:
             self.doubt = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused; whether enough of them agreed, over `believe_after`
-        seconds at least."""
+        """Note an answer that was refused. Returns whether enough refused answers agreed, over at
+        least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
-            return False  # refused for its fetch, which others have overtaken
+            return False  # refused because a later fetch was accepted, not for its version
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
         self.doubt, self.trusts_next = doubt, False
         return doubt.is_believed(believe_after)
@@ -114,15 +115,16 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# However short the time in which they have to agree: one answer may be a hiccup, two its echo.
+# Answers that have to agree, even if the time for it is short. One may be a passing fault, and a
+# second one may repeat it.
 ENOUGH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What refused answers in a row agreed upon.
+    """The version and body in which refused answers in a row agree.
 
-    `first` and `last` are when the fetches of the first and the last of them began.
+    `first` and `last` are the times when the fetches of the first and the last of them began.
     """
 
     updated_at: Instant
@@ -132,10 +134,11 @@ class Doubt:
     last: float
 
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
-        """The doubt after another refused answer, where `known` is the latest version known.
+        """The doubt after another refused answer. `known` is the latest known version.
 
-        The same version and bytes agree, and so does a later version, edited since, as long as
-        it is on the same side of what is known. A fetch that began earlier says nothing new.
+        An answer agrees if it has the same version and bytes. It also agrees if its version is
+        later, because the training was edited since, and on the same side of `known`. A fetch that
+        did not begin later than the last one changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:
@@ -147,17 +150,18 @@ class Doubt:
         return replace(doubt_of(entry), answers=min(self.answers + 1, ENOUGH), first=self.first)
 
     def is_believed(self, believe_after: float) -> bool:
-        """Whether enough answers agreed, over at least so many seconds."""
-        over = round((self.last - self.first) * 1_000_000)  # as Redis counts
+        """Whether enough answers agreed, over at least `believe_after` seconds."""
+        over = round((self.last - self.first) * 1_000_000)  # in microseconds, as Redis counts
         return self.answers >= ENOUGH and over >= round(believe_after * 1_000_000)
 
     def is_ended_by(self, entry: Entry) -> bool:
-        """Whether an answer that was taken contradicts it, or was fetched before it arose."""
+        """Whether an accepted answer ends the doubt: its fetch began when the doubt's first did, or
+        later."""
         return entry.confirmed_at >= self.first
 
 
 def doubt_of(entry: Entry) -> Doubt:
-    """The doubt that a first refused answer raises."""
+    """The doubt after a first refused answer."""
     assert entry.updated_at is not None, "a negative entry has no version to doubt"
     return Doubt(entry.updated_at, entry.digest, 1, entry.confirmed_at, entry.confirmed_at)
 

@@ -1,6 +1,6 @@
-"""What a write changed, as the upstream's answer tells: which trainings, and to what version.
+"""Reads from the upstream's answer to a write which trainings it changed, and their new versions.
 
-RFC 9111, 4.4. Functions of an answer alone.
+RFC 9111, 4.4. These are functions of the write's target and the answer.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The trainings that are outdated now; `versions` of those whose new one was told."""
+    """The trainings whose stored responses are outdated now. `versions` has the new version of each
+    training for which the answer had one."""
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
 
 
 def is_success(reply: Reply) -> bool:
-    """Whether it may have changed something: a non-error answer (RFC 9111, 4.4)."""
+    """Whether the write may have changed something: a non-error answer (RFC 9111, 4.4)."""
     return 200 <= reply.status < 400
 
 
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
-    """What a success to a write of `target` (None: of the collection) outdates: the target, what
-    `Location` and `Content-Location` name at the same origin, and the training in the body.
+    """What a successful write of `target` (None: of the collection) made outdated: the target, the
+    trainings that `Location` and `Content-Location` name at the same origin, and the training in
+    the body.
 
-    A version that is far ahead of `now` is not taken at its word.
+    A version that is far ahead of `now` is ignored.
     """
     named = [each for each in (target, *_located(reply.headers, base_url)) if each]
     told = _told(reply)
@@ -49,7 +51,7 @@ def written(target: str | None, reply: Reply, base_url: str, now: float) -> Writ
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
-    """Ids of trainings that the answer's fields point to (same origin alone: RFC 9111, 4.4)."""
+    """Ids of the trainings that the answer's fields name (only the same origin: RFC 9111, 4.4)."""
     base = base_url.rstrip("/") + "/training/"
     found = []
     for name, value in headers:
@@ -71,7 +73,7 @@ def _resolved(base: str, value: bytes) -> str:
 
 
 def _told(reply: Reply) -> tuple[str, Instant] | None:
-    """The training that the body is, and its version."""
+    """The id and the version of the training in the body. None if the body is no training."""
     for match in _OWN_ID.finditer(reply.body[:4_096]):
         training_id = match[1].decode("ascii")
         try:
