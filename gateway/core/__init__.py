@@ -1,1 +1,1 @@
-"""Ground floor: what is allowed. No await, no clock, no randomness, no I/O."""
+"""Ground floor: the rules, as pure functions. No await, no clock, no randomness, no I/O."""

@@ -1,35 +1,35 @@
-"""Every exception of the house; each says whose fault it is and what follows.
+"""All exceptions of the gateway. Each says who has to act on it.
 
 GatewayError
-├── AccessRefused           the caller's: who it is cannot be told
-│   ├── AdminTokenUnset     ours: no token is configured, so none can be right
-│   └── NotPermitted        the operator's: a token that is known, and does not allow this
-├── ClientRateLimited       the caller's: more than its own rate allows
-├── BadRequest              the caller's: what was asked makes no sense
+├── AccessRefused           the caller's: its credential was not accepted
+│   ├── AdminTokenUnset     ours: no token is configured, so no token can be accepted
+│   └── NotPermitted        the operator's: the token is known, and does not allow this
+├── ClientRateLimited       the caller's: it exceeds its own rate limit
+├── BadRequest              the caller's: the request is not valid
 │   ├── BadId
 │   └── TooLarge
-├── OnlyIfCached            the caller's wish: nothing usable is stored
-├── VersionNotReached       the caller's wish: that version is not there yet
-├── UpstreamFailure         theirs: no answer of the API came back (rescued by what is stored)
+├── OnlyIfCached            the caller's choice: nothing usable is stored
+├── VersionNotReached       the caller's choice: that version does not exist yet
+├── UpstreamFailure         the upstream's: no answer of the API came (a stale response may rescue)
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
 │   ├── UpstreamError
 │   │   └── VersionDoubted  a version that is not believed yet
 │   ├── UpstreamRateLimited
-│   ├── UpstreamRefused     theirs in word, ours in cause: the gateway's own token
+│   ├── UpstreamRefused     ours: the upstream refused the gateway's own token
 │   └── InvalidPayload
-├── ListRefused             theirs: there is no list for us, or none that we can read
-├── CallWithheld            ours: the call was not made (rescued likewise)
-│   ├── BackedOff           a refresh that failed just now, in some replica
+├── ListRefused             the upstream's: it refuses the list, or sends one of unknown form
+├── CallWithheld            ours: the call was not made (a stale response may rescue)
+│   ├── BackedOff           a refresh of the key failed a moment ago, in some replica
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
 │   ├── Frozen
 │   └── GateClosed
 ├── ShuttingDown            ours
-└── RedisUnavailable        ours: a state, not an accident
+└── RedisUnavailable        ours: an expected state
 
-Only `flow.request.handler` rescues (`mode_handler` in the mode `frozen`). Only `web.problems` turns
-an error into a response.
+Only `flow.request.handler` rescues, and `mode_handler` in the mode `frozen`. Only `web.problems`
+turns an error into a response.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ REMOVED = "[removed]"
 
 
 class GatewayError(Exception):
-    """Anything the gateway says in its own name."""
+    """The base of all errors of the gateway."""
 
 
 class AccessRefused(GatewayError):
-    """The caller presented no credential, or one that cannot be."""
+    """The caller presented no credential, or one that was not accepted."""
 
     def __init__(self, reason: AccessRefusal) -> None:
         super().__init__(f"the caller was refused: {reason}")
@@ -56,12 +56,13 @@ class AccessRefused(GatewayError):
 
 
 class AdminTokenUnset(AccessRefused):
-    """The admin plane needs a token and has none: every request for more than probes is refused."""
+    """The admin plane needs a token and none is configured. Only metrics, probes and the page's
+    empty shell are served."""
 
 
 class NotPermitted(AccessRefused):
-    """The token of this operator is known and does not allow what was asked for; `needed` None:
-    only a token that may do everything does."""
+    """The operator's token is known and does not allow the request. `needed` None: only a token
+    with all rights allows it."""
 
     def __init__(self, operator: str, may: frozenset[Right], needed: Right | None) -> None:
         super().__init__(AccessRefusal.NOT_PERMITTED)
@@ -71,7 +72,7 @@ class NotPermitted(AccessRefused):
 
 
 class ClientRateLimited(GatewayError):
-    """The caller's own limit is reached; `retry_after` (seconds, > 0) says until when."""
+    """The client's own rate limit is reached. `retry_after` (seconds, > 0): when it has room."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("the caller asks more often than it may")
@@ -79,7 +80,7 @@ class ClientRateLimited(GatewayError):
 
 
 class BadRequest(GatewayError):
-    """The request makes no sense; `what` may be shown to the caller."""
+    """The request is not valid. `what` may be shown to the caller."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -87,11 +88,11 @@ class BadRequest(GatewayError):
 
 
 class BadId(BadRequest):
-    """The path names no possible training id."""
+    """The id in the path cannot be a training id."""
 
 
 class TooLarge(BadRequest):
-    """The request's body is larger than what is read of one."""
+    """The request's body is larger than the gateway reads."""
 
 
 class OnlyIfCached(GatewayError):
@@ -99,10 +100,10 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """No version as late as the caller wants is known, and the upstream was asked, or may not be
-    asked for this caller now.
+    """The version that the caller wants, or a later one, is not known. The upstream was asked, or
+    may not be asked for this caller now.
 
-    `retry_after` (seconds, > 0) says when it may be asked again.
+    `retry_after` (seconds, > 0): when the upstream may be asked again.
     """
 
     def __init__(self, wanted: str, reached: str | None, *, retry_after: float) -> None:
@@ -115,8 +116,8 @@ class VersionNotReached(GatewayError):
 class UpstreamFailure(GatewayError):
     """A call was made and brought no answer of the API.
 
-    `retry_after` is in seconds from the moment of the failure, None where nothing is known;
-    `status` is what was answered, None where nothing was.
+    `retry_after` is in seconds from the failure, None if it is not known. `status` is that of the
+    response, None if there was none.
     """
 
     reason: FailureReason
@@ -131,17 +132,17 @@ class UpstreamFailure(GatewayError):
         self.retry_after = retry_after
 
     def conceal(self, secret: str) -> None:
-        """Take it out of what is said: an upstream may answer with the token that it was sent."""
+        """Remove a secret from the text. An upstream may answer with the token that it was sent."""
         self.what = self.what.replace(secret, REMOVED)
         self.args = (self.what,)
 
 
 class UpstreamUnreachable(UpstreamFailure):
-    """No connection, or it broke before a whole answer came.
+    """There was no connection, or it broke before a whole response came.
 
-    `sent` tells whether the request may have left: False only where it provably did not.
-    `was_kept`: it was sent on a connection of an earlier request, which the upstream closed
-    without a response, perhaps before it came.
+    `sent` is False only if the request was certainly not sent. `was_kept`: the request was sent on
+    a connection of an earlier request. The upstream closed this without a response, perhaps before
+    the request arrived.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class UpstreamUnreachable(UpstreamFailure):
 
 
 class UpstreamTimeout(UpstreamFailure):
-    """The deadline came before the whole answer."""
+    """The deadline passed before the whole response came."""
 
     def __init__(self, what: str, reason: FailureReason, *, sent: bool) -> None:
         super().__init__(what, reason)
@@ -161,9 +162,10 @@ class UpstreamTimeout(UpstreamFailure):
 
 
 class UpstreamError(UpstreamFailure):
-    """A status that is no answer to the question: 5xx, 3xx, another 2xx, the CDN's page.
+    """A response that does not answer the question, such as 5xx, 3xx, another 2xx, a CDN's page.
 
-    `reply` is what the caller gets where nothing can rescue; None: a problem of our own.
+    `reply` is the response that the caller gets if no stored response may rescue. None: the caller
+    gets a problem of the gateway.
     """
 
     reply: Reply | None = None
@@ -181,11 +183,11 @@ class UpstreamError(UpstreamFailure):
 
 
 class VersionDoubted(UpstreamError):
-    """A training whose version went back, or is far ahead: to be asked again, and soon enough."""
+    """A training whose version went back, or is far ahead. The gateway asks again soon."""
 
 
 class UpstreamRateLimited(UpstreamFailure):
-    """429: the upstream says when to come back, and perhaps what its limit is."""
+    """429. The upstream may state when to ask again and what its limit is (`said`)."""
 
     status = 429
 
@@ -195,7 +197,7 @@ class UpstreamRateLimited(UpstreamFailure):
 
 
 class UpstreamRefused(UpstreamFailure):
-    """The gateway's own token was refused: the operator's to mend, not the caller's."""
+    """The upstream refused the gateway's own token. The operator has to correct it."""
 
     def __init__(self, what: str, *, status: int) -> None:
         super().__init__(what, FailureReason.REFUSED)
@@ -203,8 +205,8 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class InvalidPayload(UpstreamFailure):
-    """A body that is no training: never stored, never served as a success; but see
-    cache/rfc9111."""
+    """A body that is no training. It is neither stored nor served as a success, except by the rules
+    of cache/rfc9111."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE
@@ -213,11 +215,11 @@ class InvalidPayload(UpstreamFailure):
 
 
 class ListRefused(GatewayError):
-    """We may not read the list, or cannot parse it: to ask again soon would not help."""
+    """The gateway may not read the list, or cannot parse it. Asking again soon would not help."""
 
 
 class CallWithheld(GatewayError):
-    """We did not call; `retry_after` (seconds, > 0) says when asking again may help."""
+    """The gateway did not make the call. `retry_after` (seconds, > 0): when to ask again."""
 
     def __init__(self, what: str, *, retry_after: float) -> None:
         super().__init__(what)
@@ -226,9 +228,9 @@ class CallWithheld(GatewayError):
 
 
 class BudgetExhausted(CallWithheld):
-    """Our own share of the limit is spent, or being handed out evenly. `is_passing`: the budget of
-    all replicas is away, or a part is kept for a replica that may only be slow, and that may be
-    over at any moment."""
+    """The gateway's share of the limit is spent, or is being handed out evenly. `is_passing`: the
+    cause may end at any moment. Either the shared budget is away, or a part is kept for a replica
+    that may only be slow."""
 
     is_passing = False
 
@@ -241,8 +243,8 @@ class BudgetExhausted(CallWithheld):
 
 
 class GateClosed(CallWithheld):
-    """The upstream said 429: the time it gave has not come, or `is_probed`: one call is under
-    way to see whether it has."""
+    """The upstream answered 429, and its waiting time is not over. `is_probed`: it is over, and one
+    call is under way as a probe."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
@@ -250,11 +252,12 @@ class GateClosed(CallWithheld):
 
 
 class CircuitOpen(CallWithheld):
-    """The breaker is open: the upstream failed too often just now."""
+    """The breaker is open, because the upstream failed too often in a row."""
 
 
 class BackedOff(CallWithheld):
-    """It failed in some replica, `attempts` times in a row: refreshes leave it alone for now."""
+    """Fetches of the key failed `attempts` times in a row, in some replica. No refresh is made for
+    now."""
 
     def __init__(self, attempts: int, *, retry_after: float) -> None:
         super().__init__("it failed just now and is left alone", retry_after=retry_after)
@@ -262,15 +265,15 @@ class BackedOff(CallWithheld):
 
 
 class Frozen(CallWithheld):
-    """An operator ordered that nothing is called."""
+    """An operator ordered that no calls are made."""
 
 
 class ShuttingDown(GatewayError):
-    """The replica is going away and takes no new work."""
+    """The replica is shutting down and takes no new requests."""
 
 
 class RedisUnavailable(GatewayError):
-    """Redis did not answer in time, or is known to be away."""
+    """Redis did not answer in time, or is known to be unavailable."""
 
     def __init__(self, operation: str, why: str) -> None:
         super().__init__(f"Redis did not answer {operation}: {why}")

@@ -1,8 +1,8 @@
 """Instants: when a version was written, exact to the nanosecond and totally ordered.
 
-Lives here: reading and writing date-times as text. No clock, and no rule on which version wins.
-An `Instant` is a plain int, nanoseconds since 1970-01-01T00:00:00Z without leap seconds, from
-year 0001 to year 9999 in UTC. A `datetime` would not do: it stops at microseconds.
+This module reads and writes date-times as text. It has no clock and no rule about versions. An
+`Instant` is a plain int: nanoseconds since 1970-01-01T00:00:00Z without leap seconds, from year
+0001 to year 9999 in UTC. `datetime` is not used because it has only microseconds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _DAY: Final = 86_400
 _EARLIEST: Final = (1 - _EPOCH_DAY) * _DAY * NANOSECONDS
 _LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 1
 
-# Year 9999 needs 21 digits; the shift keeps year 0001 from being negative. So the wire form is
-# always as long, and its order as text (Lua, Redis) is the order in time.
+# Year 9999 needs 21 digits, and the shift makes year 0001 positive. So the wire form always has the
+# same length, and its order as text (Lua, Redis) is the order in time.
 WIRE_LENGTH: Final = 21
 _WIRE_SHIFT: Final = 10**20
 _MANY_SECONDS: Final = 1e10
@@ -61,11 +61,12 @@ _HTTP_DATES: Final = (
 
 
 def parse_instant(text: str) -> Instant:
-    """Read an RFC 3339 date-time; ValueError where it is none, has no offset or no such day.
+    """Read an RFC 3339 date-time. ValueError if it is none, has no offset, or names a day that does
+    not exist.
 
-    Digits of the fraction beyond the ninth are cut off (up to 24 are read): refusing them would
-    refuse the training, and two versions within one nanosecond are told apart by their fetches.
-    A leap second, any part of it, is the midnight (UTC) that follows.
+    Digits of the fraction after the ninth are cut off (up to 24 are read), because refusing them
+    would refuse the training. Two versions within one nanosecond are ordered by their fetches. Any
+    time within a leap second counts as the midnight (UTC) that follows.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -83,26 +84,26 @@ def parse_instant(text: str) -> Instant:
 
 
 def to_rfc3339(instant: Instant) -> str:
-    """Write it in UTC with as many digits of the fraction as it needs."""
+    """Write an instant in UTC, with as many digits of the fraction as it needs."""
     seconds, nanoseconds = divmod(instant, NANOSECONDS)
     fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
     return f"{_utc(seconds).replace(tzinfo=None).isoformat()}{fraction}Z"
 
 
 def to_wire(instant: Instant) -> str:
-    """Write it as 21 ASCII digits whose order as text is the order in time."""
+    """Write an instant as 21 ASCII digits, whose order as text is the order in time."""
     return f"{instant + _WIRE_SHIFT:021d}"
 
 
 def from_wire(text: str) -> Instant:
-    """Read what `to_wire` wrote; ValueError for anything else."""
+    """Read what `to_wire` wrote. ValueError for anything else."""
     if _WIRE.fullmatch(text) is None:
         raise ValueError(f"not the wire form of an instant: {text[:40]!r}")
     return _within_range(int(text) - _WIRE_SHIFT)
 
 
 def from_seconds(seconds: float) -> Instant:
-    """The instant so many seconds after the epoch; ValueError beyond the years 0001 to 9999."""
+    """The instant `seconds` after the epoch. ValueError outside the years 0001 to 9999."""
     if not math.isfinite(seconds):
         raise ValueError("no instant is infinitely far away")
     whole = math.floor(seconds)
@@ -110,8 +111,8 @@ def from_seconds(seconds: float) -> Instant:
 
 
 def are_seconds(*values: float) -> bool:
-    """Whether each can be a time or a duration: finite, not negative, before the year 2286, so
-    that it has 16 digits as microseconds."""
+    """Whether each value can be a time or a duration: finite, not negative, and before the year
+    2286, so that it has at most 16 digits as microseconds."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
@@ -121,7 +122,7 @@ def to_seconds(instant: Instant) -> float:
 
 
 def to_http_date(instant: Instant) -> str:
-    """Write it as IMF-fixdate (RFC 9110, 5.6.7), cut down to whole seconds."""
+    """Write an instant as IMF-fixdate (RFC 9110, 5.6.7), rounded down to whole seconds."""
     return _http_date(instant // NANOSECONDS)
 
 
@@ -134,11 +135,11 @@ def _http_date(seconds: int) -> str:
 
 @lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
-    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), else None;
-    names in either case (RFC 9111, 4.2).
+    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), otherwise None.
+    Names are read in upper and lower case (RFC 9111, 4.2).
 
-    Years of two digits: 69 to 99 are 19xx, as POSIX has it. The RFC's "most recent past" would
-    need a clock, and would make `01-Jan-70`, the classic "long ago", a day to come.
+    Two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would need a
+    clock. It would also read `01-Jan-70`, which often means "long ago", as a day in the future.
     """
     for form in _HTTP_DATES:
         match = form.fullmatch(text.strip(" \t"))
@@ -148,7 +149,7 @@ def parse_http_date(text: str) -> float | None:
 
 
 def _http_seconds(match: re.Match[str]) -> float | None:
-    """The seconds that the matched parts mean; None for a day that does not exist."""
+    """The epoch seconds of the matched parts. None for a day that does not exist."""
     year, month = int(match["year"]), _MONTHS.index(match["month"].title()) + 1
     if len(match["year"]) == 2:
         year += 1900 if year >= 69 else 2000
@@ -166,12 +167,12 @@ def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
 
 
 def _utc(seconds: int) -> datetime:
-    """The date-time of whole seconds; `fromtimestamp` fails before 1970 on some systems."""
+    """The date-time of whole epoch seconds. `fromtimestamp` fails before 1970 on some systems."""
     return _EPOCH + timedelta(seconds=seconds)
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """The same as an Instant; an offset may have moved it out of the years there are."""
+    """The same as an Instant. An offset may have moved the time out of the years 0001 to 9999."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

@@ -1,6 +1,6 @@
-"""The words: closed sets shared by Cache-Status, metric labels, log fields and /explain.
+"""The closed sets of words that Cache-Status, metric labels, log fields and /explain share.
 
-A word means the same wherever it is shown. Nothing here decides anything.
+A word means the same wherever it is shown. This module decides nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 
 class Tier(StrEnum):
-    """Where the answer came from."""
+    """Where the response came from."""
 
     L1 = "l1"
     L2 = "l2"
@@ -49,7 +49,7 @@ class Purpose(StrEnum):
 
 
 class Detail(StrEnum):
-    """The one word of Cache-Status' `detail`."""
+    """The words of `detail` in Cache-Status."""
 
     L1 = "l1"
     L2 = "l2"
@@ -64,7 +64,7 @@ class Detail(StrEnum):
 
 
 class Forward(StrEnum):
-    """Why a request went forward (RFC 9211, 2.2)."""
+    """Why a request was forwarded to the upstream (RFC 9211, 2.2)."""
 
     URI_MISS = "uri-miss"
     STALE = "stale"
@@ -74,7 +74,7 @@ class Forward(StrEnum):
 
 
 class NotStoredReason(StrEnum):
-    """Why an answer of the upstream was not stored."""
+    """Why a response of the upstream was not stored."""
 
     STATUS = "status"
     NO_STORE = "no-store"
@@ -87,19 +87,19 @@ class NotStoredReason(StrEnum):
 
 
 class StoreVerdict(StrEnum):
-    """What a store said to an entry that was offered."""
+    """What a store decided about an entry."""
 
     FIRST = "first"  # no version was known
     CHANGED = "changed"  # a later version, or another body of the same one
     UNCHANGED = "unchanged"  # the same version and body: renewed
-    BELIEVED = "believed"  # refused so far for its version, and told often enough: a change
-    OLDER = "older"  # a later version, or a later fetch of it, is known: refused
-    AHEAD = "ahead"  # its version is far in the future: refused
-    INVALIDATED = "invalidated"  # the generation moved since the fetch began: refused
+    BELIEVED = "believed"  # refused before for its version; enough answers agree now: a change
+    OLDER = "older"  # refused: a later version, or a later fetch of it, is known
+    AHEAD = "ahead"  # refused: its version is far in the future
+    INVALIDATED = "invalidated"  # refused: the generation has changed since the fetch began
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the entry was not taken."""
+        """Whether the entry was refused."""
         return self in (StoreVerdict.OLDER, StoreVerdict.AHEAD, StoreVerdict.INVALIDATED)
 
 
@@ -120,7 +120,7 @@ class InvalidReason(StrEnum):
 
 
 class DriftKind(StrEnum):
-    """How a training differs from its documentation and is served all the same."""
+    """How a training differs from its documentation. It is served nevertheless."""
 
     UNKNOWN_FIELD = "unknown-field"
     MISSING_FIELD = "missing-field"
@@ -128,7 +128,7 @@ class DriftKind(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why a call upstream brought no answer of the API."""
+    """Why a call to the upstream brought no answer of the API."""
 
     CONNECT = "connect"
     CONNECT_TIMEOUT = "connect-timeout"
@@ -155,24 +155,24 @@ class Cause(StrEnum):
 
 
 class Origin(StrEnum):
-    """The one that made an entry invalid."""
+    """Where an invalidation came from."""
 
-    UPSTREAM = "upstream"  # by what it answered
-    ORDER = "order"  # somebody ordered it of this replica
-    REPLICA = "replica"  # another replica told
+    UPSTREAM = "upstream"  # an answer of the upstream
+    ORDER = "order"  # an order that this replica got
+    REPLICA = "replica"  # a notice of another replica
 
 
 class Right(StrEnum):
-    """What the token of an operator may allow (`may` in the tokens file)."""
+    """The rights that an operator's token may have (`may` in the tokens file)."""
 
-    READ = "read"  # status, explain, the page's figures
+    READ = "read"  # status, explain, the figures of the live page
     INVALIDATE = "invalidate"
     PURGE = "purge"
     MODE = "mode"
 
 
 class NoticeKind(StrEnum):
-    """What replicas tell each other."""
+    """The kinds of notices between replicas."""
 
     CHANGED = "changed"
     INVALIDATED = "invalidated"
@@ -182,17 +182,17 @@ class NoticeKind(StrEnum):
 
 
 class EndingKind(StrEnum):
-    """How the fetch of a replica that leads ended, for those that follow it."""
+    """How a leader's fetch ended, for its followers in other replicas."""
 
-    DONE = "done"  # stored: it can be looked up
-    TRANSIENT = "transient"  # nothing came of it, and another replica may fare better
-    GAVE_UP = "gave-up"  # what failed would fail for all
-    ALONE = "alone"  # the answer is for one caller, or not to be stored: each asks for itself
-    TOO_OLD = "too-old"  # something was invalidated since it began
+    DONE = "done"  # the answer was stored, and can be looked up
+    TRANSIENT = "transient"  # the fetch failed, and may succeed in another replica
+    GAVE_UP = "gave-up"  # the fetch failed, and would fail in all replicas
+    ALONE = "alone"  # the answer is for one caller, or not stored: each replica fetches by itself
+    TOO_OLD = "too-old"  # an invalidation came after the fetch began
 
 
 class AccessRefusal(StrEnum):
-    """Why a caller was turned away at the door."""
+    """Why a request or a connection was refused."""
 
     CREDENTIAL_MISSING = "credential-missing"
     CREDENTIAL_MALFORMED = "credential-malformed"
@@ -209,7 +209,7 @@ class AccessRefusal(StrEnum):
 
 
 class Circuit(StrEnum):
-    """State of a breaker."""
+    """The state of a breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -217,15 +217,15 @@ class Circuit(StrEnum):
 
 
 class Mode(StrEnum):
-    """How all replicas serve, by an operator's word."""
+    """How all replicas serve; an operator sets it."""
 
     NORMAL = "normal"
-    FROZEN = "frozen"  # from what is stored alone; nothing is called
-    BYPASS = "bypass"  # past what is stored; nothing is kept
+    FROZEN = "frozen"  # from stored responses only; no calls are made
+    BYPASS = "bypass"  # from the upstream only; nothing is stored
 
 
 class RedisOperation(StrEnum):
-    """What was asked of Redis (a label of gateway_redis_request_duration_seconds)."""
+    """The kind of a request to Redis (a label of gateway_redis_request_duration_seconds)."""
 
     LOOKUP = "lookup"
     CONFIRM = "confirm"
@@ -241,7 +241,7 @@ class RedisOperation(StrEnum):
 
 
 class Problem(StrEnum):
-    """The word of an error of our own: the tail of `urn:gateway:problem:`."""
+    """The problems of the gateway's own error responses: the end of `urn:gateway:problem:`."""
 
     BAD_ID = "bad-id"
     BAD_REQUEST = "bad-request"
@@ -272,18 +272,18 @@ class Problem(StrEnum):
 
 
 class Part(StrEnum):
-    """What a request may wait for."""
+    """The parts of the time that a request waits."""
 
-    LOOKUP = "lookup"  # both tiers, for all who ask in the meantime
-    LEASE = "lease"  # taking it, or another replica's fetch
-    BUDGET = "budget"  # a call's turn
+    LOOKUP = "lookup"  # the look-up in both tiers, shared by requests that ask meanwhile
+    LEASE = "lease"  # taking the lease, or the fetch of another replica
+    BUDGET = "budget"  # the turn of a call
     UPSTREAM = "upstream"
     STORE = "store"
 
 
 class SpanFate(StrEnum):
-    """What became of a span that was to be sent."""
+    """What happened to a span that had to be sent."""
 
     SENT = "sent"
-    FAILED = "failed"  # the collector did not take it
-    DROPPED = "dropped"  # too many waited, or the process ended
+    FAILED = "failed"  # the collector did not accept it
+    DROPPED = "dropped"  # too many spans were waiting, or the process ended

@@ -34,7 +34,7 @@ class Known:
     updated_at  the version below which no answer is accepted; None: there is none
     raised_from the stored version, if the list or a soft order claimed a later one
     digest      that of the last accepted answer, "" if it is not known
-    started     when the latest fetch of an accepted answer was sent (seconds)
+    started     an answer whose fetch was sent before this time (seconds) does not count as later
     doubt       about answers that were refused for their version; None: there is none
     trusts_next whether the next answer is accepted, even if its version is far ahead
     """

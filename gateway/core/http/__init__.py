@@ -1,1 +1,1 @@
-"""HTTP as its RFCs have it: header fields and responses, without a word on what is stored."""
+"""HTTP as its RFCs define it: header fields and replies. Nothing here concerns stored responses."""

@@ -1,8 +1,8 @@
-"""Cache directives as they are written: `Cache-Control` of both sides, and its targeted kind.
+"""Parses cache directives: `Cache-Control` of requests and responses, and targeted fields.
 
-Well and badly formed fields are read. What the upstream's directives mean is the business of
-cache/rfc9111. Those of a caller say which stored response it would take (RFC 9111, 5.2.1). The flow
-decides whether they are granted; `only-if-cached` always is. `Pragma` says nothing (5.4).
+Malformed fields are read as well. cache/rfc9111 applies the upstream's directives. The directives
+of a caller say which stored response it accepts (RFC 9111, 5.2.1). The flow decides whether it
+honours them; `only-if-cached` is always honoured. `Pragma` is ignored (5.4).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-# RFC 9111, 1.2.2: a delta-seconds that does not fit is the largest that does.
+# RFC 9111, 1.2.2: a larger delta-seconds counts as this value.
 LARGEST_DELTA: Final = 2**31
 
 Directives = Mapping[bytes, bytes | None]
 
-# RFC 9111, 5.2: a token, with an argument that is a token or a quoted string. What is neither is
-# passed over up to the next comma outside of quotes.
+# RFC 9111, 5.2: a token, with an argument that is a token or a quoted string. Any other text is
+# skipped up to the next comma outside of quotes.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
     rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*(?=,|$)"
 )
 _PASSED_OVER = re.compile(rb"(?:[^,\"]|\"(?:[^\"\\]|\\.)*\"|\")*?(?=,|$)")
 
-# RFC 8941, 3.2: the dictionary of a targeted field, with the types that directives take. Here
-# one fault makes the whole field none (RFC 9213, 2.1).
+# RFC 8941, 3.2: a targeted field is a dictionary, with the types that directives have. One fault
+# makes the whole field invalid (RFC 9213, 2.1).
 _VALUE: Final = (
     rb"(?:-?[0-9]{1,12}\.[0-9]{1,3}|-?[0-9]{1,15}|\"(?:[ !#-\[\]-~]|\\[\"\\])*\"|\?[01]"
     rb"|[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
@@ -46,8 +46,8 @@ _INTEGER = re.compile(rb"[0-9]+")
 
 @lru_cache(1_024)
 def directives_of(value: bytes) -> Directives:
-    """By lower-case name the argument of each, None where it has none; of several the first
-    (RFC 9111, 4.2.1)."""
+    """The argument of each directive by lower-case name, None if it has none. If a directive is
+    repeated, the first counts (RFC 9111, 4.2.1)."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     while position <= len(value):
@@ -62,14 +62,14 @@ def directives_of(value: bytes) -> Directives:
 
 
 def joined(values: Iterable[bytes]) -> bytes:
-    """All fields of a name as the list that they form together (RFC 9110, 5.3)."""
+    """Several fields of one name, combined into one list (RFC 9110, 5.3)."""
     return b", ".join(values)
 
 
 @lru_cache(1_024)
 def targeted(value: bytes) -> Directives | None:
-    """The directives of a targeted field; None for an empty one and for one with a fault, which
-    both are to be ignored (RFC 9213, 2.1)."""
+    """The directives of a targeted field. None for a field that is empty or has a fault, because
+    both have to be ignored (RFC 9213, 2.1)."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     value = value.strip(b" ")
@@ -87,8 +87,8 @@ def targeted(value: bytes) -> Directives | None:
 
 
 def seconds(directives: Directives, name: bytes) -> float | None:
-    """The seconds that a directive states, None where it is absent; 0 where it makes no sense,
-    which is to be taken for stale (RFC 9111, 4.2.1)."""
+    """The seconds that a directive states. None if it is absent, 0 if its argument is invalid,
+    because the response then has to count as stale (RFC 9111, 4.2.1)."""
     if name not in directives:
         return None
     argument = directives[name] or b""
@@ -99,9 +99,9 @@ def seconds(directives: Directives, name: bytes) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RequestDirectives:
-    """The directives of one request; None where one is absent.
+    """The directives of one request. None: the directive is absent.
 
-    `max_stale` is infinite where any staleness will do.
+    `max_stale` is infinite if any staleness is accepted.
     """
 
     no_cache: bool = False
@@ -111,11 +111,10 @@ class RequestDirectives:
     max_stale: float | None = None
 
     def refuse(self, age: float, lifetime: float) -> bool:
-        """True if the caller prefers a call to the upstream to a stored response that is so old,
-        and was fresh for so long.
+        """True if the directives refuse a stored response of this age and freshness lifetime.
 
-        A request for an age or for freshness rules a stale one out, unless it says otherwise
-        (5.2.1.1).
+        With `max-age` a stale response is refused unless `max-stale` allows it (5.2.1.1). With
+        `min-fresh` it is refused even then.
         """
         if self.no_cache or (self.max_age is not None and age > self.max_age):
             return True
@@ -124,14 +123,14 @@ class RequestDirectives:
         return self.max_age is not None and age >= lifetime and not self.take_stale(age, lifetime)
 
     def take_stale(self, age: float, lifetime: float) -> bool:
-        """True if the caller prefers it as stale as it is to waiting."""
+        """True if `max-stale` allows a response of this age and freshness lifetime."""
         return self.max_stale is not None and age - lifetime <= self.max_stale
 
 
 @lru_cache(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
-    """The directives of the field, None where it has none of these; an argument that makes no
-    sense is as good as the strictest, and no permission."""
+    """The directives of the field, None if it has none of those above. An invalid argument counts
+    as 0, so that `max-age` is as strict as possible and `max-stale` allows nothing."""
     if cache_control is None:
         return None
     found = directives_of(cache_control)
@@ -147,5 +146,5 @@ def request_directives_of(cache_control: bytes | None) -> RequestDirectives | No
 
 
 def wants_only_if_cached(cache_control: bytes | None) -> bool:
-    """Whether the caller takes a stored answer or none (RFC 9111, 5.2.1.7)."""
+    """Whether the caller accepts only a stored response (RFC 9111, 5.2.1.7)."""
     return cache_control is not None and b"only-if-cached" in directives_of(cache_control)

@@ -1,4 +1,4 @@
-"""The `Cache-Status` of an answer (RFC 9211): how the cache dealt with a request, in one field."""
+"""The field `Cache-Status` of a response (RFC 9211): how the cache handled the request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """How the cache dealt with a request, as Cache-Status tells it (RFC 9211).
+    """How the cache handled a request, in the terms of Cache-Status (RFC 9211).
 
-    `forward` None is a hit. `forward_status` is the upstream's, None where it sent none.
-    `outdated`: the answer was ruled out since it was stored and only rescues, so that it is
-    stale whatever its lifetime says.
+    `forward` None is a hit. `forward_status` is the status of the upstream, None if it sent none.
+    `outdated`: the stored response was invalidated and serves only as rescue. It counts as stale
+    even within its freshness lifetime.
     """
 
     detail: Detail | None = None
@@ -25,12 +25,12 @@ class Handling:
     outdated: bool = False
 
 
-# Of answers for which nobody was asked: made once, since each hit has one.
+# The handling of hits. These values are made once, because each hit needs one.
 HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:
-    """The field's value; `ttl` in seconds, negative for a stale answer, None to leave it."""
+    """The field's value. `ttl` in seconds, negative for a stale response, None to leave it out."""
     parts = ["gateway"]
     if handling.forward is None:
         parts.append("hit")

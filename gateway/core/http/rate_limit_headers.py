@@ -1,6 +1,6 @@
-"""What answers say of the limit and of coming back: their header fields, as numbers.
+"""Reads from responses, as numbers, what they say of the rate limit and of the time to retry.
 
-Nothing here decides what follows from it (see `budget/breaker`).
+This module decides nothing; `budget/breaker` does.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
-# A reset this large is no number of seconds to wait but a date: 2001 in seconds, 1973 in
-# milliseconds.
+# A reset of this size or more is not a number of seconds to wait but a date: in seconds from the
+# year 2001 on, in milliseconds from 1973 on.
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What an answer says of the limit: `quota` calls in `window` seconds, `remaining` of them
+    """What a response says of the limit: `quota` calls in `window` seconds, and `remaining` calls
     within the next `reset` seconds. None: it does not say."""
 
     quota: int | None = None
@@ -34,7 +34,8 @@ class Stated:
     reset: float | None = None
 
     def is_less_than(self, limit: int | None, available: int | None, window: float) -> bool:
-        """Whether it leaves fewer calls than were thought of (None: any number)."""
+        """Whether it leaves fewer calls than the given limit and the calls `available` under it
+        (None: any number)."""
         if self.remaining is not None and (available is None or self.remaining < available):
             return True
         if self.quota is None or self.window is None or limit is None:
@@ -43,8 +44,8 @@ class Stated:
 
 
 def stated(headers: Mapping[str, str], now: float) -> Stated | None:
-    """What the fields RateLimit, RateLimit-Policy, RateLimit-* and X-RateLimit-* say, the
-    tightest of several policies; None where they say nothing. As in `retry_hint`."""
+    """What the fields RateLimit, RateLimit-Policy, RateLimit-* and X-RateLimit-* say. Of several
+    policies the strictest counts. None if they say nothing. Parameters as in `retry_hint`."""
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date
     quota, window = _policy(headers)
@@ -55,7 +56,7 @@ def stated(headers: Mapping[str, str], now: float) -> Stated | None:
 
 
 def _policy(headers: Mapping[str, str]) -> tuple[int, float] | tuple[None, None]:
-    """The policy of the lowest rate, of those that name their window."""
+    """The policy with the lowest rate, of those that state their window."""
     field = headers.get("ratelimit-policy", "") or headers.get("ratelimit-limit", "")
     rates = []
     for policy in _QUOTED.sub("", field.lower()).split(","):
@@ -67,7 +68,8 @@ def _policy(headers: Mapping[str, str]) -> tuple[int, float] | tuple[None, None]
 
 
 def _left(headers: Mapping[str, str], clock: float) -> tuple[int, float] | tuple[None, None]:
-    """How many are left and until when, by the first kind of field that says both."""
+    """How many calls remain and until when. Of all fields that say both, the one with the fewest
+    calls counts."""
     field = _QUOTED.sub("", headers.get("ratelimit", "").lower())
     said = [
         (int(named["r"]), float(named["t"]))
@@ -83,9 +85,10 @@ def _left(headers: Mapping[str, str], clock: float) -> tuple[int, float] | tuple
 
 
 def parse_retry_after(value: str | None, date_now: float) -> float | None:
-    """Seconds from a Retry-After in either form (RFC 9110, 10.2.3), never negative, or None.
+    """The seconds of a Retry-After in either form (RFC 9110, 10.2.3), never negative. None if it is
+    absent or invalid.
 
-    `date_now` is the clock that an HTTP-date is read against, in epoch seconds.
+    `date_now` (epoch seconds) is subtracted from an HTTP-date.
     """
     if value is None:
         return None
@@ -97,11 +100,12 @@ def parse_retry_after(value: str | None, date_now: float) -> float | None:
 
 
 def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until upstream wants to be asked again, by whichever header says so, or None.
+    """Seconds until the upstream may be asked again, or None if no field says so.
 
-    `headers` by lower-case name; `now` in epoch seconds. In order: Retry-After, RateLimit (the
-    structured field and the drafts before it), RateLimit-*, X-RateLimit-*; those speak only
-    when nothing remains. Dates are read against the answer's own Date: clocks differ.
+    `headers` by lower-case name, `now` in epoch seconds. The first of these fields counts:
+    Retry-After, RateLimit (the structured field and the drafts before it), RateLimit-*,
+    X-RateLimit-*. All but Retry-After count only if no call remains. A date is compared with the
+    Date of the response, because clocks differ.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date
@@ -115,7 +119,7 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _exhausted_policy(value: str) -> float | None:
-    """Seconds until the last of the exhausted policies of a RateLimit field is reset."""
+    """Seconds until the last exhausted policy of a RateLimit field is reset."""
     bare = _QUOTED.sub("", value.lower())
     policies = [dict(_PARAMETER.findall(policy)) for policy in bare.split(",")]
     waits = [policy["t"] for policy in policies if policy.get("r") == "0" and "t" in policy]
@@ -126,7 +130,8 @@ def _exhausted_policy(value: str) -> float | None:
 
 
 def _until_reset(value: str, clock: float) -> float | None:
-    """Seconds until a reset that is given in seconds from now, epoch seconds or milliseconds."""
+    """Seconds until a reset, which is given in seconds from now, epoch seconds or epoch
+    milliseconds."""
     reset = _decimal(value)
     if reset is None:
         return None
@@ -138,6 +143,6 @@ def _until_reset(value: str, clock: float) -> float | None:
 
 
 def _decimal(value: str) -> float | None:
-    """The number that the text is, or None."""
+    """The number in the text, or None if it is none."""
     bare = value.strip(" \t")
     return float(bare) if _DECIMAL.fullmatch(bare) else None
