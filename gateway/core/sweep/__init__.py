@@ -1,1 +1,1 @@
-"""The arithmetic of the sweep: what a page of the list says, and what a sweep promises."""
+"""The arithmetic of the sweep: what a page of the list confirms, and how old responses can be."""

@@ -1,13 +1,14 @@
-"""What a page of the list says of one training: which version there is, and when that was so. Also
-whether it says what single calls answer: in its bytes, and in the versions that it claims.
+"""An item of the list: the version that a page states of one training, and when. Also whether the
+list agrees with single answers, in its bytes and in its versions.
 
-Bytes: until enough of its items were the same in a row, and from the first that differs, the list
-confirms versions and nothing else. Beside that the form of a training's bytes, apart from what it
-says: members, their order, white space. Forms are sets of features, so that several make one known
-form.
+Bytes: items may be stored only after enough of them in a row had the same bytes as single answers.
+From the first item that differs, the list confirms versions only. An item also has to have the form
+of single answers: the members, their order, white space. A form is a set of features; the known
+form is the union of all forms that were learnt.
 
-Versions: a claim is the version that an item has. Here is which one is believed, asked about, or
-ignored after single answers contradicted it. Bounded; forgetting a contradiction costs a call.
+Versions: a claim is the version that an item states. This module decides whether a claim is
+believed, checked by a single call, or ignored because single answers contradicted it. The number of
+contradictions has a bound. Forgetting one costs a call.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ _FOUND: Final = 200
 
 
 class ListVerdict(StrEnum):
-    """What a page of the list said of a training, held against what is known of it."""
+    """What an item of the list means, compared with what is known of the training."""
 
-    UNKNOWN = "unknown"  # nothing is known of it
-    CONFIRMED = "confirmed"  # the version known: renewed
-    NEWER = "newer"  # a later version, or one of what was gone: the floor is raised
-    DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call has to tell
-    CONTRADICTED = "contradicted"  # the list is not believed about it; a single call may tell
-    PASSED = "passed"  # something was learnt, or ordered, since the page was asked for
+    UNKNOWN = "unknown"  # nothing is known of the training
+    CONFIRMED = "confirmed"  # the known version: the entry is renewed
+    NEWER = "newer"  # a later version, or a version after a negative entry: the floor is raised
+    DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
+    CONTRADICTED = "contradicted"  # the list is not believed about it; a single call may decide
+    PASSED = "passed"  # an answer or an order came after the page was asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One item, as far as what is stored of it is concerned; fields as in `Entry`.
+    """What one item of the list states. Fields as in `Entry`.
 
-    `confirmed_at` is when the page was asked for; `digest` is of the item's own bytes.
+    `confirmed_at` is when the page was asked for. `digest` is that of the item's own bytes.
     """
 
     training_id: str
@@ -60,7 +61,7 @@ class Listed:
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def confirmation(self, generation: int) -> Confirmation:
-        """What it renews of an entry of that generation: its times, not its header fields."""
+        """What the item confirms of an entry of that generation: times, but no header fields."""
         return Confirmation(
             status=_FOUND,
             headers=None,
@@ -75,9 +76,9 @@ class Listed:
 def listed(
     training: Training, reply: Reply, asked_at: float, windows: Windows, jitter: float
 ) -> Listed:
-    """What the item says, of a page asked for at that time (the shared clock).
+    """The item of a page that was asked for at `asked_at` (the shared clock).
 
-    As with single answers, freshness counts from the moment the call was sent.
+    As with single answers, freshness counts from the time when the call was sent.
     """
     return Listed(
         training_id=training.id,
@@ -99,12 +100,12 @@ _TOKEN: Final = re.compile(
 _ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _DIGIT: Final = re.compile(rb"[0-9]")
 _TIME: Final = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][^"]{1,40}"')
-# Written as they are or escaped, as the writer likes.
+# Characters that a JSON writer may escape or not.
 _EITHER_WAY: Final = (b"/", b"<", b">", b"&", b"'")
 
 
 def shape_of(body: bytes) -> Shape:
-    """The form of one JSON object, in features; bodies that were judged before."""
+    """The form of one JSON object, as a set of features. The body has to be valid JSON."""
     features: set[Feature] = set()
     names: list[bytes] = []
     depth, before, gap, latest = 0, b"", b"", b""
@@ -129,7 +130,7 @@ def shape_of(body: bytes) -> Shape:
 
 
 def _value(token: bytes, after: bytes) -> bytes:
-    """How a value is written, and whether there is anything in it."""
+    """How a value is written, and whether it is empty."""
     if token.startswith(b'"'):
         if _TIME.fullmatch(token):
             return _DIGIT.sub(b"0", token)
@@ -142,7 +143,7 @@ def _value(token: bytes, after: bytes) -> bytes:
 
 
 def _writing(text: bytes) -> set[Feature]:
-    """Which characters are written as they are, and which are escaped, and how."""
+    """Which characters of a string are escaped and how, and which are not escaped."""
     features: set[Feature] = {("as it is", each) for each in _EITHER_WAY if each in text}
     if not text.isascii():
         features.add(("as it is", "beyond ASCII"))
@@ -152,7 +153,7 @@ def _writing(text: bytes) -> set[Feature]:
 
 
 def _class(code: bytes) -> bytes:
-    """Which kind of character it stands for, and in which case its digits are."""
+    """The class of an escaped character, and whether its hex digits are upper or lower case."""
     number = int(code, 16)
     case = b"X" if code != code.lower() else b"x" if code != code.upper() else b""
     if number < 0x80:
@@ -160,12 +161,12 @@ def _class(code: bytes) -> bytes:
     return b"beyond ASCII" + case
 
 
-# Features that are remembered; an upstream that has more is asked singly for the rest.
+# The most features that are remembered. Items with further ones are fetched by single calls.
 _MOST: Final = 1_000
 
 
 class Forms:
-    """The form of what single calls answered, learnt from items that were the same bytes."""
+    """The form of single answers, learnt from items that had the same bytes."""
 
     __slots__ = ("_seen",)
 
@@ -173,24 +174,28 @@ class Forms:
         self._seen: set[Feature] = set()
 
     def learn(self, body: bytes) -> None:
-        """A single call answered these bytes."""
+        """Learn the form of a body that a single call brought."""
         if len(self._seen) < _MOST:
             self._seen |= shape_of(body)
 
     def cover(self, body: bytes) -> bool:
-        """Whether nothing about its form is new."""
+        """Whether all features of the body's form are known."""
         return shape_of(body) <= self._seen
 
 
-# Items in a row that have to be byte for byte what a single call answered.
+# Items in a row that must have the same bytes as single answers.
 ENOUGH: Final = 20
-# Of the items that are stored, one in so many is checked by a single call.
+# One of so many stored items is checked by a single call.
 CHECK_EVERY: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What is known of it; `stopped`: it was relied upon, and was wrong."""
+    """How far the bytes of items agree with those of single answers.
+
+    `same` items in a row agreed. `filled` items were stored. `stopped`: an item differed after the
+    agreement was proven.
+    """
 
     same: int = 0
     filled: int = 0
@@ -198,17 +203,17 @@ class Likeness:
 
     @property
     def is_proven(self) -> bool:
-        """Whether an item may stand for a single answer."""
+        """Whether items may be stored like single answers."""
         return self.same >= ENOUGH and not self.stopped
 
     def compared(self, *, same: bool) -> Likeness:
-        """After one item was held against the single answer of the same version."""
+        """The likeness after one item was compared with the single answer of the same version."""
         if same:
             return replace(self, same=min(self.same + 1, ENOUGH))
         return replace(self, same=0, stopped=self.stopped or self.is_proven)
 
     def after_filling(self, count: int) -> tuple[Likeness, int]:
-        """After so many items were stored, and how many of them are to be checked."""
+        """The likeness after `count` items were stored, and how many of them have to be checked."""
         filled = self.filled + count
         due = filled // CHECK_EVERY - self.filled // CHECK_EVERY
         return replace(self, filled=filled), due
@@ -219,7 +224,7 @@ UNPROVEN: Final = Likeness()
 
 Claims = frozenset[Instant]
 
-# Trainings, and the claims of each, that are remembered.
+# The most contradicted trainings that are remembered, and the most claims of each.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 
@@ -228,14 +233,14 @@ class Belief(Enum):
     """What to do with the claims of a page about one training."""
 
     BELIEVED = "believed"
-    ASKED = "asked"  # a single call tells
-    IGNORED = "ignored"  # a single call told, and the claims are the same
+    ASKED = "asked"  # a single call has to decide
+    IGNORED = "ignored"  # a single call has decided, and the claims are not new
 
 
 @dataclass(frozen=True, slots=True)
 class _Contradiction:
-    """`wrong` are the claims that single answers contradicted, `answered` is the version of the
-    last single answer, `sweep` the number of the last sweep that contradicted it."""
+    """The claims that single answers contradicted (`wrong`), the version of the last single answer
+    (`answered`), and the number of the last sweep with a wrong claim (`sweep`)."""
 
     wrong: tuple[Instant, ...]
     answered: Instant | None
@@ -243,7 +248,7 @@ class _Contradiction:
 
 
 class Contradictions:
-    """Those of one partition."""
+    """The contradictions between the list and single answers in one partition."""
 
     def __init__(self, most: int = _MOST_TRAININGS) -> None:
         self._known: FIFOCache[str, _Contradiction] = FIFOCache(most)
@@ -255,8 +260,8 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """What to do with the claims of a page of that sweep. The list is believed about a
-        training again once it has agreed with single answers for a whole sweep."""
+        """What to do with the claims of a page of that sweep. After a contradiction the list is
+        believed about a training again when a whole sweep has passed without a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
@@ -273,8 +278,8 @@ class Contradictions:
     def answered(
         self, training_id: str, claims: Claims, version: Instant | None, sweep: int
     ) -> bool:
-        """Note what a single answer said after the claims of a page of that sweep (None: there is
-        no such training); whether it contradicts them."""
+        """Note the version of a single answer that came after the claims of a page (None: there is
+        no such training). Returns whether the answer contradicts the claims."""
         wrong, known = claims - {version}, self._known.get(training_id)
         before = () if known is None else known.wrong
         if wrong or known is not None:

@@ -1,7 +1,7 @@
-"""How far the sweep of a partition has come, and when one counts as complete.
+"""The progress of the sweep of a partition, and when a sweep counts as complete.
 
-Values alone; times are seconds on the clock that the replicas share. A new leader goes on from
-what the one before left.
+This module has values only. Times are seconds on the clock that the replicas share. A new leader
+continues from the progress of the leader before.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from gateway.core.upstream.list_page import Page
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a sweep stands.
+    """The progress of a sweep.
 
-    offset   the row from which the next page is asked for, at `next_at` or later
-    total    how many trainings there are, as the last page said; None: nobody asked yet
-    steady   whether all pages of this sweep said the same, and nothing on them was unreadable
-    pages    when each page of this sweep was asked for; `before`: those of the one before
-    last_id  the last training of the last page
-    off_until, off_why  the list is left alone until then, and why
-    complete how many sweeps in a row saw everybody, of those after a cold start
+    offset   the row of the next page, which is asked for at `next_at` or later
+    total    the number of trainings by the last page; None: no page was read yet
+    steady   whether all pages of this sweep stated the same total and had only valid items
+    pages    when each page of this sweep was asked for; `before`: those of the sweep before
+    last_id  the id of the last training of the last page
+    off_until, off_why  no page is asked for until that time, and the reason
+    complete how many sweeps in a row, after a cold start, saw all trainings
     """
 
     sweeps: int = 0
@@ -40,23 +40,25 @@ class Progress:
 
     @property
     def oldest(self) -> float | None:
-        """When the list last vouched for what it vouched for longest ago; None: for nothing."""
+        """The oldest of the times at which the trainings were last confirmed by a page. None if no
+        page was read."""
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
     def is_proven(self) -> bool:
-        """Whether the list vouches for all trainings: one sweep that comes evenly may still have
-        to make up for what filling a cold start spent, and a single one saw each only once."""
+        """Whether the bound holds for all trainings: two complete sweeps in a row after the cold
+        start. The first may be late, because filling the cache spent calls, and one sweep has seen
+        each training only once."""
         return self.complete > 1
 
     @property
     def is_warm(self) -> bool:
-        """Whether a cold start is over: the first sweep learns whom there is, the second may
-        store them."""
+        """Whether the cold start is over. The first sweep learns which trainings exist, and the
+        second may store them."""
         return self.sweeps > 1
 
     def after(self, page: Page, asked_at: float) -> Progress:
-        """Where it stands after another page of this sweep."""
+        """The progress after another page of this sweep."""
         same = self.offset == 0 or page.total == self.total
         return replace(
             self,
@@ -70,11 +72,11 @@ class Progress:
         )
 
     def is_complete(self, distinct: int) -> bool:
-        """Whether a sweep that came to its end with so many different ids saw everybody."""
+        """Whether a sweep that ended with `distinct` different ids saw all trainings."""
         return self.steady and distinct == self.total
 
     def ended(self, *, complete: bool) -> Progress:
-        """Where the next sweep begins."""
+        """The progress with which the next sweep begins."""
         return replace(
             self,
             sweeps=self.sweeps + 1,
@@ -87,10 +89,11 @@ class Progress:
         )
 
     def off(self, why: str, until: float) -> Progress:
-        """The list is left alone for a while, and nothing is under sweep meanwhile."""
+        """The progress while no page is asked for, until the time `until`."""
         return Progress(sweeps=self.sweeps, off_until=until, off_why=why, likeness=self.likeness)
 
 
 def is_last(page: Page) -> bool:
-    """Whether a sweep ends with it; one without rows would never come further."""
+    """Whether a sweep ends with this page. A page without rows ends it too, because the offset
+    would never change."""
     return page.rows == 0 or not page.has_more

@@ -1,7 +1,7 @@
-"""How old what is served can be: the arithmetic of `docs/freshness.md`.
+"""How old a served response can be: the arithmetic of `docs/freshness.md`.
 
-N trainings are ceil(N / 100) pages. A sweep that may spend `share` of R calls a second goes
-through them in pages / (share R) seconds, or in the time it was told, whichever is longer.
+N trainings are ceil(N / 100) pages. A sweep that may spend `share` of R calls a second reads them
+in pages / (share R) seconds, or in the configured interval, whichever is longer.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from gateway.core.budget.window_log import Rate, transit
 from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
-# Seconds that a call, and telling the others of what it brought, may take on top.
+# Seconds that a call and the notice of its result to the other replicas may take in addition.
 CALL: Final = 1.0
-# Without a limit: never more often than that, in seconds.
+# The shortest time (seconds) between two pages if there is no rate limit.
 _SHORTEST_GAP: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What the settings allow a sweep: a share of `rate` (None: unlimited), and its interval in
-    seconds (None: half of `lifetime`). `l1_lifetime`: how long a lost notice goes unnoticed."""
+    """The settings of a sweep: its share of `rate` (None: unlimited) and its interval in seconds
+    (None: half of `lifetime`). `l1_lifetime`: how long a replica may not know of a lost notice."""
 
     rate: Rate | None
     share: float
@@ -36,24 +36,24 @@ class Pace:
         return self.interval_of(total) / pages(total)
 
     def interval_of(self, total: int | None) -> float:
-        """Seconds that one sweep takes."""
+        """Seconds that one sweep of `total` trainings takes."""
         wanted = self.lifetime / 2.0 if self.interval is None else self.interval
         return max(wanted, pages(total) * self.shortest_gap)
 
     def bound(self, total: int | None) -> Bound:
-        """What can be promised of a catalogue of that size."""
+        """The bound that holds for `total` trainings."""
         interval = self.interval_of(total)
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
     def spare(self, total: int | None) -> int:
-        """Single calls that one sweep may make: those of its share that pages leave, and one
-        that the bound has room for."""
+        """The single calls that one sweep may make: those of its share that the pages do not need,
+        at least one."""
         calls = int(self.interval_of(total) / self.shortest_gap)
         return max(1, calls - pages(total))
 
     @property
     def shortest_gap(self) -> float:
-        """Seconds between two calls that spend the whole share."""
+        """Seconds between two calls if the sweep spends its whole share."""
         if self.rate is None:
             return _SHORTEST_GAP
         calls = max(1, int(self.rate.limit * self.share))
@@ -62,12 +62,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Seconds from an edit to the last answer without it, in parts.
+    """The longest time from an edit to the last response without it, in parts (seconds).
 
-    interval  from one look at the training to the next
-    gap       a page that makes room for a caller comes so much later
-    call      until the page is here and the others are told
-    notice    a replica that missed that asks by itself after so long
+    interval  from one page with the training to the next
+    gap       the delay of a page that waits for calls of callers
+    call      until the page has come and the other replicas have the notice
+    notice    after this time a replica that missed the notice asks Redis
     """
 
     interval: float
@@ -77,27 +77,28 @@ class Bound:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """The sum of the parts."""
         return self.interval + self.gap + self.call + self.notice
 
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """How far a whole sweep has come: each training that it met was confirmed at `oldest` or
+    """What complete sweeps have confirmed: each training on the list was confirmed at `oldest` or
     later. `seconds` is the bound."""
 
     oldest: float
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the sweep passed the entry by, and its confirmation is older than the bound."""
+        """Whether the sweeps did not confirm the entry, although it may be fresh for longer than
+        the bound, and its age exceeds the bound."""
         if entry.freshness_lifetime <= self.seconds or entry.confirmed_at >= self.oldest:
             return False
         return entry.age(now) > self.seconds
 
 
 class Worst:
-    """The largest of what was noted within the last hour, to the minute."""
+    """The largest value of the last hour, to the minute."""
 
     __slots__ = ("_minutes",)
 
@@ -105,7 +106,7 @@ class Worst:
         self._minutes: dict[int, float] = {}
 
     def note(self, now: float, value: float | None) -> None:
-        """So it is at `now` (monotonic); None: it cannot be told."""
+        """Note the value at `now` (monotonic). None: it is not known."""
         minute = int(now // 60)
         if value is not None:
             self._minutes[minute] = max(value, self._minutes.get(minute, value))
@@ -113,16 +114,16 @@ class Worst:
             del self._minutes[each]
 
     def of(self, now: float) -> float | None:
-        """The largest, None where nothing was noted."""
+        """The largest value of the last hour. None if no value was noted."""
         since = int(now // 60) - 60
         return max((v for each, v in self._minutes.items() if each > since), default=None)
 
 
 def pages(total: int | None) -> int:
-    """Calls that a sweep of so many trainings costs; at least one."""
+    """The number of pages of `total` trainings, at least one. Each page costs one call."""
     return max(1, math.ceil((total or 0) / PAGE_SIZE))
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound where nobody looks ahead: what is read is refreshed once it is stale."""
+    """The bound without a sweep, when an entry is refreshed by the first read after it is stale."""
     return lifetime + stale_while_revalidate

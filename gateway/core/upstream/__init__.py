@@ -1,1 +1,1 @@
-"""What the upstream sent: whether it is a training, a page of the list, or a failure."""
+"""Responses of the upstream: whether one is a training, a page of the list, or a failure."""

@@ -1,6 +1,6 @@
-"""What a complete reply of the upstream means: an answer, a word to the caller, or a failure.
+"""Classifies a complete reply of the upstream: an answer, an error for the caller, or a failure.
 
-What follows from it, whether it is stored and for how long, is policy's business.
+cache/policy decides whether the answer is stored, and for how long it is fresh.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
-# In place of an id, where a page of the list was asked for.
+# Stands in place of an id if a page of the list was asked for.
 _THE_LIST: Final = "(the list)"
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """304: what the call asked about still holds."""
+    """304: the upstream confirmed the stored response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """404 or 410 in the API's own words: there is no such training."""
+    """404 or 410 with an error of the API: the training does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """Another 4xx in the API's own words: it concerns the caller and passes as it is."""
+    """Another 4xx with an error of the API: it concerns the caller and is passed on unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Under `freshness.source = "origin"` any other complete answer: it passes as it is, and is
-    stored where it says so."""
+    """With `freshness.source = "origin"` any other complete response. It is passed on unchanged,
+    and stored if its header fields allow it."""
 
 
 Judged = Training | Confirmed | Gone | ForCaller | Other
@@ -54,10 +54,10 @@ Judged = Training | Confirmed | Gone | ForCaller | Other
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a reply answers.
+    """What a call asked for.
 
-    `conditional`: whether validators were sent; `owns_token`: whether the token was the
-    caller's own, so that a 401 concerns the caller and not us.
+    `conditional`: the call sent validators. `owns_token`: the token was the caller's own, so a 401
+    concerns the caller and not the gateway.
     """
 
     training_id: str
@@ -66,7 +66,7 @@ class Question:
 
 
 def judge(reply: Reply, question: Question, now: float) -> Judged:
-    """What a complete reply means; `now` in epoch seconds, for `Retry-After` as a date.
+    """What a complete reply means. `now` (epoch seconds) is needed if `Retry-After` is a date.
 
     Raises UpstreamRateLimited, UpstreamRefused, UpstreamError, InvalidPayload.
     """
@@ -91,9 +91,10 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 
 
 def judge_page(reply: Reply, offset: int, now: float) -> Page:
-    """What a complete reply to the call for a page means.
+    """The page in a complete reply to a call for one.
 
-    Raises ListRefused where the list is not for us, or another one than we know; else as `judge`.
+    Raises ListRefused if the gateway may not read the list, or does not know its form. Otherwise
+    raises as `judge` does.
     """
     if reply.status == 200 and not reply.is_html:
         return read_page(reply, offset)
@@ -102,7 +103,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure that a 429 is, to what was asked; what it says of the limit goes with it."""
+    """The failure for a 429, with what it states of the limit. `asked` names what was asked for."""
     what, said = f"upstream answered 429 to {asked}", stated(as_text(reply.headers), now)
     return UpstreamRateLimited(what, retry_after=hint(reply, now), said=said)
 
@@ -118,7 +119,7 @@ def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
 
 
 def hint(reply: Reply, now: float) -> float | None:
-    """When upstream wants to be asked again, in seconds; not beyond what a gate would hold."""
+    """Seconds until the upstream may be asked again, at most as long as a gate can be closed."""
     hint = retry_hint(as_text(reply.headers), now)
     return None if hint is None else min(hint, LONGEST_HOLD)
 
@@ -132,7 +133,7 @@ def _is_api_error(body: bytes) -> bool:
 
 
 def rejection(failure: InvalidPayload | UpstreamError) -> InvalidReason | None:
-    """The word under which a refused body is counted, None where it was no such thing."""
+    """The reason under which a refused body is counted. None if no body was refused."""
     if isinstance(failure, InvalidPayload):
         return failure.invalid
     challenged = failure.status == 200 and failure.reason is FailureReason.CHALLENGE

@@ -1,7 +1,7 @@
-"""One page of the list as upstream sent it: bytes -> `Page`, or why it is none.
+"""Parses one page of the list: bytes -> `Page`, or an error that says why it is none.
 
-Lives here: what makes a page, and how the exact bytes of an item are cut out of it. Whether an
-item is a training is `training`'s business; what follows from either is decided elsewhere.
+This module checks the page, and cuts the exact bytes of each item out of it. `training` checks the
+items. The sweep decides what follows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.upstream.training import Training, is_training_id, parse, without_surrogates
 from gateway.core.vocabulary import InvalidReason
 
-# Items that one call may ask for.
+# The most items that one call may ask for.
 PAGE_SIZE: Final = 100
 
 _members: Final = Decoder(dict[str, Raw])
@@ -28,10 +28,10 @@ _flag: Final = Decoder(bool)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one call for a part of the list brought.
+    """One page of the list.
 
-    `items` are those that are trainings, bytes verbatim; `rejected` says why others are none.
-    `rows` counts both. `total` is what upstream says of the whole list at that moment.
+    `items` are the valid trainings, with their exact bytes. `rejected` says why other rows are not
+    valid. `rows` counts both. `total` is the number of trainings that the page states.
     """
 
     items: tuple[Training, ...]
@@ -42,10 +42,10 @@ class Page:
 
 
 def read_page(reply: Reply, offset: int) -> Page:
-    """The page from that row on, of a reply with status 200.
+    """The page from row `offset` on, of a reply with status 200.
 
-    Raises ListRefused for whole JSON of another shape, InvalidPayload for a body that is cut
-    short or no JSON: that may be different the next time.
+    Raises ListRefused for complete JSON of another form. Raises InvalidPayload for a body that is
+    cut short or no JSON, because the next reply may be valid.
     """
     body, members = _read(reply.body)
     total, told = _number(members, "total"), _number(members, "offset")
@@ -65,7 +65,7 @@ def read_page(reply: Reply, offset: int) -> Page:
 
 
 def _item(text: bytes) -> Training:
-    """One that can be asked for; else it is none of what we serve."""
+    """The training of one item. An id that cannot be asked for makes the item invalid."""
     training = parse(text, None)
     if not is_training_id(training.id):
         raise InvalidPayload(InvalidReason.WRONG_ID, "an item's id cannot be asked for")
@@ -73,7 +73,7 @@ def _item(text: bytes) -> Training:
 
 
 def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
-    """The copy that is cut, and the members of the object that it is."""
+    """The copy from which the items are cut, and the members of its JSON object."""
     copy = without_surrogates(body)
     try:
         copy.decode()
@@ -109,10 +109,10 @@ def _has_more(members: dict[str, Raw]) -> bool:
 
 
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
-    """The items' own bytes.
+    """The exact bytes of the items.
 
-    Between two items there is nothing but a comma and white space, so that each begins where
-    its text is found first behind the one before.
+    Between two items there is only a comma and white space. So each item begins where its text is
+    found first after the item before it.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

@@ -1,13 +1,14 @@
-"""One training as upstream sent it: bytes -> `Training`, or `InvalidPayload` and nothing else.
+"""Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
-Lives here: the hard and the soft rules on a body. The bytes are judged and kept, never written
-anew; what is made of a `Training` (stored, served, counted) is decided elsewhere.
+This module has the hard and the soft rules for a body. A body that breaks a hard rule is refused;
+one that breaks a soft rule is served, and the difference is reported as drift. The bytes are kept
+and never rewritten.
 
-Three choices on what JSON leaves open (RFC 8259, 4 and 8):
-- A name that occurs twice: each occurrence is judged, and `id` and `updated_at` must say the
-  same each time; else two readers of the same bytes would see two trainings.
-- Half a surrogate pair (`\\ud83d` alone: a text cut within an emoji) is JSON, and served.
-- A byte order mark, NaN, Infinity and control characters in strings are not.
+JSON leaves three cases open (RFC 8259, 4 and 8), which are decided here:
+- If a name occurs twice, each occurrence is checked, and `id` and `updated_at` must have the same
+  value each time. Otherwise two readers of the same bytes could see two trainings.
+- Half a surrogate pair (`\\ud83d` alone: a text cut within an emoji) is JSON, and is served.
+- A byte order mark, NaN, Infinity and control characters in strings are not JSON.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# A body may differ in a thousand ways; the log needs a few.
+# A body may differ in many ways. The log needs only some of them.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -66,15 +67,16 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _REPLACEMENT: Final = rb"\\ufffd"
 
 
-# Names and raw JSON values, in the order of the body, repetitions included.
+# Names and raw JSON values in the order of the body, including repeated names.
 _Members = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One way in which a training differs from its documentation and is served all the same.
+    """One way in which a training differs from its documentation. It is served nevertheless.
 
-    `field` is short and printable ASCII, for a log line; upstream chooses it: never a label.
+    `field` is short and printable ASCII, for a log line. It is never used as a metric label,
+    because the upstream chooses it.
     """
 
     kind: DriftKind
@@ -83,7 +85,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A body that passed the hard rules, verbatim, and what was read from it."""
+    """A body that obeys the hard rules, verbatim, and the values that were read from it."""
 
     id: str
     updated_at: Instant
@@ -93,7 +95,7 @@ class Training:
 
 
 class _Name:
-    """A member's name. Two are never equal, so a dict by names keeps members that repeat."""
+    """A member's name. Two names are never equal, so a dict keeps members with repeated names."""
 
     __slots__ = ("text",)
 
@@ -111,9 +113,9 @@ _strings: Final = Decoder(list[str])
 
 
 def parse(body: bytes, expected_id: str | None) -> Training:
-    """Judge a body by the hard and soft rules; raises only InvalidPayload.
+    """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    `expected_id` None: any id will do (an item of the list, the answer to a creation).
+    `expected_id` None: any id is accepted (for an item of the list, or the answer to a creation).
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)
@@ -123,23 +125,23 @@ def parse(body: bytes, expected_id: str | None) -> Training:
 
 
 def is_training_id(text: str) -> bool:
-    """Whether it can be the id of a training; `.` and `..` mean something else in a path."""
+    """Whether the text can be a training id. `.` and `..` cannot: they have a meaning in a path."""
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def without_surrogates(body: bytes) -> bytes:
-    """A copy to be judged, in which each other byte stands where it stands in the body: msgspec
-    takes half a surrogate pair for a fault."""
+    """A copy for the parser with all surrogates replaced, because msgspec refuses half a surrogate
+    pair. The copy has the same length, and all other bytes stay in their places."""
     return _SURROGATE.sub(_REPLACEMENT, body)
 
 
 def digest(body: bytes) -> str:
-    """32 hex digits that tell two bodies apart (BLAKE2b, 16 bytes); also our ETag's content."""
+    """32 hex digits that identify a body (BLAKE2b, 16 bytes). The gateway's ETag has the same."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
 def _read_object(body: bytes) -> _Members:
-    """The members of the one JSON object that the body is, values as raw JSON text."""
+    """The members of the body's JSON object, with their values as raw JSON text."""
     try:
         body.decode()
         values = _object.decode(without_surrogates(body))
@@ -158,7 +160,7 @@ def _read_object(body: bytes) -> _Members:
 
 
 def _read_id(members: _Members, expected_id: str | None) -> str:
-    """The training's id; it must be there, and be the one asked for."""
+    """The training's id. It has to exist, and to be the one that was asked for."""
     found = _texts(members, "id", InvalidReason.WRONG_TYPE)
     if not found:
         raise InvalidPayload(InvalidReason.ID_MISSING, "the body has no id")
@@ -185,7 +187,7 @@ def _read_updated_at(members: _Members) -> tuple[Instant, str]:
 
 
 def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
-    """The different values of a member that must be a string, else InvalidPayload(reason)."""
+    """The different values of a member. Raises InvalidPayload(reason) if one is not a string."""
     values = [value for name, value in members if name == wanted]
     if any(value[0] not in _STRING for value in values):
         raise InvalidPayload(reason, f"{wanted} is not a string")
@@ -193,7 +195,7 @@ def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
 
 
 def _check_types(members: _Members) -> None:
-    """Refuse a documented field with a JSON type that it can never have."""
+    """Refuse a body in which a documented field has a JSON type that it can never have."""
     for name, value in members:
         wrong = name in _FIELDS and value[0] not in _FIELDS[name]
         if wrong or (name in _ARRAYS and not _holds_strings(value)):
@@ -210,7 +212,7 @@ def _holds_strings(array: bytes) -> bool:
 
 
 def _drift(members: _Members) -> tuple[Drift, ...]:
-    """What differs from the documentation, each thing once, at most MAX_DRIFT of them."""
+    """The differences from the documentation, each once, at most MAX_DRIFT of them."""
     names = {name: None for name, _ in members}
     found = [Drift(DriftKind.MISSING_FIELD, name) for name in _FIELDS if name not in names]
     for name, value in members:
@@ -222,7 +224,7 @@ def _drift(members: _Members) -> tuple[Drift, ...]:
 
 
 def _unknown_values(name: str, value: bytes) -> list[str]:
-    """Words that an enum does not have yet, as `field=word`; dates that are none, as `field`."""
+    """Unknown words of an enum as `field=word`, and invalid dates as `field`."""
     if name == "type":
         return _unknown_words(name, [_string.decode(value)], _TYPES)
     if name == "restricted_to_channels":
@@ -237,7 +239,7 @@ def _unknown_words(name: str, words: list[str], known: frozenset[str]) -> list[s
 
 
 def _is_instant(text: str) -> bool:
-    """Whether it is a date-time with an offset."""
+    """Whether the text is a date-time with an offset."""
     try:
         parse_instant(text)
     except ValueError:
@@ -246,5 +248,5 @@ def _is_instant(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """The text cut short, in printable ASCII, for a log line."""
+    """The text in printable ASCII and cut short, for a log line."""
     return ascii(text[:_MAX_SHOWN])[1:-1][:_MAX_SHOWN]
