@@ -1,1 +1,1 @@
-"""Third floor: HTTP in, HTTP out; the only floor that knows our own status codes."""
+"""Third floor: HTTP requests and responses. Only this floor knows the gateway's status codes."""

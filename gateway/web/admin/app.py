@@ -1,7 +1,7 @@
 """The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-HTTP in, HTTP out: what is shown or done is for `Operations`, who may ask for it is guard's
-business.
+This module translates HTTP. `Operations` shows and does things. `guard` decides which operator may
+ask for what.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _NO_SUCH_ROUTE = ProblemAnswer(
 
 
 class Operations(Protocol):
-    """What operators are told and may order; what is not async answers at once."""
+    """What operators may see and order. The methods that are not async answer at once."""
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """A scrape's body in pieces, and its content type, as the `Accept` field asks."""
+        """The body of a scrape in pieces, and its content type by the field `Accept`."""
         ...
 
     def is_ready(self) -> bool:
@@ -50,43 +50,43 @@ class Operations(Protocol):
         ...
 
     def status(self) -> dict[str, object]:
-        """The first numbers, ready to be written as JSON."""
+        """The main figures, which can be written as JSON."""
         ...
 
     @property
     def watched(self) -> Watched:
-        """What the live page shows."""
+        """The events and figures of the live page."""
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
-        """What each tier holds of a training; raises BadRequest naming the partitions that
-        hold it where there are several and none was named."""
+        """What each tier holds of a training. Raises BadRequest with the names of the partitions if
+        several hold it and `partition` is None."""
         ...
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
-        """Make versions below `updated_at` (all, for None) invalid everywhere, as the operator of
-        that name ordered, `soft` keeps them for rescue; raises RedisUnavailable, and may then have
-        done a part."""
+        """Invalidate versions below `updated_at` (None: all versions) in all replicas, in the name
+        of the operator `by`. `soft` leaves them for rescue. Raises RedisUnavailable; a part may
+        then be done."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Make everything (of a partition) invalid everywhere, `soft` keeps it for rescue;
-        raises RedisUnavailable, and may then have done a part."""
+        """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves them
+        for rescue. Raises RedisUnavailable; a part may then be done."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Have all replicas serve in it, within a second; raises RedisUnavailable."""
+        """Set the mode of all replicas. It applies within a second. Raises RedisUnavailable."""
         ...
 
 
 class AdminPlane:
     """Answers operators.
 
-    `host` is where it listens, `operators` the tokens that are known, `max_body` the bytes of an
-    order, `new_id` makes a request id. Raises FileNotFoundError where the page was not
-    packaged.
+    `host` is the address on which it listens. `operators` are those that are known. `max_body` is
+    the largest body of an order in bytes. `new_id` makes a request id. Raises FileNotFoundError if
+    the live page was not packaged.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class AdminPlane:
         body = bytearray()
         for piece in pieces:
             body += piece
-            await asyncio.sleep(0)  # requests of callers have their turn
+            await asyncio.sleep(0)  # lets requests of callers run between two pieces
         return Response(bytes(body), headers={"content-type": kind})
 
     async def _livez(self, request: Request) -> Response:
@@ -175,7 +175,7 @@ class AdminPlane:
         return _json({"mode": mode})
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """No route, or none for this method."""
+        """Answer a request for which there is no route, or none with its method."""
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return problem_response(request.scope, _NO_SUCH_ROUTE)
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
@@ -193,14 +193,14 @@ def _told(confirmations: Confirmations) -> Response:
 
 
 def _json(words: object, status: int = 200) -> Response:
-    # What JSON has no form for is shown as text: telling less helps nobody here.
+    # Values that JSON cannot express are shown as text. To leave them out would not help operators.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
 
-# The live page's files, and the documents that it links to: what is served under which path. They
-# say nothing of the gateway's data. Paths are absolute here and relative in the page, which may so
-# be shown below a prefix.
+# The files of the live page and the documents that it links to, with their paths. They have no data
+# of the gateway. Paths are absolute here. They are relative in the page, so that a proxy may serve
+# it below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -210,7 +210,7 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # Under the paths that they have in the source, so that links are the same wherever they lead.
+    # These paths are those in the source, so that the links in the documents work in both places.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -220,7 +220,7 @@ PATHS: Final = frozenset(path for path, _, _ in FILES)
 
 
 def page_routes() -> list[Route]:
-    """A route a file; raises FileNotFoundError where one was not packaged."""
+    """One route for each file. Raises FileNotFoundError if a file was not packaged."""
     folder = files("gateway.web.admin") / "static"
     return [Route(path, _asset((folder / name).read_bytes(), kind)) for path, name, kind in FILES]
 
@@ -233,7 +233,7 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# Tabs that may be open: each costs a rendering a second.
+# The most pages that may be open. Each costs one rendering a second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(
@@ -245,31 +245,31 @@ Place = tuple[int, int]
 
 
 class Watched(Protocol):
-    """What there is to see."""
+    """The source of the events and figures of the live page."""
 
     def tell(self, place: Place) -> tuple[dict[str, object], Place]:
-        """What is new since that place, and the place after it; (0, 0) was told nothing."""
+        """What is new since `place`, and the next place. (0, 0) is the place before everything."""
         ...
 
     async def pause(self) -> bool:
-        """Wait until there is something new to tell; False where it is over."""
+        """Wait until there is something new. False if nothing will follow."""
         ...
 
 
 class Stream:
-    """Answers those who watch."""
+    """Answers the requests of live pages with a stream of lines."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """Lines until the caller leaves, or there is nothing more to see; a HEAD has none."""
+        """A stream of lines until the caller disconnects or nothing will follow. None for HEAD."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
-        # An nginx in between would else keep lines back until it has a buffer full of them.
+        # Without this field an nginx in between would hold lines back until its buffer is full.
         unbuffered = {"x-accel-buffering": "no"}
         return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
 
@@ -279,7 +279,7 @@ class Stream:
         try:
             while goes_on:
                 words, place = self._watched.tell(place)
-                # What JSON has no form for is shown as text, as elsewhere on this plane.
+                # Values that JSON cannot express are shown as text, as in `_json`.
                 yield msgspec.json.encode(words, enc_hook=str) + b"\n"
                 goes_on = await self._watched.pause()
         finally:

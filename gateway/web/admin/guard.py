@@ -1,7 +1,7 @@
-"""Who may ask the admin plane for what: its rules as one function, and the door that asks it.
+"""The access rules of the admin plane: one function, and the middleware that applies it.
 
-Everything passes the door, so that a route added later is guarded before it is written. What
-a path answers is admin's business.
+All requests pass through the middleware, so that a new route is guarded from the beginning. `app`
+answers the requests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway.web.wire.request_head import request_id_of
 
 PROBES = frozenset({"/metrics", "/livez", "/readyz"})
 
-# What an order needs; whatever else changes something needs a token that may do everything.
+# The right that each order needs. Any other request that changes something needs all rights.
 _ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Right.MODE}
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
@@ -56,8 +56,8 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the rules depend on: where the plane listens, the tokens that are known, and the paths
-    of the page's empty shell."""
+    """The values on which the rules depend: the address on which the plane listens, the operators
+    that are known, and the paths of the page's empty shell."""
 
     host: str
     operators: Operators
@@ -66,7 +66,7 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is known of a request before its body; `path` decoded, as routes are found by it."""
+    """A request without its body. `path` is decoded, because routes match the decoded path."""
 
     method: str
     path: str
@@ -74,20 +74,20 @@ class Visit:
 
     @property
     def is_reading(self) -> bool:
-        """Whether it changes nothing (RFC 9110, 9.2.1)."""
+        """Whether the method changes nothing (RFC 9110, 9.2.1)."""
         return self.method in _READING
 
     def fields(self, name: bytes) -> list[bytes]:
-        """The values of all fields of that (lower-case) name."""
+        """The values of all fields with that (lower-case) name."""
         return [value for key, value in self.headers if key == name]
 
 
 def admit(guard: Guard, visit: Visit) -> Operator:
-    """The operator whose visit it is; raises AccessRefused or BadRequest where it ends here.
+    """The operator of a request. Raises AccessRefused or BadRequest if it is refused.
 
-    Metrics and probes are open to all. Where no token is known, loopback is open to requests that
-    name it and any other host shows the page's empty shell; else all but the shell needs a token
-    that allows it.
+    Metrics and probes need no token. If no token is configured and the plane listens on loopback,
+    requests that name this machine in `Host` need none either. In all other cases only the page's
+    empty shell is open, and every other request needs a token with the right for it.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
@@ -105,32 +105,33 @@ def admit(guard: Guard, visit: Visit) -> Operator:
 
 
 def _needed(visit: Visit) -> Right | None:
-    """What a token has to allow; None: everything."""
+    """The right that a request needs. None: it needs all rights."""
     if visit.is_reading:
         return Right.READ
     return _ORDERS.get(visit.path) if visit.method == "POST" else None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the name or address (no brackets) never leaves this machine."""
+    """Whether the name or address (no brackets) is loopback."""
     if host.lower() == "localhost":
         return True
     try:
         address = ip_address(host)
     except ValueError:
         return False
-    # An IPv4 address in IPv6 clothes is loopback or not depending on Python's version.
+    # An IPv4-mapped IPv6 address counts as no loopback. Python's versions disagree about it.
     return address == IPv6Address("::1") or (
         isinstance(address, IPv4Address) and address.is_loopback
     )
 
 
 def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
-    """A page of another site in the operator's browser must neither read nor change.
+    """The reason to refuse a request without a token. None: it is accepted.
 
-    It can make its own name point to 127.0.0.1 and read (DNS rebinding): the name then stands
-    in `Host`. It can post a form unasked, but JSON only after a preflight that nobody answers;
-    a browser that does not ask first tells at least whose page it was (Fetch Metadata, 2.4).
+    A page of another site in the operator's browser must neither read nor change anything. The page
+    can read if its own name resolves to 127.0.0.1 (DNS rebinding), but then `Host` has that name.
+    It can send a form without a preflight, but not JSON, and the gateway answers no preflight. Some
+    browsers send JSON without a preflight; these name the site of the page (Fetch Metadata, 2.4).
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
@@ -172,16 +173,16 @@ def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What every answer to one request tells: its id and when it was answered."""
+    """The request id and the date that the response to one request has."""
 
     request_id: str
     date: str
 
 
 class Door:
-    """ASGI middleware around the admin plane: turns away, and dresses every answer.
+    """ASGI middleware around the admin plane. It checks requests and adds fields to all responses.
 
-    What is raised inside becomes a problem here, so that it has the same fields as all else.
+    It turns exceptions into problem responses, so that these have the same fields.
     """
 
     def __init__(
@@ -231,13 +232,13 @@ class Door:
 
 
 def operator_of(scope: Scope) -> str:
-    """The name of the operator whose request came through the door."""
+    """The name of the operator of a request that the middleware accepted."""
     operator: Operator = scope[_OPERATOR]
     return operator.name
 
 
 def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:
-    """The problem as a response to a request that came through the door."""
+    """The problem as a response to a request that came through the middleware."""
     moment: _Moment = scope[_MOMENT]
     body = problem.body(moment.request_id)
     response = Response(body, problem.status)
@@ -246,7 +247,7 @@ def problem_response(scope: Scope, problem: ProblemAnswer) -> Response:
 
 
 class _Dressed:
-    """Sends on, with the fields that every answer carries."""
+    """Sends a response with the fields that all responses have."""
 
     def __init__(self, send: Send, moment: _Moment) -> None:
         self._send = send

@@ -1,7 +1,8 @@
-"""What operators order in JSON, judged to the letter, and what they are told of its doing.
+"""The JSON bodies of operators' orders, which are checked strictly, and the receipts for them.
 
-A name or type that is not known is refused: an order understood in part would do more than was
-meant. So is null, which a script writes where it found nothing, and which must not mean everything.
+An unknown name or type is refused, because an order that is understood only in part could do more
+than was meant. `null` is refused too: a script that found no value may write it, and it must not
+mean "everything".
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _NOTHING_THERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
-    """Versions of these trainings below `updated_at` (all, for None), in every partition; `soft`
-    keeps them for rescue."""
+    """Invalidate the versions of these trainings below `updated_at` (None: all versions) in every
+    partition. `soft` leaves them for rescue."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
@@ -41,14 +42,14 @@ class InvalidateOrder:
 
 @dataclass(frozen=True, slots=True)
 class PurgeOrder:
-    """Everything (of a partition); `soft` keeps it for rescue."""
+    """Invalidate all entries, or those of one partition. `soft` leaves them for rescue."""
 
     partition: str | None
     soft: bool
 
 
 class Replicas(msgspec.Struct, frozen=True):
-    """How many are known, and how many of them have done as told."""
+    """How many replicas are known, and how many of them have confirmed the order."""
 
     known: int
     confirmed: int
@@ -62,10 +63,13 @@ class Redis(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to an order: `redis` where it has replicas, the last three where not all of
-    them, or not all of our own, have confirmed; `detail` also where nothing was there to purge.
-    From `until` (a date-time) on no replica of ours answers with anything older that the order
-    ruled out."""
+    """The response to an order.
+
+    `redis` is there if Redis has replicas. `bounded_by`, `until` and `detail` are there if not all
+    replicas, of the gateway or of Redis, have confirmed. `detail` is also there if a purge found
+    nothing. From `until` (a date-time) on no replica of the gateway serves anything that the order
+    ruled out.
+    """
 
     replicas: Replicas
     redis: Redis | None = None
@@ -75,7 +79,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether no replica answers with what was older, whatever happens to Redis."""
+        """Whether no replica serves anything that the order ruled out, even if Redis fails over."""
         return self.replicas.confirmed >= self.replicas.known and self.is_secured
 
     @property
@@ -110,7 +114,7 @@ _Words = TypeVar("_Words", Invalidate, Purge, SetMode)
 
 
 def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
-    """Read the body of `/invalidate`; raises BadRequest saying what was wrong with it."""
+    """Read the body of `/invalidate`. Raises BadRequest, which says what is wrong."""
     words = _read(body, Invalidate, '{"ids": ["…"], "updated_at": "…"?, "soft": false}')
     for each in words.ids:
         if not is_training_id(each):
@@ -120,7 +124,7 @@ def invalidate_order(body: bytes, now: float) -> InvalidateOrder:
 
 
 def purge_order(body: bytes) -> PurgeOrder:
-    """Read the body of `/purge`; raises BadRequest saying what was wrong with it."""
+    """Read the body of `/purge`. Raises BadRequest, which says what is wrong."""
     words = _read(body, Purge, '{"partition": "…"?, "soft": false}, and {} for everything')
     if words.partition is UNSET:
         return PurgeOrder(None, words.soft)
@@ -130,12 +134,12 @@ def purge_order(body: bytes) -> PurgeOrder:
 
 
 def mode_order(body: bytes) -> Mode:
-    """Read the body of `/mode`; raises BadRequest saying what was wrong with it."""
+    """Read the body of `/mode`. Raises BadRequest, which says what is wrong."""
     return _read(body, SetMode, '{"mode": "normal|frozen|bypass"}').mode
 
 
 def receipt_of(confirmations: Confirmations) -> Receipt:
-    """What is answered: the count, and what follows where a replica did not confirm."""
+    """The receipt: the counts, and what follows if a replica did not confirm."""
     copies = confirmations.copies
     until = confirmations.until
     receipt = Receipt(
@@ -146,13 +150,14 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # What a failover brings back is as fresh as it was, which outlasts any replica's doubt.
+    # Entries that a failover brings back are fresh for the rest of their lifetime. This is longer
+    # than the time in which a replica asks Redis again.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
 
 def _detail(receipt: Receipt) -> str:
-    """What follows from a receipt that is not complete."""
+    """The text of a receipt that is not complete."""
     replicas, redis = receipt.replicas, receipt.redis
     parts = []
     if replicas.confirmed < replicas.known:

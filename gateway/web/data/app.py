@@ -1,6 +1,6 @@
 """The data plane: the training routes and the probes, as a Starlette application.
 
-HTTP in, HTTP out: what may be answered is decided below, what an error is called in problems.
+This module translates HTTP. gateway/flow decides what is served. `problems` names the errors.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
 
 
 class DataPlane:
-    """Answers callers. `directive_handler` None: what they say of caching is not heard, but for
-    `only-if-cached`. `writing` None: they may not write; `max_body` is what they may, in bytes.
-    `new_id` makes a request id; `ready` says whether to send traffic."""
+    """Answers callers.
+
+    `directive_handler` None: directives of callers are ignored, except `only-if-cached`. `writing`
+    None: callers may not write. `max_body` is the largest body of a write in bytes. `new_id` makes
+    a request id. `ready` tells whether load balancers should send traffic.
+    """
 
     def __init__(
         self,
@@ -98,7 +101,8 @@ class DataPlane:
         return _Shortened(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """What answers from L1, and from Redis, before there is a request, with the same parts."""
+        """The parts that answer from L1 and from Redis without a request object. They use the same
+        flow as this plane."""
         counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,
@@ -123,11 +127,11 @@ class DataPlane:
         return Response(text, 200 if ready else 503, media_type="text/plain")
 
     async def _training(self, request: Request) -> Response:
-        """GET and HEAD of everything but the probes."""
+        """Answer GET and HEAD of all paths without a route of their own."""
         return await self._attended(self._read, request)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """Another method than there is a route for."""
+        """Answer a request with a method for which there is no route."""
         return await self._attended(self._misplaced, request)
 
     async def _attended(self, answer: Endpoint, request: Request) -> Response:
@@ -173,8 +177,8 @@ class DataPlane:
 
 
 class _Shortened(Starlette):
-    """What reads a training passes the layers by, which would be a sixth of what a hit in Redis
-    costs."""
+    """The application, which answers reads of trainings without Starlette's middleware and routing.
+    These would be a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,
@@ -199,6 +203,6 @@ def _reads_training(scope: Scope) -> bool:
 
 
 def _joined(request: Request, name: bytes) -> bytes | None:
-    """All fields of a name as the list that they form together (RFC 9110, 5.3)."""
+    """All fields of one name, combined into one list (RFC 9110, 5.3). None if there is none."""
     values = [value for key, value in request.scope["headers"] if key == name]
     return b", ".join(values) if values else None

@@ -1,5 +1,5 @@
-"""What every request to the data plane goes through: who asks, how it is answered, and that it
-is counted. What is answered is the business of who uses it.
+"""The steps that all requests to the data plane share: checking the caller, answering, counting and
+logging. The endpoints decide what the answer is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Desk:
-    """Lets callers in, and writes down what they got. `new_id` makes a request id."""
+    """Checks callers, and counts and logs their responses. `new_id` makes a request id."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Desk:
     async def attend(
         self, request: Request, answer: Callable[[Exchange], Awaitable[Response]]
     ) -> Response:
-        """The answer, or the problem that it ended in."""
+        """The endpoint's response, or a problem response if the endpoint raised."""
         exchange = self.begin(request)
         try:
             with watched(exchange.spent):
@@ -75,7 +75,7 @@ class Desk:
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
 
     def begin(self, request: Request) -> Exchange:
-        """What is known of a request at its begin."""
+        """The exchange of a request that begins now."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None
@@ -86,7 +86,8 @@ class Desk:
         return Exchange(request_id, request.method, self._clock.monotonic(), spent, trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
-        """The caller, within what it may ask for; raises AccessRefused, ClientRateLimited."""
+        """The caller, if its rate limit allows the request. Raises AccessRefused,
+        ClientRateLimited."""
         fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
         try:
             admitted = self._callers.admit(fields)
@@ -104,12 +105,12 @@ class Desk:
         return admitted.caller
 
     def answer(self, exchange: Exchange, end: End, rendered: Rendered) -> Response:
-        """What was rendered, written down."""
+        """Count and log what was rendered, and return it as a response."""
         self._note(exchange, end, rendered)
         return _response(rendered, exchange)
 
     def problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
-        """An error of ours, written down."""
+        """Count and log a problem of the gateway, and return it as a response."""
         body = problem.body(exchange.request_id)
         date = to_http_date(from_seconds(self._clock.now()))
         headers = problem.headers(exchange.request_id, date, len(body))
@@ -157,6 +158,6 @@ def _response(rendered: Rendered, exchange: Exchange) -> Response:
 
 
 def _outcome_of(error: GatewayError) -> Outcome:
-    """Whether the caller or we are to blame that there is no answer."""
+    """The outcome of an error: REJECTED if the caller caused it, otherwise FAILED."""
     of_the_caller = isinstance(error, AccessRefused | BadRequest | ClientRateLimited | OnlyIfCached)
     return Outcome.REJECTED if of_the_caller else Outcome.FAILED

@@ -1,7 +1,7 @@
-"""Writes of callers: which routes there are, and what of a request is handed on.
+"""Writes of callers: their routes, and which parts of a request are passed on.
 
-That they are handed on is `server.writes`; what follows from one is flow/operations/write_through's
-business.
+`server.writes` allows writes. flow/operations/write_through passes them on and invalidates what
+they changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COLLECTION: Final = b"/training"
 _OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# What a write says of its body, of the state that it expects, and of itself.
+# Fields about the body of a write, its preconditions, and the write itself.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -38,14 +38,14 @@ _HANDED_ON: Final = frozenset(
 
 
 class Target(NamedTuple):
-    """What a write is about; `training_id` None where it makes a training."""
+    """The target of a write. `training_id` is None if the write makes a training."""
 
     training_id: str | None
     path: bytes
 
 
 class Writes:
-    """Answers writes; `max_body` in bytes."""
+    """Answers writes. `max_body` in bytes."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Writes:
         self._max_body = max_body
 
     async def answer(self, request: Request, exchange: Exchange) -> Response:
-        """What the upstream answers to it."""
+        """The upstream's response to the write, or a problem response if there is no such route."""
         path = raw_path(request.scope)
         target = target_of(request.method, path)
         if target is None:
@@ -83,8 +83,8 @@ class Writes:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a browser says so (Fetch Metadata, 2.4; RFC 6454, 7): in mode `open` a form of any
-    page could write otherwise, with the gateway's token."""
+    """Whether a browser says that a page of another site sent the request (Fetch Metadata, 2.4; RFC
+    6454, 7). Otherwise a form of any page could write with the gateway's token in mode `open`."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -92,14 +92,13 @@ def _is_of_another_site(request: Request) -> bool:
 
 
 def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
-    """The caller's fields that go upstream, in their order."""
+    """The caller's fields that are sent upstream."""
     own = [pair for pair in request.headers.raw if pair[0] in _HANDED_ON and is_sound(pair[1])]
     return (*own, *extra_of(request.headers.raw, forwarded))
 
 
 def target_of(method: str, path: bytes) -> Target | None:
-    """What a write to the undecoded path is about; None where there is no such route. Raises
-    BadId."""
+    """The target of a write to the undecoded path. None if there is no such route. Raises BadId."""
     if path == _COLLECTION:
         return Target(None, path) if method == "POST" else None
     named = training_id(path)
@@ -109,9 +108,10 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 
 def _below(path: bytes) -> Target | None:
-    """What lies below a training, whatever the API has there; None where the path does not.
+    """The target if the path is below that of a training, otherwise None. The API decides what
+    exists there.
 
-    Each of its names has the form of an id, so that none leads elsewhere in the API.
+    Each name in the path has to have the form of an id, so that no path leads elsewhere in the API.
     """
     first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
     if not rest or not path.startswith(TRAININGS):
@@ -128,7 +128,7 @@ def _joined(*names: str) -> bytes:
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
-    """Why a path with another method, or another path, has no answer. Raises BadId."""
+    """The problem of a request whose path or method has no route. Raises BadId."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
         return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
