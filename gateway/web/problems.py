@@ -1,6 +1,6 @@
-"""Our errors as problem responses (RFC 9457): the only place that knows their status codes.
+"""The gateway's errors as problem responses (RFC 9457). Only this module knows their status codes.
 
-A problem never tells a credential, a body, or where anything lives.
+A problem never has a credential, a body or an address.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _RETRY_SOON = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ProblemAnswer:
-    """A problem response; `retry_after` in seconds, None where it does not apply."""
+    """A problem response. `retry_after` in seconds, None if it does not apply."""
 
     problem: Problem
     detail: str
@@ -119,7 +119,7 @@ class ProblemAnswer:
         )
 
     def headers(self, request_id: str, date: str, length: int) -> Headers:
-        """The header fields, `Retry-After` in whole seconds and never too early."""
+        """The header fields. `Retry-After` is rounded up to whole seconds."""
         fields = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % length),
@@ -133,12 +133,12 @@ class ProblemAnswer:
 
 
 def status_of(problem: Problem) -> int:
-    """The HTTP status code that a word comes with."""
+    """The HTTP status code of a problem."""
     return _STATUS[problem][0]
 
 
 def problem_of(error: GatewayError) -> ProblemAnswer:
-    """The response for an error that nothing could rescue."""
+    """The problem response for an error that no stored response could rescue."""
     if isinstance(error, UpstreamFailure):
         return _upstream(error)
     if isinstance(error, CallWithheld):
@@ -155,7 +155,8 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
 
 
 def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
-    """Told by its kind alone: the whole story, addresses included, is for the log."""
+    """The problem of a failed call. It states only the kind of the failure. Details such as
+    addresses are for the log."""
     word = next(word for kind, word in _UPSTREAM if isinstance(failure, kind))
     needed = _RETRY_SOON if _STATUS[word][0] == 503 else None
     retry_after = needed if failure.retry_after is None else failure.retry_after

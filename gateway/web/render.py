@@ -1,7 +1,8 @@
-"""An answer as status, header lines and body: both ways out use it.
+"""Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-What is true for an entry's whole life was written when it was stored; here come the fields of
-the moment, of which there are few: whole seconds of age and of what is left.
+The fields that stay the same for an entry were written when it was stored. This module adds those
+that change: `Age`, `Cache-Status` and `X-Request-ID`. The first two have whole seconds, so that few
+different lines are needed.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from gateway.ports import Held
 _NO_STORE = (b"cache-control", b"no-store")
 _STALE_NOW = (b"cache-control", b"private, max-age=0")
 _OF_FRESHNESS = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
-_BODILESS = frozenset({204, 304})  # RFC 9110, 8.6: they state no length
+_BODILESS = frozenset({204, 304})  # RFC 9110, 8.6: they have no Content-Length here
 _MOMENTS = 8_192
 
 
 class Rendered(NamedTuple):
-    """What goes out, its fields a line each; `age` in seconds where an entry was served."""
+    """A response, with one line for each field. `age` in seconds, None if no entry was served."""
 
     status: int
     lines: bytes
@@ -41,12 +42,12 @@ class Rendered(NamedTuple):
 
     @property
     def headers(self) -> Headers:
-        """The fields."""
+        """The header fields."""
         return from_lines(self.lines)
 
 
 def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float) -> Rendered:
-    """The response to a GET; for HEAD the body is left out, the fields stay."""
+    """The response to a GET. For HEAD the caller leaves the body out and keeps the fields."""
     content = answer.content
     if isinstance(content, Reply):
         return _passed(answer, content, request_id)
@@ -57,8 +58,8 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
 def stored(
     held: Held, handling: Handling, conditions: Conditions, now: float
 ) -> tuple[int, bytes, bytes, bytes, float]:
-    """Status, lines, the lines of the moment, body and age of an entry's answer: pieces, so
-    that a hit joins them once."""
+    """Status, stored lines, changing lines, body and age of an entry's response. They are separate,
+    so that a hit joins them only once."""
     entry = held.entry
     moment, _ = moment_of(entry, handling, now)
     lines = held.head
@@ -73,7 +74,7 @@ def stored(
 
 
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
-    """The lines of the moment, and the seconds for which they say the same."""
+    """The changing lines, and the seconds for which they stay the same (0.0: not reusable)."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
     if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0
@@ -83,8 +84,8 @@ def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, floa
 
 
 def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
-    """Whether a 304 answers who asks with these conditions, where it would be a 200; as a rule a
-    caller has just the tag that we have."""
+    """Whether a request with these preconditions gets a 304 in place of a 200. The usual case, a
+    single tag that is equal to ours, is tried first."""
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
     return is_not_modified(Conditions(tag, since), held.entry)
@@ -99,13 +100,13 @@ def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
 
 @lru_cache(_MOMENTS)
 def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
-    """Written once for all entries that are as old and have as much left."""
+    """The lines of a hit, made once for all entries with the same age and time left."""
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this in the place of all that tells how long it is fresh, which a
-    304 would say as well."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. These are
+    among the lines that a 304 has as well."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

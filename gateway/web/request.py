@@ -1,9 +1,9 @@
-"""What is read of a request in the same way on both planes: the id or partition that it names, and
-its body, bounded in size and in time. Below that one request while it is answered (`Exchange`), and
-what is told of it: to the log, and to the caller about its own rate.
+"""Reads requests in the same way for both planes: the id or partition that a request names, and its
+body, with bounds for size and time. Also one request while it is answered (`Exchange`), what the
+log gets of it, and the fields about the client's own rate limit.
 
-Nothing is decided here. What lies at a path, and who may ask for it, is the planes' own business;
-what the body of an order says is that of admin/orders.
+This module decides nothing. The planes decide what is at a path, and who may ask for it.
+admin/orders reads the bodies of orders.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gateway.ports import AccessLine, Deadline
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
 TRAININGS: Final = b"/training/"
-# As spans name it: without an id.
+# The route as spans name it, without an id.
 TRAINING_ROUTE: Final = "/training/{id}"
 
 PARTITION = "[0-9a-f]{32}"
@@ -40,16 +40,16 @@ _PARTITION = re.compile(PARTITION)
 
 
 def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
-    """The id that the undecoded path names, None where it is no path of a training.
+    """The id in the undecoded path. None if it is not the path of a training.
 
-    Raises BadId where it should be one and is not.
+    Raises BadId if the path has something else in place of the id.
     """
     if not raw_path.startswith(prefix):
         return None
     raw = raw_path[len(prefix) :]
     if not raw or b"/" in raw:
         return None
-    # Latin-1 reads every byte; those beyond ASCII are then in no id.
+    # Latin-1 decodes every byte. Characters beyond ASCII are in no valid id.
     decoded = unquote_to_bytes(raw).decode("latin-1")
     if not is_training_id(decoded):
         raise BadId(ID_GRAMMAR)
@@ -57,7 +57,7 @@ def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
 
 
 def raw_path(scope: Scope) -> bytes:
-    """The path before decoding; ASGI servers may leave it out, then it needs none."""
+    """The undecoded path. An ASGI server may leave it out; then the decoded path is encoded."""
     raw = scope.get("raw_path")
     if isinstance(raw, bytes):
         return raw
@@ -66,7 +66,7 @@ def raw_path(scope: Scope) -> bytes:
 
 
 def is_partition(text: str) -> bool:
-    """Whether it can be the name of a partition (see `core.access.partition_of`)."""
+    """Whether the text can be the name of a partition (see `core.access.caller.partition_of`)."""
     return _PARTITION.fullmatch(text) is not None
 
 
@@ -74,8 +74,8 @@ _PATIENCE: Final = 10.0
 
 
 async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
-    """The whole body, within so many seconds; raises TooLarge beyond `most` bytes, and BadRequest
-    where it does not come to its end."""
+    """The whole body. Raises TooLarge if it has more than `most` bytes, and BadRequest if it is not
+    complete within `patience` seconds."""
     try:
         async with Deadline(patience):
             return await _gathered(request, most)
@@ -86,7 +86,7 @@ async def read_body(request: Request, most: int, patience: float = _PATIENCE) ->
 
 
 async def _gathered(request: Request, most: int) -> bytes:
-    """What came, counted as it comes: `Content-Length` may be missing."""
+    """The body. It is counted while it arrives, because `Content-Length` may be missing."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -96,10 +96,10 @@ async def _gathered(request: Request, most: int) -> bytes:
 
 
 class AccessLog(Protocol):
-    """Where answered requests are written down, or not.
+    """The access log, which samples answered requests.
 
-    Routine answers that took at most `brief` seconds have no line while `unlogged`, a list of one
-    number, holds more than 0: they count it down, and need not be weighed.
+    `unlogged` is a list with one number. While it is more than 0, a routine answer that took at
+    most `brief` seconds gets no line, and need not be weighed: the number is reduced by 1.
     """
 
     unlogged: list[float]
@@ -112,19 +112,22 @@ class AccessLog(Protocol):
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight of a line about such an answer, None where none is due; asked once each."""
+        """The weight of the line of an answer. None: it gets no line. To be called once for each
+        answer."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
-        """Write it; never raises."""
+        """Write the line. Never raises."""
         ...
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of a request while it is being answered; `began` is monotonic, `fields`
-    are what every answer to this caller carries, `spent` is where its time goes. `route` and
-    `path` are those of the training, the first without its id."""
+    """One request while it is answered.
+
+    `began` is monotonic. `fields` are in every response to this caller. `spent` records how long it
+    waits for each part. `path` is that of the training, and `route` is the same without its id.
+    """
 
     request_id: str
     method: str
@@ -138,24 +141,25 @@ class Exchange:
     fields: Headers = ()
 
     def name(self, training_id: str | None, path: str) -> None:
-        """It is about that training, or trainings as a whole, whose path that is."""
+        """Set the training that the request is about, and its path. `training_id` None: the request
+        is about the collection."""
         self.training_id, self.path, self.route = training_id, path, path
         if training_id is not None:
             self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")
 
     @property
     def trace_id(self) -> str | None:
-        """The caller's trace, or one that began here."""
+        """The id of the caller's trace, or of one that began here."""
         return trace_id_of(self.traceparent)
 
     @property
     def sampled(self) -> bytes | None:
-        """The same, where somebody keeps it."""
+        """The id of the trace if it is sampled, otherwise None."""
         return sampled_trace_of(self.traceparent)
 
     @property
     def parts(self) -> Mapping[Part, float] | None:
-        """Seconds that were waited for each; None where nothing was."""
+        """The seconds that the request waited for each part. None if it did not wait."""
         return self.spent.seconds() or None
 
 
@@ -169,17 +173,17 @@ class End:
 
 
 def client_result(status: int, detail: Detail | Problem | None) -> str:
-    """How the client is counted: `served`, `limited` by its own rate, or `refused`."""
+    """How the client's request is counted: `served`, `refused`, or `limited` by its own rate."""
     if detail is Problem.CLIENT_RATE_LIMITED:
         return "limited"
     return "refused" if status in (401, 403) else "served"
 
 
 def rate_limit_fields(allowance: Allowance, now: float) -> Headers:
-    """What a caller is told of its own rate (draft-ietf-httpapi-ratelimit-headers-10).
+    """The fields about the client's own rate limit (draft-ietf-httpapi-ratelimit-headers-10).
 
-    The policy is told in whole seconds, as the draft has it; `r` may be asked for at once, and
-    in `t` seconds all of the burst is there again.
+    The window is in whole seconds, as the draft requires. `r` requests may come at once. After `t`
+    seconds the whole burst is available again.
     """
     rate = allowance.rate
     seconds = math.ceil(rate.window)

@@ -1,7 +1,7 @@
-"""The descriptions of both planes for machines: OpenAPI 3.1, one file a plane.
+"""The OpenAPI 3.1 descriptions of both planes, one file for each.
 
-The files are read by people and served to machines. Tests compare them with the routes, with the
-problems and with real answers. What depends on a setting is marked there by `x-setting`.
+People read the files, and the planes serve them. Tests compare them with the routes, the problems
+and real responses. `x-setting` marks the parts that depend on a setting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WRITES: Final = 'server.writes = "forward"'
 
 
 class _Document(msgspec.Struct):
-    """The parts of a description that are not served as they stand in the file."""
+    """The members of an OpenAPI description. Other members of the file are not served."""
 
     openapi: str
     info: Words
@@ -32,7 +32,7 @@ class _Document(msgspec.Struct):
 
 
 def data_document(version: str, *, writes: bool = False) -> bytes:
-    """The description of the data plane; without `writes` it has no operation that writes."""
+    """The description of the data plane. Without `writes` it has no operation that writes."""
     document = _read("data.json", version)
     if not writes:
         reading = {path: _reading(item) for path, item in document.paths.items()}
@@ -46,7 +46,7 @@ def admin_document(version: str) -> bytes:
 
 
 def served(document: Callable[[str], bytes]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that shows a description of this version."""
+    """The endpoint that serves a description with this version."""
     body = document(__version__)
 
     async def answer(request: Request) -> Response:
@@ -63,7 +63,7 @@ def _read(name: str, version: str) -> _Document:
 
 
 def _reading(item: Words) -> Words:
-    """The path's operations without those that need `server.writes`."""
+    """The members of a path without the operations that need `server.writes`."""
     return {
         method: operation
         for method, operation in item.items()
