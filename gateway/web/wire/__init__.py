@@ -1,1 +1,1 @@
-"""Connections and request heads, and the hits that are answered without a request object."""
+"""Connections, request heads, and hits that are answered without a request object."""

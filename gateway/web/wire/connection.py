@@ -1,8 +1,8 @@
-"""The door on the wire: what is refused before there is a request, and who may keep us waiting.
+"""Connections of both planes: a uvicorn protocol with bounds. It refuses requests that exceed them,
+and closes the connections of slow callers.
 
-A uvicorn protocol with bounds, for both planes. Whether a head is sound is judged in
-`request_head`; what a request means is for the planes. No request pays for a timer: `look` is
-called once a second, and counts what a caller has not taken yet.
+`request_head` checks heads. The planes decide what a request means. No request needs a timer:
+`look` is called once a second, and counts the bytes that a caller has not taken yet.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ from gateway.web.wire.request_head import (
 
 
 def backlog_of(transport: asyncio.Transport) -> int:
-    """Bytes unread, 0 where the system had room for all of them.
+    """The bytes that the caller has not read, 0 if they all fit into the system's buffer.
 
-    What the system itself holds counts as soon as it is full: it makes room for us only when a
-    good part of that was read, and a slow reader would till then look like one that reads nothing.
+    If that buffer is full, its bytes are counted too. The system accepts more only after a good
+    part of it was read. Without this a slow reader would look like one that reads nothing.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
 
 
 def _held_by_system(transport: asyncio.Transport) -> int:
-    """Sent and not acknowledged (tcp(7), SIOCOUTQ); 0 where the system does not tell."""
+    """Bytes in the system's buffer that are not acknowledged (tcp(7), SIOCOUTQ). 0 if unknown."""
     with suppress(OSError):
         told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
         return int(struct.unpack("i", told)[0])
     return 0
 
 
-# Requests that may wait for the answer to one before them on the same connection.
+# The most pipelined requests that may wait on one connection.
 _DEEPEST: Final = 64
-# One byte a chunk is six on the wire: so much of a body may be framing.
+# The bytes on the wire for one byte of a body. A chunk with one byte takes six.
 _FRAMING: Final = 6
-# Turns of the loop in which the sockets are looked at before a connection counts as idle.
+# Turns of the event loop in which sockets are read before a connection is closed as idle.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -73,9 +73,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What all connections of a plane share; `refused` counts and logs, with the id of the
-    request, if there is one. `draining` is set as soon as each connection ends with the next
-    response."""
+    """The values that all connections of a plane share.
+
+    `refused` counts and logs a refusal, with the request id if there is one. If `draining` is set,
+    each connection is closed after its next response.
+    """
 
     limits: Limits
     clock: Clock
@@ -85,7 +87,7 @@ class Terms:
 
 
 class Wire(HttpToolsProtocol):
-    """One connection; `under(terms)` gives the class that a server takes as `http=`."""
+    """One connection. `under(terms)` returns the class for a server's parameter `http=`."""
 
     terms: Terms
 
@@ -97,7 +99,7 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let it in, or say that there is no room; far beyond the bound not even that."""
+        """Accept the connection. Beyond the bound answer 503; far beyond it only close."""
         self._stage = Stage.REST
         self._raw = 0  # bytes since the parser was at rest
         self._begun = False  # a message began in the bytes at hand
@@ -119,7 +121,7 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and see to it that what began ends some day."""
+        """Feed the parser, and note since when the rest of a message is awaited."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -138,7 +140,7 @@ class Wire(HttpToolsProtocol):
             self._raw = 0
 
     def look(self, now: float) -> None:
-        """Close what keeps us waiting; `now` in seconds of the loop's clock."""
+        """Close the connection if the caller takes too long. `now` is the loop's time."""
         limits, transport = self.terms.limits, self.transport
         if self._outlet.is_overdue(now) or self._outlet.is_reset():
             transport.abort()
@@ -155,14 +157,15 @@ class Wire(HttpToolsProtocol):
             self._give_up()
 
     def excuse(self, seconds: float) -> None:
-        """This process did not look for so long, and what callers sent meanwhile lies unread."""
+        """Add `seconds` to the deadlines. This process did not run for so long, and what callers
+        sent meanwhile is still unread."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
             self._owed_since += seconds
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, unless a request on it lies in the socket, unread."""
+        """Close an idle connection, unless its socket has an unread request."""
         self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
 
     def _close_idle(self, turns: int) -> None:
@@ -172,8 +175,8 @@ class Wire(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The caller sends no more. What it asked is answered before the connection is closed;
-        True keeps it open till then."""
+        """The caller sends no more. True keeps the connection open until the requests that came
+        are answered. With TLS it is closed at once."""
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
         if not self._deaf and (in_body or self._stage is Stage.HEAD):
@@ -181,17 +184,17 @@ class Wire(HttpToolsProtocol):
         if self._outlet.is_closed or not self._is_answering():
             return False
         self.cycle.keep_alive = False
-        # TLS in asyncio ends both directions at once.
+        # In asyncio TLS closes both directions at once.
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
-        """Answer what was asked, and say with the last response that the connection ends."""
+        """Answer the requests that came, and close the connection with the last response."""
         self._is_draining = True
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """The same, and close at once where no response is due."""
+        """As `drain`, but close at once if no response is awaited."""
         self.drain()
         if self._is_answering():
             self.cycle.keep_alive = False
@@ -200,17 +203,17 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is asked, and the connection was not ended yet."""
+        """Whether no request is under way, and the connection is not being closed."""
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 
     @property
     def is_new(self) -> bool:
-        """Whether that is so since the connection was made."""
+        """Whether the connection is idle and has had no request yet."""
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """An `Upgrade` is ignored, as it may be (RFC 9110, 7.8): what follows is plain HTTP."""
+        """Feed the parser. `Upgrade` is ignored, which RFC 9110, 7.8 allows: HTTP goes on."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -226,29 +229,29 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.REST:
             self._raw = 0  # an empty line before a request (RFC 9112, 2.2)
         elif self._begun:
-            # What stands before the head at hand is not its own.
+            # Bytes before the current head do not count.
             self._raw = len(data) - (data.rfind(_END) + len(_END) if _END in data else 0)
         if self._raw > limits.max_head + in_body * limits.max_body * _FRAMING:
             self._refuse(long_body(limits) if in_body else large_head(limits))
 
     def _give_up(self) -> None:
-        """The caller owed us the rest of a message for too long."""
+        """The rest of a message did not come in time."""
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
-            # Nothing was ever asked, or the answer is out and its request goes on.
+            # There was no request, or its response was sent before its body was complete.
             self.transport.close()
 
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """The first byte of a request has come."""
         super().on_message_begin()
         self._stage = Stage.HEAD
         self._begun = True
 
     def on_headers_complete(self) -> None:
-        """Judge the head: only a sound one becomes a request."""
+        """Check the head. Only a valid one becomes a request."""
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
@@ -258,11 +261,11 @@ class Wire(HttpToolsProtocol):
         self._keep_in_mind(before)
         self._stage = Stage.BODY
         self._body = 0
-        # What comes behind a body must not join what was judged (RFC 9110, 6.5.1).
+        # Trailers must not be added to the fields that were checked (RFC 9110, 6.5.1).
         self.headers = _NO_TRAILERS
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body, if it is not too long."""
+        """Accept a part of a body, unless the body is too long."""
         self._body += len(body)
         if self._body > self.terms.limits.max_body:
             self._fault = long_body(self.terms.limits)
@@ -270,14 +273,14 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here as a whole."""
+        """The whole request has come."""
         super().on_message_complete()
         self._stage = Stage.REST
         self._owed_since = None
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, unless the connection was closed behind this response:
-        then what still comes is read and dropped."""
+        """Go on with the next request. If the connection was closed with this response, read and
+        drop what still comes."""
         if not self._outlet.is_closed:
             super().on_response_complete()
             return
@@ -287,8 +290,8 @@ class Wire(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """Of several requests that wait, the last one ends a connection that drains, so that all
-        of them are answered."""
+        """If the connection drains, the last of several waiting requests closes it, so that all of
+        them are answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -306,15 +309,16 @@ class Wire(HttpToolsProtocol):
         return fault_of(self.parser.get_http_version(), self.url, self.headers, limits)
 
     def _is_answering(self) -> bool:
-        """Whether an answer to what came last is still to be sent, or to be sent on."""
+        """Whether the response to the last request is not complete yet."""
         last: RequestResponseCycle | None = self.cycle
         return last is not None and not last.response_complete
 
     # ---- refusals
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Read no more. A response that is awaited is still sent, and then the connection is
-        closed: answers come in order, or not at all."""
+        """Read no more. Awaited responses are sent first, and then the connection is closed without
+        this refusal, because responses have to come in order. If a body was refused and its request
+        has no response yet, the refusal is the response."""
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
         self._deaf = True
@@ -329,7 +333,7 @@ class Wire(HttpToolsProtocol):
         self._part(refusal, request_id)
 
     def _request_id(self) -> str:
-        """The caller's own as far as its head is here, else a new one."""
+        """The caller's own request id if that part of the head has come, otherwise a new one."""
         fields: Fields = self.headers if self._stage is Stage.HEAD else []
         if self._stage is Stage.BODY:
             fields = list(self.scope["headers"])
@@ -337,31 +341,31 @@ class Wire(HttpToolsProtocol):
         return self.terms.new_id() if given is None else given.decode("ascii")
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
-        """Answer and hang up, but not before the caller can have read it: closing with bytes unread
-        resets the connection, and takes the answer along."""
+        """Send the refusal, and close the connection after the caller could read it. To close it
+        with unread bytes would reset the connection, and could destroy the response."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
         self._outlet.linger()
 
 
 class Stage(Enum):
-    """Which part of a message the parser is in."""
+    """The part of a message that the parser reads."""
 
     REST = auto()
     HEAD = auto()
     BODY = auto()
-    AWAITED = auto()  # none: the message before is looked up, and what comes has to wait
+    AWAITED = auto()  # none: the entry for the last message is looked up, and further bytes wait
 
 
 class _Refused(Exception):
-    """Raised out of the parser's callbacks, so that it stops."""
+    """Raised in the parser's callbacks to stop the parser."""
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
-    """Stands in for the fields once the head is complete, and keeps none."""
+    """Replaces the list of fields when the head is complete. It keeps no field."""
 
     def append(self, field: tuple[bytes, bytes]) -> None:
-        """Let it go."""
+        """Drop the field."""
 
 
 _NO_TRAILERS: Final = _NoTrailers()

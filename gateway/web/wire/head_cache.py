@@ -1,9 +1,10 @@
-"""What blocks of fields say that came before, byte for byte: parsing is a function of the bytes.
+"""Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
-Heads of one client differ in their first line, and in few fields that are new with each request:
-a trace, an id, an entity tag. Those are cut out where they stand as they ought to, and the rest
-is known. No decision is remembered: who the caller is, and what there is, is looked up each time.
-What a connection sent last is known by comparing it, and no table is searched.
+A block has the bytes of a head after the request line. Heads of one client differ in the request
+line, and in few fields that change with each request: a trace, a request id, an entity tag. These
+are cut out of the block if they are valid, and the rest is looked up. A block that is equal to the
+last one of its connection needs no look-up. No decision is remembered: the caller and the entry are
+looked up for each request.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from gateway.web.wire.request_head import REQUEST_ID, PlainHead
 _is_trace: Final = TRACEPARENT.fullmatch
 _is_request_id: Final = re.compile(REQUEST_ID).fullmatch
 
-# What may be cut out of one, as groups of the expression that finds it.
+# The groups of `_HOLES` for the values that may be cut out of a block.
 TRACE_IS: Final = 1
 ID_IS: Final = 2
 
 
 class Form:
-    """A block and what it says; `tail` is how it ends, here all of it, `length` its bytes. `cuts`
-    tells where something was cut out of it: only then it has to be asked what else it `takes`."""
+    """A block and its parsed fields (`said`).
+
+    A head of this form ends with `tail`, which is here the whole block. `length` is the number of
+    bytes of the block. `cuts` describes the places where values were cut out. If there are any,
+    `takes` has to check a head as well.
+    """
 
     __slots__ = ("cuts", "length", "said", "tail")
 
@@ -34,13 +39,13 @@ class Form:
         self.length = len(block)
 
     def takes(self, _head: bytes) -> bool:
-        """Whether a head that ends with `tail` is of this form."""
+        """Whether a head that ends with `tail` has this form."""
         return True
 
 
 class Holed(Form):
-    """One with a trace, an id or both cut out, for one connection alone: `said` is what the last
-    head said that it took."""
+    """A form with a trace, a request id or both cut out. It belongs to one connection, because
+    `said` has the values of the last head that it took."""
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
 
@@ -51,7 +56,7 @@ class Holed(Form):
         cuts: tuple[int, ...],
         spans: Mapping[int, tuple[int, int]],
     ) -> None:
-        """`spans` of the trace and of the id: where each stands in the block."""
+        """`spans` are the positions of the trace and of the request id in the block."""
         super().__init__(block, said, cuts)
         (start, first_end), (last_start, end) = min(spans.values()), max(spans.values())
         between = (first_end, max(first_end, last_start))
@@ -63,8 +68,8 @@ class Holed(Form):
         self._id_at = self._at(*spans[ID_IS]) if ID_IS in spans else None
 
     def takes(self, head: bytes) -> bool:
-        """Whether it differs from the one before in what was cut out alone; then `said` says what
-        it says."""
+        """Whether the head differs from the one before only in the values that were cut out. If so,
+        `said` has the values of this head."""
         if head[self._start_at] != self._start or head[self._between_at] != self._between:
             return False
         said = self.said
@@ -81,40 +86,42 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The same place, counted from the end of a head."""
+        """The same part of a block, counted from the end of a head."""
         return slice(start - self.length, end - self.length)
 
 
-# Blocks remembered, and how long one may be: 16 MiB at most. Each caller has a block of its own.
+# The most blocks in a table, and the most bytes of one: 16 MiB for each of the two tables. Each
+# caller has a block of its own.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
-# What a request line with the longest id takes.
+# The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# Whole lines, each behind the end of another one; a value that is not of this form is no hole.
+# Whole lines, each after the end of another line. A value of another form is not cut out.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
 )
 _NAMES: Final = frozenset((b"traceparent", b"x-request-id", b"if-none-match"))
 _END: Final = b"\r\n\r\n"
-_PIECES: Final = 4  # a match in `split`: what stands before it, and the three groups
+_PIECES: Final = 4  # the items of `split` for a match: the text before it, and the three groups
 
 T = TypeVar("T")
 
 
 class Blocks:
-    """From the end of the request line to the empty line; `find` is asked before anything is
-    parsed, `meet` told what was. A tag alone is cut out only until its block comes again.
+    """The tables of known blocks. A block is a head from the end of the request line to the empty
+    line. `find` is called before a head is parsed, `meet` after that. If a block has only a tag to
+    cut out, it is kept with its tag when it comes again.
 
-    Only a block that comes again is kept, so that callers whose heads never repeat fill nothing.
-    A full table starts anew: what is asked for again and again is soon back.
+    A block is kept when it comes for the second time, so that heads that never repeat take no room.
+    A full table is cleared. Blocks that come often are soon in it again.
     """
 
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`forwarded` and the bounds of a head as for those that are parsed."""
+        """`forwarded` and the bounds of a head are those for heads that are parsed."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -125,13 +132,14 @@ class Blocks:
         self.known = self._known.get
 
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
-        """What it says, if it is known but for what was cut out; for those that `known` lacks.
-        `before` is what the same connection sent before: what is cut alike twice is expected."""
+        """The form of a block that `known` does not have, if its rest without the cut values is
+        known. `before` is the last form of the same connection: if both are cut at the same places,
+        the next head is expected to be cut there too."""
         if len(block) > self._longest:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # What is cut out of the empty line itself stood behind the head.
+        # If the last piece has no whole empty line, something after the head was cut out.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -144,7 +152,7 @@ class Blocks:
             elif tag is not None and said.tag is None:
                 said.tag = tag
             else:
-                return None  # a name that comes twice
+                return None  # a name is repeated
         if said.tag is None and len(pieces) > 1:
             cuts = tuple([0 if piece is None else len(piece) for piece in pieces])
             if before is None or before.cuts != cuts:
@@ -152,11 +160,11 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            self._keep(self._known, block, form)  # a tag alone: its caller comes again
+            self._keep(self._known, block, form)  # only a tag: its caller will send it again
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """This block says that, in these fields."""
+        """Note that a block was parsed: `said` is the result, `fields` are its fields."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]
@@ -183,12 +191,12 @@ class Blocks:
 
 
 def _is_whole(block: bytes) -> bool:
-    """Whether the head ends where the block does, and nowhere before: cutting must not make one
-    of a head and what came behind it."""
+    """Whether the block ends with its first empty line. Otherwise cutting could join a head with
+    the bytes after it."""
     return block.find(_END) == len(block) - len(_END)
 
 
 def _spans_of(block: bytes) -> dict[int, tuple[int, int]]:
-    """Where what is cut out stands, by group."""
+    """The positions of the values that are cut out, by group."""
     holes = ((hole, hole.lastindex) for hole in _HOLES.finditer(block))
     return {group: hole.span(group) for hole, group in holes if group is not None}

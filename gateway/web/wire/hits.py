@@ -1,12 +1,12 @@
-"""Plain questions answered without a request and a response object: from L1 at once, each as one
-piece of bytes, or once Redis was asked; or not at all.
+"""Answers plain requests without a request object and a response object: from L1 at once, or after
+a look-up in Redis. All other requests go to `data/app`.
 
-The look-up, the judgement, the rendering and the counting are those of the ordinary way
-(`data/app`); what is left out is the task, the scope and the response in between. What is decided
-and rendered for L1 is good for a second at most (`Held.until`); who asks, and what is held, is
-looked up each time. What is not answered here has left no trace, or finds the look-up that has just
-ended. While traces are kept each hit of such a trace is one span; nothing of that is on the way of
-a hit while none is.
+The look-up, the decision, the rendering and the counting use the same code as `data/app`. Only the
+task, the scope and the response object are left out. A decision for L1 and its header lines are
+reused for a second at most (`Held.until`). The caller and the held entry are looked up for each
+request. A request that is not answered here has changed nothing. If its look-up has just ended,
+`data/app` finds the result. If the trace of a hit is kept, the hit makes one span; otherwise
+tracing costs a hit nothing.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Of the clocks' arithmetic: what is good till then is made anew a little before.
+# Lines are renewed a little before they are outdated, because sums of times are not exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers what L1 may answer with; parts as in DataPlane, `counting` as the observer's.
-    `heeds_directives`: a request with directives about what is stored takes the ordinary way."""
+    """Answers requests from L1. The parts are those of DataPlane, and `counting` is that of the
+    observer. `heeds_directives`: requests with cache directives go to `data/app`."""
 
     def __init__(
         self,
@@ -74,25 +74,25 @@ class Hits:
 
     @property
     def is_open(self) -> bool:
-        """Whether the mode is the ordinary one."""
+        """Whether the mode is normal."""
         return self._modes.current is NORMAL
 
     def knows(self, said: PlainHead) -> bool:
-        """Whether the caller was let in before."""
+        """Whether the caller was accepted before."""
         return self._callers.known(said.sent) is not None
 
     def admit(self, said: PlainHead) -> Admitted:
-        """The caller; raises AccessRefused."""
+        """The caller. Raises AccessRefused."""
         return self._callers.known(said.sent) or self._admit(said)
 
     def request_id(self, said: PlainHead) -> bytes:
-        """The caller's own id, or one of ours."""
+        """The caller's own request id, or a new one."""
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response; None where there is no answer at once, or it would be an error.
+        """The whole response. None if there is no answer at once, or if it would be an error.
 
-        The id needs no judgement: what L1 holds has a good one.
+        The id needs no check, because L1 has only entries with a valid id.
         """
         if self._modes.current is not NORMAL:
             return None
@@ -101,7 +101,7 @@ class Hits:
             admitted = self._callers.known(said.sent) or self._admit(said)
             key = (admitted.partition, training_id)
             held, allowance = self._held(key), admitted.allowance
-            # None also where its compressed form is wanted and not made yet.
+            # `form` is also None if the compressed form is wanted and was not made yet.
             form = held.coded if held and said.takes_gzip and held.is_codable else held
             if held is None or form is None:
                 return None
@@ -155,8 +155,8 @@ class Hits:
         return self._callers.admit((said.sent,) if said.sent else ())
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
-        """Have it judged whether L1 may answer with what is held, and write what is said of it
-        for the next moment; None where it may not."""
+        """Decide whether L1 may serve the held entry, and make the lines for the next time. None if
+        it may not."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
@@ -169,7 +169,7 @@ class Hits:
         return held.labels
 
     def labels(self, answer: Answer, status: int) -> HitLabels:
-        """How such answers with an entry of that status are told and counted."""
+        """The labels under which such answers are logged and counted. `status` is the entry's."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
         labels = self._labels.get(sort)
@@ -191,7 +191,8 @@ class Hits:
         is_head: bool,
         parts: Mapping[Part, float] | None = None,
     ) -> None:
-        """Write a line of that weight: `of` whom and what, seconds and age `measured`."""
+        """Write a line of that weight to the access log. `of` has the head, the training's id, the
+        request id and the client, `measured` the seconds and the age."""
         said, training_id, request_id, client = of
         seconds, age = measured
         line = AccessLine(
@@ -212,14 +213,14 @@ class Hits:
 
 
 def charged(allowance: Allowance, now: float) -> bytes:
-    """One request less for the caller, who is told."""
+    """Take one request from the client's allowance. Returns the fields about its rate limit."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))
 
 
 @dataclass(slots=True, eq=False)
 class LookUp:
-    """A question, and what it waits for; `began` is monotonic."""
+    """A request that waits for a look-up in Redis. `began` is monotonic."""
 
     said: PlainHead
     ask: Ask
@@ -228,7 +229,7 @@ class LookUp:
 
 
 class LookUps:
-    """Begins them, and answers when they have ended; `hits` are what was tried before."""
+    """Begins look-ups in Redis, and answers when they have ended. `hits` was tried before."""
 
     def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
         self._serving = serving
@@ -236,7 +237,7 @@ class LookUps:
         self._clock = clock
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """The look-up under way now; None where the question is for the ordinary way."""
+        """The look-up, which is under way now. None if the request has to go to `data/app`."""
         if not self._hits.is_open or not is_training_id(training_id):
             return None
         began = self._clock.monotonic()
@@ -254,8 +255,8 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response to what ended; None where that did not bring one. Who may ask is
-        looked up once more: that may have changed."""
+        """The whole response after the look-up. None if it brought nothing that can be served. The
+        caller is checked again, because its access may have changed."""
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
@@ -276,7 +277,7 @@ class LookUps:
             return None
 
     def linger(self, look_up: LookUp) -> None:
-        """Let who asks the same the ordinary way, begun in this turn of the loop, find it."""
+        """Keep the result for requests of `data/app` that begin in this turn of the event loop."""
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
     def _written(self, look_up: LookUp, answer: Answer, held: Held, fields: bytes) -> bytes:
@@ -298,7 +299,8 @@ class LookUps:
         return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """What it waited for: of the look-up only what came after it had joined."""
+        """The parts for which the request waited. Of the look-up only the time counts that came
+        after the request had joined it."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)
@@ -306,7 +308,7 @@ class LookUps:
 
 
 def _may_ask(admitted: Admitted, now: float) -> bool:
-    """Whether the caller's own rate lets it."""
+    """Whether the client's rate limit allows another request."""
     return admitted.allowance is None or admitted.allowance.remaining(now) >= 1
 
 
@@ -314,7 +316,7 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """The same, which tells `tracer` of each hit whose trace is kept."""
+    """The same counting, which also tells `tracer` of each hit whose trace is kept."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:
@@ -340,15 +342,15 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 
 class UntracedLookUps:
-    """Look-ups for requests whose caller's trace is not kept; the others go the ordinary way, where
-    what they wait for is told."""
+    """Look-ups for requests whose trace is not kept. Requests whose trace is kept go to `data/app`,
+    which makes spans for the parts of their time."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger
         self._begin, self._keeps = lookups.begin, tracer.keeps
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """As LookUps does; None where the trace is kept."""
+        """As `LookUps.begin`. None if the trace is kept."""
         if said.traceparent is not None and self._keeps(said.traceparent):
             return None
         return self._begin(said, training_id)

@@ -1,10 +1,9 @@
-"""The shortest ways of a hit: answered before there is a request, and mostly without parsing.
+"""The hot path of a hit: it is answered without a request object, and usually without parsing.
 
-What a connection sends is compared with what came before (`head_cache`), and answered by `hits`:
-from L1, or, where L1 has nothing to answer with, once Redis was asked. What is not known is
-parsed, and `hits` are asked as soon as the head of a message is complete. Whatever is not a plain
-hit on a quiet connection goes on to Starlette, exactly as it would have without this module. The
-answers of one turn of the event loop are written together when it ends.
+A connection compares the bytes that it gets with heads that came before (`head_cache`). `hits`
+answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed, and `hits` may
+then answer it from L1. All other requests go to Starlette, as they would without this module. The
+responses of one turn of the event loop are written together at its end.
 """
 
 from __future__ import annotations
@@ -22,31 +21,31 @@ from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.hits import Hits, LookUp, LookUps, UntracedLookUps
 from gateway.web.wire.request_head import Asked, PlainHead, plain
 
-# Bytes that may wait: some hundred answers of the usual size.
+# The most bytes that wait: some hundred responses of the usual size.
 _MOST: Final = 262_144
-# Answers written at once after one that was alone in its turn: to have a turn ended is another call
-# to the system, which whoever asks one by one need not pay for.
+# After a turn with only one response, so many responses are written at once. To wait for the end of
+# a turn costs another system call, which gains nothing for requests that come one by one.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
 
 
-# To read, judge and render for all who asked in this turn, and then to write to all of them, keeps
-# the processor at one kind of work: one part in twenty-five of a hit was what it lost in between.
+# Batching the writes of one turn saves 4 % of the CPU of a hit, because the processor stays at one
+# kind of work.
 class Outbox:
-    """For all connections of one plane. Code that writes, closes or ends something by another way
-    calls `flush` before, so that answers leave in their order."""
+    """Batches the writes of all connections of one plane. Code that writes to a connection in
+    another way, or closes it, calls `flush` first, so that responses keep their order."""
 
     def __init__(self) -> None:
-        # Two lists: pairs would be a reason to run for the collector of cycles.
+        # Two lists, because pairs would let the garbage collector run more often.
         self._transports: list[asyncio.Transport] = []
         self._answers: list[bytes] = []
         self._size = 0
-        self._is_due = False  # the end of this turn was asked for
-        self._at_once = 0  # answers that do not wait
+        self._is_due = False  # `_end_turn` is scheduled
+        self._at_once = 0  # the number of responses that will not wait
 
     def put(self, transport: asyncio.Transport, answer: bytes) -> None:
-        """Write it within this turn of the running loop."""
+        """Write the response by the end of this turn of the event loop."""
         self._transports.append(transport)
         self._answers.append(answer)
         self._size += len(answer)
@@ -56,8 +55,8 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all of them now, but to callers that have gone. Raises nothing: the code that calls
-        it has nothing to do with most of them."""
+        """Write all waiting responses now, except those of closed connections. Raises nothing,
+        because most of them do not concern the code that calls it."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
@@ -89,22 +88,22 @@ _REST = Stage.REST
 
 
 class Parsing(Wire):
-    """One connection of the data plane, its heads read one by one."""
+    """One connection of the data plane that parses each head."""
 
     hits: Hits
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As Wire does."""
-        self._asked: Asked | None = None  # by the head at hand, or the last one, if it is plain
-        self._fields: list[tuple[bytes, bytes]] = []  # of that one
-        self._is_answered = False  # the message at hand, here
-        self._begun_here = 0  # messages in the bytes at hand
-        self._has_served = False  # since the last look
-        self._idle_since: float | None = None  # None: uvicorn's own timer watches
+        self._asked: Asked | None = None  # the last head, if it is plain
+        self._fields: list[tuple[bytes, bytes]] = []  # the fields of that head
+        self._is_answered = False  # whether `hits` answered the current message
+        self._begun_here = 0  # the number of messages in the current bytes
+        self._has_served = False  # whether a hit was served since the last `look`
+        self._idle_since: float | None = None  # None: uvicorn's own timer is used
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
-        """Close what was idle for too long after a hit, for which no timer was set."""
+        """Close the connection if it was idle for too long after a hit. Hits set no timer."""
         if self._has_served:
             self._has_served, self._idle_since = False, now
         elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
@@ -113,7 +112,7 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """A request may lie unread on a connection that seems idle."""
+        """As Wire does, for the idle time as well: an unread request may have come."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -121,18 +120,18 @@ class Parsing(Wire):
     # ---- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        """Make no scope before it is known that one is needed."""
+        """Begin a message. A scope is made later, if one is needed."""
         self.url, self.headers = b"", []
         self._stage, self._begun = Stage.HEAD, True
         self._asked, self._is_answered = None, False
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the field; what it expects is asked where a request is made of it."""
+        """Keep the field. `Expect` is checked later, if a request is made."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Answer a plain hit; make a request of anything else."""
+        """Answer a plain hit. Make a request of any other message."""
         self._asked = asked = self._plain()
         answer = None
         if asked is not None:
@@ -147,7 +146,7 @@ class Parsing(Wire):
         self._note_sent()
 
     def on_message_complete(self) -> None:
-        """The parser is at rest again."""
+        """The whole message has come."""
         if self._is_answered:
             self._stage, self._owed_since = _REST, None
         else:
@@ -165,7 +164,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """What the parent does at a message's begin, which forgets what was parsed since."""
+        """Do what the parent does when a message begins. This clears the parsed head, so it is
+        restored."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -173,8 +173,8 @@ class Parsing(Wire):
             HttpToolsProtocol.on_header(self, name, value)
 
     def _is_quiet(self) -> bool:
-        """Whether nobody waits for an answer here, and one could be written and taken, which need
-        not say that the connection ends."""
+        """Whether a response can be written at once: no other response is awaited, the connection
+        accepts bytes, and it is not to be closed."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return False
@@ -196,7 +196,7 @@ _VERSION: Final = b" HTTP/1.1\r\n"
 
 @dataclass(slots=True, eq=False)
 class _Awaited:
-    """A head whose answer is looked up, and what came behind it meanwhile."""
+    """A head whose entry is looked up, and the bytes that came after it."""
 
     head: bytes
     look_up: LookUp
@@ -204,8 +204,8 @@ class _Awaited:
 
 
 class HotPath(Parsing):
-    """One connection of the data plane; `beside(hits, lookups, terms)` gives the class for
-    `http=`."""
+    """One connection of the data plane. `beside(hits, lookups, terms)` returns the class for a
+    server's parameter `http=`."""
 
     lookups: LookUps | UntracedLookUps
     blocks: Blocks
@@ -220,14 +220,14 @@ class HotPath(Parsing):
         return type(cls.__name__, (cls,), {"terms": terms, **parts})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """As the parent does."""
+        """As Parsing does."""
         self._awaited: _Awaited | None = None
-        self._form: Form | None = None  # of the last head that was recognised
-        self._at_ease = False  # the last that happened here was a hit, so that all is quiet
+        self._form: Form | None = None  # the form of the last head that was recognised
+        self._at_ease = False  # the last event was a hit, so `_is_quiet` is true
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer at once a head whose fields are known; parse the rest."""
+        """Answer a head whose fields are known. Parse any other bytes."""
         if data.startswith(_GET) and (self._at_ease or (self._stage is _REST and self._is_quiet())):
             form = self._form
             if form is None or not data.endswith(form.tail) or (form.cuts and not form.takes(data)):
@@ -246,38 +246,40 @@ class HotPath(Parsing):
             self._parse(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody waits for what is looked up."""
+        """Forget the look-up, because the caller has gone."""
         self._awaited, self._at_ease = None, False
         super().connection_lost(exc)
 
     def drain(self) -> None:
-        """As the parent: from now on everything is a request, and ends the connection."""
+        """As Wire does. From now on each head becomes a request, whose response closes the
+        connection."""
         self._at_ease = False
         self.outbox.flush()
         super().drain()
 
     def pause_writing(self) -> None:
-        """The caller does not read what it is sent."""
+        """The caller does not read its responses."""
         self._at_ease = False
         super().pause_writing()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """As the parent, once the hits are written."""
+        """As Wire does, after the waiting hits are written."""
         self.outbox.flush()
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """What its block says, if it is known; what the connection sent last from now on."""
+        """The form of a head whose block is known, otherwise None. It becomes the connection's last
+        form."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:
             self._form = form
         return form
 
-    # ---- what Redis is asked for
+    # ---- look-ups in Redis
 
     def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
-        """Whether it is looked up now, and nothing is read until the answer is out."""
+        """Begin a look-up. Returns whether one began; then nothing is read until it is answered."""
         look_up = self.lookups.begin(said, training_id)
         if look_up is None:
             return False
@@ -309,7 +311,7 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Make a request of it after all, which finds the same look-up."""
+        """Make a request of the head after all. The request finds the result of the look-up."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -331,7 +333,7 @@ class HotPath(Parsing):
             self._remember(data)
 
     def _remember(self, data: bytes) -> None:
-        """What this block says, if the bytes were one plain head as a whole, of a known caller."""
+        """Remember the block if the bytes were exactly one plain head of a known caller."""
         asked = self._asked
         if asked is None or self._begun_here != 1 or self._stage is not _REST:
             return
@@ -343,8 +345,8 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Have it written when this turn of the loop ends, or now, where much waits: then the
-        caller may turn out not to read."""
+        """Write the response at the end of this turn of the event loop, or now if many bytes wait.
+        Writing now may show that the caller does not read."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:

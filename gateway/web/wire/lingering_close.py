@@ -1,9 +1,9 @@
-"""Closing a connection so that the last response arrives.
+"""Closes a connection so that the last response arrives.
 
-A socket that is closed while bytes of the peer are unread, or on their way, answers them with a
-reset, which may destroy what the peer has not read yet (RFC 9112, 9.6). So the connection is closed
-in one direction first, and read until the peer closes it as well. What is read is dropped by the
-connection's protocol (see `connection`).
+If a socket is closed while bytes of the peer are unread or on their way, it answers them with a
+reset. The reset may destroy what the peer has not read yet (RFC 9112, 9.6). So the connection is
+closed in one direction first, and read until the peer closes it too. `connection` drops the bytes
+that still come.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LINGER: Final = 2.0
 
 
 class LingeringClose(asyncio.Transport):
-    """The transport as a request's cycle in uvicorn uses it: `close` does not destroy anything.
+    """The transport for a request's cycle in uvicorn. Its `close` does not destroy the response.
 
-    `time` is the loop's. `peer_has_ended`: the peer has closed its direction.
+    `time` returns the loop's time. `peer_has_ended`: the peer has closed its direction.
     """
 
     __slots__ = ("_closed_at", "_time", "_transport", "peer_has_ended")
@@ -34,46 +34,48 @@ class LingeringClose(asyncio.Transport):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the last byte was written."""
+        """Whether the gateway has stopped writing."""
         return self._closed_at is not None
 
     def is_closing(self) -> bool:
-        """As asyncio's."""
+        """As asyncio defines it."""
         return self.is_closed or self._transport.is_closing()
 
     def write(self, data: bytes | bytearray | memoryview[int]) -> None:
-        """Write through."""
+        """Write to the transport."""
         self._transport.write(data)
 
     def close(self) -> None:
-        """Close after the response to a request that was read as a whole.
+        """Close after the last response: the gateway's direction, or both if the peer has closed
+        its own.
 
-        TLS knows one direction alone in asyncio, which sends its `close_notify` and waits for the
-        peer's.
+        With TLS asyncio can close only both directions. It sends `close_notify` and waits for that
+        of the peer.
         """
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():
             self._transport.close()
 
     def linger(self) -> None:
-        """Write no more, and leave it to the peer to close: it may still be sending."""
+        """Stop writing, and close the gateway's direction if that is possible. The other direction
+        is left to the peer, which may still be sending."""
         if self._closed_at is None:
             self._closed_at = self._time()
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the peer had its time to close the connection, and did not."""
+        """Whether the peer has not closed the connection in time."""
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 
     def excuse(self, seconds: float) -> None:
-        """This process did not look for so long."""
+        """Add `seconds` to the peer's time, because this process did not run for so long."""
         if self._closed_at is not None:
             self._closed_at += seconds
 
     def is_reset(self) -> bool:
-        """Whether a peer that had ended its direction has gone; nothing is read any more that
-        would tell."""
+        """Whether the connection was reset after the peer had closed its direction. The socket is
+        asked, because nothing is read any more."""
         if not self.peer_has_ended or self._transport.is_closing():
             return False
         connection = self._transport.get_extra_info("socket")

@@ -1,9 +1,9 @@
-"""The head of a request: whether it is sound and within its bounds, what is answered where it is
-not, and what it asks, in our words. Both ways in read it by the same rules.
+"""Request heads: whether one is valid and within the bounds, how it is refused, and what it asks
+for. The hot path and Starlette use the same rules.
 
-The parser has refused what breaks the grammar; here is what it lets pass. Functions of bytes alone:
-who the caller is, and what there is to answer with, is looked up each time. Nothing here knows
-connections (see `connection`). What is anything but plain is for the ordinary way.
+The parser refuses heads that break the grammar, and this module checks those that pass. It has
+functions of bytes: the caller and the entry are looked up for each request. Connections are in
+`connection`. A head that is not plain goes to `data/app`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gateway.web.problems import ProblemAnswer
 
 Fields = list[tuple[bytes, bytes]]
 
-# What a request line has beside its target.
+# The bytes of a request line beside its target.
 _LINE: Final = 16
 _VERSIONS = ("1.1", "1.0")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*[ \t]*")
@@ -40,7 +40,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)((?:[/?][^#]*)?)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes, times in seconds; connections of one plane."""
+    """The bounds of one plane. Sizes in bytes, times in seconds."""
 
     max_head: int
     max_fields: int
@@ -52,13 +52,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The word for metrics and logs, and what the caller is told."""
+    """The reason for metrics and logs, and the problem for the caller."""
 
     reason: AccessRefusal
     problem: ProblemAnswer
 
     def written(self, request_id: str, date: str) -> bytes:
-        """The whole response, after which the connection is closed."""
+        """The whole response. The connection is closed after it."""
         body = self.problem.body(request_id)
         lines = [STATUS_LINE[self.problem.status]]
         for name, value in self.problem.headers(request_id, date, len(body)):
@@ -67,7 +67,7 @@ class Refusal:
 
 
 def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Refusal | None:
-    """What is wrong with a head, None where nothing is; names in lower case."""
+    """The fault of a head, None if it has none. Names are in lower case."""
     if len(fields) > limits.max_fields:
         return large_head(limits)
     if version not in _VERSIONS:
@@ -93,13 +93,13 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
 
 @lru_cache(256)
 def is_host(value: bytes) -> bool:
-    """Whether it can stand in `Host`; callers say the same few again and again."""
+    """Whether this is a valid `Host`. Callers repeat the same few values."""
     return _HOST.fullmatch(value) is not None
 
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
-    """A target in absolute form as the path it names, its authority in the place of `Host`
-    (RFC 9112, 3.2.2), so that no rule about `Host` is passed by; anything else as it came."""
+    """The path of a target in absolute form, and the fields with its authority as `Host` (RFC 9112,
+    3.2.2), so that the rules for `Host` apply. Any other target is returned unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -108,12 +108,12 @@ def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
 
 
 def size_of(target: bytes, fields: Fields) -> int:
-    """A head's bytes on the wire, to within a few of the request line."""
+    """The bytes of a head on the wire. The request line may differ by a few bytes."""
     return len(target) + sum(len(name) + len(value) + 4 for name, value in fields) + _LINE
 
 
 def malformed(detail: str) -> Refusal:
-    """400: `detail` says what was expected."""
+    """400. `detail` says what was expected."""
     return Refusal(AccessRefusal.MALFORMED, ProblemAnswer(Problem.BAD_REQUEST, detail))
 
 
@@ -136,18 +136,18 @@ def long_body(limits: Limits) -> Refusal:
 
 
 def no_room() -> Refusal:
-    """503: come back in a second, perhaps to another replica."""
+    """503. The caller may try again in a second, perhaps at another replica."""
     detail = "all connections of this replica are taken"
     answer = ProblemAnswer(Problem.TOO_MANY_CONNECTIONS, detail, retry_after=1.0)
     return Refusal(AccessRefusal.TOO_MANY_CONNECTIONS, answer)
 
 
-# What may change from request to request, as a trace does: a value that is read as it stands.
+# The form of a request id that the gateway accepts. Like a trace it changes with each request.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
 _REQUEST_ID = re.compile(REQUEST_ID)
-# What announces more than a head, or wants more than an answer.
+# Fields that announce more than a head, or ask for more than a stored response.
 _ODD: Final = frozenset(
     b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
     b"upgrade".split()
@@ -155,10 +155,10 @@ _ODD: Final = frozenset(
 
 
 class PlainHead:
-    """What the fields of a plain head say; None where a field is not there, or is no such.
+    """The values of the fields of a plain head. None: a field is absent, or its value is not valid.
 
-    `sent` is the value of `Authorization`, empty where there is none. `extra` is sent on with a
-    call upstream; None: the trace, if there is one.
+    `sent` is the value of `Authorization`, empty if it is absent. `extra` are the fields that a
+    call sends upstream. None: only the trace, if there is one.
     """
 
     __slots__ = (
@@ -179,22 +179,22 @@ class PlainHead:
 
     @property
     def trace_id(self) -> str | None:
-        """The caller's trace, read when somebody wants to know."""
+        """The id of the caller's trace, which is read only when it is needed."""
         return trace_id_of(self.traceparent)
 
     def ask(self, caller: Caller, training_id: str) -> Ask:
-        """The question for a training, asked by that caller."""
+        """The request of that caller for a training."""
         extra, trace = self.extra, self.traceparent
         if extra is None:
             extra = () if trace is None else ((b"traceparent", trace),)
         return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
 
     def take_trace(self, traceparent: bytes) -> None:
-        """Say this sound one, and nothing else is sent on."""
+        """Set a valid `traceparent`. A call then sends no other field of the caller upstream."""
         self.traceparent, self.extra = traceparent, None
 
     def copy(self) -> PlainHead:
-        """Another one that says the same."""
+        """A copy with the same values."""
         said = PlainHead.__new__(PlainHead)
         said.sent, said.since, said.only_if_cached = self.sent, self.since, self.only_if_cached
         said.tag, said.request_id = self.tag, self.request_id
@@ -203,14 +203,14 @@ class PlainHead:
         return said
 
     def without_holes(self) -> PlainHead:
-        """The same without what is new with each request."""
+        """A copy without the values that change with each request."""
         said = self.copy()
         said.tag = said.request_id = said.traceparent = said.extra = None
         return said
 
 
 class Asked:
-    """A plain question for a training."""
+    """A plain request for a training."""
 
     __slots__ = ("is_head", "said", "training_id")
 
@@ -228,8 +228,9 @@ def plain(
     *,
     heeds_directives: bool,
 ) -> Asked | None:
-    """What an HTTP/1.1 head asks; None unless it is sound, has no body, names one training and
-    no field twice, the connection is to be kept, and any stored answer will do."""
+    """The plain request of an HTTP/1.1 head, otherwise None. A plain head is a valid GET or HEAD of
+    one training, without a body and without repeated fields. It keeps the connection open. If
+    directives are honoured, it has none but `only-if-cached`."""
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
         return None
@@ -249,7 +250,7 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`; None, as a rule: there is nothing, or a sound `traceparent` alone."""
+    """As `extra_of`. None, which is usual: there is nothing, or only a valid `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")
@@ -259,12 +260,12 @@ def _extra_of_these(
 
 
 def request_id_of(given: bytes | None) -> bytes | None:
-    """The caller's own id, if it is harmless."""
+    """The caller's own request id, if it is valid."""
     return given if given is not None and _REQUEST_ID.fullmatch(given) else None
 
 
 def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]) -> Headers:
-    """What is sent on with a call upstream."""
+    """The fields of the caller that a call sends upstream."""
     return tuple(
         [
             (name, value.strip())
@@ -275,14 +276,15 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """What cannot be sent on would fail the call that others wait for as well."""
+    """Whether a field can be passed on. An invalid one would make the call fail, also for the other
+    callers that wait for it."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
 
 
 def at_least_of(value: bytes | None) -> Instant | None:
-    """The version of `Training-Min-Updated-At`; raises BadRequest for what is none."""
+    """The version in `Training-Min-Updated-At`. Raises BadRequest if it is not valid."""
     if value is None:
         return None
     try:
