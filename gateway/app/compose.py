@@ -1,4 +1,4 @@
-"""Puts the parts together as the settings say: which adapter stands behind which port."""
+"""Puts the parts together by the settings, and chooses the adapter of each port."""
 
 from __future__ import annotations
 
@@ -81,14 +81,15 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# A ledger keeps as many floors as L1 can hold entries of this size (bytes), the smallest ones.
+# The size of the smallest entries (bytes). The ledger keeps one floor for each such entry that fits
+# into L1.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The parts that `run` starts and stops, and that operations read."""
+    """The parts that `run` starts and stops. Operations read them."""
 
     clock: SystemClock
     telemetry: Telemetry
@@ -177,7 +178,7 @@ def _watches(
     admission: Admission,
     operators: OperatorAccess,
 ) -> tuple[FileWatch[ClientsGiven] | FileWatch[TokensGiven], ...]:
-    """What reads the clients file and the tokens file again while the process runs."""
+    """The watches that read the clients file and the tokens file again while the process runs."""
     clients = clients_watch(settings, admission, clock, telemetry)
     tokens = tokens_watch(settings, operators, clock, telemetry)
     return tuple(watch for watch in (clients, tokens) if watch is not None)
@@ -205,8 +206,8 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules by which entries live, from the settings or from the upstream's headers. A
-    partition of one credential is a private cache."""
+    """The rules for entries, by the settings or by the upstream's headers. The partition of a
+    single credential is a private cache."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -253,8 +254,8 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many floors a process without Redis keeps, beside an L1 of `max_bytes`. They take another
-    third of that memory."""
+    """How many floors a process without Redis keeps beside an L1 of `max_bytes`. The floors need
+    about a third of that memory in addition."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -319,7 +320,7 @@ def _new_epoch() -> str:
 
 
 def windows_of(settings: Settings) -> Windows:
-    """The freshness section as the core wants it."""
+    """The windows of the core, from the settings in section `freshness`."""
     freshness = settings.freshness
     return Windows(
         lifetime=freshness.lifetime,

@@ -1,8 +1,9 @@
-"""The budget that replicas share, and this replica's part of it while it cannot be asked.
+"""The budget that replicas share, and this replica's part of it while the shared one is away.
 
-One rule for a start, a Redis that is away, slow, or that forgot, and for its clock that was set:
-what this replica does not know to be unspent counts as spent. Each of the replicas may spend an
-equal part of what is free by that. When and by whom a call is paid is call_permits' business.
+One rule holds at a start, if Redis is away, is slow or has lost its data, and if its clock was set:
+calls count as spent unless this replica knows that they are not. Each replica may spend an equal
+part of the calls that are free by this rule. call_permits decides when a call is paid, and from
+which budget.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# Scopes that are looked at, the latest ones, and how many in one round trip.
+# The most scopes that are looked at, which are those used last, and the most in one round trip.
 _MOST: Final = 1_000
 _AT_ONCE: Final = 50
-# How often a call is asked for anew where the shared budget has forgotten meanwhile.
+# The most attempts if the shared budget has lost its data meanwhile, or answers late.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call of this replica at `at` (monotonic), which that life of the shared budget knows."""
+    """A call of this replica at `at` (monotonic). The shared budget knows it in its life `life`; 0
+    if it does not know it. A new life begins when the budget has lost its data."""
 
     at: float
     charge: Charge
@@ -49,8 +51,8 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Account:
-    """What this replica knows of a scope, and how many calls it asked for since it saw that; when
-    its share was made, by that number (None: it has none)."""
+    """What this replica knows of a scope, and how many calls it has asked for since it learnt that
+    (`asked`). `share_of` is the value of `asked` when its share was made. None: it has no share."""
 
     known: KnownBudget | None = None
     asked: int = 0
@@ -59,13 +61,13 @@ class _Account:
 
     @property
     def claim(self) -> int:
-        """The calls that may still be made without asking."""
+        """The calls that this replica may still make without asking the shared budget."""
         if self.known is None:
             return 0
         return max(0, self.known.claim - self.asked - sum(not each.life for each in self.sent))
 
     def untold(self) -> list[_Sent]:
-        """The calls that the shared budget does not know of."""
+        """The calls that the shared budget does not know."""
         life = 0 if self.known is None else self.known.life
         return [each for each in self.sent if each.life != life or not life]
 
@@ -73,7 +75,7 @@ class _Account:
 class Shares:
     """A Budget for one of several replicas. `replicas` returns how many are alive.
 
-    `scopes` are looked at from the start, so that it is known what is spent of them when the first
+    `scopes` are looked at from the start, so that their spent calls are known when the first
     request comes.
     """
 
@@ -103,7 +105,7 @@ class Shares:
                 await self._shared.leave(list(self._accounts))
 
     async def look_at_all(self) -> None:
-        """Look once at each scope, where the budget is there."""
+        """Look once at each scope, if the shared budget can be asked."""
         for scope in self._scopes():
             self._account(scope)
         scopes = list(self._accounts)
@@ -112,9 +114,11 @@ class Shares:
                 await self.look(scopes[first : first + _AT_ONCE])
 
     async def look(self, scopes: Sequence[str]) -> None:
-        """See what is spent of them, and tell what was paid from shares; twice where the budget has
-        forgotten, or gave this replica a smaller part: only then it knows that this replica does
-        not spend by what it saw before."""
+        """Read what is spent of the scopes, and tell the shared budget what was paid from shares.
+
+        The look is repeated if the shared budget has lost its data, or gave this replica a smaller
+        part. The second look tells it that this replica does not spend by older knowledge.
+        """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
             if not limited:
@@ -122,7 +126,7 @@ class Shares:
             scopes = await self._look(limited)
 
     async def _look(self, scopes: Sequence[str]) -> list[str]:
-        """Those to look at once more."""
+        """Look once. Returns the scopes that need another look."""
         now, asked, told = self._clock.monotonic(), [], []
         for scope in scopes:
             account = self._account(scope)
@@ -136,11 +140,11 @@ class Shares:
         ):
             is_same = before is not None and before.life == found.life
             known = found
-            if before is not None and not is_same:  # its part holds until it is told another one
+            if before is not None and not is_same:  # the part stays until the next look
                 known = replace(found, part=before.part, share=before.share)
             for each in sent if is_same else ():
                 each.life = known.life
-            newest = account.known  # another look may have ended meanwhile
+            newest = account.known  # another look may have ended during this one
             if newest is before or (newest is not None and known.stamp > newest.stamp):
                 account.known, account.asked, account.share_of = known, 0, None
             gave_up = before is not None and known.part < before.part
@@ -152,7 +156,7 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # A 429 heard while Redis was away, or lost by it since, holds here all the same.
+        # A 429 counts in this replica even if Redis was away when it came, or has lost it since.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -180,7 +184,7 @@ class Shares:
         raise RedisUnavailable(RedisOperation.BUDGET, "it is away, or forgets again and again")
 
     def _is_late(self, scope: str, asked: float) -> bool:
-        """Whether a call that was granted may go so late that it belongs into another window."""
+        """Whether the answer took so long that the call may belong to a later window."""
         return self._clock.monotonic() - asked > transit(self._shared.view(scope).window) / 4
 
     async def _from_share(
@@ -200,15 +204,17 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """What is spent of a limit, and among how many it is divided: others go on, unseen, until
-        they miss this replica. The parts that are kept for silent ones are not divided again."""
+        """What is spent of a limit, and among how many replicas the limit is divided. The others
+        spend unseen until they notice that this replica is missing. The parts that are kept for
+        silent replicas are not divided again."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
-        if known is None or known.share == 0:  # as a start without Redis: nothing is its own yet
+        if known is None or known.share == 0:  # as at a start without Redis: it has no part yet
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # What was granted since is among what others may have spent; a turn may be among the ages.
+        # With other replicas, calls that Redis granted since then are among those that may be spent
+        # until `until`. A call for a later turn may already be among the ages.
         times += [
             each.at
             for each in account.sent
@@ -220,8 +226,8 @@ class Shares:
         return Past(heard * share, times, until, account.claim), heard
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Budget.enter. A turn that a share gave, or that Redis does not confirm, is asked for
-        anew: nobody else may have counted with it."""
+        """As Budget.enter. None if the turn came from a share, or if Redis does not confirm it. The
+        call then has to be asked for again, because other replicas may not have counted it."""
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return None
@@ -232,8 +238,8 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Let it count from now, again where the answer took its time: it belongs into the window
-        in which the call goes."""
+        """Let the call count from now on. If the answer was late this is repeated, because the call
+        has to count in the window in which it is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -245,7 +251,7 @@ class Shares:
         return charge
 
     async def _granted(self, scope: str, charge: Charge) -> Charge:
-        """What Redis granted, unless a 429 was heard meanwhile. Raises GateClosed."""
+        """The charge that Redis granted. Raises GateClosed if a 429 came meanwhile."""
         try:
             self._refuse_behind_own_gate(scope)
         except GateClosed:
@@ -263,7 +269,7 @@ class Shares:
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return
-        with suppress(RedisUnavailable):  # charged once too often: the safe side
+        with suppress(RedisUnavailable):  # the call then stays charged, which is safe
             await self._shared.give_back(scope, charge)
 
     async def close(
@@ -274,7 +280,7 @@ class Shares:
             seconds = await self._shared.close(scope, retry_after, is_refusal=is_refusal)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after, is_refusal=is_refusal)
-        # Not a moment longer: a replica that may probe there must not be kept back here.
+        # Not longer than in Redis, so that this replica may probe when Redis allows it.
         self._own.hold(scope, seconds)
         return seconds
 
@@ -283,7 +289,7 @@ class Shares:
         self._own.hold(scope, seconds)
 
     async def reopen(self, scope: str) -> bool:
-        """As Budget.reopen; False where it is closed in a Redis that does not answer."""
+        """As Budget.reopen. False if the gate is closed in Redis and Redis does not answer."""
         opened = await self._own.reopen(scope)
         was_closed = self._shared.view(scope).gate_closed_for > 0.0
         if opened or was_closed:
@@ -301,7 +307,7 @@ class Shares:
             await self._own.learn(scope, said)
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view: the budget of all, and the gate as it is known here."""
+        """As Budget.view: the shared budget, with the gate that is closed longer of both."""
         shared, own = self._shared.view(scope), self._own.view(scope)
         return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
 
@@ -317,7 +323,7 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        """Calls that are in no window any more."""
+        """Remove the calls that are in no window any more."""
         window = self._shared.view(scope).window
         while account.sent and account.sent[0].at < now - window - transit(window):
             account.sent.popleft()
