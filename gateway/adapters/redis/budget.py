@@ -1,7 +1,7 @@
 """Budget on Redis: one window and one gate for all replicas, on Redis' clock.
 
-Lives here: keys, arguments, and what was last seen. The decisions are in lua/budget.lua,
-which follows core/budget/breaker.
+Here are the keys and the arguments of each step, and the last reply for each scope. The rules are
+in lua/budget.lua. They are the rules of core/budget/breaker and core/budget/window_log.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 
-# How long an idle budget is remembered. One that is forgotten starts paced.
+# How long Redis keeps an idle budget (ms). After that its past is unknown.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# Seconds without a word after which replicas spend their part alone (they look twice a second, and
-# tell of a look with the next one), and after which they are forgotten.
+# Seconds without a report after which a replica spends its part alone, and after which it is
+# forgotten. A replica looks twice a second, and reports each look with the next one.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Seconds by which Redis' clock may differ from what it was taken to be before it was set.
+# Seconds by which Redis' clock may differ from the expected time. A clock that differs by more was
+# set.
 _STEADY: Final = 0.25
-# Calls that are told one by one.
+# The most calls whose ages are in a reply. If there are more, each age stands for several calls.
 _MOST_TOLD: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
-    """What a reply said: `closed_until` on the monotonic clock, `stamp` on Redis' own."""
+    """What a reply said. `closed_until` is on the monotonic clock, `stamp` on Redis' clock."""
 
     word: str
     wait: float
@@ -50,7 +51,8 @@ class BudgetReply:
 
 
 def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
-    """Floor, ceiling and whether it is always kept, of each rank in order; noughts for None."""
+    """Floor, ceiling and `always` (1 or 0) of each rank, in the order of the ranks. All are 0 if
+    there is no limit."""
     if limit is None:
         return (0, 0, 0) * len(RANKS)
     of = portions(limit, sweep_share)
@@ -62,25 +64,25 @@ def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
 
 
 def micros(seconds: float) -> int:
-    """Whole microseconds, as scripts have them."""
+    """Whole microseconds, as the scripts use them."""
     return round(seconds * 1_000_000)
 
 
 def seconds(micros: bytes) -> float:
-    """What a script says in microseconds."""
+    """The seconds in a reply, which is in microseconds."""
     return int(micros) / 1_000_000
 
 
 class RedisBudget:
     """At most `limit` calls (None: any number) of all replicas in any `window` seconds.
 
-    A call counts for the window and a margin for its way to the upstream, which may differ
-    from call to call: a second, or a tenth of a short window. Where nothing is known of the past
-    a tenth of the limit may go at once, the rest at the mean rate until a window
-    has passed; `start_paced` False trusts that nothing was sent. `probe_patience` (seconds):
-    how long the probe of a gate due to reopen keeps others away. `rates` knows the scopes that
-    have another rate; `sweep_share` in (0, 1] is the most that the sweep may have of one. `name`
-    tells this replica from the others.
+    A call counts for the window and a margin, because one call may take longer to reach the
+    upstream than another. The margin is one second, or a tenth of a window of less than 10 seconds.
+    If the past is unknown, a tenth of the limit may go at once, and the rest at the mean rate until
+    a window has passed. If `start_paced` is False, and always in the budget of newcomers, an
+    unknown past counts as one without calls. `probe_patience` (seconds): how long the probe of a
+    gate keeps other calls away. `rates` has the scopes with a rate of their own. `sweep_share` in
+    (0, 1] is the largest part of a limit that the sweep may use. `name` identifies this replica.
     """
 
     silence: float = _SILENCE
@@ -163,14 +165,15 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """Life and time that were seen last, the time that it is by that, and the error of it."""
+        """The life and the time that were seen last, the time that Redis' clock should show now,
+        and the possible error of that time."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
         return (known.life, known.stamp, now, error)
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """As SharedBudget.look; a Redis whose clock was set has forgotten."""
+        """As SharedBudget.look. If Redis' clock was set, Redis is told to forget the budget."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
             known.life if look.known is not None and _was_set(look.known, known) else 0
@@ -238,8 +241,9 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """The turn that was waited for has come: the charge counts from now; None where it is
-        lost, or undone by a 429. Raises GateClosed where that still closes the gate."""
+        """Begin a turn that was waited for: the charge counts from now. None if the charge is lost,
+        if a 429 undid it, or if its call is now kept for a silent replica. Raises GateClosed if the
+        gate is still closed."""
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
@@ -253,11 +257,11 @@ class RedisBudget:
         return Charge(stamp, charge.wait) if stamp > 0.0 or self._is_unlimited(scope) else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge, once: the call provably never left."""
+        """Undo a charge whose call was certainly not sent. To be called once."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def learn(self, scope: str, said: Stated) -> None:
-        """The upstream said what is left of the limit, or what the limit is."""
+        """Note what the upstream said about the limit, or about the calls that are left."""
         limit, span, parts = self._rule(scope)
         if limit == 0:
             return
@@ -276,7 +280,8 @@ class RedisBudget:
     async def close(
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
-        """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
+        """Close the gate. Returns the seconds until it may reopen. A 429 (`is_refusal`) lowers the
+        limit."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -297,7 +302,8 @@ class RedisBudget:
         return closed_for
 
     async def reopen(self, scope: str) -> bool:
-        """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
+        """Note an answer other than 429: open the gate, if it is being probed or its time has come.
+        Returns whether it was opened."""
         return await self._end_probe(scope, "")
 
     async def _end_probe(self, scope: str, never_sent: str) -> bool:
@@ -312,7 +318,7 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """The budget as the last reply had it; full where there was none."""
+        """The budget according to the last reply. It is full if there was no reply."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -323,13 +329,14 @@ class RedisBudget:
         return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
     def _rule(self, scope: str) -> tuple[int, int, int]:
-        """Limit (0: none), window (microseconds), and how many of them the rate's own has."""
+        """The limit of a stretch (0: none), its length in microseconds, and the number of stretches
+        in the window of the rate."""
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # Newcomers pay the whole budget as well, which is paced.
+        # A newcomer's call is also charged to the budget of its scope, which is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _is_unlimited(self, scope: str) -> bool:
@@ -362,13 +369,13 @@ _ALONE: Final = (micros(_SILENCE), micros(_GONE))
 
 
 def _taken_for(known: KnownBudget, now: float) -> int:
-    """The time on Redis' clock at `now` (monotonic), by what was seen of it."""
+    """The microseconds that Redis' clock should show at `now` (monotonic)."""
     return known.stamp + micros(now - known.at)
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock went otherwise than ours in one life of the log, beyond what the ways of
-    answers explain."""
+    """Whether Redis' clock was set between two replies in one life of the log. Then its time and
+    ours differ by more than the round trips explain."""
     if before.life != after.life:
         return False
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000

@@ -1,9 +1,10 @@
-"""Lease on Redis: which replica's fetch of a key leads, and who is told how it ended.
+"""Lease on Redis: one replica's fetch of a key leads, and the followers are told how it ended.
 
-Lives here: which keys a step touches and what it is handed; the rules are in the scripts. Also how
-an ending is written, and who waits for it. A replica hears of endings on the channel that it
-listens to for the bus, and reads what it missed. Nothing that arrives is trusted; an ending that
-nobody awaits yet is kept for a while, since it may overtake the reply that says whom to follow.
+Here are the keys and the arguments of each step, the format of an ending, and the callers that wait
+for one. The rules are in lua/lease.lua. Endings arrive on the channel of this replica, to which the
+bus listens. If one is missed, the replica reads it from Redis. Nothing that arrives is trusted. An
+ending may arrive before the reply that says which fetch to follow. So the last endings are kept,
+even if no caller waits for them yet.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# Goes up when the format changes; an ending of another schema says nothing, and a follower that
-# cannot read it elects again.
+# Goes up when the format changes. An ending with another schema cannot be read, and counts as
+# transient.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -52,12 +53,12 @@ _endings = msgspec.json.Decoder(Ending)
 
 
 def encode_ending(ending: Ending) -> bytes:
-    """The ending as it stands in Redis."""
+    """The ending as Redis stores it."""
     return _encoder.encode(_Written(SCHEMA, msgspec.Raw(_encoder.encode(ending))))
 
 
 def decode_ending(data: bytes) -> Ending:
-    """The ending in these bytes; raises NoticeRefused and nothing else."""
+    """The ending in these bytes. Raises only NoticeRefused."""
     if len(data) > _LONGEST:
         raise NoticeRefused("size")
     try:
@@ -73,12 +74,12 @@ def decode_ending(data: bytes) -> Ending:
 
 
 def is_ended(data: bytes) -> bool:
-    """Whether a message on a replica's own channel tells of an ending."""
+    """Whether a message on the channel of a replica reports an ending."""
     return data.startswith(b"ended ")
 
 
 def decode_ended(data: bytes) -> tuple[str, Ending]:
-    """The token of the fetch that ended, and how; raises NoticeRefused and nothing else."""
+    """The token of the fetch that ended, and its ending. Raises only NoticeRefused."""
     match = _ENDED.fullmatch(data)
     if match is None:
         raise NoticeRefused("words")
@@ -95,20 +96,20 @@ def _makes_sense(ending: Ending) -> bool:
 
 
 class Endings:
-    """What was heard lately, and who waits for more."""
+    """The endings that arrived last, and the callers that wait for others."""
 
     def __init__(self) -> None:
         self._heard: LRUCache[str, Ending] = LRUCache(_HEARD_LATELY)
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def take(self, token: str, ending: Ending) -> None:
-        """The fetch with that token ended so."""
+        """Note how the fetch with this token ended."""
         self._heard[token] = ending
         for ended in self._waiting.get(token, ()):
             ended.set()
 
     async def wait(self, token: str, patience: float) -> Ending | None:
-        """The ending of the fetch with that token; None if none came within so many seconds."""
+        """The ending of the fetch with this token. None if none came within `patience` seconds."""
         if token in self._heard:
             return self._heard[token]
         ended = asyncio.Event()
@@ -126,18 +127,19 @@ class Endings:
         return self._heard.get(token)
 
 
-# Longer than a follower pauses between two looks.
+# How long (ms) an ending and the list of followers are kept. A follower looks more often than that.
 _KEEP: Final = 3_000
-# How long (ms) a failure is remembered once the key may be asked for again.
+# How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
 
 
 class RedisLease:
-    """One replica's hold on keys; `endings` is filled by the bus that listens for it.
+    """The leases of one replica. The bus puts the endings that arrive into `endings`.
 
-    `replica` is its name on the bus. `lifetime` (seconds) bounds how long a replica that died
-    is waited for. `entropy` makes tokens, and epochs as RedisStore's does; `longest_fetch` is
-    RedisStore's as well, and `partition_invalidations`, which know what that has just read.
+    `replica` is its name on the bus. `lifetime` (seconds): a replica that died keeps a lease for
+    that time at most. `entropy` makes tokens, and the epochs of new floors. `longest_fetch`: see
+    RedisStore. `partition_invalidations` are those of the store, because they know which shares it
+    has just read.
     """
 
     def __init__(
@@ -169,8 +171,8 @@ class RedisLease:
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Take the generation before a fetch, and the lease or a place among its followers; raises
-        BackedOff to who is `unhurried` while the key is left alone."""
+        """Take a ticket for a fetch, and the lease or a place among its followers. Raises BackedOff
+        if the call is `unhurried` and the key is left alone after failures."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
@@ -197,7 +199,7 @@ class RedisLease:
         return taken
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Hold it for another lifetime; False where it is lost."""
+        """Keep the lease for another lifetime. Returns False if it is lost."""
         return await self._connection.run_script(
             RedisOperation.LEASE,
             self._renew,
@@ -209,8 +211,8 @@ class RedisLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Let go of it and tell those who follow, leaving the key alone after a failure; nothing
-        where it is lost."""
+        """End the lease, and tell the followers how the fetch ended. After a failure the key is
+        left alone, as `pause` says. Does nothing if the lease is lost."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
@@ -220,7 +222,7 @@ class RedisLease:
         )
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """How the fetch with that token ended; None while it still leads after so long."""
+        """How the fetch with this token ended. None if it still leads after `patience` seconds."""
         heard = await self._endings.wait(token, patience)
         if heard is not None:
             return heard
@@ -237,13 +239,13 @@ class RedisLease:
         return max(1, round(self.lifetime * 1000))
 
     def _leases(self, key: Key) -> tuple[str, str]:
-        """In the slot of the floor: where the lease stands, and who follows."""
+        """The keys of the lease and of the list of its followers, in the slot of the floor."""
         stem = f"{self._names.prefix}:{{{key.training_id}}}"
         return f"{stem}:l:{key.partition}", f"{stem}:q:{key.partition}"
 
 
 def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
-    """What an ending says of the key, whoever follows."""
+    """What an ending changes in the backoff of the key."""
     if pause is None:
         return ("answer",) if ending.is_answered else ("none",)
     base, cap, least = (round(each * 1000) for each in (pause.base, pause.cap, pause.least))
@@ -275,7 +277,7 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """Of another release, perhaps: then it is only known that it ended."""
+    """The ending. It may be one of another release: then only the fact that it ended is known."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

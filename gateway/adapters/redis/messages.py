@@ -1,8 +1,8 @@
-"""What replicas say to each other on the bus, as bytes: notices, and answers to them.
+"""The messages of the bus as bytes: notices, and the answers to them.
 
-Bytes in and out, no I/O. Nothing that arrives is trusted, since not only replicas can reach the
-channel. On the channel a notice is its number, a space, and JSON. Numbers come from Redis, which
-counts up by one for each notice of any replica: a hole in them tells that one was missed.
+Bytes in and out, no I/O. Nothing that arrives is trusted, because not only replicas can reach the
+channel. On the channel a notice is its number, a space, and JSON. Redis counts the notices of all
+replicas. If a number is missing, a notice was missed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# Goes up when the format changes. Releases share the channel: what is of another schema is set
-# aside, and shows to the receiver as a hole in the numbers.
+# Goes up when the format changes. All releases use the same channel. A notice with another schema
+# is refused, and the receiver treats it as missed.
 SCHEMA: Final = 1
 
-# As many trainings of the longest name as one order may name, and the rest of a message.
+# The most trainings in one notice, and the most bytes of a message: enough for so many of the
+# longest names, and the other fields.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
@@ -38,7 +39,7 @@ _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class NoticeRefused(Exception):
-    """These bytes say nothing that we can act upon; `why` is one word."""
+    """These bytes are no message that can be used. `why` is one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"neither a notice nor an answer: {why}")
@@ -47,7 +48,7 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice as it arrives; `request` is what an answer must name, None where none is wanted."""
+    """A notice as it arrives. An answer to it must name `request`. None: it needs no answer."""
 
     number: int
     sender: str
@@ -57,7 +58,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """A replica has done what the request said."""
+    """The answer of a replica that has done what the request said."""
 
     sender: str
     request: int
@@ -76,8 +77,8 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # Left out where they say nothing: releases from before they were there refuse what they do not
-    # know, and would take each notice for a hole.
+    # These are left out if they are None. Earlier releases do not know them, and refuse a notice
+    # with unknown fields. They would treat each notice as missed.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
@@ -98,12 +99,12 @@ _answers = msgspec.json.Decoder(_Answer)
 
 
 def is_replica(name: str) -> bool:
-    """Whether a replica can be called so on the bus."""
+    """Whether a replica can have this name on the bus."""
     return re.match(_REPLICA, name) is not None
 
 
 def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
-    """The notice without its number; ValueError for what no receiver would take."""
+    """The notice without its number. Raises ValueError if a receiver would refuse it."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -127,7 +128,7 @@ def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
 
 
 def decode_notice(data: bytes) -> Told:
-    """The numbered notice in these bytes; raises NoticeRefused and nothing else."""
+    """The numbered notice in these bytes. Raises only NoticeRefused."""
     if len(data) > LONGEST:
         raise NoticeRefused("size")
     numbered = _NUMBERED.fullmatch(data)
@@ -142,12 +143,12 @@ def decode_notice(data: bytes) -> Told:
 
 
 def encode_acknowledgement(answer: Acknowledgement) -> bytes:
-    """The answer, as it goes to whoever asked."""
+    """The answer as bytes."""
     return _encoder.encode(_Answer(SCHEMA, answer.sender, answer.request))
 
 
 def decode_acknowledgement(data: bytes) -> Acknowledgement:
-    """The answer in these bytes; raises NoticeRefused and nothing else."""
+    """The answer in these bytes. Raises only NoticeRefused."""
     if len(data) > LONGEST:
         raise NoticeRefused("size")
     read = _parse(_answers, data)
@@ -155,7 +156,7 @@ def decode_acknowledgement(data: bytes) -> Acknowledgement:
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """The schema alone comes first: of another one nothing else is known."""
+    """Read the schema first. If it is another one, nothing is known of the other fields."""
     try:
         is_ours = _schemas.decode(data).schema == SCHEMA
         if is_ours:
@@ -173,7 +174,7 @@ def _instant(text: str | None) -> Instant | None:
 
 
 def _makes_sense(notice: Notice) -> bool:
-    """Whether the fields are those that this kind has (see ports.Notice)."""
+    """Whether the notice has exactly the fields of its kind (see ports.Notice)."""
     is_of_gate = {notice.scope is not None, notice.until is not None}
     if is_of_gate != {notice.kind is NoticeKind.GATE_CLOSED}:
         return False
@@ -196,7 +197,7 @@ def _makes_sense(notice: Notice) -> bool:
 
 
 class Holes:
-    """What was heard, compared with what was told."""
+    """Compares the numbers of the notices that arrived with the count in Redis."""
 
     def __init__(self) -> None:
         self._heard = 0
@@ -204,11 +205,11 @@ class Holes:
 
     @property
     def heard(self) -> int:
-        """Up to this number everything was heard, or its absence was noticed."""
+        """The number up to which each notice was heard, or noticed as missed."""
         return self._heard
 
     def start(self, told: int) -> None:
-        """Begin to hear: `told` was Redis' count at a moment when notices arrived already."""
+        """Begin to compare. `told` is Redis' count at a moment when notices already arrived."""
         self._heard = self._told = told
 
     def is_after_hole(self, number: int) -> bool:
@@ -216,15 +217,15 @@ class Holes:
         return number > self._heard + 1
 
     def hear(self, number: int) -> None:
-        """This one has been acted upon; late and repeated ones change nothing."""
+        """Note that this notice was applied. A late or repeated one changes nothing."""
         self._heard = max(self._heard, number)
 
     def catch_up(self, told: int, heard_before: int) -> bool:
-        """Compare with Redis' count, `heard_before` from before it was asked for; whether
-        something was missed.
+        """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before`:
+        the value of `heard` before the count was asked for.
 
-        What Redis had told at the comparison before this one has had the time to arrive; what
-        it has told since may still be on its way. A count below what was heard began anew.
+        A notice that Redis had counted at the last comparison had time to arrive. A later one may
+        still be on its way. If the count is less than `heard_before`, it has begun again.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

@@ -1,4 +1,4 @@
-"""The mode in which all replicas serve: one key, in which an operator's word is kept."""
+"""The mode in which all replicas serve, as an operator ordered it: two keys in Redis."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from gateway.adapters.redis.keys import Names
 from gateway.core.vocabulary import Mode, RedisOperation
 from gateway.ports import ModeOrder
 
-# Renewed at each look, so that what nobody reads any more goes.
+# Seconds. Each read renews the expiry, so that Redis drops keys that no gateway reads any more.
 _KEEP: Final = 30 * 24 * 3600
 
 _MODES: Final = {mode.value.encode(): mode for mode in Mode}
-# Of the mode's order: the mode, the seconds, the name of the operator.
+# The record of an order: the mode, the time in seconds, the name of the operator.
 _ORDER: Final = re.compile(rb"([a-z]+) ([0-9]{1,12}\.[0-9]{3}) ([A-Za-z0-9._-]{1,64})")
 
 
 class RedisMode:
-    """SharedMode on Redis: a key has the mode, and one beside it when and by whom it was ordered.
+    """SharedMode on Redis. One key has the mode. Another key has the mode again, the time of the
+    order, and the name of the operator.
 
-    The second counts only while it names the same mode: the release before knows the first alone.
+    The second key counts only if it names the same mode, because earlier releases write only the
+    first key.
     """
 
     def __init__(self, connection: Connection, prefix: str) -> None:
@@ -32,7 +34,7 @@ class RedisMode:
         self._beside = f"{Names(prefix).prefix}:{{mode}}:o"
 
     async def read(self) -> ModeOrder | None:
-        """What was ordered last; None where nothing was, or what stands there is no mode."""
+        """The last order. None if there was none, or if the value of the key is not a mode."""
 
         async def command(client: driver.Redis) -> ModeOrder | None:
             mode = _MODES.get(await _text(client, self._name))
@@ -41,7 +43,7 @@ class RedisMode:
         return await self._connection.execute(RedisOperation.MODE, command, at=self._name)
 
     async def write(self, order: ModeOrder) -> None:
-        """Order it; raises RedisUnavailable."""
+        """Store the order. Raises RedisUnavailable."""
         is_known = order.at is not None and order.by is not None
         beside = f"{order.mode} {order.at:.3f} {order.by}" if is_known else "-"
 
@@ -53,7 +55,7 @@ class RedisMode:
 
 
 async def _text(client: driver.Redis, name: str) -> bytes:
-    """What stands there as a text, kept for longer; empty where none does."""
+    """The string under this key, whose expiry is renewed. Empty if there is no string."""
     if await client.type(name) != b"string":
         return b""
     raw: Any = await client.getex(name, ex=_KEEP)

@@ -143,14 +143,14 @@ def _share(record: bytes | None) -> str | None:
 
 
 def read_invalidated_at(record: bytes | None) -> float:
-    """The time that 16 digits of microseconds mean; before all, for what is none."""
+    """The time in a record of 16 digits of microseconds. -inf for any other record."""
     if record is None or _INVALIDATED_AT.fullmatch(record) is None:
         return -math.inf
     return int(record) / 1_000_000
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """Without a body that was fetched before its partition was invalidated."""
+    """The same, without a body that was fetched before its partition was invalidated."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -159,7 +159,7 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """With the time up to which its partition is ruled out."""
+    """The same, with the time until which responses of its partition are ruled out."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

@@ -1,7 +1,7 @@
-"""What stands in Redis: the envelope of an entry, records of floors and events.
+"""The formats in Redis: the envelope of an entry, and the records of floors and events.
 
-Bytes in and out, no I/O. A record's fields have fixed widths, since Lua compares them as
-text: its numbers are doubles, in which two versions a nanosecond apart would be one.
+Bytes in and out, no I/O. The fields of a record have fixed widths, because Lua compares them as
+text. Its numbers are doubles, which cannot tell apart two versions that differ by a nanosecond.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# Goes up when the envelope changes. It is part of the body's name: during a rollout each
-# release writes beside the other, and neither reads what it does not understand.
+# Goes up when the envelope changes. It is part of the name of a body. During a rollout each release
+# reads and writes only the bodies of its own schema.
 SCHEMA = 3
 
-NO_VERSION = "0" * WIRE_LENGTH  # no instant is written so; sorts before all of them
+NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # of a floor's fixed part; what follows is read by key_state.py
+FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py reads what follows
 
 SUM = 16
 _HEAD_AT = 1 + SUM + 4
@@ -36,14 +36,14 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-# Behind a floor that was raised above the version that is stored: that version.
+# Follows a floor that was raised above the stored version: the stored version.
 _RAISED = re.compile(rb"\x03(\d{21})")
-# A serial goes up by one, and must stay within its digits, and exact as one of Lua's numbers.
+# Lua may add one to a serial. The sum must have 16 digits, and be exact as a number in Lua.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
 
 
 class EnvelopeRefused(Exception):
-    """These bytes are no entry of that key; `why` is one word."""
+    """These bytes are not an entry of that key. `why` is one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"not an entry: {why}")
@@ -51,7 +51,7 @@ class EnvelopeRefused(Exception):
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """What the envelope says about its body; the order of the fields is the format."""
+    """What the envelope says about its body. The order of the fields is the format."""
 
     partition: str
     training_id: str
@@ -99,9 +99,9 @@ def encode(key: Key, entry: Entry) -> bytes:
 
 
 def decode(key: Key, data: bytes) -> Entry:
-    """The entry of that key in the envelope; raises EnvelopeRefused and nothing else.
+    """The entry of that key in the envelope. Raises only EnvelopeRefused.
 
-    The body is copied out, so that the entry does not keep the whole envelope alive.
+    The body is copied, so that the entry does not keep the whole envelope in memory.
     """
     if data[:1] != bytes((SCHEMA,)):
         raise EnvelopeRefused("schema")
@@ -122,12 +122,12 @@ def decode(key: Key, data: bytes) -> Entry:
 
 
 def checksum(rest: bytes | memoryview) -> bytes:
-    """Of `SUM` bytes, in front of what it is about."""
+    """The checksum of these bytes. It has `SUM` bytes, and is stored before them."""
     return blake2b(rest, digest_size=SUM).digest()
 
 
 def _is_sound(head: _Head) -> bool:
-    """Whether it can be served: something else may have written it."""
+    """Whether the entry can be served. Something other than a gateway may have written it."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)
@@ -158,17 +158,17 @@ def _entry(head: _Head, updated_at: Instant | None, body: bytes) -> Entry:
 
 
 def micros(seconds: float) -> str:
-    """A time on the shared clock as 16 digits, microseconds."""
+    """A time or a duration in microseconds, as 16 digits."""
     return f"{min(max(round(seconds * 1_000_000), 0), 10**16 - 1):016d}"
 
 
 def version(updated_at: Instant | None) -> str:
-    """A version as 21 digits; None is before all of them."""
+    """A version as 21 digits. Those of None sort before all versions."""
     return NO_VERSION if updated_at is None else to_wire(updated_at)
 
 
 def read_floor(record: bytes) -> Floor | None:
-    """The floor of that record, which has seen every event; None where it is none."""
+    """The floor in a record to which every event was applied. None if the bytes are no floor."""
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
@@ -176,10 +176,10 @@ def read_floor(record: bytes) -> Floor | None:
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor of that record once `event` is applied; None, "unknown", where either is lost: it
-    may have ruled out what is still there.
+    """The floor in the record after `event` is applied. None, "unknown", if either is lost: what is
+    lost may have ruled out what is still stored.
 
-    The same rule as `absorb` in floor.lua, which writes down what is only read here.
+    The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
@@ -193,7 +193,7 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
 
 
 class _Event(NamedTuple):
-    """An event's record in its own digits; its fields are those of floor.lua."""
+    """The fields of an event's record, as text. floor.lua explains them."""
 
     serial: str
     all: str
@@ -206,8 +206,8 @@ class _Event(NamedTuple):
 
 @dataclass(slots=True)
 class _Record:
-    """A floor's record in its own digits; `stored` is the version that may rescue below a version
-    that was raised, "" without one."""
+    """The fields of a floor's record, most of them as text. `stored`: if the floor was raised above
+    the stored version, the stored version, which may be used for rescue; otherwise empty."""
 
     epoch: str
     generation: int
@@ -219,7 +219,7 @@ class _Record:
     stored: str
 
     def floor(self) -> Floor:
-        """The floor that it is."""
+        """The floor in this record."""
         return _floor_of(self.epoch, self.generation, self.updated_at, self.digest, self.started)
 
     def absorb(self, event: _Event) -> None:
@@ -248,7 +248,7 @@ class _Record:
 
 
 def _floor(match: re.Match[bytes]) -> Floor:
-    """The floor of that record, as it stands there."""
+    """The floor in the record, before any further event is applied."""
     epoch, generation, updated_at, _, digest, started, _ = match.groups()
     return _floor_of(
         epoch.decode(), int(generation), updated_at.decode(), digest.decode(), started.decode()
@@ -273,8 +273,8 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The floor as entries know it: its epoch is that of the floor and that of the partition's
-    share, and goes with either."""
+    """The floor with the epoch that entries have: the epoch of the floor, and the share of the
+    partition. So that epoch changes if either of them changes."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -282,14 +282,14 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """When the last event was: it may have ruled out all that was there, where nothing else is
-    known. Before all, without one."""
+    """The time of the last event. If nothing else is known, that event may have ruled out all that
+    was stored. -inf if there is no event."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 
 
 def _version(text: str) -> Instant | None:
-    """The version that the digits mean; None also for digits that mean none."""
+    """The version in these digits. None if they mean no version, or cannot be read."""
     try:
         return None if text == NO_VERSION else from_wire(text)
     except ValueError:

@@ -41,7 +41,7 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# The most keys in one question, so that the reply comes in time: with bodies, and without.
+# The most keys in one round trip, so that the reply comes in time: with bodies, and without bodies.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -109,7 +109,8 @@ class RedisStore:
         return True
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
-        """Body and floor, in one round trip for all look-ups of a turn of the event loop."""
+        """The floor and the body. Look-ups of one turn of the event loop share a round trip, if
+        their nodes are the same and they are not too many."""
         if self.reaches(key):
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -117,8 +118,8 @@ class RedisStore:
         return answer
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """What is known of each key, without its body, in one round trip for all such questions of
-        a turn of the event loop. Keys whose node cannot be asked are left out."""
+        """The state of each key, without its body. Round trips are shared as in `lookup`. Keys that
+        cannot be asked for are left out. Raises RedisUnavailable if that is true of all of them."""
         reached = [key for key in keys if self.reaches(key)]
         if keys and not reached:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
@@ -147,11 +148,11 @@ class RedisStore:
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
 
-        If a version that went back is believed, the floor gets a new generation, and the entry is
-        stored a second time to carry it.
+        If a version that went back or is far ahead is believed, the floor gets a new generation.
+        The entry is then stored a second time, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        with suppress(RedisUnavailable):  # if it is lost, what was stored is not found later
+        with suppress(RedisUnavailable):  # after the share has gone, the entry is not found
             share = entry.epoch[EPOCH_LENGTH:]
             await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
@@ -215,7 +216,7 @@ class RedisStore:
         )
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all that was fetched for a partition up to now, in one step."""
+        """Rule out all responses that were fetched for a partition until now."""
         await self.partition_invalidations.invalidate_partition(partition)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
@@ -249,7 +250,7 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry, and of the invalidation that is read together with it."""
+        """The nodes of the entry and of its partition's share, which are read together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -263,20 +264,21 @@ class RedisStore:
 
 
 def _milliseconds(seconds: float) -> int:
-    """An expiry in the form that Redis accepts: never zero, which would be an error."""
+    """An expiry in milliseconds. It is at least 1, because Redis refuses 0."""
     return max(1, int(seconds * 1000))
 
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500
-# What changes hands while it is searched may be overlooked on both sides; then once more.
+# The most searches. A search may miss a key that moves between two nodes. It is then repeated.
 _SEARCHES: Final = 3
 
 
-# The one step that searches. It goes by the floors: keys without one have nothing to drop, since a
-# fetch makes the floor before it starts.
+# This is the only step that searches. It searches for floors: a key without a floor has nothing to
+# drop, because a fetch makes the floor before it starts.
 class Purging:
-    """`drop` is the script for one key, `keep` (ms) how long the floors that it leaves last."""
+    """Drops all keys, or those of a partition. `drop` is the script for one key. `keep` (ms): how
+    long the floors of dropped keys are kept."""
 
     def __init__(self, connection: Connection, names: Names, drop: Script, keep: int) -> None:
         self._connection = connection
@@ -285,9 +287,10 @@ class Purging:
         self._keep = keep
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Drop every key (of a partition); `soft` leaves the bodies for rescue; how many.
+        """Drop every key, or every key of a partition. `soft` leaves the bodies for rescue. Returns
+        the number of keys.
 
-        Raises RedisUnavailable where a part of Redis could not be searched; the rest was.
+        Raises RedisUnavailable if a node could not be searched. The other nodes were searched.
         """
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
@@ -299,7 +302,7 @@ class Purging:
         return len(keys)
 
     async def _purge_at(self, tag: str, partition: str | None, keys: set[Key], soft: bool) -> None:
-        """Those that stand where the tag does, added to `keys`."""
+        """Drop the keys of the node that has this hash tag, and add them to `keys`."""
         cursor = 0
         while True:
             cursor, found = await self._scan(tag, cursor, partition)
@@ -328,16 +331,17 @@ class Purging:
             )
 
 
-# Milliseconds for which a mark stands; nobody reads it.
+# Milliseconds for which Redis keeps a mark. Nothing reads it.
 _MARK_KEEP: Final = 1_000
 
 
-# Replication does not wait: what a master acknowledged is lost if it dies before it passed it on.
-# So who promises something asks afterwards, in a cluster each of its masters.
+# Replication is asynchronous. A write that a master acknowledged is lost if the master dies before
+# its replicas have the write. Callers that promise something therefore wait for the replicas of
+# each master.
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
-    """Wait for the replicas of Redis, so many seconds at most, and count them.
+    """Wait for the replicas of Redis, for `patience` seconds at most, and count them.
 
-    None where there are none, or where we may not ask who they are.
+    None if there are none, or if Redis does not allow the question.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(
@@ -353,7 +357,7 @@ async def secured(connection: Connection, names: Names, patience: float) -> Copi
 
 
 async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
-    """Those of the master where the mark stands."""
+    """The replicas of the master that holds the mark."""
 
     async def count(client: Any) -> int:
         try:
@@ -363,7 +367,8 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
         return len(role[2])
 
     async def wait(client: driver.Redis) -> int:
-        # Redis waits for what this connection wrote: a mark, behind all that others did.
+        # Redis waits for the writes of this connection. The mark is such a write, and the replicas
+        # get it after all earlier writes of other connections.
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))

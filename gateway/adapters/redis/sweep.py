@@ -1,8 +1,8 @@
 """What a sweep has in Redis: which replica leads the sweep of a partition, how far it has come, and
 which ids it met (SweepLease); and what is known of the trainings on a page (ListStore).
 
-Here are the keys and the arguments of each step. The rules are in lua/sweep.lua. One pipeline holds
-a page against what is known, each training by its own step, whose keys share a slot.
+Here are the keys and the arguments of each step. The rules are in lua/sweep.lua. A page is compared
+in one pipeline for each node. Each training has a step of its own, whose keys are in one slot.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gateway.ports import Advanced, Compared, Turn
 # How long the progress of a sweep is kept if no replica continues it (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# How long the ids of trainings that were stored from the list are kept (ms): longer than any body.
+# How long the ids of trainings that were stored from the list are kept (ms).
 _KEEP_FILLED: Final = 7 * _KEEP
 
 # Changes with the format. A sweep whose progress has another format starts again.
@@ -83,7 +83,7 @@ class RedisSweepLease:
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page is done. Returns None if another replica leads now."""
+        """Note that a page is done. Returns None if this replica does not lead any more."""
         ids = [training.id for training in page.items]
         return await self._connection.run_script(
             RedisOperation.SWEEP,
@@ -102,11 +102,11 @@ class RedisSweepLease:
         )
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note the progress. Returns False if another replica leads now."""
+        """Note the progress. Returns False if this replica does not lead any more."""
         return await self._noted(partition, progress, "")
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. Returns False if another replica leads now."""
+        """Note that a sweep has ended. Returns False if this replica does not lead any more."""
         return await self._noted(partition, progress, "complete" if complete else "incomplete")
 
     async def _noted(self, partition: str, progress: Progress, end: str) -> bool:
@@ -160,7 +160,8 @@ class RedisSweepLease:
 
     def _names(self, partition: str) -> tuple[str, str, str, str, str]:
         """The keys, all in one slot: the lead, the progress, the ids that this sweep met, the ids
-        that the last complete sweep met, and a mark that callers read of the partition."""
+        that the last complete sweep met, and a mark, which exists while callers read from the
+        partition."""
         stem = f"{self._prefix}:{{{partition}}}:s"
         return f"{stem}l", f"{stem}p", f"{stem}m", f"{stem}k", f"{stem}r"
 
@@ -171,7 +172,7 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored; that of a new sweep if the bytes are not readable."""
+    """The progress that Redis stored. If the bytes cannot be read, that of a new sweep."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:
@@ -194,7 +195,7 @@ def _read_advanced(reply: Sequence[Any]) -> Advanced | None:
 
 
 class RedisLists:
-    """Floors and bodies of RedisStore; `longest_keep` (seconds) is RedisStore's as well."""
+    """ListStore on the floors and bodies of RedisStore. `longest_keep` (seconds): see there."""
 
     def __init__(self, connection: Connection, prefix: str, *, longest_keep: float) -> None:
         self._connection = connection
@@ -204,9 +205,10 @@ class RedisLists:
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Hold a page against what is known, in one round trip a node; see `compare` in sweep.lua.
+        """Compare a page with the floors, in one round trip for each node. See `compare` in
+        sweep.lua.
 
-        Times are those of the node where a training stands, as in store.py.
+        Redis gets times on the clock of the node that has the training, as in store.py.
         """
         body_keep = max(1, int(min(keep, self._longest_keep) * 1000))
         floor_keep = self._floor_keep
@@ -237,7 +239,7 @@ class RedisLists:
         ]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """No longer know a version that the list alone claimed; see `take_back` in sweep.lua."""
+        """Forget a version that only the list claimed. See `take_back` in sweep.lua."""
         return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._take_back,

@@ -1,8 +1,8 @@
--- Scripts on a budget: a call is granted and made, a 429 closes the gate, an answer opens it. All need window.lua.
+-- Scripts on a budget: calls are granted and sent, a 429 closes the gate, and an answer opens it. All need window.lua.
 
 -- script: take
--- Promise: of all replicas together never more than `limit` calls are granted in any window, none while the gate is closed, and one, the probe, when it is due to reopen; each rank has its floor and its ceiling. What is kept for a replica that may only be slow is soon free again ('passing'). Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor under a clock that is not the one it saw ('clock').
--- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many of them a lowered limit takes for one, patience with a probe (all times in microseconds), keep of all (ms), which rank asks, its patience, name of the replica, the life and the time that it saw last, the time that it takes it to be and how far that may be wrong, after how long without a word a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
+-- Promise: never more than `limit` calls of all replicas together are granted in any window. None is granted while the gate is closed. When its time has come, one call is granted: the probe. Each rank has its floor and its ceiling. If no call can be granted while some may be kept for a replica that is only slow, they may soon be free again ('passing'). Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor if the clock does not show the time that the replica expects ('clock').
+-- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many windows count as one for the recovery of a lowered limit, patience with a probe (all times in microseconds, except the next one), keep of all (ms), rank of the call, how long the call may wait, name of the replica, the life and the time that it saw last, the time that it expects now and how far that may be wrong, after how long without a report a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
 local limit, span, parts, patience, keep, rank, waits, name, life, seen, expected, error, silent, gone = unpack(ARGV, 1, 14)
 limit, span, patience, rank, waits = tonumber(limit), tonumber(span), tonumber(patience), tonumber(rank), tonumber(waits)
@@ -21,7 +21,7 @@ local function reply(word, wait)
 end
 
 if gate and at < gate.closed_until then return reply('closed', gate.closed_until - at) end
-if gate then waits = 0 end -- who probes does so now
+if gate then waits = 0 end -- a probe does not wait
 
 if limit > 0 then
   if math.abs(at - tonumber(expected)) > tonumber(error) then return reply('clock', 0) end
@@ -30,7 +30,7 @@ if limit > 0 then
   local full, all, is_told, is_slow = limit, 0, true, false
   limit = lowered(book, limit, span * parts, at)
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
-  -- Its own claim it may use as long as it counts by that one.
+  -- A replica may use its own claim, as long as it goes by that claim itself.
   if told ~= seen then spare = math.min(limit - 1, spare + claim) end
   local settles = (read_book(book, 'since') or 0) + span
   if at < settles and not is_told then return reply('settling', settles - at) end
@@ -45,7 +45,7 @@ if limit > 0 then
     window.ceilings[n] = math.max(1, math.floor(ceiling * free / full))
     window.always[n] = ARGV[3 * n + 14] == '1'
   end
-  -- The newest stays, however old: that nothing was sent since is knowledge, too.
+  -- The newest stamp stays, however old it is: it shows that nothing was sent since.
   local newest = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
   redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, newest - 1)))
   local mine = window.ranks[rank]
@@ -67,8 +67,8 @@ end
 return reply('granted', math.max(0, stamp - at))
 
 -- script: look
--- Promise: tells a replica all that is known of the last window, and hears from it what it spent since without Redis. Where nothing is known a new life of the log begins: with a past that is made up, or, for a replica that knew another life, with nothing granted until all who did have told theirs, or a window has passed.
--- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many of them a lowered limit takes for one, keep (ms), free calls of an unknown past, the most calls to tell one by one: where there are more, every n-th stands for n; name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life that is to be forgotten since the clock was set (0: none), after how long without a word a replica spends its part alone, and after how long it is forgotten, how many calls it tells of, the age of each, then the floor of each rank.
+-- Promise: tells a replica all that is known of the last window, and adds the calls that the replica reports, if it knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If it knew another life, nothing is granted until all replicas that knew it have reported their calls, or until a window has passed.
+-- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank.
 
 local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
 limit, span, free, most, known, seen, told = tonumber(limit), tonumber(span), tonumber(free), tonumber(most), tonumber(known), tonumber(seen), tonumber(told)
@@ -83,8 +83,8 @@ end
 local gate, life = read_gate(KEYS[2], at), life_of(log, book)
 local holds = lowered(book, limit, span * parts, at)
 
--- As if the calls beyond the free ones had been sent evenly, so that one more may go each time one
--- of them is old, and each rank had had as much of its floor as was spent of the limit.
+-- Makes up a past: all calls but the free ones were sent at even intervals. So one more call may go each time one of them
+-- leaves the window. Each rank has used the same share of its floor as all calls have of the limit.
 local function make_up_past()
   if free < limit then write_book(book, 'born', at, keep) end
   local all, theirs, when = {}, {}, 0
@@ -117,10 +117,10 @@ if known > 0 and known ~= life and at < since + span then
 end
 redis.call('PEXPIRE', log, keep)
 
--- Half of what is known to be unspent is for the replicas to spend without asking, should they lose
--- sight of this: an equal part of it each. Once nobody hears of it a replica has a part of the limit: an
--- equal one, as far as the parts of the others leave it. It goes by what it heard before until it tells
--- that it has heard of this one, and by nothing where it asked before that.
+-- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica has an
+-- equal share of them, its claim. A replica that nobody hears any more has a part of the limit: an equal one, as far as the
+-- parts of the others leave it. The book keeps the larger one of the old and the new claim until the replica has reported
+-- the look that told it the new one. A look with an older report than the last one gives no claim.
 local kept, all, is_told, _, quiet, parts = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
@@ -143,8 +143,8 @@ local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, claim, part, part_of(part, limit, holds), unpack(ages) }
 
 -- script: enter
--- Promise: a call whose turn was waited for counts from now on; where the gate was closed meanwhile it is undone, and told so, as is one that is not known any more (lost, or undone by a 429), or whose place is kept for a replica that was not heard since.
--- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many of them a lowered limit takes for one, after how long without a word a replica spends its part alone, and after how long it is forgotten.
+-- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, or undone by a 429), or if the call is now kept for a silent replica.
+-- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, after how long without a report a replica spends its part alone, and after how long it is forgotten.
 
 local limit, span = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time, at = now()
@@ -170,9 +170,9 @@ end
 return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 
 -- script: close
--- Promise: from now on no replica is granted a call until the time has passed that upstream named, or, where it named none, one that doubles with each refused probe; 429s of calls that were in flight only put it off.
--- A 429 also lowers the limit: what was spent within a window was too much. What is granted for later, or made up for an unknown past, was not sent; a call that waits for that asks anew. While the past is unknown the limit is halved at most.
--- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold without a name, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many of them a lowered limit takes for one, 1 for a 429. The same rule as core/budget/breaker.Gate.close.
+-- Promise: from now on no replica is granted a call until the time has passed that upstream named, within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer.
+-- A 429 also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
+-- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, 1 for a 429. The rule is that of core/budget/breaker.Gate.close.
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
 local time, at = now()
@@ -206,8 +206,8 @@ write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusal
 return { time[1], time[2], text(closed_until - at) }
 
 -- script: reopen
--- Promise: ends a probe. An answer opens a gate that is probed or due, one sent before it closed changes nothing; a call that was never sent is no longer charged and, if it was the probe, lets the next one probe at once.
--- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The same rules as core/budget/breaker.Gate.reopen and take_back.
+-- Promise: an answer opens a gate that is being probed, or whose time has come. It does not open one that is closed. A call that was never sent is no longer charged. If it was the probe, the next call is the probe.
+-- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The rules are those of core/budget/breaker.Gate.reopen and take_back.
 
 local never_sent, keep = unpack(ARGV)
 local time, at = now()
@@ -216,7 +216,7 @@ local opened = 0
 
 if never_sent ~= '' then
   if redis.pcall('ZREM', KEYS[1], never_sent) == 1 and redis.call('EXISTS', KEYS[1]) == 0 then
-    redis.call('ZADD', KEYS[1], 1, '1') -- as if of long ago: an empty log is one that was lost
+    redis.call('ZADD', KEYS[1], 1, '1') -- a call of long ago, because an empty log counts as lost
   end
   for n = 3, #KEYS do redis.pcall('ZREM', KEYS[n], never_sent) end
   if gate and gate.probe == tonumber(never_sent) then
@@ -232,8 +232,8 @@ local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], text(closed_for), opened }
 
 -- script: learn
--- Promise: what upstream said of its limit is believed downwards; calls that are fewer left than thought were made by others, and count until upstream's reset. As core/budget/window_log.learn.
--- KEYS log, book; ARGV limit, window (microseconds), how many of them a lowered limit takes for one, keep (ms), the limit that upstream named for such a window (0: none), how many it said are left (-1: none), and for how long (microseconds).
+-- Promise: if upstream names a lower limit, it holds from now on. If it says that fewer calls are left than were known, others made the missing ones. These count until upstream's reset, for one window at most. The rule is that of core/budget/window_log.learn.
+-- KEYS log, book; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), the limit that upstream named for such a window (0: none), how many calls it said are left (-1: it did not say), and for how long (microseconds).
 
 local limit, span, parts, keep, quota, remaining, reset = unpack(ARGV)
 limit, span, quota, remaining, reset = tonumber(limit), tonumber(span), tonumber(quota), tonumber(remaining), tonumber(reset)

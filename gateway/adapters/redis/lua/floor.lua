@@ -1,6 +1,6 @@
--- Prelude of the scripts on floors: reads and writes the records of records.py, and applies to a floor the events that it has not seen.
--- Also the doubt beside it: what is remembered of answers that were refused for their version, as core/cache/version_verdict.py says.
--- Times are 16 digits (microseconds), versions 21: compared as text, never as numbers.
+-- Prelude of the scripts on floors. It reads and writes the records of records.py, and applies to a floor the events that the floor has not seen.
+-- It also has the doubt beside a floor: the answers that were refused for their version (see core/cache/version_verdict.py).
+-- Times have 16 digits (microseconds), versions 21 digits. They are compared as text, never as numbers.
 
 local NO_VERSION = string.rep('0', 21)
 local NO_DIGEST = string.rep('-', 32)
@@ -16,14 +16,14 @@ local function later(a, b)
   return b
 end
 
--- What is of another type than ours is nothing, and written over: an error would last as long as it.
+-- A value of another type counts as absent, and is overwritten. Otherwise each call would fail as long as it exists.
 local function get(key)
   local raw = redis.pcall('GET', key)
   return type(raw) == 'string' and raw or nil
 end
 
--- nil where there is none that we can read (as records.py): the floor is unknown then. `last` is what the answer
--- with that digest brought beside its body: bytes of key_state.py, behind the fixed part.
+-- nil if there is no floor that can be read, by the rules of records.py. The floor is then unknown. `last` follows the
+-- fixed part: what the answer with that digest said beside its body, as bytes of key_state.py.
 local function read_floor(key)
   local raw = get(key)
   if not raw or #raw < 128 then return nil end
@@ -48,15 +48,16 @@ end
 local function write_floor(key, floor, keep)
   local raw = string.format('%s %020.0f %s %s %s %s %s', floor.epoch, floor.generation,
     floor.updated_at, floor.kind, floor.digest, floor.started, floor.seen)
-  -- Joined and not formatted: a format cuts short strings at a zero byte.
+  -- Joined, not formatted: string.format ends a string at a zero byte.
   if floor.digest ~= NO_DIGEST then raw = raw .. floor.last end
   redis.call('SET', key, raw, 'PX', keep)
   return raw
 end
 
--- serial: the last event; all: the last one without a bound; at: the last one with a bound; bound: the latest
--- version that any asked for. soft, soft_bound, soft_at: the same three of events that leave bodies for rescue, which
--- count in none of the others; without one the record ends before them. Serials are the time of the event.
+-- The fields of an event: `serial` is the last event of any kind. `all`, `at` and `bound` are about hard events: the last
+-- one without a version, the last one with a version, and the latest version of all of these. `soft`, `soft_at` and
+-- `soft_bound` are the same about soft events. The record ends before them if there was no soft event. A serial is the
+-- time of the event.
 local function read_event(key)
   local raw = get(key)
   if not raw then return nil end
@@ -66,7 +67,7 @@ local function read_event(key)
     string.match(raw, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   if not serial or #serial ~= 16 or #all ~= 16 or #bound ~= 21 or #at ~= 16 then return nil end
   if #soft ~= 16 or #soft_bound ~= 21 then return nil end
-  -- One more must stay within the digits, and exact as a double.
+  -- The next serial must have 16 digits, and be exact as a double.
   if serial >= '9' then return nil end
   return {
     serial = serial, all = all, bound = bound, at = at, soft = soft, soft_bound = soft_bound, soft_at = soft_at,
@@ -81,7 +82,7 @@ local function write_event(key, event, keep)
   redis.call('SET', key, table.concat(fields, ' '), 'PX', keep)
 end
 
--- For a training of which no event is known: one that ruled out everything until now may have been lost.
+-- The event for a training without a known event. An event that ruled out everything until now may have been lost.
 local function unknown_event()
   local time = redis.call('TIME')
   local before = string.format('%016.0f', time[1] * 1000000 + time[2] - 1)
@@ -90,8 +91,8 @@ local function unknown_event()
   }
 end
 
--- As in core/cache/entry: an event that leaves nothing to rescue adds one to a generation, a soft one so many that both
--- can be told. What forgot or took back a version begins another era, with no event in it.
+-- As in core/cache/entry: a hard event without a version adds 1 to a generation, a soft one adds SOFT, so that both can be
+-- told apart. When a version is forgotten or taken back, a new era begins, in which there was no event.
 local SOFT = 1000000
 local ERA = 1000 * SOFT
 
@@ -103,20 +104,20 @@ local function begin_era(floor)
   floor.generation = (era(floor.generation) + 1) * ERA
 end
 
--- Takes nothing below that version any more, nor a negative answer to an earlier call.
+-- From now on no version below this one is accepted, and no negative answer to an earlier call.
 local function raise(floor, version, at)
   floor.updated_at, floor.kind, floor.digest = version, '-', NO_DIGEST
   floor.started = later(floor.started, at)
 end
 
--- Of a floor that was raised above the version that is stored, which may rescue: that version.
+-- Marks a floor that was raised above the stored version. The stored version, which may be used for rescue, follows.
 local RAISED = '\3'
 
 local function raised_from(floor)
   return floor.kind == 'v' and string.match(floor.last, '^' .. RAISED .. '(%d+)$') or nil
 end
 
--- The same, but what is stored may rescue, if it might until now.
+-- As `raise`, but a stored version that may be used for rescue may still be used for it.
 local function raise_softly(floor, version, at)
   if floor.kind ~= 'v' then return raise(floor, version, at) end
   if not raised_from(floor) then floor.last = RAISED .. floor.updated_at end
@@ -132,10 +133,9 @@ local function absorb_bound(floor, event)
   end
 end
 
--- One step of the generation stands for any number of events: no fetch began between them, or
--- its begin would have applied the earlier ones. A serial that went back means that the record
--- was lost and the clock stepped: the safe side is to take every event for a new one.
--- True where it struck all that was there: its body is to go, and may not even rescue.
+-- One step of the generation is enough for several events. No fetch began between them, because its begin would have
+-- applied the earlier ones. If a serial went back, the record was lost and the clock was set back. It is then safe to
+-- treat every event as new. Returns true if all that was stored is ruled out, even for rescue. The caller deletes the body.
 local function absorb(floor, event)
   if not event or event.serial == floor.seen then return false end
   local went_back = floor.seen > event.serial
@@ -153,8 +153,8 @@ local function absorb(floor, event)
   return struck
 end
 
--- The same for the event that stands there, which lasts as long as the floor from now on. Where there is none one is
--- made, so that a record of an event that is lost is always missed. A floor that has seen none yet has no body of ours.
+-- Applies the stored event, whose expiry becomes at least that of the floor. If there is no event, one is made, so that
+-- the loss of an event's record is always noticed. A floor that has not seen an event has no body yet.
 local function absorb_at(floor, key, keep)
   local event = read_event(key)
   if not event then
@@ -167,7 +167,7 @@ local function absorb_at(floor, key, keep)
   return absorb(floor, event)
 end
 
--- The floor with all events applied, and its record; one that is not known yet is made, for no longer than a fetch may take: a store keeps it.
+-- The floor with all events applied, and its record. If there is none, one is made for as long as a fetch may take. A store gives it a longer expiry.
 local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
   local known = read_floor(floor_key)
   local floor = known or new_floor(epoch)
@@ -179,9 +179,9 @@ local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
 end
 
 local ENOUGH = 3
-local TRUST = 'trust'  -- left by a drop: the next answer is taken, however far ahead its version
+local TRUST = 'trust'  -- left by a drop: the next answer is accepted, however far ahead its version is
 
--- nil where there is none that we can read.
+-- nil if there is no doubt that can be read.
 local function read_doubt(key)
   local raw = get(key)
   if not raw then return nil end
@@ -200,7 +200,7 @@ local function write_doubt(key, doubt, keep)
   redis.call('SET', key, raw, 'PX', keep)
 end
 
--- The doubt after another refused answer, where `known` is the latest version known.
+-- The doubt after another refused answer. `known` is the latest known version.
 local function weigh(doubt, known, version, digest, started)
   local new = { version = version, digest = digest, answers = 1, first = started, last = started }
   if not doubt or doubt.trusts_next then return new end

@@ -1,12 +1,12 @@
--- Scripts of the lease of a fetch; elect needs floor.lua. What they share reads its record, keeps the list of the replicas that follow, and how long the key is left alone.
--- A record is `held token epoch generation begun` or, for a while after that, `ended token ending`. Beside it stands, after failures, `attempts until`.
+-- Scripts of the lease of a fetch. elect needs floor.lua. The functions here read the record of a lease, and keep the list of its followers and the backoff of its key.
+-- A record is `held token epoch generation begun` or, for some time after that, `ended token ending`. The backoff after failures has its own record: `attempts until`.
 
 local LONGEST = 30000  -- ms; no gateway takes a lease for longer
 
--- nil where there is none that we can read: nobody holds the lease then. One that never ends, or not soon, is nobody's either: it would be waited for in vain.
+-- nil if there is no lease that can be read: then nobody holds it. A lease without an expiry, or with a later one than LONGEST, counts as absent too, because nobody would end it.
 local function read_lease(key)
   local raw = redis.pcall('GET', key)
-  if type(raw) ~= 'string' then return nil end  -- nothing, or of another type: written over
+  if type(raw) ~= 'string' then return nil end  -- absent, or of another type, and then overwritten
   local token, epoch, generation, begun = string.match(raw, '^held (%x+) (%x+) (%d+) (%d+)$')
   if token then
     local left = redis.call('PTTL', key)
@@ -21,7 +21,7 @@ local function is_held_by(lease, token)
   return lease and not lease.ending and lease.token == token
 end
 
--- Whether nothing was invalidated, and no later version heard of, since the holder's fetch began.
+-- Whether nothing was invalidated, and nothing learnt about the version, since the holder's fetch began.
 local function is_of_today(lease, floor)
   if lease.ending or lease.epoch ~= floor.epoch or lease.generation ~= floor.generation then
     return false
@@ -35,7 +35,7 @@ local function follow(list, replica, keep)
   redis.call('PEXPIRE', list, keep)
 end
 
--- nil where nothing failed lately; `till` in microseconds, as many digits as `now` has.
+-- nil if nothing failed lately. `till` is in microseconds, with as many digits as `now`.
 local function read_backoff(key)
   local raw = redis.pcall('GET', key)
   if type(raw) ~= 'string' then return nil end
@@ -44,7 +44,7 @@ local function read_backoff(key)
   return { attempts = tonumber(attempts), till = till }
 end
 
--- As `backoff` and `Pause` in core/budget/breaker.py; times in ms.
+-- As `backoff` and `Pause` in core/budget/breaker.py. Times are in ms.
 local function back_off(key, time, base, cap, jitter, least, keep)
   local before = read_backoff(key)
   local attempts = before and before.attempts + 1 or 1
@@ -55,8 +55,8 @@ local function back_off(key, time, base, cap, jitter, least, keep)
 end
 
 -- script: elect
--- Promise: what `begin` in store.lua promises, and of all who ask while the lease lasts one leads, unless the floor was raised since its fetch began; the others learn whom they follow, and are on the list of those who will be told how it ended. Who is unhurried does not lead while the key is left alone, and learns after how many failures and for how long (ms).
--- KEYS floor, event, body, lease, followers, back-off; ARGV epoch of a new floor, keep of one that nothing was stored under, token, lifetime of the lease, replica, keep of the list (all times in ms), 1 for who is unhurried.
+-- Promise: what `begin` in store.lua promises. While the lease lasts, one of the replicas that ask leads, unless something was invalidated or learnt since its fetch began. The others learn which fetch they follow, and are put on the list of followers. While the key is left alone, an unhurried call does not lead; it learns the number of failures and the time that is left (ms).
+-- KEYS floor, event, body, lease, followers, backoff; ARGV epoch of a new floor, keep of a floor without a stored body, token, lifetime of the lease, replica, keep of the list (all times in ms), 1 for an unhurried call.
 
 local floor, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
 local token, lifetime, replica, keep, unhurried = unpack(ARGV, 3, 7)
@@ -84,8 +84,8 @@ if holds then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { time[1], time[2], holds and 1 or 0 }
 
 -- script: release
--- Promise: the holder of the lease with this token no longer holds it, and the replicas on the list of followers, nobody else, are told how it ended; for a while it can be read as well. With a failure the key is left alone, for longer with each in a row, until an answer.
--- KEYS lease, followers, back-off; ARGV token, ending, keep of the ending, what the followers' channels begin with, `answer`, `failure` or `none`; with a failure its base, cap, jitter, the least of it, and how long it is remembered after that (all times in ms).
+-- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how it ended. If there are followers, the ending can be read for some time as well. After a failure the key is left alone, for longer with each failure in a row, until there is an answer.
+-- KEYS lease, followers, backoff; ARGV token, ending, keep of the ending, prefix of the followers' channels, `answer`, `failure` or `none`; for a failure the base, cap and jitter of the backoff, its least time, and how long the failure is remembered after that (all times in ms).
 
 local token, ending, keep, channels, came = unpack(ARGV)
 local time = redis.call('TIME')
@@ -104,7 +104,7 @@ end
 return { time[1], time[2], 1 }
 
 -- script: watch
--- Promise: tells whether the lease is still held with this token, how it ended, or that it is gone; a replica that still waits stays on the list of followers.
+-- Promise: returns whether the lease is still held with this token, how that fetch ended, that another fetch has the lease, or that there is none. While it is held, this replica stays on the list of followers.
 -- KEYS lease, followers; ARGV token, replica, keep of the list (ms).
 
 local time = redis.call('TIME')

@@ -1,9 +1,9 @@
--- Scripts of the bus and of the heartbeats: which replicas are alive, and which may still answer with what they held, by Redis' own clock.
+-- Scripts of the bus and of the heartbeats: which replicas are alive, and which may still serve what they held. All times are on Redis' clock.
 
 local KEEP = 24 * 60 * 60 * 1000
 
--- The number of the notice told last, 0 where none is known. One that the receivers would not read
--- as a number, or that is no exact double, began as something else: the count begins anew.
+-- The number of the last notice, 0 if none is known. If the stored number could not be read by receivers, or is not exact
+-- as a double, something else wrote it. The count then begins again.
 local function told_last(key)
   local raw = redis.pcall('GET', key)
   local number = type(raw) == 'string' and string.match(raw, '^[1-9]%d*$') and tonumber(raw)
@@ -16,12 +16,13 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- What is of another type than ours goes: an error would last as long as it.
+-- Deletes a value of another type. Otherwise each call would fail as long as it exists.
 local function make_room(key)
   if redis.call('TYPE', key).ok ~= 'zset' then redis.call('DEL', key) end
 end
 
--- Also whoever is marked from far ahead of the clock: it went back, and nothing else would remove them.
+-- Removes the replicas that are not alive any more, and those whose last heartbeat is far ahead of the clock: it was set
+-- back since, and nothing else would remove them.
 local function call_the_roll(roll, patience)
   local time = redis.call('TIME')
   make_room(roll)
@@ -31,8 +32,8 @@ local function call_the_roll(roll, patience)
   return time, at
 end
 
--- When this life of the membership began: another one began with another, and knows nobody of before. It stands among
--- the members, so that they are not lost without it.
+-- The time at which this life of the membership began. Another life has another time, and does not know the members from
+-- before. The time is stored among the members, so that both are lost together.
 local function life_of(members, at)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', members, '+inf', '+inf')) do
     local began = string.match(name, '^life:(%d+)$')
@@ -43,8 +44,8 @@ local function life_of(members, at)
   return began
 end
 
--- The life, how old it is (microseconds), and of each replica that did not take its leave for how long (microseconds) it may answer with what it
--- held when it was heard of last. None for longer than that from now, if the clock went back.
+-- The life, its age, and for how long each member may serve what it held at its last heartbeat (all in microseconds). If
+-- such a time is far too long (a day, or two spans if that is more), the clock was set back since. It is then cut to `span`.
 local function call_the_members(members, at, span)
   make_room(members)
   redis.call('ZREMRANGEBYSCORE', members, '-inf', digits(at))
@@ -62,8 +63,8 @@ local function call_the_members(members, at, span)
 end
 
 -- script: beat
--- Promise: the replica counts as alive from now on for `patience`, and for `span` as one that may answer with what it holds; it learns the number of the notice told last (0: none is known), which life of the membership it is and how old, who is alive, and for how long each may answer so. Those that it remembers from a life that was lost are among them again.
--- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and of each that is remembered its name and for how long.
+-- Promise: from now on the replica counts as alive for `patience`, and as a member, which may serve what it holds, for `span`. It learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve what it held. The members that it remembers from a lost life are added again.
+-- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and for each remembered member its name and for how long it may serve.
 
 local patience, span = tonumber(ARGV[2]), tonumber(ARGV[3])
 local time, at = call_the_roll(KEYS[1], patience)
@@ -77,7 +78,7 @@ local life, age, told = call_the_members(KEYS[3], at, span)
 return { time[1], time[2], digits(told_last(KEYS[2])), life, age, redis.call('ZRANGE', KEYS[1], 0, -1), told }
 
 -- script: tell
--- Promise: notices reach the channel in the order of their numbers, none left out; names the replicas alive at that moment, which life of the membership it is and how old, and for how long each replica may answer with what it held.
+-- Promise: publishes the notice with the next number, so that notices reach the channel in the order of their numbers, without a gap. Returns the life of the membership and its age, the replicas that are alive at that moment, and for how long each member may serve what it held.
 -- KEYS roll, number, members; ARGV channel, notice, patience, span (microseconds).
 
 local time, at = call_the_roll(KEYS[1], tonumber(ARGV[3]))

@@ -1,12 +1,12 @@
--- Scripts on the share of a partition: one record, by which is known what the partition fetched. They need floor.lua.
+-- Scripts on one copy of the share of a partition. Each entry has the share of the moment when its fetch began. They need floor.lua.
 
 -- script: strike
--- Promise: whatever was fetched for this partition up to now is ruled out for good, in one step and without looking for it, fetches in flight included.
--- KEYS strike; ARGV keep (ms): longer than any body.
+-- Promise: all responses that were fetched for this partition until now with this copy of the share are ruled out for ever, also those of fetches in flight. Nothing has to be searched.
+-- KEYS share; ARGV keep (ms): longer than any body.
 
 local time, at = now()
 local before = get(KEYS[1])
--- A clock set back must not take anything back, and two strikes must differ.
+-- A clock that was set back must not undo an invalidation, and two invalidations must differ.
 if before and #before == 16 and at <= before then
   at = string.format('%016.0f', (tonumber(before) or 0) + 1)
 end
@@ -14,8 +14,8 @@ redis.call('SET', KEYS[1], at, 'PX', ARGV[1])
 return { time[1], time[2] }
 
 -- script: share
--- Promise: from before its first fetch on, what a partition fetches is known by the record that stands here; one that was lost comes back as another, and a strike is another as well.
--- KEYS strike; ARGV keep (ms).
+-- Promise: returns the share, which exists from before the partition's first fetch. If it was lost, another one is made. An invalidation replaces it too.
+-- KEYS share; ARGV keep (ms).
 
 local time, at = now()
 local record = get(KEYS[1])

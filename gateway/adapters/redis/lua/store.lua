@@ -1,16 +1,16 @@
--- Scripts on what is stored of a key, and on the orders that rule it out. All need floor.lua.
+-- Scripts that store the entry of a key, and that invalidate entries. All need floor.lua.
 
 -- script: begin
--- Promise: hands out the floor's epoch and generation and the time, so that whatever is invalidated from now on shows when the fetch is stored; makes a floor where none is known, for no longer than a fetch may take: who stores keeps it.
--- KEYS floor, event, body; ARGV epoch of a new floor, keep of one that nothing was stored under (ms).
+-- Promise: returns the floor's record, with its epoch and generation, and the time. The store of this fetch can thus tell what was invalidated from now on. If there is no floor, one is made for as long as a fetch may take. A store gives it a longer expiry.
+-- KEYS floor, event, body; ARGV epoch of a new floor, keep of a floor without a stored body (ms).
 
 local _, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
 local time, stamp = now()
 return { time[1], time[2], record, stamp }
 
 -- script: store
--- Promise: writes the entry only with the epoch and generation that its fetch began with, never over a later version, and never over a later fetch of the same one; a version that went back, or is far ahead, is known only once enough answers agreed on it, and then under a new generation that no body carries yet.
--- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 where the version is far ahead, how long answers have to agree (microseconds), what came beside the body.
+-- Promise: writes the entry only if epoch and generation are still those with which its fetch began. It never replaces a later version, nor the same version of a later fetch. A version that went back or is far ahead becomes the known version only after enough answers agreed on it, or if it is far ahead and the first after a drop. Answers that agreed begin a new generation, which no body has yet.
+-- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 if the version is far ahead, how long answers have to agree (microseconds), what the answer said beside the body.
 
 local epoch, generation, version, kind, digest, started = unpack(ARGV, 1, 6)
 local is_ahead = ARGV[10] == '1'
@@ -22,8 +22,8 @@ if absorb_at(floor, KEYS[2], ARGV[9]) then redis.call('DEL', KEYS[3]) end
 local doubt = read_doubt(KEYS[4])
 local is_later = started >= floor.started
 
--- A negative entry has no version: it and what follows it are ordered by their fetches alone.
--- A floor without a kind knows no answer, only perhaps a version below which nothing is taken.
+-- A negative entry has no version. Only the times of the fetches order it and the entry after it.
+-- A floor without a kind knows no answer. It may have a version below which no answer is accepted.
 local function verdict()
   if floor.epoch ~= epoch or floor.generation ~= tonumber(generation) then return 'invalidated' end
   if kind == 'n' then
@@ -43,8 +43,9 @@ local function verdict()
   return 'changed'
 end
 
--- Refused for its version, not for its fetch, which others have overtaken: noted, and true once
--- it is believed. What was stored goes: its generation is passed.
+-- Notes an answer that was refused for its version, and returns true if that version is believed. An answer whose fetch
+-- began before the last one that counts is not noted. If the version is believed, the stored body is deleted, because its
+-- generation is over.
 local function believes(said)
   local behind = kind == 'v' and said == 'older' and version < floor.updated_at
   if not is_later or not (behind or said == 'ahead') then return false end
@@ -59,8 +60,8 @@ local function believes(said)
   return true
 end
 
--- What an order ruled out still proves its version: a caller that was answered with it gets none older.
--- Not where it began in another era, and not where the version may be a mistake.
+-- An answer that an order ruled out still proves that its version exists. A caller may get that answer, and must not get
+-- an older version later. It proves nothing if its fetch began in another era, or if its version may be a mistake.
 local function proves(said)
   if said ~= 'invalidated' or kind ~= 'v' or is_ahead then return false end
   local same = floor.epoch == epoch and era(floor.generation) == era(tonumber(generation))
@@ -77,7 +78,7 @@ if said == 'invalidated' or said == 'older' or said == 'ahead' then
   return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }
 end
 if said == 'unchanged' and started < floor.started then
-  -- A later fetch has confirmed the same: its times stay, unless its body is gone.
+  -- A later fetch has confirmed the same response. Its body and times stay, unless its body is gone.
   redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8], 'NX')
 else
   redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8])
@@ -90,14 +91,14 @@ if doubt and (doubt.trusts_next or started >= doubt.first) then redis.call('DEL'
 return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }
 
 -- script: drop
--- Promise: nothing stored under this key, nor any fetch of it in flight, is used as fresh again, and what was known of its version is forgotten: the next answer is taken whatever its version; a key without a floor has nothing to forget.
--- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if it may rescue until now.
+-- Promise: nothing that is stored under this key, and no fetch of it in flight, is used as fresh again. The known version is forgotten: the next answer is accepted whatever its version is. A key without a floor has nothing to forget.
+-- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if it may be used for that until now.
 
 local time = now()
 local floor = read_floor(KEYS[1])
 if floor then
   local struck = absorb_at(floor, KEYS[2], ARGV[1])
-  -- A bound that no answer has met rules the body out, and is forgotten below.
+  -- A version that an order set, and that no answer has reached, rules the body out. It is forgotten below.
   local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
   if struck or lost then redis.call('DEL', KEYS[3]) end
   begin_era(floor)
@@ -109,13 +110,13 @@ if ARGV[2] ~= '1' then redis.call('DEL', KEYS[3]) end
 return { time[1], time[2], floor and 1 or 0 }
 
 -- script: invalidate
--- Promise: what is older than the bound (everything, without one) is invalid in every partition of this training, known here or not, fetches in flight included, and a soft order leaves bodies for rescue; survives as long as any body can.
+-- Promise: versions older than the bound (without a bound: all versions) are invalid in every partition of this training, also in fetches in flight and in partitions without a floor. A soft order leaves bodies for rescue. The record is kept as long as any body may exist.
 -- KEYS event; ARGV version of the bound (zeros: none), keep (ms), 1 for a soft order.
 
 local time, serial = now()
 local event = read_event(KEYS[1]) or unknown_event()
 
--- Two events within a microsecond, or a clock set back, must still differ and ascend.
+-- Serials must differ and ascend, also for two events in one microsecond, and after the clock was set back.
 if serial <= event.serial then
   serial = string.format('%016.0f', tonumber(event.serial) + 1)
 end

@@ -1,8 +1,8 @@
--- Scripts of the sweep: who leads it and how far it has come, and what a page of the list says of a training. compare and take_back need floor.lua.
+-- Scripts of the sweep: which replica leads it, how far it has come, and what a page of the list says about a training. compare and take_back need floor.lua.
 
 -- script: take
--- Promise: at any time at most one replica leads the sweep of a partition, and all see how far it has come; whether somebody reads of the partition is known to all for as long as it matters.
--- KEYS lead, progress, reads; ARGV token, lifetime (ms), 1 where callers read here, how long that counts (ms).
+-- Promise: at most one replica at a time leads the sweep of a partition, and all replicas see how far it has come. All replicas also see whether callers of any replica have read from the partition lately.
+-- KEYS lead, progress, reads; ARGV token, lifetime (ms), 1 if callers of this replica have read from it, how long that counts (ms).
 
 local time = redis.call('TIME')
 local stamp = string.format('%010d%06d', time[1], time[2])
@@ -15,13 +15,13 @@ if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
 -- script: advance
--- Promise: only who leads moves the sweep on; tells how many different trainings it has met, and which of the last complete one lay between the neighbours on this page and are not there.
--- KEYS lead, progress, met, known; ARGV token, progress, keep (ms), row of the first item, 1 where no page follows, last training of the page before, the items.
+-- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them.
+-- KEYS lead, progress, met, known; ARGV token, progress, keep (ms), row of the first item, 1 if no page follows, last training of the page before, the items.
 
 local token, progress, keep, first, is_last, anchor = unpack(ARGV, 1, 6)
 local time = redis.call('TIME')
 if redis.pcall('GET', KEYS[1]) ~= token then return { time[1], time[2], 0, 0 } end
--- An error would last as long as what stands there.
+-- A value of another type is deleted. Otherwise each call would fail as long as it exists.
 for _, key in ipairs({ KEYS[3], KEYS[4] }) do
   if redis.call('TYPE', key).ok ~= 'zset' then redis.call('DEL', key) end
 end
@@ -44,7 +44,7 @@ if is_last == '1' then high = '+inf' end
 
 local absent = {}
 if low and high then
-  -- Rows that moved about would look like many that are gone; the next complete sweep tells.
+  -- At most 400 trainings, because after many rows have moved many trainings look missing.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], low, high, 'LIMIT', 0, 400)) do
     if not redis.call('ZSCORE', KEYS[3], id) then absent[#absent + 1] = id end
   end
@@ -55,8 +55,8 @@ redis.call('PEXPIRE', KEYS[4], keep)
 return { time[1], time[2], 1, redis.call('ZCARD', KEYS[3]), unpack(absent) }
 
 -- script: note
--- Promise: only who leads says how the sweep stands; the trainings that a complete one met are the known ones from then on, at once and all together.
--- KEYS lead, progress, met, known; ARGV token, progress, keep (ms), `complete`, `incomplete` or empty where no sweep came to its end.
+-- Promise: only the leader notes the progress. When a complete sweep ends, the trainings that it met become the known ones, all in one step.
+-- KEYS lead, progress, met, known; ARGV token, progress, keep (ms), `complete`, `incomplete`, or empty if the sweep has not ended.
 
 local time = redis.call('TIME')
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return { time[1], time[2], 0 } end
@@ -70,7 +70,7 @@ end
 return { time[1], time[2], 1 }
 
 -- script: release
--- Promise: the leader of the sweep gives up the lead, and no other replica loses it by that.
+-- Promise: ends the lead of this replica, and never the lead of another replica.
 -- KEYS lead; ARGV token.
 
 local time = redis.call('TIME')
@@ -78,8 +78,8 @@ if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return { time[1], time[2], 0 } en
 return { time[1], time[2], redis.call('DEL', KEYS[1]) }
 
 -- script: compare
--- Promise: what the list says of a training counts only where nothing was learnt of it, and nothing ordered, since the page was asked for; the version known is confirmed as of that moment, its body left where it is, and a later one raises the floor, below which what is stored may rescue and nothing else, and tells so until a single answer has borne it out.
--- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 where the version is far ahead, what is renewed (key_state.py), keep of the body (ms), keep of the floor (ms).
+-- Promise: what the list says about a training counts only if nothing was learnt or ordered about it since the page was asked for. The known version is confirmed as of that moment, and its body stays. A later version raises the floor. The stored body is then below the floor, and may only be used for rescue. Each page with the later version returns `newer` until a single answer has confirmed it.
+-- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 if the version is far ahead, what is renewed (key_state.py), keep of the body (ms), keep of the floor (ms).
 
 local version, started, is_ahead, renewed, keep, floor_keep = unpack(ARGV)
 local time = now()
@@ -91,7 +91,7 @@ if absorb_at(floor, KEYS[2], floor_keep) then redis.call('DEL', KEYS[3]) end
 local is_raised = raised_from(floor)
 
 local function verdict()
-  -- Whatever was ordered: there is nothing to rule out, and whoever stores under it shows a ticket.
+  -- This comes first, even if there was an order: there is nothing to rule out, and a store needs a ticket anyway.
   if floor.kind == '-' and floor.updated_at == NO_VERSION then return 'unknown' end
   if floor.seen > started or started < floor.started then return 'passed' end
   if floor.kind == 'n' and started == floor.started then return 'passed' end
@@ -114,7 +114,7 @@ if said == 'confirmed' then
   local doubt = read_doubt(KEYS[4])
   if doubt and not doubt.trusts_next and started >= doubt.first then redis.call('DEL', KEYS[4]) end
 elseif said == 'newer' then
-  -- Of what was gone nothing may stay fresh; of an older version what is stored may rescue.
+  -- After a negative answer nothing stored may stay fresh. A stored older version may be used for rescue.
   if floor.kind ~= 'v' then floor.kind, floor.digest, floor.started = '-', NO_DIGEST, started end
   if not is_raised then floor.last = RAISED .. floor.updated_at end
   floor.updated_at = version
@@ -124,7 +124,7 @@ end
 return { time[1], time[2], said, write_floor(KEYS[1], floor, floor_keep), held }
 
 -- script: take_back
--- Promise: a version that the list alone claimed is no longer known, and what is stored stands as before; nothing happens where a single answer or an order said anything since, or an order may have been lost.
+-- Promise: forgets a version that only the list claimed, so that the stored response may be served as before. Does nothing if a single answer came since, if an order asked for that version or a later one, or if an order may have been lost.
 -- KEYS floor, event; ARGV version, keep of the floor (ms).
 
 local version, floor_keep = unpack(ARGV)

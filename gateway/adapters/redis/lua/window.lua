@@ -1,4 +1,4 @@
--- Prelude of the scripts on budgets: the clock, the gate that a 429 closes, and the window, by the same rules as
+-- Prelude of the scripts on budgets: the clock, the gate that a 429 closes, and the window. The rules are those of
 -- core/budget/window_log and core/budget/priority.
 -- Times are whole microseconds, which a double holds exactly until the year 2255.
 
@@ -11,16 +11,16 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Seconds in which each gate reopens, with room for a clock that was set back: one that stays
--- closed for longer was not closed by us, or not by this clock.
+-- Seconds after which each gate has reopened, with a margin for a clock that was set back. A gate that is closed for
+-- longer was closed by something else, or on another clock. It counts as open.
 local LONGEST = 2 * 60 * 60
 
--- Room for what is of this type: an error would last as long as what stands there.
+-- Deletes a value of another type. Otherwise each call would fail as long as it exists.
 local function make_room(key, kind)
   if redis.call('TYPE', key).ok ~= kind then redis.call('DEL', key) end
 end
 
--- nil while it is open. `probe` is the stamp of the call whose answer is awaited, 0 for none.
+-- nil while the gate is open. `probe` is the stamp of the call whose answer is awaited, 0 if there is none.
 local function read_gate(key, at)
   local raw = redis.pcall('GET', key)
   if type(raw) ~= 'string' then return nil end
@@ -36,14 +36,13 @@ local function write_gate(key, gate, keep)
   redis.call('SET', key, raw, 'PX', keep)
 end
 
--- The log has the time of each call of the last window, those granted for later included, and is
--- never empty, so that one that was lost is told from it; beside it stands one log for each rank.
--- The book has when each rank was last refused, what was learnt of the limit, when the log was born
--- (what stands in it from before is made up), which life of the log it is, since when, and how many
--- replicas knew the life before; and by r and its name what each replica knows, by p and its name its
--- part of the full limit.
+-- The log has the time of each call of the last window, and of each call that was granted for later. It is never empty:
+-- an absent log is one that was lost. Each rank has a log of its own as well.
+-- The book has the time when each rank was last refused, a lowered limit, the life of the log, the time when that began,
+-- how many replicas knew the life before, and the time when the log was born: earlier calls in it are made up. Under `r`
+-- and its name it has what each replica knows, under `p` and its name the replica's part of the full limit.
 
--- Two who are granted the same microsecond are two calls.
+-- Two calls that are granted for the same microsecond get different stamps.
 local function charge(logs, when, keep)
   while redis.call('ZSCORE', logs[1], text(when)) do when = when + 1 end
   for _, log in ipairs(logs) do
@@ -53,7 +52,7 @@ local function charge(logs, when, keep)
   return when
 end
 
--- Stamps that differ, into an empty log: few commands, since all wait meanwhile.
+-- Writes stamps that differ into an empty log. It uses few commands, because Redis does nothing else meanwhile.
 local AT_ONCE = 1000
 
 local function charge_all(log, stamps, keep)
@@ -72,7 +71,7 @@ local function later(log, since)
   return redis.call('ZCOUNT', log, '(' .. text(since), '+inf')
 end
 
--- A number of the book; what is none counts as absent.
+-- A number in the book. A value that is not a number counts as absent.
 local function read_book(book, field)
   local raw = redis.call('HGET', book, field)
   return raw and tonumber(string.match(raw, '^%d+$'))
@@ -83,10 +82,10 @@ local function write_book(book, field, when, keep)
   redis.call('PEXPIRE', book, keep)
 end
 
--- What holds of the limit after refusals: as core/budget/window_log has it.
+-- How a limit is lowered by refusals, and recovers. The numbers are those of core/budget/window_log.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
--- `season`: the window by which it recovers.
+-- The limit that holds now. `season`: the window of the rate, in whose steps the limit recovers.
 local function lowered(book, limit, season, at)
   local low, since = read_book(book, 'limit'), read_book(book, 'lowered')
   if not low or not since then return limit end
@@ -99,7 +98,7 @@ local function lower(book, limit, at, keep)
   write_book(book, 'lowered', at, keep)
 end
 
--- The life of the log; nil where nothing is known of the past.
+-- The life of the log. It is nil or false if nothing is known of the past.
 local function life_of(log, book)
   return redis.call('ZCARD', log) > 0 and read_book(book, 'life')
 end
@@ -107,8 +106,8 @@ end
 -- A time of long ago.
 local NEVER = 1
 
--- What the book has of a replica: when what it saw last was, the look that told it its claim, how
--- many calls it may still make by that without asking.
+-- What the book says about a replica: the time of the last look that it has reported, the time of the look that told it
+-- its claim, and how many calls of that claim it may still make without asking.
 local function read_replica(raw)
   local seen, told, claim = string.match(raw or '', '^(%d+) (%d+) (%d+)$')
   return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0
@@ -122,20 +121,20 @@ local function equal_part(limit, replicas)
   return math.max(1, math.floor(limit / replicas))
 end
 
--- A part of the full limit, of what holds of that.
+-- A part of the full limit, scaled to the limit that holds now.
 local function part_of(part, full, limit)
   return part > 0 and math.max(1, math.floor(part * limit / full)) or 0
 end
 
--- So many times as long as makes a replica silent it may only be slow.
+-- A silent replica may only be slow until it has been silent for SLOW times `silent`.
 local SLOW = 3
 
--- What of the limit is kept for all replicas but that one: what each may spend without asking, which
--- is its part once it was not heard for `silent`, or an equal one if it has none (yet, or by its release);
--- if all of them are silent, an equal part is left. Those not heard for `gone` are forgotten. Also how
--- many replicas there are, whether all who knew the life before have told what they spent in it, whether
--- one is silent that was heard a moment ago, and so may only be slow, how many are silent, and the parts
--- of all of them, of the `full` limit.
+-- How much of the limit is kept for the other replicas: the calls that each may make without asking. For a replica that
+-- was heard lately that is its claim. For one that was not heard for `silent` it is its part, or an equal part if it has
+-- none yet, or if its release has none. If all others are silent, an equal part is left for this replica. A replica that
+-- was not heard for `gone` is forgotten.
+-- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in it,
+-- whether a silent replica may only be slow, how many are silent, and the sum of the other replicas' parts of `full`.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
   local raw = redis.call('HGETALL', book)
@@ -165,8 +164,8 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
   return math.max(0, kept), all, here >= expected, is_slow, quiet + missing, heard + parts
 end
 
--- `window` is a table: log, ranks (the logs' names), book, limit, span, rank (which one asks),
--- floors, ceilings, always (of each rank).
+-- Whether a call may go at that time. `window` is a table: log, ranks (the names of their logs), book, limit, span, rank
+-- (the rank of the call), and floors, ceilings and always (of each rank).
 local function may_go(window, at)
   local since, spent = at - window.span, {}
   for n, log in ipairs(window.ranks) do spent[n] = later(log, since) end
@@ -182,13 +181,13 @@ local function may_go(window, at)
   return later(window.log, since) + kept < window.limit
 end
 
--- The first moment at which a call may go: what may go at one moment may go at each later one.
+-- The first moment at which a call may go. A call that may go at one moment may go at each later moment.
 local function turn_of(window, at)
   if may_go(window, at) then return at end
   local low = redis.call('ZCOUNT', window.log, '-inf', text(at - window.span))
   local high = redis.call('ZCARD', window.log) - 1
   local function ends(n)
-    -- By its score: what is no number of ours as a member counts all the same, until it lapses.
+    -- By its score: a member that is not a number of ours still counts until it leaves the window.
     return (tonumber(redis.call('ZRANGE', window.log, n, n, 'WITHSCORES')[2]) or at) + window.span
   end
   while low < high do
