@@ -47,7 +47,8 @@ class ListStore(Protocol):
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
         """Undo that the list raised the floor to this version, so that what is stored may be served
-        as before. Returns whether it was undone: not if a single answer or an order came since."""
+        as before. Returns whether it was undone: not if a single answer came since, nor if an order
+        asked for that version or a later one."""
         ...
 
 
@@ -94,11 +95,12 @@ class SweepLease(Protocol):
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
         """Note that a page is done, which led from `before` to `progress`. Returns None, and writes
-        nothing, if another replica leads now."""
+        nothing, if this replica does not lead any more."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Note the progress. Returns False, and writes nothing, if another replica leads now."""
+        """Note the progress. Returns False, and writes nothing, if this replica does not lead
+        any more."""
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:

@@ -164,8 +164,8 @@ class Gate:
         """The gate after a response other than 429.
 
         While the gate is closed and no probe is under way, the response belongs to a call from
-        before, and changes nothing. After the time of the gate any response opens it, as that of a
-        probe does.
+        before, and changes nothing. After that time, and while a probe is under way, any response
+        opens it.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
