@@ -16,7 +16,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.lease import Endings, RedisLease
 from gateway.adapters.redis.mode_store import RedisMode
 from gateway.adapters.redis.store import RedisStore
-from gateway.adapters.telemetry.history import History
+from gateway.adapters.telemetry.live_figures import History
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.adapters.upstream import HttpxUpstream
 from gateway.app.access import (

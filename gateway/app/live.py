@@ -13,7 +13,7 @@ from typing import Final
 
 import gateway
 from gateway.adapters.telemetry.counters import STALE
-from gateway.adapters.telemetry.history import EVERY, SPAN, History, Totals, hit_rate
+from gateway.adapters.telemetry.live_figures import EVERY, SPAN, History, Totals, hit_rate
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.health_findings import Findings

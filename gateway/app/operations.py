@@ -10,7 +10,7 @@ from functools import partial
 
 import gateway
 from gateway.adapters.telemetry.event_log import Noted
-from gateway.adapters.telemetry.history import by_outcome, hit_rate
+from gateway.adapters.telemetry.live_figures import by_outcome, hit_rate
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.compose import House
 from gateway.app.health_findings import Finding, Findings

@@ -7,7 +7,7 @@ import io
 import msgspec
 
 from gateway.adapters.telemetry.counters import Counters
-from gateway.adapters.telemetry.history import figures
+from gateway.adapters.telemetry.live_figures import figures
 from gateway.core.vocabulary import Cause
 from gateway.demo import LiveLine, Status, sentence
 

@@ -20,7 +20,7 @@ from gateway.adapters.telemetry.event_log import (
     Log,
     Trail,
 )
-from gateway.adapters.telemetry.history import figures
+from gateway.adapters.telemetry.live_figures import figures
 from gateway.adapters.telemetry.log_lines import logger
 from gateway.adapters.telemetry.metrics import CountersCollector, GaugeReadings, encode, registry_of
 from gateway.core.cache.entry import Key

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.telemetry.counters import Counters
-from gateway.adapters.telemetry.history import History, Totals
+from gateway.adapters.telemetry.live_figures import History, Totals
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.health_findings import _REMEDIES, Finding, judge
 from gateway.core.vocabulary import (

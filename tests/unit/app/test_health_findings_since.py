@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.telemetry.counters import Counters
-from gateway.adapters.telemetry.history import History
+from gateway.adapters.telemetry.live_figures import History
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.app.health_findings import Findings
 from gateway.core.vocabulary import Circuit

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.adapters.telemetry.counters import Counters, Histogram
-from gateway.adapters.telemetry.history import figures, hit_rate, quantile
+from gateway.adapters.telemetry.live_figures import figures, hit_rate, quantile
 from gateway.core.vocabulary import Outcome, Tier
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.adapters.telemetry.counters import Counters
-from gateway.adapters.telemetry.history import EVERY, NAMES, SPAN, History
+from gateway.adapters.telemetry.live_figures import EVERY, NAMES, SPAN, History
 from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import FailureReason, Outcome, Purpose, Tier
 from gateway.ports import BudgetView
