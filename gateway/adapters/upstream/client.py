@@ -1,11 +1,11 @@
-"""The upstream over HTTP/1.1: one request out, one whole answer back.
+"""The upstream over HTTP/1.1: sends one request and reads one whole answer.
 
-Lives here: connections, the deadline, what is read before it, and what of a message is passed on:
-request fields up, response fields and body down. Must not: judge an answer, try twice, ask the
-budget (all flow's).
+This module makes the URL and the request fields of a call, and keeps its deadline and the bound on
+connections. From the answer it takes the fields that are passed on, and the decoded body. It must
+not judge an answer, try twice, or ask the budget: `flow` does that.
 
-A transport of httpx is used without its client, which keeps cookies and replays them, reads the
-environment, and raises on a redirect whose `Location` it cannot parse. The transport does not.
+It uses a transport of httpx without the client of httpx. That client keeps cookies and sends them
+again, reads the environment, and raises on a redirect whose `Location` it cannot parse.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-# Less than usual servers keep an idle connection (Node: 5 s), so that few are closed as we send.
+# Common servers close an idle connection after 5 s (Node) or later. With a shorter time of our own,
+# few connections are closed just as a request is sent.
 _KEPT_SECONDS = 4.0
 
 
-# The framing is ours once the body is read and decoded; a cookie is some other caller's.
+# The body is read whole and decoded, so its length and its coding are not true any more. A cookie
+# must not reach other callers.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
@@ -42,18 +44,18 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A write may state the conditions that it is done under.
+# A caller may make its write conditional.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
 class HttpxUpstream:
-    """The API at `base_url`. Timeouts are in seconds; `max_body`, and of a page of the list
-    `max_list_body`, are in bytes, also once decoded.
+    """The API at `base_url`.
 
-    `timeout` caps what a call's own deadline allows; `connect_timeout` holds for TCP and again
-    for TLS. `passes_codings`: a body in a content coding of another name is handed on as it came,
-    with the field that tells so. `tls` replaces the default trust (public authorities, names
-    checked).
+    Timeouts are in seconds. `timeout` is an upper bound for the deadline of each call.
+    `connect_timeout` is for the TCP connection, and again for TLS. `max_body` (for a page of the
+    list `max_list_body`) is in bytes, and also bounds the decoded body. `passes_codings`: a body in
+    an unknown content coding is passed on unchanged, with its `Content-Encoding`. `tls` replaces
+    the default context, which trusts the public authorities and checks the name of the host.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class HttpxUpstream:
         )
 
     async def call(self, call: Call) -> Reply:
-        """Send it once and read the whole answer, whatever its status.
+        """Send the call once and read the whole answer, whatever its status.
 
         Raises UpstreamUnreachable, UpstreamTimeout or InvalidPayload.
         """
@@ -122,7 +124,7 @@ class HttpxUpstream:
             self._observer.call_ended(call.purpose, status, seconds, trace)
 
     async def reachable(self) -> None:
-        """Open a connection, TLS included, and hang up: no call is spent.
+        """Open a connection, with TLS if the URL is https, and close it. No call is made.
 
         Raises UpstreamUnreachable or UpstreamTimeout.
         """
@@ -174,7 +176,7 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(exchange.request)
             except httpx.LocalProtocolError:
-                # Raised before a byte is written; what is at fault may be a credential.
+                # Nothing was sent. The invalid field may be a credential, so it is not named.
                 what = f"{exchange.what}: a request field is no HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:
@@ -191,7 +193,8 @@ class HttpxUpstream:
 
 
 def _told(exchange: Exchange) -> Attributes:
-    """The call as its span tells it (HTTP semantic conventions, client); of the fields none."""
+    """The attributes of the call's span (HTTP semantic conventions, client), without any header
+    field."""
     url = exchange.request.url
     told: dict[str, str | int] = {
         "http.request.method": exchange.request.method,
@@ -203,7 +206,8 @@ def _told(exchange: Exchange) -> Attributes:
 
 
 def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
-    """The request fields of this call alone; what is ours to say, `extra` cannot say."""
+    """The request fields of this call, except those that all calls have. `extra` cannot set a field
+    that the gateway sets itself."""
     fields = [(b"Authorization", b"Bearer " + call.token.encode())]
     if call.etag is not None:
         fields.append((b"If-None-Match", call.etag))
@@ -213,35 +217,37 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
         fields += [each for each in call.write.fields if each[0] not in _NEVER_WRITTEN]
     fields += [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
     if call.span is not None:
-        # The caller's own span is not the one that asks.
+        # The upstream gets the span of this call instead of the caller's.
         fields = [each for each in fields if each[0] != _TRACEPARENT]
         fields.append((_TRACEPARENT, call.span.traceparent))
     return fields
 
 
 def end_to_end(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The fields that are the message's own, names lower-case, values and order untouched."""
+    """The response fields that are passed on, with names in lower case. Values and order stay the
+    same."""
     fields = without_hops(tuple((name.lower(), value) for name, value in raw))
     return tuple(field for field in fields if field[0] not in _NOT_PASSED_DOWN)
 
 
 def is_ours(coding: str) -> bool:
-    """Whether `decoded` can undo it."""
+    """Whether `decoded` can decode this content coding."""
     return coding in _CODINGS
 
 
 def coded(coding: str) -> tuple[bytes, bytes]:
-    """The field that tells a content coding."""
+    """The field that names a content coding."""
     return (b"content-encoding", coding.encode("latin-1"))
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding, which we did not ask for; at most so many bytes."""
+    """The body without its content coding. An upstream may use one although none was asked for.
+    Raises InvalidPayload, also if the result has more than `most` bytes."""
     if not body or coding == "identity":
         return body
     if not is_ours(coding):
         raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in a content coding of another name")
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the header tells zlib from gzip
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the header says whether it is zlib or gzip
     try:
         plain = inflater.decompress(body, most + 1)
     except zlib.error as error:

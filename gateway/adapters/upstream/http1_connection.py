@@ -1,8 +1,8 @@
-"""One connection to the upstream: a request out, its response in, parsed by llhttp.
+"""One connection to the upstream: it sends a request and reads the response. llhttp parses it.
 
-Lives here: where a response ends, and whether its connection may carry another one. Bytes that
-nobody asked for end a connection: they must not be taken for the response to the next request,
-which may be another caller's.
+This module decides where a response ends, and whether its connection may carry another request. If
+bytes come while no request is under way, the connection ends. Otherwise they would count as the
+response to the next request, which may be another caller's.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# Bytes in a row that bring nothing of a body: the head, interim responses, what is between and
-# behind chunks.
+# The most bytes in a row without a byte of a body: heads, interim responses, and what is between
+# and behind chunks.
 _LARGEST_HEAD: Final = 64 * 1024
-# Bytes of a request that the system takes at once. What is left of a larger one when its response
-# comes early cannot be told where TLS is spoken, and the next request would wait behind it.
+# The system takes a request of so many bytes at once. If the response to a larger one comes early,
+# the end of the request may still wait to be sent, and the next request would wait behind it. With
+# TLS that cannot be seen. So a connection carries no other request after a larger one.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _EMPTY: Final = (b"content-length", b"0")
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
-# As a head ends, and chunks do; and with another empty line behind it.
+# The end of a head, and of a chunked body. Then the same with one more empty line.
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = b"\r\n\r\n\r\n"
-# The words for an end where a response should begin.
+# The text of the error if the connection ends before a response begins.
 ENDED: Final = "the connection ended without a response"
 
 
 class CutShortError(Exception):
-    """The head of a response came, and not all of its body."""
+    """The head of a response came, but not its whole body."""
 
 
 class _Part(Enum):
@@ -46,9 +47,12 @@ class _Part(Enum):
 
 
 class Incoming:
-    """A response while it comes: `status`, `fields` as they came, and `body` once `end` is done;
-    its exception says why there is no response. `is_last`: its connection carries no other one.
-    A body of more than `max_body` bytes is refused."""
+    """A response that is being read.
+
+    When `end` is done, `status`, `fields` (as they came) and `body` are complete, or the exception
+    of `end` says why there is no response. `is_last`: the connection must not carry another
+    request. A body of more than `max_body` bytes is refused.
+    """
 
     def __init__(self, max_body: int) -> None:
         self.status = 0
@@ -67,7 +71,7 @@ class Incoming:
         self._tail = b""
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse the next bytes."""
         self._came += len(data)
         self._came_since_body += len(data)
         try:
@@ -82,12 +86,13 @@ class Incoming:
             self.is_last = True
 
     def ended(self) -> None:
-        """The peer has said that nothing more comes, which ends a body of no stated length."""
+        """Note that the peer sends nothing more. This is the end of a body without a stated
+        length."""
         if self._part is _Part.BODY and self._ends_with_connection and not self.end.done():
             self.end.set_result(None)
 
     def lost(self, error: Exception | None) -> None:
-        """The connection ended."""
+        """Note that the connection ended."""
         if self.end.done():
             return
         if self._came == 0 and error is not None:
@@ -96,11 +101,13 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Read no more: the parser and this hold each other, and the body with them."""
+        """Delete the parser. It and this object refer to each other, which would keep the body in
+        memory."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
-        """False for empty lines behind the message, which the parser passes over."""
+        """Whether `data` ends with the message. The parser ignores empty lines behind a message, so
+        they are looked for here."""
         if self._is_chunked or not self._last_bytes:
             return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
         return data.endswith(self._last_bytes)
@@ -110,7 +117,7 @@ class Incoming:
             kind = httpx.RemoteProtocolError if self._part is _Part.HEAD else CutShortError
             self.end.set_exception(kind(why))
 
-    # What the parser calls.
+    # The parser calls the following methods.
 
     def on_message_begin(self) -> None:
         if self._part is _Part.WHOLE:
@@ -118,7 +125,7 @@ class Incoming:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is _Part.HEAD:
-            self.fields.append((name, value.rstrip(b" \t")))  # the parser leaves what is behind
+            self.fields.append((name, value.rstrip(b" \t")))  # the parser keeps them at the end
 
     def on_headers_complete(self) -> None:
         if self._part is not _Part.HEAD:
@@ -139,9 +146,9 @@ class Incoming:
         self.status, self._part = status, _Part.BODY
         self._is_chunked = bool(coding)
         self._ends_with_connection = not framing
-        # What follows a 204 although it must not (RFC 9110, 15.3.5) may come later.
+        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce one, that may come later.
         self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
-        # A 304 states the length of the body that it does not carry (RFC 9110, 8.6).
+        # A 304 may state the length of a body that it does not have (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:
             self._bound(int(dict(framing).get(b"content-length", b"0")))
 
@@ -169,7 +176,8 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time; `connections` are those that stand."""
+    """A connection that carries one request at a time. `connections` has all open connections; this
+    one adds and removes itself."""
 
     transport: asyncio.Transport
 
@@ -179,33 +187,36 @@ class Connection(asyncio.Protocol):
         self._expiry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """As asyncio.Protocol has it."""
+        """See asyncio.Protocol."""
         self.transport = transport
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """As asyncio.Protocol has it."""
+        """See asyncio.Protocol."""
         if self._incoming is None or self._incoming.end.done():
             self.abort()
         else:
             self._incoming.feed(data)
 
     def eof_received(self) -> None:
-        """As asyncio.Protocol has it; under TLS, on uvloop, for the peer's `close_notify` alone."""
+        """See asyncio.Protocol. With TLS, uvloop calls it only if the peer sent `close_notify`."""
         if self._incoming is not None:
             self._incoming.ended()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """As asyncio.Protocol has it."""
+        """See asyncio.Protocol."""
         self._connections.discard(self)
         self._no_expiry()
         if self._incoming is not None:
             self._incoming.lost(error)
 
     async def send(self, message: bytes, max_body: int) -> Incoming:
-        """The whole response to that request. Raises httpx.TransportError or OSError where no head
-        came, CutShortError, or InvalidPayload for too large a body; the connection is of no use
-        then, nor where the caller leaves."""
+        """Send a request and return the whole response.
+
+        Raises httpx.TransportError or OSError if no head came, CutShortError if the body is not
+        whole, and InvalidPayload if it is too large. After any exception, also a cancellation, the
+        connection must not be used again.
+        """
         incoming = self._incoming = Incoming(max_body)
         self.transport.write(message)
         try:
@@ -218,12 +229,12 @@ class Connection(asyncio.Protocol):
         return incoming
 
     def rest(self, seconds: float) -> None:
-        """Carry nothing for so long, then close."""
+        """Stay open and idle for so many seconds, then close."""
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """Whether a request may be sent after a rest: it stands, and nothing came meanwhile, be it
-        still unread."""
+        """End the rest. Returns whether a request may be sent: the connection is open, and nothing
+        came meanwhile, read or still unread."""
         self._no_expiry()
         if self.is_closing():
             return False
@@ -233,18 +244,19 @@ class Connection(asyncio.Protocol):
         return True
 
     def is_closing(self) -> bool:
-        """Whether it ends or has ended: a request must not be sent on it."""
+        """Whether the connection is closing or closed. Then no request may be sent on it."""
         return self not in self._connections or self.transport.is_closing()
 
     def close(self) -> None:
-        """End it, by the rules of TLS where that is spoken."""
+        """Close the connection, with TLS by the rules of TLS. If bytes still wait to be sent, abort
+        it."""
         if not self.is_closing() and self.transport.get_write_buffer_size():
-            self.abort()  # the peer may never take the rest
+            self.abort()  # the peer may never read them
         else:
             self.transport.close()
 
     def abort(self) -> None:
-        """End it at once."""
+        """Close the connection at once."""
         self.transport.abort()
 
     def _no_expiry(self) -> None:
@@ -254,13 +266,13 @@ class Connection(asyncio.Protocol):
 
 
 def _has_news(descriptor: int) -> bool:
-    """Whether there is something to read: bytes, or the end."""
+    """Whether there is something to read: bytes, or the end of the connection."""
     asked = select.poll()
     asked.register(descriptor, select.POLLIN)
     return bool(asked.poll(0))
 
 
 def bounded(size: int, most: int) -> None:
-    """Raise InvalidPayload for a body of more bytes than allowed."""
+    """Raise InvalidPayload if a body of `size` bytes is larger than `most`."""
     if size > most:
         raise InvalidPayload(InvalidReason.TOO_LARGE, f"a body of more than {most} bytes")

@@ -1,8 +1,8 @@
-"""HTTP/1.1 to one origin: connections that are kept, and requests of httpx sent on them.
+"""HTTP/1.1 to one origin: connections that are kept, and requests of httpx that are sent on them.
 
-Lives here: which connection a request takes, when one is given up, how far a request has come, and
-what its failure means. No other place turns httpx's exceptions into ours. How a response is read
-from a connection is http1_connection's business.
+This module decides which connection a request uses, and when a connection is closed. `Exchange`
+knows how far a request has come, and turns a failure before the head of the response into an error
+of ours. `http1_connection` reads a response from a connection.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from gateway.core.http.fields import is_name, is_sound
 from gateway.core.vocabulary import FailureReason
 from gateway.ports import Deadline
 
-# Seconds after which another address of the host is tried beside the first (RFC 8305).
+# Seconds until another address of the host is tried as well (RFC 8305).
 _NEXT_ADDRESS_AFTER: Final = 0.25
-# Seconds that the upstream has to say that it closes as well, where TLS is spoken.
+# With TLS: seconds in which the upstream may answer our close.
 _CLOSING: Final = 1.0
 
 
 class Http1Transport(httpx.AsyncBaseTransport):
-    """Sends what comes with an Exchange in its extensions, by that name, to the origin `url`.
+    """Sends requests to the origin `url`. Each has its Exchange in its extensions, as `exchange`.
 
-    `connect_timeout` (seconds) is for TCP and again for TLS. At most `kept` connections stay open
-    when nothing is sent on them, for `kept_seconds` each; how many there are at once is bounded by
-    those who send.
+    `connect_timeout` (seconds) is for the TCP connection, and again for TLS. At most `kept` idle
+    connections stay open, each for `kept_seconds`. The caller bounds the number of requests at
+    once.
     """
 
     def __init__(
@@ -61,10 +61,12 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._connecting: set[asyncio.Task[Connection]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The whole response. Raises httpx.LocalProtocolError where nothing was sent since it is no
-        HTTP, httpx.ConnectTimeout, httpx.TransportError or OSError where no head came,
-        CutShortError for a body that ends early, and InvalidPayload for one that is larger than
-        the Exchange allows."""
+        """The whole response.
+
+        Raises httpx.LocalProtocolError if the request is not valid HTTP (nothing is sent then),
+        httpx.ConnectTimeout, another httpx.TransportError or OSError if no head came, CutShortError
+        if the body is not whole, and InvalidPayload if it is larger than the Exchange allows.
+        """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)
         connection = None if exchange.is_retry else self._take()
@@ -87,8 +89,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def connect(self, exchange: Exchange) -> Connection:
-        """A new connection, TLS included. What a caller that leaves had begun ends by itself, and
-        is closed: the loop loses a socket whose connecting is cancelled."""
+        """A new connection, with TLS if the origin is https. If the caller is cancelled meanwhile,
+        the connection is still made, and then closed: the event loop would lose the socket of a
+        cancelled attempt."""
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
@@ -118,7 +121,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return connection
 
     def _take(self) -> Connection | None:
-        """The connection that was used last, if it stands."""
+        """The idle connection that was used last and is still usable, or None."""
         while self._idle:
             connection = self._idle.pop()
             if connection.wake():
@@ -132,7 +135,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         self._idle.append(connection)
 
     async def aclose(self) -> None:
-        """Close all connections, those included on which a response is awaited."""
+        """Close all connections, also those on which a response is awaited."""
         if self._connecting:
             await asyncio.wait(self._connecting)
         for connection in list(self._open):
@@ -146,7 +149,7 @@ def _close(connecting: asyncio.Task[Connection]) -> None:
 
 
 def _message(request: httpx.Request) -> bytes:
-    """The request as it goes on the wire. Raises LocalProtocolError without the value at fault."""
+    """The bytes of the request. Raises LocalProtocolError, which does not quote what is invalid."""
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):
@@ -160,7 +163,7 @@ def _message(request: httpx.Request) -> bytes:
 
 
 class Phase(IntEnum):
-    """How far an exchange has come; from SENT on, bytes may have left."""
+    """How far an exchange has come. From SENT on, bytes may have been sent."""
 
     QUEUED = 0
     CONNECTING = 1
@@ -176,31 +179,31 @@ _LATE = {
 
 
 class Exchange:
-    """One request under way: how far it has come, and what its failure means. `max_body` (bytes)
-    is what its response may bring."""
+    """One request that is under way: how far it has come, and what its failure means. The body of
+    its response may have at most `max_body` bytes."""
 
     def __init__(self, request: httpx.Request, max_body: int) -> None:
         self.request = request
         self.max_body = max_body
         self.what = f"{request.method} {request.url}"
         self.phase = Phase.QUEUED
-        self.is_retry = False  # goes on a new connection
+        self.is_retry = False  # needs a new connection
         self.is_kept = False  # sent on a connection of an earlier request
         request.extensions["exchange"] = self
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have left."""
+        """Whether bytes of the request may have been sent."""
         return self.phase >= Phase.SENT
 
     def late(self) -> UpstreamTimeout:
-        """What it means that the time is over now."""
+        """The error if the deadline passes now."""
         reason = _LATE.get(self.phase, FailureReason.READ_TIMEOUT)
         what = f"{self.what}: no whole answer in time"
         return UpstreamTimeout(what, reason, sent=self.sent)
 
     def failure(self, error: Exception) -> UpstreamFailure:
-        """What an error before the end of the head means."""
+        """Our error for one that came before the end of the response's head."""
         if isinstance(error, httpx.TimeoutException):
             return self.late()
         reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT
@@ -211,7 +214,8 @@ class Exchange:
 
 
 def _has_ended(error: Exception) -> bool:
-    """Whether the connection ended, by a close or a reset; TLS failures and nonsense are others."""
+    """Whether the error says that the connection was closed or reset. Failures of TLS and invalid
+    responses are other errors."""
     if isinstance(error, httpx.RemoteProtocolError):
         return str(error) == ENDED
     cause: BaseException | None = error
@@ -221,5 +225,5 @@ def _has_ended(error: Exception) -> bool:
 
 
 def told(error: Exception) -> str:
-    """The error in a few words."""
+    """The error in at most 200 characters."""
     return f"{type(error).__name__} {error}"[:200]
