@@ -1,8 +1,9 @@
-"""What an operator may set, and the only reader of the environment and of files.
+"""What an operator may set, and how it is read.
 
-Start with `schema.py`: every setting, its default and its effect. `load` turns a TOML file and
-environment variables into one frozen `Settings`, or names every fault together. No other part of
-the house reads the environment; nothing here decides what a setting means at run time.
+`schema.py` has every setting with its type and default. `config/gateway.toml` explains them. `load`
+makes one immutable `Settings` of a TOML file and environment variables, or reports all faults at
+once. Only this package reads the gateway's environment variables, its settings file, and the files
+of clients, tokens and secrets. It does not decide what a setting does.
 """
 
 from __future__ import annotations

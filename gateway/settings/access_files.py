@@ -1,13 +1,13 @@
-"""The clients file (the callers that may ask, with the upstream's token of each tenant) and the
-tokens file (the operators that may give orders, and what each of them may do).
+"""The clients file (the callers that are accepted, and the upstream's token of each tenant) and the
+tokens file (the operators, and what each of them may do).
 
-Read here and nowhere else: first how both are read again while the gateway runs, then the rows that
-both are made of, then each file. No message shows a key, a digest, a token or a name that is not
-one: somebody may have put a key in its place.
+The first part reads both files again while the gateway runs. Then come the rows of both, and each
+of the two files. No message shows a key, a digest, a token, or an invalid name, which may be a key
+by mistake.
 
-Such a file is parsed when it changes, in a process of its own, which can be ended: `tomllib` takes
-minutes for some texts of a few kilobytes (a dotted key of many parts). A thread that parses cannot
-be stopped, and shares the interpreter with the event loop meanwhile.
+A file is parsed when it changes, in a process of its own, which can be ended. `tomllib` takes
+minutes for some texts of a few kilobytes (a dotted key with many parts). A thread that parses
+cannot be stopped, and takes time from the event loop.
 """
 
 from __future__ import annotations
@@ -30,26 +30,28 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
-# Characters: some 6,000 clients.
+# Characters: about 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
-# Seconds; a file of the largest size takes a fifth of one, where the machine is at rest.
+# Seconds. On an idle machine a file of the largest size takes 0.2 s.
 _PATIENCE = 10.0
 
 G = TypeVar("G")
 Secret = str | Unreadable
-# Reads a file of a secret that the tables name; a relative path counts from the file's folder.
+# Reads a file with a secret that the tables name. A relative path starts at the folder of the file.
 Read = Callable[[object], Secret]
-# What the tables say, with the secrets that were read; raises SettingsFault.
+# The content of the tables, with the secrets of these files. Raises SettingsFault.
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
 class RereadFile(Generic[G]):
-    """The file that `setting` names, which should be `wanted`, with those of secrets in it.
+    """The file that `setting` names, and the files of secrets that it names. `wanted` says in
+    messages what it should list.
 
-    It is parsed only when something changed: that takes a process, which twice a second would be a
-    good part of a core. All are read whole at every look, which needs nothing of the file system:
-    so it works with the links that Kubernetes swaps, and on network drives.
+    Each look reads all files whole, and compares them. It needs no events or times of the file
+    system. So it works with the links that Kubernetes replaces, and on network drives. The text is
+    parsed only if something changed, because that takes a process: two a second would use a good
+    part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -62,7 +64,8 @@ class RereadFile(Generic[G]):
         self._found: G | SettingsFault | None = None
 
     def look(self) -> G | SettingsFault:
-        """What is there, or what is wrong with it; the same object while nothing changed."""
+        """The content of the file, or its faults. The object stays the same while a readable file
+        does not change."""
         try:
             text = read_text(self._path, _LARGEST, again=True)
         except Unreadable as why:
@@ -76,7 +79,7 @@ class RereadFile(Generic[G]):
         return self._found
 
     def given(self) -> G:
-        """What is there; raises SettingsFault with all that is wrong, each with its place."""
+        """The content of the file. Raises SettingsFault with all faults, each with its place."""
         look = self.look()
         if isinstance(look, SettingsFault):
             raise look
@@ -109,9 +112,9 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# It says the tables, or in which way the text has none. A date becomes null: no setting is one.
-# A text that takes long gives way to requests. Others do not: on a busy machine a revoked key would
-# be served for seconds more.
+# The process writes the tables, or why the text has none. A date becomes null, because no setting
+# is a date. After 0.2 s of CPU the process gives way to requests. A process for a shorter text does
+# not: on a busy machine a revoked key would be accepted for seconds longer.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -131,9 +134,10 @@ _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 
 
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
-    """The tables of the text, within so many seconds.
+    """The tables of the text.
 
-    Raises Unreadable in words that fit behind "a file that", and that quote nothing.
+    Raises Unreadable if it is not valid, or takes more than so many seconds. The words fit behind
+    "a file that", and quote nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -142,7 +146,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
             capture_output=True,
             check=True,
             timeout=seconds,
-            start_new_session=True,  # a terminal's Ctrl-C is not for it
+            start_new_session=True,  # Ctrl-C in a terminal must not reach it
         )
         answer = json.loads(child.stdout)
     except subprocess.TimeoutExpired:
@@ -159,7 +163,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-# A key or a digest in place of a name would stand in every log line.
+# A key or a digest is not accepted as a name, because a name is shown in every log line.
 _NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _LONGEST_SHOWN = 24
 
@@ -167,7 +171,7 @@ Table = Mapping[str, object]
 
 
 def name_of(value: object) -> str:
-    """A name that may stand in every log line and label; raises ValueError."""
+    """A name that may be in every log line and label. Raises ValueError if it is not valid."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError
     return value
@@ -183,7 +187,7 @@ def _digests(value: object) -> tuple[str, ...]:
     return digests
 
 
-# Each is kept as a secret is: no message shows what was written.
+# All are marked as secret, so that no message shows what was written.
 Name = Annotated[
     str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
 ]
@@ -199,8 +203,8 @@ Digests = Annotated[
 
 
 class Row(Section):
-    """One row, with a name that comes once in its table; `needed` are the fields without which it
-    is none, `beside` the names that are read before it is judged."""
+    """One row, with a name that is unique in its table. `needed` are the fields that it must have.
+    `beside` are further names, which are read before the row is judged."""
 
     name: Name = ""
     needed: ClassVar[tuple[str, ...]] = ("name",)
@@ -213,7 +217,7 @@ Prepare = Callable[[str, dict[str, object]], None]
 
 @dataclass(slots=True)
 class Rows:
-    """Reads the rows of the file that `setting` names, and gathers what is wrong with them."""
+    """Reads the rows of the file that `setting` names, and gathers their faults."""
 
     setting: str
     faults: list[Fault] = field(default_factory=list)
@@ -224,13 +228,13 @@ class Rows:
         self.faults.append(Fault(f"{self.setting}: {place}", problem, wanted))
 
     def refuse_unknown(self, tables: Table, kinds: tuple[str, ...]) -> None:
-        """The file has tables of these kinds, and nothing else."""
+        """Note a fault for each table that is not of these kinds."""
         for name in tables.keys() - set(kinds):
             wanted = " and ".join(f"[[{kind}]]" for kind in kinds)
             self.refuse(_shown(name), "is not known here", wanted)
 
     def refuse_repeated(self, place: str, digests: tuple[str, ...]) -> None:
-        """No digest comes twice in the file."""
+        """Note a fault for each digest that is in the file already."""
         for digest in digests:
             if digest in self._digests:
                 self.refuse(place, "has a key that stands in the file already", "each key once")
@@ -239,14 +243,14 @@ class Rows:
     def of(
         self, tables: Table, kind: str, form: type[R], prepare: Prepare | None = None
     ) -> Iterator[tuple[str, R]]:
-        """What is sound in the tables of a kind, each with its place, which counts from 1;
-        `prepare` reads what stands beside the fields of a row, before it is judged."""
+        """The rows of one kind with their valid fields, each with its place, which counts from 1.
+        `prepare` reads the names of `beside` in a row, before it is judged."""
         rows = tables.get(kind, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
             return
         if not rows:
-            # Half a file, as it is written, must not turn everybody away.
+            # A half-written file must not cause all requests to be refused.
             self.refuse(kind, "is missing", f"at least one [[{kind}]]")
         names: set[str] = set()
         for at, row in enumerate(rows, start=1):
@@ -292,7 +296,7 @@ class _TenantRow(Row):
     beside = (_TOKEN_FILE,)
 
     def tenant(self, usual: Rate | None) -> Tenant:
-        """The tenant in the row."""
+        """The tenant of this row. `usual` is its rate if the row has none."""
         token = "" if self.upstream_token is None else self.upstream_token.get_secret_value()
         given = "rate_limit" in self.model_fields_set
         return Tenant(self.name, token, self.rate_limit if given else usual)
@@ -307,7 +311,8 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """What the file says; equal to another exactly if nothing changed, token files included."""
+    """The content of the clients file. Two are equal exactly if all tenants, with their tokens, and
+    all clients are equal."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -317,7 +322,7 @@ Look = ClientsGiven | SettingsFault
 
 
 def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
-    """Read the file; `usual` is the budget of a tenant without `rate_limit`.
+    """Read the clients file. `usual` is the budget of a tenant without `rate_limit`.
 
     Raises SettingsFault with all that is wrong, each with its place in the file.
     """
@@ -325,12 +330,12 @@ def read_clients(path: Path, usual: Rate | None) -> ClientsGiven:
 
 
 def clients_file(path: Path, usual: Rate | None) -> RereadFile[ClientsGiven]:
-    """The file as it is read again and again, with those of the tenants' tokens."""
+    """The clients file and its files of tokens, to be read again and again."""
     return RereadFile(path, partial(_parse_clients, usual), setting=_CLIENTS_FILE, wanted="clients")
 
 
 def _parse_clients(usual: Rate | None, tables: Table, read: Read) -> ClientsGiven:
-    """What the tables say; raises SettingsFault with all that is wrong with them."""
+    """The content of the tables. Raises SettingsFault with all faults."""
     rows = Rows(_CLIENTS_FILE)
     tenants = dict(rows.of(tables, "tenants", _TenantRow, partial(_read_token, rows, read)))
     clients = dict(rows.of(tables, "clients", _ClientRow))
@@ -349,7 +354,7 @@ def _parse_clients(usual: Rate | None, tables: Table, read: Read) -> ClientsGive
 
 
 def _read_token(rows: Rows, read: Read, place: str, row: dict[str, object]) -> None:
-    """Put a tenant's token in the place of its file."""
+    """Replace the path of a tenant's token by the token."""
     plain, path = "upstream_token" in row, row.pop(_TOKEN_FILE, None)
     if plain == (path is not None):
         problem = "has two upstream tokens" if plain else "has no upstream token"
@@ -385,18 +390,18 @@ class _TokenRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class TokensGiven:
-    """What the file says; equal to another exactly if nothing changed."""
+    """The content of the tokens file. Two are equal exactly if all operators are equal."""
 
     operators: tuple[Operator, ...]
 
 
 def tokens_file(path: Path) -> RereadFile[TokensGiven]:
-    """The file as it is read again and again."""
+    """The tokens file, to be read again and again."""
     return RereadFile(path, _parse_tokens, setting=_TOKENS_FILE, wanted="tokens")
 
 
 def _parse_tokens(tables: Table, _read: Read) -> TokensGiven:
-    """What the tables say; raises SettingsFault with all that is wrong with them."""
+    """The content of the tables. Raises SettingsFault with all faults."""
     rows = Rows(_TOKENS_FILE)
     tokens = dict(rows.of(tables, "tokens", _TokenRow))
     rows.refuse_unknown(tables, ("tokens",))

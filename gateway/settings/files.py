@@ -1,7 +1,7 @@
-"""Files that settings name: texts, secrets and certificates. Whether what they say is sound is not
-judged here.
+"""Files that settings name: texts, secrets and certificates. Texts are judged elsewhere.
 
-No message shows a path that may be none: somebody may have put the secret itself there.
+A value that should be a path may be the secret itself, by mistake. So the messages of this module
+show a path only if it is certainly one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LARGEST_SECRET = 64 * 1024  # characters
 
 @dataclass
 class Unreadable(Exception):
-    """There is nothing to be had from a file; `problem` says why, and quotes nothing."""
+    """A file cannot be used. `problem` says why, and quotes nothing of the file."""
 
     problem: str
 
@@ -24,10 +24,10 @@ class Unreadable(Exception):
 def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
-    """The file's text, of so many characters at most; `newline` as `open` has it. One that is read
-    `again` and again is no pipe, whose writer may never come.
+    """The text of the file, if it has at most `most` characters. `newline`: see `open`. `again`:
+    the file is read many times, so it must not be a pipe, which may never have a writer.
 
-    Raises Unreadable in words that fit behind "a file that", as "is not UTF-8".
+    Raises Unreadable, with words that fit behind "a file that", such as "is not UTF-8".
     """
     try:
         if again and path.is_fifo():
@@ -45,8 +45,8 @@ def read_text(
 
 
 def read_secret(path: object, folder: Path | None = None, *, again: bool = False) -> str:
-    """The text of the file, its last line break aside; raises Unreadable. A relative path counts
-    from `folder`, or from the current one."""
+    """The text of the file without its last line break. A relative path starts at `folder`, or at
+    the current folder. Raises Unreadable."""
     if not isinstance(path, str) or not path:
         raise Unreadable("is not a path")
     try:
@@ -61,9 +61,9 @@ def read_secret(path: object, folder: Path | None = None, *, again: bool = False
 
 
 def is_readable(path: Path) -> bool:
-    """Whether there is a file, and one that may be read."""
+    """Whether there is a file, and it can be read."""
     try:
-        if not path.is_file():  # to open a pipe would wait for its writer
+        if not path.is_file():  # opening a pipe would wait for its writer
             return False
         with path.open("rb"):
             return True
@@ -72,11 +72,11 @@ def is_readable(path: Path) -> bool:
 
 
 def unusable(cert: Path, key: Path) -> str | None:
-    """Why a certificate and its key (PEM files) cannot be used for TLS, None where they can; a
-    file that cannot be read is somebody else's complaint."""
+    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can be used,
+    or if a file cannot be read, which is reported elsewhere."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # A key with a passphrase would else be asked for on the terminal.
+        # Without this, OpenSSL would ask for a passphrase on the terminal.
         context.load_cert_chain(cert, key, password=lambda: b"")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
@@ -89,7 +89,7 @@ def unusable(cert: Path, key: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """Where it was looked for: a name in a folder that is there is no secret."""
+    """The place where the file was looked for. A name in an existing folder is no secret."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

@@ -1,7 +1,8 @@
-"""From what the operator gave to `Settings`, or to all its faults at once.
+"""Makes `Settings` of what the operator gave, or reports all faults at once.
 
-Settings are given in the file, in the environment over it, and in the files of secrets. What is
-given is first gathered, "section.name" to whatever was written there; then the schema judges it.
+Settings come from a file, from the environment, which replaces values of the file, and from the
+files of secrets. All values are first gathered by full name ("section.name"). Then the schema
+checks them.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _PLACES = {name: place for place, name in enumerate(KINDS)}
 
 @dataclass(slots=True)
 class _Given:
-    """What was given so far, and what was wrong with it."""
+    """The values that were given so far, and their faults."""
 
     values: dict[str, object] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    # False where a part could not be read: then nothing can be said to be missing.
+    # False if a part could not be read. Then nothing is reported as missing or contradictory.
     complete: bool = True
 
     def refuse(self, name: str, problem: str, wanted: str) -> None:
@@ -48,7 +49,8 @@ class _Given:
 
 
 def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of this file (or the one in GATEWAY_CONFIG) and environment; SettingsFault."""
+    """The settings from this file (None: the one in GATEWAY_CONFIG) and the environment. Raises
+    SettingsFault."""
     given = _gather(config, environ)
     settings, unsound = _judge(given.values)
     faults = [*given.faults, *unsound]
@@ -63,9 +65,10 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
 
 
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
-    """Variables that name a setting with one underscore for two, each with the name meant.
+    """Variables that name a setting with one underscore instead of two, each with the right name.
 
-    They are no setting's: Kubernetes sets such for a service, to an address of it.
+    They do not set anything. A value such as `tcp://…` is left out: Kubernetes sets such variables
+    for a service.
     """
     known = {_variable(name, "_"): _variable(name) for name in _KNOWN}
     return tuple(
@@ -76,12 +79,13 @@ def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], 
 
 
 def opentelemetry(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
-    """The variables of OpenTelemetry, whose names are not ours."""
+    """The environment variables of OpenTelemetry, which have names of their own."""
     return {name: text for name, text in environ.items() if name.startswith("OTEL_")}
 
 
 def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
-    """All that the operator gave: the environment over the file, secrets read from their files."""
+    """All that the operator gave. The environment replaces the file. Secrets are read from their
+    files."""
     given = _Given()
     named = environ.get("GATEWAY_CONFIG")
     path = config or (Path(named) if named else None)
@@ -98,8 +102,9 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
 def _level(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
-    """By setting, what one source gives: under which name, what, and from where relative paths
-    count. It was found as the name that is written there, the setting's, and the value."""
+    """The settings that one source gives: each with the name that it has there, its value, and the
+    folder of relative paths. `found` has for each the name as it is written, the full name, and the
+    value."""
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:
@@ -160,7 +165,7 @@ def _from_text(key: str, text: str) -> object:
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
-        return text  # not JSON, so the schema refuses it and the message shows what was written
+        return text  # not JSON: the schema refuses it, and the message shows what was written
     return value
 
 
@@ -173,14 +178,14 @@ def _meant(near: Iterable[str]) -> str:
 
 
 def _choice(name: str) -> str:
-    """The settings of the name's section, or all sections where it has none of these."""
+    """The settings of the section that is named, or all sections if there is no such section."""
     section, _, _ = name.partition(".")
     names = SECTIONS[section].model_fields if section in SECTIONS else SECTIONS
     return f"one of {', '.join(names)}"
 
 
 def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
-    """The settings as far as they are sound, and the faults of the rest."""
+    """The settings as far as they are valid, and the faults of the others."""
     given: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
     for setting, value in values.items():
         section, _, name = setting.partition(".")
@@ -191,7 +196,7 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """What is wrong with the clients file, where one is used and can be read at all."""
+    """The faults in the clients file. Empty if none is used, or if its path is faulty already."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
@@ -200,7 +205,7 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
 
 
 def _of_the_tokens(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """What is wrong with the tokens file, where there is one and it can be read at all."""
+    """The faults in the tokens file. Empty if there is none, or if its path is faulty already."""
     path = settings.admin.tokens_file
     if path is None or any(fault.name == "admin.tokens_file" for fault in faults):
         return ()

@@ -1,7 +1,8 @@
-"""From what an operator writes to a value, and back to it where people are shown one.
+"""Parsers make values of what an operator writes. Formatters make texts of values, for people.
 
-A parser takes any object and raises `ValueError` on what it does not know: without a text where
-"this is not a duration" says it all, else with what is wrong. It never repeats the value.
+A parser takes any object. If it cannot parse the object, it raises `ValueError`. The error has a
+text only if "this is not a duration" (or the like) does not say enough. It never repeats a value
+that may be a secret.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from pydantic import SecretStr
 
 from gateway.core.budget.window_log import Rate
 
-# By unit, in seconds and in bytes; what is written without one is in "".
+# Seconds and bytes by unit. The unit "" is for numbers without a unit.
 _SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
             "h": Decimal(3600), "d": Decimal(86400)}  # fmt: skip
 _BYTES = {"": 1, "B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
           "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|s|m|h|d|)")
 _SIZE = re.compile(r"([0-9]{1,18})(B|kB|KB|MB|GB|KiB|MiB|GiB|)")
-# A century: far beyond any use, and still exact in milliseconds for Redis.
+# A hundred years: more than any use needs, and still exact in milliseconds for Redis.
 LONGEST_DURATION = 100 * 365 * 86400
 
 _WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
@@ -36,8 +37,8 @@ _LOCATION = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE = re.compile(r"[!-~]+")
 
-# What belongs to one connection (RFC 9110, 7.6.1), what the gateway itself decides on or sends,
-# and what says who the caller is.
+# Fields of one connection (RFC 9110, 7.6.1), fields that the gateway itself decides on or sends,
+# and fields that say who the caller is.
 NEVER_FORWARDED = frozenset({
     "accept-encoding", "authorization", "cache-control", "connection", "content-encoding",
     "content-length", "content-type", "cookie", "expect", "host", "if-match",
@@ -46,7 +47,7 @@ NEVER_FORWARDED = frozenset({
     "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 
-# What may follow the hosts of a Redis URL, by scheme; `unix` has a path and no host.
+# The paths that may follow the hosts of a Redis URL, by scheme. `unix` has a path and no host.
 _REDIS_PATHS = {
     "redis": re.compile(r"(/[0-9]*)?"),
     "rediss": re.compile(r"(/[0-9]*)?"),
@@ -72,12 +73,13 @@ def parse_positive_duration(value: object) -> float:
 
 
 def parse_interval(value: object) -> float | str:
-    """The word "auto", or as `parse_positive_duration`."""
+    """The word "auto", or seconds as `parse_positive_duration` reads them."""
     return value if isinstance(value, str) and value == "auto" else parse_positive_duration(value)
 
 
 def format_duration(seconds: float | str) -> str:
-    """The shortest text that is parsed to exactly these seconds; a word is itself."""
+    """The text in the largest unit (h, m, s, ms) that gives a whole number, otherwise in seconds.
+    It is parsed to exactly these seconds. A word stays the same."""
     if isinstance(seconds, str):
         return seconds
     amount = Decimal(repr(seconds))
@@ -97,7 +99,8 @@ def parse_size(value: object) -> int:
 
 
 def format_size(size: int) -> str:
-    """The shortest text in binary units that `parse_size` turns back into exactly these bytes."""
+    """The text in the largest unit (GiB, MiB, KiB) that gives a whole number, otherwise the bytes.
+    `parse_size` turns it back into exactly these bytes."""
     return _shortest(size, _BYTES, "GiB MiB KiB") or str(size)
 
 
@@ -130,7 +133,7 @@ def parse_host(value: object) -> str:
 
 
 def parse_path(value: object) -> Path:
-    """A path; whether a file stands there is judged by `load`."""
+    """A path. `schema.contradictions` checks whether there is such a file."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value or "\0" in value:
@@ -139,7 +142,7 @@ def parse_path(value: object) -> Path:
 
 
 def parse_token(value: object) -> SecretStr:
-    """A credential that fits into a header: visible ASCII without spaces."""
+    """A credential that can be sent in a header: visible ASCII characters without spaces."""
     secret = parse_secret(value)
     if not _VISIBLE.fullmatch(secret.get_secret_value()):
         raise ValueError("has spaces or characters outside ASCII")
@@ -147,26 +150,27 @@ def parse_token(value: object) -> SecretStr:
 
 
 def parse_secret(value: object) -> SecretStr:
-    """Any text that is not empty."""
+    """Any text that is not empty and can be written as UTF-8."""
     if isinstance(value, SecretStr):
         return value
     if not isinstance(value, str):
         raise ValueError
     if not value:
         raise ValueError("is empty")
-    # The environment gives bytes that are not UTF-8 as lone surrogates.
+    # In the environment, bytes that are not UTF-8 become lone surrogates.
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("is not UTF-8")
     return SecretStr(value)
 
 
 def parse_base_url(value: object) -> str:
-    """An http or https address with a host and nothing behind its path; no slash at its end."""
+    """An http or https address with a host, without credentials, query and fragment. Slashes at its
+    end are removed."""
     return _address(value, "upstream.token")
 
 
 def parse_endpoint(value: object) -> str:
-    """The same, of a collector of traces."""
+    """The address of a collector of traces, as `parse_base_url` reads one."""
     return _address(value, "OTEL_EXPORTER_OTLP_HEADERS")
 
 
@@ -188,7 +192,7 @@ def parse_redis_url(value: object) -> SecretStr:
     secret = parse_token(value)
     url = _split(secret.get_secret_value())
     if "@" in f"{url.path}{url.query}{url.fragment}":
-        # Else the mask of the start log could take a part of the password for the host.
+        # Otherwise the start log could show a part of the password as the host.
         raise ValueError("has an @ behind its host: write the password percent-encoded")
     locations = url.netloc.rpartition("@")[2]
     if url.scheme == "unix":
@@ -201,7 +205,7 @@ def parse_redis_url(value: object) -> SecretStr:
 
 
 def mask_url(secret: SecretStr | None) -> str | None:
-    """A URL accepted above without its user, password and query, for logs."""
+    """A URL that `parse_redis_url` accepted, without its user, password and query, for logs."""
     if secret is None:
         return None
     parts = urlsplit(secret.get_secret_value())
@@ -212,7 +216,7 @@ def mask_url(secret: SecretStr | None) -> str | None:
 
 
 def parse_header_names(value: object) -> tuple[str, ...]:
-    """Names of request headers, in lower case, each once and none that is ours to write."""
+    """Names of request headers in lower case. None comes twice, and none is in NEVER_FORWARDED."""
     if not isinstance(value, list | tuple):
         raise ValueError
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))
@@ -222,7 +226,7 @@ def parse_header_names(value: object) -> tuple[str, ...]:
 
 
 def _header_name(value: object, place: int) -> str:
-    # By its place and not by its text: somebody may have written "Authorization: Bearer …".
+    # The message has the place and not the text: this may be "Authorization: Bearer …".
     if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
         raise ValueError(f"entry {place} is not the name of a header")
     name = value.lower()
@@ -244,7 +248,7 @@ def _amount(
 
 
 def _shortest(amount: int | Decimal, units: Mapping[str, int | Decimal], shown: str) -> str | None:
-    """The amount in the first unit of which it is a whole number."""
+    """The amount in the first of these units in which it is a whole number."""
     for unit in shown.split():
         if amount % units[unit] == 0:
             return f"{int(amount / units[unit])}{unit}"
@@ -255,7 +259,7 @@ def _split(text: str) -> SplitResult:
     try:
         return urlsplit(text)
     except ValueError:
-        # Not `from`: its message quotes the URL.
+        # `from None`, because the message of urlsplit quotes the URL.
         raise ValueError from None
 
 

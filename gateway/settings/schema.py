@@ -1,8 +1,8 @@
-"""Every setting, its type and its default, and which of them contradict each other; what a setting
-does is said in `config/gateway.toml`.
+"""Every setting with its type and default, and which settings contradict each other.
+`config/gateway.toml` says what each setting does.
 
-A new setting is one line here and one there, with its effect above it; `make chart` takes it to the
-chart. Below stands the schema as a table, for the loader and for people.
+A new setting is one line here, and one line there with its effect above it. `make chart` copies it
+into the chart. Tables for the loader and for messages are made from the sections.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _LONGEST_SHOWN = 60
 
 
 class Section(BaseModel):
-    """A table: frozen, strict, closed; its values are read as their kinds say."""
+    """A section of settings. It is immutable, converts no types, and refuses unknown names. The
+    `Kind` of each field parses its value."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -41,7 +42,7 @@ class Section(BaseModel):
 
 
 class ServerSettings(Section):
-    """The data plane: where it listens and how it ends."""
+    """The data plane: where it listens, how it ends, and what callers may send."""
 
     host: types.Host = "127.0.0.1"
     port: types.Port = 8080
@@ -55,7 +56,7 @@ class ServerSettings(Section):
 
 
 class AdminSettings(Section):
-    """The admin plane: metrics, probes, status, explain, invalidate."""
+    """The admin plane: where it listens, and which tokens it accepts."""
 
     host: types.Host = "127.0.0.1"
     port: types.Port = 8081
@@ -68,7 +69,7 @@ class AdminSettings(Section):
 
 
 class UpstreamSettings(Section):
-    """The API we protect."""
+    """The API that the gateway protects, and the calls to it."""
 
     base_url: types.BaseUrl = "https://api.open.cx"
     token: types.Token = None
@@ -84,7 +85,7 @@ class UpstreamSettings(Section):
 
 
 class AccessSettings(Section):
-    """Who may ask."""
+    """The access mode, and what it needs."""
 
     mode: types.AccessMode = types.AccessMode.PASSTHROUGH
     clients_file: types.FilePath = None
@@ -92,7 +93,7 @@ class AccessSettings(Section):
 
 
 class FreshnessSettings(Section):
-    """How long an answer may be used."""
+    """How long a stored response may be used."""
 
     lifetime: types.PositiveDuration = 30.0
     stale_while_revalidate: types.Duration = 300.0
@@ -121,7 +122,7 @@ class RedisSettings(Section):
 
 
 class SweepSettings(Section):
-    """Confirming entries before anybody asks."""
+    """The sweep, which confirms entries before they are requested."""
 
     enabled: types.SweepEnabled = types.SweepEnabled.AUTO
     share: types.Share = 0.5
@@ -144,7 +145,7 @@ class TracingSettings(Section):
 
 
 class LimitsSettings(Section):
-    """What callers may ask of a connection, on both planes."""
+    """The limits of connections and request heads, on both planes."""
 
     max_head: types.Size = 16 * 1024
     max_fields: types.Count = 100
@@ -155,7 +156,7 @@ class LimitsSettings(Section):
 
 
 class Settings(BaseModel):
-    """All settings; without arguments, their defaults."""
+    """All settings. `Settings()` has the defaults."""
 
     model_config = Section.model_config
 
@@ -182,12 +183,12 @@ SECRETS = tuple(name for name, kind in KINDS.items() if kind.secret)
 
 
 def setting_of(name: str) -> str:
-    """The setting that a name in the file is about: `upstream.token` for `upstream.token_file`."""
+    """The setting that a name belongs to: `upstream.token` for `upstream.token_file`."""
     return name if name in KINDS else name.removesuffix("_file")
 
 
 def effective(settings: Settings) -> dict[str, types.Printable]:
-    """Every setting by its full name, as the file would hold it; None is unset, secrets masked."""
+    """Every setting by its full name, in the form of the file. None: unset. Secrets are masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
         for section, table in settings
@@ -196,7 +197,7 @@ def effective(settings: Settings) -> dict[str, types.Printable]:
 
 
 def changed(settings: Settings) -> dict[str, types.Printable]:
-    """Those of them that differ from their defaults."""
+    """The settings that differ from their defaults, in the form of `effective`."""
     defaults = effective(Settings())
     return {name: value for name, value in effective(settings).items() if value != defaults[name]}
 
@@ -205,8 +206,9 @@ S = TypeVar("S", bound=Section)
 
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
-    """The table of those values that are sound, and a fault for each of the others, under its name
-    behind `place`; all names are the table's, and all of its fields have defaults."""
+    """The table with the valid values, and a fault for each of the others. A fault is named after
+    `place` and the field. All names have to be fields of the table. Each field has a default, which
+    replaces a value that is not valid."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:
@@ -225,7 +227,7 @@ def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, 
 
 
 def _as_json(value: object) -> str:
-    """As JSON on one line, cut short."""
+    """The value as JSON on one line, shortened if it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
@@ -240,10 +242,10 @@ _CHOICE = (
 
 
 def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[Fault]:
-    """What does not fit together, and which files are not there; nothing about a setting that is
-    known to be faulty.
+    """The faults of settings that contradict each other, and of files that are not there. A setting
+    in `faulty` is not reported again.
 
-    `given` is what the operator gave, so that "unset" and "set to the default" stay different.
+    `given` has the names that the operator set, because a setting may be set to its default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):
@@ -255,7 +257,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
 
 
 def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
-    """Faults, each with the settings that it follows from."""
+    """Faults of the access mode, each with the settings that it follows from."""
     mode, token = settings.access.mode, settings.upstream.token
     if token is not None and "access.mode" not in given:
         problem = "is unset, and upstream.token is set: who may use it?"
@@ -298,14 +300,14 @@ def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]
 
 
 def _meet(one: str, other: str) -> bool:
-    # An address that stands for all takes the port of each address of its family.
+    # The address for all interfaces takes the port of each address of its family.
     of_six = (":" in one, ":" in other)
     meet_in_four = "0.0.0.0" in (one, other) and not any(of_six)
     return one == other or meet_in_four or ("::" in (one, other) and all(of_six))
 
 
 def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -> Iterator[Fault]:
-    """What is wrong with a plane's certificate and key."""
+    """The faults of a plane's certificate and key."""
     cert, key = plane.tls_cert, plane.tls_key
     yield from _file(f"{section}.tls_cert", cert)
     yield from _file(f"{section}.tls_key", key)

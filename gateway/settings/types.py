@@ -1,9 +1,9 @@
-"""The types of settings: how a text becomes each of them, and how people are told about it. Also
-what is wrong with a setting, one line a fault, and never a secret.
+"""The types of settings: how each is read from a text, and how messages and the start log show it.
+Also `Fault`: what is wrong with a setting, on one line and without secrets.
 
-Each is an annotated type for `schema.py`: pydantic keeps the type, and the `Kind` beside it has the
-parser and the words for faults and for the start log. A closed set of words needs no kind of its
-own: `kind_of` makes it from the enum.
+Each is an annotated type for `schema.py`. pydantic checks the type. The `Kind` beside it has the
+parser, and the words for faults and for the start log. An enum of words needs no `Kind`: `kind_of`
+makes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Printable = str | int | float | bool | list[str] | None
 
 
 def show_plain(value: object) -> Printable:
-    """A value as it is written in the file; a secret as its mask."""
+    """A value in the form of the settings file. A secret is masked."""
     match value:
         case None | bool() | int() | float():
             return value
@@ -38,15 +38,16 @@ def show_plain(value: object) -> Printable:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a setting of this kind is called, what it wants, and how it is read and shown."""
+    """How a setting of this kind is named in messages, what it accepts, and how it is read and
+    shown."""
 
     noun: str
     wanted: str
     parse: Callable[[object], object] = lambda value: value
     show: Callable[..., Printable] = show_plain
-    json: bool = False  # in the environment: JSON, as for numbers, switches and lists
+    json: bool = False  # in the environment it is JSON: numbers, switches and lists
     secret: bool = False
-    path: bool = False  # in a file: relative to that file's folder
+    path: bool = False  # in a settings file it is relative to that file's folder
 
 
 def kind_of(field: FieldInfo) -> Kind:
@@ -85,14 +86,15 @@ class RateScope(StrEnum):
 
 
 class ColdStart(StrEnum):
-    """What a budget counts as of which nothing is known: spent, and free evenly, or unspent."""
+    """How much of a budget is free if its past is unknown: a tenth at once and the rest evenly over
+    one window, or all at once."""
 
     PACED = "paced"
     FULL = "full"
 
 
 class AccessMode(StrEnum):
-    """Who may ask, and whose token goes upstream."""
+    """Which credential a caller needs, and whose token goes upstream."""
 
     PASSTHROUGH = "passthrough"
     CLIENTS = "clients"
@@ -100,14 +102,14 @@ class AccessMode(StrEnum):
 
 
 class FreshnessSource(StrEnum):
-    """Whose word on freshness counts."""
+    """Whose rules decide how long a response is fresh: the gateway's or the upstream's."""
 
     POLICY = "policy"
     ORIGIN = "origin"
 
 
 class NoStore(StrEnum):
-    """What an upstream `no-store` does under `policy`."""
+    """What a `no-store` of the upstream does, if the source of freshness is `policy`."""
 
     RESPECT = "respect"
     IGNORE = "ignore"
@@ -122,7 +124,7 @@ class ClientDirectives(StrEnum):
 
 
 class SweepEnabled(StrEnum):
-    """Whether entries are confirmed before anybody asks."""
+    """Whether entries are confirmed before they are requested."""
 
     TRUE = "true"
     FALSE = "false"
@@ -145,7 +147,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """From which weight on events are logged."""
+    """The lowest level of the events that are logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -219,7 +221,7 @@ RedisUrl = Annotated[
         "the address of a Redis", _ADDRESS, parsers.parse_redis_url, parsers.mask_url, secret=True
     ),
 ]
-# Without braces: they decide the slot of a key in Redis.
+# Without braces, because these decide the slot of a key in a Redis Cluster.
 Prefix = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
@@ -229,7 +231,7 @@ Prefix = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One setting, what is wrong with it, and what it wants instead."""
+    """A fault of one setting: its name, the problem, and what is wanted instead."""
 
     name: str
     problem: str
@@ -237,12 +239,13 @@ class Fault:
 
     def __str__(self) -> str:
         line = f"{self.name}: {self.problem} (wanted: {self.wanted})"
-        # Names and paths come from outside, with line breaks and worse.
+        # Names and paths come from outside. They may have line breaks and control characters.
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 class SettingsFault(Exception):
-    """The operator's fault: all that is wrong with the settings, in the order of the schema."""
+    """All that is wrong with the settings. The operator has to correct it. `load` sorts the faults
+    in the order of the schema."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
