@@ -1,7 +1,8 @@
-"""A faithful stand-in for the upstream, over real HTTP: for the demo, the tests, the benchmark.
+"""A simulated upstream over real HTTP, for the demo, the tests and the benchmark.
 
-Knows nothing of the gateway. Start reading at `server` (how it runs, and what every call passes),
-then `api` (what a well-behaved upstream answers); `control` steers it from outside.
+It imports nothing else of the gateway. Begin with `server` (how it runs, and the steps of every
+call), then read `api` (what the API answers without faults). `control` has the orders that change a
+simulator from outside.
 """
 
 from __future__ import annotations

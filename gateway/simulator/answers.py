@@ -1,7 +1,7 @@
-"""The forms of answers: JSON, the API's error shape, a CDN's page, and conditional requests as an
-upstream with validators answers them (RFC 9110, section 13). No decision about when.
+"""The forms of answers: JSON, the API's error shape, a CDN's page, and answers to conditional
+requests (RFC 9110, section 13). Other modules decide when each is sent.
 
-The documented API sends no validators; these are for the day it does.
+The documented API sends no validators. They are here in case it ever does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 class Refusal(Exception):
-    """The API says no: the status and the words of its error shape."""
+    """The API refuses a call, with a status and a message in its error shape."""
 
     def __init__(self, status: int, message: str | None = None) -> None:
         super().__init__(status, message)
@@ -34,7 +34,7 @@ class Refusal(Exception):
 
 
 def json_answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """An answer in JSON of these very bytes."""
+    """An answer in JSON with exactly these bytes."""
     return Response(body, status, headers, media_type=_JSON)
 
 
@@ -50,7 +50,7 @@ def error(
 
 
 def page(status: int) -> Response:
-    """An HTML page as a CDN puts in the API's place."""
+    """An HTML page that a CDN sends in place of the API's answer."""
     title = _TITLES.get(status, "Web server is returning an unknown error")
     return Response(_PAGE.format(title=title), status, media_type="text/html; charset=UTF-8")
 
@@ -64,7 +64,7 @@ _TITLES = {
 
 
 class ETagForm(StrEnum):
-    """Which entity tag answers carry."""
+    """The kind of entity tag that answers have."""
 
     NONE = "none"
     STRONG = "strong"
@@ -80,12 +80,12 @@ def entity_tag(body: bytes, form: ETagForm) -> str | None:
 
 
 def http_date(moment: datetime) -> str:
-    """An HTTP date; fractions of a second are lost, which is what makes it a weak validator."""
+    """An HTTP date. It has no fractions of a second, so it is a weak validator."""
     return format_datetime(moment.replace(microsecond=0), usegmt=True)
 
 
 def is_unchanged(headers: Headers, tag: str | None, last_modified: str | None) -> bool:
-    """Whether a 304 answers the request; `If-None-Match` hides `If-Modified-Since`."""
+    """Whether the answer is a 304. With `If-None-Match`, `If-Modified-Since` does not count."""
     if (wanted := headers.get("if-none-match")) is not None:
         return tag is not None and _names(wanted, tag)
     since = headers.get("if-modified-since")

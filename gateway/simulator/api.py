@@ -1,4 +1,4 @@
-"""The documented endpoints. Lives here: what a well-behaved API answers; no faults, no limits."""
+"""The documented endpoints: what the API answers without faults and limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(world: World, call: Call) -> Response:
 
 
 def listing(world: World, call: Call) -> Response:
-    """`GET /training`, newest first unless sorted otherwise."""
+    """`GET /training`, with the newest first unless it is sorted otherwise."""
     catalogue = _admitted(world, call)
     limit = _number(call.query, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
     offset = _number(call.query, "offset", 0, 0, None)
@@ -63,7 +63,7 @@ def create(world: World, call: Call) -> Response:
 
 
 def update(world: World, call: Call) -> Response:
-    """`PUT /training/{id}`; what the body leaves out stays."""
+    """`PUT /training/{id}`. A field that the body leaves out keeps its value."""
     catalogue = _admitted(world, call, writes=True)
     before = msgspec.to_builtins(as_input(catalogue.get(_id(call))))
     changes = _decoded(call.body, dict[str, object])
@@ -79,13 +79,13 @@ def update_draft(world: World, call: Call) -> Response:
 
 
 def delete(world: World, call: Call) -> Response:
-    """`DELETE /training/{id}`; that it answers 204 is a guess."""
+    """`DELETE /training/{id}`. The status 204 is a guess."""
     _admitted(world, call, writes=True).delete(_id(call))
     return Response(status_code=204)
 
 
 def nowhere(_world: World, call: Call) -> Response:
-    """Any other route."""
+    """Any other route: 404."""
     raise Refusal(404, f"Cannot {call.method} {call.path}")
 
 
@@ -150,7 +150,7 @@ def _filtered(trainings: list[Training], query: QueryParams) -> list[Training]:
 def _sorted(trainings: list[Training], query: QueryParams) -> list[Training]:
     if _choice(query, "sort_by", {"created_at", "handoff_count"}) != "handoff_count":
         return trainings
-    # The count itself is not shown; any that stands still will do.
+    # No answer shows the count. Any number will do that stays the same for each training.
     return sorted(trainings, key=lambda training: crc32(training.id.encode()), reverse=True)
 
 

@@ -1,5 +1,5 @@
-"""The trainings of one organisation: their seeding, order and `updated_at`, and the words that
-they are made of; no HTTP.
+"""The trainings of one organisation: how they are made up, their order, and their `updated_at`.
+Nothing of HTTP is here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ _NOTHING_YET = datetime.min.replace(tzinfo=UTC)
 
 
 class NoSuchTraining(LookupError):
-    """The organisation has no training of this id (any more)."""
+    """The organisation has no training with this id, or has deleted it."""
 
 
 class Catalogue:
-    """One organisation's trainings; every change gets an `updated_at` later than all before it."""
+    """One organisation's trainings. Each change gets a later `updated_at` than all before, unless
+    the caller gives it."""
 
     def __init__(
         self,
@@ -56,24 +57,24 @@ class Catalogue:
         return training_id in self._trainings
 
     def get(self, training_id: str) -> Training:
-        """The training as it stands; `NoSuchTraining` when there is none."""
+        """The current training. Raises `NoSuchTraining`."""
         try:
             return self._trainings[training_id]
         except KeyError:
             raise NoSuchTraining(training_id) from None
 
     def newest_first(self) -> list[Training]:
-        """All trainings by `created_at`, so that an insert shifts every row after it."""
+        """All trainings, the latest `created_at` first. So an insert moves all others by a row."""
         return list(reversed(self._trainings.values()))
 
     def random_id(self, random: Random) -> str | None:
-        """Some id, or `None` in an empty catalogue."""
+        """A random id, or `None` if there are no trainings."""
         return random.choice(list(self._trainings)) if self._trainings else None
 
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content (made up when `None`), at an instant of the caller's if told."""
+        """Publish new content (`None`: it is made up). `at` replaces the time of the edit."""
         training = self.get(training_id)
         body = as_input(training)
         fresh = content if content is not None else self._wording(training, training.versions + 1)
@@ -88,7 +89,7 @@ class Catalogue:
         return self._keep(written(training, change, at or self._stamp()))
 
     def write(self, training_id: str, body: TrainingInput) -> Training:
-        """Replace what a `PUT` replaces."""
+        """Replace the fields that a `PUT` replaces."""
         return self._keep(written(self.get(training_id), body, self._stamp()))
 
     def draft(self, training_id: str, body: DraftInput) -> Training:
@@ -96,7 +97,7 @@ class Catalogue:
         return self._keep(drafted(self.get(training_id), body, self._stamp()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training (made up when `body` is `None`) under a new or the given id."""
+        """Add a training (`body` `None`: it is made up), with the given id or a new one."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
         at = self._stamp()
@@ -225,7 +226,7 @@ def _invented_title(random: Random) -> str:
 
 
 def _invented_content(random: Random, mark: str) -> str:
-    """An instruction body of about 1.6 KB, opened by `mark`, which tells it from all others."""
+    """An instruction text of about 1.6 KB. It begins with `mark`, so it differs from all others."""
     lines = [f"[{mark}] {random.choice(_OPENINGS).format(topic=random.choice(_TOPICS))}."]
     while sum(map(len, lines)) < _LENGTH - len(_STEPS):
         lines.append(f"{len(lines)}. {random.choice(_STEPS)}")

@@ -1,5 +1,5 @@
-"""What is said over `/_control/` (orders and reports, the same types at both ends), and a client
-for tests and the demo. It must not reach the API itself.
+"""The orders and reports of `/_control/`, with the same types at both ends, and a client for tests
+and the demo. It must not call the API itself.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Scope(StrEnum):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request to the simulator itself; an unknown field is a typing error, never ignored."""
+    """An order to the simulator. An unknown field is an error."""
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Misbehave: for these ids (all), these kinds of call (all), so many times (until cleared)."""
+    """Add a fault. `None`: for all ids, for all kinds of calls, until cleared."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -52,7 +52,7 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Publish new content (made up when absent), at an instant of the caller's if told."""
+    """Publish new content (`None`: it is made up). `updated_at` replaces the time of the edit."""
 
     id: str
     content: str | None = None
@@ -68,7 +68,7 @@ class DeleteOrder(Order, frozen=True, kw_only=True):
 
 
 class InsertOrder(Order, frozen=True, kw_only=True):
-    """Add a training; what is absent is made up."""
+    """Add a training. Absent parts are made up."""
 
     id: str | None = None
     training: TrainingInput | None = None
@@ -76,13 +76,13 @@ class InsertOrder(Order, frozen=True, kw_only=True):
 
 
 class EditingOrder(Order, frozen=True, kw_only=True):
-    """Edit a random training every so many seconds; 0 stops."""
+    """Edit a random training every so many seconds (0: never)."""
 
     every: _Seconds
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Another rate limit, with nothing spent of it yet; `limit: null` counts and never refuses."""
+    """Set another limit, of which nothing is spent yet. `limit: null`: calls are only counted."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -90,14 +90,14 @@ class LimitOrder(Order, frozen=True, kw_only=True):
 
 
 class LatencyOrder(Order, frozen=True, kw_only=True):
-    """Seconds before each answer."""
+    """Wait so many seconds before each answer."""
 
     latency: _Seconds
     jitter: _Seconds = 0.0
 
 
 class AnswersOrder(Order, frozen=True, kw_only=True):
-    """The optional headers of the answers; what is left out becomes the default again."""
+    """Set the optional headers of the answers. A field that is left out gets its default."""
 
     etag: ETagForm = ETagForm.NONE
     last_modified: bool = False
@@ -106,7 +106,7 @@ class AnswersOrder(Order, frozen=True, kw_only=True):
 
 
 class KeyOrder(Order, frozen=True, kw_only=True):
-    """Put a key in force for an organisation, or revoke it."""
+    """Accept a key for an organisation, or revoke it."""
 
     token: str
     org: str | None = None
@@ -115,7 +115,7 @@ class KeyOrder(Order, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API was asked since the last reset; a call without answer has status `none`."""
+    """Counts of calls to the API since the last reset. A call without answer has status `none`."""
 
     requests: int
     by_endpoint: dict[str, int]
@@ -125,15 +125,15 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     in_flight_max: int
     fullest_window: dict[str, int]
-    """Per key, the most calls accepted in any window."""
+    """For each key, the most calls that were accepted in any window."""
     fullest_window_asked: dict[str, int]
-    """Per key, the most calls that arrived in any window, refused ones included."""
+    """For each key, the most calls that arrived in any window, with the refused ones."""
     rate_limited: int
-    """429s sent."""
+    """Answers with status 429."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it arrived; `at` is monotonic seconds of the simulator's process."""
+    """One request as it arrived. `at` is in monotonic seconds of the simulator's process."""
 
     method: str
     path: str
@@ -146,7 +146,7 @@ _PATIENCE = 30.0
 
 
 class SimulatorClient:
-    """Steers a simulator by HTTP; a refused order raises `httpx.HTTPStatusError`."""
+    """Sends orders to a simulator by HTTP. Raises `httpx.HTTPStatusError` if one is refused."""
 
     def __init__(self, base_url: str) -> None:
         self._http = httpx.AsyncClient(
@@ -178,7 +178,7 @@ class SimulatorClient:
         delay: float | None = None,
         size: int | None = None,
     ) -> None:
-        """Misbehave from now on, for `count` calls or until cleared; `delay` in seconds."""
+        """Add a fault, for `count` calls or until cleared. `delay` is in seconds."""
         order = FaultOrder(
             mode=FaultMode(mode),
             ids=None if ids is None else frozenset(ids),
@@ -190,7 +190,7 @@ class SimulatorClient:
         await self._post("fault", order)
 
     async def clear_faults(self) -> None:
-        """Behave again, and let go the calls that are held."""
+        """End all faults, and answer the `held` calls."""
         (await self._http.delete("fault")).raise_for_status()
 
     async def revision(self, name: Revision | str) -> None:
@@ -205,7 +205,7 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """Publish new content (made up when `None`) and return the training after it."""
+        """Publish new content (`None`: it is made up) and return the training after it."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 
@@ -220,12 +220,12 @@ class SimulatorClient:
         training_id: str | None = None,
         org: str | None = None,
     ) -> Document:
-        """Add a training, made up where nothing is given, and return it."""
+        """Add a training and return it. Absent parts are made up."""
         order = InsertOrder(id=training_id, training=training, org=org)
         return _document(await self._post("insert", order))
 
     async def editing(self, every: float) -> None:
-        """Edit random trainings every so many seconds; 0 stops."""
+        """Edit a random training every so many seconds (0: never)."""
         await self._post("editing", EditingOrder(every=every))
 
     async def limit(
@@ -234,12 +234,12 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """Another rate limit, with nothing spent of it yet; `None` never refuses."""
+        """Set another limit, of which nothing is spent yet. `None`: calls are only counted."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 
     async def latency(self, latency: float, jitter: float = 0.0) -> None:
-        """Seconds before each answer."""
+        """Wait so many seconds before each answer."""
         await self._post("latency", LatencyOrder(latency=latency, jitter=jitter))
 
     async def answers(
@@ -250,7 +250,7 @@ class SimulatorClient:
         cache_control: str | None = None,
         cookie: bool = True,
     ) -> None:
-        """The optional headers of the answers; what is left out becomes the default again."""
+        """Set the optional headers of the answers. A field that is left out gets its default."""
         order = AnswersOrder(
             etag=ETagForm(etag),
             last_modified=last_modified,
@@ -262,19 +262,19 @@ class SimulatorClient:
     async def add_key(
         self, token: str, org: str | None = None, scope: Scope | str = Scope.FULL
     ) -> None:
-        """Put a key in force; a new organisation gets a catalogue of its own."""
+        """Accept a key. A new organisation gets a catalogue of its own."""
         await self._post("keys", KeyOrder(token=token, org=org, scope=Scope(scope)))
 
     async def revoke_key(self, token: str) -> None:
-        """Take a key out of force."""
+        """Stop accepting a key."""
         await self._post("keys", KeyOrder(token=token, revoked=True))
 
     async def stats(self) -> Stats:
-        """What the API was asked since the last reset."""
+        """The counts of calls to the API since the last reset."""
         return msgspec.json.decode(await self._get("stats"), type=Stats)
 
     async def reset_stats(self) -> None:
-        """Count anew."""
+        """Begin all counts again."""
         (await self._http.post("reset-stats")).raise_for_status()
 
     async def requests(self) -> list[RequestRecord]:
@@ -282,7 +282,7 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("requests"), type=list[RequestRecord])
 
     async def body(self, training_id: str, *, org: str | None = None) -> bytes:
-        """The bytes that the API answers for this training now, uncounted and without faults."""
+        """The bytes that the API answers for this training now, not counted and without faults."""
         return await self._get(f"training/{training_id}", {} if org is None else {"org": org})
 
     async def _post(self, path: str, order: Order) -> bytes:

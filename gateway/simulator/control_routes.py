@@ -1,4 +1,5 @@
-"""The control side, `/_control/…`: orders in, reports out. Not limited, counted or guarded."""
+"""The routes of orders and reports, below `/_control`. They are not limited or counted, and need no
+key."""
 
 from __future__ import annotations
 

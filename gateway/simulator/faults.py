@@ -1,5 +1,5 @@
-"""The ways to misbehave, which call meets which (a call as faults look at it is here too), and what
-is then wrong with an answer's status, head or body. How it is delivered is in wire.
+"""The faults of the simulator, the calls that meet them, and what they change in the status, the
+head or the body of an answer. `wire` has the faults of delivery. `Call`, a request, is here too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway.simulator.training import Document, instant
 
 
 class FaultMode(StrEnum):
-    """Every way in which the simulator misbehaves."""
+    """Every fault that the simulator can have."""
 
     # Another answer instead of the API's.
     STATUS_500 = "status-500"
@@ -39,12 +39,12 @@ class FaultMode(StrEnum):
     NOT_FOUND = "not-found"
     GONE = "gone"
     LIST_REFUSED = "list-refused"
-    # Items of the list that are not what a single call answers.
+    # Items of the list that differ from single answers.
     LIST_REFORMATTED = "list-reformatted"
     LIST_FIELD_MISSING = "list-field-missing"
     LIST_ROUNDED = "list-rounded"
     LIST_ROW_TWICE = "list-row-twice"
-    # The API's answer with something wrong about it.
+    # The API's answer with something wrong in it.
     STATUS_201 = "status-201"
     WRONG_ID = "wrong-id"
     MISSING_ID = "missing-id"
@@ -58,7 +58,7 @@ class FaultMode(StrEnum):
     TOO_LARGE = "too-large"
     TOO_LARGE_CHUNKED = "too-large-chunked"
     GZIP = "gzip"
-    # The right answer, badly delivered or not at all.
+    # The right answer, delivered badly or not at all.
     SLOW = "slow"
     LATE = "late"
     HELD = "held"
@@ -111,7 +111,7 @@ _DELAY_IS_THEIRS = {
 
 
 class CallKind(StrEnum):
-    """What a call is about, as far as faults care."""
+    """The kinds of calls that faults distinguish."""
 
     READ = "read"
     LIST = "list"
@@ -121,7 +121,7 @@ class CallKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request, read to its end; `endpoint` is the method and the route's template."""
+    """One request with its whole body. `endpoint` is the method and the template of the route."""
 
     method: str
     path: str
@@ -136,15 +136,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to misbehave, and for whom; `None` means all, for ever, or the mode's own measure."""
+    """One fault, and the calls that meet it. `None`: all ids, all kinds, or the mode's default."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds: before the answer, or, `late`, before it leaves as it was when asked for; per byte
-    of a dribble; of a 429's `Retry-After`; of a hang; between an answer and the end of its
-    connection, of which nothing was said."""
+    """Seconds to wait before the answer is made. `late`: after it is made, before it is sent.
+    `dribble`: for each byte. `rate-limited`: its `Retry-After`. `hang`: until the connection is
+    closed, by default never. `hang-up`: after the answer, until the connection ends without
+    notice."""
     size: int | None = None
     """Bytes of a body that is too large."""
 
@@ -159,22 +160,22 @@ class Fault:
         return call.kind is CallKind.LIST and self.mode in ITEM_MODES
 
     def spoils(self, training_id: object) -> bool:
-        """Whether this training is spoilt where it appears."""
+        """Whether the fault spoils this training."""
         return self.ids is None or training_id in self.ids
 
     @property
     def own_delay(self) -> float:
-        """Seconds, as this mode means them."""
+        """The delay in seconds, or the mode's default."""
         return self.delay if self.delay is not None else _DELAYS.get(self.mode, 0.0)
 
     @property
     def delay_before(self) -> float:
-        """Seconds to wait before anything else happens."""
+        """Seconds to wait before the answer is made."""
         return 0.0 if self.mode in _DELAY_IS_THEIRS else self.own_delay
 
 
 class FaultBoard:
-    """The faults in force; where several concern a call, the newest one wins."""
+    """The faults that are active. If a call meets several, the newest counts."""
 
     def __init__(self) -> None:
         self._posted: list[_Posted] = []
@@ -182,21 +183,21 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """Set when the faults now in force are cleared: what `held` calls wait for."""
+        """Set when the faults that are active now are cleared. `held` calls wait for it."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
-        """Put a fault in force, for `count` calls or until cleared."""
+        """Make a fault active, for `count` calls or until cleared."""
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
-        """Behave again, and let go the calls that are held."""
+        """End all faults, and answer the `held` calls."""
         self._posted.clear()
         self._lifted.set()
         self._lifted = asyncio.Event()
 
     def pick(self, call: Call) -> Fault | None:
-        """The fault that this call meets; it is one fewer left of it."""
+        """The fault that this call meets. The call counts towards the fault's `count`."""
         posted = next((posted for posted in self._posted if posted.fault.concerns(call)), None)
         if posted is None:
             return None
@@ -218,7 +219,7 @@ _CHUNK = 64 * 1024
 
 
 def replacement(fault: Fault, call: Call) -> Response | None:
-    """The answer given in the API's place, or `None` where the API is asked after all."""
+    """The answer that replaces the API's, or `None` if the API answers."""
     if fault.mode is FaultMode.RATE_LIMITED:
         headers = {"Retry-After": f"{fault.own_delay:.0f}"}
         return error(429, "Too Many Requests", headers)
@@ -229,7 +230,7 @@ def replacement(fault: Fault, call: Call) -> Response | None:
 
 
 def distorted(fault: Fault, call: Call, answer: Response) -> Response:
-    """The API's own answer, spoilt; one that is no success stays as it is."""
+    """The API's answer, spoilt by the fault. An answer other than 200 stays as it is."""
     if answer.status_code != 200:
         return answer
     if fault.mode in _SPOILING:
@@ -282,7 +283,7 @@ def _turned_round(document: Document) -> None:
 
 
 def _rounded(document: Document) -> None:
-    """The next millisecond: what is rounded where single answers cut off."""
+    """The next millisecond, as if the list rounded a time that single answers cut off."""
     _move(document, timedelta(milliseconds=1))
 
 
@@ -292,8 +293,8 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Once more with a version of a second later, in place of the row behind it: what a list
-    shows that is sorted while it changes."""
+    """Repeat a row in place of the next one, with a version that is one second later. A list can
+    show this if it is sorted while it changes."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"
@@ -315,7 +316,7 @@ def _regress(document: Document) -> None:
 
 def _padded(fault: Fault, call: Call, answer: Response) -> Response:
     default = _LIST_SIZE if call.kind is CallKind.LIST else _SINGLE_SIZE
-    # White space after the value leaves good JSON: only its size is wrong.
+    # With spaces behind the value it is still valid JSON: only its size is wrong.
     return _with_body(answer, bytes(answer.body).ljust(fault.size or default))
 
 

@@ -1,7 +1,7 @@
-"""The upstream's own rate limit: a sliding log of accepted calls per key.
+"""The upstream's own rate limit: a sliding log of accepted calls for each key.
 
-Lives here: who may call, how long to wait, and how the refusal says so. Independent of the
-gateway's budget on purpose: it is the referee of it.
+This module decides whether a call is accepted, how long to wait, and how a 429 says so. It shares
+no code with the gateway's budget, because tests check the budget by it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class RetryAfter(StrEnum):
-    """How a 429 tells when to come back."""
+    """How a 429 says when to call again."""
 
     SECONDS = "seconds"
     HTTP_DATE = "http-date"
@@ -25,7 +25,7 @@ class RetryAfter(StrEnum):
 
 
 class Limiter:
-    """At most `limit` accepted calls per key in any `window` seconds; refused ones are free."""
+    """At most `limit` accepted calls per key in any `window` seconds. Refused ones do not count."""
 
     def __init__(self, limit: int | None, window: float) -> None:
         self.limit = limit
@@ -34,7 +34,8 @@ class Limiter:
         self._asked: dict[str, _Log] = {}
 
     def take(self, key: str, now: float) -> float | None:
-        """Accept the call (`None`), or the seconds until the next one can be; `now` monotonic."""
+        """Accept the call and return `None`, or refuse it and return the seconds until the next one
+        is accepted. `now` is monotonic."""
         asked = self._asked.setdefault(key, _Log())
         accepted = self._accepted.setdefault(key, _Log())
         asked.forget(now - self.window)
@@ -46,7 +47,7 @@ class Limiter:
         return None
 
     def change(self, limit: int | None, window: float) -> None:
-        """Another limit from now on, with nothing spent of it yet."""
+        """Set another limit, of which nothing is spent yet."""
         self.limit = limit
         self.window = window
         self._accepted.clear()
@@ -61,7 +62,7 @@ class Limiter:
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:
-        """Measure anew; calls already in the window still count in it."""
+        """Begin to measure again. Calls that are already in the window still count."""
         for log in (*self._accepted.values(), *self._asked.values()):
             log.fullest = 0
 
@@ -69,7 +70,7 @@ class Limiter:
 def refusal_headers(
     mode: RetryAfter, *, limit: int, window: float, wait: float, now: float
 ) -> dict[str, str]:
-    """What a 429 carries; `wait` and `window` in seconds, `now` in seconds since the epoch."""
+    """The fields of a 429. `wait` and `window` are in seconds, `now` in seconds since the epoch."""
     seconds = max(1, math.ceil(wait))
     return _HEADERS[mode](limit, math.ceil(window), seconds, now)
 

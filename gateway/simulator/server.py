@@ -1,6 +1,6 @@
-"""Serving a simulator over real HTTP: in the current loop, or until the process is told to end.
+"""Serves a simulator over real HTTP, in the current loop or until the process is told to end.
 
-Also what every call to the API passes: counting, the limit, faults, latency, the CDN's headers.
+Also the steps of every call to the API: counting, the limit, faults, latency, the CDN's headers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FAREWELL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RunningSimulator:
-    """A simulator that answers at `base_url`, and its inside for tests in the same process."""
+    """A simulator that answers at `base_url`, and its state, for tests in the same process."""
 
     base_url: str
     world: World
@@ -47,7 +47,7 @@ class RunningSimulator:
 
 
 def build(config: SimulatorConfig) -> Starlette:
-    """The ASGI application; its `state.world` is the simulator's state.
+    """The ASGI application. Its `state.world` is the state of the simulator.
 
     The faults of the connection and the background edits need `running` or `serve`.
     """
@@ -78,7 +78,7 @@ def build(config: SimulatorConfig) -> Starlette:
 
 @asynccontextmanager
 async def running(config: SimulatorConfig | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serve in the current loop while the block runs; on leaving, open connections are dropped."""
+    """Serve in the current loop while the block runs. Then open connections are closed at once."""
     chosen = config or SimulatorConfig()
     application = build(chosen)
     world: World = application.state.world
@@ -97,7 +97,7 @@ async def running(config: SimulatorConfig | None = None) -> AsyncIterator[Runnin
 
 
 async def serve(config: SimulatorConfig, started: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; `started` is told the base URL once it answers."""
+    """Serve until SIGTERM or SIGINT. `started` gets the base URL once the simulator answers."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -115,7 +115,7 @@ async def serve(config: SimulatorConfig, started: Callable[[str], None] | None =
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The ASGI application of one route: its endpoint, and all that stands before it."""
+    """The ASGI application of one route: its endpoint, and the steps before it."""
 
     world: World
     template: str
@@ -204,7 +204,7 @@ def _bearer(authorization: str | None) -> str | None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers and its patience: a simulator stops at once."""
+    """uvicorn without its signal handlers. It closes open connections at once when it stops."""
 
     def __init__(self, application: Starlette, config: SimulatorConfig) -> None:
         super().__init__(
@@ -249,7 +249,7 @@ class _Server(uvicorn.Server):
 
 
 async def _first(event: Coroutine[object, object, object], serving: asyncio.Task[None]) -> None:
-    """Wait for the event, or fail as serving failed before it."""
+    """Wait for the event. If serving ends before, its exception is raised here."""
     waiting = asyncio.create_task(event)
     await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -260,8 +260,8 @@ async def _first(event: Coroutine[object, object, object], serving: asyncio.Task
 @contextmanager
 def _listener(config: SimulatorConfig) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # asyncio switches Nagle's algorithm off only where the protocol is named; without, an answer
-    # whose body follows its head in a second write waits 40 ms for the client's delayed ACK.
+    # asyncio turns off Nagle's algorithm only if the socket names its protocol. With the algorithm,
+    # an answer whose body is written after its head waits 40 ms for the client's delayed ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,5 +1,5 @@
-"""One training as its owner keeps it: its fields, how each change alters them, and its form on the
-wire in each revision of the schema.
+"""One training: its fields, how each change alters them, and its form on the wire in each revision
+of the schema.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class TrainingType(StrEnum):
-    """Always active, or matched by meaning."""
+    """`BEHAVIORAL` is always active, `SCENARIO_SPECIFIC` is matched by meaning."""
 
     BEHAVIORAL = "BEHAVIORAL"
     SCENARIO_SPECIFIC = "SCENARIO_SPECIFIC"
@@ -59,7 +59,7 @@ class DraftInput(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """The fourteen documented fields, and how many versions were ever published."""
+    """The fourteen documented fields, and the number of versions that were published."""
 
     id: str
     title: str
@@ -100,12 +100,13 @@ def written(training: Training, body: TrainingInput, at: datetime) -> Training:
 
 
 def drafted(training: Training, body: DraftInput, at: datetime) -> Training:
-    """The training after its draft changed: `updated_at` moves, the published version stands."""
+    """The training after its draft changed: with another `updated_at`, and the same published
+    version."""
     return replace(training, draft_title=body.title, draft_content=body.content, updated_at=at)
 
 
 def as_input(training: Training) -> TrainingInput:
-    """The write that would leave the training as it is."""
+    """A full write of the values that the training has."""
     return TrainingInput(
         title=training.title,
         content=training.content,
@@ -121,7 +122,7 @@ Document = dict[str, object]
 
 
 class Revision(StrEnum):
-    """Which page of the documentation the API follows today."""
+    """The revisions of the schema that the API can answer in."""
 
     QUESTION_ANSWER = "question-answer"
     EARLY = "early"
@@ -130,7 +131,7 @@ class Revision(StrEnum):
     TYPELESS = "typeless"
     NEW_CHANNEL = "new-channel"
     ODD_FORM = "odd-form"
-    """`current` in other bytes of the same meaning: key order, spaces, escapes, number forms."""
+    """`current` with the same meaning in other bytes: key order, spaces, escapes, number forms."""
 
 
 def document(training: Training, revision: Revision) -> Document:
@@ -146,7 +147,7 @@ def encode(value: object, revision: Revision) -> bytes:
 
 
 def instant(moment: datetime) -> str:
-    """RFC 3339 with milliseconds and `Z`."""
+    """The time in RFC 3339, with milliseconds and `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,6 +1,6 @@
-"""How an answer reaches the socket, well or badly. Knows HTTP/1.1 and the transport, no trainings.
+"""How an answer is sent, correctly or not. This module knows HTTP/1.1, and nothing of trainings.
 
-uvicorn refuses what breaks HTTP, rightly; so its protocol hands us the transport for the rest.
+uvicorn refuses to break HTTP. So its protocol gives the transport to the faults, which write to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINGER_OFF = struct.pack("ii", 1, 0)
 
 
 class Answer(Protocol):
-    """Something that writes itself to the client; `status_code` is `None` when it says nothing."""
+    """An answer that writes itself to the client. `status_code` is `None` if it writes nothing."""
 
     @property
     def status_code(self) -> int | None: ...
@@ -30,7 +30,7 @@ class Answer(Protocol):
 
 
 class TransportProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also shows its transport to the application."""
+    """uvicorn's protocol, which also gives its transport to the application."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -38,7 +38,7 @@ class TransportProtocol(HttpToolsProtocol):
 
 
 async def pause(seconds: float | None, receive: Receive) -> bool:
-    """Wait so long (`None`: for ever); `False` as soon as the client has left."""
+    """Wait so many seconds (`None`: for ever). Returns `False` as soon as the client has left."""
     if seconds == 0:
         return True
     try:
@@ -50,7 +50,7 @@ async def pause(seconds: float | None, receive: Receive) -> bool:
 
 
 async def hold(lifted: asyncio.Event, receive: Receive) -> bool:
-    """Wait until it is set; `False` as soon as the client has left."""
+    """Wait until the event is set. Returns `False` if the client leaves before."""
     waiting = asyncio.create_task(lifted.wait())
     leaving = asyncio.create_task(_departure(receive))
     try:
@@ -63,7 +63,7 @@ async def hold(lifted: asyncio.Event, receive: Receive) -> bool:
 
 
 def delivered(fault: Fault | None, answer: Response) -> Answer:
-    """The answer in the manner of its delivery."""
+    """The answer, to be sent as the fault demands."""
     if fault is None:
         return answer
     match fault.mode:
@@ -88,7 +88,7 @@ def delivered(fault: Fault | None, answer: Response) -> Answer:
 
 
 class _Hanging:
-    """Takes the request and never answers it."""
+    """Never answers, and closes the connection after so many seconds (`None`: never)."""
 
     status_code = None
 
@@ -101,7 +101,7 @@ class _Hanging:
 
 
 class _Reset:
-    """RST before the head: with no linger, closing throws the connection away."""
+    """A reset before the head. With a linger time of 0, closing the socket sends a RST."""
 
     status_code = None
 
@@ -114,7 +114,7 @@ class _Reset:
 
 
 class _Late:
-    """The whole answer as it was when it was asked for, however old it is when it leaves."""
+    """The whole answer as it was when the request came, sent later."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -127,7 +127,7 @@ class _Late:
 
 
 class _HangingUp:
-    """The whole answer; soon after it the connection ends, perhaps as the next request comes."""
+    """The whole answer. Soon after it the connection ends, perhaps while the next request comes."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -136,7 +136,7 @@ class _HangingUp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
-        # Aborted, lest uvicorn still answers a request that was read meanwhile.
+        # Not closed: uvicorn could then still answer a request that was read meanwhile.
         asyncio.get_running_loop().call_later(self._seconds, _transport(scope).abort)
 
 
@@ -158,7 +158,7 @@ class _Dribbling:
 
 
 class _Cut:
-    """Half the body in good framing, then the connection ends."""
+    """Half the body with correct framing. Then the connection ends."""
 
     def __init__(self, answer: Response, *, has_length: bool) -> None:
         self.status_code = answer.status_code
@@ -172,7 +172,7 @@ class _Cut:
 
 
 class _Unframed:
-    """Half the body, with nothing that tells it from a whole one: the end is the connection's."""
+    """Half the body without framing, so it ends with the connection and looks like a whole one."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code
@@ -210,7 +210,7 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 async def _closed(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
-    # uvicorn complains of an unfinished answer unless it knows that the connection is gone.
+    # uvicorn logs an error about an unfinished answer, unless it knows that the client has left.
     await _departure(receive)
 
 

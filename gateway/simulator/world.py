@@ -1,5 +1,5 @@
-"""The state of one simulator: what it is started with, what it was asked, and what the API reads
-and the control side changes.
+"""The state of one simulator: its configuration, the calls that it received, and what the API reads
+and the orders change.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ DEMO_ORGANISATION = "demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """Everything that shapes one simulator; durations in seconds, zero or `None` switches off."""
+    """The configuration of one simulator. Durations are in seconds. `None`, or a duration of 0,
+    turns the feature off."""
 
     host: str = "127.0.0.1"
     port: int = 0
     """0 takes any free port."""
     trainings: int = 1000
-    """How many each organisation starts with."""
+    """The number of trainings of each organisation at the start."""
     keys: Mapping[str, str] = field(default_factory=lambda: {DEMO_TOKEN: DEMO_ORGANISATION})
-    """Bearer token to organisation; the first one's organisation is what `/_control` means."""
+    """The organisation of each bearer token. Orders that name none are for that of the first."""
     forbidden: frozenset[str] = frozenset()
-    """Ids that answer 403 whoever asks."""
+    """Ids that are answered with 403 for every key."""
     limit: int | None = 100
-    """Calls per key and window; `None` counts but never refuses."""
+    """Calls for each key in a window. `None`: they are counted, and never refused."""
     window: float = 60.0
     retry_after: RetryAfter = RetryAfter.SECONDS
     latency: float = 0.0
     jitter: float = 0.0
-    """Added to the latency, evenly from none to all of it."""
+    """A random time that is added to the latency: at most this, evenly distributed."""
     edit_every: float = 0.0
     """Seconds between edits of random trainings."""
     revision: Revision = Revision.CURRENT
@@ -49,7 +50,7 @@ class SimulatorConfig:
     last_modified: bool = False
     cache_control: str | None = None
     cookie: bool = True
-    """A CDN's `Set-Cookie`, different on each answer."""
+    """Whether answers have a CDN's `Set-Cookie`, with a different value each time."""
     keep_alive: float = 75.0
     """How long an idle connection stays open."""
     seed: int = 1
@@ -78,7 +79,7 @@ class Journal:
 
     @contextmanager
     def flight(self, call: Call, now: float) -> Iterator[None]:
-        """Count the call from its arrival to its end; `now` monotonic."""
+        """Count the call, and count it as in flight while the block runs. `now` is monotonic."""
         self._note(call, now)
         self.in_flight += 1
         self._counts.in_flight_max = max(self._counts.in_flight_max, self.in_flight)
@@ -88,7 +89,7 @@ class Journal:
             self.in_flight -= 1
 
     def answered(self, status: int | None) -> None:
-        """Count an answer as it is about to be sent, or that there is none."""
+        """Count an answer before it is sent. `status` is `None` if there is no answer."""
         self._counts.status["none" if status is None else str(status)] += 1
 
     def last_requests(self) -> list[RequestRecord]:
@@ -112,7 +113,7 @@ class Journal:
         )
 
     def reset(self) -> None:
-        """Count anew; what is in flight stays so."""
+        """Begin all counts again. Calls that are in flight stay counted as such."""
         self._counts = _Counts(in_flight_max=self.in_flight)
         self._last.clear()
 
@@ -133,33 +134,37 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that is in force."""
+    """A key that is accepted."""
 
     organisation: str
     scope: Scope = Scope.FULL
 
 
 class KeyRing:
-    """The keys in force; a revoked one is as unknown as one that never was."""
+    """The keys that are accepted. A revoked key is like an unknown one."""
 
     def __init__(self, organisations: Mapping[str, str]) -> None:
         self._keys = {token: Key(organisation) for token, organisation in organisations.items()}
 
     def get(self, token: str | None) -> Key | None:
-        """The key of this token, if it is in force."""
+        """The key with this token, or `None` if it is not accepted."""
         return None if token is None else self._keys.get(token)
 
     def add(self, token: str, key: Key) -> None:
-        """Put a key in force, or change it."""
+        """Accept a key, or change it."""
         self._keys[token] = key
 
     def revoke(self, token: str) -> None:
-        """Take a key out of force."""
+        """Stop accepting a key."""
         self._keys.pop(token, None)
 
 
 class World:
-    """Everything that one simulator knows; `config` is what holds now, replaced as a whole."""
+    """The whole state of one simulator.
+
+    `config` is replaced when an order changes it. It has only the first values of the limit, the
+    keys and the pace of edits: `limiter`, `keys` and `editor` have the current ones.
+    """
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
@@ -175,7 +180,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (the first key's), founded when first asked for."""
+        """The trainings of an organisation (`None`: that of the first key). They are made when they
+        are first asked for."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed
@@ -187,12 +193,12 @@ class World:
         return self._catalogues.values()
 
     def latency(self) -> float:
-        """Seconds that the next answer takes."""
+        """Seconds to wait before the next answer."""
         return self.config.latency + self.config.jitter * self.random.random()
 
 
 class Editor:
-    """Edits a random training of some organisation every `every` seconds; 0 rests."""
+    """Edits a random training of a random organisation every `every` seconds (0: never)."""
 
     def __init__(self, world: World, every: float) -> None:
         self._world = world
@@ -200,7 +206,7 @@ class Editor:
         self._changed = asyncio.Event()
 
     def change(self, every: float) -> None:
-        """Another pace, from now on."""
+        """Change the time between edits."""
         self._every = every
         self._changed.set()
 
@@ -214,7 +220,7 @@ class Editor:
                 self.edit_one()
 
     def edit_one(self) -> None:
-        """Publish new content of a random training, or, one time in four, change its draft."""
+        """Publish new content of a random training, or, in one of four cases, change its draft."""
         random = self._world.random
         catalogue = random.choice(list(self._world.catalogues()))
         training_id = catalogue.random_id(random)
