@@ -1,6 +1,6 @@
-"""What `make run` starts: simulator, gateway, a gentle load and edits, all ended by one Ctrl-C.
+"""The demo of `make run`: a simulator, a gateway, a few requests and edits. Ctrl-C ends all of it.
 
-First the demo from start to end, then the simulator's process, the visitors that ask and edit, and
+This module has the demo from start to end, the simulator's process, the requests and edits, and
 the figures that are shown. Nothing here is part of a real gateway.
 """
 
@@ -51,7 +51,7 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for; a port of None is the usual one, or any if that is taken."""
+    """The options of the demo. Port None: the usual port, or any free one if that is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -61,7 +61,7 @@ class Plan:
 
 
 async def run(plan: Plan, out: TextIO) -> None:
-    """Put it on until SIGINT, SIGTERM or SIGHUP; raises StartFault, UpstreamEnded."""
+    """Run the demo until SIGINT, SIGTERM or SIGHUP. Raises StartFault or UpstreamEnded."""
     stop = asyncio.Event()
     with set_by_signals(stop):
         async with simulator(_port(plan.simulator_port, _SIMULATOR_PORT, out)) as upstream:
@@ -76,7 +76,7 @@ async def _play(plan: Plan, upstream: Upstream, stop: asyncio.Event, out: TextIO
 
     def join(work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
-        # None of them ends by itself unless something is wrong: then all is over.
+        # A task ends by itself only if something is wrong. Then the demo ends.
         task.add_done_callback(lambda _: stop.set())
         company.append(task)
 
@@ -103,7 +103,7 @@ def _company(
 
 
 async def _dismiss(company: list[asyncio.Task[None]]) -> None:
-    """Cancel them all; what one of them failed with before is raised here."""
+    """Cancel all tasks. If one of them failed before, its exception is raised here."""
     for task in company:
         task.cancel()
     for end in await asyncio.gather(*company, return_exceptions=True):
@@ -112,7 +112,7 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """Passthrough, so that the printed command shows what a caller does; no Redis."""
+    """The settings, without Redis. In passthrough the printed command shows what a caller sends."""
     return load(
         None,
         {
@@ -127,7 +127,7 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
 
 
 def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """The port asked for, else the usual one, else any (0)."""
+    """The port asked for. If none was, the usual one, or 0 (any) if that is taken."""
     if asked is not None:
         return asked
     with socket.socket() as probe:
@@ -155,7 +155,7 @@ _FAREWELL = 5.0
 
 
 class UpstreamEnded(Exception):
-    """The simulator is not there, or no longer."""
+    """The simulator did not start, or has ended."""
 
 
 class Upstream:
@@ -166,16 +166,17 @@ class Upstream:
         self.url = url
 
     async def watch(self) -> None:
-        """Wait for its end, which is always too early, and raise UpstreamEnded."""
+        """Wait until the simulator ends, and raise UpstreamEnded, because that is too early."""
         exit_code = await self._process.wait()
         raise UpstreamEnded(f"the simulator ended with {exit_code}")
 
 
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
-    """A simulator while the block runs; raises UpstreamEnded when it cannot start."""
-    # Standard input is its lifeline: the pipe closes even if this process is killed. Its own
-    # session keeps a terminal's Ctrl-C for us, so that the gateway drains before it ends.
+    """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
+    # The simulator ends when its standard input closes, also if this process is killed. It has a
+    # session of its own, so that a terminal's Ctrl-C reaches only this process: the gateway drains
+    # before the simulator ends.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
@@ -211,7 +212,7 @@ async def _end_process(process: Process) -> None:
 
 
 TOKEN = "demo-token"
-# The first one is left to the person who tries the printed command: a miss, then a hit.
+# The first training is left for the printed command, which then shows a miss and a hit.
 POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
 _WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
 _SELDOM = range(100, 1001)
@@ -229,7 +230,7 @@ async def visit(gateway_url: str, random: Random) -> None:
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # One new training at a time: all at once would spend what a start may spend.
+        # Further trainings come one at a time. All at once would spend all calls that are free.
         known = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
@@ -241,7 +242,7 @@ async def visit(gateway_url: str, random: Random) -> None:
 
 
 async def edit(simulator_url: str, random: Random) -> None:
-    """Edit a popular training every few seconds, until cancelled."""
+    """Edit a popular training every ten seconds, until cancelled."""
     async with SimulatorClient(simulator_url) as control:
         while True:
             await asyncio.sleep(_EDIT_EVERY)
@@ -278,7 +279,7 @@ class _Finding(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What is needed of the admin plane's `/status`."""
+    """The part of the admin plane's `/status` that is shown."""
 
     findings: list[_Finding]
     hit_rate: float
@@ -287,7 +288,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class PlainLines:
-    """The figures as a line now and then, for a file or beside a log."""
+    """Shows the figures as a new line every ten seconds, for a file or beside a log."""
 
     every = 10.0
 
@@ -300,11 +301,11 @@ class PlainLines:
         self._out.flush()
 
     def clear(self) -> None:
-        """Leave what was written."""
+        """Do nothing. Written lines stay."""
 
 
 class LiveLine:
-    """The figures as one line of a terminal, overwritten in place; log lines go above it."""
+    """Shows the figures in one line of a terminal, which is overwritten. Log lines go above it."""
 
     every = 1.0
 
@@ -313,16 +314,16 @@ class LiveLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line, cut to the terminal's width."""
+        """Replace the line. It is cut to the terminal's width."""
         self._shown = text[: shutil.get_terminal_size().columns - 1]
         self._put("")
 
     def write(self, line: bytes) -> None:
-        """Write a whole line of the log in its place, and the line itself below."""
+        """Write a whole log line in the place of the figures, and these in the next line."""
         self._put(line.decode(errors="replace"))
 
     def clear(self) -> None:
-        """Leave nothing of it."""
+        """Remove the line."""
         self.show("")
 
     def _put(self, above: str) -> None:
@@ -331,7 +332,7 @@ class LiveLine:
 
 
 async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
-    """Show the figures again and again until cancelled."""
+    """Show the figures again and again, until cancelled."""
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=_FIGURES_WITHIN) as client:
             while True:
@@ -342,7 +343,7 @@ async def show(admin_url: str, display: PlainLines | LiveLine) -> None:
 
 
 def sentence(status: Status) -> str:
-    """What is wrong, the figures since the start, and what is left of the budget now."""
+    """The worst finding, the figures since the start, and the calls that are free now."""
     figures = status.figures
     wrong = "".join(f"{each.says}   " for each in status.findings[:1] if each.level != "good")
     budget = "".join(
