@@ -127,7 +127,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
             BAD,
             _US,
             "This replica is not ready",
-            "Read its log from the start: it says what it waits for.",
+            "It fills its cache first (`sweep.warm`). This takes 30 s at most.",
             "GatewayNoReplicaReady",
         )
     if now.mode is Mode.BYPASS:
