@@ -1,8 +1,9 @@
-"""Spans over OTLP, by OpenTelemetry's SDK: what the extra `otlp` brings.
+"""Spans over OTLP, by OpenTelemetry's SDK, which the extra `otlp` installs.
 
-Lives here: what a span is called and tells, by OpenTelemetry's semantic conventions for HTTP; which
-traces are kept; and how many spans may wait. They leave in a thread of the SDK's, which reads the
-`OTEL_…` variables by itself but for those of the sampler: each hit asks that.
+Here are the names and attributes of spans, by OpenTelemetry's semantic conventions for HTTP; the
+rule for which traces are kept; and the bound on the spans that wait. A thread of the SDK sends
+them. The SDK reads most `OTEL_…` variables itself. This module reads those of the sampler, because
+each hit asks it, and the size of the queue.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ from gateway.core.http.traceparent import SAMPLED
 from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
-# As HTTP's semantic conventions have it: other methods are callers' words, and make no names.
+# The methods that the semantic conventions for HTTP know. Other methods are texts of callers, and
+# give no span its name.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )
 _PATH: Final = "/v1/traces"
-_QUEUE: Final = 2_048  # the SDK's own default
+_QUEUE: Final = 2_048  # the SDK's default
 _ROOTS: Final = {"always_on": 1.0, "always_off": 0.0}
 
 Keeps = Callable[[bytes | None], bool]
@@ -48,9 +50,10 @@ Told = Callable[[SpanFate, int, str], None]
 
 
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
-    """Whether a trace is kept, by OTEL_TRACES_SAMPLER and its _ARG; raises ValueError.
+    """The rule for which traces are kept, from OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG.
 
-    Unset, callers decide: a trace of our own for each request would cost several hits each.
+    By default only callers decide. A trace of our own for each request would cost as much CPU as
+    several hits. Raises ValueError.
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
@@ -71,10 +74,10 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
 
 
 class OtlpTracer:
-    """A Tracer that sends to the collector at `endpoint`, to be made in the event loop.
+    """A Tracer that sends to the collector at `endpoint`. It has to be made in the event loop.
 
-    `variables` are those of OpenTelemetry; `told` hears what became of spans, in the loop. Raises
-    ValueError for variables that make no sense.
+    `variables` are those of OpenTelemetry. `told` is called in the loop with what happened to
+    spans. Raises ValueError if a variable has a wrong value.
     """
 
     is_on = True
@@ -89,7 +92,7 @@ class OtlpTracer:
         version: str,
         scheme: str,
     ) -> None:
-        # It quotes fields that it cannot send, and credentials stand there.
+        # OpenTelemetry logs header fields that it cannot parse. They may contain credentials.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self.keeps = sampler(variables, clock.jitter)
         self.clock, self.scheme = clock, scheme
@@ -97,23 +100,23 @@ class OtlpTracer:
         most = int(variables.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
         self._waiting = _Waiting(_Sending(url, told), most, told)
         named = {"service.name": "training-gateway", "service.version": version}
-        # Later ones win: what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say.
+        # The values of OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace those in `named`.
         resource = Resource.create(named).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False)
         self._provider.add_span_processor(self._waiting)
         self.start = self._provider.get_tracer("gateway", version).start_span
 
     def begin(self, traceparent: bytes | None) -> OtlpSpan:
-        """The span of a request, within its caller's, if there is one."""
+        """Begin the span of a request, within the caller's span if there is one."""
         return OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent))
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """One span for all of it."""
+        """Begin and end the only span of a hit, which took `seconds`."""
         span = OtlpSpan(self, "HTTP", SpanKind.SERVER, _around(traceparent), seconds)
         span.serve(served)
 
     async def close(self, patience: float) -> None:
-        """Send what waits; what could not be sent by then is lost, and told."""
+        """Send the spans that wait, for `patience` seconds at most. The rest counts as dropped."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def shut() -> None:
@@ -130,7 +133,7 @@ class OtlpTracer:
 
 
 class OtlpSpan:
-    """A Span; it began so many `seconds` ago."""
+    """A Span that began `seconds` ago."""
 
     __slots__ = ("_began", "_span", "_started", "_tracer", "traceparent")
 
@@ -151,20 +154,21 @@ class OtlpSpan:
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
-        """A stretch within it; the call upstream is a client's."""
+        """Begin a span within this one. It is of kind CLIENT if it is a call to the upstream."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
     def link(self, traceparent: bytes) -> None:
-        """It waits for what was begun within another one."""
+        """Note that this span waits for work that was begun within another span."""
         self._span.add_link(_context(traceparent))
 
     def note(self, attributes: Attributes) -> None:
-        """Tell more of it."""
+        """Add attributes to the span."""
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
-        """The request's end, by the semantic conventions of HTTP servers."""
+        """End the span of a request. Give it the name and the attributes that the semantic
+        conventions for HTTP servers ask for, and some attributes of the gateway."""
         known = served.method in _METHODS
         told = {
             "http.request.method": served.method if known else "_OTHER",
@@ -183,7 +187,7 @@ class OtlpSpan:
         self.end(str(served.status) if served.status >= 500 else None)
 
     def end(self, fault: str | None = None) -> None:
-        """It ends now."""
+        """End the span now. `fault` is the name of an error, if there was one."""
         if fault is not None:
             self._span.set_attribute("error.type", fault)
             self._span.set_status(Status(StatusCode.ERROR))
@@ -192,7 +196,7 @@ class OtlpSpan:
 
 
 class _Waiting(SpanProcessor):
-    """Spans that wait to be sent, so many at most: what comes while so many wait is dropped."""
+    """The spans that wait to be sent. While `most` of them wait, further ones are dropped."""
 
     def __init__(self, sending: _Sending, most: int, told: Told) -> None:
         self._inner = BatchSpanProcessor(sending)
@@ -200,25 +204,25 @@ class _Waiting(SpanProcessor):
         self._taken = 0
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Have it wait, if there is room."""
+        """Add the span, or drop it if there is no room."""
         if self._taken - self._sending.done >= self._most:
-            self._told(SpanFate.DROPPED, 1, "more spans wait than may")
+            self._told(SpanFate.DROPPED, 1, "too many spans wait")
             return
         self._taken += 1
         self._inner.on_end(span)
 
     def shutdown(self) -> None:
-        """Send what waits; this takes as long as it takes."""
+        """Send the spans that wait. This may block for half a minute."""
         self._inner.shutdown()
 
     def give_up(self) -> None:
-        """What waits is not sent any more."""
+        """Count the spans that still wait as dropped."""
         self._told(SpanFate.DROPPED, self._taken - self._sending.done, "the gateway ends")
 
 
 class _Sending(SpanExporter):
-    """The SDK's exporter, in the SDK's thread; tells what became of each batch. `done` counts spans
-    that were sent or lost."""
+    """Sends spans by the SDK's exporter, in a thread of the SDK, and reports how each batch ended.
+    `done` counts the spans that were sent or lost."""
 
     def __init__(self, url: str, told: Told) -> None:
         self._session = _Session()
@@ -227,7 +231,7 @@ class _Sending(SpanExporter):
         self.done = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send them, with the retries that the SDK makes."""
+        """Send the spans. The SDK's exporter makes the retries."""
         result = SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
@@ -240,17 +244,17 @@ class _Sending(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """No more retries."""
+        """End the retries."""
         self._inner.shutdown()
 
 
 class _Session(requests.Session):
-    """Remembers how its last request ended, in words that quote nothing."""
+    """`ended` says how the last request ended, without any text from the request or response."""
 
     ended = "nothing was sent"
 
     def request(self, *arguments: Any, **named: Any) -> requests.Response:
-        """Send it."""
+        """Send a request, and note how it ended."""
         try:
             response = super().request(*arguments, **named)
         except Exception as error:
@@ -261,7 +265,7 @@ class _Session(requests.Session):
 
 
 def _around(traceparent: bytes | None) -> Context:
-    """What a request's span is within: its caller's, or nothing."""
+    """The context of a request's span: the caller's span, or nothing."""
     if traceparent is None:
         return Context()
     return set_span_in_context(NonRecordingSpan(_context(traceparent)), Context())

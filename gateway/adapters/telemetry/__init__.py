@@ -1,6 +1,6 @@
-"""Observer: the only place where an event becomes a metric or a log line.
+"""Telemetry: metrics, events, the access log, and the figures of the live page.
 
-`observer` takes the verbs. `counters` counts in plain numbers, which the collector in `metrics`
-hands out at scrape time, so that no metrics library stands in the way of a request. Events and the
-access log become lines in `log_lines`.
+`observer` has the methods that the other floors call. `counters` counts in plain numbers. The
+collector in `metrics` reads these when a scrape comes, so that no request calls a metrics library.
+`event_log` limits and remembers events. `log_lines` writes them and the lines of `access_log`.
 """

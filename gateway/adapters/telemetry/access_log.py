@@ -1,6 +1,6 @@
-"""The access line: one answered request, written past structlog, which would cost several times.
+"""The access log: which answered requests get a line, the level of the line, and its fields.
 
-Which answers deserve a line, and of what weight, is decided here.
+The lines do not go through structlog, which would take several times as long.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import AccessLine
 
-# Answers that are all right, or the caller's own affair, and come by the thousand; as do those
-# that are stale because an operator ordered it.
+# Outcomes that are normal, or that the caller caused. They come by the thousand, and are sampled.
+# So are stale answers in the mode `frozen`, because an operator ordered them.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# Lines a second about what is stale because the API fails: while it is down all hits may be, and a
-# line costs ten times what the hit does.
+# Lines a second about stale answers that are served because the API fails or may not be called. All
+# hits may be such answers, and a line costs ten times as much as a hit. Further ones are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
-    """Logs every error, slow answer and all that went upstream, ten rescued ones a second; samples
-    the rest.
+    """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
+    answers a second. Samples the others, and the refusals that came from the upstream.
 
-    monotonic seconds, for what is told so often a second
-    level   from which weight on lines are written, a word such as `info`; `debug` for all
-    every   one in so many hits and refusals weighs `info` (0: none), the others `debug`
+    monotonic seconds, for the limit of rescued answers
+    level   the lowest level of the lines that are written, a word such as `info`
+    every   one in so many sampled answers has the level `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
 
-    Hits save the call of `weigh`: while `unlogged` holds more than 0, a routine answer that took at
-    most `brief` seconds counts it down, and has no line.
+    A hit need not call `weigh`: while `unlogged[0]` is above 0, a sampled answer that took at most
+    `brief` seconds reduces it by 1, and gets no line.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight of a line about such an answer, None where none is due; asked once each,
-        so that nobody makes a line in vain."""
+        """The level of the line about such an answer. None: it gets no line. To be called once for
+        each answer, and before the line is made."""
         is_fine = status < 500 and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:
@@ -75,7 +75,7 @@ class AccessLog:
         return None if weight < self._least else weight
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether such answers are among those that are sampled."""
+        """Whether successful answers with that outcome are sampled."""
         return outcome in _ROUTINE
 
     def _is_sampled(self, outcome: Outcome, detail: str | None) -> bool:
@@ -89,7 +89,7 @@ class AccessLog:
         return self._rescues <= RESCUES
 
     def put(self, line: AccessLine, weight: int) -> None:
-        """Write the line; never raises. A field that is None is left out."""
+        """Write the line, without the fields that are None. Never raises."""
         record: dict[str, object] = {
             "level": _NAMES[weight],
             "event": "request.answered",

@@ -1,8 +1,9 @@
 """What is counted, as plain numbers of this process. The metrics get their names elsewhere.
 
 The keys of a table are label values. Every combination that can occur is there from the start,
-at 0. The table `_CAN_END` says which outcomes of a request can occur; others are counted too, if
-they do occur. Counting is one dictionary entry or list item, because each hit does it.
+at 0; those of clients, operators and spans are added when these are known. The table `_CAN_END`
+says which outcomes of a request can occur; others are counted too, if they do occur. Counting is
+one dictionary entry or list item, because each hit does it.
 """
 
 from __future__ import annotations
@@ -139,8 +140,8 @@ def _per_purpose(bounds: tuple[float, ...]) -> dict[Purpose, Histogram]:
 
 @dataclass(slots=True)
 class Counters:
-    """All numbers of this process that only grow. Beside them: the calls in flight, the time of
-    the last success, and the greatest `Age` (seconds) of a stale answer since the last
+    """All numbers of this process that only grow. Also the calls in flight, the time of the last
+    success, and the greatest `Age` (seconds) of a stale answer since the last
     `take_oldest_stale`."""
 
     # Hits are counted in `_hits`, in lists that `counting` holds, so that no key is looked up.
@@ -241,7 +242,7 @@ class Counters:
         in_time, of_age, served = times.buckets, ages.buckets, self._served
         exemplars = times.exemplars
 
-        def count(  # noqa: PLR0917 -- names would cost each hit
+        def count(  # noqa: PLR0917 -- keyword arguments take longer
             seconds: float,
             age: float,
             client: str,
@@ -262,7 +263,7 @@ class Counters:
             except KeyError:
                 served.setdefault(self._meet(client), [0])[0] += 1
 
-        def count_stale(  # noqa: PLR0917 -- names would cost each hit
+        def count_stale(  # noqa: PLR0917 -- keyword arguments take longer
             seconds: float,
             age: float,
             client: str,
@@ -306,7 +307,7 @@ class Counters:
             self.orders.setdefault((order, operator), 0)
 
     def know_spans(self) -> None:
-        """Have all that may become of spans at 0: they are sent here."""
+        """Add all results of spans at 0. Called if this process sends spans."""
         self.spans.update(dict.fromkeys(SpanFate, 0))
 
     def _meet(self, client: str) -> str:

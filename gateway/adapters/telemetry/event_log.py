@@ -1,10 +1,11 @@
-"""What happened, as log lines: limited in number, cleaned, and the last ones remembered.
+"""Events as log lines. Credentials are removed, the number of lines is limited, and the last events
+are remembered.
 
-Also what happened to single trainings lately (`Journal`): the last events of each, for /explain. It
-is bounded in trainings, in events of each, and in bytes. A hit does not ask it: it has fetches,
-orders and sweeps.
+The `Journal` remembers the last events of each training, for /explain. It is bounded in trainings,
+in events of each training, and in bytes. It has fetches, orders and sweeps, but no hits.
 
-Nothing here counts, and nothing raises: a log that cannot be written must not fail a request.
+`observer` counts for the metrics. `Events` and `Trail` never raise, because a request must not fail
+if an event cannot be logged.
 """
 
 from __future__ import annotations
@@ -23,25 +24,26 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# Of each event by its name, so that what comes often pushes out nothing else.
+# The most remembered events with the same name. Frequent events therefore push out no others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# Reasons are words of closed sets; this only keeps a mistake from filling memory.
+# The most windows. Their keys are reasons, or names such as tenants. The bound protects memory.
 _MOST_REASONS = 1_000
 
 
 class Log(Protocol):
-    """Takes an event with its fields: structlog's bound logger does."""
+    """Receives events with their fields. structlog's bound logger is one."""
 
     def log(self, level: int, event: str, **fields: object) -> object:
-        """Write it, if the level is wanted."""
+        """Write the event, if lines of this level are written."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event that was logged; `time` in seconds since the Unix epoch, `number` counts them."""
+    """An event above the level debug that was not suppressed. `time` is in seconds since the Unix
+    epoch. `number` is the number of such events so far, with this one."""
 
     number: int
     time: float
@@ -51,7 +53,7 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """The lines of one event and reason in the second that began at `start` (monotonic)."""
+    """The lines of one event and key since `start` (monotonic), and those that were suppressed."""
 
     start: float
     lines: int = 0
@@ -59,7 +61,7 @@ class _Window:
 
 
 class Events:
-    """Writes events of the form `area.happened`; what repeats is limited per second."""
+    """Logs events, whose names have the form `area.happened`. Limits the lines of each of them."""
 
     def __init__(self, clock: Clock, log: Log) -> None:
         self._clock = clock
@@ -79,10 +81,10 @@ class Events:
         every: float = _WINDOW,
         **fields: object,
     ) -> None:
-        """Log it, at most `per_second` lines for one event and its reason, or `key`; so many
-        in `every` seconds where that is not one.
+        """Log an event: at most `per_second` lines in `every` seconds (1 by default) with this
+        event and `key`. The key is the field `reason` by default.
 
-        The first line after a pause says how many were `suppressed`.
+        After lines were suppressed, the first line of the next period says how many (`suppressed`).
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
@@ -94,16 +96,16 @@ class Events:
             self._write(level, event, {name: scrub(value) for name, value in fields.items()})
 
     def recent(self) -> list[Happening]:
-        """The last events worth more than debugging, the newest first."""
+        """The last 50 events above the level debug, the newest first."""
         return self.after(0)[:_TOLD]
 
     def after(self, number: int) -> list[Happening]:
-        """Those remembered that came after the first so many, the newest first."""
+        """The remembered events with a greater `number`, the newest first."""
         found = [each for name in self._recent.values() for each in name if each.number > number]
         return sorted(found, key=lambda each: each.number, reverse=True)
 
     def _admit(self, key: tuple[str, str], per_second: int, every: float) -> int | None:
-        """How many went unsaid since the last line, or None: this one goes unsaid too."""
+        """The number of suppressed lines to report with this line. None: it is suppressed too."""
         now = self._clock.monotonic()
         window = self._windows.get(key)
         suppressed = 0
@@ -188,8 +190,7 @@ class Journal:
         self.size = 0
 
     def knows_or_has_room(self, training_id: str) -> bool:
-        """Whether an event of this training can be noted without forgetting another training to
-        stay within the number of trainings."""
+        """Whether the journal has this training, or room for one more training."""
         return training_id in self._pages or len(self._pages) < self._most_ids
 
     def note(

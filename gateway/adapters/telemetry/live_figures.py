@@ -1,7 +1,7 @@
-"""Figures for the live page and /status: sums of what was counted, and the last quarter of an hour.
+"""Figures for the live page and /status: since the start, of the last minute, and of the last 15
+minutes as rows, one for every two seconds.
 
-The page sees the past at once: a row every two seconds, and the last minute summed. Bounded in
-rows; costs a tenth of a millisecond a row, and a request nothing.
+The number of rows is bounded. A row takes a tenth of a millisecond. Requests do no work for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """Since the start of this replica; a dot separates a figure from the part it is split by."""
+    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`, is
+    a part of the figure before the dot, or a quantile of it."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()
@@ -62,7 +63,7 @@ def figures(counters: Counters) -> dict[str, float | int]:
 
 
 def by_outcome(counters: Counters) -> dict[Outcome, int]:
-    """Requests by outcome, tiers and statuses added up."""
+    """The number of requests by outcome, over all tiers and statuses."""
     totals = dict.fromkeys(Outcome, 0)
     for (outcome, _, _), count in list(counters.requests.items()):
         totals[outcome] += count
@@ -70,16 +71,17 @@ def by_outcome(counters: Counters) -> dict[Outcome, int]:
 
 
 def hit_rate(outcomes: Mapping[Outcome, int]) -> float:
-    """The share of hits in all requests but the rejected; 0.0 where there were none."""
+    """The share of hits among the requests that were not rejected; 0.0 if there were none."""
     asked = sum(count for outcome, count in outcomes.items() if outcome is not Outcome.REJECTED)
     return sum(outcomes[outcome] for outcome in HITS) / asked if asked else 0.0
 
 
 def quantile(histograms: Sequence[Histogram], share: float) -> float:
-    """The value that `share` of all stay below, in the histograms' unit; 0.0 for none.
+    """The value that a `share` of all observations does not exceed, in the unit of the histograms.
+    0.0 if there are no observations.
 
-    The histograms, one at least, have the same bounds. Within a bucket it is estimated on a
-    straight line, as Prometheus does; what exceeds the last bound counts as that bound.
+    There is at least one histogram, and all have the same bounds. Within a bucket the value is
+    interpolated linearly, as in Prometheus. A value above the last bound counts as that bound.
     """
     bounds = histograms[0].bounds
     counts = [sum(h.buckets[at] for h in histograms) for at in range(len(bounds) + 1)]
@@ -89,10 +91,11 @@ def quantile(histograms: Sequence[Histogram], share: float) -> float:
 def quantile_of(
     bounds: Sequence[float], counts: Sequence[int], share: float, most: float = math.inf
 ) -> float:
-    """The same of one histogram's buckets, of which the last is what exceeds all bounds.
+    """As `quantile`, for the buckets of one histogram. The last bucket has the observations above
+    all bounds.
 
-    `most`: a value that is known not to be exceeded, which a straight line may; where the buckets
-    show that it is, they are believed.
+    `most` is a value that no observation exceeds. The result does not exceed it either, unless it
+    is in a bucket above `most`.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
@@ -121,7 +124,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was counted up to a moment, or between two."""
+    """The counts up to a moment, or between two moments."""
 
     requests: dict[Outcome, int]
     errors: int
@@ -133,7 +136,7 @@ class Totals:
     ages: list[int]
 
     def since(self, before: Totals) -> Totals:
-        """What came after that moment."""
+        """The counts after the moment of `before`."""
         return Totals(
             _less(self.requests, before.requests),
             self.errors - before.errors,
@@ -146,18 +149,20 @@ class Totals:
         )
 
     def latency(self, share: float) -> float | None:
-        """Seconds within which that share of the requests was answered; None without any."""
+        """The seconds within which this share of the requests was answered. None if there were
+        none."""
         return quantile_of(REQUEST_SECONDS, self.seconds, share) if any(self.seconds) else None
 
     def age(self, share: float, most: float) -> float | None:
-        """Seconds that that share of what was served was no older than, nothing having been older
-        than `most`; None without any."""
+        """The age in seconds that this share of the responses did not exceed. None if there were
+        none. No response was older than `most`."""
         return quantile_of(AGE_SECONDS, self.ages, share, most) if any(self.ages) else None
 
 
 class History:
-    """Takes a row whenever `watch` wakes; `read` tells the gauges of the moment. What is older
-    than `lifetime` seconds is stale; infinity where that differs from entry to entry."""
+    """Takes a row every two seconds. `read` returns the gauges, None if they cannot be read. A
+    response older than `lifetime` seconds is stale. `lifetime` is infinite if each entry has its
+    own."""
 
     def __init__(
         self,
@@ -176,13 +181,13 @@ class History:
         self.taken = 0
 
     async def watch(self) -> None:
-        """Take rows until cancelled; its task is the caller's to own."""
+        """Take rows until cancelled by the owner."""
         while True:
             await self._clock.sleep(EVERY)
             self.take()
 
     def take(self) -> None:
-        """One row: what happened since the last one, and how things stand."""
+        """Take a row: what happened since the last one, and the present budget."""
         before, now = self._totals[-1], _totals(self._counters)
         self._totals.append(now)
         oldest_stale = self._counters.take_oldest_stale()
@@ -192,20 +197,21 @@ class History:
         self.taken += 1
 
     def minute(self) -> Totals:
-        """What happened in the last minute, up to this moment."""
+        """The counts of the last minute, up to now."""
         return _totals(self._counters).since(self._totals[0])
 
     def oldest_stale(self) -> float | None:
-        """How old the oldest stale answer of the last minute was, in seconds; None without one."""
+        """The age of the oldest stale answer of the last minute, in seconds. None if there was
+        none."""
         ages = (*self._oldest_stale, self._counters.oldest_stale)
         return max((age for age in ages if age is not None), default=None)
 
     def oldest(self) -> float:
-        """What no answer of the last minute was older than, in seconds."""
+        """The age in seconds that no answer of the last minute exceeded."""
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
-        """The rows taken after the first so many, as far as they are kept, by column."""
+        """The rows after the first `taken` rows, as far as they are kept, by column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}
@@ -224,8 +230,8 @@ class History:
         )
 
     def _budget(self) -> tuple[float | None, float | None]:
-        """Calls a minute that all tenants may make, and what is free of all limits now; None
-        where one is unlimited."""
+        """The calls a minute that all tenants together may make, and the calls that are free now.
+        Both are None if a tenant has no limit, or if the gauges cannot be read."""
         readings = self._read()
         views = () if readings is None else tuple(readings.budgets.values())
         limits = [view.limit * _MINUTE / view.window for view in views if view.limit is not None]

@@ -1,11 +1,13 @@
-"""The log: the gateway's events, which come through structlog, and the messages of libraries become
-lines of one form, as JSON for machines or as console text for people. A thread of its own writes
-them, so that the code that logs never waits for a reader.
+"""The log. It writes the gateway's events (which come through structlog), the access log, and the
+messages of libraries as lines of one form: JSON for machines, or text for people.
+
+No code waits for the reader of the log: a line that cannot be written at once is buffered, and a
+thread writes it. The buffer is bounded. Lines that do not fit, or that cannot be written, are lost
+and counted, and no error is raised.
 
 A value may come from any caller. In both forms a value cannot end its line, begin another line, or
-move the cursor of a terminal. If a line cannot be written it is lost, and no error is raised. The
-buffer before the thread is bounded: lines that do not fit are dropped and counted. Events are named
-where they happen, except the two that are named here.
+move the cursor of a terminal. Events are named where they happen, except the two that are named
+here.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """As `configure`, with standard output as the sink. Nothing waits for its reader: lines may be
+    """As `configure`, with standard output as the sink. No code waits for its reader: lines may be
     lost, and `on_lost` is called for each of them, in any thread."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
@@ -231,7 +233,7 @@ def _printable(row: str) -> str:
 # With this flag Linux writes only what needs no waiting, whether or not another process has made
 # the descriptor non-blocking.
 _NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
-_AT_THE_END: Final = -1  # where the descriptor stands
+_AT_THE_END: Final = -1  # the descriptor's own offset
 # The most bytes that may wait to be written.
 _MOST: Final = 4 * 2**20
 # A pipe does not divide a write of so many bytes, even if several processes write to it.
@@ -301,8 +303,8 @@ class LineWriter:
     def _put_at_once(self, line: bytes) -> int:
         """Write what can be written without waiting. Returns the number of bytes.
 
-        After any other error the thread writes all lines. Descriptors that do not know the flag (a
-        terminal, files of most systems) raise such an error."""
+        After any error except BlockingIOError the thread writes all lines. A descriptor that does
+        not know the flag (a terminal, files of most systems) raises such an error."""
         assert _NOWAIT is not None
         try:
             return os.pwritev(self._descriptor, [line], _AT_THE_END, _NOWAIT)

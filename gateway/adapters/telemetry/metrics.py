@@ -1,5 +1,5 @@
-"""The metrics: name, help text and labels of each, what its numbers are read from, and the
-collector that hands them out when somebody scrapes. Nothing is counted here.
+"""The metrics: name, help text and labels of each, and what its numbers are read from. Also the
+collector that is asked at a scrape. Nothing is counted here.
 """
 
 from __future__ import annotations
@@ -340,7 +340,7 @@ class CountersCollector(Collector):
         self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        """All families of the contract; a family without a source has no series."""
+        """All families that can be read. A family whose value is None has no series."""
         yield InfoMetricFamily("gateway_build", "What runs here.", {"version": self._version})
         yield from _families(CounterMetricFamily, COUNTS, self._counters)
         yield from self._timings()

@@ -44,17 +44,17 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# The most lines a second of an event that names a training.
+# The most lines a second of an event whose lines differ, for example by the training.
 _BURST = 20
 # The most faults of a file in one line.
 _MOST_FAULTS = 20
-# Seconds between two lines about a state that lasts until a person acts.
+# Seconds between two lines about a state that lasts.
 _SELDOM = 60.0
-# The most unknown fields of the schema that are logged one by one.
+# The most differences from the API's documentation that are logged, each of them once.
 _MOST_DRIFTS = 100
 _MISSING = (404, 410)
 _NOBODYS = (Purpose.SWEEP, Purpose.WARM, Purpose.VERIFY)
-_BOUND = "seconds from an edit to the last answer without it, at most"
+_BOUND = "the most seconds from an edit to the last answer without it"
 _TOO_SLOW = "the sweep's share of the budget is too small for so many trainings"
 _ALL = "*"
 
@@ -86,7 +86,7 @@ class Telemetry(Trail):
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
-        """The first numbers since the start, see `figures`."""
+        """The figures since the start, see `figures`."""
         return figures(self.counters)
 
     # ---- only counted, not logged
@@ -204,7 +204,7 @@ class Telemetry(Trail):
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
         self.counters.failures[reason] += 1
         if reason is FailureReason.REFUSED:
-            return  # it would be a line for each request; token_refused logs it once
+            return  # each request would cause a line; token_refused logs it once a minute
         self.events.emit(WARNING, "upstream.failed", reason=reason, id=training_id, what=what)
 
     def token_refused(self, scope: str) -> None:
@@ -215,7 +215,7 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # Each of them is an order of an operator, so that none is left out.
+        # An operator ordered each of them, so that none should be suppressed.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
@@ -316,7 +316,7 @@ class Telemetry(Trail):
     def envelope_refused(self, why: str) -> None:
         self.events.emit(WARNING, "redis.envelope-refused", why=why)
 
-    # ---- the bound that is stated, and the sweep
+    # ---- the staleness bound, and the sweep
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
         self.events.emit(
@@ -379,8 +379,8 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
-        """The gauges now. None if they cannot be read: a scrape without gauges is better than
-        none."""
+        """The gauges now. None if they cannot be read, because a scrape without gauges is better
+        than no scrape."""
         if self.gauges is None:
             return None
         with suppress(Exception):
