@@ -1,6 +1,7 @@
-"""Fourth floor: the composition root, the only place that sees both wings and the real clock.
+"""The composition root: the only package that imports adapters, `flow` and `web`.
 
-`compose` builds the house from settings, `run` gives it a life from start to drained stop.
+`compose` puts the parts together by the settings. `run` runs them until the drained stop. `clock`
+has the real clock.
 """
 
 from __future__ import annotations

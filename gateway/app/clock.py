@@ -1,5 +1,5 @@
-"""The real clock and the real chance, which nobody else names: time, random numbers, ids of
-requests that came without one. Also how late the event loop wakes a task that sleeps.
+"""The real clock, random numbers, and ids of requests. Also how late the event loop wakes a task
+that sleeps. `flow` and the adapters get the clock as a parameter.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from gateway.ports import Clock
 
 
 class SystemClock:
-    """The clock of this process, set by Redis' where there is one.
+    """The clock of this process. It follows Redis' clock, if there is a Redis.
 
-    `now` runs with the monotonic clock from an offset, so that a step of the machine's clock
-    makes no entry younger or older; each sample of Redis' clock may move that. `wall` is
-    the machine's clock, read once: a test's may be wrong.
+    `now` is the monotonic clock plus an offset. So a change of the machine's clock makes no entry
+    younger or older. `learn` may change the offset. `wall` is the machine's clock, which is read
+    once; tests pass a wrong one.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
@@ -29,7 +29,7 @@ class SystemClock:
         """Seconds since the Unix epoch on the shared clock."""
         return time.monotonic() + self.offset
 
-    # Seconds for durations; not a method of ours, since each hit asks several times.
+    # Seconds for durations. This is Python's own function, because each hit calls it several times.
     monotonic = staticmethod(time.monotonic)
 
     def jitter(self) -> float:
@@ -41,10 +41,10 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def learn(self, redis_seconds: float, round_trip: float) -> None:
-        """Take Redis' time, read somewhere within the last `round_trip` seconds.
+        """Note Redis' time, which was read within the last `round_trip` seconds.
 
-        A sample that agrees with the offset within its own error changes nothing: it
-        would only jump to and fro by the length of round trips.
+        If the offset differs by `round_trip` or less it stays, because the difference may come
+        from the round trip alone.
         """
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
@@ -56,8 +56,8 @@ _DIGITS = 32
 
 
 def ids() -> Iterator[bytes]:
-    """Ids without end, 128 bits each as hex digits; the system is asked for many at once, since
-    each hit needs one."""
+    """Endless random ids of 128 bits, as hex digits. The system is asked for many at once, because
+    a hit may need one."""
     while True:
         digits = token_hex(_AT_ONCE * _DIGITS // 2).encode("ascii")
         for start in range(0, len(digits), _DIGITS):
@@ -69,9 +69,8 @@ _SAMPLES = 60
 
 
 class LoopLag:
-    """Measures the loop it is watched in; `worst` is over the last quarter of a minute.
-
-    The worst, not the last: a scrape comes seldom, and a stall in between is what matters.
+    """How late the event loop is that runs `watch`. `worst` is the longest delay in the last 15
+    seconds, because scrapes are rare, and a stall between two of them matters.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -84,7 +83,7 @@ class LoopLag:
         return max(self._lags, default=0.0)
 
     async def watch(self) -> None:
-        """Measure until cancelled; its task is the caller's to own."""
+        """Measure until cancelled by the owner."""
         while True:
             before = self._clock.monotonic()
             await self._clock.sleep(_INTERVAL)

@@ -1,8 +1,7 @@
-"""Says in a sentence what is wrong: are callers served, is it the gateway or the upstream, what to
-do.
+"""Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-Findings are judged by the figures of the last minute, for a person who looks at them. The alerts of
-`dashboards/` judge by hours, and call people.
+They are judged by the figures of the last minute and the present gauges, for a person who looks at
+them. The alerts of `dashboards/` judge by longer times, and call people.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from gateway.ports import Clock
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop may be late before requests become slow.
 _SLUGGISH: Final = 0.25
-# Share of a minute's calls whose body may be no training.
+# Share of a minute's calls that may bring a body that is no training.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -37,7 +36,7 @@ _REMEDIES: Final[Mapping[FailureReason, str]] = {
     FailureReason.CONNECT: "No connection to the API: check network, DNS and `upstream.base_url`.",
     FailureReason.CONNECT_TIMEOUT: "No connection to the API in time: check network and firewall.",
     FailureReason.POOL_TIMEOUT: "All connections to the API are busy: it answers slowly.",
-    FailureReason.INVALID: "See why in `payload.rejected` in the log. What is stored is kept.",
+    FailureReason.INVALID: "`payload.rejected` in the log says why. Stored responses are kept.",
     FailureReason.READ_TIMEOUT: "The API answers too slowly: see its status page, or raise "
     "`upstream.timeout`.",
 }
@@ -49,17 +48,17 @@ _SECTIONS: Final[Mapping[FailureReason, str]] = {
 }
 _FROZEN: Final = "Frozen, by order: nothing is fetched, what is stored is served"
 _BYPASSED: Final = "Bypassed, by order: nothing is stored, each request goes to the API"
-_ANY_REMEDY: Final = "See the API's status page. What is stored goes on being served meanwhile."
+_ANY_REMEDY: Final = "See the API's status page. Stored responses are served meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding: how bad it is, whose fault, in words, what to do about it, and since when.
+    """One finding.
 
-    `level` is `good`, `watch` or `bad`; `whose` is `us`, `upstream`, `redis` or `nobody`;
-    `runbook` is the section that says more, `runbook_url` where it is: relative to the admin plane,
-    unless it is published elsewhere. `since` in seconds since the Unix epoch, None where that is
-    not known or does not matter.
+    `level` is `good`, `watch` or `bad`. `whose` is `us`, `upstream`, `redis` or `nobody`. `says` is
+    what is wrong, and `do` what to do about it. `runbook` is the section that says more, and
+    `runbook_url` its address, which is relative to the admin plane unless `admin.docs_url` is set.
+    `since` is in seconds since the Unix epoch, None if it is not known or does not matter.
     """
 
     level: str
@@ -72,7 +71,7 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """The findings, the worst first. There is at least one."""
+    """The findings, at least one. The worst is first, but a mode `frozen` comes before it."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -144,7 +143,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US,
-            "The clients file has a fault: the version before it holds",
+            "The clients file has a fault: the previous version stays in force",
             "Correct what `clients.refused` in the log names.",
             "GatewayClientsFileRefused",
         )
@@ -152,7 +151,7 @@ def _of_this_replica(now: GaugeReadings) -> Iterator[Finding]:
         yield Finding(
             WATCH,
             _US,
-            "The file of operators' tokens has a fault: the version before it holds",
+            "The file of operators' tokens has a fault: the previous version stays in force",
             "Correct what `tokens.refused` in the log names.",
             "GatewayTokensFileRefused",
         )
@@ -178,7 +177,7 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # Those of single trainings are counted as failures too. One finding is enough.
+    # Such bodies of single answers are counted as failures too. One finding is enough.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -208,7 +207,7 @@ def _of_budget(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             WATCH,
             _US,
             f"The limit is spent: {_times(denied, 'call')} to the API not made in the last minute",
-            "Callers get what is stored, or 503 where nothing is. A longer `freshness.lifetime` "
+            "Callers get a stored response, or 503 if there is none. A longer `freshness.lifetime` "
             "needs fewer calls; a higher limit helps if the API grants one.",
             "GatewayBudgetShort",
         )
@@ -220,8 +219,8 @@ def _of_redis(now: GaugeReadings) -> Iterator[Finding]:
             WATCH,
             _REDIS,
             "Redis is away: this replica goes on alone",
-            "Bring Redis back: `redis.failed` in the log says why it is away (or full). Until then "
-            "each replica has a share of the limit of its own, and orders are refused.",
+            "Bring Redis back: `redis.failed` in the log says why it failed (perhaps it is full). "
+            "Until then each replica has its own share of the limit, and orders are refused.",
             "GatewayRedisAway",
         )
     elif now.bus_connected is False:
@@ -245,11 +244,11 @@ def _times(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# Seconds for which a finding may be absent and still count as the same one, so that a failure now
-# and then is one finding.
+# A finding may be absent for so many seconds and still count as the same one. So a failure that
+# happens now and then is one finding.
 _SAME: Final = 20.0
 
-# Below the address of the documents, and below the admin plane, which serves them too.
+# The path below the address of the documents. The admin plane serves them under the same path.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]
@@ -270,7 +269,7 @@ class Findings:
         self._readings = readings
         self._clock = clock
         self._runbook = _RUNBOOK if docs_url is None else f"{docs_url}/{_RUNBOOK}"
-        # When each was seen first, and last: wall clock for people, monotonic for the distance.
+        # When each was seen first (Unix time) and last (monotonic).
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:
@@ -280,8 +279,8 @@ class Findings:
             await self._clock.sleep(EVERY)
 
     def now(self) -> list[Finding]:
-        """The findings, the worst first, each with its begin and the address of its section. There
-        is at least one."""
+        """The findings as `judge` orders them, each with the time when it began and the address of
+        its section."""
         found = judge(self._history.minute(), self._readings())
         moment = self._clock.monotonic()
         for topic in [each for each, (_, last) in self._seen.items() if moment - last > _SAME]:

@@ -1,4 +1,4 @@
-"""Sockets and servers: two planes in one process and one event loop."""
+"""The sockets and servers of both planes, which share one process and one event loop."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from starlette.types import ASGIApp
 from gateway.settings import AdminSettings, ServerSettings
 from gateway.web.wire.connection import Wire
 
-# What the process has open beside its callers' connections.
+# Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
-# Connections that wait to be accepted, if the system lets so many: when callers of a replica that
-# went away all come at once, whose first packet is dropped tries again after a second, then three.
+# The most connections that may wait to be accepted. The system may allow fewer. When a replica goes
+# away, all its callers connect to the others at once. A caller whose first packet is dropped tries
+# again after one second, and then after three.
 _BACKLOG = 4_096
-# `uvicorn.Server.on_tick` comes ten times a second.
+# uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# Half a second in which connections on which nothing is asked may be asked once more, when the
-# plane ends, and two seconds for those that are new: a request that is on its way would be lost by
-# closing them at once.
+# When the plane ends, an idle connection stays open for half a second, and one that had no request
+# yet for two seconds. To close it at once would lose a request that is on its way.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# Seconds in which nobody must come before a port is closed, and how often that is tried.
+# A port is closed if no connection came for so many seconds, or after so many rounds of that time.
 _ROUND = 0.005
 _ROUNDS = 20
 
@@ -43,7 +43,7 @@ _logger = logging.getLogger(__name__)
 
 
 class StartFault(Exception):
-    """The gateway cannot start; one line a fault, each says what to do."""
+    """The gateway cannot start. `faults` has one line for each fault."""
 
     def __init__(self, *faults: str) -> None:
         super().__init__("; ".join(faults))
@@ -52,17 +52,17 @@ class StartFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the planes listen, as base URLs."""
+    """The base URLs of both planes."""
 
     data: str
     admin: str
 
 
 class Server(uvicorn.Server):
-    """A server whose end is decided by the process, not by itself.
+    """The server of one plane. The process decides when it ends.
 
-    `answering` is set once it accepts connections, which `door` makes; `looked_at` is when it
-    looked after callers last, on the loop's clock.
+    `answering` is set once it accepts connections. `door` is the class of these connections.
+    `looked_at` is the loop's time when it last looked at them.
     """
 
     def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
@@ -71,11 +71,12 @@ class Server(uvicorn.Server):
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._door = door
-        # Those whose handshake failed are held by nobody else.
+        # Weak, because nothing else refers to a connection whose handshake failed.
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept, and say so. uvicorn's own start would leave a TLS handshake a minute."""
+        """Accept connections, and set `answering`. The method of uvicorn would allow a minute for a
+        TLS handshake."""
         loop = asyncio.get_running_loop()
         for each in sockets or []:
             server = await loop.create_server(
@@ -91,19 +92,19 @@ class Server(uvicorn.Server):
         self.answering.set()
 
     async def on_tick(self, counter: int) -> bool:
-        """Once a second, look after callers who keep us waiting."""
+        """Once a second, close the connections of callers that take too long."""
         if counter % _TICKS == 0:
             self._look(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """From now on each connection ends with its next response, which says so."""
+        """From now on close each connection with its next response, which says so."""
         self._door.terms.draining.set()
         for connection in self._connections():
             connection.drain()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept nothing more and answer what was asked, then close."""
+        """Accept no more connections, answer the requests that came, and close."""
         self.drain()
         loop = asyncio.get_running_loop()
         began, beside = loop.time(), [loop.create_task(self._look_on())]
@@ -120,8 +121,9 @@ class Server(uvicorn.Server):
             await asyncio.gather(*beside, return_exceptions=True)
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
-        """Connections that the system has accepted are taken over: closing would reset them."""
-        copies = [each.dup() for each in sockets]  # which listen on
+        """Take over the connections that the system has accepted, and listen no more. If the port
+        were closed first, they would be reset. Returns a task for each of them."""
+        copies = [each.dup() for each in sockets]  # these still listen
         for server in self.servers:
             server.close()
         waiting = [each for copy in copies for each in last_accepted(copy)]
@@ -137,7 +139,7 @@ class Server(uvicorn.Server):
 
     @property
     def _handshake_timeout(self) -> float | None:
-        """As long as a head may take; asyncio wants None where there is no TLS."""
+        """The time that a head may take. None if there is no TLS, as asyncio requires."""
         return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
@@ -146,7 +148,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Each step counts once, however late it ends: what came meanwhile lies unread."""
+        """Wait for requests that are on their way. Steps are counted and not time, because requests
+        that came during a late step have not been read yet."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -154,19 +157,20 @@ class Server(uvicorn.Server):
 
     def _may_be_asked(self, step: int) -> bool:
         if any(each.transport is None for each in self._made):
-            return True  # in its handshake
+            return True  # it is in its TLS handshake
         open_ones = self._connections()
         is_early = step < _STEPS
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
     async def _look_on(self) -> None:
-        """What `on_tick` does, which comes no more."""
+        """As `on_tick`, which uvicorn no longer calls during the shutdown."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
-        """The time beyond a second is not held against callers: we did not look."""
+        """Look at each connection. If this look is late, callers get that time in addition,
+        because nothing was read meanwhile."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -174,7 +178,7 @@ class Server(uvicorn.Server):
                     connection.excuse(late)
                 connection.look(now)
             except Exception:
-                _logger.exception("a connection could not be looked after")
+                _logger.exception("a connection could not be checked, and is closed")
                 connection.transport.abort()
 
     def _connections(self) -> list[Wire]:
@@ -182,16 +186,16 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone: two servers share them."""
+        """Do nothing. The signals end both servers, and `run` handles them."""
         yield
 
 
 def last_accepted(listener: socket.socket) -> list[socket.socket]:
-    """What waits to be accepted until nobody comes; then the listener is closed.
+    """The connections that wait to be accepted. Closes the listener when no more of them come.
 
-    The system resets whoever is about to connect as it closes, and may see the last packet of a
-    handshake late where the cores are busy. So nobody is answered meanwhile: callers that were told
-    to go would come back at once.
+    When a listener is closed, the system resets the connections whose handshake is not complete.
+    The last packet of a handshake may be late if the cores are busy, so this function waits for it.
+    It blocks the event loop, because callers that were told to close would connect again at once.
     """
     with listener:
         accepted = _waiting(listener)
@@ -215,9 +219,9 @@ def _waiting(listener: socket.socket) -> list[socket.socket]:
 
 
 def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:
-    """A listening socket; raises StartFault naming the setting that asked for it."""
+    """A listening socket. Raises StartFault, which names `setting`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle off for sockets that say TCP only.
+    # asyncio turns Nagle's algorithm off only for sockets that were made with this protocol.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -237,14 +241,14 @@ def listen(host: str, port: int, *, setting: str, reuse_port: bool = False) -> s
 
 
 def url_of(listener: socket.socket, *, tls: bool = False) -> str:
-    """The base URL under which the socket is reached."""
+    """The base URL of the socket."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
 def files_for(connections: int) -> int:
-    """Let this process open files for so many connections; how many it may have in the end."""
+    """Let this process open files for so many connections. Returns how many it may have then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -261,7 +265,8 @@ def server_of(
     ends_in: float,
     idle_timeout: float,
 ) -> Server:
-    """A server for an application behind a door, whose end takes `ends_in` seconds at most."""
+    """A server for an application. `door` is the class of its connections. Its end takes `ends_in`
+    seconds at most."""
     config = uvicorn.Config(
         app,
         http=door,
@@ -280,7 +285,7 @@ def server_of(
     )
     try:
         config.load()
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # also ssl.SSLError
         raise StartFault(
             f"tls_cert {plane.tls_cert}, tls_key {plane.tls_key}: cannot be used:"
             f" {error.strerror or error}"

@@ -1,6 +1,7 @@
-"""What somebody who watches is told: all at first, then what is new, and how things stand.
+"""The data of the live page's stream: everything at first, then what is new, and the present state
+each time.
 
-Gathered from the whole house, once a second for each who watches; judged in `health_findings`.
+The values of all parts are gathered once a second for each watcher. `health_findings` judges them.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from gateway.ports import BudgetView
 from gateway.settings import Settings
 
 Words = dict[str, object]
-# How far somebody was told already: rows of the history, and events.
+# What a watcher has received so far: how many rows of the history, and how many events.
 Place = tuple[int, int]
 
 _EVERY: Final = 1.0
-# Tenants that are shown, those with the least left.
+# The most tenants that are shown.
 _TENANTS: Final = 12
 
 
 class Live:
-    """Tells; `ended` is set when nobody is to be told any more."""
+    """The data for watchers. `ended` is set when the streams have to end."""
 
     def __init__(
         self,
@@ -48,18 +49,18 @@ class Live:
         self._readings = readings
         self._findings = findings
         self._started = started
-        self._began = round(house.clock.now(), 3)  # tells one life of a replica from the next
+        self._began = round(house.clock.now(), 3)  # differs after a restart
         self._ended = ended
 
     async def pause(self) -> bool:
-        """Wait until there is something new to tell; False where it is over."""
+        """Wait for a second. Returns False if the stream has to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_EVERY):
                 await self._ended.wait()
         return not self._ended.is_set()
 
     def tell(self, place: Place) -> tuple[Words, Place]:
-        """What is new since that place, and the place after it; (0, 0) was told nothing."""
+        """What is new after `place`, and the new place. (0, 0) is the place before everything."""
         history, events = self._house.history, self._house.telemetry.events
         words: Words = {
             "now": self._now(),
@@ -71,7 +72,7 @@ class Live:
         return words, (history.taken, events.number)
 
     def _about(self) -> Words:
-        """What does not change while the process lives."""
+        """The values that do not change while the process runs."""
         freshness = self._settings.freshness
         return {
             "version": gateway.__version__,
@@ -110,7 +111,7 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """The last minute's figures; a share or a time is None where there was nothing to share."""
+    """The figures of the last minute. A share, a time or an age is None if no request had one."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {
@@ -128,7 +129,7 @@ def _words_of(minute: Totals, history: History) -> Words:
 
 
 def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
-    """The tenants with the smallest share left; closed gates first."""
+    """The tenants that are shown: closed gates first, then those with the smallest share left."""
 
     def left(view: BudgetView) -> float:
         known = view.limit is not None and view.available is not None

@@ -1,4 +1,4 @@
-"""What the admin plane shows, gathered from the whole house."""
+"""What the admin plane shows, gathered from all parts, and the orders that it accepts."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from gateway.settings import Printable, Settings, SweepWarm, effective
 
 Words = dict[str, object]
 
-# Enough to choose from; where each credential has its own, there can be thousands.
+# The most partitions that a message names. If each credential has one, there can be thousands.
 _NAMED = 20
 # Seconds for which readiness may wait for a cold start.
 _WARMING = 30.0
 _NOT_HERE = (
-    "on the first request: this replica holds it for nobody (each credential or tenant has its "
-    "own partition; with ?partition= Redis is asked too)"
+    "on the first request: this replica holds it in no partition (each credential or tenant has "
+    "its own partition; with ?partition= Redis is asked too)"
 )
 
 
 @dataclass(slots=True)
 class Life:
-    """Where the process stands between start and stop; `ended` is set when only operators are
-    left, who may watch until then."""
+    """The state of the process between start and stop. `ended` is set when the data plane has
+    ended; the live page is served until then."""
 
     started: float
     ready: bool = False
@@ -59,22 +59,22 @@ class Operations:
         self.watched = live(started=life.started, ended=life.ended)
 
     def is_ready(self) -> bool:
-        """Whether load balancers should send traffic; waits for nobody."""
+        """Whether load balancers should send requests. Waits for nothing."""
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness waits for the cold start's sweep, at most so long."""
+        """Whether the process is not ready yet because it fills its cache from the list."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY:
             return False
         up = self._house.clock.monotonic() - self._life.started
         return up < _WARMING and self._house.sweeping.sweeps.are_warming()
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """A scrape's body in pieces, and its content type."""
+        """The body of a scrape in pieces, and its content type."""
         return self._house.telemetry.scrape(accept)
 
     def readings(self) -> GaugeReadings:
-        """The gauges of this moment."""
+        """The gauges now."""
         house = self._house
         return GaugeReadings(
             ready=self.is_ready(),
@@ -94,7 +94,7 @@ class Operations:
         )
 
     def status(self) -> Words:
-        """The first numbers, for the page and for scripts."""
+        """The response of /status, for `gateway status` and for scripts."""
         house, life = self._house, self._life
         outcomes = by_outcome(house.telemetry.counters)
         figures = house.telemetry.snapshot()
@@ -133,7 +133,7 @@ class Operations:
         }
 
     def _mode_order(self) -> Words | None:
-        """Since when the mode holds, and by whose order; None before the first order."""
+        """Since when the mode holds, and who ordered it. None before the first order."""
         order = self._house.modes.ordered
         if order is None:
             return None
@@ -144,7 +144,8 @@ class Operations:
         return effective(self._settings)
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
-        """What each tier holds of a training; raises BadRequest where the partition is open."""
+        """What each tier holds of a training. Raises BadRequest if several partitions hold it and
+        `partition` is None."""
         now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
@@ -162,7 +163,8 @@ class Operations:
         return now | words | self._whose(chosen) | self._trail(training_id, chosen)
 
     def _trail(self, training_id: str, partition: str | None) -> Words:
-        """What happened to it lately, the newest first, and what is left to spend on it."""
+        """The last events of the training, the newest first, and the budgets that its calls may
+        use. If its list is swept, also the bound."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {
@@ -177,7 +179,8 @@ class Operations:
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
-        """Make what is below `updated_at` invalid everywhere; raises RedisUnavailable."""
+        """Invalidate the versions before `updated_at` (None: all) in all replicas. Raises
+        RedisUnavailable."""
         telling: Words = {"ids": len(training_ids), "first": training_ids[0], "soft": soft}
         if updated_at is not None:
             telling["updated_at"] = to_rfc3339(updated_at)
@@ -188,7 +191,8 @@ class Operations:
         return done
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Make everything (of a partition) invalid everywhere; raises RedisUnavailable."""
+        """Invalidate all entries, or those of one partition, in all replicas. Raises
+        RedisUnavailable."""
         telling: Words = {"soft": soft}
         if partition is not None:
             telling["partition"] = partition
@@ -198,13 +202,13 @@ class Operations:
         return done
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Have all replicas serve in it; raises RedisUnavailable."""
+        """Set the mode of all replicas. Raises RedisUnavailable."""
         with self._telling(Right.MODE, by, {"mode": mode}):
             await self._house.modes.order(mode, by)
 
     @contextmanager
     def _telling(self, order: Right, by: str, telling: Words) -> Iterator[None]:
-        """Count an order that was carried out and log it, or that it could not be."""
+        """Log and count an order that was carried out. If Redis fails, log that it failed."""
         telemetry = self._house.telemetry
         try:
             yield
@@ -214,8 +218,8 @@ class Operations:
         telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
-        """What is promised, how old the oldest stale answer of the last minute was, None without
-        one, and how old the oldest confirmation is; by tenant where the list is swept."""
+        """The bound without a sweep, the age of the oldest stale answer of the last minute (None if
+        there was none), and the state of each tenant's sweep."""
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),
@@ -224,7 +228,7 @@ class Operations:
         }
 
     def _named(self, partitions: list[str]) -> str:
-        """Those in a list that one can read, with their tenants where these are known."""
+        """The first partitions as a text, each with its tenant if that is known."""
         named = []
         for each in partitions[:_NAMED]:
             tenant = self._whose(each).get("tenant")
@@ -233,7 +237,7 @@ class Operations:
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def _whose(self, partition: str) -> Words:
-        """The tenant, and under which names its callers are counted; nothing for who is unknown."""
+        """The tenant of the partition, and the names of its clients. Empty if it is not known."""
         access = self._house.admission.callers.access
         tenants = [name for name, theirs in access.partitions().items() if theirs == partition]
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
@@ -243,7 +247,7 @@ class Operations:
 
 
 def _told(noted: Noted) -> Words:
-    """An event of a training; where it repeated itself, how often and since when."""
+    """An event of a training. If it was repeated, also how often and since when."""
     repeated: Words = {"times": noted.times, "since": _instant(noted.first)}
     return {
         "time": _instant(noted.last),
@@ -264,12 +268,12 @@ def _confirmed(confirmations: Confirmations) -> Words:
 
 
 def _instant(seconds: float) -> str:
-    """To the millisecond, as the log has it."""
+    """The time to the millisecond, as in the log."""
     at = from_seconds(seconds)
     return to_rfc3339(Instant(at - at % 1_000_000))
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:
-    """The parts into which a figure is split."""
+    """The parts of a figure."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): n for key, n in figures.items() if key.startswith(prefix)}

@@ -47,7 +47,7 @@ async def serve(
     log_to: Sink | None = None,
     misspelt: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain; raises StartFault.
+    """Serve until SIGTERM, SIGINT or SIGHUP (or `stop`), then drain. Raises StartFault.
 
     A second signal ends the process at once. `started` is called with the addresses as soon as both
     planes listen. `log_to` receives the log instead of standard output. `misspelt` has environment
@@ -59,7 +59,7 @@ async def serve(
     access_log = _logging(settings, house, form, log_to)
     operations = Operations(house, settings, life)
     servers = _servers(settings, house, operations, access_log)
-    # What blocks the event loop for long is done before the sockets listen.
+    # Work that blocks the event loop for long is done before the sockets listen.
     _freeze_garbage_collector()
     data, admin = _listening(settings, *servers)
     addresses = Addresses(data.url, admin.url)
@@ -82,7 +82,7 @@ async def serve(
             logger.info("gateway.draining", delay=settings.server.drain_delay)
             await house.clock.sleep(settings.server.drain_delay)
             await data.end(ends[0], patience=settings.server.drain_timeout)
-            await house.serving.land(0.0)  # requests that still wait for upstream get a 503
+            await house.serving.land(0.0)  # requests that still wait for the upstream get 503
             await house.unusual.land(0.0)
             await ends[0]
             life.ended.set()
@@ -204,7 +204,7 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
 
 @contextlib.contextmanager
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
-    """A task that ends when the process is to stop: by a signal, or by `stop` if that is given."""
+    """A task that ends when the process has to stop: by a signal, or by `stop` if that is given."""
     told = asyncio.Event() if stop is None else stop
     with set_by_signals(told) if stop is None else contextlib.nullcontext():
         waiting = asyncio.ensure_future(told.wait())
@@ -275,12 +275,12 @@ def _allow_connections(connections: int) -> None:
 
 def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
     """Log a warning if there is no token and the host is not loopback. The admin port then answers
-    metrics and probes only."""
+    only metrics, probes, and the files of the page."""
     if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
             "admin.token-missing",
             host=admin.host,
-            closed="all but /metrics, /livez, /readyz and the page's shell: 401",
+            closed="all but /metrics, /livez, /readyz and the page's files: 401",
             remedy="set GATEWAY_ADMIN__TOKEN, GATEWAY_ADMIN__TOKEN_FILE or "
             "GATEWAY_ADMIN__TOKENS_FILE",
         )
@@ -332,7 +332,7 @@ def _is_ignored_hangup(each: signal.Signals) -> bool:
 
 
 async def check(settings: Settings) -> tuple[str, ...]:
-    """One line a fault, none when all is well: ports, upstream, Redis."""
+    """The faults of ports, upstream, Redis and tracing, one line each. Empty if there are none."""
     faults: list[str] = []
     _check_listening(settings, faults)
     try:
@@ -357,7 +357,7 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """What `check` leaves open, since it would spend a call of the limit."""
+    """What `check` does not check, because a call for it would count against the limit."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

@@ -1,4 +1,4 @@
-"""The sweeps built from settings: of which tenants, how fast, and by which adapters."""
+"""Builds the sweeps from the settings: for which tenants, at which pace, and by which adapters."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# Seconds after the last read for which trainings are still confirmed.
+# Seconds without a read after which a sweep pauses.
 PAUSE_AFTER: Final = 300.0
-# A leader that was killed is replaced after so many seconds, and a look.
+# Lifetime of the lease in seconds. If a leader is killed, another replica leads after this time, at
+# its next look.
 _LEAD: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What the sweeps stand on; the telemetry counts how many requests came from whom."""
+    """The parts that the sweeps use. `telemetry` has the number of requests of each client."""
 
     clock: Clock
     telemetry: Telemetry
@@ -52,21 +53,21 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """The sweeps, who runs the single calls that they ask for, and who makes some where there is
-    no list: not where nothing is to be asked ahead of callers, or the upstream says when."""
+    """The sweeps, the queue for the single calls that they ask for, and the refreshes if there is
+    no list. `ahead` is None if `sweep.enabled` is false, or if the upstream's headers decide."""
 
     sweeps: Sweeps
     following: Following
     ahead: Ahead | None
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
-        """What has to be run, each until cancelled."""
+        """The coroutines to run until cancelled."""
         all_of_them = (self.sweeps, self.following, self.ahead)
         return [each.run() for each in all_of_them if each is not None]
 
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
-    """Wire it."""
+    """Put the sweeps together."""
     lists, serving = _lists(settings, rules.windows, ground), ground.serving
     lease = _lease(settings, ground.clock, ground.redis)
     following = Following(serving, ground.local, ground.clock, rules, serving.background)
@@ -133,15 +134,15 @@ def _lists(settings: Settings, windows: Windows, ground: Ground) -> ListStore:
 
 
 def _why_none(settings: Settings) -> str | None:
-    """Why nothing is swept at all, None where something may be."""
+    """The reason why there is no sweep at all. None if there may be sweeps."""
     if settings.sweep.enabled is SweepEnabled.FALSE:
         return "sweep.enabled is false"
     if settings.freshness.source is FreshnessSource.ORIGIN:
         return (
-            "freshness.source is origin: what single answers say of caching the list cannot renew"
+            "freshness.source is origin: the list cannot renew the cache headers of single answers"
         )
     if settings.access.mode is AccessMode.PASSTHROUGH:
-        return "callers bring their own tokens, and the gateway has none to read the list with"
+        return "callers bring their own tokens, and the gateway has no token to read the list"
     return None
 
 
@@ -182,6 +183,7 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
 
 
 def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
-    """Requests that came from the tenant's clients, as the counters have it."""
+    """The requests of the tenant's clients, by the counters. Clients that are counted as `other`
+    may belong to any tenant, so their requests count for each."""
     names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
     return sum(count for (client, _), count in list(counters.clients.items()) if client in names)

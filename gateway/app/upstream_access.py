@@ -1,5 +1,5 @@
-"""The way to the upstream, built from settings: the budget, the client that makes the calls, and
-what callers may say beside asking: directives on stored answers, and writes.
+"""Builds the parts between a request and the upstream, from the settings: the budget, the HTTP
+client, the handler of callers' cache directives, and writes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from gateway.settings import (
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """What stands between a fetch and the upstream."""
+    """The parts between a fetch and the upstream."""
 
     upstream: HttpxUpstream
     budget: Budget
@@ -56,7 +56,8 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Wire it; `admission` knows the tenants and their rates, `bus` counts the replicas."""
+    """Put these parts together. `admission` knows the tenants and their rates, and `bus` the number
+    of replicas."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -81,7 +82,8 @@ def outward(
 def call_share_of(
     settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
 ) -> CallShare:
-    """A share of the budgets; `rates` are those of tenants, `bus` counts the replicas."""
+    """The share of each budget for calls that are made only because a caller wants a newer
+    response. `rates` has the rates of tenants, `bus` the number of replicas."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
     is_one = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
@@ -93,7 +95,7 @@ def call_share_of(
 def directive_handler_of(
     settings: Settings, serving: Serving, clock: SystemClock, share: CallShare
 ) -> DirectiveHandler | None:
-    """What grants callers their directives; None where these are not heard."""
+    """The handler of callers' cache directives. None if the settings ignore them."""
     match settings.freshness.client_directives:
         case ClientDirectives.IGNORE:
             return None
@@ -106,7 +108,7 @@ def directive_handler_of(
 def writing_of(
     settings: Settings, way: Outward, invalidation: Invalidation, clock: SystemClock
 ) -> Writing | None:
-    """What hands writes on; None where nothing is written."""
+    """The part that passes writes to the upstream. None if the settings deny writes."""
     if settings.server.writes is WritesMode.DENY:
         return None
     return Writing(
@@ -164,7 +166,7 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """Longer than any call, so that no second probe leaves while the first one flies."""
+    """Longer than any call, so that no second probe is sent while the first is under way."""
     return settings.upstream.timeout * 2.0
 
 
