@@ -1,8 +1,8 @@
-"""The `gateway` command. Lives here: options, exit codes, what is printed; no work is done here.
+"""The `gateway` command: its options, exit codes and texts. The work is done elsewhere.
 
-Exit codes: 0 done, 1 it could not be done, 2 the command or the settings are wrong, 3 done, but not
-confirmed by all replicas, 4 something is bad with the gateway that was asked. Everything heavy is
-imported inside the commands, so that `--help` and `--version` answer at once.
+Exit codes: 0 done; 1 it could not be done; 2 the command or the settings are wrong; 3 done, but
+some replicas, or replicas of Redis, did not confirm; 4 the gateway that was asked has a bad
+finding. Heavy modules are imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""How a command speaks to the admin plane of a running gateway: its options, one request, and the
-messages if there is no usable answer. What to ask for is decided by the commands.
+"""How the commands call the admin plane of a running gateway: their options, one request, and the
+messages if there is no usable answer. The commands decide what to ask for.
 
-Also here: times, durations and sizes as people write them: `05:12:07 UTC (4 min ago)`,
-`3 h 12 min`.
+Also times, durations and sizes as people write them: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
 """
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
@@ -137,7 +136,7 @@ class Admin:
         return bool(title == _TITLE_FOR_CALLERS)
 
     def _is_the_callers_port(self) -> NoReturn:
-        """Exit, because this is the other one of a gateway's two ports."""
+        """Exit, because this is the port for callers."""
         complain(
             [
                 f"{self.address}: is the port for callers; operators have another port "
@@ -166,7 +165,7 @@ _SIZES: Final = ("KiB", "MiB", "GiB")
 
 
 def duration(seconds: float) -> str:
-    """Two units at most: `250 ms`, `1.5 s`, `12 s`, `4 min 7 s`, `3 h 12 min`, `2 d 4 h`."""
+    """Seconds as text, in two units at most: `250 ms`, `1.5 s`, `12 s`, `4 min 7 s`, `2 d 4 h`."""
     if seconds < 1.0:
         return f"{max(0.0, seconds) * 1000:.0f} ms" if seconds >= 0.0005 else "0 s"
     if seconds < 10.0:
@@ -195,7 +194,7 @@ def moment(at: float, now: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes: `312 bytes`, `2.1 KiB`, `64 MiB`."""
+    """Bytes as text: `312 bytes`, `2.1 KiB`, `64 MiB`."""
     if count < 1024:
         return f"{count:.0f} bytes"
     for unit in _SIZES:

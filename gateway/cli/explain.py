@@ -72,7 +72,7 @@ def explain(
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """What is stored, by the first tier that has it, and what the next request gets."""
+    """What the first tier with an entry holds, and what the next request gets."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
         away = "; Redis cannot be asked" if words.get("redis") else ""
@@ -86,8 +86,8 @@ def in_short(words: Mapping[str, Any]) -> str:
 
 
 def readable(words: Mapping[str, object], now: float, indent: str = "") -> Iterator[str]:
-    """A JSON object as indented lines, names aligned, times as people write them at `now` (seconds
-    since the Unix epoch); null is a dash."""
+    """A JSON object as indented lines with aligned names. Times are written as people write them at
+    `now` (seconds since the Unix epoch). Null is a dash."""
     width = max(map(len, words), default=0)
     for name, value in words.items():
         if isinstance(value, dict) and value:
@@ -101,7 +101,7 @@ def readable(words: Mapping[str, object], now: float, indent: str = "") -> Itera
 
 
 def _item(value: object, now: float) -> str:
-    """An event is its time, its name and what else is known; other things are as they are."""
+    """An item of a list. An event becomes its time, its name, and its other fields."""
     if not isinstance(value, dict) or not {"time", "event"} <= value.keys():
         return _plain(value, now)
     others = {name: each for name, each in value.items() if name not in ("time", "event")}
@@ -118,7 +118,7 @@ def _plain(value: object, now: float) -> str:
 
 
 def _said(name: str, value: object, now: float) -> str:
-    """A value with its unit, where its name tells which; a version's exact text stays."""
+    """A value with its unit, if its name implies one. The exact text of a version is kept."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if name in _DURATIONS or name.endswith("_seconds"):
             return duration(value)

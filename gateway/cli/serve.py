@@ -95,7 +95,7 @@ def check(config: Path | None) -> None:
 
 
 def settings_or_exit(config: Path | None) -> Settings:
-    """The settings of this process; exits with 2 and a line for each fault."""
+    """The settings of this process. If they have faults, exits with 2 and a line for each."""
     from gateway.settings import SettingsFault, load
 
     try:
@@ -105,7 +105,7 @@ def settings_or_exit(config: Path | None) -> Settings:
 
 
 def run(work: Coroutine[object, object, T]) -> T:
-    """Run on the fastest event loop that is installed."""
+    """Run `work` on the fastest event loop that is installed."""
     from uvicorn.loops.auto import auto_loop_factory
 
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:

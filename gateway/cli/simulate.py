@@ -29,7 +29,7 @@ ETAGS = ("none", "strong", "weak")
 def _keys(
     _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:
-    """`TOKEN=ORGANISATION` or `TOKEN` alone, which is the organisation `demo`."""
+    """The organisation of each token. It is `demo` for a token without `=ORGANISATION`."""
     pairs = (each.partition("=") for each in given)
     return {token: organisation or "demo" for token, _, organisation in pairs}
 
@@ -186,8 +186,8 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End when the process that started this one has ended, whatever the reason: its end of the
-    pipe is then closed."""
+    """End this process when the process that started it has ended, for whatever reason. Its end of
+    the pipe is closed then."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)
@@ -217,7 +217,7 @@ Example:
     metavar="PORT",
     help="Port of the simulated API; 8090, or any if that is taken.",
 )
-@click.option("--no-load", is_flag=True, help="Send no requests by itself.")
+@click.option("--no-load", is_flag=True, help="Do not send requests to the gateway.")
 @click.option("--log", is_flag=True, help="Log each call to the API, not only warnings.")
 def demo(
     port: int | None,

@@ -90,7 +90,7 @@ def _finding(finding: Mapping[str, Any], now: float, address: str) -> Iterator[s
 
 
 def mode_words(words: Mapping[str, Any], now: float) -> str:
-    """The mode, since when and by whose order, and how it ends."""
+    """The mode, since when it holds, who ordered it, and how it ends."""
     mode, order = words["mode"], words["mode_order"]
     said = str(mode)
     if order is not None and order["since"] is not None:
