@@ -69,7 +69,7 @@ class Sweeping:
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
     """Put the sweeps together."""
     lists, serving = _lists(settings, rules.windows, ground), ground.serving
-    lease = _lease(settings, ground.clock, ground.redis)
+    lease = _lease(settings, rules.windows, ground)
     following = Following(serving, ground.local, ground.clock, rules, serving.background)
     serving.waits, serving.put_off = following.waits, following.put_off
     serving.is_short = following.is_short
@@ -114,14 +114,15 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
     return Sweeping(sweeps, following, _ahead(settings, rules, admission, ground, sweeps))
 
 
-def _lease(settings: Settings, clock: Clock, redis: Connection | None) -> SweepLease:
-    if redis is None:
-        return LedgerSweepLease(clock, pause_after=PAUSE_AFTER)
+def _lease(settings: Settings, windows: Windows, ground: Ground) -> SweepLease:
+    if ground.redis is None:
+        return LedgerSweepLease(ground.clock, pause_after=PAUSE_AFTER)
     return RedisSweepLease(
-        redis,
+        ground.redis,
         settings.redis.prefix,
         entropy=lambda: secrets.token_hex(8),
         pause_after=PAUSE_AFTER,
+        longest_keep=windows.keep,
         lifetime=_LEAD,
     )
 

@@ -24,6 +24,7 @@ from tests.doubles.stored import VERSION
 from tests.support.redis_cluster import client_of
 
 P = "p1"
+KEEP = 600.0
 _numbers = itertools.count(0xABC0)
 
 
@@ -38,6 +39,20 @@ def page(*ids: str, total: int = 4, more: bool = True) -> Page:
     return Page(items, (), len(ids), total, more)
 
 
+def lease_on(
+    connection: Connection, *, lifetime: float = 30.0, pause_after: float = 30.0
+) -> RedisSweepLease:
+    """Another replica on that connection."""
+    return RedisSweepLease(
+        connection,
+        "gateway",
+        entropy=entropy,
+        pause_after=pause_after,
+        longest_keep=KEEP,
+        lifetime=lifetime,
+    )
+
+
 @pytest.fixture
 async def replica(any_redis_url: str) -> AsyncIterator[Callable[..., RedisSweepLease]]:
     """Makes replicas on one Redis, of each kind."""
@@ -45,9 +60,7 @@ async def replica(any_redis_url: str) -> AsyncIterator[Callable[..., RedisSweepL
     assert await connection.check()
 
     def make(lifetime: float = 30.0, pause_after: float = 30.0) -> RedisSweepLease:
-        return RedisSweepLease(
-            connection, "gateway", entropy=entropy, pause_after=pause_after, lifetime=lifetime
-        )
+        return lease_on(connection, pause_after=pause_after, lifetime=lifetime)
 
     yield make
     await connection.close()
@@ -62,7 +75,7 @@ async def lease(request: pytest.FixtureRequest) -> AsyncIterator[SweepLease]:
     url = request.getfixturevalue(URLS[request.param])
     connection = Connection(url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    yield RedisSweepLease(connection, "gateway", entropy=entropy, pause_after=30.0)
+    yield lease_on(connection)
     await connection.close()
 
 
@@ -169,6 +182,25 @@ async def test_what_was_stored_from_the_list_is_remembered(lease: SweepLease) ->
     assert await lease.filled(P) == []
 
 
+async def test_what_was_stored_from_the_list_is_remembered_while_pages_come(redis_url: str) -> None:
+    """They renew the stored responses, so that these may live for ever; the record of them has to
+    live longer, by as much as a floor."""
+    connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
+    assert await connection.check()
+    lease, name = lease_on(connection), f"gateway:{{{P}}}:sf"
+    await lease.note_filled(P, ["a"])
+    with client_of(redis_url) as client:
+        first = client.pttl(name)
+        client.pexpire(name, 60_000)
+
+        await sweep(lease, page("a", more=False))
+        renewed = client.pttl(name)
+    await connection.close()
+
+    assert 1_900 * KEEP < first <= 2_000 * KEEP
+    assert 1_900 * KEEP < renewed <= 2_000 * KEEP
+
+
 async def test_one_leads_and_the_others_look_on(
     replica: Callable[..., RedisSweepLease],
 ) -> None:
@@ -226,7 +258,7 @@ async def test_nobody_comes_between_the_look_at_a_lead_and_its_end(redis_url: st
     """A lead that lapses in between would be taken, and then lost by who took it."""
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    lease = RedisSweepLease(connection, "gateway", entropy=entropy, pause_after=30.0)
+    lease = lease_on(connection)
     await lease.take(P, was_read=True)
 
     with client_of(redis_url) as client, client.monitor() as monitor:
@@ -253,7 +285,7 @@ async def test_what_is_foreign_there_is_written_over(
             client.hset(f"gateway:{{{P}}}:{tail}", "a", "b")
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
     assert await connection.check()
-    lease = RedisSweepLease(connection, "gateway", entropy=entropy, pause_after=30.0)
+    lease = lease_on(connection)
 
     turn = await lease.take(P, was_read=True)
     assert (turn.leads, turn.progress) == (True, Progress())

@@ -31,9 +31,6 @@ from gateway.ports import Advanced, Compared, Turn
 # How long the progress of a sweep is kept if no replica continues it (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# How long the ids of trainings that were stored from the list are kept (ms).
-_KEEP_FILLED: Final = 7 * _KEEP
-
 # Changes with the format. A sweep whose progress has another format starts again.
 _SCHEMA: Final = b"1 "
 
@@ -46,7 +43,8 @@ class RedisSweepLease:
     leader.
 
     `lifetime` (seconds): how long the others wait before one of them replaces a leader that died.
-    `pause_after` (seconds): how long a partition counts as read after a read.
+    `pause_after` (seconds): how long a partition counts as read after a read. `longest_keep`
+    (seconds): see RedisStore.
     """
 
     def __init__(
@@ -56,12 +54,15 @@ class RedisSweepLease:
         *,
         entropy: Callable[[], str],
         pause_after: float,
+        longest_keep: float,
         lifetime: float = 5.0,
     ) -> None:
         self._connection = connection
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
+        # As long as floors are kept: after that no page confirms a response that is stored now.
+        self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
         self._advance = Script.load("sweep", "advance")
@@ -88,11 +89,12 @@ class RedisSweepLease:
         return await self._connection.run_script(
             RedisOperation.SWEEP,
             self._advance,
-            self._names(partition)[:4],
+            (*self._names(partition)[:4], self._filled(partition)),
             (
                 self._token,
                 encode_progress(progress),
                 _KEEP,
+                self._keep_filled,
                 before.offset,
                 int(is_last(page)),
                 before.last_id,
@@ -125,7 +127,7 @@ class RedisSweepLease:
         async def command(client: Any) -> None:
             async with client.pipeline(transaction=False) as pipe:
                 pipe.sadd(name, *training_ids)
-                pipe.pexpire(name, _KEEP_FILLED)
+                pipe.pexpire(name, self._keep_filled)
                 await pipe.execute()
 
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
@@ -201,6 +203,7 @@ class RedisLists:
         self._connection = connection
         self._names = Names(prefix)
         self._longest_keep = longest_keep
+        self._floor_keep = _floor_keep(longest_keep)
         self._compare = Script.load("sweep", "compare", needs=["floor"])
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
@@ -211,7 +214,6 @@ class RedisLists:
         Redis gets times on the clock of the node that has the training, as in store.py.
         """
         body_keep = max(1, int(min(keep, self._longest_keep) * 1000))
-        floor_keep = self._floor_keep
         keys = [Key(partition, item.training_id) for item in items]
         skews = [self._connection.skew(self._names.floor(key)) for key in keys]
         there = [
@@ -227,7 +229,7 @@ class RedisLists:
                     int(item.is_ahead),
                     encode_renewed(item),
                     body_keep,
-                    floor_keep,
+                    self._floor_keep,
                 ),
             )
             for key, item in zip(keys, there, strict=True)
@@ -248,9 +250,10 @@ class RedisLists:
             lambda reply: int(reply[0]) == 1,
         )
 
-    @property
-    def _floor_keep(self) -> int:
-        return int(2 * self._longest_keep * 1000)
+
+def _floor_keep(longest_keep: float) -> int:
+    """How long floors are kept (ms)."""
+    return int(2 * longest_keep * 1000)
 
 
 def _read(reply: Sequence[Any]) -> Compared:

@@ -15,10 +15,11 @@ if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
 -- script: advance
--- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them.
--- KEYS lead, progress, met, known; ARGV token, progress, keep (ms), row of the first item, 1 if no page follows, last training of the page before, the items.
+-- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them. The record of the trainings that were stored from the list is kept as long as pages come.
+-- KEYS lead, progress, met, known, filled; ARGV token, progress, keep (ms), keep of the filled (ms), row of the first item, 1 if no page follows, last training of the page before, the items.
 
-local token, progress, keep, first, is_last, anchor = unpack(ARGV, 1, 6)
+local token, progress, keep, keep_filled, first, is_last, anchor = unpack(ARGV, 1, 7)
+local FIRST_ITEM = 8
 local time = redis.call('TIME')
 if redis.pcall('GET', KEYS[1]) ~= token then return { time[1], time[2], 0, 0 } end
 -- A value of another type is deleted. Otherwise each call would fail as long as it exists.
@@ -35,8 +36,8 @@ local function widen(id)
   if not high or row > high then high = row end
 end
 if anchor ~= '' then widen(anchor) end
-for at = 7, #ARGV do
-  redis.call('ZADD', KEYS[3], tonumber(first) + at - 7, ARGV[at])
+for at = FIRST_ITEM, #ARGV do
+  redis.call('ZADD', KEYS[3], tonumber(first) + at - FIRST_ITEM, ARGV[at])
   widen(ARGV[at])
 end
 if first == '0' then low = '-inf' end
@@ -52,6 +53,7 @@ end
 redis.call('SET', KEYS[2], progress, 'PX', keep)
 redis.call('PEXPIRE', KEYS[3], keep)
 redis.call('PEXPIRE', KEYS[4], keep)
+redis.call('PEXPIRE', KEYS[5], keep_filled)
 return { time[1], time[2], 1, redis.call('ZCARD', KEYS[3]), unpack(absent) }
 
 -- script: note
