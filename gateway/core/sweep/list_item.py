@@ -174,9 +174,10 @@ class Forms:
         self._seen: set[Feature] = set()
 
     def learn(self, body: bytes) -> None:
-        """Learn the form of a body that a single call brought."""
-        if len(self._seen) < _MOST:
-            self._seen |= shape_of(body)
+        """Learn the form of a body that a single call brought, if there is room for all of it."""
+        seen = self._seen | shape_of(body)
+        if len(seen) <= _MOST:
+            self._seen = seen
 
     def cover(self, body: bytes) -> bool:
         """Whether all features of the body's form are known."""
