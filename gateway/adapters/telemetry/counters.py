@@ -56,8 +56,7 @@ _CAN_END: tuple[tuple[Outcome, tuple[Tier, ...], tuple[str, ...]], ...] = (
     (Outcome.REJECTED, _FETCHED, ("4xx",)),
     # The gateway refused the request; 5xx is the 504 of `only-if-cached`.
     (Outcome.REJECTED, _NOWHERE, ("4xx", "5xx")),
-    # 4xx is the 412 for a version that does not exist yet.
-    (Outcome.FAILED, _NOWHERE, ("4xx", "5xx")),
+    (Outcome.FAILED, _NOWHERE, ("5xx",)),
 )
 
 POSSIBLE: tuple[tuple[Outcome, Tier, str], ...] = tuple(

@@ -19,6 +19,7 @@ from gateway.core.errors import (
     ClientRateLimited,
     GatewayError,
     OnlyIfCached,
+    VersionNotReached,
 )
 from gateway.core.http.fields import first
 from gateway.core.http.traceparent import sound_of
@@ -38,6 +39,9 @@ from gateway.web.request import (
 from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
+
+# What the caller caused, or chose by what it asks for (see core/errors).
+_OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
 class Desk:
@@ -158,6 +162,5 @@ def _response(rendered: Rendered, exchange: Exchange) -> Response:
 
 
 def _outcome_of(error: GatewayError) -> Outcome:
-    """The outcome of an error: REJECTED if the caller caused it, otherwise FAILED."""
-    of_the_caller = isinstance(error, AccessRefused | BadRequest | ClientRateLimited | OnlyIfCached)
-    return Outcome.REJECTED if of_the_caller else Outcome.FAILED
+    """The outcome of an error: REJECTED if the caller caused or chose it, otherwise FAILED."""
+    return Outcome.REJECTED if isinstance(error, _OF_THE_CALLER) else Outcome.FAILED

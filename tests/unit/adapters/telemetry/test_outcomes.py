@@ -43,6 +43,7 @@ def test_what_happens_every_day_can_happen(outcome: Outcome, tier: Tier, status:
         (Outcome.FILLED, Tier.L1, "2xx"),
         (Outcome.COLLAPSED, Tier.L1, "2xx"),
         (Outcome.FAILED, Tier.NONE, "2xx"),
+        (Outcome.FAILED, Tier.NONE, "4xx"),
     ],
 )
 def test_what_would_contradict_itself_cannot(outcome: Outcome, tier: Tier, status: str) -> None:

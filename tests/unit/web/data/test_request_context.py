@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.core.errors import GatewayError, OnlyIfCached
+from gateway.core.errors import GatewayError, OnlyIfCached, VersionNotReached
 from gateway.core.vocabulary import Outcome, Tier
 from gateway.ports import NoTracer
 from gateway.web.data.request_context import Desk
@@ -18,6 +18,7 @@ from tests.unit.web.planes import Data
     ("error", "status", "outcome"),
     [
         (OnlyIfCached(), 504, Outcome.REJECTED),
+        (VersionNotReached("2", "1", retry_after=1.0), 412, Outcome.REJECTED),
         (GatewayError(), 500, Outcome.FAILED),
         (ZeroDivisionError(), 500, Outcome.FAILED),
     ],
