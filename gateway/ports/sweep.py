@@ -68,7 +68,8 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Advanced:
     """After a page: how many different trainings this sweep has met, and which trainings are
-    missing that the last complete sweep met at this place."""
+    missing that the last complete sweep met at this place. Only the first 400 of these are looked
+    at."""
 
     distinct: int
     absent: tuple[str, ...]

@@ -170,6 +170,16 @@ async def test_who_should_stand_on_a_page_and_does_not_is_named(
     assert found == absent
 
 
+async def test_a_page_looks_at_400_rows_of_the_last_sweep_at_most(lease: SweepLease) -> None:
+    """The first of those between its trainings; here 50 are still there."""
+    ids = [f"t{number:04d}" for number in range(1_100)]
+    await sweep(lease, page(*ids, total=1_100, more=False))
+
+    _, absent = await sweep(lease, page(*ids[:50], *ids[-50:], total=100, more=False))
+
+    assert absent == [tuple(ids[50:400])]
+
+
 async def test_what_was_stored_from_the_list_is_remembered(lease: SweepLease) -> None:
     """Until it is taken back."""
     assert await lease.filled(P) == []

@@ -192,8 +192,8 @@ class Findings:
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Ask for known trainings that are not on the list any more, if they are stored: with
-        single calls, the most read first, as far as the sweep has calls. The others are fresh for
-        the bound at most."""
+        single calls, the most read first, as far as the sweep has calls. The others, and those
+        that no page named (see `Advanced`), are fresh for the bound at most."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])

@@ -15,7 +15,7 @@ if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
 -- script: advance
--- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them. The record of the trainings that were stored from the list is kept as long as pages come.
+-- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them. It looks at the first 400 of those only. The record of the trainings that were stored from the list is kept as long as pages come.
 -- KEYS lead, progress, met, known, filled; ARGV token, progress, keep (ms), keep of the filled (ms), row of the first item, 1 if no page follows, last training of the page before, the items.
 
 local token, progress, keep, keep_filled, first, is_last, anchor = unpack(ARGV, 1, 7)
@@ -45,7 +45,8 @@ if is_last == '1' then high = '+inf' end
 
 local absent = {}
 if low and high then
-  -- At most 400 trainings, because after many rows have moved many trainings look missing.
+  -- After many rows have moved, many trainings look missing. Trainings beyond the first 400 need no call: nothing that
+  -- the sweep has not met is fresh beyond its bound (Horizon in staleness_bound.py).
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], low, high, 'LIMIT', 0, 400)) do
     if not redis.call('ZSCORE', KEYS[3], id) then absent[#absent + 1] = id end
   end

@@ -288,6 +288,27 @@ async def test_many_deletions_take_few_calls(clock: FakeClock) -> None:
     assert len(swept.following._errands) <= 3
 
 
+async def test_a_thousand_that_are_deleted_at_once_are_not_fresh_beyond_the_bound(
+    clock: FakeClock,
+) -> None:
+    """A page names at most 400 of them, and no single call is made. Every fourth is stored."""
+    ids = [f"t{number:04d}" for number in range(1_200)]
+    swept = Swept(clock, Catalogue(*ids), pace=Pace(None, 1.0, 5.0, 30.0, 0.0))
+    for each in ids[::4]:
+        await swept.read(each)
+    await swept.pages(12)
+    for each in ids[50:1_050]:
+        del swept.catalogue.minutes[each]
+    deleted_at = clock.now()
+    while swept.sweep.allowed is None or clock.now() - deleted_at < swept.sweep.allowed.seconds:
+        clock.advance(await swept.step() or 0.1)
+
+    said = {each: await swept.read(each) for each in ids[::4]}
+    fresh = {each for each, what in said.items() if what == "1 l1"}
+    assert fresh == swept.catalogue.minutes.keys() & said.keys()
+    assert set(said.values()) == {"1 l1", "1 stale-refreshing"}
+
+
 async def test_nobody_asks_for_what_is_not_stored(swept: Swept) -> None:
     """That there is nothing anybody could be answered with is known without a call."""
     await whole(swept)
