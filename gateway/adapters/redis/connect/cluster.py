@@ -17,7 +17,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from gateway.adapters.redis.connect.clock_offsets import settled
-from gateway.adapters.redis.connect.node import Command, Node, OnTime
+from gateway.adapters.redis.connect.node_availability import Command, Node, OnTime
 from gateway.adapters.redis.connect.transport import Route
 from gateway.adapters.redis.connect.url import Place
 from gateway.core.errors import RedisUnavailable

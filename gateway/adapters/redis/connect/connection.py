@@ -1,7 +1,7 @@
 """The connection to Redis, which may be one node or a cluster, and the task that watches it.
 
-This module runs scripts, and reads keys together. node.py decides whether a node counts as away,
-cluster.py which node holds a key.
+This module runs scripts, and reads keys together. node_availability.py decides whether a node
+counts as away, cluster.py which node holds a key.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from redis.exceptions import AskError, RedisError, TryAgainError
 
 from gateway.adapters.redis.connect.batching import Gathering
 from gateway.adapters.redis.connect.cluster import Cluster
-from gateway.adapters.redis.connect.node import NONSENSE, Single
+from gateway.adapters.redis.connect.node_availability import NONSENSE, Single
 from gateway.adapters.redis.connect.script import Script, ScriptRun, run_together
 from gateway.adapters.redis.connect.transport import Route
 from gateway.core.vocabulary import RedisOperation
@@ -42,10 +42,10 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 class Connection:
     """Redis, or the knowledge that it is away.
 
-    While a node is away (see node.py), each call for one of its keys fails at once, until the watch
-    (`run`) has had an answer from it. `on_time` is called with Redis' clock (seconds) and the
-    seconds of the round trip, for each script and each look of the watch. Keys with the same text
-    in braces are on the same node.
+    While a node is away (see node_availability.py), each call for one of its keys fails at once,
+    until the watch (`run`) has had an answer from it. `on_time` is called with Redis' clock
+    (seconds) and the seconds of the round trip, for each script and each look of the watch. Keys
+    with the same text in braces are on the same node.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Makes the driver's connections to Redis, for every scheme of the URL.
 
 This module also has TLS, asks the sentinels which host is the master (all at once; no request waits
-for this), and has the words for a connection that fails. node.py decides when Redis counts as away.
+for this), and has the words for a connection that fails. node_availability.py decides when Redis
+counts as away.
 """
 
 from __future__ import annotations
