@@ -19,7 +19,7 @@ from gateway.core.budget.window_log import Rate
 from gateway.core.cache.policy import Rules, Windows
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.reconciliation import Findings
 from gateway.flow.sweep.refresh_ahead import Ahead
 from gateway.flow.sweep.refresh_queue import Following

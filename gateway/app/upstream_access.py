@@ -23,7 +23,7 @@ from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import CallShare, DirectiveHandler, Grants
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.ports import Budget, Bus
 from gateway.settings import (
     AccessMode,

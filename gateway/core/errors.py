@@ -28,8 +28,8 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: an expected state
 
-Only `flow.request.handler` rescues, and `mode_handler` in the mode `frozen`. Only `web.problems`
-turns an error into a response.
+Only `flow.request.response_selection` rescues, and `mode_handler` in the mode `frozen`. Only
+`web.problems` turns an error into a response.
 """
 
 from __future__ import annotations

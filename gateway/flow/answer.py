@@ -1,4 +1,4 @@
-"""The parameters and the result of the handler of requests."""
+"""The parameters and the result of request/response_selection."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from gateway.core.cache.entry_headers import (
 from gateway.core.http.cache_status import Handling, cache_status
 from gateway.core.http.fields import Headers, Reply, end_to_end
 from gateway.core.vocabulary import Detail
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Held
 
 _NO_STORE = (b"cache-control", b"no-store")

@@ -110,7 +110,7 @@ def test_each_detail_of_cache_status_is_explained() -> None:
 
 
 def test_each_module_that_architecture_names_is_there() -> None:
-    """By its folders and its name, as in `flow/request/handler` or `lua/store.lua`."""
+    """By its folders and its name, as in `flow/request/response_selection` or `lua/store.lua`."""
     prose = FENCED.sub("", ARCHITECTURE)
     named = set(re.findall(r"`(?:gateway/)?([a-z]+(?:/[a-z_0-9]+)+)(?:\.(?:py|lua))?`", prose))
     ours = {name for name in named if name.partition("/")[0] in FOLDERS and "/test_" not in name}

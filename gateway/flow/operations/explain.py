@@ -13,7 +13,7 @@ from gateway.core.cache.policy import Candidate, Rules, reconcile
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.flow.fill.backoff import Failure
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.refresh_ahead import Ahead
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.ports import Clock, LocalStore, SharedStore

@@ -21,7 +21,7 @@ from gateway.core.vocabulary import Cause, NoticeKind, Origin
 from gateway.flow.budget.call_permits import Credentials
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.upstream_call import Outbound
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
 # Seconds in which replicas have to confirm. `l1.lifetime` is the bound for a replica that does not.

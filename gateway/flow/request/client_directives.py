@@ -2,8 +2,8 @@
 
 This module applies `freshness.client_directives`. It also has the part of a budget for calls that
 are made only because a caller does not accept the stored response; min_version spends this part
-too. core/http/cache_control says what a directive means. handler answers requests without
-directives.
+too. core/http/cache_control says what a directive means. response_selection answers
+requests without directives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
 # Seconds for which an entry that was fetched because of a directive is used for further ones.

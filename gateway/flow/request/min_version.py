@@ -29,7 +29,7 @@ from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.client_directives import CallShare, SharedCall
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 

@@ -14,7 +14,7 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Collapsing
 from gateway.flow.fill.fetch import Filled, Passed, Want
 from gateway.flow.mode import NORMAL, THAW, Modes
-from gateway.flow.request.handler import Serving, detail_of, from_store
+from gateway.flow.request.response_selection import Serving, detail_of, from_store
 from gateway.flow.singleflight import Flights
 from gateway.ports import Clock
 

@@ -18,7 +18,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Plan, Rules
 from gateway.core.errors import AccessRefused, CallWithheld, ShuttingDown, UpstreamFailure
 from gateway.flow.answer import Ask
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.refresh_queue import expected_staleness
 from gateway.ports import Clock, Held, LocalStore
 

@@ -30,7 +30,7 @@ from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.fill.background_limit import Background
 from gateway.flow.fill.collapse import Landed
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock, LocalStore
 
 # A scope and a rank: errands of one lane compete for the same calls.

@@ -25,9 +25,9 @@ from gateway.core.http.cache_control import request_directives_of, wants_only_if
 from gateway.core.vocabulary import Outcome
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import DirectiveHandler
-from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
+from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.ports import Clock, Held, Observer, Tracer
 from gateway.web.data.request_context import Desk
 from gateway.web.data.writes import METHODS, Writes, misplaced

@@ -26,7 +26,7 @@ from gateway.core.vocabulary import Detail, Outcome, Part, Tier
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.mode import NORMAL, Modes
-from gateway.flow.request.handler import Serving
+from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.flow.timings import Spent
 from gateway.ports import AccessLine, Clock, Count, Held, HitLabels, Served, Tracer

@@ -26,7 +26,7 @@ from gateway.core.http.traceparent import TRACEPARENT, sound_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import AccessRefusal, Problem
-from gateway.flow.request.handler import Ask
+from gateway.flow.request.response_selection import Ask
 from gateway.web.problems import ProblemAnswer
 
 Fields = list[tuple[bytes, bytes]]

@@ -29,8 +29,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.request.client_directives import CallShare
-from gateway.flow.request.handler import Answer, Ask, Serving
 from gateway.flow.request.mode_handler import Unusual
+from gateway.flow.request.response_selection import Answer, Ask, Serving
 from gateway.flow.singleflight import Course
 from gateway.ports import (
     AloneBus,

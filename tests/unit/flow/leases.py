@@ -9,7 +9,7 @@ from gateway.core.cache.lease_result import Ending
 from gateway.core.cache.policy import Windows
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import EndingKind
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Taken
 from tests.doubles.clock import FakeClock
 from tests.doubles.lease import Board, BoardLease

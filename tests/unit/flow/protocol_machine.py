@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.core.cache.entry import Key
 from gateway.core.errors import CallWithheld, UpstreamFailure
 from gateway.core.vocabulary import NoticeKind
-from gateway.flow.request.handler import Ask
+from gateway.flow.request.response_selection import Ask
 from gateway.ports import Notice
 from tests.doubles.bus import HubBus
 from tests.unit.flow.house import settle

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, Key
 from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Found, Held
 from tests.unit.flow.protocol import ID, PARTITIONS, WINDOWS, Called, Node, Order, World
 

@@ -29,9 +29,9 @@ from gateway.flow.mode import Modes
 from gateway.flow.operations.invalidation import Invalidation
 from gateway.flow.operations.write_through import Writing
 from gateway.flow.request.client_directives import CallShare, DirectiveHandler
-from gateway.flow.request.handler import Serving
 from gateway.flow.request.min_version import Reaching
 from gateway.flow.request.mode_handler import Unusual
+from gateway.flow.request.response_selection import Serving
 from gateway.ports import (
     AccessLine,
     AloneBus,

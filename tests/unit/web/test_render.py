@@ -8,7 +8,7 @@ from gateway.core.cache.entry_headers import Conditions
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, Tier
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.web.render import Rendered, render
 from tests.doubles.stored import TICKET, entry_of, held_of
 

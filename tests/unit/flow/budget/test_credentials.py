@@ -20,7 +20,7 @@ from gateway.core.errors import (
 from gateway.core.vocabulary import AccessRefusal, NoticeKind, Outcome, Purpose
 from gateway.flow.budget import call_permits as module
 from gateway.flow.budget.call_permits import Credentials
-from gateway.flow.request.handler import Answer, Ask
+from gateway.flow.request.response_selection import Answer, Ask
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, OURS, STALE, Redis, Replica, ok, says, settle

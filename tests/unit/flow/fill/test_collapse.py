@@ -25,7 +25,7 @@ from gateway.core.vocabulary import (
     Tier,
 )
 from gateway.flow.fill.fetch import Want
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Call, Held
 from tests.doubles.upstream import Answer as Script
 from tests.unit.flow.house import (

@@ -11,7 +11,7 @@ from gateway.core.cache.policy import Windows
 from gateway.core.errors import RedisUnavailable, UpstreamError
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import Cause, NoticeKind, Outcome, Tier
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Confirmations, Copies, Notice
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock

@@ -7,7 +7,7 @@ from gateway.core.vocabulary import Tier
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.fill.collapse import Elsewhere
 from gateway.flow.fill.fetch import Filled, Passed
-from gateway.flow.request.handler import Ask, chosen, fits
+from gateway.flow.request.response_selection import Ask, chosen, fits
 from gateway.ports import Held
 from tests.doubles.stored import entry_of
 from tests.unit.flow.house import CALLER, KEY, WINDOWS, says

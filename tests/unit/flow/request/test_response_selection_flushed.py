@@ -12,7 +12,7 @@ from gateway.core.errors import UpstreamError
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import NotStoredReason, Outcome, Purpose, StoreVerdict
 from gateway.flow.fill.fetch import Want
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.flow.singleflight import Course
 from gateway.ports import Stored
 from tests.doubles.stored import entry_of, version

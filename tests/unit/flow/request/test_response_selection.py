@@ -15,7 +15,7 @@ from gateway.core.errors import (
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, Forward, Outcome, Purpose, Tier
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, SOFT, STALE, Replica, minute_of, ok, says, settle, training

@@ -9,7 +9,7 @@ from gateway.core.errors import UpstreamError, UpstreamRefused
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Cause, Detail, Forward, NotStoredReason, Outcome, Tier
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     KEY,

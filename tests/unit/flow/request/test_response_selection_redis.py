@@ -9,7 +9,7 @@ from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Detail, Mode, NotStoredReason, Outcome, Purpose, Tier
 from gateway.flow.fill.fetch import Want
-from gateway.flow.request.handler import Answer, Ask
+from gateway.flow.request.response_selection import Answer, Ask
 from gateway.flow.singleflight import Course
 from gateway.ports import Held
 from tests.doubles.clock import FakeClock

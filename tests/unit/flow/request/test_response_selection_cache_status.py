@@ -5,7 +5,7 @@ import pytest
 from gateway.core.http.cache_status import Handling
 from gateway.core.vocabulary import Detail, Forward, NotStoredReason, Outcome, StoreVerdict, Tier
 from gateway.flow.fill.fetch import Filled
-from gateway.flow.request.handler import detail_of, handling_of, outcome_of
+from gateway.flow.request.response_selection import detail_of, handling_of, outcome_of
 from tests.doubles.stored import entry_of, held_of
 
 HELD = held_of(entry_of())

@@ -16,7 +16,7 @@ from gateway.ports import Call
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import CALLER, KEY, Redis, Replica, minute_of, ok, says, share_of
-from tests.unit.flow.request.test_handler_rescued import hears_of_newer
+from tests.unit.flow.request.test_response_selection_rescued import hears_of_newer
 
 FAR = 59
 

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.cache.write_invalidation import Written
 from gateway.core.instant import parse_instant
 from gateway.core.vocabulary import NotStoredReason, Tier
-from gateway.flow.request.handler import Answer
+from gateway.flow.request.response_selection import Answer
 from tests.doubles.bus import Hub
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, minute_of, ok, settle

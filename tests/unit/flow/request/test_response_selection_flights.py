@@ -1,4 +1,4 @@
-"""handler: one look-up and one fetch for a key, whoever starts it."""
+"""response_selection: one look-up and one fetch for a key, whoever starts it."""
 
 from __future__ import annotations
 
