@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import time
@@ -139,6 +140,8 @@ async def _end(planes: Planes, served: asyncio.Task[None]) -> None:
     planes.stop.set()
     await asyncio.gather(planes.data.aclose(), planes.admin.aclose())
     await served
+    # A gateway freezes all objects of its process, also those that earlier tests left behind.
+    gc.unfreeze()
 
 
 def _skew(redis: str | None) -> float:
