@@ -46,14 +46,14 @@ REPLICAS = (
         "GatewayClientsFileRefused",
         "warning",
         "1m",
-        "The clients file has a fault: the version before it still holds",
+        "The clients file has a fault: the previous version stays in force",
         f"min {BY} (gateway_clients_last_reload_successful) == 0",
     ),
     Alert(
         "GatewayTokensFileRefused",
         "warning",
         "1m",
-        "The file of operators' tokens has a fault: the version before it still holds",
+        "The file of operators' tokens has a fault: the previous version stays in force",
         f"min {BY} (gateway_tokens_last_reload_successful) == 0",
     ),
     Alert(
