@@ -112,12 +112,12 @@ class RedisBudget:
         self._probe_patience = probe_patience
         self._name = name
         self._seen: LRUCache[str, BudgetReply] = LRUCache(_SCOPES_SEEN)
-        self._take = Script.load("budget", "take", needs=["window"])
-        self._look = Script.load("budget", "look", needs=["window"])
-        self._enter = Script.load("budget", "enter", needs=["window"])
-        self._close = Script.load("budget", "close", needs=["window"])
-        self._learn = Script.load("budget", "learn", needs=["window"])
-        self._reopen = Script.load("budget", "reopen", needs=["window"])
+        self._take = Script.load("budget", "take")
+        self._look = Script.load("budget", "look")
+        self._enter = Script.load("budget", "enter")
+        self._close = Script.load("budget", "close")
+        self._learn = Script.load("budget", "learn")
+        self._reopen = Script.load("budget", "reopen")
 
     def is_there(self, scope: str) -> bool:
         """As SharedBudget.is_there."""
