@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.core.http.cache_control import request_directives_of
+from gateway.core.http.fields import Headers
+from gateway.core.http.traceparent import TRACEPARENT
+from gateway.core.upstream.training import ID
 from gateway.web.wire.connection import Stage, Terms, Wire
 from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.hits import Hits, LookUp, LookUps, UntracedLookUps
-from gateway.web.wire.request_head import Asked, PlainHead, plain
+from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that wait: some hundred responses of the usual size.
 _MOST: Final = 262_144
@@ -355,3 +361,61 @@ class HotPath(Parsing):
         else:
             self._note_sent()
             self._at_ease = self._is_quiet()
+
+
+_PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
+# Fields that announce more than a head, or ask for more than a stored response.
+_ODD: Final = frozenset(
+    b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
+    b"upgrade".split()
+)
+
+
+class Asked:
+    """A plain request for a training."""
+
+    __slots__ = ("is_head", "said", "training_id")
+
+    def __init__(self, training_id: str, said: PlainHead, *, is_head: bool) -> None:
+        self.training_id = training_id
+        self.said = said
+        self.is_head = is_head
+
+
+def plain(
+    method: bytes,
+    target: bytes,
+    fields: Sequence[tuple[bytes, bytes]],
+    forwarded: frozenset[bytes],
+    *,
+    heeds_directives: bool,
+) -> Asked | None:
+    """The plain request of an HTTP/1.1 head, otherwise None. A plain head is a valid GET or HEAD of
+    one training, without a body and without repeated fields. It keeps the connection open. If
+    directives are honoured, it has none but `only-if-cached`."""
+    by_name = dict(fields)
+    if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
+        return None
+    if not is_host(by_name.get(b"host", b"\n")) or method not in (b"GET", b"HEAD"):
+        return None
+    if b"connection" in by_name and by_name[b"connection"].lower() != b"keep-alive":
+        return None
+    if heeds_directives and request_directives_of(by_name.get(b"cache-control")) is not None:
+        return None
+    match = _PLAIN_TARGET.fullmatch(target)
+    if match is None:
+        return None
+    said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
+    return Asked(match[1].decode("ascii"), said, is_head=method == b"HEAD")
+
+
+def _extra_of_these(
+    by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
+) -> Headers | None:
+    """As `extra_of`. None, which is usual: there is nothing, or only a valid `traceparent`."""
+    if not forwarded.isdisjoint(by_name):
+        return extra_of(fields, forwarded)
+    traceparent = by_name.get(b"traceparent")
+    if traceparent is None or TRACEPARENT.fullmatch(traceparent):
+        return None
+    return extra_of(fields, forwarded)

@@ -3,7 +3,7 @@ for. The hot path and Starlette use the same rules.
 
 The parser refuses heads that break the grammar, and this module checks those that pass. It has
 functions of bytes: the caller and the entry are looked up for each request. Connections are in
-`connection`. A head that is not plain goes to `data/app`.
+`connection`. `hot_path` says which heads are plain.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from gateway.core.access.caller import Caller
 from gateway.core.cache.content_coding import takes_gzip
 from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest
-from gateway.core.http.cache_control import request_directives_of, wants_only_if_cached
+from gateway.core.http.cache_control import wants_only_if_cached
 from gateway.core.http.fields import Headers, is_sound
 from gateway.core.http.traceparent import TRACEPARENT, sound_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
-from gateway.core.upstream.training import ID
 from gateway.core.vocabulary import AccessRefusal, Problem
 from gateway.flow.request.response_selection import Ask
 from gateway.web.problems import ProblemAnswer
@@ -145,13 +144,7 @@ def no_room() -> Refusal:
 # The form of a request id that the gateway accepts. Like a trace it changes with each request.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
 
-_PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
 _REQUEST_ID = re.compile(REQUEST_ID)
-# Fields that announce more than a head, or ask for more than a stored response.
-_ODD: Final = frozenset(
-    b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
-    b"upgrade".split()
-)
 
 
 class PlainHead:
@@ -207,56 +200,6 @@ class PlainHead:
         said = self.copy()
         said.tag = said.request_id = said.traceparent = said.extra = None
         return said
-
-
-class Asked:
-    """A plain request for a training."""
-
-    __slots__ = ("is_head", "said", "training_id")
-
-    def __init__(self, training_id: str, said: PlainHead, *, is_head: bool) -> None:
-        self.training_id = training_id
-        self.said = said
-        self.is_head = is_head
-
-
-def plain(
-    method: bytes,
-    target: bytes,
-    fields: Sequence[tuple[bytes, bytes]],
-    forwarded: frozenset[bytes],
-    *,
-    heeds_directives: bool,
-) -> Asked | None:
-    """The plain request of an HTTP/1.1 head, otherwise None. A plain head is a valid GET or HEAD of
-    one training, without a body and without repeated fields. It keeps the connection open. If
-    directives are honoured, it has none but `only-if-cached`."""
-    by_name = dict(fields)
-    if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
-        return None
-    if not is_host(by_name.get(b"host", b"\n")) or method not in (b"GET", b"HEAD"):
-        return None
-    if b"connection" in by_name and by_name[b"connection"].lower() != b"keep-alive":
-        return None
-    if heeds_directives and request_directives_of(by_name.get(b"cache-control")) is not None:
-        return None
-    match = _PLAIN_TARGET.fullmatch(target)
-    if match is None:
-        return None
-    said = PlainHead(by_name, _extra_of_these(by_name, fields, forwarded))
-    return Asked(match[1].decode("ascii"), said, is_head=method == b"HEAD")
-
-
-def _extra_of_these(
-    by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
-) -> Headers | None:
-    """As `extra_of`. None, which is usual: there is nothing, or only a valid `traceparent`."""
-    if not forwarded.isdisjoint(by_name):
-        return extra_of(fields, forwarded)
-    traceparent = by_name.get(b"traceparent")
-    if traceparent is None or TRACEPARENT.fullmatch(traceparent):
-        return None
-    return extra_of(fields, forwarded)
 
 
 def request_id_of(given: bytes | None) -> bytes | None:

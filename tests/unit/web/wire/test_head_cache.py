@@ -6,7 +6,8 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.web.wire.head_cache import Blocks, Form
-from gateway.web.wire.request_head import PlainHead, plain
+from gateway.web.wire.hot_path import plain
+from gateway.web.wire.request_head import PlainHead
 
 CALLER = Caller("passthrough", "default", "p1", "default", "t-1", owns_token=True)
 Fields = list[tuple[bytes, bytes]]

@@ -6,7 +6,8 @@ import pytest
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Key
-from gateway.web.wire.request_head import Asked, extra_of, plain, request_id_of
+from gateway.web.wire.hot_path import Asked, plain
+from gateway.web.wire.request_head import extra_of, request_id_of
 
 HOST = (b"host", b"a")
 TRACE = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
