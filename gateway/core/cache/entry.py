@@ -1,4 +1,5 @@
-"""A stored response: what it is, its times, and which of two is the later one.
+"""A stored response: what it is, its times, and whether a floor rules it out. version_verdict says
+which of two is the later one.
 
 Times are seconds on the clock that the replicas share (Redis' clock, or that of the process if
 there is no Redis). An entry never changes. To renew it, another one is made.
@@ -177,16 +178,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def fresh_for(self, seconds: float) -> Entry:
         """The same entry, fresh for `seconds` at most."""
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
-
-    def supersedes(self, other: Entry) -> bool:
-        """Whether this entry may replace `other`: it has the later version, or the same version and
-        the later fetch. If one of them has no version, only the fetches count.
-        """
-        if self.updated_at is None or other.updated_at is None:
-            return self.confirmed_at >= other.confirmed_at
-        if self.updated_at != other.updated_at:
-            return self.updated_at > other.updated_at
-        return self.confirmed_at >= other.confirmed_at
 
     def went_back(self, floor: Floor | None) -> bool:
         """Whether it has an older version than the floor, and was fetched later: the upstream

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 
 from gateway.core.cache.entry import Entry, Floor, Ticket
 from gateway.core.cache.entry_headers import head_of
+from gateway.core.cache.version_verdict import supersedes
 from gateway.core.http.cache_control import directives_of
 from gateway.core.http.fields import Headers, Reply, delta_seconds, end_to_end
 from gateway.core.instant import from_seconds, parse_http_date, to_http_date
@@ -102,7 +103,7 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
     if not held:
         return None
-    later = reduce(lambda one, other: other if other.supersedes(one) else one, allowed or held)
+    later = reduce(lambda one, other: other if supersedes(other, one) else one, allowed or held)
     return Candidate(later, below_floor=not allowed)
 
 

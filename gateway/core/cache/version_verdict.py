@@ -1,6 +1,7 @@
-"""Compares the version of an answer with the versions known of a training. store.lua has the same
-rule in Lua. This module serves the ledger of a process without Redis, and a replica whose Redis is
-away; this replica knows only the entry in L1.
+"""Says which of two answers is the later one, and compares the version of an answer with the
+versions known of a training. store.lua has the same rule in Lua. This module serves the ledger of
+a process without Redis, and a replica whose Redis is away; this replica knows only the entry in
+L1.
 
 The module also keeps the doubt: what it remembers of answers that were refused for their version,
 and when it believes them. An upstream that was restored from a backup goes back to older versions,
@@ -17,6 +18,17 @@ from typing import Final, Self
 from gateway.core.cache.entry import Entry
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import StoreVerdict
+
+
+def supersedes(entry: Entry, other: Entry) -> bool:
+    """Whether the entry may replace `other`: it has the later version, or the same version and the
+    later fetch. If one of them has no version, only the fetches count.
+    """
+    if entry.updated_at is None or other.updated_at is None:
+        return entry.confirmed_at >= other.confirmed_at
+    if entry.updated_at != other.updated_at:
+        return entry.updated_at > other.updated_at
+    return entry.confirmed_at >= other.confirmed_at
 
 
 class Last(Enum):

@@ -14,7 +14,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from gateway.core.cache.entry import Entry, Floor, Key, era
-from gateway.core.cache.version_verdict import Doubt, Known
+from gateway.core.cache.version_verdict import Doubt, Known, supersedes
 from gateway.core.vocabulary import StoreVerdict
 from gateway.ports import Clock, Held, LocalStore, Stored
 
@@ -79,7 +79,7 @@ class Alone:
         may (`may_hold`). Otherwise an order ruled out the answer and all older ones, and L1 drops
         its entry. If the order was soft (`is_left`), L1 holds the answer for rescue."""
         known = self._local.peek(key)
-        if known is not None and not held.entry.supersedes(known.entry):
+        if known is not None and not supersedes(held.entry, known.entry):
             return
         is_lost = floor is None or floor.epoch != held.entry.epoch
         if (is_lost or is_left) and may_hold:
@@ -129,7 +129,7 @@ class Latest:
     def note(self, key: Key, entry: Entry) -> None:
         """Remember the version of an entry that was served and that L1 does not hold."""
         before = self._entries.pop(key, None)
-        if before is None or entry.supersedes(before):
+        if before is None or supersedes(entry, before):
             before = entry.but(body=b"", headers=())
         self._entries[key] = before
         if len(self._entries) > self._most:
@@ -219,7 +219,7 @@ def is_passed(other: Entry, local: Entry) -> bool:
     it."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
-    return other.digest != local.digest and not other.supersedes(local)
+    return other.digest != local.digest and not supersedes(other, local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
@@ -227,7 +227,7 @@ def _is_proven_passed(other: Entry, local: Entry) -> bool:
     began."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
-    return era(other.generation) == era(local.generation) and not other.supersedes(local)
+    return era(other.generation) == era(local.generation) and not supersedes(other, local)
 
 
 def _as_floor(entry: Entry) -> Floor:

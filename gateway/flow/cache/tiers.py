@@ -18,7 +18,7 @@ from gateway.core.cache.content_coding import coded_body, coded_entry, is_worth_
 from gateway.core.cache.entry import Entry, Floor, Key, Ticket, era, leaves_nothing
 from gateway.core.cache.entry_headers import coded_head
 from gateway.core.cache.policy import Candidate, Rules, reconcile
-from gateway.core.cache.version_verdict import before
+from gateway.core.cache.version_verdict import before, supersedes
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.sweep.staleness_bound import Horizon
@@ -296,7 +296,7 @@ class Tiers:
             return False
         known = held.entry
         same_floor = (known.epoch, known.generation) == (entry.epoch, entry.generation)
-        return overrules(known, entry) or (same_floor and not entry.supersedes(known))
+        return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:
         """Whether this replica has answered with a later version than that."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
+from gateway.core.cache.version_verdict import supersedes
 from gateway.core.errors import (
     REMOVED,
     InvalidPayload,
@@ -239,7 +240,7 @@ class Fetcher:
     async def _outdate(self, want: Want, entry: Entry) -> None:
         """A newer answer that may not be stored still invalidates the stored entry."""
         known = None if want.held is None else want.held.entry
-        if known is None or not entry.supersedes(known):
+        if known is None or not supersedes(entry, known):
             return
         await self._tiers.drop(want.key)
         if entry.digest != known.digest:

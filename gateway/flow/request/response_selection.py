@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.core.cache.entry import Key
 from gateway.core.cache.policy import Plan, Rules
+from gateway.core.cache.version_verdict import supersedes
 from gateway.core.errors import (
     AccessRefused,
     BackedOff,
@@ -223,7 +224,7 @@ class Serving:
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
         word = said.entry
-        if stored is not None and (word.is_ahead or not word.supersedes(stored.held.entry)):
+        if stored is not None and (word.is_ahead or not supersedes(word, stored.held.entry)):
             return from_store(stored, failure.outcome, failure.detail)
         return given_again(said, failure.outcome)
 
@@ -341,7 +342,7 @@ class Serving:
         if stored is None or not self._may_rescue(stored):
             return None
         ahead = landed.verdict is StoreVerdict.AHEAD
-        if not ahead and landed.held.entry.supersedes(stored.held.entry):
+        if not ahead and supersedes(landed.held.entry, stored.held.entry):
             return None
         if _may_be_overtaken(landed) and self._plan(stored) is not Plan.SERVE:
             return None

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.core.cache.entry import CLOCK_TOLERANCE, Entry, Key
+from gateway.core.cache.version_verdict import supersedes
 from gateway.core.vocabulary import NotStoredReason, Outcome, Tier
 from gateway.flow.request.response_selection import Answer
 from gateway.ports import Found, Held
@@ -155,7 +156,7 @@ class Truth:
         if held is not None and self._state(held.entry) >= self._state(high):
             return True
         latest = node.replica.tiers._alone.latest.of(key)
-        if held is None and latest is not None and latest.supersedes(high):
+        if held is None and latest is not None and supersedes(latest, high):
             return True
         floor = (await self._world.memory.lookup(key)).floor
         if not node.way.is_up or floor is None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core.cache.entry import Entry, Floor, Ticket
 from gateway.core.cache.policy import Candidate, Plan, Windows, may_rescue, plan, reconcile
+from gateway.core.cache.version_verdict import supersedes
 from tests.doubles.stored import entry_of, version
 
 SENT = 10_000.0
@@ -227,4 +228,4 @@ def test_reconcile_takes_the_best_there_is(
     assert chosen is not None
     assert chosen.below_floor is (above == [])
     assert any(chosen.entry is entry for entry in above or held)
-    assert all(chosen.entry.supersedes(entry) for entry in above or held)
+    assert all(supersedes(chosen.entry, entry) for entry in above or held)
