@@ -110,22 +110,6 @@ class RequestDirectives:
     min_fresh: float | None = None
     max_stale: float | None = None
 
-    def refuse(self, age: float, lifetime: float) -> bool:
-        """True if the directives refuse a stored response of this age and freshness lifetime.
-
-        With `max-age` a stale response is refused unless `max-stale` allows it (5.2.1.1). With
-        `min-fresh` it is refused even then.
-        """
-        if self.no_cache or (self.max_age is not None and age > self.max_age):
-            return True
-        if self.min_fresh is not None and lifetime - age < self.min_fresh:
-            return True
-        return self.max_age is not None and age >= lifetime and not self.take_stale(age, lifetime)
-
-    def take_stale(self, age: float, lifetime: float) -> bool:
-        """True if `max-stale` allows a response of this age and freshness lifetime."""
-        return self.max_stale is not None and age - lifetime <= self.max_stale
-
 
 @lru_cache(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:

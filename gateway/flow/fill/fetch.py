@@ -1,7 +1,7 @@
 """Loads a key: calls the upstream, judges its answer, stores it.
 
 `Want` says what to fetch. `Filled` or `Passed` is the result. Leaders and followers are the concern
-of `collapse`; waiting and rescue are that of request/response_selection. Here errors are raised.
+of `collapse`; waiting and rescue are those of request/response_selection. Here errors are raised.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Requests with `Cache-Control` directives, and whether the gateway honours these.
 
-This module applies `freshness.client_directives`. It also has the part of a budget for calls that
-are made only because a caller does not accept the stored response; min_version spends this part
-too. core/http/cache_control says what a directive means. response_selection answers
-requests without directives.
+This module applies `freshness.client_directives`, and says which stored responses the directives of
+a request refuse. It also has the part of a budget for calls that are made only because a caller
+does not accept the stored response; min_version spends this part too. core/http/cache_control reads
+the directives. response_selection answers requests without directives.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gateway.core.access.caller import Caller
 from gateway.core.budget.window_log import OwnRates, Rate
 from gateway.core.cache.entry import Key
 from gateway.core.errors import OnlyIfCached
+from gateway.core.http.cache_control import RequestDirectives
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.response_selection import Serving
@@ -45,8 +46,8 @@ class DirectiveHandler:
         if directives is None:
             return await self._serving.get(ask)
         seen, now = await self._serving.seen(ask), self._clock.now()
-        if seen is not None and not directives.refuse(*_age_and_lifetime(seen, now)):
-            may_be_stale = directives.take_stale(*_age_and_lifetime(seen, now))
+        if seen is not None and not refuses(directives, *_age_and_lifetime(seen, now)):
+            may_be_stale = takes_stale(directives, *_age_and_lifetime(seen, now))
             if may_be_stale and self._serving.may_be_stale(seen):
                 return self._serving.stale_refreshing(ask, seen)
             return await self._serving.get(ask)
@@ -62,6 +63,25 @@ class DirectiveHandler:
             raise OnlyIfCached
         assert ask.directives is not None, "only a directive is fetched for"
         return await self._serving.from_upstream(ask, seen, keep=not ask.directives.no_store)
+
+
+def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
+    """Whether the directives refuse a stored response of this age and freshness lifetime.
+
+    With `max-age` a stale response is refused unless `max-stale` allows it (RFC 9111, 5.2.1.1).
+    With `min-fresh` it is refused even then.
+    """
+    if directives.no_cache or (directives.max_age is not None and age > directives.max_age):
+        return True
+    if directives.min_fresh is not None and lifetime - age < directives.min_fresh:
+        return True
+    is_stale = directives.max_age is not None and age >= lifetime
+    return is_stale and not takes_stale(directives, age, lifetime)
+
+
+def takes_stale(directives: RequestDirectives, age: float, lifetime: float) -> bool:
+    """Whether `max-stale` allows a response of this age and freshness lifetime."""
+    return directives.max_stale is not None and age - lifetime <= directives.max_stale
 
 
 def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:

@@ -12,8 +12,6 @@ from gateway.core.http.cache_control import (
     wants_only_if_cached,
 )
 
-LIFETIME = 30.0
-
 
 @pytest.mark.parametrize(
     ("value", "directives"),
@@ -33,36 +31,6 @@ LIFETIME = 30.0
 def test_directives_are_read(value: bytes | None, directives: RequestDirectives | None) -> None:
     """Where the caller has any; what makes no sense is the strictest, and no permission."""
     assert request_directives_of(value) == directives
-
-
-@pytest.mark.parametrize(
-    ("directives", "age", "refused"),
-    [
-        (RequestDirectives(no_cache=True), 0, True),
-        (RequestDirectives(no_store=True), 0, False),
-        (RequestDirectives(max_age=10.0), 10, False),
-        (RequestDirectives(max_age=10.0), 11, True),
-        (RequestDirectives(max_age=100.0), 29, False),
-        (RequestDirectives(max_age=100.0), 31, True),
-        (RequestDirectives(max_age=100.0, max_stale=5.0), 31, False),
-        (RequestDirectives(max_age=100.0, max_stale=5.0), 36, True),
-        (RequestDirectives(min_fresh=10.0), 20, False),
-        (RequestDirectives(min_fresh=10.0), 21, True),
-        (RequestDirectives(max_stale=5.0), 100, False),
-    ],
-)
-def test_an_entry_is_refused_that_is_not_as_wished(
-    directives: RequestDirectives, age: float, refused: bool
-) -> None:
-    """Of thirty seconds' freshness."""
-    assert directives.refuse(age, LIFETIME) is refused
-
-
-def test_stale_ones_are_taken_by_who_says_so() -> None:
-    """As stale as it may be, and no more."""
-    assert RequestDirectives(max_stale=5.0).take_stale(35.0, LIFETIME)
-    assert not RequestDirectives(max_stale=5.0).take_stale(36.0, LIFETIME)
-    assert not RequestDirectives(no_cache=True).take_stale(31.0, LIFETIME)
 
 
 @pytest.mark.parametrize(

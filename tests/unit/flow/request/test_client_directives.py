@@ -14,7 +14,12 @@ from gateway.core.http.cache_control import RequestDirectives
 from gateway.core.vocabulary import Detail, Forward, Outcome
 from gateway.flow.answer import Answer, Ask
 from gateway.flow.request import client_directives
-from gateway.flow.request.client_directives import DirectiveHandler, Grants
+from gateway.flow.request.client_directives import (
+    DirectiveHandler,
+    Grants,
+    refuses,
+    takes_stale,
+)
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import (
     CALLER,
@@ -30,6 +35,37 @@ from tests.unit.flow.house import (
 
 NO_CACHE = RequestDirectives(no_cache=True)
 TENTH = Rate(100, 60.0)
+LIFETIME = 30.0
+
+
+@pytest.mark.parametrize(
+    ("directives", "age", "refused"),
+    [
+        (RequestDirectives(no_cache=True), 0, True),
+        (RequestDirectives(no_store=True), 0, False),
+        (RequestDirectives(max_age=10.0), 10, False),
+        (RequestDirectives(max_age=10.0), 11, True),
+        (RequestDirectives(max_age=100.0), 29, False),
+        (RequestDirectives(max_age=100.0), 31, True),
+        (RequestDirectives(max_age=100.0, max_stale=5.0), 31, False),
+        (RequestDirectives(max_age=100.0, max_stale=5.0), 36, True),
+        (RequestDirectives(min_fresh=10.0), 20, False),
+        (RequestDirectives(min_fresh=10.0), 21, True),
+        (RequestDirectives(max_stale=5.0), 100, False),
+    ],
+)
+def test_an_entry_is_refused_that_is_not_as_wished(
+    directives: RequestDirectives, age: float, refused: bool
+) -> None:
+    """Of thirty seconds' freshness."""
+    assert refuses(directives, age, LIFETIME) is refused
+
+
+def test_stale_ones_are_taken_by_who_says_so() -> None:
+    """As stale as it may be, and no more."""
+    assert takes_stale(RequestDirectives(max_stale=5.0), 35.0, LIFETIME)
+    assert not takes_stale(RequestDirectives(max_stale=5.0), 36.0, LIFETIME)
+    assert not takes_stale(RequestDirectives(no_cache=True), 31.0, LIFETIME)
 
 
 @pytest.fixture
