@@ -49,6 +49,10 @@ from gateway.ports import NEVER, Clock, Held, Observer
 
 # Seconds for which a stale answer may be given again without another decision, at most.
 _STANDS: Final = 1.0
+# The plans under which a stale answer is given again: while a refresh is under way or waits, and
+# while the key is left alone after a failure.
+_REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
+_LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
 _OF_REVALIDATION = {
     StoreVerdict.CHANGED: Detail.CHANGED,
@@ -152,7 +156,9 @@ class Serving:
                 return from_store(seen, Outcome.FRESH, detail)
             case Plan.SERVE_AND_REFRESH:
                 return self.stale_refreshing(ask, seen)
-            case Plan.WAIT_SOFTLY | Plan.FETCH:
+            case Plan.WAIT_SOFTLY:
+                return self.stand_in(ask, seen)
+            case Plan.FETCH:
                 return None
 
     def _plan(self, seen: Seen) -> Plan:
@@ -385,12 +391,12 @@ class Serving:
             return 0.0
         failure = self.standing(ask.key)
         if failure is not None:
-            rests = failure.until - self._clock.monotonic()
+            rests, plans = failure.until - self._clock.monotonic(), _LEFT_ALONE
         else:
-            rests = 0.0 if ask.only_if_cached else _STANDS
+            rests, plans = 0.0 if ask.only_if_cached else _STANDS, _REFRESHED
         stands = min(rests, self.confirming.unasked_for(ask.key, held))
         until = self._clock.now() + stands
-        return stands if self._rules.plan(held.entry, until) is Plan.SERVE_AND_REFRESH else 0.0
+        return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
         """The failure for which the key is left alone now."""

@@ -122,6 +122,22 @@ async def test_past_the_first_window_upstream_is_waited_for(alone: Replica) -> N
     assert (minute_of(answer), answer.tier) == (2, Tier.UPSTREAM)
 
 
+async def test_past_the_first_window_what_is_left_alone_is_answered_at_once(
+    alone: Replica, clock: FakeClock
+) -> None:
+    """Until the next call is due. An outage is longer than that window, and has as many hits."""
+    await serve_stale(alone, SOFT)
+    alone.upstream.always = says(500)
+    await alone.get()
+
+    answer = alone.peek()
+
+    assert answer is not None
+    assert marks(answer) == (1, Outcome.STALE_ERROR, Handling(Detail.STALE_ERROR))
+    clock.advance(1.0)
+    assert alone.peek() is None
+
+
 async def test_after_the_soft_wait_the_stale_answer_is_given(clock: FakeClock) -> None:
     """To leader and followers; the call goes on, and is there for the next."""
     alone = Replica(clock, windows=IMPATIENT)

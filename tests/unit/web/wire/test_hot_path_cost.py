@@ -16,11 +16,12 @@ from types import FrameType
 
 import pytest
 
-from gateway.adapters.telemetry.access_log import AccessLog
+from gateway.adapters.telemetry.access_log import RESCUES, AccessLog
 from gateway.adapters.telemetry.log_lines import Lines
 from gateway.adapters.telemetry.observer import Telemetry
 from gateway.core.access import registry as remembered
 from gateway.core.cache.entry import Key
+from gateway.core.http.fields import Reply
 from gateway.flow.cache.l1_revalidation import Confirming
 from gateway.ports import SharedStore
 from gateway.web.wire.head_cache import Blocks
@@ -159,6 +160,23 @@ async def test_a_stale_hit_costs_as_few(door: Door) -> None:
     assert held.reads == reads + 1  # what is read most is refreshed first
     assert b"detail=stale-refreshing" in door.line.written[-400:]
     door.data.upstream.release()
+
+
+async def test_a_rescue_costs_few_more(door: Door) -> None:
+    """Past the window of refreshes, while the training is left alone after a failure."""
+    door.data.clock.advance(400.0)
+    door.data.upstream.always = Reply(500, (), b"")
+    await door.ask(get("a"))
+    for _ in range(RESCUES):
+        door.feed(get("a"))  # these have a line in the log
+    calls_made = door.data.upstream.count
+
+    calls = ours(door, get("a"))
+
+    # Its age is noted, and whether it gets a line is looked up.
+    assert len(calls) <= MOST_WHEN_REPEATED + 6, calls
+    assert b"detail=stale-error" in door.line.written[-400:]
+    assert door.data.upstream.count == calls_made
 
 
 async def test_an_entry_is_judged_and_rendered_once_in_a_second(door: Door) -> None:
