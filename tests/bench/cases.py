@@ -33,6 +33,7 @@ KINDS = {
 GATEWAY_ONLY = {
     "redis": "hit in Redis, not in L1",
     "stale": "stale, upstream gone",
+    "rescued": "stale, upstream gone for long",
     "hung": "hit while Redis hangs",
     "clients": "hit, mode clients, a rate of its own",
     "pair": "hit, two processes on one port",
@@ -120,6 +121,7 @@ class _Field:
     common: dict[str, Stand]
     cold_l1: Stand
     stale: Stand
+    rescued: Stand
     clients: Stand
     pair: Stand
     missing: dict[str, dict[str, Stand]]
@@ -188,12 +190,14 @@ def _everything(folder: Path, plan: Plan, say: Say) -> Iterator[_Field]:
         pair = one("pair", shared)
         other = stack.enter_context(gateway(upstream, redis, "pair-2", shared, port=pair.port))
         short = {"GATEWAY_FRESHNESS__LIFETIME": "1s", "GATEWAY_FRESHNESS__STALE_IF_ERROR": "24h"}
+        refreshed = "GATEWAY_FRESHNESS__STALE_WHILE_REVALIDATE"
         every = _Field(
             folder,
             redis,
             common,
             one("cold-l1", {"GATEWAY_L1__MAX_BYTES": "1KiB", "GATEWAY_REDIS__PREFIX": "cold"}),
-            stack.enter_context(gateway(gone, None, "stale", short)),
+            stack.enter_context(gateway(gone, None, "stale", short | {refreshed: "24h"})),
+            stack.enter_context(gateway(gone, None, "rescued", short | {refreshed: "1s"})),
             one("clients", stands.clients(folder)),
             replace(pair, beside=other.process),
             _missing(folder, redis, plan, stack),
@@ -219,15 +223,16 @@ def _missing(
 
 
 def _warm(every: _Field, simulator: Process, say: Say) -> None:
-    alone = (every.cold_l1, every.stale, every.clients, every.pair)
+    alone = (every.cold_l1, every.stale, every.rescued, every.clients, every.pair)
     for stand in [*every.common.values(), *alone]:
         if stand.name == "floor":
             continue
         say(f"warming {stand.name}")
         every.tags[stand.name] = ask_all(stand, every.folder)
     simulator.kill()
-    time.sleep(1.1)  # what the one behind it holds is stale from now on
-    closed(every.stale, "repeated", 2)  # until each training's first refresh has failed
+    time.sleep(2.1)  # what those behind it hold is stale from now on, beyond the shorter window
+    for stand in (every.stale, every.rescued):
+        closed(stand, "repeated", 2)  # until each training's first refresh has failed
 
 
 def ask_all(stand: Stand, folder: Path) -> Path:
@@ -265,6 +270,7 @@ def _round(every: _Field, plan: Plan, results: Results, say: Say) -> None:
         ("clients", every.clients),
         ("pair", every.pair),
         ("stale", every.stale),
+        ("rescued", every.rescued),
     ):
         _note(results, kind, closed(stand, "repeated", plan.seconds), "gateway", say)
     _misses(every, plan, results, say)
