@@ -12,8 +12,8 @@ from gateway.ports.telemetry import Span
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What a caller writes: `path` is below the API's root, as it goes on the wire; `fields` are
-    the caller's own."""
+    """What a caller writes. `path` begins after the root of the API, and is sent as it is here.
+    `fields` are the header fields of the caller's request that are passed on."""
 
     method: str
     path: str
@@ -27,10 +27,11 @@ class Call:
 
     `deadline` is on the monotonic clock and holds for the whole call. `extra` are request fields to
     pass on. Validators are sent if they are given. `guessed`: the upstream probably does not have
-    that training, so that the call comes after all others. `who` names the caller: turns are fair
-    among callers. `offset`: the call asks for the page of the list that begins with this row, and
-    for no training. `write`: the call is a write, and is never sent twice. A call whose purpose is
-    `retry` uses a new connection. `span` is the span of the call, if its trace is kept.
+    that training, so that the call comes after all others. `who` names the caller, so that no
+    caller takes all places in the queue of waiting calls. `offset`: the call does not ask for a
+    training, but for the page of the list that begins with this row. `write`: the call is a write,
+    and is never sent twice. A call whose purpose is `retry` uses a new connection. `span` is the
+    span of the call, if its trace is kept.
     """
 
     training_id: str

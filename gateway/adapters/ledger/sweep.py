@@ -1,5 +1,5 @@
-"""The sweep in memory, for a process alone: the list held against the floors, and a lease with
-which it always leads.
+"""The sweep of a process without Redis: it compares the list with the floors in memory, and has a
+lease with which the process always leads.
 
 Follows the rules of adapters/redis/lua/sweep.lua one for one.
 """
@@ -21,17 +21,17 @@ from gateway.ports import Advanced, Clock, Compared, Turn
 
 
 class LedgerLists:
-    """ListStore of a process alone: its bodies are L1's."""
+    """The ListStore of a process without Redis. Only L1 has bodies."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Hold a page against what is known; `keep` is of no use without bodies."""
+        """Compare a page with what is known. `keep` has no effect, because no body is stored."""
         return [self._compared(Key(partition, item.training_id), item) for item in items]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """No longer know a version that the list alone claimed."""
+        """Forget a version that only the list claimed."""
         record = self._ledger.record(key)
         if record is None or record.raised_from is None or record.updated_at != updated_at:
             return False
@@ -88,7 +88,10 @@ def _raise(record: Record, item: Listed) -> None:
 
 @dataclass(slots=True)
 class _Board:
-    """One partition's: trainings by row, those met by this sweep and those known."""
+    """What is noted for one partition. `met` and `known` have the row of each training in the list.
+
+    `met` are the trainings that this sweep has met, `known` those that the last complete sweep met.
+    """
 
     progress: Progress = field(default_factory=Progress)
     met: dict[str, int] = field(default_factory=dict)
@@ -98,7 +101,8 @@ class _Board:
 
 
 class LedgerSweepLease:
-    """The sweeps of this process; `pause_after` (seconds): for how long a read counts."""
+    """The sweeps of this process. `pause_after` (seconds): how long a partition counts as read
+    after a caller has read from it."""
 
     lifetime = math.inf
 
@@ -108,7 +112,7 @@ class LedgerSweepLease:
         self._boards: dict[str, _Board] = {}
 
     async def take(self, partition: str, *, was_read: bool) -> Turn:
-        """Nobody else leads."""
+        """Lead, because no other replica can."""
         board, now = self._board(partition), self._clock.now()
         if was_read:
             board.read_at = now
@@ -117,7 +121,7 @@ class LedgerSweepLease:
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """A page was dealt with."""
+        """Note that a page is done."""
         board = self._board(partition)
         if before.offset == 0:
             board.met = {}
@@ -128,7 +132,7 @@ class LedgerSweepLease:
         return Advanced(len(board.met), absent)
 
     async def note(self, partition: str, progress: Progress) -> bool:
-        """Go on from there."""
+        """Note the progress."""
         self._board(partition).progress = progress
         return True
 
@@ -146,22 +150,24 @@ class LedgerSweepLease:
         self._board(partition).filled.update(training_ids)
 
     async def filled(self, partition: str) -> list[str]:
-        """All that were."""
+        """The trainings that were stored from the list."""
         return sorted(self._board(partition).filled)
 
     async def forget_filled(self, partition: str) -> None:
-        """None of them is any more."""
+        """Forget which trainings were stored from the list."""
         self._board(partition).filled.clear()
 
     async def release(self, partition: str) -> None:
-        """There is nobody to lead."""
+        """Does nothing, because no other replica can lead."""
 
     def _board(self, partition: str) -> _Board:
         return self._boards.setdefault(partition, _Board())
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """Known ones between the neighbours on this page that are not there."""
+    """The trainings that the last complete sweep met between those with these ids, and that this
+    sweep has not met. On the `first` page also those before, on the `last` page also those after.
+    Only the first 400 are looked at."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)

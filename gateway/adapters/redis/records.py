@@ -1,7 +1,7 @@
 """The formats in Redis: the envelope of an entry, and the records of floors and events.
 
 Bytes in and out, no I/O. The fields of a record have fixed widths, because Lua compares them as
-text. Its numbers are doubles, which cannot tell apart two versions that differ by a nanosecond.
+text. Lua's numbers are doubles, which cannot tell apart two versions that differ by a nanosecond.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-# Follows a floor that was raised above the stored version: the stored version.
+# What follows the fixed part if the floor was raised above the stored version: that version.
 _RAISED = re.compile(rb"\x03(\d{21})")
 # Lua may add one to a serial. The sum must have 16 digits, and be exact as a number in Lua.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
@@ -163,7 +163,7 @@ def micros(seconds: float) -> str:
 
 
 def version(updated_at: Instant | None) -> str:
-    """A version as 21 digits. Those of None sort before all versions."""
+    """A version as 21 digits. None becomes zeros, which sort before all versions."""
     return NO_VERSION if updated_at is None else to_wire(updated_at)
 
 
@@ -176,8 +176,8 @@ def read_floor(record: bytes) -> Floor | None:
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor in the record after `event` is applied. None, "unknown", if either is lost: what is
-    lost may have ruled out what is still stored.
+    """The floor in the record after `event` is applied. None, which means unknown, if the record or
+    the event is lost: the lost one may have ruled out a response that is still stored.
 
     The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
     """
@@ -206,8 +206,8 @@ class _Event(NamedTuple):
 
 @dataclass(slots=True)
 class _Record:
-    """The fields of a floor's record, most of them as text. `stored`: if the floor was raised above
-    the stored version, the stored version, which may be used for rescue; otherwise empty."""
+    """The fields of a floor's record, most of them as text. `stored` is empty unless the floor was
+    raised above the stored version. Then it is that version, which may be used for rescue."""
 
     epoch: str
     generation: int
@@ -273,8 +273,8 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The floor with the epoch that entries have: the epoch of the floor, and the share of the
-    partition. So that epoch changes if either of them changes."""
+    """The floor with the epoch that entries have: the epoch of the floor, followed by the share of
+    the partition. The epoch of entries therefore changes if either of these two changes."""
     if not share:
         return floor
     epoch = floor.epoch + share
@@ -282,8 +282,8 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last event. If nothing else is known, that event may have ruled out all that
-    was stored. -inf if there is no event."""
+    """The time of the last event. If the floor or the share is lost, that event may have ruled out
+    all that was stored. -inf if there is no event."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

@@ -24,11 +24,13 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# The most remembered events with the same name. Frequent events therefore push out no others.
+# At most so many events with the same name are remembered. Frequent events therefore push out no
+# others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# The most windows. Their keys are reasons, or names such as tenants. The bound protects memory.
+# At most so many windows are kept. Their keys are reasons, or names such as tenants. The bound
+# protects memory.
 _MOST_REASONS = 1_000
 
 
@@ -177,8 +179,8 @@ class _Page:
 
 
 class Journal:
-    """Remembers the last events of each training. If there are too many, the training whose last
-    event is the oldest is forgotten first."""
+    """Remembers the last events of each training. If there are too many trainings or bytes, the
+    training that had no event for the longest time is forgotten first."""
 
     def __init__(
         self, clock: Clock, *, most_ids: int = MOST_IDS, most_bytes: int = MOST_BYTES

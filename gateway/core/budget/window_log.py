@@ -21,11 +21,13 @@ from gateway.core.http.rate_limit_headers import Stated
 NEWCOMERS: Final = ":newcomers"
 _THEIR_SHARE: Final = 10
 
-# The part of the spent calls that is the limit after a 429. The rest is left to other programs.
+# A 429 lowers the limit to this part of the calls that were spent in the last window. The rest is
+# left to other programs.
 _KEPT: Final = 0.8
 # A 429 never lowers the limit below a tenth of the configured one.
 _LEAST: Final = 10
-# Windows without a 429 before the limit rises again, then by a twentieth in each window.
+# The limit stays low for ten windows without a 429. After that it rises in each window by a
+# twentieth of the configured limit.
 _HOLD: Final = 10
 _STEPS: Final = 20
 
@@ -57,7 +59,7 @@ class OwnRates:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A limit that was lowered to `limit` calls in a window at the time `since`."""
+    """A limit that was lowered at the time `since`, to `limit` calls in a window."""
 
     limit: int
     since: float
@@ -91,9 +93,9 @@ def transit(window: float) -> float:
 class Past:
     """What is known of a limit that several replicas share.
 
-    `times` are those of known calls, including calls granted for later. The rest of the limit
-    counts as spent at `until`, the last time at which the others may have spent it (None: nothing
-    else was spent). The `claim` of each replica does not count as spent.
+    `times` are those of known calls, including calls granted for later. The other replicas may have
+    spent the rest of the limit, at `until` at the latest. The rest therefore counts as spent at
+    `until`, except `claim` calls for each replica. `until` None: only the known calls were spent.
     """
 
     limit: int
@@ -106,9 +108,10 @@ class WindowLog:
     """Keeps the times of the last calls, and allows at most `limit` in any `window` seconds.
 
     A token bucket would allow its burst and its rate in one window. A call made at `t` counts in
-    [t, t + window). Callers make the window longer to have a margin for transit. A call may be
-    granted for later, and then counts from now on. A lowered limit rises again after each `season`
-    (seconds; None: the window).
+    [t, t + window). The code that makes a log adds a margin for transit to the window (`Stretch`).
+    A call that is granted for a later time counts from the moment of the grant. A lowered limit
+    stays for some seasons, and then rises in each season. `season` is in seconds (None: the
+    window).
     """
 
     __slots__ = (
@@ -151,7 +154,7 @@ class WindowLog:
     ) -> WindowLog:
         """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
 
-        Each rank counts as having spent the same fraction of its floor as of the whole limit.
+        If a fraction of the limit counts as spent, the same fraction of each rank's floor does too.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -231,20 +234,20 @@ class WindowLog:
 
     def share(self, past: Past, parts: int) -> None:
         """Become one of `parts` equal parts of that limit. Together the parts grant what is left of
-        it, and spent calls become free again for each part in turn. Each part has one call at
-        least, even if there are more parts than calls."""
+        it. Whenever `parts` spent calls have become free again, each part gets one of them. Each
+        part has one call at least, even if there are more parts than calls."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
         if past.until is not None:
             del times[: bisect_right(times, past.until - self._window)]
             times += [past.until] * (past.limit - len(times) - past.claim * parts)
-        # This part gets its n-th call back when each part can get n calls back.
+        # The n-th call of this part is free when the limit has n free calls for each part.
         first = len(times) - past.limit + parts - 1
         self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
     def follow(self, other: WindowLog) -> None:
-        """Replace a log with another limit: its calls count here."""
+        """Take the place of a log that has another limit. The calls of that log count here."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -252,9 +255,9 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time at which a call of the rank may be made.
 
-        As time passes, the spent calls become fewer. The floors that are reserved again because of
-        this are never larger than that decrease. So a call that may be made at one time may be made
-        at each later time, and a binary search finds the first.
+        As time passes, spent calls leave the window. More calls may then be reserved for the floors
+        of other ranks, but never more calls than have left the window. So a call that may be made
+        at one time may be made at each later time, and a binary search finds the first.
         """
         if self._may_go(now, rank):
             return now
@@ -316,8 +319,8 @@ class Stretch:
     these.
 
     Together the stretches of any window have at most as many calls as the rate allows. If the limit
-    cannot be divided evenly, the remainder is not used. The spans together contain the margin for
-    transit of the whole window.
+    cannot be divided evenly, the remainder is not used. The spans together are as long as the
+    window and its margin for transit.
     """
 
     limit: int

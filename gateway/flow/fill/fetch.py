@@ -1,7 +1,7 @@
 """Loads a key: calls the upstream, judges its answer, stores it.
 
-`Want` says what to fetch. `Filled` or `Passed` is the result. Leaders and followers are the concern
-of `collapse`; waiting and rescue are those of request/response_selection. Here errors are raised.
+`Want` says what to fetch. `Filled` or `Passed` is the result. `collapse` handles leaders and
+followers; request/response_selection handles waiting and rescue. Here errors are raised.
 """
 
 from __future__ import annotations
@@ -232,7 +232,8 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # Without a version, since others hold a later one, which this one would not outdate.
+            # The notice has no version. Other replicas may hold a later version than this one, and
+            # a notice with this version would not outdate it.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
@@ -270,8 +271,9 @@ class Fetcher:
 
 
 def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReason | None]:
-    """The upstream's status, and the verdict of the store or the reason why the store was not
-    asked. The second one is None if the answer concerned only the caller."""
+    """The upstream's status, and what became of the answer: the verdict of the store, or the reason
+    why the answer was not stored. The second value is None if the answer concerned only the
+    caller."""
     if isinstance(fetched, Passed):
         return fetched.reply.status, None
     return fetched.forward_status, fetched.not_stored or fetched.verdict
@@ -300,7 +302,7 @@ def fruitless(landed: Filled | Passed) -> UpstreamError | None:
 
 
 def _proved(entry: Entry, stored: Stored) -> bool:
-    """Whether an order ruled out the answer, and the answer has the latest known version."""
+    """Whether an answer that an order ruled out has the latest known version."""
     floor = stored.floor
     return (
         floor is not None and entry.updated_at is not None and floor.updated_at == entry.updated_at

@@ -1,9 +1,9 @@
 """Requests that need a version at least as late as one that they know (`Training-Min-Updated-At`).
 
 For example, a caller that wrote a training reads what it wrote. It gets the stored version if that
-is late enough, otherwise that of one fetch for all callers that need it. The header raises no
-floor, because it does not prove that the version exists. Such fetches have a share of the budget,
-and each caller has a part of that share.
+is late enough. Otherwise one fetch is made for all callers that need such a version. The header
+raises no floor, because it does not prove that the version exists. Such fetches have a share of the
+budget, and each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# Seconds of backoff of a caller for a key, after the first fetch that did not bring the version,
-# and at most.
+# Seconds for which a caller backs off from a key: after the first fetch that did not bring the
+# version, and at most after further ones.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -44,7 +44,7 @@ _Asking = tuple[Key, str]
 
 
 class Answering(Protocol):
-    """Serving, or an object that answers before it."""
+    """Serving, or an object that gets the request instead: DirectiveHandler or Unusual."""
 
     async def get(self, ask: Ask) -> Answer:
         """The answer."""

@@ -20,7 +20,8 @@ from gateway.ports import Clock
 
 
 class Unusual:
-    """Answers requests in the modes `frozen` and `bypass`. The callers' directives are ignored."""
+    """Answers requests in the modes `frozen` and `bypass`. The callers' directives are ignored, but
+    `bypass` refuses a request with `only-if-cached`."""
 
     def __init__(
         self, serving: Serving, filler: Collapsing, clock: Clock, rules: Rules, modes: Modes

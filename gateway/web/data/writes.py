@@ -84,7 +84,8 @@ class Writes:
 
 def _is_of_another_site(request: Request) -> bool:
     """Whether a browser says that a page of another site sent the request (Fetch Metadata, 2.4; RFC
-    6454, 7). Otherwise a form of any page could write with the gateway's token in mode `open`."""
+    6454, 7). If such requests were accepted, a form of any page could write with the gateway's
+    token in mode `open`."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]

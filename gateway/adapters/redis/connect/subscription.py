@@ -20,7 +20,7 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """No messages come from this connection (any more). `why` is the reason for an operator."""
+    """No messages come from this connection (any more). `why` tells an operator the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no longer subscribed: {why}")
@@ -28,11 +28,12 @@ class SubscriptionLost(Exception):
 
 
 class Way(Protocol):
-    """The way to the current master (None: there is only one server)."""
+    """The way to the current master."""
 
     @property
     def master(self) -> Place | None:
-        """Its address. It changes when another server becomes the master."""
+        """Its address. It changes when another server becomes the master. None if there is only one
+        server, or if the master is not known."""
         ...
 
     def connection(self) -> Any:
@@ -51,7 +52,7 @@ class Subscription:
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
         self._route = route
         self._master = route.master
-        # The driver's bare connection: its PubSub would reconnect without telling.
+        # A bare connection: the driver's PubSub would reconnect, and nobody would learn of it.
         self._connection = route.connection()
         self._channels = channels
         self._patience = patience
@@ -104,7 +105,8 @@ class Subscription:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turns the driver's errors into SubscriptionLost. The server may be no Redis at all."""
+    """Turns the driver's errors into SubscriptionLost. `_NONSENSE` are the errors that may come if
+    the server is not Redis."""
     try:
         yield
     except (TimeoutError, OSError, RedisError, *_NONSENSE) as fault:
