@@ -36,8 +36,8 @@ from gateway.core.http.traceparent import SAMPLED
 from gateway.core.vocabulary import Part, SpanFate
 from gateway.ports import Attributes, Clock, Deadline, Served
 
-# The methods that the semantic conventions for HTTP know. Other methods are texts of callers, and
-# give no span its name.
+# The methods that the semantic conventions for HTTP know. Any other method is a text that a caller
+# made up, so no span is named after it.
 _METHODS: Final = frozenset(
     ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 )

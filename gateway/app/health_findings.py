@@ -177,7 +177,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # Such bodies of single answers are counted as failures too. One finding is enough.
+    # A refused body of a single answer is counted as a failure too, which has a finding above. It
+    # is subtracted here, so that it does not get a second one.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(

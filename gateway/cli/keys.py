@@ -11,7 +11,7 @@ import click
 
 from gateway.cli.serve import WRONG_SETTINGS, complain
 
-# Random bytes of a key. So many cannot be guessed, so a plain SHA-256 of the key is safe.
+# Random bytes of a key. Nobody can guess that many. A plain SHA-256 of the key is therefore safe.
 _ENTROPY = 32
 
 

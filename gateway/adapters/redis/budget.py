@@ -165,8 +165,9 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """The life and the time that were seen last, the time that Redis' clock should show now,
-        and the possible error of that time."""
+        """The life of the log (it changes when Redis has forgotten what was spent) and Redis' time,
+        as they were seen last. Then the time that Redis' clock should show now, and the possible
+        error of that time."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)

@@ -1,8 +1,8 @@
 """Membership: which replicas are alive, and which may still serve what they hold.
 
 A replica is *alive* until it missed five heartbeats: an order waits for it. It is a *member* for
-longer, because a silent replica may only be cut off from Redis. It may then serve what it holds for
-a time (`span`), and an order counts it as unconfirmed. A replica that leaves is neither.
+longer, because a silent replica may still be running without Redis. It may then serve what it holds
+for a time (`span`), and an order counts it as unconfirmed. A replica that leaves is neither.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
 members that it read last, and adds them again.
@@ -103,7 +103,7 @@ class Membership:
 
     @property
     def home(self) -> str:
-        """A key in the same slot, and so on the same node of a cluster, as the membership."""
+        """A key in the slot of the membership, and therefore on the same node of a cluster."""
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:

@@ -2,9 +2,10 @@
 list agrees with single answers, in its bytes and in its versions.
 
 Bytes: items may be stored only after enough of them in a row had the same bytes as single answers.
-From the first item that differs, the list confirms versions only. An item also has to have the form
-of single answers: the members, their order, white space. A form is a set of features; the known
-form is the union of all forms that were learnt.
+Before that, an item that differs sets the count back to 0. After that, the first item that is
+found to differ ends it: from then on the list confirms versions only. An item also has to have the
+form of single answers: the members, their order, white space. A form is a set of features; the
+known form is the union of all forms that were learnt.
 
 Versions: a claim is the version that an item states. This module decides whether a claim is
 believed, checked by a single call, or ignored because single answers contradicted it. The number of
@@ -194,8 +195,8 @@ CHECK_EVERY: Final = 50
 class Likeness:
     """How far the bytes of items agree with those of single answers.
 
-    `same` items in a row agreed. `filled` items were stored. `stopped`: an item differed after the
-    agreement was proven.
+    `same`: how many items in a row agreed, up to `ENOUGH`. `filled`: how many items were stored.
+    `stopped`: an item differed after the agreement was proven.
     """
 
     same: int = 0

@@ -88,8 +88,8 @@ class Serving:
         self.fills: Flights[Key, Landed] = Flights(clock)
         self.heed: Callable[[Ask], None] = lambda _: None  # called with the request of each fetch
         # `waits`: whether a refresh has to wait, because others wait or are under way. `put_off`:
-        # let a refresh for which no call is free wait; whether it does. `is_short`: whether a
-        # refresh waits because no call is free.
+        # adds a refresh to the queue, because no call is free for it; returns whether it waits
+        # there. `is_short`: whether a refresh waits because no call is free.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
@@ -307,8 +307,9 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight: its verdict says so, or orders do not wait for this replica. Or whether a
-        later version was given here meanwhile, which Redis has forgotten."""
+        the flight: its verdict says so, or orders do not wait for this replica. Also True
+        if the result was ruled out, and this replica has answered with a later version, which Redis
+        has forgotten."""
         if not self.confirming.vouches_alone():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -382,8 +383,8 @@ class Serving:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """For how many seconds L1 may repeat the stale answer that `ask` has just got. What such a
-        request would start has been started, or waits, or may not start now.
+        """For how many seconds L1 may repeat the stale answer that `ask` has just got. A
+        repeated answer starts no refresh: one is under way, or waits, or may not start now.
         `Confirming.stands_for` says the same for fresh answers."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
@@ -410,7 +411,8 @@ class Serving:
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
         """No further request joins a fetch that is under way for such a key, and L1 does not keep
-        its result. Redis does not keep it either, unless Redis knows the order (`known`)."""
+        its result. If Redis knows the order (`known`), the result is still offered to Redis, which
+        judges it. If not, it is not offered."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -506,8 +508,8 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer that was refused for its version a moment ago. It is marked as not stored
-    again."""
+    """The answer that was refused for its version a moment ago. It is marked as not
+    stored, with the reason."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))

@@ -210,10 +210,11 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """Set when the next page is due: a gap after this one was due. A page that is late by more
-        than that is not made up for, so that pages do not come in a burst after a pause. The sweep
-        then takes longer, and `bound` is not stated while it is exceeded. After a cold start pages
-        follow each other at once."""
+        """Set the time at which the next page is due: one gap after the time at which this one was
+        due. If that time has passed, the next page is due at once, and the lost time is not made up
+        for, so that pages do not come in a burst after a pause. The sweep then takes longer, and
+        `bound` is not stated while it is exceeded. After a cold start pages follow each other at
+        once."""
         gap = self._pace.gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))

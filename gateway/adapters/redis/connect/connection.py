@@ -61,7 +61,8 @@ class Connection:
         look_every: float = 1.0,
         look_every_while_away: float = 0.5,
     ) -> None:
-        """`timeout` (seconds) holds for a whole operation. Looks try to write a key under `prefix`.
+        """`timeout` (seconds) holds for a whole operation. A look tries to write a key under
+        `prefix`.
 
         Raises ValueError for a bad URL.
         """
@@ -88,7 +89,8 @@ class Connection:
 
     @property
     def is_up(self) -> bool:
-        """Whether all nodes answered last. If not, some or all calls fail at once."""
+        """Whether all nodes are up, and in a cluster all slots have a node. If not, some or all
+        calls fail at once."""
         return self._nodes.is_up
 
     @property
@@ -201,7 +203,8 @@ class Connection:
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
         """The same in a separate round trip. `said` is the error that the script got in a common
-        round trip: it counts for this script, and is followed if it is a redirection."""
+        round trip. If it is a redirection, the script is run again accordingly. Any other error is
+        the failure of this script, which is not run again."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
