@@ -1,7 +1,7 @@
-"""First floor: what the flow needs of the world, as Protocols, and the values that cross.
+"""First floor: the Protocols by which the flow reaches the world outside, and their values.
 
-Each Protocol has a contract suite in tests/contract that every implementation passes.
-Nothing here decides; nothing here does I/O.
+The stores, the bus, the leases and the budgets have contract suites in tests/contract. Every
+implementation passes them. This package decides nothing and does no I/O.
 """
 
 from gateway.ports.budget import (

@@ -1,4 +1,5 @@
-"""What may be spent of the upstream's limit, and the gate that a 429 closes."""
+"""The ports of the budget: the calls that the upstream's limit allows, and the gate that a 429
+closes."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class BudgetView:
 class Charge:
     """One call that is paid for, and that may be sent after `wait` seconds. `stamp` identifies it
     for the budget. `is_share`: this replica paid it from its own share, and the shared budget does
-    not know of it. Otherwise the shared budget knows of it in its `life`."""
+    not know of it. `life` is the life of the shared budget that granted the call (see KnownBudget),
+    0 if that is unlimited, or did not grant it."""
 
     stamp: float
     wait: float = 0.0
@@ -37,16 +39,16 @@ class Charge:
 
 
 class Charging(Protocol):
-    """What all budgets have: calls that were charged, and a gate.
+    """The methods of all budgets. They change the charges of calls, and the gate.
 
     `scope` says whose budget it is: that of a tenant, or of a partition if each credential has its
     own. `core.budget.priority` decides how much each purpose may spend if there are too few calls.
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin a turn that was waited for: the charge counts from now. None if the budget has
-        forgotten the charge, so that another one is needed. Raises GateClosed, and undoes the
-        charge, if upstream said 429 meanwhile."""
+        """Begin the turn of a call that has waited. Its charge counts from now on. Returns None if
+        the charge is no longer valid, so that the call needs another one. If the gate was closed
+        meanwhile, undoes the charge and raises GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -69,12 +71,12 @@ class Charging(Protocol):
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429: open the gate, if it is being probed or its time has come.
-        Returns whether it was opened."""
+        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
+        is due to reopen. Returns whether the gate was opened."""
         ...
 
     def view(self, scope: str) -> BudgetView:
-        """The budget when it was last seen. Asks nobody."""
+        """The budget when it was last seen. Redis is not asked."""
         ...
 
 
@@ -102,18 +104,18 @@ class KnownBudget:
     """What a replica saw of the shared budget at `at` (monotonic).
 
     life       changes when the shared budget has forgotten what was spent
-    stamp      the time on the clock of the shared budget, which was `at` here, give or take `error`
-               seconds
-    replicas   how many replicas divide the limit; for `silent` of them their parts are kept
+    stamp      the time on the clock of the shared budget at the moment `at`; it may be wrong by
+               `error` seconds
+    replicas   how many replicas divide the limit; `silent` of them did not report lately, and
+               their parts are kept for them
     limit      the limit at that moment
-    claim      how many unspent calls this replica may make without asking, before those that it
-               asked for since are subtracted
-    part       this replica's part of the limit that was set, which it may spend if nobody hears
-               of it; 0 while the parts of the others leave nothing: then it goes by what a start
-               without the shared budget goes by
-    share      the same part of `limit`
-    ages       seconds since each call of the last window; less than 0 for one that is granted for
-               later
+    claim      how many unspent calls this replica may make without asking; calls that it asked for
+               since then are not subtracted yet
+    part       this replica's part of the configured limit, which it may spend while it cannot reach
+               the shared budget; 0 while the parts of the others leave nothing: the replica then
+               acts as at a start without the shared budget
+    share      the part, scaled to `limit`
+    ages       seconds since each call of the last window; negative if a call was granted for later
     """
 
     life: int
@@ -131,8 +133,9 @@ class KnownBudget:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """What a replica reports when it asks for the state of a scope: what it saw last, how much of
-    its claim is left, and the ages of its calls that the shared budget does not know of."""
+    """The report of a replica that asks for the state of a scope. `known` is what it saw last,
+    `claim` is how much of its claim is left, and `untold` has the ages of its calls that the shared
+    budget does not know of."""
 
     scope: str
     known: KnownBudget | None
@@ -144,15 +147,15 @@ class SharedBudget(Charging, Protocol):
     """The budget of all replicas. It may be away (RedisUnavailable), and it may forget what was
     spent.
 
-    It grants nothing to a replica that has not asked for its state lately. If a replica did not
-    report for `silence` seconds, it keeps the part of the limit for it that it told it last, which
-    that replica may spend without asking.
+    A replica that has not called `look` lately is granted nothing. If a replica has not reported
+    for `silence` seconds, the shared budget keeps that replica's part of the limit, because the
+    replica may spend it without asking.
     """
 
     silence: float
 
     def is_there(self, scope: str) -> bool:
-        """Whether it can be asked now."""
+        """Whether the shared budget can be asked now."""
         ...
 
     async def take(
@@ -164,12 +167,13 @@ class SharedBudget(Charging, Protocol):
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As Budget.take, for a replica that saw `known`; None if it has to look first."""
+        """As Budget.take. `known` is what the replica saw last. Returns None if the replica has to
+        look first."""
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """The state of each scope. The calls that a replica reports count from now on, if the life
-        of the budget is the one that it knew."""
+        """The state of each scope. The calls that the replica reports count from now on, if the
+        budget still has the life that the replica knew."""
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
@@ -178,9 +182,9 @@ class SharedBudget(Charging, Protocol):
 
 
 class OwnBudget(Budget, Protocol):
-    """The budget of this replica alone, and its share of the shared one while that is away."""
+    """The budget of this replica alone, or its share of the shared budget while that is away."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay from one of `replicas` equal parts of the limit. `past` is what was spent
-        of it, in monotonic time; None: nothing is known."""
+        """From now on pay from one of `replicas` equal parts of the limit. `past` says what was
+        spent of the limit, in monotonic time. None: nothing is known of that."""
         ...

@@ -1,8 +1,8 @@
-"""Deadlines for answers from outside this process: Redis, the upstream, a caller.
+"""Deadlines for answers from outside this process: from Redis, the upstream or a caller.
 
 A timer that fires after a stall of our own loop (a CPU quota, a stopped process, long work) says
-nothing about the other side: its answer may lie in the socket, unread. So a deadline counts only
-the time in which this process was looking, and looks once more before it is believed.
+nothing about the other side, whose answer may be in the socket, not read yet. A deadline therefore
+counts only the time in which this process could read. Before it raises, it reads once more.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline is counted in steps, of these lengths in seconds, about so many of them.
+# A deadline is counted in about so many steps, or in more or fewer if the length of a step would
+# not be within these bounds (seconds).
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
-# Turns of the loop for the last look: one to read the sockets, one for each task through which an
-# answer is handed on (the driver's, a shared one, the one that waits).
+# Turns of the loop for the last look. One reads the sockets. One more is for each task that hands
+# the answer on: the driver's, a shared one, and the one that waits.
 _LAST_TURNS: Final = 4
 
 
 class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
-    As `asyncio.timeout`, but a step that ends late counts as one step, however long the stall was:
-    a stall costs the other side one step at most, and any number of stalls cannot postpone the end
-    beyond that number of steps.
+    It is like `asyncio.timeout`, but a step that ends late counts as one step, however long the
+    stall was. A stall therefore costs the other side one step at most. The number of steps is
+    fixed, so that stalls cannot postpone the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")
@@ -33,7 +34,7 @@ class Deadline:
     _handle: asyncio.Handle
 
     def __init__(self, seconds: float) -> None:
-        """The time is over at once where `seconds` is not positive."""
+        """If `seconds` is not positive, the time is over at once."""
         step = min(max(seconds / _STEPS, _SHORTEST_STEP), _LONGEST_STEP)
         self._left = max(1, round(seconds / step)) if seconds > 0.0 else 0
         self._step = seconds / self._left if self._left else 0.0
@@ -65,7 +66,7 @@ class Deadline:
     def _end_step(self) -> None:
         now = self._loop.time()
         if now - self._due > self._step / 2.0:
-            self._due = now  # a stall: the next step is a whole one
+            self._due = now  # after a stall the next step has its full length
         self._left -= 1
         self._wait()
 

@@ -1,4 +1,4 @@
-"""What replicas agree on: the bus between them, one fetch for a key, the mode that was ordered."""
+"""The ports between replicas: the bus, the lease of a fetch, and the mode that was ordered."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from gateway.ports.tiers import Copies, SharedStore
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What replicas tell each other: which entries are outdated, never a body; and a 429.
+    """A message of one replica to the others: entries are outdated, or a gate is closed. It never
+    has a body.
 
-    CHANGED      one training of one partition has a version of `updated_at` or later
-    INVALIDATED  trainings, in every partition, are invalid below `updated_at` (None: wholly)
+    CHANGED      trainings have changed in one partition: their entries are outdated below
+                 `updated_at` (None: whatever their version is)
+    INVALIDATED  trainings are invalid in every partition below `updated_at` (None: all versions)
     PURGED       everything is invalid (in `partition`, if there is one)
-    REFUSED      the upstream refused the credential of `partition`: all of that partition goes
-    GATE_CLOSED  the upstream said 429 to `scope`: no call before `until`, on the shared clock
+    REFUSED      the upstream refused the credential of `partition`: all its entries are dropped
+    GATE_CLOSED  the gate of `scope` is closed, mostly by a 429: no call may be made before `until`
+                 (the shared clock)
 
-    After a `soft` order, what it invalidated may still be used for rescue. `operator` is the name
-    of the operator who gave the order, None if there was no order.
+    Entries that a `soft` order invalidated may still be used for rescue. `operator` is the name of
+    the operator who gave the order, None if there was no order.
     """
 
     kind: NoticeKind
@@ -43,10 +46,10 @@ class Notice:
 class Confirmations:
     """How many replicas are known, this one included, and how many of them have applied the order.
 
-    `copies` are the replicas of Redis, if there are any: if one that does not have the order
-    becomes the master, the order is undone. `purged` counts the keys that the purge of a partition
-    found. `until` (the shared clock): from then on no replica that did not confirm serves anything
-    older, even if it is cut off.
+    `copies` are the replicas of Redis, if there are any. If one that does not have the order
+    becomes the master, the order is lost. `purged` counts the keys that the purge of a partition
+    found. From `until` (the shared clock) on, no replica that did not confirm serves anything
+    older, even if it is cut off. None if all have confirmed.
     """
 
     known: int
@@ -78,9 +81,9 @@ class Bus(Protocol):
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica may serve something older after an order that
-        it did not confirm: the order says so. After that it must ask the shared store first.
-        Infinite if there are no other replicas."""
+        """The monotonic time until which this replica may serve something older than an order that
+        it did not confirm. The result of the order names that time. Later the replica must ask the
+        shared store first. Infinite if there are no other replicas."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -100,8 +103,8 @@ class Bus(Protocol):
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Hand each notice of another replica to `apply`. Call `gap` whenever notices may have been
-        missed, with the monotonic time until which the orders among them allow older answers of
-        this replica. Runs until it is cancelled."""
+        missed. Its argument is the monotonic time until which this replica may serve something
+        older than the orders that it may have missed. Runs until it is cancelled."""
         ...
 
 
@@ -117,17 +120,17 @@ class AloneBus:
         return True
 
     async def announce(self, notice: Notice) -> None:
-        """Nobody listens."""
+        """Do nothing, because no other replica listens."""
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """This is the only replica."""
+        """Count this replica only."""
         return Confirmations(known=1, confirmed=1)
 
     async def enter(self) -> None:
-        """No other replica gives orders."""
+        """Do nothing, because no other replica gives orders."""
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
-        """No notice ever arrives."""
+        """Return at once, because no notice ever arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +148,24 @@ class Taken:
 
 
 class Lease(Protocol):
-    """One fetch for a key across replicas. It saves work; what is stored is decided elsewhere.
+    """One fetch for a key across replicas. It only saves calls. The store decides what is stored.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which it ends unless renewed; infinite if there are no other replicas."""
+        """Seconds after which the lease ends unless it is renewed. Infinite if there are no other
+        replicas."""
         ...
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and with it the lease.
 
-        If another fetch has the lease, this replica follows it, and will be told how it ended. It
-        does not follow a fetch if something was invalidated or learnt since that began; then it
-        leads itself. While the key is left alone after failures, an `unhurried` call raises
-        BackedOff.
+        If another fetch has the lease, this replica follows that fetch, and is told how it ended.
+        If something was invalidated or learnt since that fetch began, this replica leads instead.
+        While the key is left alone after failures, an `unhurried` call never leads: if there is no
+        fetch to follow, it raises BackedOff.
         """
         ...
 
@@ -172,10 +176,11 @@ class Lease(Protocol):
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """End the lease and tell the followers how the fetch ended. Does nothing if it is lost.
+        """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
+        lost.
 
-        `pause`: all replicas leave the key alone, for longer with each failure in a row, until a
-        fetch ends with an answer.
+        `pause`: all replicas leave the key alone for that time, which grows with each failure in a
+        row. A fetch that ends with an answer ends the pause.
         """
         ...
 
@@ -186,7 +191,7 @@ class Lease(Protocol):
 
 
 class AloneLease:
-    """The lease of a process that has no other replicas. Its flights are enough."""
+    """The lease of a process that has no other replicas. Single-flight in the process is enough."""
 
     lifetime = math.inf
 
@@ -198,23 +203,23 @@ class AloneLease:
         return Taken(await self._shared.begin(key), "", leads=True, floor=None)
 
     async def renew(self, key: Key, token: str) -> bool:
-        """It cannot be lost."""
+        """Always True: this lease cannot be lost."""
         return True
 
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """No replica follows, and this one remembers by itself what failed."""
+        """Do nothing. No replica follows, and this one remembers failures by itself."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """No other replica leads."""
+        """Never called, because no other replica leads."""
         return Ending(EndingKind.TRANSIENT)
 
 
 @dataclass(frozen=True, slots=True)
 class ModeOrder:
-    """An order to serve in a mode: when it was given, in seconds on the shared clock, and the name
-    of the operator; None where either is not known."""
+    """An order to serve in a mode. It was given `at` a time (seconds on the shared clock), `by` the
+    operator of that name. Each of the two is None if it is not known."""
 
     mode: Mode
     at: float | None = None
@@ -222,14 +227,14 @@ class ModeOrder:
 
 
 class SharedMode(Protocol):
-    """Where the mode that an operator ordered is kept. Raises RedisUnavailable."""
+    """Keeps the mode that an operator ordered. Both methods raise RedisUnavailable."""
 
     async def read(self) -> ModeOrder | None:
-        """The last order; None if there was none."""
+        """The last order. None if there was none."""
         ...
 
     async def write(self, order: ModeOrder) -> None:
-        """Order it for all replicas."""
+        """Store the order for all replicas."""
         ...
 
 
@@ -237,8 +242,8 @@ class AloneMode:
     """The mode of a process that has no other replicas: `Modes` itself remembers it."""
 
     async def read(self) -> ModeOrder | None:
-        """No other replica takes orders."""
+        """Always None, because no other replica takes orders."""
         return None
 
     async def write(self, order: ModeOrder) -> None:
-        """There is no other replica to tell."""
+        """Do nothing, because there is no other replica."""

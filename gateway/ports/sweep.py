@@ -1,5 +1,5 @@
-"""What the sweep needs from the shared store: to compare pages with floors, and one sweep for all
-replicas."""
+"""The ports of the sweep: comparing the pages of the list with floors, and the lease by which one
+replica sweeps for all."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from gateway.core.upstream.list_page import Page
 
 
 def _unknown() -> None:
-    """The last single answer is not known."""
+    """Nothing is known of the answer that confirmed the body last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What the list said of a training, compared with its floor, and the floor after that.
+    """The verdict on an item of the list, which was compared with its floor, and the floor after
+    that.
 
-    `is_held`: the body that belongs to the floor is stored. `last` reads what the last single
-    answer said beside it; None if that is not known.
+    `is_held`: the store knows a body. `last` reads what confirmed that last, a single answer or a
+    page. It returns None if that is not known.
     """
 
     verdict: ListVerdict
@@ -33,28 +34,29 @@ class Compared:
 
 
 class ListStore(Protocol):
-    """What the list changes in floors. No body is read or written.
+    """Changes floors by what the list says. No body is read or written.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare each item of a page with its floor. The known version is renewed, and its body
-        kept for `keep` seconds. A later version raises the floor; what is stored below it may only
-        be used for rescue. An item is ignored if something was learnt or ordered about its training
-        since the page was asked for."""
+        """Compare each item of a page with its floor. An item with the known version renews the
+        entry, whose body is kept for `keep` seconds. An item with a later version raises the floor;
+        the stored entry may then only be used for rescue. An item is ignored if something was
+        learnt or ordered about its training since the page was asked for."""
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Undo that the list raised the floor to this version, so that what is stored may be served
-        as before. Returns whether it was undone: not if a single answer came since, nor if an order
-        asked for that version or a later one."""
+        """Lower a floor that the list raised to this version, so that the stored entry may be
+        served as before. Returns whether it was lowered. It is not if a single answer was accepted
+        since, or if an order asked for that version or a later one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How far the sweep of a partition has come at `now`, and whether this replica `leads` it.
+    """How far the sweep of a partition has come at `now` (the shared clock), and whether this
+    replica `leads` it.
 
     `is_read`: callers of any replica have read from the partition lately.
     """
@@ -67,9 +69,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """After a page: how many different trainings this sweep has met, and which trainings are
-    missing that the last complete sweep met at this place. Only the first 400 of these are looked
-    at."""
+    """The state of a sweep after a page. `distinct` is the number of different trainings that it
+    has met. `absent` are trainings that the last complete sweep met at this place of the list, and
+    that this sweep has not met. Only the first 400 at this place are looked at."""
 
     distinct: int
     absent: tuple[str, ...]
@@ -83,7 +85,7 @@ class SweepLease(Protocol):
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lead ends unless it is taken again; infinite if there are no
+        """Seconds after which the lead ends unless it is taken again. Infinite if there are no
         other replicas."""
         ...
 
@@ -95,8 +97,8 @@ class SweepLease(Protocol):
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page is done, which led from `before` to `progress`. Returns None, and writes
-        nothing, if this replica does not lead any more."""
+        """Note that a page is done. It changed the progress from `before` to `progress`. Returns
+        None, and writes nothing, if this replica does not lead any more."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
@@ -106,7 +108,7 @@ class SweepLease(Protocol):
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
         """Note that a sweep has ended. If it was complete, its trainings are the known ones from
-        now on."""
+        now on. Returns False, and writes nothing, if this replica does not lead any more."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
@@ -114,7 +116,7 @@ class SweepLease(Protocol):
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were stored from the list, as far as they are known."""
+        """The trainings that were stored from the list. Some are missing if Redis lost them."""
         ...
 
     async def forget_filled(self, partition: str) -> None:

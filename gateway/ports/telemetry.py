@@ -1,4 +1,4 @@
-"""What is told of what happens: numbers and events to an observer, spans to a tracer."""
+"""The ports of telemetry: the observer counts and logs events, the tracer sends spans."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gateway.ports.tiers import Count
 
 
 class Observer(Protocol):
-    """Where events become metrics and log lines. No verb raises, none awaits."""
+    """Turns events into metrics and log lines. No method raises or awaits."""
 
     def requested(
         self,
@@ -42,27 +42,28 @@ class Observer(Protocol):
         *,
         trace: bytes | None = None,
     ) -> None:
-        """A request to the data plane was answered; `trace` is the id of one that is sampled."""
+        """A request to the data plane was answered. `trace` is the id of its trace, None if that is
+        not sampled."""
         ...
 
     def client_result(self, client: str, result: str) -> None:
-        """`served`, `limited` or `refused`."""
+        """A client's request was `served`, `limited` or `refused`: that is the `result`."""
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that does what `requested` and `client_result` (`served`) do, for answers of
-        this kind, and looks nothing up. Hits use it."""
+        """A function that counts one answer of this kind, as `requested` and `client_result`
+        (`served`) do. It is faster, because the series are looked up beforehand. Hits use it."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
-        """A call goes upstream."""
+        """A call to the upstream begins."""
         ...
 
     def call_ended(
         self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
     ) -> None:
-        """A call ended, with a status or without an answer; `trace` is the id of one that is
-        sampled."""
+        """A call ended, with a status or without an answer. `trace` is the id of its trace, None if
+        that is not sampled."""
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
@@ -78,7 +79,8 @@ class Observer(Protocol):
         ...
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        """An order changed the mode of all replicas; `operator` gave it, None: not known."""
+        """An order changed the mode of all replicas. `operator` is the name of the operator who
+        gave it, None if that is not known."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -86,19 +88,19 @@ class Observer(Protocol):
         ...
 
     def budget_waited(self, purpose: Purpose, seconds: float) -> None:
-        """A call waited so long for its turn."""
+        """A call waited for its turn for `seconds`."""
         ...
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        """The upstream said 429."""
+        """A gate was closed for `seconds`: the upstream said 429, or that no call is left."""
         ...
 
     def gate_opened(self, scope: str) -> None:
-        """The upstream answers again."""
+        """A gate was opened, because the upstream gave an answer other than 429."""
         ...
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
-        """An entry was stored, for the first time, changed or renewed."""
+        """An entry was stored. `verdict` says what it changed."""
         ...
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
@@ -113,7 +115,7 @@ class Observer(Protocol):
         by: Origin = Origin.UPSTREAM,
         operator: str | None = None,
     ) -> None:
-        """Entries became invalid. `training_id` is `*` if that concerns more than one training.
+        """`count` entries became invalid. `training_id` is `*` if they may be of several trainings.
         `operator` is the name of the operator who ordered it, None if there was no order."""
         ...
 
@@ -128,8 +130,8 @@ class Observer(Protocol):
         status: int,
         verdict: StoreVerdict | NotStoredReason | None,
     ) -> None:
-        """A fetch brought an answer. `verdict` says whether it was stored; None: it was only passed
-        on."""
+        """A fetch brought an answer. `verdict` says whether the answer was stored. None: it was
+        only passed on."""
         ...
 
     def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
@@ -137,7 +139,8 @@ class Observer(Protocol):
         ...
 
     def swept(self, key: Key, found: str) -> None:
-        """The sweep met it in the upstream's list; `found` is the verdict (ListVerdict)."""
+        """The sweep met the training in the upstream's list. `found` is the verdict
+        (ListVerdict)."""
         ...
 
     def sweep_ended(self, tenant: str, complete: bool, trainings: int) -> None:
@@ -145,26 +148,29 @@ class Observer(Protocol):
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """The list is not read for `seconds`, or never again (None). `tenant` is "" for all."""
+        """The list is not read for `seconds`, or never (None). `tenant` is "" if that is so for all
+        tenants."""
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """The list has other bytes than single answers: what was stored from it is removed."""
+        """Nothing is stored from the list any more, because its bytes differ from those of single
+        answers. The `taken_back` trainings that were stored from it are removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """No answer is older than `seconds`. `trainings` None: there is no sweep."""
+        """The staleness bound: the last answer without an edit is served at most `seconds` after
+        the edit. `trainings` None: there is no sweep."""
         ...
 
     def sweep_too_slow(
         self, tenant: str, seconds: float, *, trainings: int, lifetime: float
     ) -> None:
-        """With these settings and so many trainings the bound is longer than the freshness
-        lifetime."""
+        """The staleness bound (`seconds`) is longer than the freshness `lifetime`, because the
+        sweep of so many `trainings` takes too long."""
         ...
 
     def lagged(self, seconds: float) -> None:
-        """A new version is served, `seconds` after its `updated_at`."""
+        """A change of a training came, `seconds` after its `updated_at`."""
         ...
 
     def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
@@ -176,7 +182,7 @@ class Observer(Protocol):
         ...
 
     def regressed(self, training_id: str) -> None:
-        """An older version than the floor's came from upstream."""
+        """The upstream answered with an older version than the known one."""
         ...
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
@@ -192,16 +198,16 @@ class Observer(Protocol):
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis went away or came back; with several nodes, the one called `node`."""
+        """Redis came back (`up`) or went away. If it has several nodes, this is about `node`."""
         ...
 
     def envelope_refused(self, why: str) -> None:
-        """The bytes that Redis has under a key of ours are no entry that we can read."""
+        """The bytes under the key of a body in Redis are not an entry that can be read."""
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
-        """A caller was refused; with the id of its request if there is one, and with its name `by`
-        if it is an operator."""
+        """A caller was refused. `request_id` is "" if the request has no id. `by` is the name of an
+        operator, "" if the caller is not a known one."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
@@ -211,7 +217,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessLine:
-    """One answered request, for the access log; `parts` are the seconds that it waited for each."""
+    """One answered request, for the access log. `parts` has the seconds for which the request
+    waited for each part."""
 
     request_id: str
     method: str
@@ -227,14 +234,14 @@ class AccessLine:
     parts: Mapping[Part, float] | None = None
 
 
-# As attributes of a span are called, by the semantic conventions of OpenTelemetry.
+# The attributes of a span, with the names of the semantic conventions of OpenTelemetry.
 Attributes = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a request ended. `route` is its path without an id, `path` the same with it; None where
-    the path is none of ours."""
+    """How a request ended. `route` is its path without the id, `path` the same with the id. Both
+    are None if the gateway does not have that path."""
 
     method: str
     route: str | None
@@ -311,11 +318,11 @@ class NoTracer:
         return False
 
     def begin(self, traceparent: bytes | None) -> Span:
-        """Never called."""
+        """Never called, because no trace is kept."""
         raise NotImplementedError
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """Never called."""
+        """Never called, because no trace is kept."""
 
     async def close(self, patience: float) -> None:
         """Do nothing: no span waits."""

@@ -12,14 +12,14 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# The time of the last confirmation, if Redis was not asked about an entry or does not agree with
-# it.
+# The value of `Held.checked_at` if Redis was not asked about an entry, or does not agree with it.
+# As `Held.until` it means that no decision may be used again.
 NEVER: Final = -math.inf
 
 
 class Count(Protocol):
-    """Counts one answer: its seconds, age and client, the caller's `traceparent` if that is sound,
-    and what was asked for."""
+    """Counts one answer: its seconds, its age, its client, the caller's `traceparent` if that is
+    valid, and the request."""
 
     def __call__(  # noqa: PLR0917 -- names would cost each hit
         self,
@@ -37,8 +37,8 @@ class HitLabels:
     """How answers with the same outcome, tier, detail and status are logged and counted. Thousands
     of answers share one object.
 
-    `status` is that of the entry. `count` counts an answer, `count_not_modified` a 304 instead of
-    it. `is_routine`: only a sample of them is logged.
+    `status` is that of the entry. `count` counts an answer with that status, `count_not_modified` a
+    304. `is_routine`: only a sample of these answers is logged.
     """
 
     __slots__ = (
@@ -66,24 +66,26 @@ class HitLabels:
 class Held(msgspec.Struct, gc=False):
     """An entry as L1 holds it, with its head rendered.
 
-    head        the lines of its header fields; those from `brief_at` on are in a 304 too
+    head        the lines of its header fields; the lines from `brief_at` on are in a 304 too
     checked_at  the monotonic time when Redis was last known to agree with it
-    is_plain    it has a version, and no request field chose it: each caller of its key may get it
-                while it is fresh
+    is_plain    it has a version, and no request field selected it: while it is fresh, each caller
+                of its key may get it
     is_purged   it may only be used for rescue, whatever Redis says or forgets
-    is_verbatim the head has what the upstream says about caching
-    is_codable  its compressed form is worth having; that is `coded`, once a caller wanted it
+    is_verbatim the head has the upstream's own caching fields
+    is_codable  a compressed form is worth its cost; `coded` is that form, made when a caller first
+                wants it
     cost        the bytes that L1 counts for it
-    reads       how often L1 was asked for it; `reads_before` of these before it was confirmed
+    reads       how often it was read in L1; `reads_before` is how often before it was confirmed
 
-    The rest is a decision that L1 may serve it, which may be used again for a second at most: up to
-    the monotonic time `until`, in this `edition` of `Serving`, with these `labels`, and with the
-    lines `moment` after its head. Its age counts from `born` (monotonic).
+    The other fields are a decision that L1 may serve the entry. The decision may be used again
+    until the monotonic time `until`, for a second at most, and only in this `edition` of `Serving`.
+    The answer is counted with these `labels`, and has the lines `moment` after its head. The age of
+    the entry counts from `born` (monotonic).
 
     The garbage collector ignores these objects: there are many, and none is part of a cycle.
     """
 
-    # The fields that each hit reads come first, and together.
+    # The fields that each hit reads are together, at the beginning.
     entry: Entry
     head: bytes
     brief_at: int
@@ -104,58 +106,59 @@ class Held(msgspec.Struct, gc=False):
     reads_before: int = 0
 
     def __post_init__(self) -> None:
-        """Copy the entry's body here, where a hit finds it faster."""
+        """Take the entry's body over into a field of this object, which a hit reads faster."""
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
-        """The same with other values in these fields."""
+        """A copy that has other values in these fields."""
         return msgspec.structs.replace(self, **changes)
 
     @property
     def reads_since(self) -> int:
-        """How often it was read since it was confirmed."""
+        """How often the entry was read since it was confirmed."""
         return self.reads - self.reads_before
 
     def follow(self, before: Held) -> None:
-        """Take over the number of reads from what was held under the key before."""
+        """Take over the number of reads from `before`, which was held under the key until now."""
         is_confirmed = self.entry.confirmed_at != before.entry.confirmed_at
         self.reads_before = before.reads if is_confirmed else before.reads_before
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """Do not serve it before Redis was asked, nor while Redis is away."""
+        """From now on the entry is not served before Redis was asked, nor while Redis is away."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:
-        """Use it for rescue only."""
+        """From now on the entry may only be used for rescue."""
         self.is_purged = True
         self.doubt()
 
 
 class LocalStore(Protocol):
-    """L1: bounded in bytes; the least recently used entry goes first; never awaits."""
+    """L1. Its size in bytes has a bound. If it is full, the least recently used entry is evicted.
+    No method awaits."""
 
     def get(self, key: Key) -> Held | None:
-        """What is held under the key. It becomes the most recently used."""
+        """The entry under the key, which becomes the most recently used."""
         ...
 
     def peek(self, key: tuple[str, str], /) -> Held | None:
-        """What is held under the key. That does not count as a use."""
+        """The entry under the key. This does not count as a use."""
         ...
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold it instead of what was held, as the most recently used. An entry that alone is
-        larger than the bound is not held."""
+        """Hold the entry in place of the one that was held, as the most recently used. An entry
+        that alone is larger than the bound is not held."""
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold it as the least recently used, if there is room and nothing is held under the key.
-        Returns whether it is held."""
+        """Hold the entry as the least recently used, if there is room and nothing is held under the
+        key. Returns whether the entry is held."""
         ...
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold it instead of what is held, which must be something. This does not count as a
-        use."""
+        """Hold the entry in place of the one that is held; there must be one. This does not count
+        as a use."""
         ...
 
     def drop(self, key: Key) -> bool:
@@ -187,10 +190,11 @@ class LocalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the shared store holds. `floor` None: unknown, because it was never there or is lost;
-    then there is no body either. `entry` None: no body.
+    """The result of a look-up in the shared store. `floor` None: the floor is unknown, because
+    there never was one or it is lost; then `entry` is None too. `entry` None: there is no body, or
+    it may not even be used for rescue.
 
-    What was fetched at `struck_at` (the shared clock) or before is ruled out.
+    A response that was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
 
     entry: Entry | None
@@ -208,8 +212,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many replicas Redis has, each of which may become the master, and how many of them have
-    what was written."""
+    """How many replicas Redis has, and how many of them have all that was written. Each of them may
+    become the master."""
 
     known: int
     acknowledged: int
@@ -217,11 +221,11 @@ class Copies:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of a key without its body.
+    """The state of a key without its body.
 
-    `last` reads what the last confirming answer said beside the body of the floor; None if that is
-    not known. It costs more than to read the floor, and is needed only if the floor was confirmed
-    later than the entry. What was fetched at `struck_at` (the shared clock) or before is ruled out.
+    `last` reads what confirmed the body last. It returns None if that is not known. It costs more
+    than reading the floor, and is needed only if the floor was confirmed later than the entry. A
+    response that was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
 
     floor: Floor
@@ -237,7 +241,7 @@ class SharedStore(Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Whether each of its nodes answered when it was last asked."""
+        """Whether each node of the store answered when it was last asked."""
         ...
 
     def reaches(self, key: Key) -> bool:
@@ -250,14 +254,14 @@ class SharedStore(Protocol):
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
-        """Body and floor, in one round trip for all look-ups of a turn of the event loop. It is a
-        future where that takes no task for each key."""
+        """Body and floor, in one round trip for all look-ups of a turn of the event loop. A store
+        may return a future, so that no key needs a task."""
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """What is known of each key (None: nothing), without its body, in one round trip for all
-        such questions of a turn of the event loop. Keys whose node cannot be asked are left out;
-        raises if that is so for all."""
+        """The state of each key (None: nothing is known), in one round trip for all such calls of a
+        turn of the event loop. Keys whose node cannot be asked are left out. Raises if no node can
+        be asked."""
         ...
 
     async def begin(self, key: Key) -> Ticket:
@@ -266,7 +270,7 @@ class SharedStore(Protocol):
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if the floor still has the generation and the
-        epoch of the entry's ticket, and no later version is stored."""
+        epoch of the entry's ticket, and no later version is known."""
         ...
 
     async def drop(self, key: Key) -> None:
@@ -276,19 +280,19 @@ class SharedStore(Protocol):
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition: those
-        that are stored, and those that fetches in flight bring. After a `soft` order they may be
-        used for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition, also
+        those that fetches in flight bring. After a `soft` order the stored ones may still be used
+        for rescue."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all that was fetched for a partition up to now, and the fetches in flight. It is
-        one step, however much is stored."""
+        """Rule out all responses that were fetched for a partition until now, and those of fetches
+        in flight. This is one step, however much is stored."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Raise the generation of every key, or of every key of a partition, and remove the bodies;
-        `soft` keeps them for rescue. Returns the number of keys."""
+        """Raise the generation of every key, or of every key of a partition, forget the versions,
+        and remove the bodies. `soft` keeps the bodies for rescue. Returns the number of keys."""
         ...
 
     async def secure(self, patience: float) -> Copies | None:

@@ -12,8 +12,8 @@ from gateway.ports.telemetry import Span
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What a caller writes. `path` begins after the root of the API, and is sent as it is here.
-    `fields` are the header fields of the caller's request that are passed on."""
+    """A caller's write. `path` begins after the root of the API, and is sent unchanged. `fields`
+    are the header fields of the caller's request that are passed on."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ class Upstream(Protocol):
     """The API that we protect."""
 
     async def call(self, call: Call) -> Reply:
-        """Send it once and read the whole answer, whatever its status.
+        """Send the call once and read the whole answer, whatever its status is.
 
         Raises UpstreamUnreachable, UpstreamTimeout, or InvalidPayload if the body is too large or
         cut short.
