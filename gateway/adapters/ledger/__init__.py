@@ -1,4 +1,4 @@
-"""What Redis is for replicas, for a process alone: version floors and the budget, in memory."""
+"""The shared state of a process without Redis, in memory: version floors, sweeps, the budget."""
 
 from gateway.adapters.ledger.budget import LocalBudget
 from gateway.adapters.ledger.floors import Ledger

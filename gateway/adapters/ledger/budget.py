@@ -1,6 +1,6 @@
-"""The budget and the gate in memory, for a process alone or one that lost its Redis.
+"""The budget and the gate in memory, for a process without Redis, or while Redis is away.
 
-Lives here: one window and one gate a scope. The arithmetic is core's.
+This module keeps a window and a gate for each scope. The rules are in core/budget.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from gateway.ports import BudgetView, Charge, Clock
 
 @dataclass(slots=True)
 class _Account:
-    """One scope's budget; `log` None is unlimited, and counts in stretches of the window."""
+    """The budget of one scope. `log` counts the calls of a stretch of the window (see Stretch).
+    None: the scope is unlimited."""
 
     rate: Rate | None
     log: WindowLog | None
@@ -28,19 +29,21 @@ class _Account:
 
 
 class LocalBudget:
-    """Budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
+    """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
+    A call counts for the window and a margin, because one call may take longer to reach the
+    upstream than another. This process alone therefore never exceeds the limit.
 
-    `start_paced` is for a past that is not known: a tenth of the limit may go at once, the
-    rest at the mean rate until one window has passed. So a process that takes over from one
-    that spent evenly sends at most that tenth too much; only where the other spent its whole
-    limit in its last moment can one window hold nearly two limits, and then evenly enough for
-    the first 429 to close the gate. This process alone never exceeds the limit: a call counts
-    for the window and a margin for its way to the upstream.
+    If `start_paced`, the calls before the start of the process count as unknown: a tenth of the
+    limit may be spent at once, and the rest at the mean rate until a window has passed. If a
+    process that spent evenly ran before, this one sends at most that tenth too much. If that
+    process spent its whole limit in its last moment, one window may have nearly two limits of
+    calls. They are spread so evenly that the first 429 closes the gate in time.
 
-    `probe_patience` (seconds): how long the probe of a gate due to reopen keeps others away.
-    Scopes beyond `max_scopes` are forgotten, least recently used first, and start anew.
-    `rates` knows the scopes that have another rate; of a changed one what was sent still counts.
-    `sweep_share` in (0, 1] is the most that the sweep may have of a limit.
+    `probe_patience` (seconds): how long the probe of a gate keeps other calls away. If there are
+    more than `max_scopes` scopes, the least recently used one is forgotten, and starts again.
+    `rates` has the scopes with a rate of their own. If a rate changes, the calls that were made
+    before still count. `sweep_share` in (0, 1] is the largest part of a limit that the sweep may
+    use.
     """
 
     def __init__(
@@ -67,14 +70,10 @@ class LocalBudget:
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """Charge one call whose turn comes within `patience` seconds; raises BudgetExhausted,
-        which says when to come back, or GateClosed.
-
-        The stamp is the time on the monotonic clock.
-        """
+        """As Budget.take. The stamp is the time on the monotonic clock."""
         account, now = self._account_behind_open_gate(scope), self._clock.monotonic()
         if not account.gate.is_open:
-            patience = 0.0  # who probes does so now
+            patience = 0.0  # a probe does not wait
         wait = 0.0
         if account.log is not None:
             wait = account.log.try_take(now, rank_of(purpose, guessed=guessed), patience)
@@ -84,8 +83,9 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """The turn that was waited for has come: the charge counts from now; None where a 429
-        has undone it since. Raises GateClosed where that still closes the gate."""
+        """Begin the turn of a call that has waited. Its charge counts from now on. Returns None if
+        the charge is gone, for example after a 429. If the gate is closed, undoes the charge and
+        raises GateClosed."""
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
@@ -96,14 +96,14 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge, once: the call provably never left."""
+        """Undo a charge whose call was certainly not sent. To be called once."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
     async def learn(self, scope: str, said: Stated) -> None:
-        """The upstream said what is left of the limit, or what the limit is."""
+        """Note what the upstream said about the limit, or about the calls that are left."""
         account = self._account(scope)
         if account.log is not None:
             account.log.learn(self._clock.monotonic(), said)
@@ -111,7 +111,8 @@ class LocalBudget:
     async def close(
         self, scope: str, retry_after: float | None, *, is_refusal: bool = True
     ) -> float:
-        """Close the gate; seconds until it may reopen. A 429 (`is_refusal`) lowers the limit."""
+        """Close the gate. Returns the seconds until it may reopen. A 429 (`is_refusal`) lowers the
+        limit, unless its call was sent before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         is_straggler = not account.gate.is_open and account.gate.probe is None
         if is_refusal and not is_straggler and account.log is not None:
@@ -120,19 +121,20 @@ class LocalBudget:
         return account.gate.wait(now)
 
     def hold(self, scope: str, seconds: float) -> None:
-        """The shared gate is closed for so long: close this one, exactly as long."""
+        """Close the gate for `seconds`, because the shared gate is closed. No jitter is added."""
         account = self._account(scope)
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """An answer other than 429 came: opens a gate that is probed or due; whether it did."""
+        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
+        is due to reopen. Returns whether the gate was opened."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay from one of so many equal parts of the limit; None: of the whole one, of
-        which nothing is known."""
+        """From now on pay from one of `replicas` equal parts of the limit in `past`. None: from a
+        part of the whole limit, whose past is unknown."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -140,7 +142,7 @@ class LocalBudget:
             log.share(past or whole, replicas)
 
     def view(self, scope: str) -> BudgetView:
-        """The budget as it is, without charging."""
+        """The budget as it is now. Nothing is charged."""
         account, now = self._account(scope), self._clock.monotonic()
         limit, window = self._shown(account)
         available = None
@@ -180,7 +182,7 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # Newcomers pay the whole budget as well, which is paced.
+        # A newcomer's call is also charged to the budget of its scope, which is paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

@@ -22,9 +22,9 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """The orders for a training. `struck_at`: when the last hard order came.
-    `bound`: hard orders left nothing below this version. `soft_bound`: soft orders left versions
-    below this one for rescue only."""
+    """The orders for a training. `struck_at` is when the last hard order came. Hard orders left
+    nothing below the version `bound`. Soft orders left the versions below `soft_bound` for rescue
+    only."""
 
     struck_at: float = -math.inf
     bound: Instant | None = None
@@ -51,8 +51,8 @@ class Orders:
 class Ledger:
     """SharedStore without bodies; `entropy` makes the epoch of each floor.
 
-    There are at most `max_floors` floors. The least recently used is forgotten first. Its key is
-    then "unknown" again, and a fetch that began with that floor is refused.
+    There are at most `max_floors` floors. The least recently used one is forgotten first. Its key
+    is then "unknown" again, and the answer of a fetch that began with that floor is refused.
     """
 
     is_up: Final = True  # no property: each hit reads it
@@ -100,7 +100,8 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floors. Only L1 has what the answers said beside the bodies."""
+        """The floor of each key. `last` always returns None: only L1 has what the answers said
+        beside the bodies."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -145,8 +146,8 @@ class Ledger:
         """Invalidate versions below `updated_at` (None: all versions) in every partition. `soft`
         leaves them for rescue.
 
-        A partition without a floor has no entry and no fetch in flight. The order also applies to
-        what it fetches later, as long as the order is remembered.
+        A partition without a floor has no entry and no fetch in flight. An order with a version
+        also applies to its later fetches, as long as the order is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
         orders = self._orders.setdefault(training_id, Orders())
@@ -184,8 +185,8 @@ class Ledger:
 class Record(Known):
     """A floor, and what is remembered beside it.
 
-    epoch, generation  the floor's
-    ordered_at         seconds: when an order last invalidated it
+    epoch, generation  those of the floor
+    ordered_at         the time (seconds) of the last order for its training
     """
 
     epoch: str = field(kw_only=True)
@@ -204,8 +205,8 @@ class Record(Known):
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether it is believed, and known, from now
-        on."""
+        """Note an answer that was refused. Returns whether it is believed now. Its version is then
+        the known one."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -222,8 +223,8 @@ class Record(Known):
 
     def learn_of(self, entry: Entry) -> None:
         """Raise the floor to the version of an entry that an order ruled out, because the entry
-        proves it: a caller that got it must not get an older one. Not if its fetch began in another
-        era, or if the version is far ahead."""
+        proves that the version exists: a caller that got it must not get an older one. The floor
+        stays if the fetch of the entry began in another era, or if the version is far ahead."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -250,7 +251,8 @@ class Record(Known):
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """The same, but the stored version may still be used for rescue, if it may be used now."""
+        """Rule out versions below the bound as `raise_to` does, but leave the stored version for
+        rescue, if it may be used for that until now."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return
