@@ -1,7 +1,8 @@
-"""L1: the entries in the memory of this process. When it is full, the least recently used go.
+"""L1: the entries in the memory of this process. If it is full, the least recently used entry is
+evicted.
 
-Entries are held, found and counted in bytes here. Whether an entry may be served is decided
-elsewhere. Nothing here awaits.
+This module holds entries, finds them, and counts their bytes. It does not decide whether an entry
+may be served. Nothing here awaits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from gateway.core.cache.entry import Key
 from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
-# Bytes that an entry, a header field and a compressed form take beside their texts and bodies: a
-# row of the table, Python objects, and rounding by the allocator. Measured: the growth of a process
-# by 50,000 entries.
+# Bytes that an entry, a header field and a compressed form take beside their texts and bodies, for
+# a row of the table, Python objects, and rounding by the allocator. They were measured as the
+# growth of a process by 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
@@ -40,28 +41,28 @@ def cost(key: Key, held: Held) -> int:
 
 
 class MemoryStore:
-    """A LocalStore that takes at most `max_bytes`, overhead included. It calls `on_evict` for each
-    entry that it evicts to make room."""
+    """A LocalStore that holds at most `max_bytes`, overhead included. It calls `on_evict` for each
+    entry that it evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
         # The keys are plain tuples of texts: the garbage collector does not have to visit them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # Finds what is held under a key. This does not count as a use. Each hit calls it.
+        # This finds the entry under a key, and does not count as a use. Each hit calls it.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
 
     def get(self, key: Key) -> Held | None:
-        """What is held under the key. It becomes the most recently used."""
+        """The entry under the key, which becomes the most recently used."""
         held = self._items.get(key)
         if held is not None:
             self._items.move_to_end(key)
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold it instead of what was held, as the most recently used. An entry that alone is
-        larger than the bound is not held."""
+        """Hold the entry in place of the one that was held, as the most recently used. An entry
+        that alone is larger than the bound is not held."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
@@ -69,8 +70,8 @@ class MemoryStore:
         self._hold(key, held)
 
     def offer(self, key: Key, held: Held) -> bool:
-        """Hold it as the least recently used, if there is room and nothing is held under the key.
-        Returns whether it is held."""
+        """Hold the entry as the least recently used, if there is room and nothing is held under the
+        key. Returns whether the entry is held."""
         held.cost = cost(key, held)
         if key in self._items or self._size + held.cost > self._max_bytes:
             return False
@@ -79,7 +80,7 @@ class MemoryStore:
         return True
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold it instead of what is held. This does not count as a use."""
+        """Hold the entry in place of the one that is held. This does not count as a use."""
         before = self._items[key]
         held.follow(before)
         self._size -= before.cost
