@@ -1,4 +1,5 @@
-"""Bus on Redis: one channel for the notices of all replicas, and one for the answers to each.
+"""Bus on Redis: one channel for the notices of all replicas, and a channel of each replica for the
+answers to it.
 
 A notice goes to all replicas, and an order waits until those that are alive have answered. Pub/sub
 does not keep messages for a replica that is not connected. A *gap* is a time in which a replica may
@@ -79,7 +80,7 @@ class Requests:
             del self._open[request.number]
 
     def take(self, answer: Acknowledgement) -> None:
-        """Give the answer to its request. If that has ended, ignore the answer."""
+        """Give the answer to its request. If the request has ended, ignore the answer."""
         request = self._open.get(answer.request)
         if request is not None:
             request.take(answer.sender)
@@ -91,7 +92,7 @@ Gap = Callable[[float], None]
 # Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# How often an order waits until the replicas are known, if Redis loses them again and again.
+# How often an order waits until the replicas are known again. Redis may lose them repeatedly.
 _TRIES: Final = 2
 
 
@@ -99,9 +100,9 @@ class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
     `replica` is the name of this process. Two processes with the same name do not hear each other.
-    `heartbeat` (seconds) is also how long the channel may be silent, see Subscription. `alone` and
-    `settle`: see Membership. Results of fetches that other replicas led arrive on the channel of
-    this replica, and go to `endings`, where its lease waits for them.
+    `heartbeat` is in seconds. The subscription uses it too, as its `patience` (see Subscription).
+    `alone` and `settle`: see Membership. Results of fetches that other replicas led arrive on the
+    channel of this replica. The bus puts them into `endings`, where the lease waits for them.
     """
 
     def __init__(
@@ -134,13 +135,13 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # The monotonic time up to which this replica has heard all notices (-inf: it has not sent a
-        # heartbeat yet), and the life of the membership in which that was.
+        # Until this monotonic time this replica has heard all notices (-inf: it has not sent a
+        # heartbeat yet). The second value is the life of the membership at that time.
         self._whole_at, self._life = -math.inf, 0
 
     @property
     def replicas(self) -> int:
-        """How many replicas there were when Redis was last asked, this one included."""
+        """How many replicas were alive at the last heartbeat, this one included."""
         return self._membership.alive
 
     @property
@@ -166,7 +167,8 @@ class RedisBus:
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
         """Tell the other replicas, and wait until all that are alive have answered, for `patience`
         seconds at most. Raises RedisUnavailable."""
-        # Opened first: the first answer may arrive before Redis has said which replicas there are.
+        # The request is opened first, because the first answer may arrive before Redis has said
+        # which replicas there are.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
@@ -178,9 +180,10 @@ class RedisBus:
         return Confirmations(known, known - len(missing), until=until)
 
     async def enter(self) -> None:
-        """Send the first heartbeat: from now on orders wait for this replica."""
+        """Send the first heartbeat. From now on orders wait for this replica. Does nothing if Redis
+        is away."""
         sent = self._clock.monotonic()
-        with suppress(RedisUnavailable):  # then no order waits for it
+        with suppress(RedisUnavailable):  # no order waits for this replica then
             await self._membership.beat()
             self._whole_at = sent
 
@@ -198,7 +201,7 @@ class RedisBus:
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """The other replicas, as soon as Redis knows them all. If Redis has just lost the members,
-        wait until the replicas have added those that they remember, and tell them once more."""
+        wait until the replicas have added those that they remember, and send the notice again."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -211,8 +214,8 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats, also while no notices arrive. An order then says that this replica did
-        not confirm it."""
+        """Send heartbeats. They are also sent while no notices arrive, so that the result of an
+        order counts this replica as unconfirmed."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -255,7 +258,7 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Many messages may be in the buffer: let requests have their turn in between.
+                # Many messages may be in the buffer. Requests get their turn in between.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -299,8 +302,8 @@ class RedisBus:
         which this replica had heard all notices. If no notice was missed, the time is infinite.
 
         No notice was missed if the last number is the one that was heard last. If Redis lost the
-        members, the numbers begin again at 0. The number 0 says nothing about notices before that.
-        It then counts as "no notice was missed" only until the earliest time that an order before
+        members, the numbers begin again at 0, and say nothing about notices before that. The number
+        0 then counts as "no notice was missed" only until the earliest time that an order before
         the loss may have named.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span

@@ -1,9 +1,10 @@
-"""What the records of one key mean together: the state of the key, and what a look-up finds.
+"""Reads the records of one key together: the state of the key, and the result of a look-up.
 
 Bytes in and out, no I/O. A floor's record begins with a fixed part, the floor. After it comes what
-the last confirming answer said beside the body: status, header fields and times. Lua copies that
-without reading it, and drops it together with the digest of the body. If a page of the list has
-confirmed the body since, the times of the page come in between, with a fixed length.
+the last confirming answer said beside the body: status, header fields and times. Lua copies these
+bytes without reading them, and drops them together with the digest of the body. If a page of the
+list has confirmed the body since, the times of the page come in between, with a fixed length. If
+the floor was raised above the stored version, that version replaces all that (see records.py).
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ from gateway.core.instant import are_seconds
 from gateway.core.sweep.list_item import Listed
 from gateway.ports import Found, Standing
 
-# Goes up when the form changes. What a release with another schema wrote counts as not known.
+# This number goes up when the form changes. Bytes with another schema count as unknown.
 SCHEMA = 1
 
-# The most bytes that are kept beside a floor, because a floor lives long and is read often. If the
-# header fields take more, a replica reads the body from Redis to confirm its entry.
+# The most bytes that are kept beside a floor. There is a bound because a floor lives long and is
+# read often. If the header fields take more, a replica confirms its entry by reading the body.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
-# What a page of the list wrote: its own schema, the generation (from sweep.lua), checksum, fields.
+# The bytes for a page of the list: a schema of their own, the generation (from sweep.lua), the
+# checksum, the fields.
 _RENEWED = b"\x02"
 _TIMES = re.compile(rb"([\x20-\x7e]{29})(\d{16})(\d{16})(\d{16})")
 _TIMES_LENGTH = 29 + 3 * 16
@@ -66,8 +68,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """What the answer said beside the entry's body: schema (1 byte), checksum (16), fields. Empty
-    if that is too large."""
+    """The bytes of what the answer said beside the entry's body: schema (1 byte), checksum (16),
+    fields. Empty if the fields are too large."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -86,8 +88,8 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """What a page of the list renews: checksum (16 bytes), fields. sweep.lua puts the schema and
-    the generation before it."""
+    """The bytes of what a page of the list renews: checksum (16 bytes), fields. sweep.lua puts the
+    schema and the generation before them."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
@@ -114,13 +116,13 @@ def read_found(
     share: str | None,
     refused: Callable[[str], None],
 ) -> Found:
-    """What a look-up finds: the floor, and the entry if it may be served or used for rescue.
+    """The result of a look-up: the floor, and the entry if it may be served or used for rescue.
 
-    `records` are those of the floor, the event and the body. `share` is that of the partition. If
-    the bytes of the body are no entry, `refused` is called with the reason."""
+    `records` has the bytes of the floor, the event and the body. `share` is that of the partition.
+    If the bytes of the body are no entry, `refused` is called with the reason."""
     record, event, body = records
     known = None if share is None else floor_after(record, event)
-    # If one of these is lost, nobody knows whether the body was invalidated.
+    # If the record, the event or the share is lost, it is unknown whether the body was invalidated.
     if record is None or known is None or share is None:
         return Found(None, None, read_struck(event))
     known = of_share(known, share)
@@ -168,7 +170,8 @@ def _standing(floor: Floor | None, record: bytes) -> Standing | None:
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """What confirmed the body last: a single answer, or a page of the list."""
+    """The last confirmation of the body, by a single answer or by a page of the list. None if it
+    cannot be read."""
     if data[:1] != _RENEWED:
         return _single(data)
     single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])

@@ -18,8 +18,8 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis.
 
-    The part in braces decides the node of a cluster. All keys of one script have the same part. The
-    trainings of a tenant are on different nodes.
+    The part in braces decides the node of a cluster. All keys of one call of a script have the same
+    part. The trainings of one tenant are spread over the nodes.
     """
 
     prefix: str
@@ -45,21 +45,21 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
-        """The keys that a look-up reads, and that each script on a key begins with: floor, event,
-        body."""
+        """The keys that a look-up reads: floor, event, body. Most scripts on a training get them
+        first."""
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
-        """The same keys and the doubt."""
+        """The keys of `touched`, and that of the doubt."""
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
-        """The key of the last invalidations of a training, in every partition."""
+        """The key of the last invalidations of a training. They apply to every partition."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
-        """The key that is written on the node of the hash tag, to learn whether the replicas of
-        Redis have all writes."""
+        """A key on the node of the hash tag. It is written to learn whether the replicas of Redis
+        have all writes."""
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
@@ -75,7 +75,7 @@ class Names:
 
 
 class AccountNames:
-    """The keys of each scope's budget, all in one slot."""
+    """The keys of the budgets. All keys of one scope are in one slot."""
 
     def __init__(self, prefix: str) -> None:
         """Raises ValueError for a prefix that cannot be used."""

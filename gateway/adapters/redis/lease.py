@@ -1,10 +1,10 @@
-"""Lease on Redis: one replica's fetch of a key leads, and the followers are told how it ended.
+"""Lease on Redis: one replica leads the fetch of a key, and the followers are told how it ended.
 
-Here are the keys and the arguments of each step, the format of an ending, and the callers that wait
-for one. The rules are in lua/lease.lua. Endings arrive on the channel of this replica, to which the
-bus listens. If one is missed, the replica reads it from Redis. Nothing that arrives is trusted. An
-ending may arrive before the reply that says which fetch to follow. So the last endings are kept,
-even if no caller waits for them yet.
+This module has the keys and the arguments of each step, the format of an ending, and the callers
+that wait for one. The rules are in lua/lease.lua. Endings arrive on the channel of this replica, to
+which the bus listens. If an ending is missed, the replica reads it from Redis. Nothing that arrives
+is trusted. An ending may arrive before the reply that says which fetch to follow. The last endings
+are therefore kept, even if no caller waits for them yet.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from gateway.core.http.traceparent import TRACEPARENT
 from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
-# Goes up when the format changes. An ending with another schema cannot be read, and counts as
-# transient.
+# This number goes up when the format changes. An ending with another schema cannot be read, and
+# counts as transient.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -96,7 +96,7 @@ def _makes_sense(ending: Ending) -> bool:
 
 
 class Endings:
-    """The endings that arrived last, and the callers that wait for others."""
+    """The endings that arrived last, and the callers that wait for endings."""
 
     def __init__(self) -> None:
         self._heard: LRUCache[str, Ending] = LRUCache(_HEARD_LATELY)
@@ -136,10 +136,10 @@ _REMEMBERED: Final = 600_000
 class RedisLease:
     """The leases of one replica. The bus puts the endings that arrive into `endings`.
 
-    `replica` is its name on the bus. `lifetime` (seconds): a replica that died keeps a lease for
-    that time at most. `entropy` makes tokens, and the epochs of new floors. `longest_fetch`: see
-    RedisStore. `partition_invalidations` are those of the store, because they know which shares it
-    has just read.
+    `replica` is the name of this replica on the bus. `lifetime` (seconds): a replica that died
+    keeps a lease for that time at most. `entropy` makes tokens, and the epochs of new floors.
+    `longest_fetch`: see RedisStore. `partition_invalidations` is the object of the store, which
+    knows the shares that the store has just read.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class RedisLease:
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, and the lease or a place among its followers. Raises BackedOff
-        if the call is `unhurried` and the key is left alone after failures."""
+        if an `unhurried` call would lead while the key is left alone after failures."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
@@ -211,8 +211,8 @@ class RedisLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """End the lease, and tell the followers how the fetch ended. After a failure the key is
-        left alone, as `pause` says. Does nothing if the lease is lost."""
+        """End the lease, and tell the followers how the fetch ended. If there is a `pause`, the key
+        is left alone for that time. Does nothing if the lease is lost."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,
@@ -245,7 +245,7 @@ class RedisLease:
 
 
 def _came(ending: Ending, pause: Pause | None) -> tuple[str | int, ...]:
-    """What an ending changes in the backoff of the key."""
+    """The arguments that say what the ending changes in the backoff of the key."""
     if pause is None:
         return ("answer",) if ending.is_answered else ("none",)
     base, cap, least = (round(each * 1000) for each in (pause.base, pause.cap, pause.least))
@@ -277,7 +277,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending. It may be one of another release: then only the fact that it ended is known."""
+    """The ending in these bytes. If another release wrote it, it may be unreadable. Then only the
+    fact that the fetch ended is known."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

@@ -1,8 +1,8 @@
 """The messages of the bus as bytes: notices, and the answers to them.
 
-Bytes in and out, no I/O. Nothing that arrives is trusted, because not only replicas can reach the
-channel. On the channel a notice is its number, a space, and JSON. Redis counts the notices of all
-replicas. If a number is missing, a notice was missed.
+Bytes in and out, no I/O. Nothing that arrives is trusted, because other programs can reach the
+channel too. On the channel a notice is its number, a space, and JSON. Redis counts the notices of
+all replicas. If a number is missing, a notice was missed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gateway.core.instant import Instant, from_wire, to_wire
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
-# Goes up when the format changes. All releases use the same channel. A notice with another schema
-# is refused, and the receiver treats it as missed.
+# This number goes up when the format changes. All releases use the same channel. A notice with
+# another schema is refused, and the receiver treats it as missed.
 SCHEMA: Final = 1
 
-# The most trainings in one notice, and the most bytes of a message: enough for so many of the
-# longest names, and the other fields.
+# The most trainings in one notice, and the most bytes of a message. The bytes are enough for so
+# many ids of the greatest length, and for the other fields.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
@@ -48,7 +48,8 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice as it arrives. An answer to it must name `request`. None: it needs no answer."""
+    """A notice as it arrives. The answer to it must name `request`. None: the sender waits for no
+    answer."""
 
     number: int
     sender: str
@@ -77,8 +78,8 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # These are left out if they are None. Earlier releases do not know them, and refuse a notice
-    # with unknown fields. They would treat each notice as missed.
+    # The fields below are left out if they are None. Earlier releases do not know them, and refuse
+    # a notice with unknown fields. Such a release would treat each notice as missed.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
@@ -156,7 +157,7 @@ def decode_acknowledgement(data: bytes) -> Acknowledgement:
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """Read the schema first. If it is another one, nothing is known of the other fields."""
+    """Read the schema first, because in another schema nothing is known of the other fields."""
     try:
         is_ours = _schemas.decode(data).schema == SCHEMA
         if is_ours:

@@ -1,4 +1,4 @@
-"""The mode in which all replicas serve, as an operator ordered it: two keys in Redis."""
+"""The mode in which an operator ordered all replicas to serve. It is kept in two keys in Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.adapters.redis.keys import Names
 from gateway.core.vocabulary import Mode, RedisOperation
 from gateway.ports import ModeOrder
 
-# Seconds. Each read renews the expiry, so that Redis drops keys that no gateway reads any more.
+# The expiry in seconds. Each read renews it, so that Redis drops only keys that no gateway reads.
 _KEEP: Final = 30 * 24 * 3600
 
 _MODES: Final = {mode.value.encode(): mode for mode in Mode}
@@ -34,7 +34,7 @@ class RedisMode:
         self._beside = f"{Names(prefix).prefix}:{{mode}}:o"
 
     async def read(self) -> ModeOrder | None:
-        """The last order. None if there was none, or if the value of the key is not a mode."""
+        """The last order. None if there was none, or if the value of the first key is no mode."""
 
         async def command(client: driver.Redis) -> ModeOrder | None:
             mode = _MODES.get(await _text(client, self._name))
@@ -55,7 +55,7 @@ class RedisMode:
 
 
 async def _text(client: driver.Redis, name: str) -> bytes:
-    """The string under this key, whose expiry is renewed. Empty if there is no string."""
+    """The string under this key. Empty if there is no string. The expiry of the key is renewed."""
     if await client.type(name) != b"string":
         return b""
     raw: Any = await client.getex(name, ex=_KEEP)
