@@ -53,7 +53,7 @@ _MISSES_FOR = 1
 # Whose rates the mixed case goes by, and how many times as long as others its runs take: metrics
 # are read each five seconds.
 _MIXED = ("gateway", "nginx")
-_MIXED_FOR = 6
+_MIXED_FOR = 4
 _PEERS = ("gateway", "beside", "floor", *NGINX, "nginx-common", "varnish")
 
 

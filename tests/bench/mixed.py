@@ -41,7 +41,7 @@ _SETTINGS = {
     "GATEWAY_SWEEP__WARM": "off",
 }
 # The most hits a second: on one core, beside the simulator, callers send no more of them in time.
-_MOST_HITS = 25_000
+_MOST_HITS = 12_000
 # Seconds in which nginx refreshes each training once: fifty a second.
 _LIFETIME = 20
 QUIET = "gateway, quiet"

@@ -71,7 +71,7 @@ servers' own accounting. The configurations of the other servers are in `tests/b
 figures in [benchmark.json](benchmark.json). nginx runs in two forms, with `sendfile` and
 `tcp_nopush` off and on; in each line the form that costs less counts.
 
-The mixed case is hits in an open loop, at half of the top rate and at 25,000 a second at most,
+The mixed case is hits in an open loop, at half of the top rate and at 12,000 a second at most,
 which is what callers on one core can send in time, while a list of 20,000 trainings is swept at
 3,000 calls a minute, 50 refreshes and 100 look-ups in Redis a second run, metrics are scraped, a
 live page is open and orders are given. A response's time counts from when its request was due.
