@@ -23,8 +23,8 @@ class Compared:
     """The verdict on an item of the list, which was compared with its floor, and the floor after
     that.
 
-    `is_held`: the store knows a body. `last` reads what confirmed that last, a single answer or a
-    page. It returns None if that is not known.
+    `is_held`: the store knows a body. `last` returns the latest confirmation of that body, by a
+    single answer or by a page. It returns None if that is not known.
     """
 
     verdict: ListVerdict

@@ -14,7 +14,8 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. The order of the members is that of the logs in Redis."""
+    """The priority of a call. Each rank has a log of its calls in Redis. lua/budget.lua gets these
+    logs in the order of the members."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored
     VERSION = "version"  # a caller waits for a version that is not stored

@@ -20,17 +20,17 @@ from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`. An entry that is read later than _DUE after its confirmation is due. Due
-# entries are gathered for _GATHER, and then asked about together. _DUE and two times _GATHER are 1,
-# so that an entry that is read at even intervals is confirmed in time, unless these are longer than
-# the lifetime.
+# entries are gathered for _GATHER, and then asked about together. _DUE plus two times _GATHER is 1.
+# An entry that is read at even intervals is therefore confirmed in time, unless the intervals are
+# longer than the lifetime.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. Such an answer starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys in one question to Redis. Other tasks get their turn between two questions.
 _BATCH: Final = 100
-# Keys that are asked about at once when all of L1 has become unconfirmed; the rest is asked about
-# when it is read.
+# The most keys that are asked about without waiting for a read, when all of L1 has become
+# unconfirmed. The others are asked about when they are read.
 _MOST: Final = 5_000
 # Seconds after an absence of Redis for which L1 still answers as it did during the absence. By then
 # the bus is back too, and the entries that were read last are confirmed.
@@ -38,8 +38,8 @@ _RETURN: Final = 2.0
 
 
 class Confirming:
-    """Keeps the entries confirmed that are read in L1. The number of questions depends on the time
-    and not on the traffic.
+    """Keeps an entry of L1 confirmed for as long as it is read. The number of questions depends on
+    the time and not on the traffic.
 
     A result counts from the moment of the question. It counts only for an entry that was not
     dropped, replaced or doubted meanwhile.
@@ -69,7 +69,8 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        self._alone_until = NEVER  # how long L1 might answer without Redis, while it did so
+        # Until when L1 may answer without Redis, noted each time Redis is not reached.
+        self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set when Redis was asked
@@ -233,8 +234,9 @@ class Confirming:
 
     async def run_catching_up(self, observer: Observer) -> None:
         """Confirm the entries that were read last, each time when all of L1 has become unconfirmed
-        by a gap on the bus or an absence of Redis. Runs until cancelled by the owner. One key of a
-        hundred in a question costs a tenth of a question for one key."""
+        by a gap on the bus or an absence of Redis. Runs until cancelled by the owner. In a
+        question about a hundred keys, each key costs a tenth of what a question about one key
+        costs."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()

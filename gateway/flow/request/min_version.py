@@ -33,8 +33,8 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# Seconds for which a caller backs off from a key: after the first fetch that did not bring the
-# version, and at most after further ones.
+# Seconds for which a caller backs off from a key after fetches that did not bring the version: at
+# most _FIRST after the first of them, at most _LONGEST after any number of them.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -103,8 +103,9 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of one fetch for all callers. A fetch that began before this request may bring
-        no version late enough; then there is another one."""
+        """The answer of one fetch for all callers. The version that an earlier fetch brings may be
+        too early, because that fetch began before this request. Then the answer is that of another
+        fetch."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)

@@ -65,10 +65,10 @@ class Redis(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    `redis` is there if Redis has replicas. `bounded_by`, `until` and `detail` are there if not all
-    replicas, of the gateway or of Redis, have confirmed. `detail` is also there if a purge found
-    nothing. From `until` (a date-time) on no replica of the gateway serves anything that the order
-    ruled out.
+    `redis` is there if Redis has replicas. `bounded_by` and `detail` are there if not all replicas,
+    of the gateway or of Redis, have confirmed. `detail` is also there if a purge found nothing.
+    `until` (a date-time) is there if a replica of the gateway has not confirmed: after that time it
+    serves nothing that the order ruled out.
     """
 
     replicas: Replicas

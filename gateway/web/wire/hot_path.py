@@ -29,8 +29,9 @@ from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that wait: some hundred responses of the usual size.
 _MOST: Final = 262_144
-# After a turn with only one response, so many responses are written at once. To wait for the end of
-# a turn costs another system call, which gains nothing for requests that come one by one.
+# After a turn with only one response, this number of responses is written without waiting for the
+# end of a turn. To wait for that costs another system call, which gains nothing for requests that
+# come one by one.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)

@@ -55,7 +55,7 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """The smallest number whose slot, as a hash tag, is one of these."""
+    """The smallest number that, as a hash tag, has one of the slots from `first` to `last`."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
@@ -124,7 +124,7 @@ class Member(Node):
 
     def judge(self, answers: Sequence[Any]) -> None:
         """Take the map of the node if the node says that the cluster is up. A node that was cut off
-        says that it is down, and its map is old."""
+        says that the cluster is down, and its map is old."""
         for refused in answers:
             if isinstance(refused, Exception):
                 raise refused
