@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -82,13 +83,14 @@ async def test_own_calls_come_from_the_own_part(replicas: list[Shares]) -> None:
     assert await count_granted(one, 10) + await count_granted(other, 10) == LIMIT
 
 
-def fall_silent(url: str, replica: Shares, seconds: float) -> None:
-    """It was not heard for so much longer."""
+def fall_silent(url: str, replica: Shares, seconds: float, *, from_now: bool = False) -> None:
+    """It was not heard for so much longer, or (`from_now`) for so long."""
     field = f"r{replica._shared._name}"  # type: ignore[attr-defined]
     with client_of(url) as client:
         for key in keys_of(client, "gateway:{*}:b"):
             seen, rest = client.hget(key, field).split(b" ", 1)
-            client.hset(key, field, b"%d %s" % (int(seen) - seconds * 1_000_000, rest))
+            heard = time.time() if from_now else int(seen) / 1_000_000
+            client.hset(key, field, b"%d %s" % ((heard - seconds) * 1_000_000, rest))
 
 
 async def test_an_equal_part_is_kept_for_one_that_is_silent(
@@ -243,6 +245,7 @@ async def test_what_is_kept_for_a_slow_replica_is_soon_free(
     """A caller waits for that; it does not where nobody is silent, or one is for long."""
     fall_silent(any_redis_url, replicas[1], seconds)
     await count_granted(replicas[0])
+    fall_silent(any_redis_url, replicas[1], seconds, from_now=True)  # those calls may take seconds
 
     with pytest.raises(BudgetExhausted) as caught:
         await replicas[0].take(SCOPE, Purpose.MISS)
