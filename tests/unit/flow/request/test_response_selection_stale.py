@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.errors import (
+    OnlyIfCached,
     UpstreamFailure,
     UpstreamTimeout,
 )
@@ -136,6 +137,21 @@ async def test_past_the_first_window_what_is_left_alone_is_answered_at_once(
     assert marks(answer) == (1, Outcome.STALE_ERROR, Handling(Detail.STALE_ERROR))
     clock.advance(1.0)
     assert alone.peek() is None
+
+
+async def test_past_the_first_window_a_cached_answer_is_a_rescue(alone: Replica) -> None:
+    """`only-if-cached` gets it while the training is left alone, and no call is made for it."""
+    await serve_stale(alone, SOFT)
+    alone.upstream.always = says(500)
+    with pytest.raises(OnlyIfCached):
+        await alone.get(only_if_cached=True)
+    await alone.get()
+    calls = alone.upstream.count
+
+    answer = await alone.get(only_if_cached=True)
+
+    assert marks(answer) == (1, Outcome.STALE_ERROR, Handling(Detail.STALE_ERROR))
+    assert alone.upstream.count == calls
 
 
 async def test_after_the_soft_wait_the_stale_answer_is_given(clock: FakeClock) -> None:
