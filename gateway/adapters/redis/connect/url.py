@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
-
-from redis.asyncio.connection import parse_url
+from ipaddress import IPv6Address
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 SENTINEL: Final = "redis+sentinel"
 CLUSTER: Final = "redis+cluster"
-_SCHEMES: Final = ("redis", "rediss", "unix", SENTINEL, CLUSTER)
+UNIX: Final = "unix"
 _SEVERAL: Final = (SENTINEL, CLUSTER)
-_PORTS: Final = {SENTINEL: 26379, CLUSTER: 6379}
+# The schemes by network, with the port of a host that names none.
+_PORTS: Final = {"redis": 6379, "rediss": 6379, SENTINEL: 26379, CLUSTER: 6379}
 
 _TLS: Final = (
     "ssl_ca_certs",
@@ -28,13 +28,22 @@ _TLS: Final = (
     "ssl_check_hostname",
     "ssl_cert_reqs",
 )
+_USER: Final = ("username", "password")
 # Waiting, retrying and pooling are the gateway's own to decide: redis.timeout holds for all.
-_ALWAYS: Final = ("db", "username", "password", "client_name")
+_NAMED: Final = (*_USER, "client_name")
+_ALWAYS: Final = ("db", *_NAMED)
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
-_BEHIND_HOSTS: Final = re.compile("[/?#]")
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
+# RFC 3986, appendix B. `urlsplit` refuses brackets among several hosts.
+_URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
+_HOST: Final = re.compile(
+    r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_MASTER: Final = re.compile(r"[A-Za-z0-9._-]+")
+_NUMBER: Final = re.compile(r"[0-9]{0,9}")
 
 Place = tuple[str, int]
 
@@ -46,7 +55,7 @@ class SentinelGroup:
 
     sentinels: tuple[Place, ...]
     master: str
-    options: dict[str, Any] = field(repr=False)
+    options: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,46 +68,44 @@ class Address:
     """
 
     scheme: str
-    options: dict[str, Any] = field(repr=False)
-    tls: dict[str, Any] | None = field(repr=False)
+    options: dict[str, str | int] = field(repr=False)
+    tls: dict[str, str | bool] | None = field(repr=False)
     watched: SentinelGroup | None
     seeds: tuple[Place, ...] = ()
 
 
 def read_address(url: str) -> Address:
-    """The address of a URL. Raises ValueError with the reason if the URL is wrong."""
+    """The address of a URL. Raises ValueError with the reason if the URL is wrong, and without a
+    text if it is no URL of a Redis."""
     parts = _split(url)
-    if parts.scheme not in _SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
-        raise ValueError(f"a Redis is reached by one of {known}")
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
     _refuse_strangers(query, parts.scheme, tls=tls)
-    options = _options(parts, query, tls=tls)
-    certificates: dict[str, Any] = {each: options.pop(each) for each in _TLS if each in options}
-    if "ssl_check_hostname" in certificates:
-        certificates["ssl_check_hostname"] = _yes_or_no(query, "ssl_check_hostname", True)
-    if certificates.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
-        raise ValueError("ssl_cert_reqs has to be required, optional or none")
-    watched = _watched(parts, query) if parts.scheme == SENTINEL else None
-    seeds = _seeds(parts, options) if parts.scheme == CLUSTER else ()
-    return Address(parts.scheme, options, certificates if tls else None, watched, seeds)
+    master, db = _master_and_database(parts, query)
+    options = _options(parts, query, db)
+    watched, seeds = None, tuple[Place, ...]()
+    if parts.scheme == UNIX:
+        options["path"] = _socket(parts)
+    elif parts.scheme == SENTINEL:
+        watched = SentinelGroup(_hosts(parts), master, _for_sentinels(query))
+    elif parts.scheme == CLUSTER:
+        seeds = _hosts(parts)
+    else:
+        options["host"], options["port"] = _host(_location(parts), _PORTS[parts.scheme])
+    return Address(parts.scheme, options, _certificates(query) if tls else None, watched, seeds)
 
 
 def _split(url: str) -> SplitResult:
-    scheme, rest = url.partition("://")[::2]
-    netloc = _BEHIND_HOSTS.split(rest, maxsplit=1)[0]
-    try:
-        if "," not in netloc:
-            parts = urlsplit(url)
-            _ = parts.port
-            return parts
-        # Several hosts are no URL's host: newer Pythons refuse brackets within them.
-        several = urlsplit(f"{scheme}://several{rest[len(netloc) :]}")
-        return several._replace(netloc=netloc)
-    except ValueError:
-        # Not `from`: its message quotes the URL.
-        raise ValueError("its host or port cannot be read") from None
+    match = _URL.fullmatch(url)
+    if match is None or match[1].lower() not in (*_PORTS, UNIX):
+        raise ValueError
+    parts = SplitResult(match[1].lower(), *match.groups()[1:])
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        # Otherwise the start log could show a part of the password as the host.
+        raise ValueError("has an @ behind its host: write the password percent-encoded")
+    if parts.fragment:
+        raise ValueError("has a fragment")
+    return parts
 
 
 def _query(parts: SplitResult) -> dict[str, str]:
@@ -136,60 +143,69 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
             raise ValueError(f"{name} is for TLS: rediss://, or {others}")
 
 
-def _options(parts: SplitResult, query: dict[str, str], *, tls: bool) -> dict[str, Any]:
-    """The options of the driver. The driver also decodes percent-encoded parts."""
-    url = parts
-    if parts.scheme in _SEVERAL:
-        userinfo = parts.netloc.rpartition("@")[0]
-        db = _path(parts)[1] if parts.scheme == SENTINEL else parts.path.removeprefix("/")
-        url = parts._replace(scheme="redis", netloc=f"{userinfo}@master", path=f"/{db}")
-    try:
-        options: dict[str, Any] = dict(parse_url(url.geturl()))
-    except ValueError:
-        raise ValueError("its number of a database is none") from None
-    options.pop("connection_class", None)
-    for name in _OF_SEVERAL:
-        options.pop(name, None)
-    if parts.scheme in _SEVERAL:
-        del options["host"]
-    return options
-
-
-def _path(parts: SplitResult) -> tuple[str, str]:
-    """The name of the master and the number of the database, which may be missing."""
-    name, _, db = parts.path.removeprefix("/").partition("/")
-    return unquote(name), db
-
-
-def _watched(parts: SplitResult, query: dict[str, str]) -> SentinelGroup:
-    name, db = _path(parts)
-    if not name:
-        raise ValueError(f"names no master: {SENTINEL}://host,host/name")
-    if db and not db.isdecimal():
-        raise ValueError("its number of a database is none")
-    options = {
-        each.removeprefix("sentinel_"): query[each] for each in _OF_SENTINELS if each in query
-    }
-    return SentinelGroup(_hosts(parts), name, options)
-
-
-def _seeds(parts: SplitResult, options: dict[str, Any]) -> tuple[Place, ...]:
-    if options.pop("db", 0) != 0:
+def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str, int | None]:
+    """The name of the master, empty without sentinels; and the number of the database, None if the
+    URL has none."""
+    master, path = "", parts.path.removeprefix("/")
+    if parts.scheme == SENTINEL:
+        master, _, path = path.partition("/")
+        if not _MASTER.fullmatch(master):
+            raise ValueError(f"names no master: {SENTINEL}://host,host/name")
+    elif parts.scheme == UNIX:
+        path = ""
+    db = query.get("db", path)
+    if not (_NUMBER.fullmatch(path) and _NUMBER.fullmatch(db)):
+        raise ValueError("the number of its database is not a number")
+    if parts.scheme == CLUSTER and int(db or 0):
         raise ValueError("names a database, of which a cluster has one alone")
-    return _hosts(parts)
+    return master, int(db) if db and parts.scheme != CLUSTER else None
+
+
+def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
+    """The options of the driver that every scheme has. What stands before the host is preferred."""
+    given = parts.netloc.rpartition("@")[0].partition(":")[::2]
+    options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
+    options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}
+    return options if db is None else options | {"db": db}
+
+
+def _certificates(query: dict[str, str]) -> dict[str, str | bool]:
+    certificates: dict[str, str | bool] = {each: query[each] for each in _TLS if each in query}
+    if "ssl_check_hostname" in certificates:
+        certificates["ssl_check_hostname"] = _yes_or_no(query, "ssl_check_hostname", True)
+    if certificates.get("ssl_cert_reqs", "required") not in ("required", "optional", "none"):
+        raise ValueError("ssl_cert_reqs has to be required, optional or none")
+    return certificates
+
+
+def _for_sentinels(query: dict[str, str]) -> dict[str, str]:
+    return {each.removeprefix("sentinel_"): query[each] for each in _OF_SENTINELS if each in query}
+
+
+def _socket(parts: SplitResult) -> str:
+    if _location(parts) or len(parts.path) < 2:
+        raise ValueError("names no socket: unix:///path")
+    return unquote(parts.path)
+
+
+def _location(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
 
 
 def _hosts(parts: SplitResult) -> tuple[Place, ...]:
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    return tuple(_host(each, _PORTS[parts.scheme]) for each in hosts)
+    return tuple(_host(each, _PORTS[parts.scheme]) for each in _location(parts).split(","))
 
 
 def _host(text: str, usual_port: int) -> Place:
+    match = _HOST.fullmatch(text)
+    if match is None or int(match["port"] or 0) > 65535 or not _is_six(match["six"]):
+        raise ValueError("one host or port in it cannot be read")
+    return match["six"] or match["name"].lower(), int(match["port"] or 0) or usual_port
+
+
+def _is_six(text: str | None) -> bool:
+    """Whether this is an address of IPv6, or no text in brackets was found."""
     try:
-        one = urlsplit(f"//{text}")
-        host, port = one.hostname, one.port
+        return text is None or bool(IPv6Address(text))
     except ValueError:
-        host, port = None, None
-    if not host:
-        raise ValueError("one of its hosts is no host:port") from None
-    return host, port or usual_port
+        return False

@@ -32,7 +32,7 @@ def test_tls_with_its_certificates() -> None:
     """They are no option of a connection: they are read once for all."""
     address = read_address("rediss://cache?ssl_ca_certs=/ca.pem&ssl_check_hostname=no&db=1")
 
-    assert address.options == {"host": "cache", "db": 1}
+    assert address.options == {"host": "cache", "port": 6379, "db": 1}
     assert address.tls == {"ssl_ca_certs": "/ca.pem", "ssl_check_hostname": False}
 
 
@@ -72,20 +72,30 @@ def test_several_over_tls(where: str, value: str, is_on: bool) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("", "redis://, rediss://, unix://, redis\\+sentinel://"),
-        ("http://:hunter2@cache", "reached by one of"),
+        ("", "^$"),
+        ("http://:hunter2@cache", "^$"),
         ("redis+cluster://:hunter2@a,b/1", "names a database"),
         ("redis+cluster://:hunter2@a,b?db=2", "names a database"),
-        ("redis+cluster://:hunter2@a,", "no host:port"),
+        ("redis+cluster://:hunter2@a,", "host or port"),
         ("redis+cluster://:hunter2@a?sentinel_password=hunter2", "for redis\\+sentinel:// alone"),
         ("redis+cluster://:hunter2@a?ssl_ca_certs=/hunter2", "ssl_ca_certs is for TLS"),
         ("redis://:hunter2@cache:hunter2", "host or port"),
         ("redis://:hunter2@cache:99999", "host or port"),
         ("redis://:hunter2@[::1", "host or port"),
+        ("redis://:hunter2@[hunter2]", "host or port"),
+        ("redis://:hunter2@", "host or port"),
+        ("redis://:hunter2@a,b", "host or port"),
+        ("redis://:hunter2@cache#hunter2", "a fragment"),
+        ("redis://:hunter2@cache/hunter2", "database is not a number"),
+        ("redis://:p@hunter2/x@cache", "an @ behind its host"),
+        ("redis://:hunter2/w@cache", "an @ behind its host"),
+        ("redis://cache?password=hunter2@w", "an @ behind its host"),
+        ("unix://:hunter2@", "names no socket"),
+        ("unix://cache/run/hunter2", "names no socket"),
         ("redis://:hunter2@cache?hunter2=1", "parameter 1 is none of db, "),
         ("redis://:hunter2@cache?db=1&socket_timeout=5", "parameter 2 is none of"),
         ("redis://:hunter2@cache?max_connections=1", "parameter 1 is none of"),
-        ("redis://:hunter2@cache?db=hunter2", "number of a database"),
+        ("redis://:hunter2@cache?db=hunter2", "database is not a number"),
         ("redis://:hunter2@cache?db=1&db=2", "twice"),
         ("rediss://:hunter2@cache?ssl_ca_certs=", "ssl_ca_certs is empty"),
         ("rediss://:hunter2@cache?ssl_check_hostname=hunter2", "has to be true or false"),
@@ -95,10 +105,10 @@ def test_several_over_tls(where: str, value: str, is_on: bool) -> None:
         ("redis://:hunter2@cache?sentinel_password=hunter2", "for redis\\+sentinel:// alone"),
         ("rediss://:hunter2@cache?ssl=true", "redis\\+sentinel:// and redis\\+cluster:// alone"),
         ("redis+sentinel://:hunter2@a,b", "names no master"),
-        ("redis+sentinel://:hunter2@a/main/hunter2", "number of a database"),
-        ("redis+sentinel://:hunter2@a/main/1/hunter2", "number of a database"),
-        ("redis+sentinel://:hunter2@a,/main", "no host:port"),
-        ("redis+sentinel://:hunter2@a,b:hunter2/main", "no host:port"),
+        ("redis+sentinel://:hunter2@a/main/hunter2", "database is not a number"),
+        ("redis+sentinel://:hunter2@a/main/1/hunter2", "database is not a number"),
+        ("redis+sentinel://:hunter2@a,/main", "host or port"),
+        ("redis+sentinel://:hunter2@a,b:hunter2/main", "host or port"),
         ("redis+sentinel://:hunter2@a/main?ssl=hunter2", "ssl has to be true or false"),
     ],
 )
