@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
-from gateway.adapters.redis.connect.url import read_address
+from gateway.core.redis_url import read_address
 from gateway.settings import load
 from tests.delivery.chart import CHART, DASHBOARDS
 from tests.delivery.rendering import (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.adapters.redis.connect.url import read_address
+from gateway.core.redis_url import read_address
 from gateway.settings import Settings, load, read_clients
 from tests.delivery.chart import DASHBOARDS, ROOT
 

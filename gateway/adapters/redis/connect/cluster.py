@@ -19,8 +19,8 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainErr
 from gateway.adapters.redis.connect.clock_offsets import settled
 from gateway.adapters.redis.connect.node_availability import Command, Node, OnTime
 from gateway.adapters.redis.connect.transport import Route
-from gateway.adapters.redis.connect.url import Place
 from gateway.core.errors import RedisUnavailable
+from gateway.core.redis_url import Place
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock, Observer
 

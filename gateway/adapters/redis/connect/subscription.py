@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 from redis.exceptions import RedisError
 
 from gateway.adapters.redis.connect.transport import why
-from gateway.adapters.redis.connect.url import Place
+from gateway.core.redis_url import Place
 from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)

@@ -27,7 +27,7 @@ from redis.exceptions import ConnectionError as ConnectionFault
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from gateway.adapters.redis.connect.url import Address, Place, SentinelGroup, read_address
+from gateway.core.redis_url import Address, Place, SentinelGroup, read_address
 from gateway.ports import Deadline
 
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.adapters.redis.connect.url import read_address
+from gateway.core.redis_url import read_address
 
 
 @pytest.mark.parametrize(
