@@ -1,7 +1,8 @@
 """Reads the URL of a Redis into an address. Nothing is connected here.
 
 This module has the schemes, the parameters, and the messages about a wrong URL. A message quotes no
-part of the URL, because any part may contain a password. transport.py uses the address.
+part of the URL, because any part may contain a password. The settings read a URL to judge it, the
+adapter to connect.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ _SEVERAL: Final = (SENTINEL, CLUSTER)
 # The schemes by network, with the port of a host that names none.
 _PORTS: Final = {"redis": 6379, "rediss": 6379, SENTINEL: 26379, CLUSTER: 6379}
 
+# The parameters that name files.
+FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS: Final = (
-    "ssl_ca_certs",
+    *FILES,
     "ssl_ca_path",
-    "ssl_certfile",
-    "ssl_keyfile",
     "ssl_password",
     "ssl_check_hostname",
     "ssl_cert_reqs",
@@ -93,6 +94,13 @@ def read_address(url: str) -> Address:
     else:
         options["host"], options["port"] = _host(_location(parts), _PORTS[parts.scheme])
     return Address(parts.scheme, options, _certificates(query) if tls else None, watched, seeds)
+
+
+def masked(url: str) -> str:
+    """A URL that `read_address` accepts, without its user, password and parameters, for logs."""
+    parts = _split(url)
+    user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
+    return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"
 
 
 def _split(url: str) -> SplitResult:

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 from gateway.core.budget.window_log import Rate
+from gateway.core.redis_url import masked, read_address
 
 # Seconds and bytes by unit. The unit "" is for numbers without a unit.
 _SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60),
@@ -46,14 +47,6 @@ NEVER_FORWARDED = frozenset({
     "pragma", "proxy-authenticate", "proxy-authorization", "proxy-connection", "range",
     "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
-
-# The paths that may follow the hosts of a Redis URL, by scheme. `unix` has a path and no host.
-_REDIS_PATHS = {
-    "redis": re.compile(r"(/[0-9]*)?"),
-    "rediss": re.compile(r"(/[0-9]*)?"),
-    "redis+sentinel": re.compile(r"/[A-Za-z0-9._-]+(/[0-9]*)?"),
-    "redis+cluster": re.compile(r"(/0?)?"),
-}
 
 
 def parse_duration(value: object) -> float:
@@ -190,29 +183,13 @@ def _address(value: object, credentials: str) -> str:
 def parse_redis_url(value: object) -> SecretStr:
     """The address of a Redis, kept as a secret because it may hold a password."""
     secret = parse_token(value)
-    url = _split(secret.get_secret_value())
-    if "@" in f"{url.path}{url.query}{url.fragment}":
-        # Otherwise the start log could show a part of the password as the host.
-        raise ValueError("has an @ behind its host: write the password percent-encoded")
-    locations = url.netloc.rpartition("@")[2]
-    if url.scheme == "unix":
-        sound = not locations and len(url.path) > 1
-    else:
-        sound = _is_redis_by_network(url, locations.split(","))
-    if not sound or url.fragment:
-        raise ValueError
+    read_address(secret.get_secret_value())
     return secret
 
 
 def mask_url(secret: SecretStr | None) -> str | None:
     """A URL that `parse_redis_url` accepted, without its user, password and query, for logs."""
-    if secret is None:
-        return None
-    parts = urlsplit(secret.get_secret_value())
-    userinfo, _, location = parts.netloc.rpartition("@")
-    mask = "***@" if userinfo else ""
-    query = "?***" if parts.query else ""
-    return f"{parts.scheme}://{mask}{location}{parts.path}{query}"
+    return None if secret is None else masked(secret.get_secret_value())
 
 
 def parse_header_names(value: object) -> tuple[str, ...]:
@@ -261,14 +238,6 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         # `from None`, because the message of urlsplit quotes the URL.
         raise ValueError from None
-
-
-def _is_redis_by_network(url: SplitResult, locations: list[str]) -> bool:
-    paths = _REDIS_PATHS.get(url.scheme)
-    several = url.scheme in ("redis+sentinel", "redis+cluster")
-    if paths is None or not paths.fullmatch(url.path) or (len(locations) > 1 and not several):
-        return False
-    return all(_is_location(location) for location in locations)
 
 
 def _is_location(text: str) -> bool:

@@ -12,9 +12,17 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from gateway.core.budget.window_log import Rate
+from gateway.core.redis_url import FILES, read_address
 from gateway.settings import types
 from gateway.settings.files import is_readable, unusable
 from gateway.settings.types import Fault, kind_of
@@ -254,6 +262,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     yield from _plane("admin", settings.admin, faulty)
     yield from _file("access.clients_file", settings.access.clients_file)
     yield from _file("admin.tokens_file", settings.admin.tokens_file)
+    yield from _files_of_redis(settings.redis.url)
 
 
 def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
@@ -319,6 +328,15 @@ def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -
         yield Fault(f"{section}.{unset}", problem, "both or none")
     elif cert and key and is_readable(cert) and is_readable(key) and (why := unusable(cert, key)):
         yield Fault(f"{section}.tls_key", why, "PEM files of a certificate and its key")
+
+
+def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:
+    """A fault for each file that the URL names and that cannot be read. Its path is not shown,
+    because no part of the URL is."""
+    tls = None if url is None else read_address(url.get_secret_value()).tls
+    for name in FILES:
+        if tls and name in tls and not is_readable(Path(str(tls[name]))):
+            yield Fault("redis.url", f"{name} names no readable file", "the path of a PEM file")
 
 
 def _file(name: str, path: Path | None) -> Iterator[Fault]:

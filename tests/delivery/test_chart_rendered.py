@@ -11,7 +11,6 @@ import kubernetes_validate
 import pytest
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
-from gateway.core.redis_url import read_address
 from gateway.settings import load
 from tests.delivery.chart import CHART, DASHBOARDS
 from tests.delivery.rendering import (
@@ -103,14 +102,14 @@ def test_the_gateway_takes_the_settings(path: Path, tmp_path: Path) -> None:
     for name, secret in SECRETS.items():
         (tmp_path / name).write_text(secret)
         text = text.replace(f"/etc/gateway/secrets/{name}", str(tmp_path / name))
+    (tmp_path / "ca.crt").write_text("")
+    text = text.replace("/etc/gateway/redis-tls/", f"{tmp_path}/")
     text = "\n".join(line for line in text.splitlines() if "tls/tls." not in line)
     file = tmp_path / "gateway.toml"
     file.write_text(text)
 
     settings = load(file, {})
 
-    if settings.redis.url is not None:
-        read_address(settings.redis.url.get_secret_value())
     assert (settings.server.host, settings.admin.host) == ("0.0.0.0", "0.0.0.0")
 
 

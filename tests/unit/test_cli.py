@@ -80,6 +80,19 @@ def test_every_settings_fault_is_a_line_on_standard_error(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_faulty_parameter_of_redis_is_a_settings_fault(command: str) -> None:
+    """Exit code 2 beside another fault, not 1 once that is mended; and the URL stays a secret."""
+    url = "redis://:hunter2@cache?max_connections=hunter2"
+
+    result = run(command, GATEWAY_SERVER__PORT="many", GATEWAY_REDIS__URL=url)
+
+    lines = result.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["server.port", "redis.url"]
+    assert "its parameter 1 is none of db, " in lines[1]
+    assert (result.exit_code, "hunter2" in result.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
 def test_the_clients_file_is_judged_with_the_settings(command: str, tmp_path: Path) -> None:
     """All its faults are lines as well, and nothing starts."""
     path = tmp_path / "clients.toml"

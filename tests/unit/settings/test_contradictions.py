@@ -166,6 +166,18 @@ def test_set_to_the_default_is_not_unset(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_files_in_the_address_of_redis_have_to_be_there(name: str, tmp_path: Path) -> None:
+    """Named by the parameter, and without the path, which stands in a secret."""
+    there, absent = tmp_path / "there.pem", tmp_path / "hunter2.pem"
+    there.write_text("")
+
+    (told,) = complaints(redis__url=f"rediss://cache?{name}={absent}")
+
+    assert told == f"redis.url: {name} names no readable file (wanted: the path of a PEM file)"
+    assert from_variables(redis__url=f"rediss://cache?{name}={there}").redis.url is not None
+
+
 def test_connecting_takes_no_longer_than_the_call() -> None:
     """The shorter deadline decides; the default of the longer one is no fault."""
     (told,) = complaints(upstream__connect_timeout="20s", upstream__timeout="10s")

@@ -75,6 +75,24 @@ def test_ten_faulty_settings_are_ten_lines(tmp_path: Path) -> None:
     assert len("\n".join(lines).splitlines()) == 10
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://cache?socket_timeout=5", "its parameter 1 is none of db, username"),
+        ("rediss://cache?ssl_cert_reqs=maybe", "ssl_cert_reqs has to be required, optional"),
+        ("unix:///run/redis.sock?ssl=true", "ssl is for redis+sentinel:// and redis+cluster://"),
+        ("redis+sentinel://a,b/main?ssl=maybe", "ssl has to be true or false"),
+        ("redis+cluster://a,b?sentinel_password=x", "sentinel_password is for redis+sentinel://"),
+    ],
+)
+def test_a_faulty_parameter_of_redis_is_told_with_the_others(url: str, problem: str) -> None:
+    """For each scheme, one line beside that of another setting."""
+    lines = complaints(freshness__lifetime="soon", redis__url=url)
+
+    assert [line.partition(":")[0] for line in lines] == ["freshness.lifetime", "redis.url"]
+    assert lines[1].startswith(f"redis.url: {problem}")
+
+
 def test_a_fault_reads_as_promised() -> None:
     """The example of the contract, to the letter."""
     assert complaints(freshness__lifetime="soon") == [

@@ -243,6 +243,7 @@ def test_what_is_no_base_url_is_refused(url: object, problem: str) -> None:
         ("redis+sentinel://a:26379,b:26379/main", "redis+sentinel://a:26379,b:26379/main"),
         ("redis+sentinel://:pw@a,b/main/2", "redis+sentinel://***@a,b/main/2"),
         ("redis+cluster://a:7000,b:7000", "redis+cluster://a:7000,b:7000"),
+        ("redis+cluster://a,[::1]:7000", "redis+cluster://a,[::1]:7000"),
     ],
 )
 def test_a_redis_url_is_a_secret_with_a_mask(url: str, masked: str) -> None:
@@ -265,7 +266,8 @@ def test_a_redis_url_is_a_secret_with_a_mask(url: str, masked: str) -> None:
 )  # fmt: skip
 def test_what_is_no_redis_url_is_refused(url: object) -> None:
     """Also a password whose end cannot be told; and the text is never repeated."""
-    with pytest.raises(ValueError, match=r"^(|is empty|has .*)$") as caught:
+    told = r"^(|is empty|has .*|names .*|one host .*|the number .*)$"
+    with pytest.raises(ValueError, match=told) as caught:
         parse_redis_url(url)
 
     assert "cache" not in str(caught.value)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import ssl
 from copy import copy
-from pathlib import Path
 from typing import Any
 
 import redis.asyncio as driver
@@ -30,7 +28,6 @@ from redis.retry import Retry
 from gateway.core.redis_url import Address, Place, SentinelGroup, read_address
 from gateway.ports import Deadline
 
-_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 # No limit for connecting, nor for a single read or write: callers have one Deadline for all of it,
@@ -194,20 +191,15 @@ def _class_of(address: Address) -> Any:
 
 
 def _context(options: dict[str, Any]) -> RedisSSLContext:
-    """The TLS context. Raises ValueError with the name of the parameter whose file cannot be
-    read."""
-    for name in _FILES:
-        try:
-            if name in options:
-                Path(options[name]).read_bytes()
-        except OSError as fault:
-            raise ValueError(f"{name} cannot be read: {fault.strerror}") from fault
+    """The TLS context. Raises ValueError if certificates cannot be used. The settings checked that
+    their files can be read."""
     words = {name.removeprefix("ssl_"): value for name, value in options.items()}
     context = RedisSSLContext(**{"cert_reqs": "required", "check_hostname": True, **words})
     try:
         context.get()
-    except ssl.SSLError as fault:
-        raise ValueError(f"its certificates cannot be used: {fault.reason}") from fault
+    except OSError as fault:  # also ssl.SSLError
+        reason = getattr(fault, "reason", fault.strerror)
+        raise ValueError(f"its certificates cannot be used: {reason}") from fault
     return context
 
 
