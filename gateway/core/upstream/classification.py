@@ -1,6 +1,6 @@
 """Classifies a complete reply of the upstream: an answer, an error for the caller, or a failure.
 
-cache/policy decides whether the answer is stored, and for how long it is fresh.
+cache/policy decides whether an answer is stored, and how long it is fresh.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
-# Stands in place of an id if a page of the list was asked for.
+# Used in texts in place of an id, if a page of the list was asked for.
 _THE_LIST: Final = "(the list)"
 
 
@@ -40,13 +40,13 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """Another 4xx with an error of the API: it concerns the caller and is passed on unchanged."""
+    """Another 4xx with an error of the API. It is passed on unchanged, for the caller to act on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """With `freshness.source = "origin"` any other complete response. It is passed on unchanged,
-    and stored if its header fields allow it."""
+    """Any other complete response, if `freshness.source` is `"origin"`. It is passed on unchanged,
+    and stored if its header fields allow that."""
 
 
 Judged = Training | Confirmed | Gone | ForCaller | Other
@@ -54,10 +54,10 @@ Judged = Training | Confirmed | Gone | ForCaller | Other
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a call asked for.
+    """The parts of a call that its reply is judged by.
 
-    `conditional`: the call sent validators. `owns_token`: the token was the caller's own, so a 401
-    concerns the caller and not the gateway.
+    `conditional`: the call sent validators. `owns_token`: the call sent the caller's own token. A
+    401 then concerns the caller and not the gateway.
     """
 
     training_id: str
@@ -66,9 +66,10 @@ class Question:
 
 
 def judge(reply: Reply, question: Question, now: float) -> Judged:
-    """What a complete reply means. `now` (epoch seconds) is needed if `Retry-After` is a date.
+    """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
+    InvalidPayload.
 
-    Raises UpstreamRateLimited, UpstreamRefused, UpstreamError, InvalidPayload.
+    `now` (epoch seconds) is used if the time to retry is a date and the reply has no valid `Date`.
     """
     training_id = question.training_id
     if reply.status == 429:
@@ -91,10 +92,10 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 
 
 def judge_page(reply: Reply, offset: int, now: float) -> Page:
-    """The page in a complete reply to a call for one.
+    """The page of the list in a complete reply.
 
-    Raises ListRefused if the gateway may not read the list, or does not know its form. Otherwise
-    raises as `judge` does.
+    Raises ListRefused if the gateway may not read the list, or does not know its form. Raises the
+    errors of `judge` for other failures.
     """
     if reply.status == 200 and not reply.is_html:
         return read_page(reply, offset)
@@ -103,7 +104,8 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429, with what it states of the limit. `asked` names what was asked for."""
+    """The failure for a 429, with the limit that it states. `asked` is the object of the call, for
+    the text."""
     what, said = f"upstream answered 429 to {asked}", stated(as_text(reply.headers), now)
     return UpstreamRateLimited(what, retry_after=hint(reply, now), said=said)
 
@@ -119,7 +121,7 @@ def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
 
 
 def hint(reply: Reply, now: float) -> float | None:
-    """Seconds until the upstream may be asked again, at most as long as a gate can be closed."""
+    """Seconds until the upstream may be asked again, at most LONGEST_HOLD. None if not stated."""
     hint = retry_hint(as_text(reply.headers), now)
     return None if hint is None else min(hint, LONGEST_HOLD)
 
@@ -133,7 +135,7 @@ def _is_api_error(body: bytes) -> bool:
 
 
 def rejection(failure: InvalidPayload | UpstreamError) -> InvalidReason | None:
-    """The reason under which a refused body is counted. None if no body was refused."""
+    """The reason for which a body was refused, for the metric. None if no body was refused."""
     if isinstance(failure, InvalidPayload):
         return failure.invalid
     challenged = failure.status == 200 and failure.reason is FailureReason.CHALLENGE

@@ -1,7 +1,7 @@
-"""Parses one page of the list: bytes -> `Page`, or an error that says why it is none.
+"""Parses one page of the list: bytes -> `Page`, or an error with the reason.
 
 This module checks the page, and cuts the exact bytes of each item out of it. `training` checks the
-items. The sweep decides what follows.
+items. The sweep uses the result.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ _flag: Final = Decoder(bool)
 class Page:
     """One page of the list.
 
-    `items` are the valid trainings, with their exact bytes. `rejected` says why other rows are not
-    valid. `rows` counts both. `total` is the number of trainings that the page states.
+    `items` are the valid trainings, with their exact bytes. `rejected` has an error for each row
+    that is not valid. `rows` counts valid and invalid rows. `total` is the number of all trainings,
+    as the page states it.
     """
 
     items: tuple[Training, ...]
@@ -42,10 +43,10 @@ class Page:
 
 
 def read_page(reply: Reply, offset: int) -> Page:
-    """The page from row `offset` on, of a reply with status 200.
+    """The page that begins with row `offset`, from a reply with status 200.
 
     Raises ListRefused for complete JSON of another form. Raises InvalidPayload for a body that is
-    cut short or no JSON, because the next reply may be valid.
+    cut short or is not JSON, because the next reply may be valid.
     """
     body, members = _read(reply.body)
     total, told = _number(members, "total"), _number(members, "offset")
@@ -65,7 +66,7 @@ def read_page(reply: Reply, offset: int) -> Page:
 
 
 def _item(text: bytes) -> Training:
-    """The training of one item. An id that cannot be asked for makes the item invalid."""
+    """The training of one item. The item is invalid if `is_training_id` is false for its id."""
     training = parse(text, None)
     if not is_training_id(training.id):
         raise InvalidPayload(InvalidReason.WRONG_ID, "an item's id cannot be asked for")
@@ -73,7 +74,7 @@ def _item(text: bytes) -> Training:
 
 
 def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
-    """The copy from which the items are cut, and the members of its JSON object."""
+    """The copy in which the items are searched for, and the members of its JSON object."""
     copy = without_surrogates(body)
     try:
         copy.decode()
@@ -111,8 +112,8 @@ def _has_more(members: dict[str, Raw]) -> bool:
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     """The exact bytes of the items.
 
-    Between two items there is only a comma and white space. So each item begins where its text is
-    found first after the item before it.
+    Only a comma and white space separate two items. So the first occurrence of an item's text after
+    the item before it is the item itself.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

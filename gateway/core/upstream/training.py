@@ -1,13 +1,14 @@
 """Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
-This module has the hard and the soft rules for a body. A body that breaks a hard rule is refused;
-one that breaks a soft rule is served, and the difference is reported as drift. The bytes are kept
-and never rewritten.
+This module has the hard and the soft rules for a body. A body that breaks a hard rule is refused.
+A body that breaks a soft rule is served, and the difference is reported as drift. The bytes of a
+body are never changed.
 
-JSON leaves three cases open (RFC 8259, 4 and 8), which are decided here:
-- If a name occurs twice, each occurrence is checked, and `id` and `updated_at` must have the same
-  value each time. Otherwise two readers of the same bytes could see two trainings.
-- Half a surrogate pair (`\\ud83d` alone: a text cut within an emoji) is JSON, and is served.
+JSON parsers differ in some cases (RFC 8259, 4, 6, 7 and 8). This module decides them:
+- If a name occurs twice, each occurrence is checked. `id` and `updated_at` must have the same value
+  each time. Otherwise two readers of the same bytes could see two trainings.
+- Half a surrogate pair is JSON, and is served. An example is `\\ud83d` alone, from a text that was
+  cut within an emoji.
 - A byte order mark, NaN, Infinity and control characters in strings are not JSON.
 """
 
@@ -59,7 +60,7 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# A body may differ in many ways. The log needs only some of them.
+# A body may differ from the documentation in many ways. The log gets at most so many of them.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -73,7 +74,7 @@ _Members = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One way in which a training differs from its documentation. It is served nevertheless.
+    """One way in which a training differs from its documentation. The training is served anyway.
 
     `field` is short and printable ASCII, for a log line. It is never used as a metric label,
     because the upstream chooses it.
@@ -85,7 +86,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A body that obeys the hard rules, verbatim, and the values that were read from it."""
+    """The unchanged bytes of a body that obeys the hard rules, and the values read from it."""
 
     id: str
     updated_at: Instant
@@ -95,7 +96,7 @@ class Training:
 
 
 class _Name:
-    """A member's name. Two names are never equal, so a dict keeps members with repeated names."""
+    """A member's name. Two objects are never equal, so a dict keeps members with the same name."""
 
     __slots__ = ("text",)
 
@@ -115,7 +116,7 @@ _strings: Final = Decoder(list[str])
 def parse(body: bytes, expected_id: str | None) -> Training:
     """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    `expected_id` None: any id is accepted (for an item of the list, or the answer to a creation).
+    If `expected_id` is None any id is accepted, as for an item of the list.
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)
@@ -125,18 +126,18 @@ def parse(body: bytes, expected_id: str | None) -> Training:
 
 
 def is_training_id(text: str) -> bool:
-    """Whether the text can be a training id. `.` and `..` cannot: they have a meaning in a path."""
+    """Whether the text can be a training id. `.` and `..` cannot: paths give them a meaning."""
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def without_surrogates(body: bytes) -> bytes:
-    """A copy for the parser with all surrogates replaced, because msgspec refuses half a surrogate
-    pair. The copy has the same length, and all other bytes stay in their places."""
+    """A copy for the parser in which all surrogates are replaced, because msgspec refuses half a
+    surrogate pair. The copy has the same length, and all other bytes keep their positions."""
     return _SURROGATE.sub(_REPLACEMENT, body)
 
 
 def digest(body: bytes) -> str:
-    """32 hex digits that identify a body (BLAKE2b, 16 bytes). The gateway's ETag has the same."""
+    """32 hex digits that identify a body (BLAKE2b, 16 bytes). The gateway's ETag has these too."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
@@ -160,7 +161,7 @@ def _read_object(body: bytes) -> _Members:
 
 
 def _read_id(members: _Members, expected_id: str | None) -> str:
-    """The training's id. It has to exist, and to be the one that was asked for."""
+    """The training's id. The body must have an id, and it must be the expected one."""
     found = _texts(members, "id", InvalidReason.WRONG_TYPE)
     if not found:
         raise InvalidPayload(InvalidReason.ID_MISSING, "the body has no id")
@@ -171,7 +172,7 @@ def _read_id(members: _Members, expected_id: str | None) -> str:
 
 
 def _read_updated_at(members: _Members) -> tuple[Instant, str]:
-    """When this version was written, as an instant and as upstream wrote it."""
+    """The time when this version was written: as an instant, and as the upstream's text."""
     found = _texts(members, "updated_at", InvalidReason.UPDATED_AT_INVALID)
     if not found:
         raise InvalidPayload(InvalidReason.UPDATED_AT_MISSING, "the body has no updated_at")
@@ -212,7 +213,7 @@ def _holds_strings(array: bytes) -> bool:
 
 
 def _drift(members: _Members) -> tuple[Drift, ...]:
-    """The differences from the documentation, each once, at most MAX_DRIFT of them."""
+    """The differences from the documentation without repetitions, at most MAX_DRIFT."""
     names = {name: None for name, _ in members}
     found = [Drift(DriftKind.MISSING_FIELD, name) for name in _FIELDS if name not in names]
     for name, value in members:
@@ -248,5 +249,5 @@ def _is_instant(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """The text in printable ASCII and cut short, for a log line."""
+    """The text for a log line: printable ASCII, at most _MAX_SHOWN characters."""
     return ascii(text[:_MAX_SHOWN])[1:-1][:_MAX_SHOWN]
