@@ -1,6 +1,6 @@
 """The compressed form of an entry: which requests get it, which entries have it, and its fields.
 
-RFC 9110, 8.4 and 12.5.3. It is another representation, with a strong entity tag of its own.
+RFC 9110, 8.4 and 12.5.3. The compressed form is a representation with its own strong entity tag.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
 
-# A body that fits into one packet with its head gains nothing. Large bodies are compressed at the
-# fast level, because other requests wait meanwhile: a mebibyte then takes 8 ms.
+# Compression does not pay for a response that fits into one packet. Other requests wait while a
+# body is compressed, so large bodies are compressed at the fast level: 8 ms for a mebibyte.
 _LEAST: Final = 1_400
 _LARGE: Final = 65_536
 _WELL, _FAST = 6, 1
@@ -43,8 +43,8 @@ def takes_gzip(accept_encoding: bytes | None) -> bool:
 
 
 def is_worth_coding(entry: Entry) -> bool:
-    """Whether the entry has a compressed form: a 200 with a text long enough, which has no content
-    coding, and whose `Cache-Control` has no `no-transform` (RFC 9111, 5.2.2.6)."""
+    """Whether the entry has a compressed form. It has one if it is a 200, its body is a long text
+    without a content coding, and `no-transform` (RFC 9111, 5.2.2.6) is absent."""
     if len(entry.body) < _LEAST or entry.status != 200:
         return False
     if first(entry.headers, b"content-encoding") is not None:
@@ -55,7 +55,7 @@ def is_worth_coding(entry: Entry) -> bool:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The compressed body, always the same bytes for one body. None if it saves less than 10 %."""
+    """The compressed body. Equal bodies give equal bytes. None if it saves 10 % or less."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None
@@ -69,7 +69,7 @@ def coded_entry(entry: Entry, coded: bytes) -> Entry:
 
 
 def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:
-    """The fields of the compressed form, made from those of the uncompressed one."""
+    """The fields of the compressed form, made from the fields of the uncompressed form."""
     changed = {
         b"content-length": b"%d" % length,
         b"etag": tag_of(entry),

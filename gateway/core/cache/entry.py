@@ -1,8 +1,8 @@
-"""A stored response: what it is, its times, and whether a floor rules it out. version_verdict says
-which of two is the later one.
+"""A stored response: its parts, its times, and whether a floor rules it out. version_verdict finds
+the later of two entries.
 
-Times are seconds on the clock that the replicas share (Redis' clock, or that of the process if
-there is no Redis). An entry never changes. To renew it, another one is made.
+Times are seconds on the clock that the replicas share: the clock of Redis, or of the process if
+there is no Redis. An entry never changes. A renewal makes a new entry.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import msgspec
 from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
-# Each replica measures for itself how far the shared clock is from its own. An entry of another
-# replica may therefore seem to come from the near future. If it is further ahead, its age is
-# unknown.
+# Each replica measures the difference between the shared clock and its own clock. The measurements
+# differ, so an entry of another replica may seem to come from the near future. The age of an entry
+# that is further ahead is unknown.
 CLOCK_TOLERANCE = 1.0
 
-# The upstream's clock may be ahead of the shared one by so many seconds. A version that is further
-# ahead is a mistake, and would make the gateway refuse all correct ones.
+# The upstream's clock may be so many seconds ahead of the shared clock. A version that is further
+# ahead is a mistake. If it were accepted, the gateway would refuse all correct versions.
 VERSION_TOLERANCE = 300.0
 
-# A hard order, which leaves nothing for rescue, adds 1 to a generation. A soft order adds SOFT, so
-# that the two kinds can be counted apart. When a version is forgotten or taken back, a new era
-# begins, which has no order yet.
+# An order that names no version raises the generation. A hard order leaves nothing for rescue, and
+# adds 1. A soft order adds SOFT, so the two kinds are counted separately. When a version is
+# forgotten, or a refused version is believed, a new era begins. A new era has no orders yet.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -42,8 +42,9 @@ def next_era(generation: int) -> int:
 
 
 def leaves_nothing(before: int, now: int) -> bool:
-    """Whether a hard order came between the two generations, so that an entry of the first may not
-    be used for rescue. If its era has ended, it may be used until a hard order comes."""
+    """Whether a hard order came between the two generations. An entry of the generation `before`
+    may then not be used for rescue. If the eras differ, only the hard orders of the later era
+    count."""
     if now <= before:
         return False
     orders = now % SOFT
@@ -59,9 +60,9 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a fetch takes before it calls upstream, and needs when it stores the answer.
+    """The values that a fetch reads before its call, and needs when it stores the answer.
 
-    `epoch` and `generation` are those of the floor at that moment; `started` is the time on the
+    `epoch` and `generation` are those of the floor at that moment. `started` is that moment on the
     shared clock.
     """
 
@@ -72,10 +73,10 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What is known of the versions of a key, whether or not its body is stored.
+    """The record of a key's versions. It may exist without a stored body.
 
     `updated_at` None: no version was seen yet. If there is no floor at all, the version is unknown.
-    `started` is the time when the fetch began that last confirmed this version, or 0.0.
+    `started`: an answer whose fetch began before this time does not count as later (0.0: no bound).
     """
 
     epoch: str
@@ -87,9 +88,9 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What an answer that confirmed a stored body said beside it; fields as in `Entry`.
+    """An answer that confirmed a stored body, without that body. The fields are as in `Entry`.
 
-    `headers` None: it said nothing about headers, and those of the entry stay.
+    `headers` None: the entry keeps its header fields.
     """
 
     status: int
@@ -102,7 +103,7 @@ class Confirmation:
 
     @classmethod
     def of(cls, entry: Entry) -> Confirmation:
-        """What the answer said that made the entry, or that renewed it last."""
+        """The confirmation by the answer that made the entry or last renewed it."""
         return cls(
             status=entry.status,
             headers=entry.headers,
@@ -117,15 +118,15 @@ class Confirmation:
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """An answer of the upstream that passed its checks, as it will be served.
 
-    headers     end-to-end fields, names lower-case, validators included where upstream sent any
-    body        the bytes received, verbatim
-    updated_at  None for an answer without a version: a negative entry (404 or 410), or, with
-                `freshness.source = "origin"`, another answer that is no training
-    confirmed_at  when the call that last confirmed it was sent
-    initial_age   seconds of `Age` that the upstream reported with it
-    generation  that of the floor when the fetch began; an entry with a lower one than the floor
-                is never fresh
-    selecting   the request fields that its `Vary` names, as they were sent (RFC 9111, 4.1)
+    headers     the end-to-end fields with lower-case names, and the upstream's validators
+    body        the received bytes, unchanged
+    updated_at  None for an answer without a version: a negative entry (404 or 410). With
+                `freshness.source = "origin"` also for any other answer that is no training
+    confirmed_at  when the last call that confirmed the answer was sent
+    initial_age   the age at that time in seconds, from the upstream's header fields
+    generation  the generation of the floor when the fetch began; if the floor has a higher one,
+                the entry is not served as fresh
+    selecting   the request fields that its `Vary` names, normalised (RFC 9111, 4.1)
 
     The garbage collector ignores entries: there are many, and none can be part of a cycle.
     """
@@ -145,31 +146,31 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     selecting: Headers = ()
 
     def but(self, **changes: object) -> Entry:
-        """The same with other values in these fields."""
+        """A copy of the entry with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 
     @property
     def is_negative(self) -> bool:
-        """Whether it says that the training does not exist."""
+        """Whether the answer was that the training does not exist."""
         return self.updated_at is None and self.status in (404, 410)
 
     @property
     def is_ahead(self) -> bool:
-        """Whether its version was far in the future when it was fetched."""
+        """Whether the version was far in the future when the entry was fetched."""
         if self.updated_at is None:
             return False
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether a clock was set back since then, so that its age is unknown."""
+        """Whether a clock was set back since the entry was confirmed. Its age is then unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
-        """Seconds since the upstream confirmed it, never negative (RFC 9111, 4.2.3)."""
+        """The age in seconds, never negative (RFC 9111, 4.2.3)."""
         return max(0.0, now - self.confirmed_at) + self.initial_age
 
     def is_fresh(self, now: float) -> bool:
-        """Whether it is younger than its freshness lifetime. Each hit asks this."""
+        """Whether the entry is younger than its freshness lifetime. Each hit calls this."""
         since = now - self.confirmed_at
         if since < 0.0:  # the code of `age` and `is_from_the_future`, without the calls
             return since >= -CLOCK_TOLERANCE and self.initial_age < self.freshness_lifetime
@@ -180,15 +181,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether it has an older version than the floor, and was fetched later: the upstream
-        itself went back."""
+        """Whether the upstream itself went back: the entry has an older version than the floor, and
+        its fetch did not begin earlier."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
 
     def is_below(self, floor: Floor) -> bool:
-        """Whether the floor rules it out: the epoch is another one, or the generation or the
-        version is lower. If the entry has no version, a later fetch rules it out.
+        """Whether the floor rules the entry out: the epochs differ, or the entry has a lower
+        generation or version. An entry without a version is ruled out by a later fetch.
         """
         passed = self.epoch != floor.epoch or self.generation < floor.generation
         if passed:
@@ -198,12 +199,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return floor.updated_at is not None and self.updated_at < floor.updated_at
 
     def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
-        """This entry if the floor confirms it, renewed if a later answer (`last`, None: not known)
-        had the same body. None if the body has to be read from Redis to know.
+        """This entry if the floor confirms it, otherwise None: the body must be read from Redis.
 
-        Bodies are the same if their digests are. The version and the status are compared too,
-        because two kinds of answers may have the same bytes. If the entry has selecting fields it
-        is not renewed: the later answer may belong to a request with other ones.
+        `last` is the last answer with the floor's body (None: not known). If it is later than this
+        entry and has the same body, it renews the entry.
+
+        Bodies are equal if their digests are equal. The version and the status are compared too,
+        because different kinds of answers may have equal bytes. An entry with selecting fields is
+        not renewed, because the later answer may belong to a request with other fields.
         """
         same_life = (self.epoch, self.generation) == (floor.epoch, floor.generation)
         same_version = self.updated_at is None or self.updated_at == floor.updated_at

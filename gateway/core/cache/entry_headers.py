@@ -1,7 +1,7 @@
-"""The header fields that an entry carries, its validators, and the preconditions of requests.
+"""The header fields of an entry's responses, its validators, and the preconditions of requests.
 
-These are pure functions of bytes and entries. The head of an entry, with a line for each field, is
-made once. gateway/web adds the fields that differ between responses (`Age`, `Cache-Status`,
+These are pure functions of bytes and entries. The head of an entry has a line for each field, and
+is made once. gateway/web adds the fields that differ between responses (`Age`, `Cache-Status`,
 `X-Request-ID`).
 """
 
@@ -16,9 +16,10 @@ from gateway.core.cache.entry import Entry
 from gateway.core.http.fields import HOP_BY_HOP, REPLACED_BY_US, Headers, first
 from gateway.core.instant import parse_http_date, to_http_date, to_seconds
 
-# An entry may come from Redis. Fields that frame a message are never taken from it.
+# An entry may come from Redis with any fields. Fields that frame a message, and fields that the
+# gateway writes itself, are left out.
 _NEVER_THEIRS = REPLACED_BY_US | HOP_BY_HOP
-# RFC 9110, 8.8.3 and 5.6.1: commas inside the quotes belong to the tag. List elements may be empty.
+# Commas inside the quotes belong to the tag (RFC 9110, 8.8.3). List elements may be empty (5.6.1).
 _ETAG = re.compile(rb'[ \t,]*(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _LAST_MODIFIED_MARGIN = 60.0
 
@@ -29,8 +30,8 @@ def etag_of(entry: Entry) -> bytes:
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's Last-Modified, or `updated_at` if it is at least a minute older than Date. A
-    later `updated_at` is not used: two edits within one second could cause a wrong 304."""
+    """The upstream's `Last-Modified`, otherwise `updated_at`. An `updated_at` less than a minute
+    before `Date` is not used: two edits within one second could cause a wrong 304."""
     if entry.updated_at is None:
         return None
     theirs = first(entry.headers, b"last-modified")
@@ -43,8 +44,8 @@ def last_modified_of(entry: Entry) -> bytes | None:
 
 
 def stored_fields(entry: Entry, *, vary: bool) -> Headers:
-    """The fields of a 200, 404 or 410 that are the same in all responses of the entry: all but Age,
-    Cache-Status and X-Request-ID. `vary`: the response depends on the caller."""
+    """The fields of the entry's responses, without the fields that gateway/web adds. The status is
+    200, 404 or 410. `vary`: the response depends on the caller."""
     fields = [pair for pair in entry.headers if pair[0] not in _NEVER_THEIRS]
     if first(fields, b"content-type") is None:
         fields.append((b"content-type", b"application/json"))
@@ -69,7 +70,7 @@ _OF_304 = frozenset(
 
 
 def not_modified_fields(stored: Headers) -> Headers:
-    """The fields of `stored_fields` that a 304 has as well (RFC 9110, 15.4.5)."""
+    """The fields of `stored` that a 304 has as well (RFC 9110, 15.4.5)."""
     return tuple([pair for pair in stored if pair[0] in _OF_304])
 
 
@@ -82,8 +83,8 @@ class Conditions:
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether the response is a 304 (RFC 9110, 13.2.2). Entity tags are compared weakly, and may be
-    a list or `*`. If-None-Match takes precedence over If-Modified-Since."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match takes precedence over
+    If-Modified-Since. It is a list of entity tags, which are compared weakly, or `*`."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
@@ -110,19 +111,19 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of all responses of the entry, and the offset of the lines that a 304 has as
-    well. The first of these is `ETag`. `vary` as in `stored_fields`."""
+    """The header lines of the entry, and the offset of the lines that a 304 has as well. `ETag` is
+    the first line at this offset, if there is one. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 
 def head_of_fields(fields: Headers, entry: Entry) -> tuple[bytes, int]:
-    """As `head_of`, for given fields."""
+    """Like `head_of`, for given fields."""
     return _arranged((*fields, VARY) if is_worth_coding(entry) else fields)
 
 
 def coded_head(head: bytes, entry: Entry, length: int) -> tuple[bytes, int]:
-    """As `head_of`, for the compressed form of the entry. `head` is that of the uncompressed form,
-    `length` the bytes of the compressed body."""
+    """Like `head_of`, for the compressed form of the entry. `head` is the head of the uncompressed
+    form. `length` is the number of bytes of the compressed body."""
     return _arranged(coded_fields(from_lines(head), entry, length))
 
 
@@ -135,7 +136,7 @@ def _arranged(fields: Headers) -> tuple[bytes, int]:
 
 
 def has_etag(head: bytes, brief_at: int, etag: bytes) -> bool:
-    """Whether the entry has exactly this tag, read from its head alone."""
+    """Whether the head has exactly this tag at the offset that `head_of` returned."""
     return head.startswith(b"etag: " + etag + b"\r\n", brief_at)
 
 

@@ -1,7 +1,7 @@
-"""The result of a leader's fetch, as followers in other replicas get it.
+"""The result of a leader's fetch, in the form that followers in other replicas get.
 
-A result has neither a body nor a credential. Followers read a stored entry from the cache. Of a
-failure they get its kind, texts of the gateway, and numbers.
+A result has no body and no credential. If an entry was stored, followers read it from the cache. If
+the fetch failed, they get the kind of failure, texts of the gateway, and numbers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST: Final = 200
 
 
 class ErrorKind(StrEnum):
-    """The kind of a failure, one for each class of core/errors that a fetch raises."""
+    """The kind of a failure, one for each class of core/errors that followers raise again."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -50,8 +50,8 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a follower has to do next. After a failure it also has what is needed to raise the
-    error again.
+    """The end of a leader's fetch. After a failure it has the values with which a follower raises
+    the error again.
 
     `retry_after` is in seconds from the end of the fetch. `trace` is the leader's span as a
     `traceparent`, if its trace is kept.
@@ -73,7 +73,7 @@ class Ending:
         return self.kind not in (EndingKind.TRANSIENT, EndingKind.GAVE_UP)
 
     def error(self) -> Failed | None:
-        """The leader's failure as an error that the follower can raise. None if there was none."""
+        """The leader's failure as an error for the follower to raise. None without a failure."""
         wait = self.retry_after or 1.0
         match self.fault:
             case None:
@@ -118,10 +118,10 @@ class Ending:
 
 
 def ending_of(error: Exception) -> Ending:
-    """What the leader's error means to its followers.
+    """The ending for the followers of a leader whose fetch raised this error.
 
-    If the leader's own connection failed, a follower's call may succeed. All other errors would be
-    the same for the followers.
+    If the leader's own connection failed, a follower's call may succeed. The same holds for an
+    error that is not in core/errors. All other errors would be the same for the followers.
     """
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):
@@ -135,7 +135,7 @@ def ending_of(error: Exception) -> Ending:
     return Ending(
         EndingKind.TRANSIENT if _is_its_own(error) else EndingKind.GAVE_UP,
         fault,
-        # The text of an InvalidPayload may quote the body. Followers get its reason only.
+        # The text of an InvalidPayload may quote the body. Followers get only the reason.
         str(invalid) if isinstance(error, InvalidPayload) else error.what[:_LONGEST],
         error.reason,
         invalid,

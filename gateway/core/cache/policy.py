@@ -1,9 +1,9 @@
 """Decides whether a stored response may be served, whether an answer may be stored, and whether a
 stale response may be served because the upstream failed.
 
-The rules are functions of values and `now`. The flow gets them as one value (`Rules`).
-`freshness.source` chooses it: `ByPolicy` uses the settings, `ByOrigin` in rfc9111 the upstream's
-header fields.
+The rules are functions of values and `now`. The flow gets them as one value of type `Rules`.
+`freshness.source` chooses this value. `ByPolicy` uses the settings. `ByOrigin` in rfc9111 uses the
+upstream's header fields.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from gateway.core.upstream.classification import Judged, Question, judge
 from gateway.core.upstream.training import Training, digest
 from gateway.core.vocabulary import NotStoredReason
 
-# A 304 has no body. If its validators are wrong and were stored with our body, later requests would
-# confirm the wrong body again and again.
+# A 304 does not change these fields of the stored response. If a wrong validator were stored with
+# the stored body, later 304s would confirm this body again and again.
 _TELL_OF_THE_BODY = frozenset({b"content-type", b"etag", b"last-modified"})
 _MARGIN_OF_EXPIRY = 60.0
 JITTER = 0.1
 
 
 class Plan(Enum):
-    """What to do with a stored response."""
+    """How a request uses a stored response."""
 
     SERVE = "serve"
     SERVE_AND_REFRESH = "serve-and-refresh"
-    WAIT_SOFTLY = "wait-softly"
+    WAIT_SOFTLY = "wait-softly"  # fetch; after `soft_wait` seconds serve the stale response
     FETCH = "fetch"
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How long a stored response may be used, in seconds: the settings of section `freshness`.
+    """The settings of section `freshness`. They say for how many seconds a response may be used.
 
-    Both stale windows count from the end of the freshness lifetime (RFC 5861).
+    Both stale windows begin at the end of the freshness lifetime (RFC 5861).
     """
 
     lifetime: float = 30.0
@@ -56,14 +56,13 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How long Redis keeps a body: longer than all windows together."""
+        """How many seconds Redis keeps a body: longer than it may be used."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
 
 def plan(entry: Entry, now: float, windows: Windows, *, below_floor: bool = False) -> Plan:
-    """What to do with the entry. Below the floor it is never served without asking the upstream
-    first, and then only for rescue."""
+    """How a request uses the entry. An entry below the floor may only be used for rescue."""
     if below_floor or entry.is_from_the_future(now):
         return Plan.FETCH
     if entry.is_fresh(now):
@@ -87,17 +86,17 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best entry that is stored. `below_floor`: it may only be used for rescue."""
+    """The best stored entry. `below_floor`: the entry may only be used for rescue."""
 
     entry: Entry
     below_floor: bool
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later one of the entries in L1 and in L2. An entry below the floor counts only if both
-    are below it.
+    """The later of the entries in L1 and L2. An entry below the floor counts only if no entry is
+    above.
 
-    If the floor is unknown both are below it, because the order that ruled them out may be lost.
+    If the floor is unknown, both entries count as below it: the record of an order may be lost.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -110,10 +109,10 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
 def admit(
     reply: Reply, training: Training | None, ticket: Ticket, windows: Windows, jitter: float
 ) -> Entry:
-    """The entry of a reply that passed `judge`; `training` is None for a negative entry.
+    """The entry of a reply that passed `judge`. `training` is None if the reply has no training.
 
-    Freshness counts from the moment when the call was sent, because the answer cannot have been
-    made earlier. `jitter` in [0, 1) shortens the lifetime by a tenth at most.
+    Freshness begins when the call was sent, because the answer cannot be older than that. `jitter`
+    in [0, 1) shortens the lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
     return Entry(
@@ -133,8 +132,8 @@ def admit(
 
 
 def renew(entry: Entry, reply: Reply, ticket: Ticket, windows: Windows, jitter: float) -> Entry:
-    """The entry after a 304. Its body, version and validators stay; the other headers are updated
-    (RFC 9111, 3.2)."""
+    """The entry after a 304. Its body, version, validators and content type stay. The other header
+    fields are updated (RFC 9111, 3.2)."""
     fresh = tuple(pair for pair in end_to_end(reply.headers) if pair[0] not in _TELL_OF_THE_BODY)
     updated = {key for key, _ in fresh}
     return entry.but(
@@ -157,8 +156,8 @@ def date_of(reply: Reply, asked_at: float) -> str:
 
 
 def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:
-    """The reason why the upstream does not allow to store it (`no-store`, if `freshness.no_store`
-    is `respect`); None if it does."""
+    """NO_STORE if the upstream forbids storage by `no-store`, and `freshness.no_store` is
+    `respect`. Otherwise None."""
     if not windows.respect_no_store:
         return None
     for key, value in headers:
@@ -168,12 +167,14 @@ def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None
 
 
 class Rules(Protocol):
-    """The rules that the flow uses. `sent` are the request fields that a call sent upstream, or
-    would have sent. `jitter` is in [0, 1)."""
+    """The rules that the flow uses.
+
+    `sent` are the request fields that a call sends upstream, or would send. `jitter` is in [0, 1).
+    """
 
     @property
     def windows(self) -> Windows:
-        """The windows for entries whose upstream names none."""
+        """The windows for entries without windows of the upstream."""
         ...
 
     @property
@@ -182,7 +183,7 @@ class Rules(Protocol):
         ...
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """What a complete reply means. Raises UpstreamFailure if it is no answer."""
+        """Classify a complete reply. Raises UpstreamFailure if it is no answer."""
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
@@ -192,7 +193,7 @@ class Rules(Protocol):
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply. `training` None: it has no version."""
+        """The entry of a reply. `training` None: the entry has no version."""
         ...
 
     def renew(
@@ -202,11 +203,11 @@ class Rules(Protocol):
         ...
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """What to do with the entry."""
+        """How a request uses the entry."""
         ...
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """Whether it may be served because the upstream failed or may not be called."""
+        """Whether the entry may be served because the upstream failed or may not be called."""
         ...
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
@@ -214,11 +215,11 @@ class Rules(Protocol):
         ...
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines of its responses, as `head_of` returns them."""
+        """The header lines of the entry's responses, as `head_of` returns them."""
         ...
 
     def passing(self, reply: Reply) -> Reply:
-        """The reply as it is passed on if it is not stored."""
+        """The form in which a reply is passed on if it is not stored."""
         ...
 
 
@@ -231,7 +232,7 @@ class ByPolicy:
     is_verbatim: ClassVar[bool] = False
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """As `judge` does."""
+        """By the function `judge`."""
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
@@ -241,31 +242,31 @@ class ByPolicy:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """As `admit` does."""
+        """By the function `admit`."""
         return admit(reply, training, ticket, self.windows, jitter)
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """As `renew` does."""
+        """By the function `renew`."""
         return renew(entry, reply, ticket, self.windows, jitter)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """As `plan` does."""
+        """By the function `plan`."""
         return plan(entry, now, self.windows, below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """As `may_rescue` does."""
+        """By the function `may_rescue`."""
         return may_rescue(entry, now, self.windows)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Always, because the response does not depend on request fields."""
+        """Always true, because the response does not depend on request fields."""
         return True
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """With a `Cache-Control` of the gateway."""
+        """The header lines, with a `Cache-Control` of the gateway."""
         return head_of(entry, vary=self.vary)
 
     def passing(self, reply: Reply) -> Reply:
-        """The reply unchanged. `web.render` replaces its caching fields by `no-store`."""
+        """The reply unchanged. `web.render` replaces its caching fields with `no-store`."""
         return reply

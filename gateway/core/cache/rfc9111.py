@@ -1,12 +1,12 @@
 """The rules of `freshness.source = "origin"`: RFC 9111, 5861 and 9213, applied to the upstream's
-header fields. The settings apply if the upstream says nothing.
+header fields. The settings apply if the upstream states nothing.
 
 The first functions read the fields of a reply: whether it may be stored, how long it is fresh, and
-how long it may be used after that. `is_shared`: several callers use the partition. `ByOrigin` makes
-the rules from them.
+how long it may be used after that. `is_shared`: several callers use the partition. `ByOrigin`
+applies these functions.
 
-The last functions select by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). Only fields
-that are sent to the upstream can select, because the response cannot depend on the others.
+The last functions select an entry by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). The
+response can only depend on fields that are sent to the upstream, so only these select.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gateway.core.vocabulary import NotStoredReason
 
 # RFC 9110, 15.1: the statuses that are heuristically cacheable. The gateway never asks for a 206.
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
-# The statuses whose caching rules are known, for must-understand (RFC 9111, 5.2.2.3).
+# The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
-# Never stored: a part, an answer to a condition, and statuses that concern one caller only.
+# Never stored: a part of a response, an answer to a condition, and answers for a single caller.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
 # RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
 _PART_OF_AGE: Final = 0.1
@@ -40,14 +40,14 @@ _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply here. For a shared cache these are the targeted ones (RFC 9213), if
-    there are any. Otherwise they are those of `Cache-Control`."""
+    """The directives that apply. For a shared cache these are the targeted directives (RFC 9213),
+    if there are any. Otherwise they are the directives of `Cache-Control`."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
 
 def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStoredReason | None:
-    """The reason why a response must not be stored (RFC 9111, 3). None if it may be."""
+    """The reason why a response must not be stored (RFC 9111, 3). None if it may be stored."""
     directives = said(headers, is_shared=is_shared)
     if status in _NEVER:
         return NotStoredReason.STATUS
@@ -67,8 +67,8 @@ def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStor
 
 
 def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> float | None:
-    """The freshness lifetime that the response states, in seconds (RFC 9111, 4.2.1). None if it
-    states none. `received` is used if `Date` is missing."""
+    """The freshness lifetime that the response states, in seconds (RFC 9111, 4.2.1), or None.
+    `received` is used if `Date` is missing or invalid."""
     directives = said(headers, is_shared=is_shared)
     if b"no-cache" in directives:
         return 0.0
@@ -87,8 +87,8 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
 def guessed_lifetime(
     status: int, headers: Headers, received: float, *, is_shared: bool
 ) -> float | None:
-    """The heuristic lifetime of a response that states none (RFC 9111, 4.2.2), in seconds. None
-    without `Last-Modified`, or if the status does not allow a heuristic."""
+    """The heuristic freshness lifetime in seconds, for a response that states none (RFC 9111,
+    4.2.2). None without `Last-Modified`, or if a heuristic is not allowed."""
     changed = _moment(first(headers, b"last-modified"))
     public = b"public" in said(headers, is_shared=is_shared)
     if changed is None or not (public or status in _HEURISTIC):
@@ -98,21 +98,21 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """The age of the response when its request was `sent`, at least (RFC 9111, 4.2.3)."""
+    """The estimated age of the response at the time `sent` of its request (RFC 9111, 4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 
 
 def date_of(headers: Headers, otherwise: float) -> float:
-    """When the response was made, in epoch seconds (RFC 9110, 6.6.1). `otherwise` if it has no
-    valid `Date`."""
+    """The `Date` of the response in epoch seconds (RFC 9110, 6.6.1). `otherwise` if it is missing
+    or invalid."""
     made = _moment(first(headers, b"date"))
     return otherwise if made is None else made
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The stale windows of a response: those that it states (RFC 5861), otherwise the configured
-    ones. They are 0 if it forbids stale responses (RFC 9111, 4.2.4)."""
+    """The windows with the stale windows that the response states (RFC 5861), otherwise with the
+    configured ones. Both stale windows are 0 if it forbids stale responses (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -164,8 +164,8 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class ByOrigin:
-    """The rules by the upstream's header fields. `vary`: responses depend on the caller.
-    `is_shared`: several callers use one partition."""
+    """Applies the upstream's header fields. `vary`: responses depend on the caller. `is_shared`:
+    several callers use one partition."""
 
     windows: Windows
     vary: bool
@@ -173,9 +173,12 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """As `ByPolicy`, but every complete response may be passed on. An error or an HTML page is
-        passed on only if no stored response may be used for rescue, or if it states that it is
-        fresh."""
+        """Like `ByPolicy`, but other complete responses may be passed on as well.
+
+        A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime it
+        is passed on if no stored response may be used for rescue. These still raise: a 429, a 304
+        to a call without validators, and a 401 that refuses the gateway's own token.
+        """
         try:
             judged = judge(reply, question, now)
         except InvalidPayload:
@@ -195,8 +198,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason by RFC 9111, 3. A response with neither a version nor a lifetime is not stored
-        either, because it could never be used."""
+        """The reason by RFC 9111, 3. A response without a version and without a lifetime is also
+        not stored, because it could never be used."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -204,8 +207,8 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with the lifetime that it states. A training, 404 or 410 without
-        one gets that of the settings, any other response 0."""
+        """The entry of a reply, with its stated or heuristic lifetime. Without one, a training, 404
+        or 410 has the lifetime of the settings. Any other response then has the lifetime 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -221,7 +224,7 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304. The fields of the 304 replace the stored ones (RFC 9111, 3.2)."""
+        """The entry after a 304, whose fields replace the stored fields (RFC 9111, 3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
@@ -242,22 +245,23 @@ class ByOrigin:
         return guessed_lifetime(status, headers, received, is_shared=self.is_shared)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """As `ByPolicy`, within the stale windows of the entry."""
+        """Like `ByPolicy`, with the stale windows of the entry."""
         return plan(entry, now, self._windows(entry), below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """As `ByPolicy`, within the stale windows of the entry."""
+        """Like `ByPolicy`, with the stale windows of the entry."""
         return may_rescue(entry, now, self._windows(entry))
 
     def _windows(self, entry: Entry) -> Windows:
         return windows_for(entry.headers, self.windows, is_shared=self.is_shared)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """By RFC 9111, 4.1."""
+        """Whether the request fields match those of the entry (RFC 9111, 4.1)."""
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """With the upstream's caching fields. If there are none, with the lifetime of the entry."""
+        """The header lines with the upstream's caching fields. If there are none, `Cache-Control`
+        states the entry's lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -281,19 +285,19 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """The reply with the upstream's caching fields."""
+        """The reply by the function `verbatim`."""
         return verbatim(reply)
 
 
 def verbatim(reply: Reply) -> Reply:
-    """The reply as it is passed on: without the fields of one connection, cookies, and those that
-    the gateway writes itself."""
+    """The reply with the upstream's caching fields. Fields of one connection, cookies, and fields
+    that the gateway writes itself are removed."""
     return replace(reply, headers=_kept_to_pass(reply.headers), is_verbatim=True)
 
 
 def _kept(headers: Headers) -> Headers:
-    """The fields that are stored and sent: all but those of one connection or one message. An entry
-    may come from Redis, so this also removes fields that frame a message."""
+    """The fields without those of one connection or one message. This is done before an entry is
+    stored and again before it is sent, because it may come from Redis with any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -310,7 +314,7 @@ _ABSENT: Final = b""
 
 
 def varies_on(headers: Headers) -> frozenset[bytes] | None:
-    """The lower-case names in `Vary`. None for `*`, which no other request matches."""
+    """The lower-case names in `Vary`. None for `*`, which matches no other request."""
     value = joined(value for name, value in headers if name == b"vary")
     names = frozenset(name.strip().lower() for name in value.split(b",")) - {b""}
     return None if b"*" in names else names
@@ -323,13 +327,13 @@ def selecting_fields(headers: Headers, sent: Headers) -> Headers:
 
 
 def selects(selecting: Headers, sent: Headers) -> bool:
-    """Whether a request with the fields `sent` selects the same response."""
+    """Whether a request with the fields `sent` has the same selecting fields."""
     return all(_presented(name, sent) == value for name, value in selecting)
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised as RFC 9111, 4.1 allows. An empty field differs from an
-    absent one."""
+    """The field as one value, normalised as RFC 9111, 4.1 allows. The values of an empty field and
+    of an absent field differ."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

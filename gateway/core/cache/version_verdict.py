@@ -1,12 +1,14 @@
-"""Says which of two answers is the later one, and compares the version of an answer with the
-versions known of a training. store.lua has the same rule in Lua. This module serves the ledger of
-a process without Redis, and a replica whose Redis is away; this replica knows only the entry in
-L1.
+"""Finds the later of two answers, and compares the version of an answer with the known versions of
+its training.
 
-The module also keeps the doubt: what it remembers of answers that were refused for their version,
-and when it believes them. An upstream that was restored from a backup goes back to older versions,
-and a wrong clock writes dates far ahead. The gateway does not believe such an answer at once, but
-it must not refuse a training's answers for ever.
+store.lua has the same rule in Lua. The ledger of a process without Redis uses this module. A
+replica also uses it if Redis is away or lost a version. The replica then knows only the entry in
+L1, or the version that it served last.
+
+The module also has the doubt: a record of answers that were refused for their version. It tells
+when such answers are believed. An upstream that was restored from a backup goes back to older
+versions. A wrong clock writes dates far ahead. The gateway does not believe such an answer at once,
+but must not refuse a training's answers for ever.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from gateway.core.vocabulary import StoreVerdict
 
 
 def supersedes(entry: Entry, other: Entry) -> bool:
-    """Whether the entry may replace `other`: it has the later version, or the same version and the
-    later fetch. If one of them has no version, only the fetches count.
+    """Whether the entry may replace `other`: it has a later version, or the same version and a
+    fetch that is not earlier. If one of the two has no version, only the fetches are compared.
     """
     if entry.updated_at is None or other.updated_at is None:
         return entry.confirmed_at >= other.confirmed_at
@@ -41,13 +43,13 @@ class Last(Enum):
 
 @dataclass(slots=True)
 class Known:
-    """What is known of a training's versions.
+    """The known versions of a training.
 
     updated_at  the version below which no answer is accepted; None: there is none
-    raised_from the stored version, if the list or a soft order claimed a later one
-    digest      that of the last accepted answer, "" if it is not known
-    started     an answer whose fetch was sent before this time (seconds) does not count as later
-    doubt       about answers that were refused for their version; None: there is none
+    raised_from the stored version, if the list or a soft order named a later version
+    digest      the digest of the last accepted answer, "" if it is not known
+    started     an answer whose fetch began before this time (seconds) does not count as later
+    doubt       the doubt about answers that were refused for their version; None: there is none
     trusts_next whether the next answer is accepted, even if its version is far ahead
     """
 
@@ -61,15 +63,15 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
-        """What is known from an entry alone. `entry` None: nothing is known."""
+        """The versions that are known from an entry alone. `entry` None: none is known."""
         if entry is None:
             return cls(doubt=doubt)
         return cls(entry.updated_at, _kind(entry), entry.digest, entry.confirmed_at, doubt)
 
     def verdict(self, entry: Entry) -> StoreVerdict:
-        """Whether the entry is accepted, and what it changes.
+        """Whether the entry is accepted, and whether it changes the stored response.
 
-        A negative entry has no version. It and the next answer are ordered by their fetches.
+        A negative entry has no version. Its order with other answers is the order of the fetches.
         """
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
@@ -97,7 +99,7 @@ class Known:
         return StoreVerdict.FIRST if known_nothing else StoreVerdict.CHANGED
 
     def take(self, entry: Entry) -> None:
-        """Accept this answer."""
+        """Record that this answer was accepted."""
         self.last, self.digest, self.raised_from = _kind(entry), entry.digest, None
         if before(self.updated_at, entry.updated_at):
             self.updated_at = entry.updated_at
@@ -107,19 +109,19 @@ class Known:
             self.doubt = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether enough refused answers agreed, over at
+        """Record an answer that was refused. Returns whether enough refused answers agreed over at
         least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
-            return False  # refused because a later fetch was accepted, not for its version
+            return False  # not refused for its version: a later fetch was accepted
         doubt = doubt_of(entry) if self.doubt is None else self.doubt.after(entry, self.updated_at)
         self.doubt, self.trusts_next = doubt, False
         return doubt.is_believed(believe_after)
 
 
 def before(one: Instant | None, other: Instant | None) -> bool:
-    """Whether a version precedes another; None precedes all of them."""
+    """Whether a version is lower than the other version. None is lower than every version."""
     return other is not None and (one is None or one < other)
 
 
@@ -127,16 +129,16 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# Answers that have to agree, even if the time for it is short. One may be a passing fault, and a
-# second one may repeat it.
+# The least number of answers that have to agree, however short `believe_after` is. One answer may
+# be a passing fault, and a second answer may repeat the fault.
 ENOUGH: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The version and body in which refused answers in a row agree.
+    """The version and body in which consecutive refused answers agree.
 
-    `first` and `last` are the times when the fetches of the first and the last of them began.
+    `first` and `last` are the times when the fetches of the first and the last answer began.
     """
 
     updated_at: Instant
@@ -149,8 +151,8 @@ class Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
         An answer agrees if it has the same version and bytes. It also agrees if its version is
-        later, because the training was edited since, and on the same side of `known`. A fetch that
-        did not begin later than the last one changes nothing.
+        later, on the same side of `known`: the training was edited meanwhile. An answer whose fetch
+        did not begin after `last` changes nothing.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:
@@ -162,13 +164,12 @@ class Doubt:
         return replace(doubt_of(entry), answers=min(self.answers + 1, ENOUGH), first=self.first)
 
     def is_believed(self, believe_after: float) -> bool:
-        """Whether enough answers agreed, over at least `believe_after` seconds."""
+        """Whether enough answers agreed over at least `believe_after` seconds."""
         over = round((self.last - self.first) * 1_000_000)  # in microseconds, as Redis counts
         return self.answers >= ENOUGH and over >= round(believe_after * 1_000_000)
 
     def is_ended_by(self, entry: Entry) -> bool:
-        """Whether an accepted answer ends the doubt: its fetch began when the doubt's first did, or
-        later."""
+        """Whether an accepted answer ends the doubt: its fetch did not begin before `first`."""
         return entry.confirmed_at >= self.first
 
 

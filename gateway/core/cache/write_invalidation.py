@@ -1,4 +1,4 @@
-"""Reads from the upstream's answer to a write which trainings it changed, and their new versions.
+"""Finds the trainings that a write changed, and their new versions, in the upstream's answer.
 
 RFC 9111, 4.4. These are functions of the write's target and the answer.
 """
@@ -22,8 +22,8 @@ _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The trainings whose stored responses are outdated now. `versions` has the new version of each
-    training for which the answer had one."""
+    """The trainings whose stored responses are outdated now. `versions` has the new versions that
+    the answer states."""
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
@@ -35,11 +35,10 @@ def is_success(reply: Reply) -> bool:
 
 
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
-    """What a successful write of `target` (None: of the collection) made outdated: the target, the
-    trainings that `Location` and `Content-Location` name at the same origin, and the training in
-    the body.
+    """The trainings that a successful write of `target` (None: of the collection) made outdated.
 
-    A version that is far ahead of `now` is ignored.
+    These are the target, the trainings that `Location` and `Content-Location` name at the same
+    origin, and the training in the body. A version that is far ahead of `now` is ignored.
     """
     named = [each for each in (target, *_located(reply.headers, base_url)) if each]
     told = _told(reply)
@@ -51,7 +50,7 @@ def written(target: str | None, reply: Reply, base_url: str, now: float) -> Writ
 
 
 def _located(headers: Headers, base_url: str) -> list[str]:
-    """Ids of the trainings that the answer's fields name (only the same origin: RFC 9111, 4.4)."""
+    """Ids of the trainings that the answer's fields name, at the same origin (RFC 9111, 4.4)."""
     base = base_url.rstrip("/") + "/training/"
     found = []
     for name, value in headers:
