@@ -1,1 +1,1 @@
-"""HTTP as its RFCs define it: header fields and replies. Nothing here concerns stored responses."""
+"""HTTP as its RFCs define it: header fields and replies. This package knows no stored response."""

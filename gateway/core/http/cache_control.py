@@ -1,8 +1,8 @@
 """Parses cache directives: `Cache-Control` of requests and responses, and targeted fields.
 
-Malformed fields are read as well. cache/rfc9111 applies the upstream's directives. The directives
-of a caller say which stored response it accepts (RFC 9111, 5.2.1). The flow decides whether it
-honours them; `only-if-cached` is always honoured. `Pragma` is ignored (5.4).
+Malformed `Cache-Control` is read as well. cache/rfc9111 applies the upstream's directives. A
+caller's directives say which stored responses the caller accepts (RFC 9111, 5.2.1). The flow
+decides whether to apply them. `only-if-cached` always applies. `Pragma` is ignored (5.4).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LARGEST_DELTA: Final = 2**31
 
 Directives = Mapping[bytes, bytes | None]
 
-# RFC 9111, 5.2: a token, with an argument that is a token or a quoted string. Any other text is
+# RFC 9111, 5.2: a token, which may have an argument: a token or a quoted string. Any other text is
 # skipped up to the next comma outside of quotes.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
@@ -28,8 +28,8 @@ _DIRECTIVE = re.compile(
 )
 _PASSED_OVER = re.compile(rb"(?:[^,\"]|\"(?:[^\"\\]|\\.)*\"|\")*?(?=,|$)")
 
-# RFC 8941, 3.2: a targeted field is a dictionary, with the types that directives have. One fault
-# makes the whole field invalid (RFC 9213, 2.1).
+# A targeted field is a dictionary (RFC 8941, 3.2). These are the types that directives may have.
+# One fault makes the whole field invalid (RFC 9213, 2.1).
 _VALUE: Final = (
     rb"(?:-?[0-9]{1,12}\.[0-9]{1,3}|-?[0-9]{1,15}|\"(?:[ !#-\[\]-~]|\\[\"\\])*\"|\?[01]"
     rb"|[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
@@ -46,8 +46,8 @@ _INTEGER = re.compile(rb"[0-9]+")
 
 @lru_cache(1_024)
 def directives_of(value: bytes) -> Directives:
-    """The argument of each directive by lower-case name, None if it has none. If a directive is
-    repeated, the first counts (RFC 9111, 4.2.1)."""
+    """The directives by lower-case name, each with its argument or None. If a directive is
+    repeated, the first one counts (RFC 9111, 4.2.1)."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     while position <= len(value):
@@ -62,14 +62,14 @@ def directives_of(value: bytes) -> Directives:
 
 
 def joined(values: Iterable[bytes]) -> bytes:
-    """Several fields of one name, combined into one list (RFC 9110, 5.3)."""
+    """Combine the values of several fields with one name (RFC 9110, 5.3)."""
     return b", ".join(values)
 
 
 @lru_cache(1_024)
 def targeted(value: bytes) -> Directives | None:
-    """The directives of a targeted field. None for a field that is empty or has a fault, because
-    both have to be ignored (RFC 9213, 2.1)."""
+    """The directives of a targeted field. None if the field is empty or has a fault: RFC 9213, 2.1
+    says to ignore such fields."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     value = value.strip(b" ")
@@ -87,8 +87,8 @@ def targeted(value: bytes) -> Directives | None:
 
 
 def seconds(directives: Directives, name: bytes) -> float | None:
-    """The seconds that a directive states. None if it is absent, 0 if its argument is invalid,
-    because the response then has to count as stale (RFC 9111, 4.2.1)."""
+    """The seconds that a directive states, or None without the directive. 0 if its argument is
+    invalid: RFC 9111, 4.2.1 recommends that such a response counts as stale."""
     if name not in directives:
         return None
     argument = directives[name] or b""
@@ -113,8 +113,9 @@ class RequestDirectives:
 
 @lru_cache(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
-    """The directives of the field, None if it has none of those above. An invalid argument counts
-    as 0, so that `max-age` is as strict as possible and `max-stale` allows nothing."""
+    """The directives of the field, or None if none of `RequestDirectives` is in it. An invalid
+    argument counts as 0: `max-age` is then as strict as possible, and `max-stale` allows nothing.
+    """
     if cache_control is None:
         return None
     found = directives_of(cache_control)

@@ -11,9 +11,9 @@ from gateway.core.vocabulary import Detail, Forward, NotStoredReason
 class Handling:
     """How the cache handled a request, in the terms of Cache-Status (RFC 9211).
 
-    `forward` None is a hit. `forward_status` is the status of the upstream, None if it sent none.
-    `outdated`: the stored response was invalidated and serves only as rescue. It counts as stale
-    even within its freshness lifetime.
+    `forward` None: a hit. `forward_status` is the status of the upstream's response, or None.
+    `outdated`: the stored response was invalidated, and is used for rescue. It counts as stale even
+    within its freshness lifetime.
     """
 
     detail: Detail | None = None
@@ -25,12 +25,12 @@ class Handling:
     outdated: bool = False
 
 
-# The handling of hits. These values are made once, because each hit needs one.
+# The handling of hits. Each hit needs one of these values, so they are made only once.
 HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:
-    """The field's value. `ttl` in seconds, negative for a stale response, None to leave it out."""
+    """The field's value. `ttl` is in seconds, and negative for a stale response. None: no `ttl`."""
     parts = ["gateway"]
     if handling.forward is None:
         parts.append("hit")

@@ -1,5 +1,5 @@
-"""Header fields (RFC 9110): how one is read, and which may be stored and passed on. Also `Reply`, a
-complete response of the upstream that was not judged yet.
+"""Header fields (RFC 9110): reads them, and selects those that may be stored and passed on. Also
+`Reply`, a complete response of the upstream that was not judged yet.
 
 These are pure functions of bytes. cache/entry_headers makes the fields of an entry.
 """
@@ -15,8 +15,8 @@ from gateway.core.http.cache_control import LARGEST_DELTA
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Fields that the gateway writes itself, that are not true behind it, or that concern the upstream's
-# own connection.
+# Fields of the upstream that are not passed on: the gateway writes them itself, or they are only
+# true of the upstream's own message or connection.
 REPLACED_BY_US = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()
@@ -35,25 +35,26 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The value of the first field with that (lower-case) name."""
-    for key, value in headers:  # a generator costs twice as much; each look-up does this 8 times
+    for key, value in headers:  # a generator takes twice the time; a look-up calls this 8 times
         if key == name:
             return value
     return None
 
 
 def as_text(headers: Headers) -> dict[str, str]:
-    """The fields as text by name. If a name is repeated, the first field counts."""
+    """The values by name, as text. If a name is repeated, the first field counts."""
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in reversed(headers)}
 
 
 def delta_seconds(value: bytes | None) -> float:
-    """The seconds of an Age, 0 if it is absent or invalid. Of a list the first (RFC 9111, 5.1)."""
+    """The seconds of an `Age`, 0 if it is absent or invalid. In a list the first value counts
+    (RFC 9111, 5.1)."""
     digits = (value or b"").partition(b",")[0].strip()
     return float(min(int(digits[:20]), LARGEST_DELTA)) if digits.isdigit() else 0.0
 
 
 def is_sound(value: bytes) -> bool:
-    """Whether a value can be passed on: no control character but the tab (RFC 9110, 5.5)."""
+    """Whether a value can be passed on: its only control characters are tabs (RFC 9110, 5.5)."""
     return _CONTROL.search(value) is None
 
 
@@ -72,8 +73,8 @@ def are_sound(headers: Headers) -> bool:
 
 
 def without_hops(headers: Headers) -> Headers:
-    """The fields without those of one connection, those that `Connection` names (RFC 9110, 7.6.1),
-    and those that are not valid. `Set-Cookie` stays."""
+    """The fields without hop-by-hop fields, fields that `Connection` names (RFC 9110, 7.6.1), and
+    invalid fields. `Set-Cookie` stays."""
     listed = b",".join(value for key, value in headers if key == b"connection")
     dropped = HOP_BY_HOP | {name.strip().lower() for name in listed.split(b",")}
     return tuple(
@@ -84,15 +85,15 @@ def without_hops(headers: Headers) -> Headers:
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """The fields that may be stored and passed on: the end-to-end fields, without those that the
-    gateway writes itself. Validators are kept."""
+    """The fields that may be stored and passed on: the end-to-end fields without REPLACED_BY_US.
+    Validators are kept."""
     dropped = REPLACED_BY_US - {b"etag", b"last-modified"}
     return shared(tuple(pair for pair in without_hops(headers) if pair[0] not in dropped))
 
 
 def shared(headers: Headers) -> Headers:
-    """The same fields, made of objects that thousands of entries share: all names, and the fields
-    that are equal in all responses of the upstream. This saves memory."""
+    """The same fields, made of objects that thousands of entries share. This saves memory. Shared
+    are all names, and the fields that are equal in all responses of the upstream."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
@@ -113,10 +114,10 @@ def _shared_field(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete response of the upstream, or of a proxy before it. Names are in lower case, and
-    the body is within the bound.
+    """A complete response of the upstream, or of a proxy in front of it. Names are in lower case.
+    The body is not larger than the adapter allows.
 
-    `is_verbatim`: it is passed on with its own caching fields.
+    `is_verbatim`: the reply is passed on with its own caching fields.
     """
 
     status: int
@@ -130,7 +131,7 @@ class Reply:
 
     @property
     def is_html(self) -> bool:
-        """Whether the body is an HTML page, by its type or its first bytes. The API sends none."""
+        """Whether the body is an HTML page, by its type or first bytes. The API sends no HTML."""
         kind = (self.header(b"content-type") or b"").lower()
         if kind.startswith((b"text/html", b"application/xhtml")):
             return True
