@@ -1,1 +1,1 @@
-"""Callers and operators: which credential belongs to whom, and what each of them may do."""
+"""Callers and operators: the credentials and the rights of each."""

@@ -1,10 +1,10 @@
-"""The caller of a request: a credential gives a client, a tenant and a partition, or is refused.
+"""The caller of a request: finds the client, tenant and partition of a credential, or refuses it.
 
-One function makes all partitions: those of L1, L2, single-flight, negative entries and the budget.
-This module reads no file, and keeps no credential longer than its caller.
+One function names the partitions of L1, L2, single-flight, negative entries and the budget. This
+module reads no file. It keeps a caller's credential only in the `Caller`.
 
-In the mode `clients` callers present keys of the gateway, and the gateway holds the upstream's
-tokens. The gateway knows only the SHA-256 of a key. Entries belong to the tenant: the partition
+In the mode `clients` callers present keys of the gateway, and the gateway has the tokens of the
+upstream. The gateway knows only the SHA-256 of a key. Entries belong to the tenant: the partition
 stays the same if a key or the upstream token is replaced.
 """
 
@@ -23,7 +23,7 @@ from gateway.core.vocabulary import AccessRefusal
 
 DEFAULT_TENANT = "default"
 
-# RFC 6750, 2.1 (b64token), with a bound: the API has no longer tokens.
+# RFC 6750, 2.1 (b64token), with a bound that no token of the API exceeds.
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*) *")
 
 
@@ -31,9 +31,9 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*)
 class Caller:
     """A caller whose credential was accepted.
 
-    The gateway sends `token` upstream. `owns_token`: the token is the caller's own, so a 401 of the
-    upstream concerns the caller and not the gateway. `scope` names the budget that pays for calls.
-    `rate` is the rate limit of the client itself (None: no limit).
+    The gateway sends `token` upstream. `owns_token`: the token is the caller's own. A 401 of the
+    upstream then concerns the caller and not the gateway. `scope` names the budget that counts the
+    calls. `rate` is the client's own rate limit (None: no limit).
     """
 
     client: str
@@ -48,8 +48,8 @@ class Caller:
 def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.
 
-    Each part is prefixed with its length, so that ("a:b", "c") differs from ("a", "b:c"). With
-    `secret` the name is an HMAC: readers of Redis cannot use it to test a guessed credential.
+    Each part follows its length, so ("a:b", "c") and ("a", "b:c") have different names. With
+    `secret` the name is an HMAC. Readers of Redis cannot test a guessed credential with an HMAC.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:
@@ -58,7 +58,7 @@ def partition_of(*parts: str, secret: str | None = None) -> str:
 
 
 def bearer(fields: Sequence[bytes]) -> str:
-    """The token of the one `Authorization: Bearer` field; raises AccessRefused."""
+    """The bearer token of the only `Authorization` field. Raises AccessRefused."""
     if not fields:
         raise AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
@@ -77,18 +77,20 @@ class Passthrough:
     owns_tokens: ClassVar[bool] = True
 
     def admit(self, authorization: Sequence[bytes]) -> Caller:
-        """Accept any well-formed token; the upstream checks it. Raises AccessRefused."""
+        """Accept any well-formed token. The upstream checks it. Raises AccessRefused."""
         token = bearer(authorization)
         partition = partition_of("passthrough", self.base_url, token, secret=self.secret)
         scope = partition if self.budget_per_credential else DEFAULT_TENANT
         return Caller("passthrough", DEFAULT_TENANT, partition, scope, token, owns_token=True)
 
     def partitions(self) -> Mapping[str, str]:
-        """The partitions known beforehand, by tenant: none, because each credential has its own."""
+        """The partitions that are known in advance, by tenant. There are none, because each
+        credential has its own."""
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The callers for the gateway's own calls, by tenant: none, because it has no token."""
+        """The callers for the gateway's own calls, by tenant. There are none, because the gateway
+        has no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """No caller is checked; the gateway's token goes upstream. For a trusted network."""
+    """No caller is checked, and the gateway sends its own token upstream. For a trusted network."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -116,7 +118,7 @@ class Open:
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The callers for the gateway's own calls, by tenant: the same as for all requests."""
+        """The callers for the gateway's own calls, by tenant: the same caller as for requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -124,14 +126,14 @@ class Open:
         return ("open",)
 
 
-# People and secret scanners recognise a leaked key by this prefix.
+# People and secret scanners recognise leaked keys by this prefix.
 KEY_PREFIX = "gw_"
 
 
 def digest_of(key: str) -> str:
-    """The form of a key in the clients file: its SHA-256 in lower-case hex digits.
+    """The SHA-256 of a key or of an operator's token, in lower-case hex digits as in the files.
 
-    A plain hash is enough because keys are random. It would not protect a word that can be guessed.
+    A plain hash is enough because keys and tokens are random. It would not protect a password.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
@@ -147,7 +149,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client, which may present any of its keys. `rate` None: no rate limit of its own."""
+    """A client, which may present any of its keys. `rate` None: it has no rate limit of its own."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -174,7 +176,7 @@ class Clients:
         tenants: Iterable[Tenant],
         clients: Iterable[Client],
     ) -> Self:
-        """Make the table. Each client's tenant has to be in `tenants`, and each digest has to be
+        """Make the tables. The tenant of each client has to be in `tenants`. Each digest has to be
         unique."""
         by_name = {tenant.name: tenant for tenant in tenants}
         known = tuple(clients)
@@ -209,7 +211,7 @@ class Clients:
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The callers for the gateway's own calls, by tenant: each with the tenant's token."""
+        """The callers for the gateway's own calls, by tenant. Each has the tenant's token."""
         return {
             each.name: Caller(
                 client="",
@@ -223,7 +225,7 @@ class Clients:
         }
 
     def token_of(self, tenant: str) -> str | None:
-        """The token that goes upstream for the tenant; None if there is no such tenant."""
+        """The token that goes upstream for the tenant. None if the tenant is unknown."""
         return self._tokens.get(tenant)
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""The operators of the admin plane: their tokens, and what each of them may do.
+"""The operators of the admin plane: their tokens and their rights.
 
-The gateway knows only the SHA-256 of a token. A look-up takes equally long for every token. This
-module reads no file; the known operators may be replaced while the process runs.
+The gateway knows only the SHA-256 of a token. A look-up takes the same time for every token. This
+module reads no file. The known operators may be replaced while the process runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.core.vocabulary import Right
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator, who may present any of their tokens. `may` holds the rights of these tokens."""
+    """An operator, who may present any of their tokens. `may` has the rights of the operator."""
 
     name: str
     digests: tuple[str, ...] = field(repr=False)
@@ -25,7 +25,7 @@ class Operator:
 
 
 EVERYTHING: Final = frozenset(Right)
-# Names of operators that are not in the tokens file. No row of the file may use them.
+# Names of operators that are not in the tokens file. No row of the file may have these names.
 TOKEN_NAME: Final = "admin.token"
 LOOPBACK: Final = Operator("loopback", (), EVERYTHING)
 NOBODY: Final = Operator("nobody", (), frozenset())
@@ -33,8 +33,8 @@ RESERVED: Final = (TOKEN_NAME, LOOPBACK.name, NOBODY.name)
 
 
 class Operators:
-    """All operators with a token: the one of `admin.token`, who has all rights, and those of the
-    tokens file."""
+    """All operators with a token. The operator with `admin.token` has all rights. The others are in
+    the tokens file."""
 
     def __init__(self, token: str | None, listed: Iterable[Operator] | None = None) -> None:
         self._own = (
@@ -44,12 +44,12 @@ class Operators:
 
     @property
     def need_tokens(self) -> bool:
-        """Whether a token is configured, or a tokens file, even if the file is empty."""
+        """Whether a token or a tokens file is configured. The file may be empty."""
         return bool(self._own) or self._listed is not None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which orders are counted. If no token is needed, that of loopback."""
+        """The names under which orders are counted. If no token is needed, only `loopback`."""
         known = (*self._own, *(self._listed or ()))
         return tuple(each.name for each in known) if self.need_tokens else (LOOPBACK.name,)
 

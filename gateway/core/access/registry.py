@@ -1,10 +1,10 @@
 """The callers that were accepted before: one look-up for a credential, and the client's rate limit.
 
-The look-up is synchronous, so that hits can use it, and the table has a bound. It keeps credentials
-as the bytes that were sent. Nothing in this module is printed or logged.
+The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
+the bytes of credentials. Nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. It keeps one number for a client: the time at which all
-granted requests would be used up at the mean rate. This module reads no clock.
+GCRA (ITU-T I.371) enforces the rate limit. It keeps one number for a client: the time at which the
+mean rate has made up for all granted requests. This module reads no clock.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gateway.core.budget.window_log import Rate
 
 Access = Passthrough | Open | Clients
 
-# The number of credentials and the length of one (bytes): 16 MiB at most.
+# The largest number of credentials, and of bytes in one credential: together 16 MiB at most.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 
 
 class Admitted:
-    """An accepted caller. `allowance` None: it has no rate limit of its own."""
+    """An accepted caller. `allowance` None: the client has no rate limit of its own."""
 
     __slots__ = ("allowance", "caller", "client", "partition")
 
@@ -36,13 +36,13 @@ class Admitted:
 
 
 class Callers:
-    """Accepts callers by the rules of `access`, which may be replaced while the process runs."""
+    """Accepts callers by the rules in `access`. These may be replaced while the process runs."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # The caller that sent these bytes before, under the current rules. This is the bound method
-        # of the dict, because each hit calls it.
+        # Returns the caller that the current rules accepted with these bytes before. Each hit calls
+        # this, so it is the method of the dict itself.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -52,7 +52,7 @@ class Callers:
         return self._access
 
     def replace(self, access: Access) -> None:
-        """Replace the rules. A client with the same name and rate keeps its allowance as it is."""
+        """Replace the rules. A client whose name and rate stay the same keeps its allowance."""
         self._access = access
         self._known.clear()
         named = access.clients if isinstance(access, Clients) else ()
@@ -60,8 +60,8 @@ class Callers:
         self._allowances = {who: left for who, left in self._allowances.items() if who in kept}
 
     def current(self, caller: Caller) -> Caller:
-        """The caller with the current token of its tenant, which may have changed while a call
-        waited.
+        """The caller with the current token of its tenant. The token may have been replaced while a
+        call waited.
 
         The token stays if it is the caller's own, or if the tenant does not exist any more.
         """
@@ -71,7 +71,7 @@ class Callers:
         return caller if token in (None, caller.token) else replace(caller, token=token)
 
     def admit(self, authorization: Sequence[bytes]) -> Admitted:
-        """The caller with these `Authorization` fields; raises AccessRefused."""
+        """The caller with these `Authorization` fields. Raises AccessRefused."""
         sent = authorization[0] if len(authorization) == 1 else b""
         known = self._known.get(sent)
         if known is not None:
@@ -88,7 +88,7 @@ class Callers:
         self._known[sent] = admitted
 
     def _allowance_of(self, caller: Caller) -> Allowance | None:
-        """The allowance of the client. All its keys share it."""
+        """The allowance of the client. All keys of the client share it."""
         if caller.rate is None:
             return None
         return self._allowances.setdefault((caller.client, caller.rate), Allowance(caller.rate))
@@ -96,12 +96,14 @@ class Callers:
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Sums of floats: a caller that waited exactly as long as told must not be told to wait more.
+# Seconds. Sums of floats are not exact, and a caller that waited exactly as long as it was told
+# must not be refused again.
 _TOLERANCE: Final = 1e-6
 
 
 def burst_of(rate: Rate) -> int:
-    """How many requests may come at once: a tenth of the limit, at least ten, at most the limit."""
+    """The number of requests that may come at once: a tenth of the limit, or ten if that is more.
+    It never exceeds the limit."""
     return min(rate.limit, max(_ALWAYS_AT_ONCE, rate.limit // _SHARE_AT_ONCE))
 
 
@@ -121,7 +123,7 @@ class Allowance:
         self._used_up_at = -math.inf
 
     def take(self, now: float) -> float:
-        """Take one request: 0.0 if it is granted, otherwise the seconds (> 0) until one can be."""
+        """Take one request. Returns 0.0 if it is granted, otherwise the seconds (> 0) to wait."""
         used_up_at = max(self._used_up_at, now)
         wait = used_up_at - self._slack - now
         if wait > _TOLERANCE:
@@ -130,7 +132,7 @@ class Allowance:
         return 0.0
 
     def remaining(self, now: float) -> int:
-        """How many requests would be granted now."""
+        """The number of requests that would be granted now."""
         return int((self._slack - self.full_in(now) + _TOLERANCE) / self._spacing + 1.0)
 
     def full_in(self, now: float) -> float:
