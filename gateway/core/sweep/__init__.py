@@ -1,1 +1,1 @@
-"""The arithmetic of the sweep: what a page of the list confirms, and how old responses can be."""
+"""The arithmetic of the sweep: the trainings that a page confirms, and the bound on staleness."""

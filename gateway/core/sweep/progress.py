@@ -1,7 +1,7 @@
 """The progress of the sweep of a partition, and when a sweep counts as complete.
 
-This module has values only. Times are seconds on the clock that the replicas share. A new leader
-continues from the progress of the leader before.
+This module has only values. Times are seconds on the clock that the replicas share. A new leader
+continues from the progress of the previous leader.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from gateway.core.upstream.list_page import Page
 class Progress:
     """The progress of a sweep.
 
-    offset   the row of the next page, which is asked for at `next_at` or later
-    total    the number of trainings by the last page; None: no page was read yet
+    offset   the first row of the next page, which is asked for at `next_at` or later
+    total    the number of trainings that the last page stated; None: no page was read yet
     steady   whether all pages of this sweep stated the same total and had only valid items
-    pages    when each page of this sweep was asked for; `before`: those of the sweep before
-    last_id  the id of the last training of the last page
-    off_until, off_why  no page is asked for until that time, and the reason
-    complete how many sweeps in a row, after a cold start, saw all trainings
+    pages    the times when the pages of this sweep were asked for
+    before   the times when the pages of the previous sweep were asked for
+    last_id  the id of the last training that this sweep has read
+    off_until  until this time no page is asked for; `off_why` is the reason
+    complete the number of consecutive sweeps, after a cold start, that saw all trainings
     """
 
     sweeps: int = 0
@@ -40,21 +41,21 @@ class Progress:
 
     @property
     def oldest(self) -> float | None:
-        """The oldest of the times at which the trainings were last confirmed by a page. None if no
-        page was read."""
+        """The earliest of the times at which pages last confirmed their trainings. None if no page
+        was read."""
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
     def is_proven(self) -> bool:
-        """Whether the bound holds for all trainings: two complete sweeps in a row after the cold
-        start. The first may be late, because filling the cache spent calls, and one sweep has seen
-        each training only once."""
+        """Whether the bound holds for all trainings. It holds after two complete sweeps in a row
+        that followed the cold start. The first may be late, because calls were spent to fill the
+        cache. Also, one sweep has seen each training only once."""
         return self.complete > 1
 
     @property
     def is_warm(self) -> bool:
-        """Whether the cold start is over. The first sweep learns which trainings exist, and the
-        second may store them."""
+        """Whether the cold start is over. It lasts for two sweeps: the first finds the trainings
+        that exist, and the second may store them."""
         return self.sweeps > 1
 
     def after(self, page: Page, asked_at: float) -> Progress:
@@ -72,7 +73,7 @@ class Progress:
         )
 
     def is_complete(self, distinct: int) -> bool:
-        """Whether a sweep that ended with `distinct` different ids saw all trainings."""
+        """Whether this sweep, which ended with `distinct` different ids, saw all trainings."""
         return self.steady and distinct == self.total
 
     def ended(self, *, complete: bool) -> Progress:
@@ -89,11 +90,11 @@ class Progress:
         )
 
     def off(self, why: str, until: float) -> Progress:
-        """The progress while no page is asked for, until the time `until`."""
+        """The progress if no page is asked for until the time `until`."""
         return Progress(sweeps=self.sweeps, off_until=until, off_why=why, likeness=self.likeness)
 
 
 def is_last(page: Page) -> bool:
-    """Whether a sweep ends with this page. A page without rows ends it too, because the offset
-    would never change."""
+    """Whether a sweep ends with this page. A page without rows also ends the sweep, because the
+    offset would not change any more."""
     return page.rows == 0 or not page.has_more

@@ -1,7 +1,8 @@
-"""How old a served response can be: the arithmetic of `docs/freshness.md`.
+"""The greatest age of a served response: the arithmetic of `docs/freshness.md`.
 
-N trainings are ceil(N / 100) pages. A sweep that may spend `share` of R calls a second reads them
-in pages / (share R) seconds, or in the configured interval, whichever is longer.
+N trainings are ceil(N / 100) pages. A sweep may spend `share` of L calls in W seconds. It reads one
+page in (W + transit) / (share L) seconds at least. It takes the configured interval if that is
+longer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from gateway.core.budget.window_log import Rate, transit
 from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
-# Seconds that a call and the notice of its result to the other replicas may take in addition.
+# Seconds that a call may take together with the notice of its result to the other replicas.
 CALL: Final = 1.0
 # The shortest time (seconds) between two pages if there is no rate limit.
 _SHORTEST_GAP: Final = 0.05
@@ -23,7 +24,7 @@ _SHORTEST_GAP: Final = 0.05
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The settings of a sweep: its share of `rate` (None: unlimited) and its interval in seconds
-    (None: half of `lifetime`). `l1_lifetime`: how long a replica may not know of a lost notice."""
+    (None: half of `lifetime`). `l1_lifetime`: after this time a replica notices a lost notice."""
 
     rate: Rate | None
     share: float
@@ -32,7 +33,7 @@ class Pace:
     l1_lifetime: float
 
     def gap(self, total: int | None) -> float:
-        """Seconds between two pages, so that a whole sweep takes its interval."""
+        """Seconds between two pages. With this gap a whole sweep takes its interval."""
         return self.interval_of(total) / pages(total)
 
     def interval_of(self, total: int | None) -> float:
@@ -41,13 +42,13 @@ class Pace:
         return max(wanted, pages(total) * self.shortest_gap)
 
     def bound(self, total: int | None) -> Bound:
-        """The bound that holds for `total` trainings."""
+        """The bound for `total` trainings."""
         interval = self.interval_of(total)
         return Bound(interval, interval / pages(total), CALL, self.l1_lifetime)
 
     def spare(self, total: int | None) -> int:
-        """The single calls that one sweep may make: those of its share that the pages do not need,
-        at least one."""
+        """The number of single calls that one sweep may make: the calls of its share that the pages
+        do not need, but at least one."""
         calls = int(self.interval_of(total) / self.shortest_gap)
         return max(1, calls - pages(total))
 
@@ -62,11 +63,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The longest time from an edit to the last response without it, in parts (seconds).
+    """The longest time from an edit to the last response without the edit, in parts (seconds).
 
-    interval  from one page with the training to the next
-    gap       the delay of a page that waits for calls of callers
-    call      until the page has come and the other replicas have the notice
+    interval  from one page with the training to the next page with it
+    gap       the delay of a page because calls of callers come first
+    call      the call for the page, and the notice to the other replicas
     notice    after this time a replica that missed the notice asks Redis
     """
 
@@ -83,15 +84,15 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """What complete sweeps have confirmed: each training on the list was confirmed at `oldest` or
-    later. `seconds` is the bound."""
+    """The result of complete sweeps: each training on the list was confirmed at `oldest` or later.
+    `seconds` is the bound."""
 
     oldest: float
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the sweeps did not confirm the entry, although it may be fresh for longer than
-        the bound, and its age exceeds the bound."""
+        """Whether the entry is older than the bound and the sweeps did not confirm it. This is
+        false if its freshness lifetime is within the bound."""
         if entry.freshness_lifetime <= self.seconds or entry.confirmed_at >= self.oldest:
             return False
         return entry.age(now) > self.seconds
@@ -106,7 +107,7 @@ class Worst:
         self._minutes: dict[int, float] = {}
 
     def note(self, now: float, value: float | None) -> None:
-        """Note the value at `now` (monotonic). None: it is not known."""
+        """Note the value at `now` (monotonic). None: the value is not known."""
         minute = int(now // 60)
         if value is not None:
             self._minutes[minute] = max(value, self._minutes.get(minute, value))
@@ -120,10 +121,10 @@ class Worst:
 
 
 def pages(total: int | None) -> int:
-    """The number of pages of `total` trainings, at least one. Each page costs one call."""
+    """The number of pages for `total` trainings, at least one. Each page costs one call."""
     return max(1, math.ceil((total or 0) / PAGE_SIZE))
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep, when an entry is refreshed by the first read after it is stale."""
+    """The bound without a sweep. The first request for a stale entry then starts its refresh."""
     return lifetime + stale_while_revalidate
