@@ -1,8 +1,8 @@
 """Breaker, gate and backoff: when a call may be made. The rate window is in `window_log`.
 
-These are functions of a state, the time and the jitter. This module reads no clock, draws no random
-number and does not wait. `now` is seconds on a clock that does not run backwards. All calls on one
-state use the same clock.
+These are functions of a state, the time and the jitter. This module reads no clock, makes no random
+number and does not wait. `now` is seconds on a clock that does not run backwards. All functions on
+one state get the time of the same clock.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# How long a gate closes, in seconds: the bounds of the time that the upstream names, then those of
-# the backoff if it names none.
+# How long a gate closes, in seconds. The first two values are the bounds of any time. The last two
+# are the bounds of the backoff, which is used if the upstream states no time.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -23,9 +23,9 @@ _MOST_DOUBLINGS: Final = 60
 
 
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
-    """Seconds to wait after the `attempt`-th failure in a row: doubling from `base` to `cap`.
+    """Seconds to wait after the `attempt`-th failure in a row. They double from `base` to `cap`.
 
-    `jitter` in [0, 1) takes away up to half, so that calls that failed together are not repeated
+    `jitter` in [0, 1) subtracts up to half. Calls that failed together are thus not repeated
     together.
     """
     doublings = min(max(attempt - 1, 0), _MOST_DOUBLINGS)
@@ -34,7 +34,7 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How long a key is not fetched after a failure: the time of `backoff`, at least `least`."""
+    """How long a key is not fetched after a failure: `backoff`, but at least `least` seconds."""
 
     base: float
     cap: float
@@ -42,16 +42,16 @@ class Pause:
     least: float
 
     def after(self, attempts: int) -> float:
-        """Seconds after so many failures in a row."""
+        """Seconds to wait after this number of failures in a row."""
         return max(self.least, backoff(attempts, self.base, self.cap, self.jitter))
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerRule:
-    """How many failures in a row open a breaker, and for how long (seconds, doubling).
+    """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 
-    `patience` (seconds) is how long one probe may hold back all other calls. It is longer than the
-    deadline of any call.
+    `patience` (seconds) is how long other calls wait for the result of one probe. It is longer than
+    the deadline of any call.
     """
 
     threshold: int
@@ -64,7 +64,8 @@ class BreakerRule:
 class Breaker:
     """The state of a circuit breaker: closed, open until a time, or half open with one probe.
 
-    While it is open, the results of earlier calls change nothing. Only a probe can close it.
+    While it is open, the results of earlier calls change nothing. While it is half open, any result
+    counts as the result of the probe.
     """
 
     failures: int = 0
@@ -80,14 +81,14 @@ class Breaker:
         return Circuit.HALF_OPEN if self.probing else Circuit.OPEN
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may be made, 0.0 if one may be made now."""
+        """Seconds until a call may be made. 0.0: a call may be made now."""
         return 0.0 if self.open_until is None else max(0.0, self.open_until - now)
 
     def try_call(self, rule: BreakerRule, now: float) -> Breaker | None:
-        """The state to keep if a call is made now; None if no call may be made. If a probe is due,
-        the call is the probe.
+        """The next state if a call is made now. None if no call may be made. If a probe is due, the
+        call is the probe.
 
-        If a probe brings no result within `rule.patience`, the next call may probe.
+        If a probe has no result within `rule.patience`, the next call may be a probe.
         """
         if self.open_until is None:
             return self
@@ -100,9 +101,9 @@ class Breaker:
         return self if self.circuit is Circuit.OPEN else Breaker()
 
     def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
-        """The state after a call that failed; `jitter` in [0, 1).
+        """The state after a call that failed. `jitter` is in [0, 1).
 
-        Opening does not reset the count of failures, so one failed probe opens the breaker again.
+        An opening breaker keeps the count of failures, so one failed probe opens it again.
         """
         if self.circuit is Circuit.OPEN:
             return self
@@ -115,9 +116,9 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Which calls may be made after a 429: all, none until a time, or one probe.
+    """The calls that may be made after a 429: all calls, none until a time, or one probe.
 
-    `probe` is when the probe was sent whose response has not come yet.
+    `probe` is the time of a probe without a response yet. None: no probe is under way.
     """
 
     closed_until: float | None = None
@@ -126,18 +127,18 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls pass freely."""
+        """Whether all calls may be made."""
         return self.closed_until is None
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may be made, 0.0 if one may be made now, even if only a probe."""
+        """Seconds until a call may be made. 0.0: a call, or at least a probe, may be made now."""
         return 0.0 if self.closed_until is None else max(0.0, self.closed_until - now)
 
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
-        """The gate after a 429. `retry_after` in seconds, None if the upstream named no time.
+        """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        Calls that were in flight when the gate closed may bring more 429s. These can only extend
-        the time, and do not count as further refusals.
+        Calls that were in flight when the gate closed may get more 429s. Before a probe is sent,
+        such a 429 can only extend the time. It does not count as another refusal.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -147,32 +148,33 @@ class Gate:
         return Gate(until, refusals=refusals)
 
     def try_probe(self, now: float, patience: float) -> Gate | None:
-        """The gate to keep if this call is the probe; None if it may not be, or need not be.
+        """The next gate if this call is sent as the probe. None if the gate is open, or if the call
+        may not be the probe.
 
-        `patience` (seconds) is how long no other call may probe. It is longer than the deadline of
-        any call.
+        For `patience` seconds no other call may be a probe. This is longer than the deadline of any
+        call.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate after the probe of that time was certainly not sent: the next call may probe."""
+        """The gate if the probe of this time was certainly not sent. The next call may probe."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        While the gate is closed and no probe is under way, the response belongs to a call from
-        before, and changes nothing. After that time, and while a probe is under way, any response
-        opens it.
+        A response opens the gate if a probe is under way, or if the time until which the gate is
+        closed is over. Otherwise it belongs to a call that was sent before the gate closed, and
+        changes nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
-    """Seconds to keep a gate closed: what the upstream said, or the backoff, within the bounds.
-    Jitter adds up to a tenth."""
+    """Seconds for which a gate closes: the time that the upstream stated, otherwise the backoff.
+    Jitter adds up to a tenth. The bounds apply."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

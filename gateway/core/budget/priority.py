@@ -1,4 +1,4 @@
-"""The priority of calls when the budget is short: a rank for each purpose, and its part of a limit.
+"""The priority of calls if the budget is short: the rank of a purpose, and the part of a rank.
 
 This module has values and arithmetic. `window_log` decides when a call may be made.
 """
@@ -14,13 +14,13 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. Each rank has a log of its calls in Redis. lua/budget.lua gets these
+    """The priority of a call. Redis has a log of the calls of each rank. lua/budget.lua gets these
     logs in the order of the members."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored
     VERSION = "version"  # a caller waits for a version that is not stored
-    REVALIDATION = "revalidation"  # a caller waits; the stored response may serve as rescue
-    REFRESH = "refresh"  # a caller got the stored response already
+    REVALIDATION = "revalidation"  # a caller waits, and the stored response may be used for rescue
+    REFRESH = "refresh"  # the caller has already received the stored response
     SWEEP = "sweep"  # no caller asked
     GUESS = "guess"  # a caller waits for a training that probably does not exist
 
@@ -52,12 +52,13 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a caller waits for the response. Such a call may also wait for its turn."""
+    """Whether a call may wait for its turn, because a caller waits for its response. A retry may
+    not wait again."""
     return purpose in _CALLED_FOR
 
 
-# The part of a limit that is reserved for each rank. Together these are at most two thirds, so that
-# no mixture of ranks leaves much of the limit unused.
+# The part of a limit that is reserved for each rank. The sum is below two thirds, so that about a
+# third of the limit is never reserved.
 _FLOORS: Final = {
     Rank.CALLER: 0.2,
     Rank.VERSION: 0.1,
@@ -66,19 +67,19 @@ _FLOORS: Final = {
     Rank.SWEEP: 0.1,
     Rank.GUESS: 0.05,
 }
-# The most that the rank GUESS may spend of a limit.
+# The largest part of a limit that the rank GUESS may spend.
 _GUESSES: Final = 0.25
-# If a window has fewer calls than this, nothing is reserved.
+# If the limit is lower than this, nothing is reserved.
 _SMALLEST: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The part of one rank: of the calls of any window `floor` are reserved for it, and it may make
-    `ceiling` at most.
+    """The part of one rank in any window: `floor` calls are reserved for the rank, and the rank may
+    make at most `ceiling` calls.
 
-    The floor is reserved if a call of the rank was refused within the last window. `always`: it is
-    reserved at all times.
+    The floor is reserved if a call of the rank was refused within the last window. `always`: the
+    floor is reserved at all times.
     """
 
     floor: int
@@ -115,8 +116,8 @@ def scaled(full: int, limit: int, sweep_share: float) -> Portions:
 
 
 def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of: Portions) -> int:
-    """How many calls a rank has to leave to the others. `spent` is what each has spent, `wanted`
-    are the ranks with a call that was refused lately.
+    """The number of calls that a rank has to leave to the other ranks. `spent` has the number of
+    calls of each rank. `wanted` are the ranks with a call that was refused in the last window.
 
     A rank below its own floor leaves only the floors that are always reserved. Otherwise two ranks
     below their floors would wait for each other.
