@@ -1,1 +1,1 @@
-"""Ground floor: the rules, as pure functions. No await, no clock, no randomness, no I/O."""
+"""The rules, as pure functions. No await, no clock, no randomness, no I/O. The lowest floor."""

@@ -1,8 +1,8 @@
-"""Instants: when a version was written, exact to the nanosecond and totally ordered.
+"""Instants: points in time, exact to the nanosecond and totally ordered.
 
 This module reads and writes date-times as text. It has no clock and no rule about versions. An
-`Instant` is a plain int: nanoseconds since 1970-01-01T00:00:00Z without leap seconds, from year
-0001 to year 9999 in UTC. `datetime` is not used because it has only microseconds.
+`Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds. It is
+within the years 0001 to 9999 in UTC. `datetime` is not used, because it has only microseconds.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _DAY: Final = 86_400
 _EARLIEST: Final = (1 - _EPOCH_DAY) * _DAY * NANOSECONDS
 _LATEST: Final = (date.max.toordinal() + 1 - _EPOCH_DAY) * _DAY * NANOSECONDS - 1
 
-# Year 9999 needs 21 digits, and the shift makes year 0001 positive. So the wire form always has the
-# same length, and its order as text (Lua, Redis) is the order in time.
+# The wire form of an instant is text for Lua and Redis. Year 9999 needs 21 digits, and the shift
+# makes year 0001 positive. So the form always has the same length, and texts sort by time.
 WIRE_LENGTH: Final = 21
 _WIRE_SHIFT: Final = 10**20
 _MANY_SECONDS: Final = 1e10
@@ -61,12 +61,12 @@ _HTTP_DATES: Final = (
 
 
 def parse_instant(text: str) -> Instant:
-    """Read an RFC 3339 date-time. ValueError if it is none, has no offset, or names a day that does
-    not exist.
+    """Read an RFC 3339 date-time. ValueError for other text, without an offset, or for a day that
+    does not exist.
 
-    Digits of the fraction after the ninth are cut off (up to 24 are read), because refusing them
-    would refuse the training. Two versions within one nanosecond are ordered by their fetches. Any
-    time within a leap second counts as the midnight (UTC) that follows.
+    A fraction may have 24 digits. Those after the ninth are cut off, because an error would refuse
+    the whole training. Two versions in one nanosecond are ordered by their fetches. Any time within
+    a leap second counts as the next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -84,19 +84,19 @@ def parse_instant(text: str) -> Instant:
 
 
 def to_rfc3339(instant: Instant) -> str:
-    """Write an instant in UTC, with as many digits of the fraction as it needs."""
+    """Write an instant in UTC. The fraction has only the digits that it needs."""
     seconds, nanoseconds = divmod(instant, NANOSECONDS)
     fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
     return f"{_utc(seconds).replace(tzinfo=None).isoformat()}{fraction}Z"
 
 
 def to_wire(instant: Instant) -> str:
-    """Write an instant as 21 ASCII digits, whose order as text is the order in time."""
+    """Write an instant as 21 ASCII digits. These texts sort by time."""
     return f"{instant + _WIRE_SHIFT:021d}"
 
 
 def from_wire(text: str) -> Instant:
-    """Read what `to_wire` wrote. ValueError for anything else."""
+    """Read the text that `to_wire` wrote. ValueError for any other text."""
     if _WIRE.fullmatch(text) is None:
         raise ValueError(f"not the wire form of an instant: {text[:40]!r}")
     return _within_range(int(text) - _WIRE_SHIFT)
@@ -111,8 +111,8 @@ def from_seconds(seconds: float) -> Instant:
 
 
 def are_seconds(*values: float) -> bool:
-    """Whether each value can be a time or a duration: finite, not negative, and before the year
-    2286, so that it has at most 16 digits as microseconds."""
+    """Whether each value can be a time or a duration: finite, not negative, and below 10 billion
+    seconds (the year 2286). In microseconds it then has at most 16 digits."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
@@ -136,10 +136,10 @@ def _http_date(seconds: int) -> str:
 @lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), otherwise None.
-    Names are read in upper and lower case (RFC 9111, 4.2).
+    Upper and lower case of names are equal (RFC 9111, 4.2).
 
-    Two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would need a
-    clock. It would also read `01-Jan-70`, which often means "long ago", as a day in the future.
+    The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would
+    need a clock. With that rule `01-Jan-70`, which often means "long ago", would be in the future.
     """
     for form in _HTTP_DATES:
         match = form.fullmatch(text.strip(" \t"))
@@ -161,7 +161,7 @@ def _http_seconds(match: re.Match[str]) -> float | None:
 
 
 def _epoch_seconds(day: date, hour: str, minute: str, second: str) -> int:
-    """Seconds from the epoch to that time of that day in UTC."""
+    """Seconds from the epoch to this time of the day in UTC."""
     in_day = int(hour) * 3600 + int(minute) * 60 + int(second)
     return (day.toordinal() - _EPOCH_DAY) * _DAY + in_day
 
@@ -172,7 +172,7 @@ def _utc(seconds: int) -> datetime:
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """The same as an Instant. An offset may have moved the time out of the years 0001 to 9999."""
+    """The instant. ValueError if an offset moved the time out of the years 0001 to 9999."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

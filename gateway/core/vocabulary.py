@@ -34,7 +34,7 @@ class Tier(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Why a call upstream is made."""
+    """Why the gateway calls the upstream."""
 
     MISS = "miss"
     REVALIDATION = "revalidation"
@@ -87,15 +87,15 @@ class NotStoredReason(StrEnum):
 
 
 class StoreVerdict(StrEnum):
-    """What a store decided about an entry."""
+    """The decision of a store about an entry."""
 
     FIRST = "first"  # no version was known
-    CHANGED = "changed"  # a later version, or another body of the same one
-    UNCHANGED = "unchanged"  # the same version and body: renewed
-    BELIEVED = "believed"  # refused before for its version; enough answers agree now: a change
-    OLDER = "older"  # refused: a later version, or a later fetch of it, is known
+    CHANGED = "changed"  # a later version, or another body; also to or from a negative entry
+    UNCHANGED = "unchanged"  # the same version and body, or again a negative entry: renewed
+    BELIEVED = "believed"  # a refused version on which enough answers agree now: a change
+    OLDER = "older"  # refused: a later version or a later fetch is known
     AHEAD = "ahead"  # refused: its version is far in the future
-    INVALIDATED = "invalidated"  # refused: the generation has changed since the fetch began
+    INVALIDATED = "invalidated"  # refused: another epoch or generation than when the fetch began
 
     @property
     def is_refusal(self) -> bool:
@@ -120,7 +120,7 @@ class InvalidReason(StrEnum):
 
 
 class DriftKind(StrEnum):
-    """How a training differs from its documentation. It is served nevertheless."""
+    """How a training differs from its documentation. The training is served anyway."""
 
     UNKNOWN_FIELD = "unknown-field"
     MISSING_FIELD = "missing-field"
@@ -158,8 +158,8 @@ class Origin(StrEnum):
     """Where an invalidation came from."""
 
     UPSTREAM = "upstream"  # an answer of the upstream
-    ORDER = "order"  # an order that this replica got
-    REPLICA = "replica"  # a notice of another replica
+    ORDER = "order"  # an order to this replica, or a write through it
+    REPLICA = "replica"  # a notice from another replica
 
 
 class Right(StrEnum):
@@ -184,10 +184,10 @@ class NoticeKind(StrEnum):
 class EndingKind(StrEnum):
     """How a leader's fetch ended, for its followers in other replicas."""
 
-    DONE = "done"  # the answer was stored, and can be looked up
-    TRANSIENT = "transient"  # the fetch failed, and may succeed in another replica
-    GAVE_UP = "gave-up"  # the fetch failed, and would fail in all replicas
-    ALONE = "alone"  # the answer is for one caller, or not stored: each replica fetches by itself
+    DONE = "done"  # the answer was stored: followers can look it up
+    TRANSIENT = "transient"  # the fetch failed, but may succeed in another replica
+    GAVE_UP = "gave-up"  # the fetch failed, and would fail in every replica
+    ALONE = "alone"  # the answer is for one caller or was not stored: each replica fetches itself
     TOO_OLD = "too-old"  # an invalidation came after the fetch began
 
 
@@ -217,11 +217,11 @@ class Circuit(StrEnum):
 
 
 class Mode(StrEnum):
-    """How all replicas serve; an operator sets it."""
+    """How all replicas serve. An operator sets the mode."""
 
     NORMAL = "normal"
-    FROZEN = "frozen"  # from stored responses only; no calls are made
-    BYPASS = "bypass"  # from the upstream only; nothing is stored
+    FROZEN = "frozen"  # only from stored responses; no calls are made
+    BYPASS = "bypass"  # only from the upstream; nothing is stored
 
 
 class RedisOperation(StrEnum):
@@ -241,7 +241,7 @@ class RedisOperation(StrEnum):
 
 
 class Problem(StrEnum):
-    """The problems of the gateway's own error responses: the end of `urn:gateway:problem:`."""
+    """The problems of the gateway's own error responses, without `urn:gateway:problem:`."""
 
     BAD_ID = "bad-id"
     BAD_REQUEST = "bad-request"
@@ -272,17 +272,17 @@ class Problem(StrEnum):
 
 
 class Part(StrEnum):
-    """The parts of the time that a request waits."""
+    """The parts of the time for which a request waits."""
 
-    LOOKUP = "lookup"  # the look-up in both tiers, shared by requests that ask meanwhile
-    LEASE = "lease"  # taking the lease, or the fetch of another replica
-    BUDGET = "budget"  # the turn of a call
+    LOOKUP = "lookup"  # the look-up in both tiers, which requests for the same key share
+    LEASE = "lease"  # the request for the lease, or the fetch of another replica
+    BUDGET = "budget"  # the wait until the call may be made
     UPSTREAM = "upstream"
     STORE = "store"
 
 
 class SpanFate(StrEnum):
-    """What happened to a span that had to be sent."""
+    """The fate of a span that had to be sent."""
 
     SENT = "sent"
     FAILED = "failed"  # the collector did not accept it
