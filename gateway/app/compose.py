@@ -193,7 +193,6 @@ def _explainer(ground: Ground, rules: Rules, sweeping: Sweeping) -> Explainer:
     return Explainer(
         *looks_into,
         following=sweeping.following,
-        ahead=sweeping.ahead,
         is_contradicted=sweeping.sweeps.is_contradicted,
     )
 

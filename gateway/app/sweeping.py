@@ -21,7 +21,6 @@ from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.cache.tiers import Tiers
 from gateway.flow.request.response_selection import Serving
 from gateway.flow.sweep.reconciliation import Findings
-from gateway.flow.sweep.refresh_ahead import Ahead
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.store_from_list import Filling
@@ -53,17 +52,14 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Sweeping:
-    """The sweeps, the queue for the single calls that they ask for, and the refreshes if there is
-    no list. `ahead` is None if `sweep.enabled` is false, or if the upstream's headers decide."""
+    """The sweeps, and the queue for single calls that no caller waits for."""
 
     sweeps: Sweeps
     following: Following
-    ahead: Ahead | None
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """The coroutines to run until cancelled."""
-        all_of_them = (self.sweeps, self.following, self.ahead)
-        return [each.run() for each in all_of_them if each is not None]
+        return [self.sweeps.run(), self.following.run()]
 
 
 def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: Ground) -> Sweeping:
@@ -111,7 +107,7 @@ def sweeping_of(settings: Settings, rules: Rules, admission: Admission, ground: 
         why_none=_why_none(settings),
     )
     ground.tiers.horizon_of = sweeps.horizon_of
-    return Sweeping(sweeps, following, _ahead(settings, rules, admission, ground, sweeps))
+    return Sweeping(sweeps, following)
 
 
 def _lease(settings: Settings, windows: Windows, ground: Ground) -> SweepLease:
@@ -145,26 +141,6 @@ def _why_none(settings: Settings) -> str | None:
     if settings.access.mode is AccessMode.PASSTHROUGH:
         return "callers bring their own tokens, and the gateway has no token to read the list"
     return None
-
-
-def _ahead(
-    settings: Settings, rules: Rules, admission: Admission, ground: Ground, sweeps: Sweeps
-) -> Ahead | None:
-    if settings.sweep.enabled is SweepEnabled.FALSE:
-        return None
-    if settings.freshness.source is FreshnessSource.ORIGIN:
-        return None
-    pace_of = _pace_of(settings, admission)
-    ahead = Ahead(
-        ground.serving,
-        ground.local,
-        ground.clock,
-        rules,
-        is_for=lambda caller: sweeps.is_off(caller.tenant),
-        gap=lambda caller: pace_of(caller.tenant).shortest_gap * ground.bus.replicas,
-    )
-    ground.serving.heed = ahead.heed
-    return ahead
 
 
 def _own_callers(admission: Admission) -> Mapping[str, Caller]:

@@ -63,7 +63,6 @@ import asyncio, gc, sys, time
 from collections import deque
 from gateway.app.compose import compose
 from gateway.core.cache.entry import Key
-from gateway.flow.answer import Ask
 from gateway.flow.singleflight import Course
 from gateway.settings import load
 from gateway.web.wire.request_head import PlainHead
@@ -89,7 +88,6 @@ async def pass_by(house, blocks, number):
     house.collapsing._fetcher._credentials.judged(admitted.caller, 200, time.monotonic())
     house.directive_handler._grants.take(key, admitted.caller)
     house.reaching._share.take(admitted.caller)
-    house.serving.heed(Ask(key, admitted.caller))
     house.collapsing.backoffs.failed(key, OSError("no connection"))
     tiers = house.serving._tiers
     entry = entry_of(await tiers.begin(key))

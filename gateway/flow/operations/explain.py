@@ -14,7 +14,6 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import to_rfc3339
 from gateway.flow.fill.backoff import Failure
 from gateway.flow.request.response_selection import Serving
-from gateway.flow.sweep.refresh_ahead import Ahead
 from gateway.flow.sweep.refresh_queue import Following
 from gateway.ports import Clock, LocalStore, SharedStore
 
@@ -35,12 +34,10 @@ class Explainer:
         serving: Serving,
         *,
         following: Following,
-        ahead: Ahead | None,
         is_contradicted: Callable[[Key], bool],
     ) -> None:
         self._following = following
         self._is_contradicted = is_contradicted
-        self._ahead = ahead
         self._serving = serving
         self._local = local
         self._shared = shared
@@ -107,21 +104,11 @@ class Explainer:
     def _next_refresh(self, key: Key, candidate: Candidate | None) -> str:
         if self._serving.fills.under_way(key) is not None:
             return "now: a fetch is under way"
-        coming = self._in_its_turn(key)
-        if coming is not None:
-            return coming
-        failure = self._serving.standing(key)
-        return self._planned(key, candidate) if failure is None else self._put_off(failure)
-
-    def _in_its_turn(self, key: Key) -> str | None:
-        """Its place among the refreshes that need no further request."""
         place = self._following.place(key)
         if place is not None:
             return "as soon as a call is free: place {} of {} in the queue".format(*place)
-        place = None if self._ahead is None else self._ahead.place(key)
-        if place is not None:
-            return "before its next reader comes: place {} of {} of those due".format(*place)
-        return None
+        failure = self._serving.standing(key)
+        return self._planned(key, candidate) if failure is None else self._put_off(failure)
 
     def _put_off(self, failure: Failure) -> str:
         left = failure.until - self._clock.monotonic()
@@ -137,8 +124,6 @@ class Explainer:
             return "on the next request: it is below the floor, or the floor is lost"
         entry = candidate.entry
         left = entry.freshness_lifetime - entry.age(self._clock.now())
-        if left > 0 and self._ahead is not None and self._ahead.looks_after(key):
-            return f"before its next reader comes, in {left:.1f} s or later, when it is stale"
         if left > 0:
             return f"on the first request in {left:.1f} s or later, when it is stale"
         return "on the next request: it is stale"

@@ -86,7 +86,6 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        self.heed: Callable[[Ask], None] = lambda _: None  # called with the request of each fetch
         # `waits`: whether a refresh has to wait, because others wait or are under way. `put_off`:
         # adds a refresh to the queue, because no call is free for it; returns whether it waits
         # there. `is_short`: whether a refresh waits because no call is free.
@@ -249,7 +248,6 @@ class Serving:
     ) -> Flight[Landed]:
         """Start a fetch, for this request alone (`alone`) or for all that join it. No fetch of the
         key may be under way."""
-        self.heed(ask)
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))

@@ -96,11 +96,6 @@ class Sweeps:
         running = [each.sweep for each in self._running.values()]
         return any(each.is_warming for each in running) or not running
 
-    def is_off(self, tenant: str) -> bool:
-        """Whether the list of the tenant's trainings cannot be used."""
-        each = self._running.get(tenant)
-        return self._why_none is not None or (each is not None and each.sweep.state == "off")
-
     def words(self) -> dict[str, Words]:
         """For each tenant: the stated bound, and the present state."""
         return {tenant: self._words(each) for tenant, each in self._running.items()}

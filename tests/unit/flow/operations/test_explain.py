@@ -6,12 +6,11 @@ import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.flow.operations.explain import Explainer, Words
-from gateway.flow.sweep.refresh_ahead import Ahead
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import KEY, Redis, Replica, ok, says, settle, training
 from tests.unit.flow.sweeping import following_of
 
-OTHER, ONCE = Key("p1", "trn_2"), Key("p1", "trn_3")
+OTHER = Key("p1", "trn_2")
 
 
 def explainer(replica: Replica) -> Explainer:
@@ -25,7 +24,6 @@ def explainer(replica: Replica) -> Explainer:
         rules,
         serving,
         following=following_of(replica),
-        ahead=None,
         is_contradicted=lambda key: key == OTHER,
     )
 
@@ -175,37 +173,6 @@ async def test_whose_turn_comes_before_is_told(clock: FakeClock) -> None:
     assert told == [
         "as soon as a call is free: place 2 of 2 in the queue",
         "as soon as a call is free: place 1 of 2 in the queue",
-    ]
-
-
-async def test_who_is_refreshed_ahead_of_readers_is_told(clock: FakeClock) -> None:
-    """What was read since it was confirmed is; the rest waits for its next reader."""
-    alone = Replica(clock)
-    serving = alone.serving
-    ahead = Ahead(
-        serving, alone.local, clock, serving._rules, is_for=lambda _: True, gap=lambda _: 1.0
-    )
-    serving.heed = ahead.heed
-    explains = explainer(alone)
-    explains._ahead = ahead
-    for key, reads in ((KEY, 1), (OTHER, 2), (ONCE, 0)):
-        await alone.fill(1, key)
-        for _ in range(reads):
-            await alone.get(key)
-    clock.advance(10.0)
-    fresh = [(await explains.explain(key))["next_refresh"] for key in (KEY, ONCE)]
-    clock.advance(21.0)
-
-    told = [(await explains.explain(key))["next_refresh"] for key in (KEY, OTHER, ONCE)]
-
-    assert fresh == [
-        "before its next reader comes, in 20.0 s or later, when it is stale",
-        "on the first request in 20.0 s or later, when it is stale",
-    ]
-    assert told == [
-        "before its next reader comes: place 2 of 2 of those due",
-        "before its next reader comes: place 1 of 2 of those due",
-        "on the next request: it is stale",
     ]
 
 

@@ -378,7 +378,7 @@ async def test_so_many_are_under_way_and_the_most_wanted_is_next(clock: FakeCloc
 
 
 async def test_what_the_list_found_takes_the_same_room(clock: FakeClock) -> None:
-    """And so do refreshes ahead of readers, which start as a reader's does."""
+    """Its calls and the refreshes of readers, together."""
     swept = await crowded(clock, *FIVE)
     async with running(swept.following):
         for each in FIVE[:3]:
