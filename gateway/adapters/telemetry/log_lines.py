@@ -1,9 +1,9 @@
 """The log. It writes the gateway's events (which come through structlog), the access log, and the
 messages of libraries as lines of one form: JSON for machines, or text for people.
 
-No code waits for the reader of the log: a line that cannot be written at once is buffered, and a
-thread writes it. The buffer is bounded. Lines that do not fit, or that cannot be written, are lost
-and counted, and no error is raised.
+No code waits for the reader of the log: each line is buffered, and a thread writes it. The buffer
+is bounded. Lines that do not fit, or that cannot be written, are lost and counted, and no error is
+raised.
 
 A value may come from any caller. In both forms a value cannot end its line, begin another line, or
 move the cursor of a terminal. Events are named where they happen, except the two that are named
@@ -230,10 +230,6 @@ def _printable(row: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in row)
 
 
-# With this flag Linux writes only what needs no waiting, whether or not another process has made
-# the descriptor non-blocking.
-_NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
-_AT_THE_END: Final = -1  # the descriptor's own offset
 # The most bytes that may wait to be written.
 _MOST: Final = 4 * 2**20
 # A pipe does not divide a write of so many bytes, even if several processes write to it.
@@ -250,9 +246,7 @@ def _count_nothing() -> None: ...
 class LineWriter:
     """A sink whose `write` never waits for the descriptor.
 
-    A line is written at once if that needs no waiting (a pipe or a socket with room). Otherwise it
-    is buffered, and a thread writes it. The thread is started for the first such line. It does not
-    write every line, because waking a thread costs more than writing a line.
+    Each line is buffered, and a thread writes it. The thread is started for the first line.
 
     After a line was dropped, all further lines are dropped until the buffer is empty. Lines that
     cannot be written (a closed pipe, a full disk) are lost too. As soon as lines can be written
@@ -271,7 +265,6 @@ class LineWriter:
         self._lost = 0
         self._is_dropping = False
         self._is_idle = True  # everything is written
-        self._may_be_at_once = _NOWAIT is not None  # until the descriptor refuses the flag
         self._thread: threading.Thread | None = None
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
@@ -281,12 +274,8 @@ class LineWriter:
             self._lost_line, self._on_lost = lost_line, on_lost
 
     def write(self, line: bytes, /) -> None:
-        """Write the line if that needs no waiting. Otherwise buffer it, or drop it."""
+        """Buffer the line, or drop it if the buffer is full."""
         with self._changed:
-            if self._is_idle and self._may_be_at_once and not self._lost:
-                line = line[self._put_at_once(line) :]
-                if not line:
-                    return
             if self._is_dropping or self._size + len(line) > self._most:
                 self._is_dropping = True
                 self._lose(1)
@@ -299,20 +288,6 @@ class LineWriter:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
                 self._thread.start()
-
-    def _put_at_once(self, line: bytes) -> int:
-        """Write what can be written without waiting. Returns the number of bytes.
-
-        After any error except BlockingIOError the thread writes all lines. A descriptor that does
-        not know the flag (a terminal, files of most systems) raises such an error."""
-        assert _NOWAIT is not None
-        try:
-            return os.pwritev(self._descriptor, [line], _AT_THE_END, _NOWAIT)
-        except BlockingIOError:
-            return 0
-        except OSError:
-            self._may_be_at_once = False
-            return 0
 
     def flush(self, patience: float) -> None:
         """Wait until all lines are written, for `patience` seconds at most."""

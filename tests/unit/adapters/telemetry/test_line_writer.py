@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,23 +73,8 @@ def test_lines_arrive_whole_and_in_order(reader: Reader) -> None:
     assert losses.count == 0
 
 
-def _writers() -> int:
-    return sum(thread.name == "log" for thread in threading.enumerate())
-
-
-def test_a_pipe_with_room_needs_no_thread(reader: Reader) -> None:
-    """Each line is in it when `write` returns."""
-    threads, writer = _writers(), LineWriter(reader.writing)
-
-    for _ in range(3):
-        writer.write(_LINE)
-        assert os.read(reader.descriptor, 2**16) == _LINE
-
-    assert _writers() == threads
-
-
-def test_what_a_pipe_takes_not_at_once_follows_in_order(reader: Reader) -> None:
-    """A line of several pieces goes partly at once; what comes behind it waits for the rest."""
+def test_a_line_of_several_pieces_stays_in_order(reader: Reader) -> None:
+    """A line that the pipe takes only in part is written to its end before the next one."""
     writer = LineWriter(reader.writing)
     lines = [b"first\n", b"y" * 10_000 + b"\n", b"last\n"]
 
@@ -98,26 +82,6 @@ def test_what_a_pipe_takes_not_at_once_follows_in_order(reader: Reader) -> None:
         writer.write(line)
 
     assert reader.lines(3) == lines
-    writer.flush(_PATIENCE)
-    writer.write(b"behind\n")
-    assert os.read(reader.descriptor, 2**16) == b"behind\n"
-
-
-def test_a_terminal_is_written_by_the_thread() -> None:
-    """It cannot tell whether a line would have to wait."""
-    controlling, terminal = os.openpty()
-    writer = LineWriter(terminal)
-
-    for number in range(100):
-        writer.write(b"%d\n" % number)
-    writer.flush(_PATIENCE)
-
-    read = b""
-    while read.count(b"\n") < 100:
-        read += os.read(controlling, 2**16)
-    assert read.split() == [b"%d" % number for number in range(100)]
-    os.close(controlling)
-    os.close(terminal)
 
 
 def test_lines_that_nobody_reads_are_dropped_and_counted(reader: Reader) -> None:
