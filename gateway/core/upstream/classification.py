@@ -54,7 +54,7 @@ Judged = Training | Confirmed | Gone | ForCaller | Other
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The parts of a call that its reply is judged by.
+    """The parts of a call that decide how its reply is judged.
 
     `conditional`: the call sent validators. `owns_token`: the call sent the caller's own token. A
     401 then concerns the caller and not the gateway.
@@ -104,7 +104,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429, with the limit that it states. `asked` is the object of the call, for
+    """The failure for a 429, with the limit that it states. `asked` names the object of the call in
     the text."""
     what, said = f"upstream answered 429 to {asked}", stated(as_text(reply.headers), now)
     return UpstreamRateLimited(what, retry_after=hint(reply, now), said=said)
@@ -121,7 +121,7 @@ def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:
 
 
 def hint(reply: Reply, now: float) -> float | None:
-    """Seconds until the upstream may be asked again, at most LONGEST_HOLD. None if not stated."""
+    """Seconds until the upstream may be asked again, at most LONGEST_HOLD. None if unknown."""
     hint = retry_hint(as_text(reply.headers), now)
     return None if hint is None else min(hint, LONGEST_HOLD)
 

@@ -137,7 +137,7 @@ def without_surrogates(body: bytes) -> bytes:
 
 
 def digest(body: bytes) -> str:
-    """32 hex digits that identify a body (BLAKE2b, 16 bytes). The gateway's ETag has these too."""
+    """32 hex digits that identify a body (BLAKE2b, 16 bytes). They are the gateway's ETag too."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
