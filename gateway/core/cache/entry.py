@@ -120,8 +120,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     headers     the end-to-end fields with lower-case names, and the upstream's validators
     body        the received bytes, unchanged
-    updated_at  None for an answer without a version: a negative entry (404 or 410). With
-                `freshness.source = "origin"` also for any other answer that is no training
+    updated_at  None for a negative entry (404 or 410), and for any other answer that is stored
+                with `freshness.source = "origin"` and is no training
     confirmed_at  when the last call that confirmed the answer was sent
     initial_age   the age at that time in seconds, from the upstream's header fields
     generation  the generation of the floor when the fetch began; if the floor has a higher one,

@@ -83,8 +83,8 @@ class Conditions:
 
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
-    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match takes precedence over
-    If-Modified-Since. It is a list of entity tags, which are compared weakly, or `*`."""
+    """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match is `*` or a list of entity
+    tags, which are compared weakly. It takes precedence over If-Modified-Since."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:

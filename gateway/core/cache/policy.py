@@ -41,7 +41,7 @@ class Plan(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The settings of section `freshness`. They say for how many seconds a response may be used.
+    """Settings of section `freshness`. Durations are in seconds.
 
     Both stale windows begin at the end of the freshness lifetime (RFC 5861).
     """
@@ -56,7 +56,7 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body: longer than it may be used."""
+        """How many seconds Redis keeps a body: longer than these settings allow its use."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
@@ -93,8 +93,8 @@ class Candidate:
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of the entries in L1 and L2. An entry below the floor counts only if no entry is
-    above.
+    """The later of the entries in L1 and L2. If the floor rules out one of them, the other one is
+    used.
 
     If the floor is unknown, both entries count as below it: the record of an order may be lost.
     """

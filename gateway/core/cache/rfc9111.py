@@ -111,8 +111,8 @@ def date_of(headers: Headers, otherwise: float) -> float:
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The windows with the stale windows that the response states (RFC 5861), otherwise with the
-    configured ones. Both stale windows are 0 if it forbids stale responses (RFC 9111, 4.2.4)."""
+    """The windows of a response. Its stale windows are those that it states (RFC 5861), otherwise
+    the configured ones. They are 0 if it forbids stale responses (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -207,8 +207,8 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with its stated or heuristic lifetime. Without one, a training, 404
-        or 410 has the lifetime of the settings. Any other response then has the lifetime 0."""
+        """The entry of a reply, with its stated or heuristic lifetime. If there is neither, a
+        training, 404 or 410 gets the lifetime of the settings, and any other response gets 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
