@@ -92,8 +92,8 @@ def end_to_end(headers: Headers) -> Headers:
 
 
 def shared(headers: Headers) -> Headers:
-    """The same fields, made of objects that thousands of entries share. This saves memory. Shared
-    are all names, and the fields that are equal in all responses of the upstream."""
+    """The same fields, made of objects that thousands of entries share. This saves memory. All
+    names are shared, and the fields that are equal in all responses of the upstream."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])
