@@ -48,8 +48,8 @@ class Caller:
 def partition_of(*parts: str, secret: str | None = None) -> str:
     """Name a partition: 32 hex digits that do not reveal `parts`.
 
-    Each part follows its length, so ("a:b", "c") and ("a", "b:c") have different names. With
-    `secret` the name is an HMAC. Readers of Redis cannot test a guessed credential with an HMAC.
+    The length of each part is included, so ("a:b", "c") and ("a", "b:c") have different names. With
+    `secret` the name is an HMAC. Readers of Redis cannot use an HMAC to test a guessed credential.
     """
     message = b"".join(b"%d:%s" % (len(raw), raw) for raw in (part.encode() for part in parts))
     if secret is None:

@@ -3,8 +3,8 @@
 The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
 the bytes of credentials. Nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. It keeps one number for a client: the time at which the
-mean rate has made up for all granted requests. This module reads no clock.
+GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client: the granted requests
+would last until this time at the mean rate. This module reads no clock.
 """
 
 from __future__ import annotations
