@@ -48,8 +48,8 @@ class Progress:
     @property
     def is_proven(self) -> bool:
         """Whether the bound holds for all trainings. It holds after two complete sweeps in a row
-        that followed the cold start. The first may be late, because calls were spent to fill the
-        cache. Also, one sweep has seen each training only once."""
+        that followed the cold start. The first of them may be late, because calls were spent to
+        fill the cache. Also, one sweep has seen each training only once."""
         return self.complete > 1
 
     @property

@@ -1,8 +1,8 @@
 """The greatest age of a served response: the arithmetic of `docs/freshness.md`.
 
-N trainings are ceil(N / 100) pages. A sweep may spend `share` of L calls in W seconds. It reads one
-page in (W + transit) / (share L) seconds at least. It takes the configured interval if that is
-longer.
+N trainings are ceil(N / 100) pages. A sweep may spend `share` of L calls in W seconds. Two pages
+are thus at least (W + transit) / (share L) seconds apart. The whole sweep takes the configured
+interval if that is longer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHORTEST_GAP: Final = 0.05
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The settings of a sweep: its share of `rate` (None: unlimited) and its interval in seconds
-    (None: half of `lifetime`). `l1_lifetime`: after this time a replica notices a lost notice."""
+    (None: half of `lifetime`). After `l1_lifetime` a replica that missed a notice asks Redis."""
 
     rate: Rate | None
     share: float
@@ -91,8 +91,8 @@ class Horizon:
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the entry is older than the bound and the sweeps did not confirm it. This is
-        false if its freshness lifetime is within the bound."""
+        """Whether the entry is older than the bound and the sweeps did not confirm it. False if the
+        entry's freshness lifetime is within the bound."""
         if entry.freshness_lifetime <= self.seconds or entry.confirmed_at >= self.oldest:
             return False
         return entry.age(now) > self.seconds
