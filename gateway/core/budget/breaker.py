@@ -50,8 +50,8 @@ class Pause:
 class BreakerRule:
     """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 
-    `patience` (seconds) is how long other calls wait for the result of one probe. It is longer than
-    the deadline of any call.
+    `patience` (seconds) is how long one probe may stop all other calls. It is longer than the
+    deadline of any call.
     """
 
     threshold: int
@@ -118,7 +118,7 @@ class Breaker:
 class Gate:
     """The calls that may be made after a 429: all calls, none until a time, or one probe.
 
-    `probe` is the time of a probe without a response yet. None: no probe is under way.
+    `probe` is the time when the probe under way was sent. None: no probe is under way.
     """
 
     closed_until: float | None = None
