@@ -61,10 +61,10 @@ _HTTP_DATES: Final = (
 
 
 def parse_instant(text: str) -> Instant:
-    """Read an RFC 3339 date-time. ValueError for other text, without an offset, or for a day that
-    does not exist.
+    """Read an RFC 3339 date-time. ValueError for any other text, for a missing offset, and for a
+    day that does not exist.
 
-    A fraction may have 24 digits. Those after the ninth are cut off, because an error would refuse
+    A fraction has up to 24 digits. Those after the ninth are cut off, because an error would refuse
     the whole training. Two versions in one nanosecond are ordered by their fetches. Any time within
     a leap second counts as the next midnight (UTC).
     """

@@ -95,7 +95,7 @@ class StoreVerdict(StrEnum):
     BELIEVED = "believed"  # a refused version on which enough answers agree now: a change
     OLDER = "older"  # refused: a later version or a later fetch is known
     AHEAD = "ahead"  # refused: its version is far in the future
-    INVALIDATED = "invalidated"  # refused: another epoch or generation than when the fetch began
+    INVALIDATED = "invalidated"  # refused: epoch or generation changed after the fetch began
 
     @property
     def is_refusal(self) -> bool:
@@ -187,7 +187,7 @@ class EndingKind(StrEnum):
     DONE = "done"  # the answer was stored: followers can look it up
     TRANSIENT = "transient"  # the fetch failed, but may succeed in another replica
     GAVE_UP = "gave-up"  # the fetch failed, and would fail in every replica
-    ALONE = "alone"  # the answer is for one caller or was not stored: each replica fetches itself
+    ALONE = "alone"  # the answer is for one caller or was not stored: each replica has to fetch
     TOO_OLD = "too-old"  # an invalidation came after the fetch began
 
 
@@ -241,7 +241,7 @@ class RedisOperation(StrEnum):
 
 
 class Problem(StrEnum):
-    """The problems of the gateway's own error responses, without `urn:gateway:problem:`."""
+    """The problems of the gateway's own error responses (after `urn:gateway:problem:`)."""
 
     BAD_ID = "bad-id"
     BAD_REQUEST = "bad-request"
