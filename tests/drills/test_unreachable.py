@@ -11,6 +11,9 @@ from tests.integration.replicas import replicas
 from tests.integration.unreachable import SPAN, WINDOWS, Orders, WayToRedis
 from tests.system.stopping import stop_and_go_on
 
+# The fewest orders of one run.
+_ORDERS = 200
+
 
 @pytest.mark.parametrize("how", ["refuse", "swallow"])
 async def test_hundreds_of_orders_are_kept(
@@ -29,10 +32,11 @@ async def test_hundreds_of_orders_are_kept(
         async with orders.asked(one.data, other.data):
             for seconds in (1.0, 6.0, SPAN + 4.0, SPAN + 15.0):
                 await orders.while_cut(one.admin, set_cut, seconds)
+            while orders.statuses.total() < _ORDERS:  # a busy machine gives fewer a second
+                await orders.while_cut(one.admin, set_cut, 1.0)
 
     assert orders.old == []
     assert min(orders.statuses[200], orders.statuses[202]) > 20
-    assert orders.statuses.total() > 200
 
 
 async def test_a_replica_that_is_stopped_ten_times(tmp_path: Path, redis_url: str) -> None:
