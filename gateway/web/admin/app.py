@@ -1,7 +1,7 @@
 """The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-This module translates HTTP. `Operations` shows and does things. `guard` decides which operator may
-ask for what.
+This module translates HTTP. `Operations` reads the state and carries out orders. `guard` decides
+which operator may send which request.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ _NO_SUCH_ROUTE = ProblemAnswer(
 
 
 class Operations(Protocol):
-    """What operators may see and order. The methods that are not async answer at once."""
+    """The views and orders that the admin plane offers. Methods without `async` return at once."""
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The body of a scrape in pieces, and its content type by the field `Accept`."""
+        """The body of a scrape, in pieces, and its content type, which the field `Accept`
+        decides."""
         ...
 
     def is_ready(self) -> bool:
@@ -59,21 +60,21 @@ class Operations(Protocol):
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
-        """What each tier holds of a training. Raises BadRequest with the names of the partitions if
-        several hold it and `partition` is None."""
+        """The state of a training in each tier. If `partition` is None and several partitions hold
+        the training, raises BadRequest with the names of those partitions."""
         ...
 
     async def invalidate(
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
-        """Invalidate versions below `updated_at` (None: all versions) in all replicas, in the name
-        of the operator `by`. `soft` leaves them for rescue. Raises RedisUnavailable; a part may
-        then be done."""
+        """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
+        operator. `soft` leaves the versions for rescue. Raises RedisUnavailable; a part of the
+        order may be done by then."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
-        """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves them
-        for rescue. Raises RedisUnavailable; a part may then be done."""
+        """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves the
+        entries for rescue. Raises RedisUnavailable; a part of the order may be done by then."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
@@ -84,9 +85,9 @@ class Operations(Protocol):
 class AdminPlane:
     """Answers operators.
 
-    `host` is the address on which it listens. `operators` are those that are known. `max_body` is
-    the largest body of an order in bytes. `new_id` makes a request id. Raises FileNotFoundError if
-    the live page was not packaged.
+    `host` is the address on which the plane listens. `operators` has the operators with a token.
+    `max_body` is the largest body of an order in bytes. `new_id` makes a request id. Raises
+    FileNotFoundError if the live page was not packaged.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class AdminPlane:
         return _json({"mode": mode})
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """Answer a request for which there is no route, or none with its method."""
+        """Answer a request whose path has no route, or no route for its method."""
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return problem_response(request.scope, _NO_SUCH_ROUTE)
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
@@ -198,9 +199,9 @@ def _json(words: object, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page and the documents that it links to, with their paths. They have no data
-# of the gateway. Paths are absolute here. They are relative in the page, so that a proxy may serve
-# it below a prefix.
+# The files of the live page and the documents that it links to, with their paths. None of these
+# files contains data of the gateway. Paths are absolute here. In the page they are relative, so
+# that a proxy may serve the page below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -210,7 +211,8 @@ FILES: Final = (
     *((f"/{name}.js", f"{name}.js", "text/javascript") for name in (
         "page", "words", "stream", "plots", "events", "explain",
     )),
-    # These paths are those in the source, so that the links in the documents work in both places.
+    # These paths are the same as in the repository, so that the links in the documents work in both
+    # places.
     ("/dashboards/RUNBOOK.md", "documents/runbook.html", "text/html"),
     ("/docs/glossary.md", "documents/glossary.html", "text/html"),
     ("/uplot.css", f"{_UPLOT}/uPlot.min.css", "text/css"),
@@ -233,7 +235,7 @@ def _asset(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 STREAM_KIND: Final = "application/x-ndjson"
-# The most pages that may be open. Each costs one rendering a second.
+# The most pages that may be open at the same time. Each page costs one rendering a second.
 MOST_WATCHERS: Final = 32
 
 _FULL: Final = ProblemAnswer(
@@ -248,11 +250,12 @@ class Watched(Protocol):
     """The source of the events and figures of the live page."""
 
     def tell(self, place: Place) -> tuple[dict[str, object], Place]:
-        """What is new since `place`, and the next place. (0, 0) is the place before everything."""
+        """The events and figures after `place`, and the next place. (0, 0) is the place before the
+        first ones."""
         ...
 
     async def pause(self) -> bool:
-        """Wait until there is something new. False if nothing will follow."""
+        """Wait until there may be something new. False if nothing more will come."""
         ...
 
 
@@ -264,12 +267,14 @@ class Stream:
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """A stream of lines until the caller disconnects or nothing will follow. None for HEAD."""
+        """A stream of lines until the caller disconnects or nothing more will come. No lines for
+        HEAD."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
-        # Without this field an nginx in between would hold lines back until its buffer is full.
+        # Without this field, an nginx before the gateway would hold lines back until its buffer is
+        # full.
         unbuffered = {"x-accel-buffering": "no"}
         return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
 

@@ -39,7 +39,7 @@ _ORDERS = {"/invalidate": Right.INVALIDATE, "/purge": Right.PURGE, "/mode": Righ
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 _READING = frozenset({"GET", "HEAD"})
 _BEARER = re.compile(rb"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
-# A name or an IPv4 address, or an IPv6 address in brackets; then a port or none.
+# A name, an IPv4 address, or an IPv6 address in brackets. A port may follow.
 _HOST = re.compile(rb"(?:([A-Za-z0-9._-]+)|\[([0-9A-Fa-f:.]+)\])(?::[0-9]{0,5})?")
 _OF_ALL = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -56,8 +56,8 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The values on which the rules depend: the address on which the plane listens, the operators
-    that are known, and the paths of the page's empty shell."""
+    """The values on which the rules depend. `host` is the address on which the plane listens.
+    `shell` has the paths of the live page's files, which contain no data."""
 
     host: str
     operators: Operators
@@ -86,8 +86,9 @@ def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest if it is refused.
 
     Metrics and probes need no token. If no token is configured and the plane listens on loopback,
-    requests that name this machine in `Host` need none either. In all other cases only the page's
-    empty shell is open, and every other request needs a token with the right for it.
+    requests that name this machine in `Host` need no token either. In all other cases only the
+    files of the live page are open. Every other request then needs a token with the right for the
+    request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
@@ -119,7 +120,7 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    # An IPv4-mapped IPv6 address counts as no loopback. Python's versions disagree about it.
+    # An IPv4-mapped IPv6 address does not count as loopback, because Python's versions disagree.
     return address == IPv6Address("::1") or (
         isinstance(address, IPv4Address) and address.is_loopback
     )
@@ -128,10 +129,11 @@ def is_loopback(host: str) -> bool:
 def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     """The reason to refuse a request without a token. None: it is accepted.
 
-    A page of another site in the operator's browser must neither read nor change anything. The page
-    can read if its own name resolves to 127.0.0.1 (DNS rebinding), but then `Host` has that name.
-    It can send a form without a preflight, but not JSON, and the gateway answers no preflight. Some
-    browsers send JSON without a preflight; these name the site of the page (Fetch Metadata, 2.4).
+    The operator's browser may show a page of another site. Such a page must neither read nor change
+    anything. It could read if its own name resolves to 127.0.0.1 (DNS rebinding), but then `Host`
+    has that name. It could send a form without a preflight. JSON needs a preflight, and the gateway
+    answers none. Some browsers send JSON without a preflight, but they name the page's site (Fetch
+    Metadata, 2.4).
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")
@@ -173,7 +175,7 @@ def _by_token(operators: Operators, fields: Sequence[bytes]) -> Operator:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The request id and the date that the response to one request has."""
+    """The request id and the date of one response."""
 
     request_id: str
     date: str
@@ -182,7 +184,8 @@ class _Moment:
 class Door:
     """ASGI middleware around the admin plane. It checks requests and adds fields to all responses.
 
-    It turns exceptions into problem responses, so that these have the same fields.
+    It also turns exceptions into problem responses, so that problem responses have these fields
+    too.
     """
 
     def __init__(
@@ -232,7 +235,7 @@ class Door:
 
 
 def operator_of(scope: Scope) -> str:
-    """The name of the operator of a request that the middleware accepted."""
+    """The name of the operator whose request the middleware accepted."""
     operator: Operator = scope[_OPERATOR]
     return operator.name
 

@@ -1,8 +1,8 @@
 """The JSON bodies of operators' orders, which are checked strictly, and the receipts for them.
 
-An unknown name or type is refused, because an order that is understood only in part could do more
-than was meant. `null` is refused too: a script that found no value may write it, and it must not
-mean "everything".
+An unknown name or a wrong type is refused, because an order that is understood only in part could
+do more than the operator meant. `null` is refused too. A script that found no value may write
+`null`, which must not mean "everything".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOTHING_THERE: Final = (
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
     """Invalidate the versions of these trainings below `updated_at` (None: all versions) in every
-    partition. `soft` leaves them for rescue."""
+    partition. `soft` leaves the versions for rescue."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
@@ -42,7 +42,7 @@ class InvalidateOrder:
 
 @dataclass(frozen=True, slots=True)
 class PurgeOrder:
-    """Invalidate all entries, or those of one partition. `soft` leaves them for rescue."""
+    """Invalidate all entries, or those of one partition. `soft` leaves the entries for rescue."""
 
     partition: str | None
     soft: bool
@@ -65,10 +65,10 @@ class Redis(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    `redis` is there if Redis has replicas. `bounded_by` and `detail` are there if not all replicas,
-    of the gateway or of Redis, have confirmed. `detail` is also there if a purge found nothing.
-    `until` (a date-time) is there if a replica of the gateway has not confirmed: after that time it
-    serves nothing that the order ruled out.
+    `redis` is present if Redis has replicas. `bounded_by` and `detail` are present if a replica of
+    the gateway or of Redis has not confirmed. `detail` is also present if a purge found nothing.
+    `until` (a date-time) is present if a replica of the gateway has not confirmed. After that time
+    this replica serves nothing that the order ruled out.
     """
 
     replicas: Replicas
@@ -79,7 +79,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether no replica serves anything that the order ruled out, even if Redis fails over."""
+        """Whether all replicas have confirmed the order, and a failover of Redis cannot undo it."""
         return self.replicas.confirmed >= self.replicas.known and self.is_secured
 
     @property
@@ -139,7 +139,7 @@ def mode_order(body: bytes) -> Mode:
 
 
 def receipt_of(confirmations: Confirmations) -> Receipt:
-    """The receipt: the counts, and what follows if a replica did not confirm."""
+    """The receipt: the counts, and the consequences if a replica did not confirm."""
     copies = confirmations.copies
     until = confirmations.until
     receipt = Receipt(
@@ -150,8 +150,8 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # Entries that a failover brings back are fresh for the rest of their lifetime. This is longer
-    # than the time in which a replica asks Redis again.
+    # Entries that a failover brings back may be fresh for `freshness.lifetime`. That is usually
+    # longer than `l1.lifetime`, after which a replica asks Redis again.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
