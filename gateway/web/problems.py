@@ -1,6 +1,6 @@
 """The gateway's errors as problem responses (RFC 9457). Only this module knows their status codes.
 
-A problem never has a credential, a body or an address.
+A problem never contains a credential, a body of the upstream, or an address.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _RETRY_SOON = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ProblemAnswer:
-    """A problem response. `retry_after` in seconds, None if it does not apply."""
+    """A problem response. `retry_after` is in seconds, None if it does not apply."""
 
     problem: Problem
     detail: str
@@ -138,7 +138,7 @@ def status_of(problem: Problem) -> int:
 
 
 def problem_of(error: GatewayError) -> ProblemAnswer:
-    """The problem response for an error that no stored response could rescue."""
+    """The problem response for an error, if no stored response is served in place of it."""
     if isinstance(error, UpstreamFailure):
         return _upstream(error)
     if isinstance(error, CallWithheld):
@@ -155,8 +155,8 @@ def problem_of(error: GatewayError) -> ProblemAnswer:
 
 
 def _upstream(failure: UpstreamFailure) -> ProblemAnswer:
-    """The problem of a failed call. It states only the kind of the failure. Details such as
-    addresses are for the log."""
+    """The problem of a failed call. It states only the kind of failure. Details such as addresses
+    belong in the log."""
     word = next(word for kind, word in _UPSTREAM if isinstance(failure, kind))
     needed = _RETRY_SOON if _STATUS[word][0] == 503 else None
     retry_after = needed if failure.retry_after is None else failure.retry_after

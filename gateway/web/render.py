@@ -1,8 +1,8 @@
 """Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-The fields that stay the same for an entry were written when it was stored. This module adds those
-that change: `Age`, `Cache-Status` and `X-Request-ID`. The first two have whole seconds, so that few
-different lines are needed.
+The fields that stay the same for an entry were written when the entry was stored. This module adds
+the fields that change: `Age`, `Cache-Status` and `X-Request-ID`. `Age` and `Cache-Status` have
+whole seconds, so that many hits can use the same lines.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from gateway.ports import Held
 _NO_STORE = (b"cache-control", b"no-store")
 _STALE_NOW = (b"cache-control", b"private, max-age=0")
 _OF_FRESHNESS = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
-_BODILESS = frozenset({204, 304})  # RFC 9110, 8.6: they have no Content-Length here
+_BODILESS = frozenset({204, 304})  # these have no Content-Length here (RFC 9110, 8.6)
 _MOMENTS = 8_192
 
 
 class Rendered(NamedTuple):
-    """A response, with one line for each field. `age` in seconds, None if no entry was served."""
+    """A response. `lines` has one line for each field. `age` is in seconds, None if no entry was
+    served."""
 
     status: int
     lines: bytes
@@ -47,7 +48,7 @@ class Rendered(NamedTuple):
 
 
 def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float) -> Rendered:
-    """The response to a GET. For HEAD the caller leaves the body out and keeps the fields."""
+    """The response to a GET. For HEAD, `data/request_context` sends the fields without the body."""
     content = answer.content
     if isinstance(content, Reply):
         return _passed(answer, content, request_id)
@@ -58,8 +59,8 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
 def stored(
     held: Held, handling: Handling, conditions: Conditions, now: float
 ) -> tuple[int, bytes, bytes, bytes, float]:
-    """Status, stored lines, changing lines, body and age of an entry's response. They are separate,
-    so that a hit joins them only once."""
+    """Status, stored lines, changing lines, body and age of an entry's response. `render` joins the
+    lines."""
     entry = held.entry
     moment, _ = moment_of(entry, handling, now)
     lines = held.head
@@ -84,8 +85,8 @@ def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, floa
 
 
 def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
-    """Whether a request with these preconditions gets a 304 in place of a 200. The usual case, a
-    single tag that is equal to ours, is tried first."""
+    """Whether a request with these preconditions gets a 304 in place of a 200. The usual case is
+    tried first: a single tag that is equal to the entry's."""
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
     return is_not_modified(Conditions(tag, since), held.entry)
@@ -100,13 +101,14 @@ def _of_a_fetch(handling: Handling, age: float, lifetime: float) -> bytes:
 
 @lru_cache(_MOMENTS)
 def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
-    """The lines of a hit, made once for all entries with the same age and time left."""
+    """The changing lines of a hit, made once for all entries with the same age and remaining
+    lifetime."""
     return b"age: %d\r\ncache-status: %b\r\n" % (age, cache_status(Handling(detail), ttl))
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this `Cache-Control` in place of all fields about freshness. These are
-    among the lines that a 304 has as well."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. All these
+    fields are in the part of the lines that a 304 has too."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

@@ -1,9 +1,10 @@
-"""Reads requests in the same way for both planes: the id or partition that a request names, and its
-body, with bounds for size and time. Also one request while it is answered (`Exchange`), what the
-log gets of it, and the fields about the client's own rate limit.
+"""Reads requests for both planes: ids, names of partitions, and bodies.
 
-This module decides nothing. The planes decide what is at a path, and who may ask for it.
-admin/orders reads the bodies of orders.
+Bodies have bounds for size and time. This module also has `Exchange` (one request while it is
+answered), the interface of the access log, and the fields about the client's own rate limit.
+
+This module decides nothing. The planes decide which paths exist, and which callers may use them.
+`admin/orders` parses the bodies of orders.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from gateway.ports import AccessLine, Deadline
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
 TRAININGS: Final = b"/training/"
-# The route as spans name it, without an id.
+# The name of the route in spans. It has no id.
 TRAINING_ROUTE: Final = "/training/{id}"
 
 PARTITION = "[0-9a-f]{32}"
@@ -40,16 +41,16 @@ _PARTITION = re.compile(PARTITION)
 
 
 def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
-    """The id in the undecoded path. None if it is not the path of a training.
+    """The id in the undecoded path. None if the path is not that of a training.
 
-    Raises BadId if the path has something else in place of the id.
+    Raises BadId if the id in the path is not valid.
     """
     if not raw_path.startswith(prefix):
         return None
     raw = raw_path[len(prefix) :]
     if not raw or b"/" in raw:
         return None
-    # Latin-1 decodes every byte. Characters beyond ASCII are in no valid id.
+    # Latin-1 decodes every byte. A valid id has only ASCII characters.
     decoded = unquote_to_bytes(raw).decode("latin-1")
     if not is_training_id(decoded):
         raise BadId(ID_GRAMMAR)
@@ -57,7 +58,8 @@ def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
 
 
 def raw_path(scope: Scope) -> bytes:
-    """The undecoded path. An ASGI server may leave it out; then the decoded path is encoded."""
+    """The undecoded path. An ASGI server may leave it out. In that case the decoded path is
+    encoded."""
     raw = scope.get("raw_path")
     if isinstance(raw, bytes):
         return raw
@@ -98,8 +100,9 @@ async def _gathered(request: Request, most: int) -> bytes:
 class AccessLog(Protocol):
     """The access log, which samples answered requests.
 
-    `unlogged` is a list with one number. While it is more than 0, a routine answer that took at
-    most `brief` seconds gets no line, and need not be weighed: the number is reduced by 1.
+    `unlogged` is a list with one number. While the number is above 0, a routine answer that took at
+    most `brief` seconds gets no line. For such an answer it is enough to reduce the number by 1,
+    without calling `weigh`.
     """
 
     unlogged: list[float]
@@ -112,8 +115,8 @@ class AccessLog(Protocol):
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight of the line of an answer. None: it gets no line. To be called once for each
-        answer."""
+        """The weight of an answer's line, None if the answer gets no line. `put` takes the weight.
+        To be called once for each answer."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
@@ -125,8 +128,9 @@ class AccessLog(Protocol):
 class Exchange:
     """One request while it is answered.
 
-    `began` is monotonic. `fields` are in every response to this caller. `spent` records how long it
-    waits for each part. `path` is that of the training, and `route` is the same without its id.
+    `began` is monotonic. `fields` are added to the response. `spent` records how long the request
+    waits for each part. `path` is the path of the training, and `route` is that path without the
+    id.
     """
 
     request_id: str
@@ -141,15 +145,15 @@ class Exchange:
     fields: Headers = ()
 
     def name(self, training_id: str | None, path: str) -> None:
-        """Set the training that the request is about, and its path. `training_id` None: the request
-        is about the collection."""
+        """Set the training that the request is about, and its path. If `training_id` is None, the
+        request is about the collection."""
         self.training_id, self.path, self.route = training_id, path, path
         if training_id is not None:
             self.route = TRAINING_ROUTE + path.removeprefix(f"/training/{training_id}")
 
     @property
     def trace_id(self) -> str | None:
-        """The id of the caller's trace, or of one that began here."""
+        """The id of the caller's trace, or of a trace that began here."""
         return trace_id_of(self.traceparent)
 
     @property

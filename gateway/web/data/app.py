@@ -44,9 +44,9 @@ Endpoint = Callable[[Request, Exchange], Awaitable[Response]]
 class DataPlane:
     """Answers callers.
 
-    `directive_handler` None: directives of callers are ignored, except `only-if-cached`. `writing`
-    None: callers may not write. `max_body` is the largest body of a write in bytes. `new_id` makes
-    a request id. `ready` tells whether load balancers should send traffic.
+    If `directive_handler` is None, directives of callers are ignored, except `only-if-cached`. If
+    `writing` is None, callers may not write. `max_body` is the largest body of a write in bytes.
+    `new_id` makes a request id. `ready` tells whether load balancers should send traffic.
     """
 
     def __init__(
@@ -177,8 +177,8 @@ class DataPlane:
 
 
 class _Shortened(Starlette):
-    """The application, which answers reads of trainings without Starlette's middleware and routing.
-    These would be a sixth of the cost of a hit in Redis."""
+    """The application. It answers reads of trainings without Starlette's middleware and routing,
+    which would be a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,
@@ -203,6 +203,7 @@ def _reads_training(scope: Scope) -> bool:
 
 
 def _joined(request: Request, name: bytes) -> bytes | None:
-    """All fields of one name, combined into one list (RFC 9110, 5.3). None if there is none."""
+    """All fields of one name, combined into one list (RFC 9110, 5.3). None if no field has that
+    name."""
     values = [value for key, value in request.scope["headers"] if key == name]
     return b", ".join(values) if values else None

@@ -1,5 +1,7 @@
-"""The steps that all requests to the data plane share: checking the caller, answering, counting and
-logging. The endpoints decide what the answer is.
+"""The steps that all endpoints of the data plane share.
+
+These are: checking the caller, answering, counting and logging. The endpoints decide what the
+answer is. Hits in `wire/hits` do not come here.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
-# What the caller caused, or chose by what it asks for (see core/errors).
+# Errors that the caller caused, or chose by its request (see core/errors).
 _OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
@@ -109,12 +111,12 @@ class Desk:
         return admitted.caller
 
     def answer(self, exchange: Exchange, end: End, rendered: Rendered) -> Response:
-        """Count and log what was rendered, and return it as a response."""
+        """Count and log a rendered response, and return it for Starlette."""
         self._note(exchange, end, rendered)
         return _response(rendered, exchange)
 
     def problem(self, exchange: Exchange, problem: ProblemAnswer, outcome: Outcome) -> Response:
-        """Count and log a problem of the gateway, and return it as a response."""
+        """Count and log a problem of the gateway, and return it for Starlette."""
         body = problem.body(exchange.request_id)
         date = to_http_date(from_seconds(self._clock.now()))
         headers = problem.headers(exchange.request_id, date, len(body))

@@ -1,7 +1,7 @@
 """Writes of callers: their routes, and which parts of a request are passed on.
 
-`server.writes` allows writes. flow/operations/write_through passes them on and invalidates what
-they changed.
+`server.writes` allows writes. `flow/operations/write_through` passes them on, and invalidates the
+trainings that they changed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _HANDED_ON: Final = frozenset(
 
 
 class Target(NamedTuple):
-    """The target of a write. `training_id` is None if the write makes a training."""
+    """The target of a write. `training_id` is None if the write creates a training."""
 
     training_id: str | None
     path: bytes
 
 
 class Writes:
-    """Answers writes. `max_body` in bytes."""
+    """Answers writes. `max_body` is in bytes."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Writes:
 def _is_of_another_site(request: Request) -> bool:
     """Whether a browser says that a page of another site sent the request (Fetch Metadata, 2.4; RFC
     6454, 7). If such requests were accepted, a form of any page could write with the gateway's
-    token in mode `open`."""
+    token in the mode `open`."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
@@ -109,10 +109,11 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 
 def _below(path: bytes) -> Target | None:
-    """The target if the path is below that of a training, otherwise None. The API decides what
-    exists there.
+    """The target if the path is below the path of a training, otherwise None. The API decides which
+    paths exist there.
 
-    Each name in the path has to have the form of an id, so that no path leads elsewhere in the API.
+    Each name in the path has to have the form of an id, so that no path leads to another part of
+    the API.
     """
     first, _, rest = path.removeprefix(TRAININGS).partition(b"/")
     if not rest or not path.startswith(TRAININGS):

@@ -46,7 +46,7 @@ def admin_document(version: str) -> bytes:
 
 
 def served(document: Callable[[str], bytes]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that serves a description with this version."""
+    """The endpoint that serves a description with the gateway's version."""
     body = document(__version__)
 
     async def answer(request: Request) -> Response:
