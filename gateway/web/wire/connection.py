@@ -1,8 +1,8 @@
-"""Connections of both planes: a uvicorn protocol with bounds. It refuses requests that exceed them,
-and closes the connections of slow callers.
+"""Connections of both planes: a uvicorn protocol that refuses large requests and closes slow
+connections.
 
-`request_head` checks heads. The planes decide what a request means. No request needs a timer:
-`look` is called once a second, and counts the bytes that a caller has not taken yet.
+`request_head` checks heads. The planes decide what a request means. No request needs a timer,
+because `look` is called once a second. It also counts the bytes that a caller has not taken yet.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ from gateway.web.wire.request_head import (
 def backlog_of(transport: asyncio.Transport) -> int:
     """The bytes that the caller has not read, 0 if they all fit into the system's buffer.
 
-    If that buffer is full, its bytes are counted too. The system accepts more only after a good
-    part of it was read. Without this a slow reader would look like one that reads nothing.
+    If that buffer is full, its bytes are counted too. The system accepts more bytes only after a
+    good part of the buffer was read. If only the unsent bytes were counted, a slow reader would
+    look like a caller that reads nothing.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -62,9 +63,10 @@ def _held_by_system(transport: asyncio.Transport) -> int:
 
 # The most pipelined requests that may wait on one connection.
 _DEEPEST: Final = 64
-# The bytes on the wire for one byte of a body. A chunk with one byte takes six.
+# The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
 _FRAMING: Final = 6
-# Turns of the event loop in which sockets are read before a connection is closed as idle.
+# The turns of the event loop between the idle timeout and the close. Unread requests are read in
+# them.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -87,7 +89,7 @@ class Terms:
 
 
 class Wire(HttpToolsProtocol):
-    """One connection. `under(terms)` returns the class for a server's parameter `http=`."""
+    """One connection. `under(terms)` returns the class for uvicorn's parameter `http=`."""
 
     terms: Terms
 
@@ -99,17 +101,18 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection. Beyond the bound answer 503; far beyond it only close."""
+        """Accept the connection. Above the bound of connections, answer 503. Far above it, close
+        without an answer."""
         self._stage = Stage.REST
         self._raw = 0  # bytes since the parser was at rest
-        self._begun = False  # a message began in the bytes at hand
+        self._begun = False  # a message began in the bytes that came last
         self._fault: Refusal | None = None
         self._deaf = False
         self._owed_since: float | None = self.loop.time()
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
         self._is_draining = self.terms.draining.is_set()
-        self._is_kept = False  # what the last request wanted of its connection
+        self._is_kept = False  # whether the last request keeps the connection open
         super().connection_made(transport)
         room = self.terms.limits.max_connections
         over = len(self.connections) - room
@@ -121,7 +124,7 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and note since when the rest of a message is awaited."""
+        """Feed the parser. If a message is not complete, note since when its rest is awaited."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -157,8 +160,8 @@ class Wire(HttpToolsProtocol):
             self._give_up()
 
     def excuse(self, seconds: float) -> None:
-        """Add `seconds` to the deadlines. This process did not run for so long, and what callers
-        sent meanwhile is still unread."""
+        """Add `seconds` to the deadlines, because this process did not run for that time. Bytes
+        that callers sent meanwhile are still unread."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
@@ -175,8 +178,8 @@ class Wire(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, turns - 1)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The caller sends no more. True keeps the connection open until the requests that came
-        are answered. With TLS it is closed at once."""
+        """Note that the caller sends no more bytes. The result True keeps the connection open until
+        its requests are answered. A connection with TLS is closed at once."""
         self._outlet.peer_has_ended = True
         in_body = self._stage is Stage.BODY and self._is_answering()
         if not self._deaf and (in_body or self._stage is Stage.HEAD):
@@ -188,7 +191,7 @@ class Wire(HttpToolsProtocol):
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
-        """Answer the requests that came, and close the connection with the last response."""
+        """Answer the requests that have come, and close the connection with the last response."""
         self._is_draining = True
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
@@ -213,7 +216,7 @@ class Wire(HttpToolsProtocol):
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """Feed the parser. `Upgrade` is ignored, which RFC 9110, 7.8 allows: HTTP goes on."""
+        """Feed the parser. `Upgrade` is ignored, as RFC 9110, 7.8 allows."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -235,11 +238,12 @@ class Wire(HttpToolsProtocol):
             self._refuse(long_body(limits) if in_body else large_head(limits))
 
     def _give_up(self) -> None:
-        """The rest of a message did not come in time."""
+        """Refuse a head, or close the connection, because the rest of a message did not come in
+        time."""
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
-            # There was no request, or its response was sent before its body was complete.
+            # No request came, or its response was sent before the body of the request was complete.
             self.transport.close()
 
     # ---- the parser's callbacks
@@ -251,7 +255,7 @@ class Wire(HttpToolsProtocol):
         self._begun = True
 
     def on_headers_complete(self) -> None:
-        """Check the head. Only a valid one becomes a request."""
+        """Check the head. Only a valid head becomes a request."""
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
@@ -265,7 +269,7 @@ class Wire(HttpToolsProtocol):
         self.headers = _NO_TRAILERS
 
     def on_body(self, body: bytes) -> None:
-        """Accept a part of a body, unless the body is too long."""
+        """Accept a part of a body, or refuse the body if it is too long."""
         self._body += len(body)
         if self._body > self.terms.limits.max_body:
             self._fault = long_body(self.terms.limits)
@@ -280,7 +284,7 @@ class Wire(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request. If the connection was closed with this response, read and
-        drop what still comes."""
+        drop the bytes that still come."""
         if not self._outlet.is_closed:
             super().on_response_complete()
             return
@@ -290,8 +294,8 @@ class Wire(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """If the connection drains, the last of several waiting requests closes it, so that all of
-        them are answered."""
+        """If the connection drains, let only the last waiting request close it, so that all of them
+        are answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -316,9 +320,9 @@ class Wire(HttpToolsProtocol):
     # ---- refusals
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Read no more. Awaited responses are sent first, and then the connection is closed without
-        this refusal, because responses have to come in order. If a body was refused and its request
-        has no response yet, the refusal is the response."""
+        """Parse no more bytes, and send the refusal. If responses to earlier requests are awaited,
+        they are sent in place of the refusal, because responses have to come in order. If a body is
+        refused and its request has no response yet, the refusal is that response."""
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
         self._deaf = True
@@ -333,7 +337,7 @@ class Wire(HttpToolsProtocol):
         self._part(refusal, request_id)
 
     def _request_id(self) -> str:
-        """The caller's own request id if that part of the head has come, otherwise a new one."""
+        """The caller's own request id if that field has come and is valid, otherwise a new id."""
         fields: Fields = self.headers if self._stage is Stage.HEAD else []
         if self._stage is Stage.BODY:
             fields = list(self.scope["headers"])
@@ -341,8 +345,8 @@ class Wire(HttpToolsProtocol):
         return self.terms.new_id() if given is None else given.decode("ascii")
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
-        """Send the refusal, and close the connection after the caller could read it. To close it
-        with unread bytes would reset the connection, and could destroy the response."""
+        """Send the refusal, and close the connection when the caller had time to read the response.
+        A close with unread bytes would reset the connection, and could destroy the response."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
         self._outlet.linger()
@@ -354,7 +358,7 @@ class Stage(Enum):
     REST = auto()
     HEAD = auto()
     BODY = auto()
-    AWAITED = auto()  # none: the entry for the last message is looked up, and further bytes wait
+    AWAITED = auto()  # no part: the last message waits for a look-up, and further bytes wait too
 
 
 class _Refused(Exception):
@@ -362,7 +366,7 @@ class _Refused(Exception):
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
-    """Replaces the list of fields when the head is complete. It keeps no field."""
+    """Replaces the list of fields when the head is complete. It drops all further fields."""
 
     def append(self, field: tuple[bytes, bytes]) -> None:
         """Drop the field."""

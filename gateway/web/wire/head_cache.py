@@ -1,10 +1,10 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
-A block has the bytes of a head after the request line. Heads of one client differ in the request
-line, and in few fields that change with each request: a trace, a request id, an entity tag. These
-are cut out of the block if they are valid, and the rest is looked up. A block that is equal to the
-last one of its connection needs no look-up. No decision is remembered: the caller and the entry are
-looked up for each request.
+A block is a head without its method and target. Blocks of one client differ in a few values that
+change with each request: a trace, a request id, an entity tag. Valid values of these fields are cut
+out of the block, and the rest of the block is looked up. A block that is equal to the last block of
+its connection needs no look-up. Decisions are not remembered: the caller and the entry are looked
+up for each request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.web.wire.request_head import REQUEST_ID, PlainHead
 _is_trace: Final = TRACEPARENT.fullmatch
 _is_request_id: Final = re.compile(REQUEST_ID).fullmatch
 
-# The groups of `_HOLES` for the values that may be cut out of a block.
+# The groups of `_HOLES` for a trace and for a request id.
 TRACE_IS: Final = 1
 ID_IS: Final = 2
 
@@ -27,9 +27,9 @@ ID_IS: Final = 2
 class Form:
     """A block and its parsed fields (`said`).
 
-    A head of this form ends with `tail`, which is here the whole block. `length` is the number of
-    bytes of the block. `cuts` describes the places where values were cut out. If there are any,
-    `takes` has to check a head as well.
+    A head of this form ends with `tail`, which is the whole block in this class. `length` is the
+    number of bytes of the block. `cuts` describes the places where values were cut out. If there
+    are such places, `takes` has to check the head too.
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -44,8 +44,8 @@ class Form:
 
 
 class Holed(Form):
-    """A form with a trace, a request id or both cut out. It belongs to one connection, because
-    `said` has the values of the last head that it took."""
+    """A form without a trace, a request id, or both: they are cut out. It belongs to one
+    connection, because `said` has the values of the last head that `takes` accepted."""
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
 
@@ -68,8 +68,8 @@ class Holed(Form):
         self._id_at = self._at(*spans[ID_IS]) if ID_IS in spans else None
 
     def takes(self, head: bytes) -> bool:
-        """Whether the head differs from the one before only in the values that were cut out. If so,
-        `said` has the values of this head."""
+        """Whether the head differs from the last head only in the values that were cut out. If so,
+        `said` has the values of this head afterwards."""
         if head[self._start_at] != self._start or head[self._between_at] != self._between:
             return False
         said = self.said
@@ -86,18 +86,20 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The same part of a block, counted from the end of a head."""
+        """The slice of a head that has this part of the block. It counts from the end of the
+        head."""
         return slice(start - self.length, end - self.length)
 
 
-# The most blocks in a table, and the most bytes of one: 16 MiB for each of the two tables. Each
-# caller has a block of its own.
+# The most blocks in a table, and the most bytes of a block. Each of the two tables has 16 MiB of
+# blocks at most. Each caller has a block of its own.
 _MOST: Final = 16_384
 _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# Whole lines, each after the end of another line. A value of another form is not cut out.
+# The header lines whose values may be cut out, each after the end of another line. A value of
+# another form stays in the block.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -110,18 +112,19 @@ T = TypeVar("T")
 
 
 class Blocks:
-    """The tables of known blocks. A block is a head from the end of the request line to the empty
-    line. `find` is called before a head is parsed, `meet` after that. If a block has only a tag to
-    cut out, it is kept with its tag when it comes again.
+    """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards. If a
+    tag is the only value to cut out of a block, the block with its tag is kept too, when it comes
+    again.
 
-    A block is kept when it comes for the second time, so that heads that never repeat take no room.
-    A full table is cleared. Blocks that come often are soon in it again.
+    A block is kept when it comes for the second time. Heads that never repeat therefore take no
+    room. A full table is cleared. Blocks that come often are soon in the table again.
     """
 
     def __init__(
         self, forwarded: frozenset[bytes], max_head: int, max_fields: int, most: int = _MOST
     ) -> None:
-        """`forwarded` and the bounds of a head are those for heads that are parsed."""
+        """`forwarded`, `max_head` and `max_fields` have the same values as for heads that are
+        parsed."""
         self._most = most
         self._longest = min(_LONGEST, max_head - _LINE)
         self._most_fields = max_fields
@@ -132,14 +135,14 @@ class Blocks:
         self.known = self._known.get
 
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
-        """The form of a block that `known` does not have, if its rest without the cut values is
-        known. `before` is the last form of the same connection: if both are cut at the same places,
-        the next head is expected to be cut there too."""
+        """The form of a block that `known` does not have. None if the rest of the block, without
+        the cut values, is not known either. `before` is the last form of the same connection. If
+        both have cuts at the same places, the next head is expected to have them too."""
         if len(block) > self._longest:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # If the last piece has no whole empty line, something after the head was cut out.
+        # If the last piece has no whole empty line, a value after the head was cut out.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -160,11 +163,12 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            self._keep(self._known, block, form)  # only a tag: its caller will send it again
+            self._keep(self._known, block, form)  # only a tag: the caller will send it again
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """Note that a block was parsed: `said` is the result, `fields` are its fields."""
+        """Note a block that was parsed. `said` is the result, `fields` are the fields of the
+        block."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]

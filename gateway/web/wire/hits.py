@@ -1,12 +1,13 @@
-"""Answers plain requests without a request object and a response object: from L1 at once, or after
-a look-up in Redis. All other requests go to `data/app`.
+"""Answers plain requests, from L1 or after a look-up in Redis, without a request object.
+
+All other requests go to `data/app`.
 
 The look-up, the decision, the rendering and the counting use the same code as `data/app`. Only the
 task, the scope and the response object are left out. A decision for L1 and its header lines are
 reused for a second at most (`Held.until`). The caller and the held entry are looked up for each
-request. A request that is not answered here has changed nothing. If its look-up has just ended,
-`data/app` finds the result. If the trace of a hit is kept, the hit makes one span; otherwise
-tracing costs a hit nothing.
+request. A request without an answer here has changed nothing. If its look-up has just ended,
+`data/app` finds the result. A hit makes one span if its trace is kept. Otherwise tracing costs a
+hit almost nothing.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Lines are renewed a little before they are outdated, because sums of times are not exact.
+# Lines are made anew a little before they are outdated, because sums of times are not exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers requests from L1. The parts are those of DataPlane, and `counting` is that of the
-    observer. `heeds_directives`: requests with cache directives go to `data/app`."""
+    """Answers requests from L1. The parameters are those of DataPlane. `counting` is the
+    observer's. If `heeds_directives` is true, requests with cache directives go to `data/app`."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Hits:
         return said.request_id or self._new_id()
 
     def answer(self, said: PlainHead, training_id: str, *, is_head: bool = False) -> bytes | None:
-        """The whole response. None if there is no answer at once, or if it would be an error.
+        """The whole response. None if L1 has no answer, or if the answer would be an error.
 
         The id needs no check, because L1 has only entries with a valid id.
         """
@@ -155,8 +156,8 @@ class Hits:
         return self._callers.admit((said.sent,) if said.sent else ())
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
-        """Decide whether L1 may serve the held entry, and make the lines for the next time. None if
-        it may not."""
+        """Decide whether L1 may serve the held entry, and make the lines that further hits use.
+        None if L1 may not serve it."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
@@ -192,7 +193,7 @@ class Hits:
         parts: Mapping[Part, float] | None = None,
     ) -> None:
         """Write a line of that weight to the access log. `of` has the head, the training's id, the
-        request id and the client, `measured` the seconds and the age."""
+        request id and the client. `measured` has the seconds and the age."""
         said, training_id, request_id, client = of
         seconds, age = measured
         line = AccessLine(
@@ -229,7 +230,8 @@ class LookUp:
 
 
 class LookUps:
-    """Begins look-ups in Redis, and answers when they have ended. `hits` was tried before."""
+    """Begins look-ups in Redis, and answers when they have ended. Each request was tried in `hits`
+    before."""
 
     def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
         self._serving = serving
@@ -255,8 +257,8 @@ class LookUps:
         return None if flight is None else LookUp(said, ask, began, flight)
 
     def answer(self, look_up: LookUp) -> bytes | None:
-        """The whole response after the look-up. None if it brought nothing that can be served. The
-        caller is checked again, because its access may have changed."""
+        """The whole response after the look-up. None if the look-up found nothing that may be
+        served. The caller is checked again, because its access may have changed."""
         said, ask = look_up.said, look_up.ask
         try:
             admitted, now = self._hits.admit(said), self._clock.monotonic()
@@ -299,8 +301,8 @@ class LookUps:
         return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """The parts for which the request waited. Of the look-up only the time counts that came
-        after the request had joined it."""
+        """The parts for which the request waited. The look-up counts from the time at which the
+        request joined it."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)

@@ -1,4 +1,4 @@
-"""The hot path of a hit: it is answered without a request object, and usually without parsing.
+"""The hot path: it answers hits without a request object, and usually without parsing.
 
 A connection compares the bytes that it gets with heads that came before (`head_cache`). `hits`
 answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed, and `hits` may
@@ -27,11 +27,11 @@ from gateway.web.wire.head_cache import Blocks, Form
 from gateway.web.wire.hits import Hits, LookUp, LookUps, UntracedLookUps
 from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
-# The most bytes that wait: some hundred responses of the usual size.
+# The most bytes that may wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
-# After a turn with only one response, this number of responses is written without waiting for the
-# end of a turn. To wait for that costs another system call, which gains nothing for requests that
-# come one by one.
+# After a turn with only one response, so many responses are written at once, without waiting for
+# the end of a turn. Waiting costs one more system call, and gains nothing if requests come one by
+# one.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all waiting responses now, except those of closed connections. Raises nothing,
-        because most of them do not concern the code that calls it."""
+        """Write all waiting responses now, except those of closed connections. Never raises,
+        because most of these responses do not concern the calling code."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
@@ -119,7 +119,7 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire does, for the idle time as well: an unread request may have come."""
+        """As Wire does, also for the idle time, because an unread request may have come."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -171,8 +171,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Do what the parent does when a message begins. This clears the parsed head, so it is
-        restored."""
+        """Begin the message as the parent class does. That clears the parsed head, so this method
+        restores the head."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -181,7 +181,7 @@ class Parsing(Wire):
 
     def _is_quiet(self) -> bool:
         """Whether a response can be written at once: no other response is awaited, the connection
-        accepts bytes, and it is not to be closed."""
+        accepts bytes, and it stays open."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete:
             return False
@@ -203,7 +203,7 @@ _VERSION: Final = b" HTTP/1.1\r\n"
 
 @dataclass(slots=True, eq=False)
 class _Awaited:
-    """A head whose entry is looked up, and the bytes that came after it."""
+    """A head that waits for a look-up, and the bytes that came after this head."""
 
     head: bytes
     look_up: LookUp
@@ -211,8 +211,8 @@ class _Awaited:
 
 
 class HotPath(Parsing):
-    """One connection of the data plane. `beside(hits, lookups, terms)` returns the class for a
-    server's parameter `http=`."""
+    """One connection of the data plane. `beside(hits, lookups, terms)` returns the class for
+    uvicorn's parameter `http=`."""
 
     lookups: LookUps | UntracedLookUps
     blocks: Blocks
@@ -258,14 +258,14 @@ class HotPath(Parsing):
         super().connection_lost(exc)
 
     def drain(self) -> None:
-        """As Wire does. From now on each head becomes a request, whose response closes the
+        """As Wire does. From now on each head becomes a request, and the last response closes the
         connection."""
         self._at_ease = False
         self.outbox.flush()
         super().drain()
 
     def pause_writing(self) -> None:
-        """The caller does not read its responses."""
+        """Note that the caller does not read its responses."""
         self._at_ease = False
         super().pause_writing()
 
@@ -275,8 +275,8 @@ class HotPath(Parsing):
         return super().eof_received()
 
     def _recognise(self, head: bytes) -> Form | None:
-        """The form of a head whose block is known, otherwise None. It becomes the connection's last
-        form."""
+        """The form of a head whose block is known, otherwise None. The form becomes the
+        connection's last form."""
         block = head[head.find(_VERSION, _ID_AT) :]
         form = self.blocks.known(block) or self.blocks.find(block, self._form)
         if form is not None:
@@ -286,7 +286,8 @@ class HotPath(Parsing):
     # ---- look-ups in Redis
 
     def _look_up(self, said: PlainHead, training_id: str, head: bytes) -> bool:
-        """Begin a look-up. Returns whether one began; then nothing is read until it is answered."""
+        """Begin a look-up. Returns whether a look-up began. If so, the connection reads nothing
+        until the head is answered."""
         look_up = self.lookups.begin(said, training_id)
         if look_up is None:
             return False
@@ -318,7 +319,8 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Make a request of the head after all. The request finds the result of the look-up."""
+        """Make a request of the head, because the look-up gave no answer. The request finds the
+        result of the look-up."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -353,7 +355,7 @@ class HotPath(Parsing):
 
     def _hand_in(self, answer: bytes) -> None:
         """Write the response at the end of this turn of the event loop, or now if many bytes wait.
-        Writing now may show that the caller does not read."""
+        A write may call `pause_writing`."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -365,7 +367,7 @@ class HotPath(Parsing):
 
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
-# Fields that announce more than a head, or ask for more than a stored response.
+# Fields that announce more than a head, or that a stored response alone cannot satisfy.
 _ODD: Final = frozenset(
     b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
     b"upgrade".split()
@@ -391,9 +393,9 @@ def plain(
     *,
     heeds_directives: bool,
 ) -> Asked | None:
-    """The plain request of an HTTP/1.1 head, otherwise None. A plain head is a valid GET or HEAD of
-    one training, without a body and without repeated fields. It keeps the connection open. If
-    directives are honoured, it has none but `only-if-cached`."""
+    """The plain request of an HTTP/1.1 head, None if the head is not plain. A plain head is a valid
+    GET or HEAD of one training, without a body and without repeated fields. It keeps the connection
+    open. If cache directives are honoured, it has no directive but `only-if-cached`."""
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
         return None
@@ -413,7 +415,7 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`. None, which is usual: there is nothing, or only a valid `traceparent`."""
+    """As `extra_of`. Usually None: there is no such field, or only a valid `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")

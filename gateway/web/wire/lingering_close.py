@@ -1,9 +1,9 @@
 """Closes a connection so that the last response arrives.
 
-If a socket is closed while bytes of the peer are unread or on their way, it answers them with a
-reset. The reset may destroy what the peer has not read yet (RFC 9112, 9.6). So the connection is
-closed in one direction first, and read until the peer closes it too. `connection` drops the bytes
-that still come.
+If a socket is closed while bytes of the peer are unread or on their way, the system answers them
+with a reset. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6). The
+gateway therefore closes its own direction first, and reads until the peer closes the other one.
+`connection` drops the bytes that still come.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-# Seconds in which the peer may read the last response before the connection is cut.
+# The seconds that the peer has for reading the last response before the connection is aborted.
 _LINGER: Final = 2.0
 
 
 class LingeringClose(asyncio.Transport):
-    """The transport for a request's cycle in uvicorn. Its `close` does not destroy the response.
+    """The transport that uvicorn's request cycle uses. Its `close` does not destroy the response.
 
-    `time` returns the loop's time. `peer_has_ended`: the peer has closed its direction.
+    `time` returns the loop's time. `peer_has_ended` is true if the peer has closed its direction.
     """
 
     __slots__ = ("_closed_at", "_time", "_transport", "peer_has_ended")
@@ -46,11 +46,11 @@ class LingeringClose(asyncio.Transport):
         self._transport.write(data)
 
     def close(self) -> None:
-        """Close after the last response: the gateway's direction, or both if the peer has closed
-        its own.
+        """Close the gateway's direction, or the whole connection if the peer has closed its own
+        direction.
 
-        With TLS asyncio can close only both directions. It sends `close_notify` and waits for that
-        of the peer.
+        With TLS, asyncio can only close both directions. It sends `close_notify`, and waits for the
+        peer's `close_notify`.
         """
         self.linger()
         if self.peer_has_ended or not self._transport.can_write_eof():

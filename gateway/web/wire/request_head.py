@@ -1,9 +1,10 @@
-"""Request heads: whether one is valid and within the bounds, how it is refused, and what it asks
-for. The hot path and Starlette use the same rules.
+"""Checks request heads, refuses them, and reads their fields.
 
-The parser refuses heads that break the grammar, and this module checks those that pass. It has
-functions of bytes: the caller and the entry are looked up for each request. Connections are in
-`connection`. `hot_path` says which heads are plain.
+The hot path and Starlette use the same rules.
+
+The parser refuses heads that break the grammar. This module checks the heads that pass. Its
+functions depend only on bytes, never on a caller or an entry. Connections are in `connection`.
+`hot_path` says which heads are plain.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from gateway.web.problems import ProblemAnswer
 
 Fields = list[tuple[bytes, bytes]]
 
-# The bytes of a request line beside its target.
+# The bytes of a request line without its target.
 _LINE: Final = 16
 _VERSIONS = ("1.1", "1.0")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*[ \t]*")
@@ -51,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The reason for metrics and logs, and the problem for the caller."""
+    """Why a request is refused: the reason for metrics and logs, and the problem for the caller."""
 
     reason: AccessRefusal
     problem: ProblemAnswer
@@ -66,7 +67,7 @@ class Refusal:
 
 
 def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Refusal | None:
-    """The fault of a head, None if it has none. Names are in lower case."""
+    """The fault of a head, None if the head is valid. Field names are in lower case."""
     if len(fields) > limits.max_fields:
         return large_head(limits)
     if version not in _VERSIONS:
@@ -97,8 +98,9 @@ def is_host(value: bytes) -> bool:
 
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
-    """The path of a target in absolute form, and the fields with its authority as `Host` (RFC 9112,
-    3.2.2), so that the rules for `Host` apply. Any other target is returned unchanged."""
+    """The path of a target in absolute form, and the fields with the target's authority as `Host`
+    (RFC 9112, 3.2.2). The rules for `Host` then apply to it. Any other target is returned
+    unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -141,17 +143,18 @@ def no_room() -> Refusal:
     return Refusal(AccessRefusal.TOO_MANY_CONNECTIONS, answer)
 
 
-# The form of a request id that the gateway accepts. Like a trace it changes with each request.
+# The form of a request id that the gateway accepts. A request id changes with each request.
 REQUEST_ID: Final = rb"[A-Za-z0-9._~:+/=@-]{1,128}"
 
 _REQUEST_ID = re.compile(REQUEST_ID)
 
 
 class PlainHead:
-    """The values of the fields of a plain head. None: a field is absent, or its value is not valid.
+    """The values of the fields of a plain head. A value is None if its field is absent or not
+    valid.
 
-    `sent` is the value of `Authorization`, empty if it is absent. `extra` are the fields that a
-    call sends upstream. None: only the trace, if there is one.
+    `sent` is the value of `Authorization`, empty if the field is absent. `extra` has the fields
+    that a call sends upstream. If `extra` is None, a call sends only the trace, if there is one.
     """
 
     __slots__ = (
@@ -219,8 +222,8 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """Whether a field can be passed on. An invalid one would make the call fail, also for the other
-    callers that wait for it."""
+    """Whether a field can be passed on. An invalid field would make the call fail, also for the
+    other callers that wait for the call."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
