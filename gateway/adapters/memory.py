@@ -15,9 +15,9 @@ from gateway.core.cache.entry import Key
 from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
-# Bytes that an entry, a header field and a compressed form take beside their texts and bodies, for
-# a row of the table, Python objects, and rounding by the allocator. They were measured as the
-# growth of a process by 50,000 entries.
+# The overhead in bytes of an entry, of a header field and of a compressed form, without their texts
+# and bodies. It has a row of the table, Python objects, and rounding by the allocator. It was
+# measured as the growth of a process by 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
@@ -47,7 +47,7 @@ class MemoryStore:
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
         # The keys are plain tuples of texts: the garbage collector does not have to visit them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # This finds the entry under a key, and does not count as a use. Each hit calls it.
+        # `peek` finds the entry under a key. A call does not count as a use. Each hit calls it.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
@@ -61,8 +61,8 @@ class MemoryStore:
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry in place of the one that was held, as the most recently used. An entry
-        that alone is larger than the bound is not held."""
+        """Hold the entry in place of the entry before, as the most recently used. An entry that is
+        larger than `max_bytes` is not held."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
@@ -80,7 +80,7 @@ class MemoryStore:
         return True
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold the entry in place of the one that is held. This does not count as a use."""
+        """Hold the entry in place of the present one. This does not count as a use."""
         before = self._items[key]
         held.follow(before)
         self._size -= before.cost

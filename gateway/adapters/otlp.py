@@ -1,9 +1,9 @@
 """Spans over OTLP, by OpenTelemetry's SDK, which the extra `otlp` installs.
 
-Here are the names and attributes of spans, by OpenTelemetry's semantic conventions for HTTP; the
-rule for which traces are kept; and the bound on the spans that wait. A thread of the SDK sends
-them. The SDK reads most `OTEL_…` variables itself. This module reads those of the sampler, because
-each hit asks it, and the size of the queue.
+This module has the names and attributes of spans, the rule for which traces are kept, and the bound
+on the spans that wait. The names and attributes follow OpenTelemetry's semantic conventions for
+HTTP. A thread of the SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module
+reads the size of the queue, and the variables of the sampler, because each hit asks the sampler.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ Told = Callable[[SpanFate, int, str], None]
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
     """The rule for which traces are kept, from OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG.
 
-    By default only callers decide. A trace of our own for each request would cost as much CPU as
-    several hits. Raises ValueError.
+    By default only the traces that callers sample are kept. A trace for each request would cost as
+    much CPU as several hits. Raises ValueError.
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
@@ -76,8 +76,8 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
 class OtlpTracer:
     """A Tracer that sends to the collector at `endpoint`. It has to be made in the event loop.
 
-    `variables` are those of OpenTelemetry. `told` is called in the loop with what happened to
-    spans. Raises ValueError if a variable has a wrong value.
+    `variables` are those of OpenTelemetry. `told` is called in the loop with the fate of spans,
+    their number, and the reason. Raises ValueError if a variable has a wrong value.
     """
 
     is_on = True

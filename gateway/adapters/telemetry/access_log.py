@@ -15,27 +15,28 @@ from gateway.adapters.telemetry.log_lines import Lines, scrub
 from gateway.core.vocabulary import Detail, Outcome
 from gateway.ports import AccessLine
 
-# Outcomes that are normal, or that the caller caused. They come by the thousand, and are sampled.
-# So are stale answers in the mode `frozen`, because an operator ordered them.
+# Outcomes that are normal, or that the caller caused. They are frequent, and are sampled. Stale
+# answers in the mode `frozen` are sampled too, because an operator ordered that mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# Lines a second about stale answers that are served because the API fails or may not be called. All
-# hits may be such answers, and a line costs ten times as much as a hit. Further ones are sampled.
+# The most lines a second about rescued answers: stale ones, because the API failed or was not
+# called. All hits may be rescued answers, and a line costs ten times as much as a hit. Rescued
+# answers beyond this number are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 
 class AccessLog:
     """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
-    answers a second. Samples the others, and the refusals that came from the upstream.
+    answers a second. Samples all other answers, also the refusals that came from the upstream.
 
     monotonic seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
     every   one in so many sampled answers has the level `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
 
-    A hit need not call `weigh`: while `unlogged[0]` is above 0, a sampled answer that took at most
-    `brief` seconds reduces it by 1, and gets no line.
+    While `unlogged[0]` is above 0, a sampled answer that took at most `brief` seconds gets no line.
+    For such an answer, a hit reduces `unlogged[0]` by 1 and does not call `weigh`.
     """
 
     def __init__(
@@ -59,8 +60,8 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The level of the line about such an answer. None: it gets no line. To be called once for
-        each answer, and before the line is made."""
+        """The level of the line about such an answer, None if the answer gets no line. To be called
+        once for each answer, and before the line is made."""
         is_fine = status < 500 and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:

@@ -1,9 +1,9 @@
-"""What is counted, as plain numbers of this process. The metrics get their names elsewhere.
+"""The counts of this process, as plain numbers. `metrics` has the names of the metrics.
 
-The keys of a table are label values. Every combination that can occur is there from the start,
-at 0; those of clients, operators and spans are added when these are known. The table `_CAN_END`
-says which outcomes of a request can occur; others are counted too, if they do occur. Counting is
-one dictionary entry or list item, because each hit does it.
+The keys of a table are label values. Every combination that can occur is in its table from the
+start, at 0. The keys of clients, operators and spans are added later. The table `_CAN_END` says
+which outcomes of a request can occur. Other outcomes are counted too, if they occur. A count is one
+dictionary entry or list item, because each hit counts.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ Tally = defaultdict[K, int]
 
 
 class Histogram:
-    """Counts values by size: bucket n counts those up to bound n and above the bound before it.
+    """Counts values by size: bucket n counts the values up to bound n and above bound n - 1.
 
     The last bucket counts the values above all bounds. `exemplars` has, for each bucket, the last
     value that came with a trace, and the id of that trace.
@@ -113,7 +113,8 @@ class Histogram:
         self.exemplars: dict[int, tuple[bytes, float]] = {}
 
     def observe(self, value: float, trace: bytes | None = None) -> None:
-        """Count one value. One below 0, or NaN, counts as 0, so that the sum never decreases."""
+        """Count one value. A value below 0, or NaN, counts as 0, so that the sum never
+        decreases."""
         if not value > 0.0:
             value = 0.0
         at = bisect_left(self.bounds, value)
@@ -143,8 +144,8 @@ class Counters:
     success, and the greatest `Age` (seconds) of a stale answer since the last
     `take_oldest_stale`."""
 
-    # Hits are counted in `_hits`, in lists that `counting` holds, so that no key is looked up.
-    # The property `requests` adds them.
+    # Hits are counted in `_hits`, in lists that `counting` holds, so that no key is looked up. The
+    # property `requests` adds these counts.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -233,8 +234,8 @@ class Counters:
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts one hit of this outcome, tier and status, and its client.
 
-        It does what `count_request` and `count_client` do, faster: everything that can be looked
-        up beforehand is looked up here, once, and each hit calls the function.
+        The function does the same as `count_request` and `count_client`, but faster: the tables are
+        looked up here once, and not for each hit.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
@@ -286,7 +287,8 @@ class Counters:
             self.oldest_stale = age
 
     def count_client(self, client: str, result: str) -> None:
-        """Count a client's request. The first one also adds the client's other results, at 0."""
+        """Count a client's request. The first request also adds the client's other results, at
+        0."""
         try:
             self._clients[client, result] += 1
         except KeyError:

@@ -1,8 +1,8 @@
-"""Events as log lines. Credentials are removed, the number of lines is limited, and the last events
-are remembered.
+"""Logs events without credentials, limits the number of lines, and remembers the last events.
 
-The `Journal` remembers the last events of each training, for /explain. It is bounded in trainings,
-in events of each training, and in bytes. It has fetches, orders and sweeps, but no hits.
+The `Journal` remembers the last events of each training, for /explain. It has bounds for the
+trainings, for the events of each training, and for the bytes. It has fetches, orders and sweeps,
+but no hits.
 
 `observer` counts for the metrics. `Events` and `Trail` never raise, because a request must not fail
 if an event cannot be logged.
@@ -24,8 +24,8 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# At most so many events with the same name are remembered. Frequent events therefore push out no
-# others.
+# At most so many events with the same name are remembered. Frequent events therefore do not
+# displace others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
@@ -45,7 +45,7 @@ class Log(Protocol):
 @dataclass(frozen=True, slots=True)
 class Happening:
     """An event above the level debug that was not suppressed. `time` is in seconds since the Unix
-    epoch. `number` is the number of such events so far, with this one."""
+    epoch. `number` is the number of such events so far, this one included."""
 
     number: int
     time: float
@@ -55,7 +55,8 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """The lines of one event and key since `start` (monotonic), and those that were suppressed."""
+    """The numbers of written and of suppressed lines of one event and key since `start`
+    (monotonic)."""
 
     start: float
     lines: int = 0
@@ -63,7 +64,8 @@ class _Window:
 
 
 class Events:
-    """Logs events, whose names have the form `area.happened`. Limits the lines of each of them."""
+    """Logs events, and limits the lines of each. The names of events have the form
+    `area.happened`."""
 
     def __init__(self, clock: Clock, log: Log) -> None:
         self._clock = clock
@@ -83,10 +85,11 @@ class Events:
         every: float = _WINDOW,
         **fields: object,
     ) -> None:
-        """Log an event: at most `per_second` lines in `every` seconds (1 by default) with this
-        event and `key`. The key is the field `reason` by default.
+        """Log an event. In `every` seconds (1 by default), at most `per_second` lines with this
+        event and `key` are written. The key is the field `reason` by default.
 
-        After lines were suppressed, the first line of the next period says how many (`suppressed`).
+        After lines were suppressed, the first line of the next period has their number
+        (`suppressed`).
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
@@ -107,7 +110,8 @@ class Events:
         return sorted(found, key=lambda each: each.number, reverse=True)
 
     def _admit(self, key: tuple[str, str], per_second: int, every: float) -> int | None:
-        """The number of suppressed lines to report with this line. None: it is suppressed too."""
+        """The number of suppressed lines to report with this line. None if this line is suppressed
+        too."""
         now = self._clock.monotonic()
         window = self._windows.get(key)
         suppressed = 0
@@ -137,7 +141,7 @@ class Events:
 EVENTS_OF_ONE: Final = 20
 MOST_IDS: Final = 10_000
 MOST_BYTES: Final = 8 * 1024 * 1024
-# Stands for all trainings, because a purge names none.
+# The id for events that concern all trainings, for example a purge.
 EVERYBODY: Final = "*"
 
 # Bytes that Python's objects take for a page and for an event, without the texts in them.
@@ -198,7 +202,8 @@ class Journal:
     def note(
         self, training_id: str, event: str, partition: str | None = None, **fields: object
     ) -> None:
-        """Remember an event. If it repeats the last event of the training, count that one up."""
+        """Remember an event. If it repeats the training's last event, count that event once
+        more."""
         now = self._clock.now()
         known = {name: scrub(value) for name, value in fields.items() if value is not None}
         page = self._page(training_id)
@@ -270,11 +275,12 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training again and again. It must not push other trainings out.
+        # A sweep meets every training again and again. Its events must not displace other
+        # trainings.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, found=found)
 
     def note(self, training_id: str, event: str, partition: str | None, **fields: object) -> None:
-        """Remember what happened to a training, `*` for all of them."""
+        """Remember an event of a training. The id `*` means all trainings."""
         with suppress(Exception):
             self.journal.note(training_id, event, partition, **fields)

@@ -1,7 +1,10 @@
-"""Figures for the live page and /status: since the start, of the last minute, and of the last 15
-minutes as rows, one for every two seconds.
+"""Figures for the live page and /status.
 
-The number of rows is bounded. A row takes a tenth of a millisecond. Requests do no work for it.
+There are figures since the start, figures of the last minute, and rows of the last 15 minutes, one
+for every two seconds.
+
+The number of rows is bounded. Making a row takes a tenth of a millisecond. Requests do no work for
+rows.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`, is
-    a part of the figure before the dot, or a quantile of it."""
+    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`,
+    means a part or a quantile of the figure before the dot."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()
@@ -94,8 +97,8 @@ def quantile_of(
     """As `quantile`, for the buckets of one histogram. The last bucket has the observations above
     all bounds.
 
-    `most` is a value that no observation exceeds. The result does not exceed it either, unless it
-    is in a bucket above `most`.
+    `most` is a value that no observation exceeds. The result does not exceed `most` either, unless
+    the result is in a bucket above `most`.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
@@ -149,20 +152,20 @@ class Totals:
         )
 
     def latency(self, share: float) -> float | None:
-        """The seconds within which this share of the requests was answered. None if there were
-        none."""
+        """The seconds within which this share of the requests was answered. None if there were no
+        requests."""
         return quantile_of(REQUEST_SECONDS, self.seconds, share) if any(self.seconds) else None
 
     def age(self, share: float, most: float) -> float | None:
-        """The age in seconds that this share of the responses did not exceed. None if there were
-        none. No response was older than `most`."""
+        """The age in seconds that this share of the responses did not exceed. None if no response
+        had an age. No response was older than `most`."""
         return quantile_of(AGE_SECONDS, self.ages, share, most) if any(self.ages) else None
 
 
 class History:
     """Takes a row every two seconds. `read` returns the gauges, None if they cannot be read. A
-    response older than `lifetime` seconds is stale. `lifetime` is infinite if each entry has its
-    own."""
+    response older than `lifetime` seconds is stale. `lifetime` is infinite if each entry has a
+    lifetime of its own."""
 
     def __init__(
         self,
@@ -187,7 +190,7 @@ class History:
             self.take()
 
     def take(self) -> None:
-        """Take a row: what happened since the last one, and the present budget."""
+        """Take a row: the counts since the last row, and the present budget."""
         before, now = self._totals[-1], _totals(self._counters)
         self._totals.append(now)
         oldest_stale = self._counters.take_oldest_stale()
@@ -201,8 +204,8 @@ class History:
         return _totals(self._counters).since(self._totals[0])
 
     def oldest_stale(self) -> float | None:
-        """The age of the oldest stale answer of the last minute, in seconds. None if there was
-        none."""
+        """The age of the oldest stale answer of the last minute, in seconds. None if there was no
+        stale answer."""
         ages = (*self._oldest_stale, self._counters.oldest_stale)
         return max((age for age in ages if age is not None), default=None)
 

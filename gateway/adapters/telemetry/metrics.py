@@ -1,5 +1,6 @@
-"""The metrics: name, help text and labels of each, and what its numbers are read from. Also the
-collector that is asked at a scrape. Nothing is counted here.
+"""The metrics: the name, the help text, the labels and the source of each.
+
+The collector reads the sources at a scrape. Nothing is counted here.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ Series = tuple[Labels, Histogram]
 Source = TypeVar("Source")
 Table = tuple[tuple[str, str, Labels, Callable[[Source], list[Row]]], ...]
 
-# Each row: the name without `_total`, the help text, the labels, and what reads the numbers.
+# Each row: the name without `_total`, the help text, the labels, and the function that reads the
+# numbers.
 COUNTS: Table[Counters] = (
     (
         "gateway_requests",
@@ -185,7 +187,8 @@ def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
 
 @dataclass(frozen=True, slots=True)
 class GaugeReadings:
-    """The state of this replica now. None: this replica has no such thing, and exports no series.
+    """The state of this replica now. A value is None if this replica has no such thing. It then
+    exports no series.
 
     budgets          by the name of the tenant. By partition there would be a series for each
                      credential.
@@ -369,7 +372,7 @@ def registry_of(collector: CountersCollector) -> CollectorRegistry:
 
 def encode(registry: CollectorRegistry, accept: str) -> tuple[Iterator[bytes], str]:
     """The body of a scrape, and its content type: OpenMetrics if `accept` asks for it, otherwise
-    text. Each family is a piece of the body, so that requests can have their turn in between."""
+    text. Each family is a piece of the body, so that requests can run between two pieces."""
     encoder, content_type = choose_encoder(accept)
     return _pieces(registry, encoder), content_type
 
@@ -414,5 +417,6 @@ def _buckets(histogram: Histogram) -> list[Bucket]:
 
 
 def _exemplar(trace: bytes, seconds: float) -> Exemplar:
-    """An exemplar without a time. The scraper takes the time at which it first sees it."""
+    """An exemplar without a time. The scraper takes the time at which it first sees the
+    exemplar."""
     return Exemplar({"trace_id": trace.decode("ascii")}, seconds)

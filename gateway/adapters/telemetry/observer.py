@@ -62,7 +62,7 @@ _ALL = "*"
 class Telemetry(Trail):
     """Counts in `counters`, logs events, and answers scrapes. It never raises.
 
-    `gauges` is read at every scrape, and may be set once there is something to read.
+    `gauges` is called at every scrape. It may be set later, when there are values to read.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # An operator ordered each of them, so that none should be suppressed.
+        # An operator ordered each move, so that no line should be suppressed.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
@@ -262,7 +262,7 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # No other event reports a version far ahead, and a person has to correct it.
+        # No other event reports a version far ahead, which a person has to correct.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
@@ -300,7 +300,7 @@ class Telemetry(Trail):
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
         # During an outage this happens several times a second. `redis.away` and `redis.back` log
-        # it.
+        # the outage.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -324,8 +324,8 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """`seconds` None: the settings switch the sweep off, which is no fault. A refused list may
-        be one."""
+        """If `seconds` is None, the settings switch the sweep off, which is no fault. If the API
+        refuses the list, this may be a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -372,7 +372,7 @@ class Telemetry(Trail):
         self.counters.know_spans()
 
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
-        """Count spans that were sent, or that were not."""
+        """Count spans that were sent or lost."""
         self.counters.spans[result] += count
         if result is not SpanFate.SENT:
             told: dict[str, Any] = {"reason": result, "count": count, "why": why}
