@@ -1,7 +1,7 @@
 """Version floors in the memory of a process without Redis. RedisStore does the same for replicas.
 
 The rules are the same as those in adapters/redis/lua. Only L1 has bodies. Nothing here waits. The
-methods are async because those of the port are.
+methods are async because the methods of the port are.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 
 @dataclass(slots=True)
 class Orders:
-    """The orders for a training. `struck_at` is when the last hard order came. Hard orders left
-    nothing below the version `bound`. Soft orders left the versions below `soft_bound` for rescue
+    """The orders for a training. `struck_at` is the time of the last hard order. Hard orders ruled
+    out all versions below `bound`. Soft orders left the versions below `soft_bound` for rescue
     only."""
 
     struck_at: float = -math.inf
@@ -51,7 +51,7 @@ class Orders:
 class Ledger:
     """SharedStore without bodies; `entropy` makes the epoch of each floor.
 
-    There are at most `max_floors` floors. The least recently used one is forgotten first. Its key
+    There are at most `max_floors` floors. The least recently used floor is forgotten first. Its key
     is then "unknown" again, and the answer of a fetch that began with that floor is refused.
     """
 
@@ -82,7 +82,7 @@ class Ledger:
         return False
 
     def record(self, key: Key) -> Record | None:
-        """What is known under the key."""
+        """The record of the key, None if there is none."""
         return self._floors.get(key)
 
     def asked_for(self, training_id: str) -> Instant | None:
@@ -100,8 +100,8 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key. `last` always returns None: only L1 has what the answers said
-        beside the bodies."""
+        """The floor of each key. `last` always returns None: only L1 has the header fields and the
+        times of the answers."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -147,7 +147,7 @@ class Ledger:
         leaves them for rescue.
 
         A partition without a floor has no entry and no fetch in flight. An order with a version
-        also applies to its later fetches, as long as the order is remembered.
+        also applies to later fetches of such a partition, as long as the order is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
         orders = self._orders.setdefault(training_id, Orders())
@@ -205,8 +205,8 @@ class Record(Known):
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether it is believed now. Its version is then
-        the known one."""
+        """Note an answer that was refused. Returns whether the answer is believed now. If so, its
+        version becomes the known version."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -222,8 +222,8 @@ class Record(Known):
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """Raise the floor to the version of an entry that an order ruled out, because the entry
-        proves that the version exists: a caller that got it must not get an older one. The floor
+        """Raise the floor to the version of an entry that an order ruled out. The entry proves that
+        this version exists, and a caller that got it must not get an older version later. The floor
         stays if the fetch of the entry began in another era, or if the version is far ahead."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
@@ -252,7 +252,7 @@ class Record(Known):
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
         """Rule out versions below the bound as `raise_to` does, but leave the stored version for
-        rescue, if it may be used for that until now."""
+        rescue, if rescue was allowed before."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

@@ -1,7 +1,8 @@
-"""The sweep of a process without Redis: it compares the list with the floors in memory, and has a
-lease with which the process always leads.
+"""The sweep of a process without Redis.
 
-Follows the rules of adapters/redis/lua/sweep.lua one for one.
+It compares the list with the floors in memory. Its lease lets this process always lead.
+
+The rules are exactly those of adapters/redis/lua/sweep.lua.
 """
 
 from __future__ import annotations
@@ -88,9 +89,10 @@ def _raise(record: Record, item: Listed) -> None:
 
 @dataclass(slots=True)
 class _Board:
-    """What is noted for one partition. `met` and `known` have the row of each training in the list.
+    """The notes about one partition.
 
-    `met` are the trainings that this sweep has met, `known` those that the last complete sweep met.
+    `met` has the trainings that this sweep has met. `known` has those that the last complete sweep
+    met. Both have the row of each training in the list.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -137,7 +139,7 @@ class LedgerSweepLease:
         return True
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """A sweep came to its end."""
+        """Note that a sweep has ended."""
         board = self._board(partition)
         board.progress = progress
         if complete:
@@ -146,7 +148,7 @@ class LedgerSweepLease:
         return True
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """These were stored from the list."""
+        """Note that these trainings were stored from the list."""
         self._board(partition).filled.update(training_ids)
 
     async def filled(self, partition: str) -> list[str]:
@@ -165,9 +167,9 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings that the last complete sweep met between those with these ids, and that this
-    sweep has not met. On the `first` page also those before, on the `last` page also those after.
-    Only the first 400 are looked at."""
+    """The trainings that the last complete sweep met between the trainings with these ids, and that
+    this sweep has not met. The `first` page includes the trainings before these ids, the `last`
+    page the trainings after them. Only the first 400 trainings of this range are looked at."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)
