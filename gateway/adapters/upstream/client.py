@@ -1,11 +1,11 @@
 """The upstream over HTTP/1.1: sends one request and reads one whole answer.
 
-This module makes the URL and the request fields of a call, and keeps its deadline and the bound on
-connections. From the answer it takes the fields that are passed on, and the decoded body. It must
-not judge an answer, try twice, or ask the budget: `flow` does that.
+This module makes the URL and the request fields of a call, and keeps the call within its deadline
+and the bound on connections. From the answer it takes the fields that are passed on, and the
+decoded body. It must not judge an answer, try twice, or ask the budget. `flow` does these things.
 
-It uses a transport of httpx without the client of httpx. That client keeps cookies and sends them
-again, reads the environment, and raises on a redirect whose `Location` it cannot parse.
+It uses requests and responses of httpx, but not the client of httpx. That client keeps cookies and
+sends them again, reads the environment, and raises on a redirect whose `Location` it cannot parse.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ class HttpxUpstream:
     """The API at `base_url`.
 
     Timeouts are in seconds. `timeout` is an upper bound for the deadline of each call.
-    `connect_timeout` is for the TCP connection, and again for TLS. `max_body` (for a page of the
-    list `max_list_body`) is in bytes, and also bounds the decoded body. `passes_codings`: a body in
-    an unknown content coding is passed on unchanged, with its `Content-Encoding`. `tls` replaces
-    the default context, which trusts the public authorities and checks the name of the host.
+    `connect_timeout` bounds the TCP connection, and then TLS for the same time. `max_body` is in
+    bytes, and also bounds the decoded body. `max_list_body` is the same for a page of the list. If
+    `passes_codings` is true, a body in an unknown content coding is passed on unchanged, with its
+    `Content-Encoding`. `tls` replaces the default context, which trusts the public authorities and
+    checks the name of the host.
     """
 
     def __init__(
@@ -241,8 +242,8 @@ def coded(coding: str) -> tuple[bytes, bytes]:
 
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
-    """The body without its content coding. An upstream may use one although none was asked for.
-    Raises InvalidPayload, also if the result has more than `most` bytes."""
+    """The body without its content coding. An upstream may use a coding although the request asked
+    for none. Raises InvalidPayload, also if the result has more than `most` bytes."""
     if not body or coding == "identity":
         return body
     if not is_ours(coding):

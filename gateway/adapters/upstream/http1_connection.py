@@ -1,8 +1,9 @@
-"""One connection to the upstream: it sends a request and reads the response. llhttp parses it.
+"""One connection to the upstream: it sends a request and reads the response. llhttp parses the
+response.
 
 This module decides where a response ends, and whether its connection may carry another request. If
-bytes come while no request is under way, the connection ends. Otherwise they would count as the
-response to the next request, which may be another caller's.
+bytes come while no request is under way, the connection is aborted. Otherwise these bytes would
+count as the response to the next request, which may be another caller's.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The most bytes in a row without a byte of a body: heads, interim responses, and what is between
-# and behind chunks.
+# The most bytes in a row without a byte of a body: heads, interim responses, and the bytes between
+# and after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
-# The system takes a request of so many bytes at once. If the response to a larger one comes early,
-# the end of the request may still wait to be sent, and the next request would wait behind it. With
-# TLS that cannot be seen. So a connection carries no other request after a larger one.
+# The system takes a request of so many bytes at once. The response to a larger request may come
+# while the end of this request still waits to be sent. The next request would wait behind that end,
+# and with TLS the gateway could not see this. A connection therefore carries no other request after
+# a larger one.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _EMPTY: Final = (b"content-length", b"0")
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
-# The end of a head, and of a chunked body. Then the same with one more empty line.
+# The end of a head, and of a chunked body. The second text has one more empty line.
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = b"\r\n\r\n\r\n"
 # The text of the error if the connection ends before a response begins.
@@ -50,8 +52,8 @@ class Incoming:
     """A response that is being read.
 
     When `end` is done, `status`, `fields` (as they came) and `body` are complete, or the exception
-    of `end` says why there is no response. `is_last`: the connection must not carry another
-    request. A body of more than `max_body` bytes is refused.
+    of `end` says why there is no response. If `is_last` is true, the connection must not carry
+    another request. A body of more than `max_body` bytes is refused.
     """
 
     def __init__(self, max_body: int) -> None:
@@ -101,13 +103,13 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Delete the parser. It and this object refer to each other, which would keep the body in
-        memory."""
+        """Delete the parser. The parser and this object refer to each other, which would keep the
+        body in memory."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
-        """Whether `data` ends with the message. The parser ignores empty lines behind a message, so
-        they are looked for here."""
+        """Whether `data` ends where the message ends. The parser ignores empty lines after a
+        message, so this method looks for them."""
         if self._is_chunked or not self._last_bytes:
             return self._tail.endswith(_EMPTY_LINE) and self._tail != _EMPTY_LINES
         return data.endswith(self._last_bytes)
@@ -125,7 +127,7 @@ class Incoming:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is _Part.HEAD:
-            self.fields.append((name, value.rstrip(b" \t")))  # the parser keeps them at the end
+            self.fields.append((name, value.rstrip(b" \t")))  # the parser keeps spaces at the end
 
     def on_headers_complete(self) -> None:
         if self._part is not _Part.HEAD:
@@ -146,7 +148,8 @@ class Incoming:
         self.status, self._part = status, _Part.BODY
         self._is_chunked = bool(coding)
         self._ends_with_connection = not framing
-        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce one, that may come later.
+        # A 204 has no body (RFC 9110, 15.3.5). If its fields announce a body, the body may come
+        # later.
         self._may_be_followed = status == 204 and framing not in ([], [_EMPTY])
         # A 304 may state the length of a body that it does not have (RFC 9110, 8.6).
         if status not in _WITHOUT_BODY:
@@ -233,8 +236,8 @@ class Connection(asyncio.Protocol):
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """End the rest. Returns whether a request may be sent: the connection is open, and nothing
-        came meanwhile, read or still unread."""
+        """End the idle time. Returns whether a request may be sent: the connection is open, and no
+        bytes came meanwhile."""
         self._no_expiry()
         if self.is_closing():
             return False
@@ -248,8 +251,8 @@ class Connection(asyncio.Protocol):
         return self not in self._connections or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection, with TLS by the rules of TLS. If bytes still wait to be sent, abort
-        it."""
+        """Close the connection. With TLS, asyncio ends TLS first. If bytes still wait to be sent,
+        abort the connection."""
         if not self.is_closing() and self.transport.get_write_buffer_size():
             self.abort()  # the peer may never read them
         else:

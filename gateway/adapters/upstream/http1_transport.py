@@ -1,8 +1,8 @@
-"""HTTP/1.1 to one origin: connections that are kept, and requests of httpx that are sent on them.
+"""HTTP/1.1 to one origin: it keeps connections, and sends requests of httpx on them.
 
 This module decides which connection a request uses, and when a connection is closed. `Exchange`
 knows how far a request has come, and turns a failure before the head of the response into an error
-of ours. `http1_connection` reads a response from a connection.
+of the gateway. `http1_connection` reads a response from a connection.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ _CLOSING: Final = 1.0
 
 
 class Http1Transport(httpx.AsyncBaseTransport):
-    """Sends requests to the origin `url`. Each has its Exchange in its extensions, as `exchange`.
+    """Sends requests to the origin `url`. Each request has its Exchange in its extensions, as
+    `exchange`.
 
-    `connect_timeout` (seconds) is for the TCP connection, and again for TLS. At most `kept` idle
-    connections stay open, each for `kept_seconds`. The caller bounds the number of requests at
-    once.
+    `connect_timeout` (seconds) bounds the TCP connection, and then TLS for the same time. At most
+    `kept` idle connections stay open, each for `kept_seconds`. `client` bounds the number of
+    requests at once.
     """
 
     def __init__(
@@ -149,7 +150,8 @@ def _close(connecting: asyncio.Task[Connection]) -> None:
 
 
 def _message(request: httpx.Request) -> bytes:
-    """The bytes of the request. Raises LocalProtocolError, which does not quote what is invalid."""
+    """The bytes of the request. Raises LocalProtocolError, which does not quote the invalid
+    part."""
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):
@@ -203,7 +205,7 @@ class Exchange:
         return UpstreamTimeout(what, reason, sent=self.sent)
 
     def failure(self, error: Exception) -> UpstreamFailure:
-        """Our error for one that came before the end of the response's head."""
+        """The gateway's error for an error that came before the end of the response's head."""
         if isinstance(error, httpx.TimeoutException):
             return self.late()
         reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT
