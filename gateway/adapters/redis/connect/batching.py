@@ -20,16 +20,16 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# The most seconds for which a round trip waits until the one before it has ended.
+# The most seconds for which a round trip waits for the end of the round trip before it.
 _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Calls `read` with up to `most` questions of one home (node) at once: those of one turn of the
-    event loop, and those that come while a round trip is under way, for a moment at most. A caller
-    that stops waiting does not affect the others, and neither does a round trip that fails. A
-    question that no caller waits for any more is not sent. `operation` returns the name of the
-    operation, for errors.
+    """Calls `read` with up to `most` questions of one home (node) at once. It gathers the questions
+    of one turn of the event loop. While a round trip is under way, it gathers questions for some
+    milliseconds at most. A caller that stops waiting does not affect other callers. A round trip
+    that fails does not affect other round trips. A question that no caller waits for any more is
+    not sent. `operation` returns the name of the operation, for errors.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Gathering(Generic[Asked, Found]):
         return answer
 
     async def ask_all(self, asked: Sequence[Asked]) -> dict[Asked, Found]:
-        """The answer to each question. Those that failed are left out. Raises RedisUnavailable if
-        all failed."""
+        """The answer to each question. Questions that failed are left out. Raises RedisUnavailable
+        if all failed."""
         answers = await asyncio.gather(*map(self.ask, asked), return_exceptions=True)
         found: dict[Asked, Found] = {}
         for each, answer in zip(asked, answers, strict=True):
@@ -73,7 +73,7 @@ class Gathering(Generic[Asked, Found]):
         return found
 
     async def close(self) -> None:
-        """Cancel the questions under way, and all that wait for them."""
+        """Cancel all questions, those that wait and those under way."""
         for _, answer in (each for waiting in self._waiting.values() for each in _open(waiting)):
             answer.cancel()
         self._waiting.clear()

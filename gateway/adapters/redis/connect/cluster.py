@@ -106,15 +106,16 @@ class OnTheMove(RedisUnavailable):
 class Member(Node):
     """One node of the cluster. It also counts as away while it says that the cluster is down.
 
-    `holders` and `epoch` are what the node said last. Of two nodes, the one with the higher epoch
-    has the later map.
+    `holders` is the map of slots that the node sent last, and `epoch` is its epoch. A map with a
+    higher epoch is later.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
-    redirections: ClassVar = (AskError, TryAgainError)  # MOVED is an AskError to the driver
+    redirections: ClassVar = (AskError, TryAgainError)  # MovedError of the driver is an AskError
 
     def __init__(self, place: Place, route: Route, *clocks: Any, **options: Any) -> None:
-        """`place` is the address that the other nodes use for it. The rest is as in Node."""
+        """`place` is the address that the other nodes use for this node. The other parameters are
+        those of Node."""
         super().__init__(route.to(place), *clocks, name=f"{place[0]}:{place[1]}", **options)
         self.place = place
         self.holders: Holders | None = None
@@ -209,7 +210,7 @@ class Cluster:
         return regions()
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the copy that is nearest to this key."""
+        """The hash tag of the copy in the region of this key."""
         return region_of(slot_of(name))
 
     def serves(self, name: str) -> bool:
@@ -263,15 +264,16 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Do nothing. Only a look tells the time of a node, because nobody knows which node sent
+        """Do nothing. Only a look reads the time of a node, because it is unknown which node sent
         this reply."""
 
     async def check(self) -> bool:
-        """Look once at all nodes, and at those that become known by this. Returns whether all nodes
-        are up."""
+        """Look once at all nodes, and at the nodes that become known by these looks. Returns
+        whether all nodes are up."""
         await _all_at_once(member.check() for member in tuple(self._members.values()))
         if await self._learn():
-            # The shared clock first: the clocks of the other nodes are compared with it.
+            # The node of the shared clock comes first, because the other clocks are compared with
+            # it.
             shared = self.holder(_SHARED_SLOT)
             if shared is not None:
                 await shared.check()
@@ -341,7 +343,7 @@ class Cluster:
         return self._member((host, redirection.port))
 
     async def _learn(self) -> bool:
-        """Take the map of the node with the highest epoch. Returns whether it is another map."""
+        """Take the map of the node with the highest epoch. Returns whether the map has changed."""
         told = [each for each in self._members.values() if each.is_up and each.holders]
         latest = max(told, key=lambda each: each.epoch, default=None)
         if latest is None or latest.holders == self._told:

@@ -40,12 +40,12 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 
 
 class Connection:
-    """Redis, or the knowledge that it is away.
+    """The connection to Redis, which also knows whether Redis is away.
 
     While a node is away (see node_availability.py), each call for one of its keys fails at once,
-    until the watch (`run`) has had an answer from it. `on_time` is called with Redis' clock
-    (seconds) and the seconds of the round trip, for each script and each look of the watch. Keys
-    with the same text in braces are on the same node.
+    until the node has answered the watch (`run`). `on_time` is called with Redis' clock (seconds)
+    and the seconds of the round trip, for each script and each look of the watch. Keys with the
+    same text in braces are on the same node.
     """
 
     def __init__(
@@ -61,8 +61,7 @@ class Connection:
         look_every: float = 1.0,
         look_every_while_away: float = 0.5,
     ) -> None:
-        """`timeout` (seconds) holds for a whole operation. A look tries to write a key under
-        `prefix`.
+        """`timeout` (seconds) bounds a whole operation. A look tries to write a key under `prefix`.
 
         Raises ValueError for a bad URL.
         """
@@ -105,7 +104,7 @@ class Connection:
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the copy that is nearest to this key."""
+        """The hash tag of the copy in the region of this key. None: the copy has no tag."""
         return self._nodes.region(name)
 
     @property
@@ -169,8 +168,9 @@ class Connection:
         """Run the command on the node of the key `at`, and return its result. Raises
         RedisUnavailable, at once if that node is away.
 
-        `command` also reads the reply. If it cannot read the reply, Redis has failed. It may take
-        the timeout, and in addition the seconds for which Redis is asked to wait before it answers.
+        `command` also reads the reply. If it cannot read the reply, Redis has failed. `command` may
+        take the timeout, and in addition `asked_to_wait`: the seconds for which Redis is asked to
+        wait before it answers.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 
@@ -182,7 +182,7 @@ class Connection:
         arguments: Sequence[str | bytes | int],
         read: Callable[[list[Any]], T],
     ) -> T:
-        """Run a script, and return what `read` makes of the reply. The reply begins with Redis'
+        """Run a script, and return the result of `read` for its reply. The reply begins with Redis'
         time in two parts, which `read` does not get.
 
         Scripts of one turn of the event loop are run in one round trip for each node.
@@ -202,9 +202,9 @@ class Connection:
     async def _run_alone(
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
-        """The same in a separate round trip. `said` is the error that the script got in a common
-        round trip. If it is a redirection, the script is run again accordingly. Any other error is
-        the failure of this script, which is not run again."""
+        """As `run_script`, in a separate round trip. `said` is the error that the script got in a
+        common round trip. If this error is a redirection, the script runs again at the node that it
+        names. After any other error the script does not run again."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:
@@ -244,7 +244,7 @@ class Connection:
         read: Callable[[list[Any]], T],
     ) -> list[T]:
         """Run the script once for each (keys, arguments), in one round trip for each node. Returns
-        what `read` makes of each reply."""
+        the result of `read` for each reply."""
         found: dict[int, T] = {}
 
         async def run_at(some: Sequence[int]) -> None:
@@ -313,7 +313,7 @@ def _grouped(items: Sequence[T], by: Callable[[T], Hashable]) -> list[list[T]]:
 
 
 async def all_of(work: Any) -> None:
-    """Wait for all of it to end. Raises the first RedisUnavailable."""
+    """Wait until all of the work has ended. Raises the first error."""
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

@@ -35,12 +35,12 @@ OnTime = Callable[[float, float], None]
 # gateway.
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# Errors after which Redis refuses all writes: it is a replica, full, cannot save its snapshot, or
-# has no replica. Other errors concern one command.
+# Errors that mean that Redis refuses all writes: it is a replica, it is full, it cannot save its
+# snapshot, or it has too few replicas. Other errors concern one command.
 _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
-# After so many deadlines in a row without an answer a Redis counts as away.
+# After so many deadlines in a row without an answer, a Redis counts as away.
 _SILENCES: Final = 3
 # Seconds for which an operation waits for the look that follows the first of these deadlines.
 _DOUBT: Final = 0.01
@@ -49,22 +49,23 @@ _WRITTEN_KEEP: Final = 1_000
 
 
 class Node:
-    """A Redis, or the knowledge that it is away.
+    """One Redis, and whether it is away.
 
     The breaker opens if a connection is refused or lost, or if Redis refuses writes. If one answer
-    is late, one operation fails and the node is in doubt: looks follow until it answers, or until
-    three deadlines in a row have passed. A look that is answered closes the breaker.
+    is late, one operation fails, and the node is in doubt. Looks follow until the node answers, or
+    until three deadlines in a row have passed, which opens the breaker. A look that is answered
+    closes the breaker.
 
-    `timeout` (seconds) holds for a whole operation. `on_time` is called with the clock of the node
+    `timeout` (seconds) bounds a whole operation. `on_time` is called with the clock of the node
     (seconds) and the seconds of the round trip, for each script and each look. A look tries to
     write a key under `prefix`. `name` is given to observers if there are several nodes. `on_move`
     is called when the breaker has opened or closed.
     """
 
-    # The hash tag of the node: a key with it is on this node. None if it has no slot.
+    # The hash tag of the node: a key with this tag is on this node. None if the node has no slot.
     tag: str | None = None
 
-    # Further questions of a look, and errors that are redirections and no failures.
+    # Further commands of a look, and errors that are redirections and not failures.
     questions: ClassVar[tuple[str, ...]] = ()
     redirections: ClassVar[tuple[type[Exception], ...]] = ()
 
@@ -109,7 +110,7 @@ class Node:
         await self._ask(RedisOperation.PING, self._look, self._looking, self._timeout)
 
     async def check(self) -> bool:
-        """Look once whether it answers, and close or open the breaker accordingly."""
+        """Look once whether the node answers, and close or open the breaker accordingly."""
         if not self.is_up:
             await self._drop_idle()
         with suppress(RedisUnavailable):
@@ -137,9 +138,9 @@ class Node:
         asked_to_wait: float = 0.0,
         beside: Sequence[RedisOperation] = (),
     ) -> T:
-        """What the command brings, even if the node is away; raises RedisUnavailable, and the
-        driver's error where that is a redirection. `beside` is what else the command asks: it
-        takes as long, and fails, together with the operation."""
+        """Run the command, even if the node is away, and return its result. Raises
+        RedisUnavailable, or the driver's error if that is a redirection. `beside` has the other
+        operations of the same command. They take the same time as `operation`, and fail with it."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
         seconds = self._timeout + asked_to_wait
@@ -209,8 +210,8 @@ class Node:
         self._doubt = None
 
     async def _settle(self) -> None:
-        """Look until any operation gets an answer, or until so many deadlines have passed that the
-        node is away."""
+        """Look until any operation gets an answer. If `_SILENCES` deadlines in a row have passed,
+        the node is away."""
         answers = self._answers
         for _ in range(_SILENCES - 1):
             with suppress(RedisUnavailable):
@@ -237,7 +238,7 @@ class Node:
             self._observer.redis_moved(up, self._name)
 
     async def _look(self, client: driver.Redis) -> None:
-        # PING as well: TIME is answered while a restarted Redis still loads its data.
+        # PING is needed too: a restarted Redis answers TIME while it still loads its data.
         sent = self._clock.monotonic()
         async with client.pipeline(transaction=False) as pipe:
             pipe.ping()
@@ -259,7 +260,7 @@ class Node:
         self.judge(answers)
 
     async def _drop_idle(self) -> None:
-        """Close idle connections from before Redis went away. They lead nowhere."""
+        """Close idle connections from before Redis went away. They cannot be used any more."""
         with suppress(RedisError, OSError):
             async with Deadline(self._timeout):  # closing TLS waits for the other side
                 for client in (self._client, self._looking):
@@ -292,7 +293,7 @@ class Single(Node):
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
-        """The hash tag of the copy that is nearest to this key."""
+        """None: there is one copy, without a hash tag."""
         return None
 
     def serves(self, _name: str) -> bool:
@@ -334,7 +335,8 @@ class Single(Node):
         """A server that says that it is a replica counts as away, because its data may be
         outdated."""
         (role,) = answers
-        # A user without the right to ask for the role gets an error here. A write then tells.
+        # A user without the right to ask for the role gets an error here. A write then shows
+        # whether the server is a replica.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 

@@ -1,4 +1,4 @@
-"""Scripts: the text of a step, the name under which a Redis remembers it, and a run of it."""
+"""Lua scripts: the text, the name under which Redis remembers it, and the runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from redis.exceptions import NoScriptError
 from gateway.core.vocabulary import RedisOperation
 
 _LUA = Path(__file__).parents[1] / "lua"
-# The line above each script of a file; its name follows.
+# The beginning of the line above each script of a file. The name of the script follows.
 _SECTION: Final = "-- script: "
 
-# Bytes of one argument from which on a run has a round trip of its own: others are not to wait
-# until it is sent.
+# A run with an argument of more bytes has a round trip of its own, so that no other run waits until
+# it is sent.
 _LARGE: Final = 16_384
 
 
@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script of that name in a file of `lua/`: behind the files that it needs, and behind
-        what the file has above its first script."""
+        """The script of that name in a file of `lua/`. Before its text come the files that it
+        needs, and the part of its own file above the first script."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -41,7 +41,7 @@ class Script:
     async def run(
         self, client: Any, keys: Sequence[str], arguments: Sequence[str | bytes | int]
     ) -> list[Any]:
-        """What it answers; sent as a whole where it is not remembered."""
+        """The reply of the script. If Redis does not remember the script, its text is sent."""
         parts = (*keys, *arguments)
         try:
             reply: list[Any] = await client.evalsha(self.digest, len(keys), *parts)
@@ -52,7 +52,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScriptRun:
-    """One run of a script. Two runs are never the same, whatever they are handed."""
+    """One run of a script. Two runs are never equal, even with the same keys and arguments."""
 
     operation: RedisOperation
     script: Script
@@ -61,12 +61,12 @@ class ScriptRun:
 
     @property
     def at(self) -> str:
-        """Where it has to run: the first key."""
+        """The first key, whose node runs the script."""
         return self.keys[0] if self.keys else ""
 
     @property
     def is_large(self) -> bool:
-        """Whether it is sent by itself."""
+        """Whether the run has a round trip of its own."""
         return any(isinstance(each, bytes) and len(each) > _LARGE for each in self.arguments)
 
     async def run(self, client: Any) -> list[Any]:
@@ -75,9 +75,11 @@ class ScriptRun:
 
 
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
-    """What each answers, in one round trip, and a second one for those that are not remembered.
+    """The reply to each run, in one round trip. Scripts that Redis does not remember take a second
+    one.
 
-    An error stands in the place of the answer; that of a run by itself is raised.
+    If a run fails, its error takes the place of the reply. If there is only one run, its error is
+    raised.
     """
     if len(runs) == 1:
         return [await runs[0].run(client)]

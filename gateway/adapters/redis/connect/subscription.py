@@ -32,8 +32,8 @@ class Way(Protocol):
 
     @property
     def master(self) -> Place | None:
-        """Its address. It changes when another server becomes the master. None if there is only one
-        server, or if the master is not known."""
+        """The address of the master. It changes when another server becomes the master. None if
+        there is only one server, or if the master is not known."""
         ...
 
     def connection(self) -> Any:
@@ -42,7 +42,7 @@ class Way(Protocol):
 
 
 class Subscription:
-    """Subscribed inside its `async with`.
+    """A subscription, which lasts as long as its `async with`.
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
     seconds a PING is sent. If there is no answer within `patience` seconds, the connection is
@@ -52,7 +52,8 @@ class Subscription:
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:
         self._route = route
         self._master = route.master
-        # A bare connection: the driver's PubSub would reconnect, and nobody would learn of it.
+        # A connection without PubSub: the driver's PubSub would reconnect without telling the
+        # caller.
         self._connection = route.connection()
         self._channels = channels
         self._patience = patience

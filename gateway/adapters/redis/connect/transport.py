@@ -1,8 +1,8 @@
 """Makes the driver's connections to Redis, for every scheme of the URL.
 
-This module also has TLS, asks the sentinels which host is the master (all at once; no request waits
-for this), and has the words for a connection that fails. node_availability.py decides when Redis
-counts as away.
+This module also sets up TLS, and tells the reason if a connection fails. It asks all sentinels at
+once which host is the master. No request waits for these answers. node_availability.py decides when
+Redis counts as away.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# No limit for connecting, nor for a single read or write: callers have one Deadline for all of it,
-# and a connection whose command is cancelled is closed, its late reply with it. RESP2 and no
-# introduction: a new connection costs no round trip beyond AUTH.
+# The driver has no limit for connecting, for a read or for a write, because callers have one
+# Deadline for all of these. If a command is cancelled, its connection is closed, so that a late
+# reply is dropped. With RESP2 and without `driver_info`, a new connection costs no round trip
+# beyond AUTH.
 _OURS: dict[str, Any] = {
     "socket_timeout": None,
     "socket_connect_timeout": None,
@@ -63,10 +64,11 @@ class Sentinels:
         self.master: tuple[str, int] | None = None
 
     async def find(self) -> bool:
-        """Ask all sentinels for the master. Returns whether it is another one than before.
+        """Ask all sentinels for the master. Returns whether the master has changed.
 
-        If no sentinel names a master, the known master stays, because it may still be there. If
-        none is known either, raises the driver's ConnectionError with the answer of each sentinel.
+        If no sentinel names a master, the known master stays, because it may still run. If no
+        master is known either, raises the driver's ConnectionError with the answer of each
+        sentinel.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
         named = [answer for answer in answers if not isinstance(answer, str)]
@@ -92,8 +94,8 @@ class Sentinels:
         await self._driver.aclose()
 
     async def _ask(self, sentinel: Any) -> tuple[int, tuple[str, int]] | str:
-        """The epoch of the last failover, and the address of the master. If the sentinel does not
-        say, the reason in words."""
+        """The epoch of the last failover, and the address of the master. If the sentinel names no
+        master, the reason as text."""
         try:
             async with Deadline(self._patience):
                 masters = await sentinel.sentinel_masters()
@@ -138,8 +140,8 @@ class Route:
         return None if self._sentinels is None else self._sentinels.master
 
     async def find(self) -> bool:
-        """Ask the sentinels for the master, if there are any. Returns whether it is another one
-        than before.
+        """Ask the sentinels for the master, if there are any. Returns whether the master has
+        changed.
 
         Raises the driver's ConnectionError if no master is known.
         """
@@ -166,8 +168,8 @@ class Route:
 
 
 class _Certified:
-    """A connection with certificates that were read at the start, so that no request waits for
-    that."""
+    """A connection with certificates that were read at the start, so that no request waits for the
+    files."""
 
     def __init__(self, *, tls: RedisSSLContext, **options: Any) -> None:
         super().__init__(**options)
@@ -222,11 +224,11 @@ _CONNECTING = re.compile(r"(?:Error |\[Errno )(\d+)\b.*? ?connecting to (\S+?)\.
 
 
 def why(fault: Exception) -> str:
-    """The reason in words for an operator. If a connection failed: the address, and the words of
-    the operating system.
+    """The reason as text for an operator. If a connection failed, the text has the address and the
+    message of the operating system.
 
-    An error text of Redis may quote what was sent to it. It is used only if it is about connecting
-    or credentials, because such texts do not.
+    An error text of Redis may quote the command that was sent. Texts about connecting or
+    credentials quote nothing. Only these texts are used.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
