@@ -1,10 +1,10 @@
-"""Bus on Redis: one channel for the notices of all replicas, and a channel of each replica for the
-answers to it.
+"""Bus on Redis: one channel for the notices of all replicas, and one for the answers to each
+replica.
 
-A notice goes to all replicas, and an order waits until those that are alive have answered. Pub/sub
-does not keep messages for a replica that is not connected. A *gap* is a time in which a replica may
-have missed notices. It ends when the replica connects, when it sees that a notice's number is
-missing, or when it counts as alive again (see `membership`).
+A notice goes to all replicas. An order waits until the replicas that are alive have answered.
+Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in which a
+replica may have missed notices. The gap ends when the replica connects, when it sees that a
+notice's number is missing, or when it counts as alive again (see `membership`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """A request for the confirmation of other replicas. Their answers name its `number`."""
+    """A request that other replicas confirm a notice. Their answers name the `number` of the
+    request."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -63,7 +64,7 @@ class Request:
 
 
 class Requests:
-    """The requests for which answers may come."""
+    """The requests that wait for answers."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -92,7 +93,8 @@ Gap = Callable[[float], None]
 # Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# How often an order waits until the replicas are known again. Redis may lose them repeatedly.
+# How often an order waits until all replicas are known again. Redis may lose the members
+# repeatedly.
 _TRIES: Final = 2
 
 
@@ -156,8 +158,8 @@ class RedisBus:
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica is a member. An order that it does not
-        confirm says that it may serve an older response until then."""
+        """The monotonic time until which this replica is a member. If it does not confirm an order,
+        the result of the order says that it may serve an older response until then."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -201,7 +203,8 @@ class RedisBus:
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """The other replicas, as soon as Redis knows them all. If Redis has just lost the members,
-        wait until the replicas have added those that they remember, and send the notice again."""
+        wait until the replicas have added the members that they remember, and send the notice
+        again."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -248,7 +251,8 @@ class RedisBus:
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # The order matters: subscribe, ask for the last number, report the gap. A notice up to
-            # that number belongs to the gap. A later one arrives, or its number is missing.
+            # that number belongs to the gap. A later notice arrives, or its number is found
+            # missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -273,8 +277,8 @@ class RedisBus:
             self._observer.bus_failed(refused.why)
 
     async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
-        """Apply a notice. One that cannot be read or applied counts as missed, like a number that
-        never came."""
+        """Apply a notice. A notice that cannot be read or applied counts as missed, like a notice
+        that never came."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
@@ -296,10 +300,12 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with the time until which this replica may serve what it held in the gap.
+        """Report a gap, with the time until which this replica may serve the entries that it held
+        in the gap.
 
-        An order in the gap named such a time. It is at least `span` later than the last moment at
-        which this replica had heard all notices. If no notice was missed, the time is infinite.
+        An order in the gap named such a time for this replica. That time is at least `span` later
+        than the last moment at which this replica had heard all notices. If no notice was missed,
+        the reported time is infinite.
 
         No notice was missed if the last number is the one that was heard last. If Redis lost the
         members, the numbers begin again at 0, and say nothing about notices before that. The number
@@ -315,7 +321,7 @@ class RedisBus:
         self._does(lambda: gap(told))
 
     def _does(self, act: Callable[[], None]) -> bool:
-        """Do it, and return whether it succeeded. A failure must not end the listening."""
+        """Call `act`. Returns whether the call succeeded. A failure must not end the listening."""
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - the listener outlives what it calls

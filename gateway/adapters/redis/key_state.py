@@ -1,10 +1,11 @@
 """Reads the records of one key together: the state of the key, and the result of a look-up.
 
-Bytes in and out, no I/O. A floor's record begins with a fixed part, the floor. After it comes what
-the last confirming answer said beside the body: status, header fields and times. Lua copies these
-bytes without reading them, and drops them together with the digest of the body. If a page of the
-list has confirmed the body since, the times of the page come in between, with a fixed length. If
-the floor was raised above the stored version, that version replaces all that (see records.py).
+Bytes in and out, no I/O. A floor's record begins with a fixed part, the floor. The second part has
+the status, the header fields and the times of the last confirming answer. Lua copies this part
+without reading it, and drops it together with the digest of the body. If a page of the list has
+confirmed the body since, the times of the page come between the two parts, with a fixed length. If
+the floor was raised above the stored version, that version replaces the second part (see
+records.py).
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from gateway.ports import Found, Standing
 # This number goes up when the form changes. Bytes with another schema count as unknown.
 SCHEMA = 1
 
-# The most bytes that are kept beside a floor. There is a bound because a floor lives long and is
-# read often. If the header fields take more, a replica confirms its entry by reading the body.
+# The most bytes of the second part. The bound exists because a floor lives long and is read often.
+# If the header fields take more, a replica confirms its entry by reading the body.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
@@ -68,8 +69,8 @@ _decoder = msgspec.msgpack.Decoder(_Last)
 
 
 def encode_last(entry: Entry) -> bytes:
-    """The bytes of what the answer said beside the entry's body: schema (1 byte), checksum (16),
-    fields. Empty if the fields are too large."""
+    """The status, the header fields and the times of the entry as bytes: schema (1 byte), checksum
+    (16), fields. Empty if the fields are too large."""
     last = Confirmation.of(entry)
     rest = _encoder.encode(
         _Last(
@@ -88,8 +89,8 @@ def encode_last(entry: Entry) -> bytes:
 
 
 def encode_renewed(item: Listed) -> bytes:
-    """The bytes of what a page of the list renews: checksum (16 bytes), fields. sweep.lua puts the
-    schema and the generation before them."""
+    """The times that a page of the list renews, as bytes: checksum (16 bytes), fields. sweep.lua
+    puts the schema and the generation before these bytes."""
     times = (item.confirmed_at, item.initial_age, item.freshness_lifetime)
     fields = item.date[:29].ljust(29).encode("ascii") + "".join(map(micros, times)).encode()
     return checksum(fields) + fields
@@ -103,7 +104,7 @@ def read_standing(record: bytes) -> Standing | None:
 
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
     """The state of a key after `event` is applied to the record of its floor, in a partition with
-    this `share`. None, "unknown", if one of the three is lost."""
+    this `share`. None (unknown) if the record, the event or the share is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
@@ -140,8 +141,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
     """Whether the entry may not even be used for rescue.
 
     A hard order leaves nothing of earlier generations. A hard order that names a version leaves
-    nothing below it; the floor then has that version, and no digest. An entry of another epoch
-    counts as ruled out, because the records say nothing about it.
+    nothing below that version. The floor then has that version, and no digest. An entry of another
+    epoch counts as ruled out, because the records say nothing about it.
     """
     if entry.epoch != known.epoch:
         return True

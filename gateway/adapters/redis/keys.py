@@ -33,7 +33,7 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:b{SCHEMA}:{key.partition}"
 
     def floor(self, key: Key) -> str:
-        """The key of the version floor, for all releases."""
+        """The key of the version floor. All releases use the same key."""
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:

@@ -1,10 +1,11 @@
-"""Lease on Redis: one replica leads the fetch of a key, and the followers are told how it ended.
+"""Lease on Redis: one replica leads the fetch of a key, and the followers are told how the fetch
+ended.
 
 This module has the keys and the arguments of each step, the format of an ending, and the callers
-that wait for one. The rules are in lua/lease.lua. Endings arrive on the channel of this replica, to
-which the bus listens. If an ending is missed, the replica reads it from Redis. Nothing that arrives
-is trusted. An ending may arrive before the reply that says which fetch to follow. The last endings
-are therefore kept, even if no caller waits for them yet.
+that wait for an ending. The rules are in lua/lease.lua. Endings arrive on the channel of this
+replica, to which the bus listens. If an ending is missed, the replica reads it from Redis. Nothing
+that arrives is trusted. An ending may arrive before the reply that says which fetch to follow. The
+last endings are therefore kept, even if no caller waits for them yet.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. A follower looks more often than that.
+# How long (ms) an ending and the list of followers are kept. A follower asks more often than that.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -222,7 +223,8 @@ class RedisLease:
         )
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """How the fetch with this token ended. None if it still leads after `patience` seconds."""
+        """How the fetch with this token ended. None if that fetch has not ended after `patience`
+        seconds."""
         heard = await self._endings.wait(token, patience)
         if heard is not None:
             return heard
@@ -277,8 +279,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. If another release wrote it, it may be unreadable. Then only the
-    fact that the fetch ended is known."""
+    """The ending in these bytes. An ending of another release may be unreadable. It is then known
+    only that the fetch ended."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

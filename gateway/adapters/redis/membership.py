@@ -1,8 +1,9 @@
 """Membership: which replicas are alive, and which may still serve what they hold.
 
-A replica is *alive* until it missed five heartbeats: an order waits for it. It is a *member* for
-longer, because a silent replica may still be running without Redis. It may then serve what it holds
-for a time (`span`), and an order counts it as unconfirmed. A replica that leaves is neither.
+A replica is *alive* until it has missed five heartbeats. Orders wait for it as long. It is a
+*member* for longer, because a silent replica may still be running without Redis. Such a replica may
+serve what it holds for a time (`span`), and orders count it as unconfirmed. A replica that leaves
+is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
 members that it read last, and adds them again.
@@ -39,8 +40,8 @@ class Remembered:
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
         """Note the members that were read at `now`, and return them with those that Redis lost.
 
-        If `life` is another one than before, Redis lost the members that were known until now. If
-        it is the same, members that are not there any more have left, or their time is over.
+        If `life` has changed, Redis lost the members that were known until now. If `life` is the
+        same, members that are missing now have left, or their time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -54,15 +55,15 @@ class Remembered:
 @dataclass(frozen=True, slots=True)
 class Others:
     """The other replicas, and for how many seconds each may serve what it held at its last
-    heartbeat. An order waits for those that are `alive`. If Redis has just lost the members, some
-    may be missing here for `unsettled` seconds more."""
+    heartbeat. An order waits for the replicas in `alive`. If Redis has just lost the members, some
+    replicas may be missing here for `unsettled` seconds more."""
 
     seconds: dict[str, float]
     alive: frozenset[str]
     unsettled: float
 
     def and_somebody(self, seconds: float) -> Others:
-        """The same, and one more replica whose name nobody knows."""
+        """The same replicas, and one more whose name is unknown."""
         return replace(self, seconds={**self.seconds, "": seconds})
 
 
@@ -70,8 +71,8 @@ class Membership:
     """The heartbeats of one replica, and what it knows of the others.
 
     `alone` (seconds): how long a replica that nobody counts as alive may serve what it holds.
-    `settle` (seconds): how long it takes, after Redis lost the members, until all replicas that
-    are alive have added those that they remember.
+    `settle` (seconds): the time after a loss of the members in Redis. Within this time, all
+    replicas that are alive add the members that they remember.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Membership:
         self._tell = Script.load("membership", "tell")
         self.alive = 1
         self.life = 0  # another number after Redis lost the members
-        # The monotonic times until which this replica is alive, and a member, for the others.
+        # The monotonic times until which other replicas count this one as alive, and as a member.
         self.counted_until = -math.inf
         self.vouched_until = -math.inf
 

@@ -48,8 +48,8 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice as it arrives. The answer to it must name `request`. None: the sender waits for no
-    answer."""
+    """A notice as it arrives. The answer to it must name `request`. If `request` is None, the
+    sender waits for no answer."""
 
     number: int
     sender: str
@@ -59,7 +59,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer of a replica that has done what the request said."""
+    """The answer of a replica that has applied the notice of a request."""
 
     sender: str
     request: int
@@ -157,7 +157,7 @@ def decode_acknowledgement(data: bytes) -> Acknowledgement:
 
 
 def _parse(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
-    """Read the schema first, because in another schema nothing is known of the other fields."""
+    """Read the schema first, because the other fields depend on it."""
     try:
         is_ours = _schemas.decode(data).schema == SCHEMA
         if is_ours:
@@ -206,7 +206,7 @@ class Holes:
 
     @property
     def heard(self) -> int:
-        """The number up to which each notice was heard, or noticed as missed."""
+        """The number up to which each notice was heard, or was found missing."""
         return self._heard
 
     def start(self, told: int) -> None:
@@ -218,15 +218,16 @@ class Holes:
         return number > self._heard + 1
 
     def hear(self, number: int) -> None:
-        """Note that this notice was applied. A late or repeated one changes nothing."""
+        """Note that this notice was applied. A late or repeated notice changes nothing."""
         self._heard = max(self._heard, number)
 
     def catch_up(self, told: int, heard_before: int) -> bool:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before`:
         the value of `heard` before the count was asked for.
 
-        A notice that Redis had counted at the last comparison had time to arrive. A later one may
-        still be on its way. If the count is less than `heard_before`, it has begun again.
+        A notice that Redis had counted at the last comparison had time to arrive. A later notice
+        may still be on its way. If the count is less than `heard_before`, the count has begun
+        again.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

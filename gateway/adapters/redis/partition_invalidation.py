@@ -1,14 +1,14 @@
 """The share of each partition in Redis, and the invalidation of a whole partition.
 
-The share is a record that exists before the first fetch of its partition. Each entry has the share
-of the moment when its fetch began. A look-up reads the share beside the entries and compares, so
-that nothing has to be searched. An invalidation replaces the share. If the share is lost, another
-one is made, because an invalidation may be lost with it. In a cluster the share has many copies, so
-that the node of each entry has one. Otherwise all entries of a partition would depend on one node.
-The copies need not be equal.
+The share is a record that exists before the first fetch of its partition. Each entry keeps the
+share that its partition had when its fetch began. A look-up reads the share together with the
+entries, and compares both, so that no search is needed. An invalidation replaces the share. If the
+share is lost, another share is made, because an invalidation may be lost with it. In a cluster the
+share has many copies, so that the node of each entry has a copy. Otherwise all entries of a
+partition would depend on one node. The copies need not be equal.
 
-A fetch may use the share that a look-up has just read. If it was replaced meanwhile, the response
-is ruled out, and is fetched again.
+A fetch may use the share that a look-up has just read. If that share was replaced meanwhile, the
+response is ruled out, and is fetched again.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ _SHARE = re.compile(rb"b?\d{16}")
 # live longer than all bodies, after its expiry was renewed.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
-_MOST: Final = 4_096  # partitions remembered so
+_MOST: Final = 4_096  # the most shares that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The share of a partition, as it was read beside an entry. `share` None: unknown, or lost."""
+    """The share of a partition, as it was read beside an entry. `share` is None if it is unknown or
+    lost."""
 
     share: str | None
     struck_at: float
@@ -51,9 +52,9 @@ _NONE: Final = Beside("", -math.inf)
 
 
 class PartitionInvalidations:
-    """The shares of one gateway. They live for `keep` ms, longer than any body. `are_possible`:
-    callers bring their own tokens. If they do not, no partition is ever invalidated, and there are
-    no shares."""
+    """The shares of one gateway. They live for `keep` ms, longer than any body. `are_possible` is
+    true if callers bring their own tokens. Otherwise no partition is ever invalidated, and there
+    are no shares."""
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -150,7 +151,7 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The same, without a body that was fetched before its partition was invalidated."""
+    """The same result, without a body that was fetched before its partition was invalidated."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -159,7 +160,7 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The same, with the time until which responses of its partition are ruled out."""
+    """The same state, with the time until which responses of its partition are ruled out."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

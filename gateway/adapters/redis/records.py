@@ -18,8 +18,8 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# Goes up when the envelope changes. It is part of the name of a body. During a rollout each release
-# reads and writes only the bodies of its own schema.
+# This number goes up when the envelope changes. It is part of the name of a body. During a rollout
+# each release reads and writes only the bodies of its own schema.
 SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
@@ -36,7 +36,8 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-# What follows the fixed part if the floor was raised above the stored version: that version.
+# The bytes after the fixed part if the floor was raised above the stored version: the stored
+# version.
 _RAISED = re.compile(rb"\x03(\d{21})")
 # Lua may add one to a serial. The sum must have 16 digits, and be exact as a number in Lua.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
@@ -51,7 +52,7 @@ class EnvelopeRefused(Exception):
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """What the envelope says about its body. The order of the fields is the format."""
+    """The fields of the envelope before the body. The order of the fields is the format."""
 
     partition: str
     training_id: str
@@ -176,8 +177,8 @@ def read_floor(record: bytes) -> Floor | None:
 
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
-    """The floor in the record after `event` is applied. None, which means unknown, if the record or
-    the event is lost: the lost one may have ruled out a response that is still stored.
+    """The floor in the record after `event` is applied. None (unknown) if the record or the event
+    is lost, because it may have ruled out a response that is still stored.
 
     The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
     """
@@ -206,8 +207,8 @@ class _Event(NamedTuple):
 
 @dataclass(slots=True)
 class _Record:
-    """The fields of a floor's record, most of them as text. `stored` is empty unless the floor was
-    raised above the stored version. Then it is that version, which may be used for rescue."""
+    """The fields of a floor's record, most of them as text. `stored` is the stored version if the
+    floor was raised above it, otherwise empty. This version may be used for rescue."""
 
     epoch: str
     generation: int

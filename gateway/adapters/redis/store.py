@@ -1,8 +1,8 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
-Here are the keys and the arguments of each step. The rules are in the scripts. If a floor is only
-read, `records.floor_after` computes it. Also here: dropping very many keys, and waiting for the
-replicas of Redis.
+This module has the keys and the arguments of each step. The rules are in the scripts. If a step
+only reads a floor, `records.floor_after` applies the event to it. This module also drops many keys,
+and waits for the replicas of Redis.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class RedisStore:
     """Bodies and floors in Redis, both with an expiry.
 
     `longest_fetch` (seconds) is the longest time from `begin` to `store`. A floor without a stored
-    body goes after twice that time, so that requests for many unknown ids take little memory.
+    body expires after twice that time, so that requests for many unknown ids take little memory.
     `longest_keep` (seconds) is the longest time for which a body is kept. Floors and events are
-    kept twice as long, so that they are there as long as anything that they ruled out. If one is
-    lost nevertheless, for example evicted, what it may have ruled out is not found any more.
-    `entropy` makes the 16 hex digits of a new floor, which differ from those of a lost one.
-    `believe_after` (seconds): see core/cache/version_verdict.py. `has_partition_invalidations`:
-    see partition_invalidation.py.
+    kept twice as long, so that they outlive all bodies that they ruled out. If Redis loses a floor
+    or an event nevertheless, for example by eviction, the bodies that it may have ruled out are not
+    found any more. `entropy` makes the epoch of a new floor (16 hex digits), which differs from
+    that of a lost floor. `believe_after` (seconds): see core/cache/version_verdict.py.
+    `has_partition_invalidations`: see partition_invalidation.py.
     """
 
     def __init__(
@@ -118,8 +118,9 @@ class RedisStore:
         return answer
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key, without its body. Round trips are shared as in `lookup`. Keys that
-        cannot be asked for are left out. Raises RedisUnavailable if that is true of all of them."""
+        """The state of each key, without its body. Round trips are shared as in `lookup`. Keys
+        whose node cannot be asked are left out. Raises RedisUnavailable if all keys are left
+        out."""
         reached = [key for key in keys if self.reaches(key)]
         if keys and not reached:
             raise RedisUnavailable(RedisOperation.CONFIRM, "it is away")
@@ -152,7 +153,7 @@ class RedisStore:
         The entry is then stored a second time, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        with suppress(RedisUnavailable):  # after the share has gone, the entry is not found
+        with suppress(RedisUnavailable):  # without the share, the entry is not found
             share = entry.epoch[EPOCH_LENGTH:]
             await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
@@ -270,7 +271,8 @@ def _milliseconds(seconds: float) -> int:
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500
-# The most searches. A search may miss a key that moves between two nodes. It is then repeated.
+# The most searches. A search may miss a key that moves between two nodes. The search is then
+# repeated.
 _SEARCHES: Final = 3
 
 
@@ -290,7 +292,8 @@ class Purging:
         """Drop every key, or every key of a partition. `soft` leaves the bodies for rescue. Returns
         the number of keys.
 
-        Raises RedisUnavailable if a node could not be searched. The other nodes were searched.
+        Raises RedisUnavailable if a node could not be searched, after all other nodes were
+        searched.
         """
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
@@ -331,7 +334,7 @@ class Purging:
             )
 
 
-# Milliseconds for which Redis keeps a mark. Nothing reads it.
+# Milliseconds for which Redis keeps a mark. No code reads the mark.
 _MARK_KEEP: Final = 1_000
 
 
@@ -341,7 +344,7 @@ _MARK_KEEP: Final = 1_000
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
     """Wait for the replicas of Redis, for `patience` seconds at most, and count them.
 
-    None if there are none, or if Redis does not allow the question.
+    None if there are no replicas, or if Redis does not allow the command ROLE.
     """
     marks = map(names.mark, connection.tags)
     counted = await asyncio.gather(

@@ -1,8 +1,10 @@
-"""What a sweep has in Redis: which replica leads the sweep of a partition, how far it has come, and
-which ids it met (SweepLease); and what is known of the trainings on a page (ListStore).
+"""The sweeps in Redis: their leaders and progress, and the comparison of pages with the floors.
 
-Here are the keys and the arguments of each step. The rules are in lua/sweep.lua. A page is compared
-in one pipeline for each node. Each training has a step of its own, whose keys are in one slot.
+RedisSweepLease also has the ids that a sweep met. RedisLists compares the trainings on a page.
+
+This module has the keys and the arguments of each step. The rules are in lua/sweep.lua. A page is
+compared in one pipeline for each node. Each training has a step of its own, whose keys are in one
+slot.
 """
 
 from __future__ import annotations
@@ -174,7 +176,7 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored. If the bytes cannot be read, that of a new sweep."""
+    """The progress that Redis stored. If the bytes cannot be read, the progress of a new sweep."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:
@@ -197,7 +199,8 @@ def _read_advanced(reply: Sequence[Any]) -> Advanced | None:
 
 
 class RedisLists:
-    """ListStore on the floors and bodies of RedisStore. `longest_keep` (seconds): see there."""
+    """ListStore on the floors and bodies of RedisStore. `longest_keep` (seconds): see
+    RedisStore."""
 
     def __init__(self, connection: Connection, prefix: str, *, longest_keep: float) -> None:
         self._connection = connection
