@@ -16,14 +16,15 @@ local function later(a, b)
   return b
 end
 
--- A value of another type counts as absent, and is overwritten. Otherwise each call would fail as long as it exists.
+-- A value of another type counts as absent, and is overwritten. Otherwise each call would fail as long as the value
+-- exists.
 local function get(key)
   local raw = redis.pcall('GET', key)
   return type(raw) == 'string' and raw or nil
 end
 
--- nil if there is no floor that can be read, by the rules of records.py. The floor is then unknown. `last` follows the
--- fixed part: what the answer with that digest said beside its body, as bytes of key_state.py.
+-- nil if there is no floor that can be read, by the rules of records.py. The floor is then unknown. `last` has the
+-- bytes after the fixed part: the status, header fields and times of the answer with that digest (see key_state.py).
 local function read_floor(key)
   local raw = get(key)
   if not raw or #raw < 128 then return nil end
@@ -48,16 +49,16 @@ end
 local function write_floor(key, floor, keep)
   local raw = string.format('%s %020.0f %s %s %s %s %s', floor.epoch, floor.generation,
     floor.updated_at, floor.kind, floor.digest, floor.started, floor.seen)
-  -- Joined, not formatted: string.format ends a string at a zero byte.
+  -- `last` is joined, because string.format would end it at a zero byte.
   if floor.digest ~= NO_DIGEST then raw = raw .. floor.last end
   redis.call('SET', key, raw, 'PX', keep)
   return raw
 end
 
--- The fields of an event: `serial` is the last event of any kind. `all`, `at` and `bound` are about hard events: the last
--- one without a version, the last one with a version, and the latest version of all of these. `soft`, `soft_at` and
--- `soft_bound` are the same about soft events. The record ends before them if there was no soft event. A serial is the
--- time of the event.
+-- The fields of an event: `serial` is the time of the last event of any kind. `all` is the time of the last hard event
+-- without a version, `at` the time of the last hard event with a version, and `bound` the latest version of all hard
+-- events. `soft`, `soft_at` and `soft_bound` are the same for soft events. The record ends before these three fields if
+-- there was no soft event.
 local function read_event(key)
   local raw = get(key)
   if not raw then return nil end
@@ -91,8 +92,9 @@ local function unknown_event()
   }
 end
 
--- As in core/cache/entry: a hard event without a version adds 1 to a generation, a soft one adds SOFT, so that both can be
--- told apart. When a version is forgotten or taken back, a new era begins, in which there was no event.
+-- As in core/cache/entry: a hard event without a version adds 1 to a generation, and a soft event without a version
+-- adds SOFT, so that both can be told apart. When a version is forgotten, or a refused answer is believed, a new era
+-- begins, in which there was no event.
 local SOFT = 1000000
 local ERA = 1000 * SOFT
 
@@ -117,7 +119,7 @@ local function raised_from(floor)
   return floor.kind == 'v' and string.match(floor.last, '^' .. RAISED .. '(%d+)$') or nil
 end
 
--- As `raise`, but a stored version that may be used for rescue may still be used for it.
+-- As `raise`, but the stored version may still be used for rescue, if this was allowed before.
 local function raise_softly(floor, version, at)
   if floor.kind ~= 'v' then return raise(floor, version, at) end
   if not raised_from(floor) then floor.last = RAISED .. floor.updated_at end
@@ -134,7 +136,7 @@ local function absorb_bound(floor, event)
 end
 
 -- One step of the generation is enough for several events. No fetch began between them, because its begin would have
--- applied the earlier ones. If a serial went back, the record was lost and the clock was set back. It is then safe to
+-- applied the earlier events. If a serial went back, the record was lost and the clock was set back. It is then safe to
 -- treat every event as new. Returns true if all that was stored is ruled out, even for rescue. The caller deletes the body.
 local function absorb(floor, event)
   if not event or event.serial == floor.seen then return false end
@@ -167,7 +169,7 @@ local function absorb_at(floor, key, keep)
   return absorb(floor, event)
 end
 
--- The floor with all events applied, and its record. If there is none, one is made for as long as a fetch may take. A store gives it a longer expiry.
+-- The floor with all events applied, and its record. If there is no floor, one is made for as long as a fetch may take. A store gives it a longer expiry.
 local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
   local known = read_floor(floor_key)
   local floor = known or new_floor(epoch)

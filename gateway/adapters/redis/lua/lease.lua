@@ -3,7 +3,7 @@
 
 local LONGEST = 30000  -- ms; no gateway takes a lease for longer
 
--- nil if there is no lease that can be read: then nobody holds it. A lease without an expiry, or with a later one than LONGEST, counts as absent too, because nobody would end it.
+-- nil if there is no lease that can be read. The fetch then has no leader. A lease without an expiry, or with an expiry later than LONGEST, counts as absent too, because it might never end.
 local function read_lease(key)
   local raw = redis.pcall('GET', key)
   if type(raw) ~= 'string' then return nil end  -- absent, or of another type, and then overwritten
@@ -21,7 +21,7 @@ local function is_held_by(lease, token)
   return lease and not lease.ending and lease.token == token
 end
 
--- Whether nothing was invalidated, and nothing learnt about the version, since the holder's fetch began.
+-- Whether the floor is still as it was when the holder's fetch began: no invalidation, and no later answer.
 local function is_of_today(lease, floor)
   if lease.ending or lease.epoch ~= floor.epoch or lease.generation ~= floor.generation then
     return false
@@ -55,7 +55,7 @@ local function back_off(key, time, base, cap, jitter, least, keep)
 end
 
 -- script: elect
--- Promise: what `begin` in store.lua promises. While the lease lasts, one of the replicas that ask leads, unless something was invalidated or learnt since its fetch began. The others learn which fetch they follow, and are put on the list of followers. While the key is left alone, an unhurried call does not lead; it learns the number of failures and the time that is left (ms).
+-- Promise: the promise of `begin` in store.lua. While the lease lasts, one of the replicas that ask leads. Another one may lead if an invalidation or a later answer came since the leader's fetch began. The others learn which fetch they follow, and are put on the list of followers. While the key is left alone, an unhurried call does not lead. It learns the number of failures and the time that is left (ms).
 -- KEYS floor, event, body, lease, followers, backoff; ARGV epoch of a new floor, keep of a floor without a stored body, token, lifetime of the lease, replica, keep of the list (all times in ms), 1 for an unhurried call.
 
 local floor, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
@@ -84,7 +84,7 @@ if holds then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { time[1], time[2], holds and 1 or 0 }
 
 -- script: release
--- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how it ended. If there are followers, the ending can be read for some time as well. After a failure the key is left alone, for longer with each failure in a row, until there is an answer.
+-- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how the fetch ended. If there are followers, the ending can be read for some time as well. After a failure the key is left alone, for longer with each failure in a row, until there is an answer.
 -- KEYS lease, followers, backoff; ARGV token, ending, keep of the ending, prefix of the followers' channels, `answer`, `failure` or `none`; for a failure the base, cap and jitter of the backoff, its least time, and how long the failure is remembered after that (all times in ms).
 
 local token, ending, keep, channels, came = unpack(ARGV)
@@ -104,7 +104,7 @@ end
 return { time[1], time[2], 1 }
 
 -- script: watch
--- Promise: returns whether the lease is still held with this token, how that fetch ended, that another fetch has the lease, or that there is none. While it is held, this replica stays on the list of followers.
+-- Promise: returns one of four states: the lease is still held with this token; that fetch has ended, with its ending; another fetch has the lease; or there is no lease. While the lease is held with this token, this replica stays on the list of followers.
 -- KEYS lease, followers; ARGV token, replica, keep of the list (ms).
 
 local time = redis.call('TIME')

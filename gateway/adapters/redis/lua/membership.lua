@@ -2,8 +2,8 @@
 
 local KEEP = 24 * 60 * 60 * 1000
 
--- The number of the last notice, 0 if none is known. If the stored number could not be read by receivers, or is not exact
--- as a double, something else wrote it. The count then begins again.
+-- The number of the last notice, 0 if none is known. If receivers could not read the stored number, or it is not exact
+-- as a double, another program wrote it. The count then begins again.
 local function told_last(key)
   local raw = redis.pcall('GET', key)
   local number = type(raw) == 'string' and string.match(raw, '^[1-9]%d*$') and tonumber(raw)
@@ -21,8 +21,8 @@ local function make_room(key)
   if redis.call('TYPE', key).ok ~= 'zset' then redis.call('DEL', key) end
 end
 
--- Removes the replicas that are not alive any more, and those whose last heartbeat is far ahead of the clock: it was set
--- back since, and nothing else would remove them.
+-- Removes the replicas that are not alive any more, and those whose last heartbeat is far ahead of the clock. The clock
+-- was set back since, and nothing else would remove these replicas.
 local function call_the_roll(roll, patience)
   local time = redis.call('TIME')
   make_room(roll)

@@ -1,4 +1,4 @@
--- Scripts on one copy of the share of a partition. Each entry has the share of the moment when its fetch began. They need floor.lua.
+-- Scripts on one copy of the share of a partition. Each entry has the share that was stored when its fetch began. All scripts need floor.lua.
 
 -- script: strike
 -- Promise: all responses that were fetched for this partition until now with this copy of the share are ruled out for ever, also those of fetches in flight. Nothing has to be searched.
@@ -14,7 +14,7 @@ redis.call('SET', KEYS[1], at, 'PX', ARGV[1])
 return { time[1], time[2] }
 
 -- script: share
--- Promise: returns the share, which exists from before the partition's first fetch. If it was lost, another one is made. An invalidation replaces it too.
+-- Promise: returns the share, which exists before the partition's first fetch. If the share was lost, another share is made. An invalidation also replaces the share.
 -- KEYS share; ARGV keep (ms).
 
 local time, at = now()

@@ -1,7 +1,7 @@
 -- Scripts that store the entry of a key, and that invalidate entries. All need floor.lua.
 
 -- script: begin
--- Promise: returns the floor's record, with its epoch and generation, and the time. The store of this fetch can thus tell what was invalidated from now on. If there is no floor, one is made for as long as a fetch may take. A store gives it a longer expiry.
+-- Promise: returns the floor's record, with its epoch and generation, and the time. The script `store` can then tell whether the key was invalidated after this moment. If there is no floor, one is made for as long as a fetch may take. A store gives it a longer expiry.
 -- KEYS floor, event, body; ARGV epoch of a new floor, keep of a floor without a stored body (ms).
 
 local _, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
@@ -9,7 +9,7 @@ local time, stamp = now()
 return { time[1], time[2], record, stamp }
 
 -- script: store
--- Promise: writes the entry only if epoch and generation are still those with which its fetch began. It never replaces a later version, nor the same version of a later fetch. A version that went back or is far ahead becomes the known version only after enough answers agreed on it, or if it is far ahead and the first after a drop. Answers that agreed begin a new generation, which no body has yet.
+-- Promise: writes the entry only if epoch and generation are still those with which its fetch began. It never replaces a later version, nor the same version of a later fetch. A version that went back or is far ahead becomes the known version only after enough answers agreed on it. A version far ahead is also accepted in the first answer after a drop. Answers that agreed begin a new generation, which no body has yet.
 -- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 if the version is far ahead, how long answers have to agree (microseconds), what the answer said beside the body.
 
 local epoch, generation, version, kind, digest, started = unpack(ARGV, 1, 6)
@@ -60,8 +60,9 @@ local function believes(said)
   return true
 end
 
--- An answer that an order ruled out still proves that its version exists. A caller may get that answer, and must not get
--- an older version later. It proves nothing if its fetch began in another era, or if its version may be a mistake.
+-- An answer that an order ruled out still proves that its version exists. A caller may get that answer, and must not
+-- get an older version afterwards. It proves nothing if its fetch began in another era, or if its version may be a
+-- mistake.
 local function proves(said)
   if said ~= 'invalidated' or kind ~= 'v' or is_ahead then return false end
   local same = floor.epoch == epoch and era(floor.generation) == era(tonumber(generation))

@@ -15,14 +15,14 @@ if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
 -- script: advance
--- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them. It looks at the first 400 of those only. The record of the trainings that were stored from the list is kept as long as pages come.
+-- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them. Only the first 400 trainings of the last complete sweep in this range are looked at. The record of the trainings that were stored from the list is kept as long as pages come.
 -- KEYS lead, progress, met, known, filled; ARGV token, progress, keep (ms), keep of the filled (ms), row of the first item, 1 if no page follows, last training of the page before, the items.
 
 local token, progress, keep, keep_filled, first, is_last, anchor = unpack(ARGV, 1, 7)
 local FIRST_ITEM = 8
 local time = redis.call('TIME')
 if redis.pcall('GET', KEYS[1]) ~= token then return { time[1], time[2], 0, 0 } end
--- A value of another type is deleted. Otherwise each call would fail as long as it exists.
+-- A value of another type is deleted. Otherwise each call would fail as long as the value exists.
 for _, key in ipairs({ KEYS[3], KEYS[4] }) do
   if redis.call('TYPE', key).ok ~= 'zset' then redis.call('DEL', key) end
 end
