@@ -1,9 +1,9 @@
 """Membership: which replicas are alive, and which may still serve what they hold.
 
-A replica is *alive* until it has missed five heartbeats. Orders wait for it as long. It is a
-*member* for longer, because a silent replica may still be running without Redis. Such a replica may
-serve what it holds for a time (`span`), and orders count it as unconfirmed. A replica that leaves
-is neither alive nor a member.
+A replica is *alive* until it has missed five heartbeats. Orders wait for it during this time. It is
+a *member* for longer, because a silent replica may still be running without Redis. Such a replica
+may serve what it holds for a time (`span`), and orders count it as unconfirmed. A replica that
+leaves is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
 members that it read last, and adds them again.

@@ -70,7 +70,7 @@ class ScriptRun:
         return any(isinstance(each, bytes) and len(each) > _LARGE for each in self.arguments)
 
     async def run(self, client: Any) -> list[Any]:
-        """What it answers."""
+        """The reply of the script."""
         return await self.script.run(client, self.keys, self.arguments)
 
 
