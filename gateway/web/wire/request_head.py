@@ -114,30 +114,31 @@ def size_of(target: bytes, fields: Fields) -> int:
 
 
 def malformed(detail: str) -> Refusal:
-    """400. `detail` says what was expected."""
+    """A refusal with status 400. `detail` says what was expected."""
     return Refusal(AccessRefusal.MALFORMED, ProblemAnswer(Problem.BAD_REQUEST, detail))
 
 
 def large_head(limits: Limits) -> Refusal:
-    """431."""
+    """A refusal with status 431."""
     detail = f"a request head has {limits.max_head} bytes and {limits.max_fields} fields at most"
     return Refusal(AccessRefusal.HEAD_TOO_LARGE, ProblemAnswer(Problem.HEAD_TOO_LARGE, detail))
 
 
 def slow_head(limits: Limits) -> Refusal:
-    """408."""
+    """A refusal with status 408."""
     detail = f"a request head is complete within {limits.head_timeout:g} s"
     return Refusal(AccessRefusal.HEAD_TOO_SLOW, ProblemAnswer(Problem.HEAD_TOO_SLOW, detail))
 
 
 def long_body(limits: Limits) -> Refusal:
-    """413."""
+    """A refusal with status 413."""
     detail = f"a body has {limits.max_body} bytes at most"
     return Refusal(AccessRefusal.BODY_TOO_LARGE, ProblemAnswer(Problem.TOO_LARGE, detail))
 
 
 def no_room() -> Refusal:
-    """503. The caller may try again in a second, perhaps at another replica."""
+    """A refusal with status 503. The caller may try again in a second, perhaps at another
+    replica."""
     detail = "all connections of this replica are taken"
     answer = ProblemAnswer(Problem.TOO_MANY_CONNECTIONS, detail, retry_after=1.0)
     return Refusal(AccessRefusal.TOO_MANY_CONNECTIONS, answer)
