@@ -1,1 +1,1 @@
-"""Both tiers: what is looked up and stored, and what a replica decides without Redis."""
+"""Looks up and stores entries in both tiers, and decides about them without Redis."""

@@ -1,8 +1,7 @@
-"""Confirms the entries of L1 with Redis again and again, so that Redis agreed with each of them
-lately.
+"""Confirms the entries of L1 with Redis at regular intervals while they are read.
 
 This module uses `Held.checked_at`. It also knows until when this replica may serve an entry that a
-missed order may have ruled out. Whether an entry is fresh is decided in `core`.
+missed order may have ruled out. `core` decides whether an entry is fresh.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
 # Parts of `l1_lifetime`. An entry that is read later than _DUE after its confirmation is due. Due
-# entries are gathered for _GATHER, and then asked about together. _DUE plus two times _GATHER is 1.
-# An entry that is read at even intervals is therefore confirmed in time, unless the intervals are
-# longer than the lifetime.
+# entries are gathered for _GATHER, and then one question asks about all of them. _DUE plus two
+# times _GATHER is 1. An entry that is read at even intervals, up to the lifetime, is therefore
+# confirmed in time.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. Such an answer starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys in one question to Redis. Other tasks get their turn between two questions.
 _BATCH: Final = 100
-# The most keys that are asked about without waiting for a read, when all of L1 has become
-# unconfirmed. The others are asked about when they are read.
+# The most keys that are confirmed before they are read, after all of L1 has become unconfirmed. The
+# other keys are confirmed when they are read.
 _MOST: Final = 5_000
-# Seconds after an absence of Redis for which L1 still answers as it did during the absence. By then
-# the bus is back too, and the entries that were read last are confirmed.
+# After an absence of Redis, L1 answers for so many seconds as it did during the absence. In this
+# time the bus returns too, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
@@ -69,15 +68,16 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # Until when L1 may answer without Redis, noted each time Redis is not reached.
+        # The time until which L1 may answer without Redis. It is noted each time Redis is not
+        # reached.
         self._alone_until = NEVER
         self._grace_until = NEVER
         self._all_due = asyncio.Event()
-        self._catching_up: dict[Key, asyncio.Event] = {}  # each is set when Redis was asked
+        self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
         """Whether L1 may serve the entry without asking Redis: it was confirmed lately, or Redis is
-        away. A replica for which orders do not wait asks Redis each time."""
+        away. If orders do not wait for this replica, it asks Redis each time."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -95,7 +95,7 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait for this replica, so that it heard each order that was confirmed."""
+        """Whether orders wait for this replica. If so, it has heard each confirmed order."""
         return self._clock.monotonic() < self._bus.counted_until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
@@ -106,8 +106,9 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Redis is back: confirm all of L1. Until then L1 serves unconfirmed entries. An order
-        either waits for this replica, or says until when it may serve older versions."""
+        """Redis is back: confirm all of L1. Until then, or until `_RETURN` has passed, L1 serves
+        unconfirmed entries. An order either waits for this replica, or names the time until which
+        this replica may serve older versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -116,8 +117,8 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether L1 may serve the entry by its own freshness, without Redis. It may not do so
-        longer than orders allow for this replica."""
+        """Whether L1 may serve the entry by its own freshness, without Redis. Orders that this
+        replica may have missed limit the time for this."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def _alone_with(self, entry: Entry | None) -> float:
@@ -126,8 +127,7 @@ class Confirming:
 
     def stands_for(self, key: Key, answer: Answer) -> float:
         """For how many seconds, in this edition, L1 would give the same answer to any request. 0.0
-        if a request may start a refresh, or if the answer depends on other fields of the
-        request."""
+        if a request may start a refresh, or if fields of the request select the answer (`Vary`)."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -150,8 +150,8 @@ class Confirming:
         return min(due - unasked, self._bus.counted_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """An object that stays the same until something happens that concerns many entries: a doubt
-        about all, Redis away or back, a change of the shared clock."""
+        """An object that stays the same until an event affects many entries: all are doubted, Redis
+        goes away or returns, or the shared clock changes."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
@@ -161,7 +161,7 @@ class Confirming:
         )
 
     def begin_edition(self) -> None:
-        """From now on L1 decides again about each answer that it may give without asking."""
+        """Make L1 decide again about each answer, instead of using an earlier decision again."""
         self._with_redis, self._without_redis = object(), object()
 
     def _mark(self, key: Key) -> None:
@@ -170,8 +170,8 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Ask Redis before L1 serves anything. Orders may have been missed. Until `until`
-        (monotonic) such an order allows this replica to serve what it held."""
+        """Ask Redis before L1 serves anything, because orders may have been missed. These orders
+        allow this replica to serve older entries until `until` (monotonic)."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
@@ -204,8 +204,8 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew the entry if Redis agrees with it. Doubt it if Redis does not, or has lost the
-        floor, because an order may be lost too."""
+        """Renew the entry if Redis agrees with it, otherwise doubt it. It is doubted too if Redis
+        has lost the floor, because Redis may have lost an order with it."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -217,14 +217,14 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """A page of the list, asked for at `asked_at` (monotonic), confirmed the version of this
-        floor. Renew the entry in L1 accordingly, unless it is doubted."""
+        """Renew the entry in L1 by a page of the list, unless the entry is doubted. The page
+        confirmed the version of this floor. It was asked for at `asked_at` (monotonic)."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
 
     async def run(self, observer: Observer) -> None:
-        """Confirm the entries that are due, again and again, until cancelled by the owner."""
+        """Confirm due entries until cancelled by the owner."""
         while True:
             await self._any_due.wait()
             await self._clock.sleep(self._gather)
@@ -233,10 +233,9 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Confirm the entries that were read last, each time when all of L1 has become unconfirmed
-        by a gap on the bus or an absence of Redis. Runs until cancelled by the owner. In a
-        question about a hundred keys, each key costs a tenth of what a question about one key
-        costs."""
+        """Confirm the entries that were read last, each time when all of L1 has become unconfirmed.
+        A gap on the bus or an absence of Redis causes this. Runs until cancelled by the owner. A
+        question about a hundred keys costs as much as ten questions about one key."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -248,8 +247,7 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until Redis was asked about this key among others. False if no such question is
-        planned."""
+        """Wait until `run_catching_up` has asked Redis about this key. False if it will not ask."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -264,7 +262,7 @@ class Confirming:
                 self._caught_up(batch)
         except RedisUnavailable:
             return  # the failure was logged where it happened; the next read asks again
-        except Exception as fault:  # noqa: BLE001 - no batch is a reason to end the replica
+        except Exception as fault:  # noqa: BLE001 - a failed batch must not end the replica
             observer.redis_failed(RedisOperation.CONFIRM, repr(fault))
 
     def _caught_up(self, keys: list[Key]) -> None:
@@ -290,9 +288,9 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps in which this replica may have missed orders: when each ended (shared clock), and
-    until when (monotonic) such orders allow older answers. Gaps whose time has passed are one
-    gap."""
+    """The gaps in which this replica may have missed orders. Each has the time of its end (shared
+    clock), and the time until which its orders allow older answers (monotonic). Gaps whose second
+    time has passed are merged into one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -307,6 +305,7 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """Until when (monotonic) an entry that was confirmed at that time (shared clock) may be
-        served without asking Redis. Infinite if no order was missed since then."""
+        """The time (monotonic) until which an entry may be served without asking Redis. The entry
+        was confirmed at `confirmed_at` (shared clock). Infinite if no order was missed since
+        then."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

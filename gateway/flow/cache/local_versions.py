@@ -1,8 +1,8 @@
-"""The versions that this replica knows by itself, beside those in Redis.
+"""The versions that this replica knows by itself, in addition to those in Redis.
 
-This module has the verdict on an answer while Redis is away or has lost a floor, the latest version
-of each key that this replica has served, and the answers that the store refused for their version a
-moment ago. The number of each is bounded.
+This module has three parts. `Alone` gives the verdict on an answer while Redis is away or has lost
+a floor. `Latest` remembers the latest version of each key that was served. `RefusedVersions` has
+the answers that the store refused for their version a moment ago. Each remembers a bounded number.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
 # The most seconds for which a refused answer may be served again.
 _LONGEST: Final = 10.0
-# Bytes of all refused answers, and of each one beside its body and its head.
+# The most bytes of all refused answers, and the bytes of each in addition to its body and head.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges entries without Redis: by the entry in L1, or by its version if L1 no longer holds it.
+    """Judges entries without Redis: by the entry in L1, or by the version that was served last if
+    L1 holds no entry.
 
-    The rule is that of core/cache/version_verdict. If a doubt is forgotten, an answer is believed
-    later; nothing else happens.
+    The rule is in core/cache/version_verdict. If a doubt is forgotten, an answer is only believed
+    later.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -46,8 +47,8 @@ class Alone:
         return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
-        """The refusal if L1 has a later entry that Redis does not know. Redis need not be asked
-        then."""
+        """The refusal if this replica knows a later version that Redis does not know. Redis need
+        not be asked then. Otherwise None."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
@@ -72,8 +73,8 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """An answer is served although Redis, with this floor, refused it. L1 must not serve an
-        older one after it.
+        """Note an answer that is served although it was not stored. `floor` refused it (None:
+        unknown). L1 must not serve an older answer after it.
 
         If Redis lost the floor, only this replica knows the version, so L1 holds the answer if it
         may (`may_hold`). Otherwise an order ruled out the answer and all older ones, and L1 drops
@@ -90,7 +91,7 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """The store accepted the entry. That ends a doubt about earlier answers."""
+        """Note that the store accepted the entry. This ends a doubt about earlier answers."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
@@ -110,16 +111,17 @@ class Alone:
 
 class Latest:
     """The latest version of each key that this replica has served and that L1 no longer holds. If
-    Redis loses its floor, an older version may be stored there. A caller that got the later version
-    must not get the older one.
+    Redis loses the floor of such a key, it may accept an older version. A caller that got the later
+    version must not get the older one.
 
-    The entries have no bodies. If there are too many, the oldest is forgotten. The promise does not
-    hold for it any more.
+    The entries have no bodies. If there are too many, the oldest is forgotten, and callers of its
+    key may then get an older version.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # Not a cache of cachetools: each look-up in Redis asks here, and its `get` is three calls.
+        # A dict instead of a cache of cachetools, whose `get` makes three calls. Each look-up in
+        # Redis needs a `get`.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
@@ -159,9 +161,9 @@ class _Refused:
 
 
 class RefusedVersions:
-    """The last answer of each key that the store refused for its version. For a short time it may
-    be served again instead of another call. It is neither stored nor used for rescue. If one is
-    forgotten, this costs a call."""
+    """The last answer of each key that the store refused for its version. For a short time such an
+    answer may be served again, which saves a call. It is neither stored nor used for rescue. A
+    forgotten answer costs a call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -182,8 +184,8 @@ class RefusedVersions:
             self.forget(oldest)
 
     def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget the refused answer if the floor is not the one that refused it (None: unknown). An
-        answer or an order has come since then."""
+        """Forget the refused answer if `floor` (None: unknown) is not the floor that refused it. An
+        answer or an order has then changed the floor, or the floor is lost."""
         refused = self._refused.get(key)
         if refused is not None and not _is_same(refused.floor, floor):
             self.forget(key)
@@ -208,15 +210,15 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether L1's entry is the later one, and the floor of the other entry cannot know it: L1's
-    entry was fetched without Redis, or before Redis lost all data."""
+    """Whether L1's entry is the later one, and the floor of the other entry does not know L1's
+    entry. It was then fetched without Redis, or before Redis lost all data."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
     """Whether L1's entry is the later one, although the floor that was read with the other entry
-    does not say so. Redis has then lost what was written last: a replica of Redis took over without
-    it."""
+    does not say so. Redis has then lost its last writes: a replica of Redis took over without
+    them."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
@@ -231,7 +233,7 @@ def _is_proven_passed(other: Entry, local: Entry) -> bool:
 
 
 def _as_floor(entry: Entry) -> Floor:
-    """The floor of a key of which only this entry is known."""
+    """The floor of a key if only this entry is known."""
     return Floor(entry.epoch, entry.generation, entry.updated_at, entry.digest, entry.confirmed_at)
 
 

@@ -1,9 +1,9 @@
 """The two tiers of the cache, L1 before L2: look up and promote, store, drop. If Redis is away,
 there is no L2.
 
-L1 holds an entry with its head rendered, and also in its compressed form as soon as a caller wants
-that. The rules are in `core`; this module applies them in the right order. It catches the failures
-of Redis, so that the modules above need not.
+L1 holds an entry with its rendered head. It also holds the compressed form once a caller wants that
+form. The rules are in `core`; this module applies them in the right order. It catches the failures
+of Redis in these steps.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # Returns how far the sweep of a partition has come, None if it has no sweep. None if there
-        # are no sweeps at all.
+        # This function returns how far the sweep of a partition has come, or None if the partition
+        # has no sweep. If there are no sweeps at all, there is no function.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
         """The entry that L1 may serve without asking Redis: it was confirmed lately, or Redis is
-        away. Not an entry that a whole sweep has not met, because Redis may have a later
+        away. None if a whole sweep did not confirm the entry in L1, because Redis may have a later
         confirmation of it."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
@@ -89,8 +89,8 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry. It is made when a caller first wants it. The entry
-        itself if compressing gains nothing."""
+        """The compressed form of the entry. It is made when a caller first wants it. If compressing
+        gains nothing, the entry itself is returned."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -115,8 +115,8 @@ class Tiers:
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """The question to L2, if L1 has nothing to confirm, so that one question is all of the
-        look-up. None otherwise. `answered` makes the result of `lookup` from the answer."""
+        """The question to L2, if it is the whole look-up because L1 holds nothing to confirm.
+        Otherwise None. `answered` makes the result of `lookup` from the answer."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -132,23 +132,23 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The same. If a whole sweep has not met the entry, it is fresh for the sweep's bound at
-        most."""
+        """The same result. If whole sweeps did not confirm its entry, the entry is fresh for the
+        sweep's bound at most."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
         return seen if horizon is None else self._within_bound(key, seen, horizon)
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
-        """The sweep that has not met the entry, if its bound has passed since then. Otherwise
-        None."""
+        """The progress of the sweep, if the sweep did not confirm the entry, and the entry is older
+        than the bound. Otherwise None."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
         return horizon
 
     def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
-        """The same, fresh for the bound of the sweep at most."""
+        """The same result, whose entry is fresh for the bound of the sweep at most."""
         if seen.below_floor:
             return seen
         held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
@@ -177,9 +177,9 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # A replica that is not alive may miss an order that changed nothing of the floor.
+        # A replica that is not alive may miss an order that did not change the floor.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
-        held = self._local.peek(key)  # now, not before: a fetch may have landed meanwhile
+        held = self._local.peek(key)  # read only now: a fetch may have ended meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
             return self._held_alone(key)  # a later answer of Redis is already in L1
         local, theirs = None if held is None else held.entry, found.entry
@@ -200,8 +200,8 @@ class Tiers:
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
-        """The entry in L1, because Redis cannot be asked. Its own freshness is the bound, for as
-        long as this replica may answer without Redis."""
+        """The entry in L1, because Redis cannot be asked. It is served by its own freshness for as
+        long as this replica may answer without Redis, and after that only for rescue."""
         held = self._local.peek(key)
         vouches = self.confirming.vouches_alone(None if held is None else held.entry)
         if not vouches:
@@ -211,8 +211,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Hold the entry in L1. An entry that may only be used for rescue is held for that: Redis
-        may lose it, and an older response must not follow it."""
+        """Hold the entry in L1. An entry that may only be used for rescue is held too. Redis may
+        lose such an entry, and no older response may follow it."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -239,8 +239,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether this replica missed no order since the entry was confirmed, or may serve it in
-        spite of the missed order for some time."""
+        """Whether this replica missed no order since the entry was confirmed, or missed orders
+        still allow it to serve the entry."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -256,9 +256,9 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it. Redis then knew each order
-        that this replica heard before. The entry is served in any case, so L1 keeps nothing
-        older."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it. If L2 accepts the entry, Redis
+        knew each order that this replica had heard before. The entry is served in any case, so L1
+        keeps no older one."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -278,7 +278,7 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # It was believed. That raised the generation of the floor after the fetch began.
+            # The entry was believed. This raised the generation of the floor after the fetch began.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -289,8 +289,8 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether a later entry came into L1 while this one was on its way to Redis. An entry of
-        another generation is older, whatever its version, unless Redis lost what it knew."""
+        """Whether a later entry came into L1 while this one was on its way to Redis. L1's entry
+        counts as older if its epoch or generation is another one, except after Redis lost data."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -299,7 +299,7 @@ class Tiers:
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:
-        """Whether this replica has answered with a later version than that."""
+        """Whether this replica has answered with a later version than the entry's."""
         known = self._alone.known(key)
         return known is not None and is_passed(entry, known)
 
@@ -324,12 +324,12 @@ class Tiers:
 
     def suspect(self, until: float = math.inf) -> None:
         """Let requests ask Redis before L1 serves anything, because orders may have been missed.
-        Until `until` (monotonic) such an order allows this replica to serve what it held."""
+        These orders allow this replica to serve older entries until `until` (monotonic)."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
     def is_passed(self, key: Key, updated_at: Instant | None) -> bool:
-        """Whether L1 holds a version below `updated_at`; any, for None."""
+        """Whether L1 holds a version below `updated_at` (None: any version)."""
         held = self._local.peek(key)
         if held is None:
             return False
