@@ -1,1 +1,1 @@
-"""What happens to a request, from what it asks to what it is answered."""
+"""Answers requests: by the stored responses, cache directives, minimum version and mode."""

@@ -1,9 +1,10 @@
-"""Requests with `Cache-Control` directives, and whether the gateway honours these.
+"""Answers requests with `Cache-Control` directives, if the gateway honours these.
 
 This module applies `freshness.client_directives`, and says which stored responses the directives of
-a request refuse. It also has the part of a budget for calls that are made only because a caller
-does not accept the stored response; min_version spends this part too. core/http/cache_control reads
-the directives. response_selection answers requests without directives.
+a request refuse. It also limits calls that are made only because a caller does not accept the
+stored response: they get a part of the budget (`CallShare`). min_version has another such part.
+core/http/cache_control reads the directives. response_selection answers requests without
+directives.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
-# Seconds for which an entry that was fetched because of a directive is used for further ones.
+# After a directive cost a call, further directives for the key cost no call for so many seconds.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
 _PART_OF_BUDGET: Final = 10
@@ -41,7 +42,7 @@ class DirectiveHandler:
         self._grants = grants
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, by the caller's directives if they are honoured."""
+        """As Serving.get, but follows the caller's directives if they are honoured."""
         directives = ask.directives
         if directives is None:
             return await self._serving.get(ask)
@@ -68,8 +69,8 @@ class DirectiveHandler:
 def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
     """Whether the directives refuse a stored response of this age and freshness lifetime.
 
-    With `max-age` a stale response is refused unless `max-stale` allows it (RFC 9111, 5.2.1.1).
-    With `min-fresh` it is refused even then.
+    `max-age` also refuses a stale response, except if `max-stale` allows it (RFC 9111, 5.2.1.1).
+    `min-fresh` refuses a stale response even if `max-stale` allows it.
     """
     if directives.no_cache or (directives.max_age is not None and age > directives.max_age):
         return True
@@ -90,8 +91,8 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 
 class Grants:
-    """Decides which directives may cost a call: for each key at most one in ten seconds, counted in
-    this replica, and only if the share has a call left."""
+    """Decides which directives may cost a call: at most one call for a key in ten seconds, and only
+    if the share has a call left. Each replica counts for itself."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -120,21 +121,21 @@ class SharedCall:
 
 @dataclass(slots=True)
 class _Charged:
-    """The calls of the last window, the oldest first, and how many each caller has."""
+    """The calls of the last window, the oldest first, and the number of calls of each caller."""
 
     calls: deque[SharedCall] = field(default_factory=deque)
     by_caller: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class CallShare:
-    """The share of such calls: a tenth of each budget, and at least one call, in any window. Each
-    replica counts its equal part of the share. The number of scopes is bounded. Forgetting one
-    costs a few calls.
+    """Limits calls that are made only because a caller does not accept the stored response. Their
+    share is a tenth of each budget in any window. Each replica has an equal part of the share, and
+    at least one call. The number of scopes is bounded. A forgotten scope costs a few calls.
 
-    A caller gets at most half of what the callers before it left, so that one caller cannot spend
-    the whole share. If callers cannot be distinguished (`is_divided` False), one may get all of it.
-    `usual` and `rates` are the limits of the budgets (None: no limit). `replicas` returns the
-    number of replicas.
+    A caller gets at most half (rounded up) of the calls that other callers left, so that one caller
+    does not spend the whole share. If callers cannot be distinguished (`is_divided` False), one
+    caller may spend all of it. `usual` and `rates` are the limits of the budgets (None: no limit).
+    `replicas` returns the number of replicas.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class CallShare:
         self._charged: FIFOCache[str, _Charged] = FIFOCache(_MOST_SCOPES)
 
     def take(self, caller: Caller) -> SharedCall | None:
-        """Charge one call. None if this caller may have none now."""
+        """Charge one call. Returns None if this caller may not have a call now."""
         now, rate = self._clock.monotonic(), self._rates.of(caller.scope, self._usual)
         call = SharedCall(caller.scope, (caller.client, caller.partition), now)
         if rate is None:
@@ -169,21 +170,22 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Give back a call that was not made, or that brought what any other call brings."""
+        """Give back a call that was not made, or that need not be charged in the end."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)
             _uncount(charged, call)
 
     def wait(self, scope: str) -> float:
-        """Seconds until a call that was charged leaves the window, > 0."""
+        """Seconds until the oldest charged call leaves the window, at least 1."""
         rate, charged = self._rates.of(scope, self._usual), self._charged.get(scope)
         if rate is None or charged is None or not charged.calls:
             return 1.0
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())
 
     def _current(self, scope: str, since: float) -> _Charged:
-        """The calls that were charged since then. This scope becomes the latest one."""
+        """The calls that were charged after `since`. This scope becomes the last one to be
+        forgotten."""
         charged = self._charged.get(scope) or _Charged()
         self._charged[scope] = charged
         while charged.calls and charged.calls[0].at <= since:

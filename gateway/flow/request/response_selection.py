@@ -1,10 +1,12 @@
-"""What happens to a request, from top to bottom.
+"""Selects the response to a request, and decides whether upstream is asked.
 
 peek  does not wait: it gives the answer that L1 may give at once, if there is one
-get   may wait: it asks L1, then both tiers, then upstream; the only place that rescues
+get   may wait: it asks L1, then both tiers, then upstream
 
-For each key at most one look-up and one fetch are under way. This module decides which of them a
-request joins, what a failure means for the next requests, and how an answer is marked
+This module also decides about rescue, except in the mode `frozen`.
+
+Requests can join at most one look-up and one fetch for each key. This module decides which of them
+a request joins, how a failure affects the next requests, and how an answer is marked
 (Cache-Status).
 """
 
@@ -47,10 +49,10 @@ from gateway.flow.fill.fetch import Filled, Passed, Want, came_of, failing, frui
 from gateway.flow.singleflight import Flight, Flights
 from gateway.ports import NEVER, Clock, Held, Observer
 
-# Seconds for which a stale answer may be given again without another decision, at most.
+# The most seconds for which a stale answer may be given again without another decision.
 _STANDS: Final = 1.0
-# The plans under which a stale answer is given again: while a refresh is under way or waits, and
-# while the key is left alone after a failure.
+# A stale answer may be given again under these plans. _REFRESHED is for a key with a refresh that
+# is under way or waits. _LEFT_ALONE is for a key that is left alone after a failure.
 _REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
 _LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
@@ -86,9 +88,9 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # `waits`: whether a refresh has to wait, because others wait or are under way. `put_off`:
-        # adds a refresh to the queue, because no call is free for it; returns whether it waits
-        # there. `is_short`: whether a refresh waits because no call is free.
+        # `waits`: whether a refresh has to wait, because others wait or too many are under way.
+        # `put_off`: adds a refresh to the queue, because no call is free for it. Returns whether it
+        # waits there. `is_short`: whether refreshes wait because no call is free.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
@@ -100,7 +102,7 @@ class Serving:
             return None
         held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
-            return new_answer(Answer, (held, FRESH, L1, HIT))  # what `_at_once` returns
+            return new_answer(Answer, (held, FRESH, L1, HIT))  # as `_at_once` does
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
@@ -120,7 +122,7 @@ class Serving:
         return await self.from_upstream(ask, seen)
 
     async def look_up(self, key: Key) -> Seen | None:
-        """What both tiers hold."""
+        """The result of a look-up in both tiers."""
         return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
@@ -128,7 +130,7 @@ class Serving:
         return self.lookups.under_way(key) or self._begin_look_up(key)
 
     def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
-        """Start a look-up. If one question to Redis is all of it, it needs no task."""
+        """Start a look-up. If one question to Redis is the whole look-up, it needs no task."""
         tiers, asked_at = self._tiers, self._clock.monotonic()
         answer = tiers.question(key)
         if answer is None:
@@ -138,7 +140,7 @@ class Serving:
         )
 
     def once_looked_up(self, ask: Ask, looked_up: Seen | None) -> Answer | None:
-        """The answer that the tiers may give, after both were asked."""
+        """The answer from the tiers after a look-up. None if upstream has to be asked."""
         seen = chosen(self._rules, ask, looked_up)
         return self.peek(ask) if seen is None else self._once_read(ask, seen)
 
@@ -165,7 +167,7 @@ class Serving:
         return self._rules.plan(seen.held.entry, now, below_floor=seen.below_floor)
 
     def stale_refreshing(self, ask: Ask, seen: Seen) -> Answer:
-        """The stored response, while a refresh is under way or waits."""
+        """The stale response. Starts or queues a refresh if one is due."""
         failure = self.standing(ask.key)
         if failure is not None:
             return from_store(seen, failure.outcome, failure.detail)
@@ -175,8 +177,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh for the next readers. None if the refresh waits for its turn. No fetch of
-        the key may be under way."""
+        """Start a refresh for the next readers. None if the refresh waits for its turn. The key
+        must have no fetch under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -185,9 +187,9 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of the upstream, from a call of its own or from a fetch that is under way; the
-        stale response if that fails. Without `keep` it is fetched for this caller alone, and not
-        stored."""
+        """The answer of the upstream, from a new fetch or one that is under way. If the fetch
+        fails, the stale response. Without `keep` the answer is fetched for this caller alone, and
+        not stored."""
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -204,7 +206,7 @@ class Serving:
                 landed = await self._follow(self._own_flight(ask), seen, collapsed=False)
         except (UpstreamFailure, CallWithheld) as error:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
-                return await self.from_upstream(ask, seen, keep=keep)  # with a caller's rank
+                return await self.from_upstream(ask, seen, keep=keep)  # now with a caller's rank
             return self._rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
@@ -212,8 +214,8 @@ class Serving:
         return await self.landed(ask, seen, landed, collapsed=collapsed)
 
     def stand_in(self, ask: Ask, seen: Seen | None) -> Answer | None:
-        """The answer while the key is left alone after a failure. None if it is not left alone, or
-        if nothing may be served without a call."""
+        """The answer while the key is left alone after a failure. None if the key is not left
+        alone, or if nothing may be served without a call."""
         failure = self.standing(ask.key)
         if failure is None:
             return None
@@ -223,8 +225,8 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of the stored response and of the answer that this floor refused; None if
-        it refused none."""
+        """The later one of two answers: the stored response, and the answer that this floor
+        refused. None if no refused answer is remembered."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -239,15 +241,16 @@ class Serving:
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """A flight for this request alone, because its fields choose the answer."""
+        """A new flight that makes its own call, because the shared answer does not fit the
+        request's fields, or because the answer is not kept."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
     def start(
         self, ask: Ask, seen: Seen | None, purpose: Purpose, *, alone: bool = False
     ) -> Flight[Landed]:
-        """Start a fetch, for this request alone (`alone`) or for all that join it. No fetch of the
-        key may be under way."""
+        """Start a fetch, for this request alone (`alone`) or for all requests that join it. The key
+        must have no fetch under way."""
         held = seen.held if seen else None
         want = Want(ask.key, ask.caller, purpose, held, ask.extra, alone=alone)
         flight = self.fills.start(ask.key, lambda flight: self._fill(want, flight))
@@ -278,7 +281,7 @@ class Serving:
         if held is not None:
             held.until = NEVER  # from now on the answer is marked in another way
         if isinstance(error, AccessRefused):
-            return  # no call was made, and nothing may stand in for it
+            return  # no call was made, and no stale response may be served
         if isinstance(error, BackedOff):
             self._backoffs.heard(want.key, error)  # the replica that failed has reported it
             return
@@ -305,9 +308,9 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight: its verdict says so, or orders do not wait for this replica. Also True
-        if the result was ruled out, and this replica has answered with a later version, which Redis
-        has forgotten."""
+        the flight. True if this replica may no longer answer without Redis, or if Redis knows an
+        order that did not reach this flight. Also True if the result was ruled out, and this
+        replica has answered with a later version, which Redis has forgotten."""
         if not self.confirming.vouches_alone():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -322,7 +325,8 @@ class Serving:
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
-        """The answer to a request that waited for `landed`; `seen` is what was stored before."""
+        """The answer to a request that waited for `landed`. `seen` is the response that was stored
+        before."""
         forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
@@ -337,11 +341,11 @@ class Serving:
     async def _later_one(
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
-        """The stored response, if the upstream answered with a version older than one seen before,
-        or far ahead; None if there is none.
+        """The stored response, if the upstream answered with an older version, or with a version
+        far ahead. None if no stored response may be served instead.
 
-        If an order ruled out a 404 while it was fetched, another replica may have stored a version
-        meanwhile. That is the answer, if it is fresh.
+        If an order ruled out a 404 during its fetch, another replica may have stored a version
+        meanwhile. That version is the answer, if it is fresh.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -357,7 +361,7 @@ class Serving:
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
         """The look-up in Redis for a key that L1 does not have, or may not serve without asking
-        Redis. None if there is no Redis, if it is away, or if the key is being fetched."""
+        Redis. None if there is no Redis, if Redis is away, or if the key is being fetched."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -365,15 +369,15 @@ class Serving:
         return None if vouched else self.looking_up(key)
 
     async def seen(self, ask: Ask) -> Seen | None:
-        """What is stored for this request, fresh or not."""
+        """The stored response for this request, fresh or not."""
         return chosen(self._rules, ask, await self.look_up(ask.key))
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of what is held, if there is one."""
+        """The compressed form of the entry, or the entry itself if compressing gains nothing."""
         return self._tiers.coded(key, held)
 
     def may_be_stale(self, seen: Seen) -> bool:
-        """Whether it is stale, and may be served to a request with `max-stale`."""
+        """Whether the response is stale, and may be served to a request with `max-stale`."""
         is_stale = not seen.below_floor and self._plan(seen) is not Plan.SERVE
         return is_stale and self._may_rescue(seen)
 
@@ -381,9 +385,9 @@ class Serving:
         return self._rules.may_rescue(seen.held.entry, self._clock.now())
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
-        """For how many seconds L1 may repeat the stale answer that `ask` has just got. A
-        repeated answer starts no refresh: one is under way, or waits, or may not start now.
-        `Confirming.stands_for` says the same for fresh answers."""
+        """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repeated
+        answer starts no refresh, because a refresh is under way, waits, or may not start now.
+        `Confirming.stands_for` does the same for fresh answers."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -398,7 +402,7 @@ class Serving:
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure for which the key is left alone now."""
+        """The failure after which the key is left alone now. None if it is not left alone."""
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
@@ -408,9 +412,9 @@ class Serving:
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
-        """No further request joins a fetch that is under way for such a key, and L1 does not keep
-        its result. If Redis knows the order (`known`), the result is still offered to Redis, which
-        judges it. If not, it is not offered."""
+        """Outdate the look-ups and fetches under way whose keys match: no further request joins
+        them, and L1 does not keep their results. If Redis knows the order (`known`), the results
+        are still offered to Redis, which judges them. Otherwise they are not offered."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -426,7 +430,7 @@ class Serving:
 
 
 def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
-    """What was seen, if the fields of the request choose it (`Vary`)."""
+    """The stored response, if the fields of the request choose it (`Vary`). Otherwise None."""
     if seen is None or not rules.selects(seen.held.entry, ask.extra):
         return None
     return seen
@@ -441,8 +445,8 @@ def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
 
 
 def drops_stored(landed: Landed) -> bool:
-    """Whether the fetch removed the stored response. A look-up that is under way may then bring it
-    back."""
+    """Whether the fetch may have removed the stored response. A look-up that is under way could
+    bring the removed response back."""
     return isinstance(landed, Passed) or (isinstance(landed, Filled) and landed.verdict is None)
 
 
@@ -523,5 +527,5 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 was fetched, so that something newer may be stored."""
+    """Whether an order came while a 404 was fetched, so that a later response may be stored."""
     return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative
