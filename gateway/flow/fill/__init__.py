@@ -1,1 +1,1 @@
-"""How a key is loaded: one fetch for all that ask, the call, the store."""
+"""Loads a key: one fetch for all requests, with one call, whose answer is stored."""

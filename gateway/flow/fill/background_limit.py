@@ -1,6 +1,6 @@
 """Limits how many background fetches, which no caller waits for, are under way at once.
 
-This module counts them. refresh_queue decides which of the waiting ones is next.
+This module counts the fetches. refresh_queue decides which waiting fetch is next.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-# Seconds of pause after each fetch. Without it, four fetches at a time would take half of a core if
-# the upstream answers at once: each is 2.5 ms of work, in which hits wait.
+# Seconds of pause after each fetch. A fetch is 2.5 ms of work, in which hits wait. Without the
+# pause, four fetches at a time would take half of a core if the upstream answers at once.
 REST: Final = 0.25
 
 
 class Background:
-    """Allows `most` fetches at once. The place of a fetch that has ended is free after `rest`
-    seconds. Check `has_room` before `begin`, without an await in between."""
+    """Allows `most` fetches at once. The place of a fetch becomes free `rest` seconds after its
+    end. Check `has_room` before `begin`, without an await in between."""
 
     def __init__(self, most: int, rest: float = 0.0) -> None:
         self._most = most
@@ -25,16 +25,16 @@ class Background:
 
     @property
     def has_room(self) -> bool:
-        """Whether another one may begin."""
+        """Whether another fetch may begin."""
         return self.under_way < self._most
 
     def begin(self) -> None:
-        """A fetch begins."""
+        """Count a fetch that begins."""
         assert self.has_room, "has_room was not checked before"
         self.under_way += 1
 
     def end(self) -> None:
-        """A fetch has ended, with or without success."""
+        """Note that a fetch has ended, with or without success."""
         if self._rest > 0.0:
             asyncio.get_running_loop().call_later(self._rest, self._leave)
         else:
@@ -45,7 +45,7 @@ class Background:
         self._ended.set()
 
     async def room(self) -> None:
-        """Wait until another one may begin."""
+        """Wait until another fetch may begin."""
         while not self.has_room:
             self._ended.clear()
             await self._ended.wait()

@@ -1,7 +1,7 @@
-"""Keys that upstream failed for a moment ago, and how long each is left alone.
+"""The keys whose last fetch failed, and how long each of them is left alone.
 
-Lives here: what this replica knows. What it shares with the others stands beside the lease.
-Bounded; forgetting one costs a call, nothing else.
+This module has the failures that this replica knows. Redis has the pauses that all replicas share,
+together with the lease. The number of keys is bounded. A forgotten key costs a call.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a key; `until` on the monotonic clock."""
+    """The last failure of a key, and until when (monotonic) the key is left alone. `attempts`
+    counts its failures in a row."""
 
     attempts: int
     until: float
@@ -40,23 +41,24 @@ class Failure:
 
 
 class Backoffs:
-    """The failures not yet followed by a success."""
+    """Remembers the failure of each key until a fetch of the key succeeds."""
 
     def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
-        # A third answer to what is doubted comes in time for the second half of that.
+        # The longest pause while a version is doubted. With half of `believe_after`, an answer that
+        # is late enough to be believed comes soon after that time.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure for which the key is left alone now."""
+        """The failure after which the key is left alone now. None if it is not left alone."""
         failure = self._failures.get(key)
         if failure is None or failure.until <= self._clock.monotonic():
             return None
         return failure
 
     def failed(self, key: Key, error: Exception) -> float:
-        """Note a failure; for how many seconds the key is left alone."""
+        """Note a failure. Returns for how many seconds the key is left alone."""
         before = self._failures.pop(key, None)
         attempts = 1 if before is None else before.attempts + 1
         wait = self._pause(error).after(attempts)
@@ -64,14 +66,14 @@ class Backoffs:
         return wait
 
     def heard(self, key: Key, backed_off: BackedOff) -> None:
-        """Other replicas leave the key alone, for failures of theirs."""
+        """Note that other replicas leave the key alone after failures of their own."""
         self._failures.pop(key, None)
         wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
         self._note(key, backed_off.attempts, wait, *word)
 
     def shared(self, error: Exception) -> Pause | None:
-        """How all replicas are to leave the key alone; None where nothing was asked, or the answer
-        is for one caller: that says nothing of the key."""
+        """The pause of the key for all replicas. None if no call was made or the credential was
+        refused, because this says nothing about the key."""
         says_nothing = isinstance(error, CallWithheld | AccessRefused)
         return None if says_nothing else self._pause(error)
 
@@ -84,18 +86,18 @@ class Backoffs:
         self._failures[key] = Failure(attempts, self._clock.monotonic() + wait, outcome, detail)
 
     def succeeded(self, key: Key) -> None:
-        """The upstream answered for the key."""
+        """Note that the upstream answered for the key."""
         self._failures.pop(key, None)
 
 
 def is_news(error: Exception) -> bool:
-    """Whether it is worth a line for each refresh: a token that is refused fails them all, and
-    is told once."""
+    """Whether the error is logged for each refresh. A refused token makes all refreshes fail, and
+    is logged once."""
     return not isinstance(error, UpstreamRefused)
 
 
 def stale_word(error: Exception) -> tuple[Outcome, Detail]:
-    """How a stale answer is marked that stands in for this error."""
+    """The marks of a stale answer that is served instead of this error."""
     if isinstance(error, CallWithheld):
         return Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED
     return Outcome.STALE_ERROR, Detail.STALE_ERROR

@@ -1,7 +1,7 @@
-"""One fetch for a key across replicas: lead it, or follow the replica that does.
+"""One fetch for a key across replicas: lead it, or follow the replica that leads it.
 
 This module decides which replica calls upstream, and what each ending of the leader's fetch means
-to a follower. It does not decide what is stored: a lost lease costs a call, and nothing else.
+to a follower. It does not decide what is stored. A lost lease costs a call, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# Seconds between two looks at a lease: the first and the longest. Usually a message comes earlier.
+# The first and the longest pause between two looks at a lease, in seconds. Usually a message comes
+# earlier.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
 
-# How often a leader is elected: a second time if the fetch of the first leader brought nothing.
+# The most elections of a leader. There is a second election if the fetch of the first leader
+# brought nothing.
 _ELECTIONS: Final = 2
 # After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# Without BELIEVED: Redis then knows the version, but has no body of it yet.
+# BELIEVED is left out, because Redis then knows the version but has no body of it yet.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # Renewals in one lifetime: two may be lost.
 _RENEWALS: Final = 3
@@ -44,8 +46,8 @@ _RENEWALS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What another replica fetched. `awaited`: this replica followed that fetch; otherwise it found
-    the response stored."""
+    """A response that another replica fetched. `awaited`: this replica followed that fetch.
+    Otherwise it found the response stored."""
 
     seen: Seen
     awaited: bool
@@ -76,11 +78,11 @@ class Collapsing:
         self.waiters = 0
 
     async def fill(self, want: Want, flight: Course) -> Landed:
-        """Fetch the key here, or wait for the replica that does. Raises UpstreamFailure,
+        """Fetch the key here, or wait for the replica that fetches it. Raises UpstreamFailure,
         CallWithheld, AccessRefused. Raises BackedOff if all replicas back off from the key and no
         caller waits for it.
 
-        One deadline holds for all of it: following, leading after that, or asking alone.
+        One deadline holds for all steps: following, leading after that, and asking alone.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -88,8 +90,8 @@ class Collapsing:
         for _ in range(_ELECTIONS):
             with on(Part.LEASE):
                 taken = await self._take(want)
-            # Counted from the first answer of Redis, so that waiting for it does not shorten the
-            # time for the call.
+            # The deadline counts from the first answer of Redis, so that the wait for Redis does
+            # not shorten the time for the call.
             deadline = min(deadline, self._clock.monotonic() + self._timeout)
             if taken is None:
                 return await self._ask_alone(want, flight, deadline)
@@ -113,7 +115,7 @@ class Collapsing:
         return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
 
     async def _take(self, want: Want) -> Taken | None:
-        """The lease, or the leader to follow. None without Redis, because there is no lease
+        """The lease, or the leader to follow. None while Redis is away, because there is no lease
         then."""
         try:
             return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)
@@ -214,15 +216,16 @@ async def renewing(
 
 
 def _known(want: Want) -> float:
-    """When the stored response was last confirmed, as far as the flight knows."""
+    """The time when the stored response was last confirmed. 0.0 if the flight knows no stored
+    response."""
     return 0.0 if want.held is None else want.held.entry.confirmed_at
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error that a follower raises after this ending, unless another election helps.
+    """The error that a follower raises after this ending, if no other election helps.
 
-    If each replica has to ask alone, there is an error only if a response is stored, which may be
-    served instead.
+    After the ending ALONE there is an error only if a response is stored, because that response may
+    be served instead.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -230,9 +233,9 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """What the leader's failure means to its followers. If the budget denied the call of a refresh,
-    a follower whose caller waits may still get a call. If the mode forbids calls, each replica
-    finds that out by itself."""
+    """The ending of a fetch that failed, for its followers. If the budget denied the call of a
+    refresh, a follower whose caller waits may still get a call. If the mode forbids calls, each
+    replica finds that out by itself."""
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)
@@ -240,7 +243,7 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
 
 
 def _ending(landed: Landed) -> Ending:
-    """What the leader's success means to its followers."""
+    """The ending of a fetch that brought an answer, for its followers."""
     if isinstance(landed, Elsewhere):
         return Ending(EndingKind.DONE)
     if isinstance(landed, Passed) or landed.verdict is None:
