@@ -1,1 +1,1 @@
-"""What operators and writes order: invalidation, and what /explain tells."""
+"""Invalidation by operators and by writes, and the answers of /explain."""

@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
-The order matters: first Redis and its replicas, then this replica, then the other replicas. After
-the confirmation a request finds no older entry anywhere, and no fetch that was under way brings one
-back.
+The sequence matters: first Redis and its replicas, then this replica, then the other replicas. Once
+all replicas have confirmed, no request finds an older entry, and no fetch that was under way brings
+one back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Bus, Confirmations, Notice, Observer, SharedStore
 
-# Seconds in which replicas have to confirm. `l1.lifetime` is the bound for a replica that does not.
+# Seconds in which replicas have to confirm. A replica that does not confirm in this time may serve
+# older entries until `Confirmations.until`.
 _PATIENCE: Final = 1.0
 
 # Seconds in which replicas of Redis have to acknowledge. Usually that takes one round trip.
@@ -73,8 +74,9 @@ class Invalidation:
         return await self._everywhere(replace(about, operator=by))
 
     async def written(self, changed: Written) -> None:
-        """Invalidate what a write changed, and every version before the ones that it made. While
-        Redis is away, the freshness of their entries is the bound for the other replicas."""
+        """Invalidate the trainings that a write changed, and all versions before those that it
+        made. While Redis is away, other replicas are not told. Only freshness limits their entries
+        then."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         if not changed.training_ids:
             return
@@ -112,8 +114,8 @@ class Invalidation:
         *,
         known: bool = True,
     ) -> None:
-        """Apply a notice in this replica. It does no harm to apply one twice or late. `known`:
-        Redis already knows the order; it does not if it was away."""
+        """Apply a notice in this replica. A notice may be applied twice or late without harm.
+        `known`: Redis knows the order. False if Redis was away."""
         match notice.kind:
             case NoticeKind.CHANGED:
                 self._changed(notice)
@@ -133,14 +135,16 @@ class Invalidation:
                 assert_never(notice.kind)
 
     def gap(self, until: float = math.inf) -> None:
-        """Notices may have been missed. L1 asks Redis before it serves anything. From `until` on
-        (monotonic) it serves what it held only if Redis agrees. The results of fetches under way
-        may be kept, because Redis judges them by their generation when they are stored."""
+        """Let L1 ask Redis before it serves anything, because notices may have been missed. After
+        `until` (monotonic) L1 serves an entry that it held only if Redis agrees. The results of
+        fetches under way may be kept, because Redis judges them by their generation when they are
+        stored."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Another replica stored a later version. The entries here may still be used for rescue."""
+        """Doubt the entries that another replica found to be outdated. They may still be used for
+        rescue."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

@@ -1,8 +1,8 @@
 """Passes a write of a caller to the upstream, unchanged and once. All responses that the write made
 outdated are invalidated in all replicas before the caller gets the answer.
 
-core/cache/write_invalidation says what a write changed. If no answer came, the write may have been
-done nevertheless, so its target is invalidated too.
+core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
+have been done nevertheless. Its target is then invalidated too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COLLECTION = "-"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One write of a caller whose access was checked. `training_id` is None if it makes a
+    """One write of a caller whose access was checked. `training_id` is None if the write creates a
     training."""
 
     caller: Caller
@@ -44,7 +44,8 @@ class Order:
 
 
 class Writing:
-    """Passes writes on. `timeout` (seconds) is that of any call. `base_url` is that of the API."""
+    """Passes writes on. A write has the `timeout` (seconds) of any call. `base_url` is the URL of
+    the API."""
 
     def __init__(
         self,
@@ -64,8 +65,8 @@ class Writing:
         self._timeout = timeout
 
     async def hand_on(self, order: Order) -> Answer:
-        """Pass the write on, and return the upstream's answer, whatever its status. Raises
-        UpstreamFailure, CallWithheld, AccessRefused."""
+        """Pass the write on, and return the upstream's answer. Raises UpstreamFailure (also for a
+        429, and for a 401 to the gateway's own token), CallWithheld, AccessRefused."""
         caller = order.caller
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, Purpose.WRITE, known=False):
@@ -111,7 +112,7 @@ class Writing:
         await self._outbound.failed(caller.scope, name, error)
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an answer that concerns the gateway and not the caller."""
+        """Raise an error if the answer concerns the gateway and not the caller."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
