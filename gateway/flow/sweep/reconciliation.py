@@ -1,8 +1,9 @@
 """Applies a page of the list: renews stored responses, or marks them as outdated, and tells the
 other replicas.
 
-This module compares a page with both tiers, and asks for the single calls that follow from it.
-`sweep` decides when the next page is due.
+This module compares a page with the floors, and queues the single calls that follow from it. A
+single call asks for one training; a single answer is the answer to such a call. `sweep` decides
+when the next page is due.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 # After so many single answers in a row that contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
 # The most claims of the list that are remembered until a single answer confirms them. If the list
-# is not believed any more, remembered claims are taken back. The next single answers take back the
-# others.
+# is not believed any more, remembered claims are taken back. The next single answers take back
+# forgotten claims.
 _MOST_CLAIMED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page, and when it was asked for: on the shared clock (`asked_at`) and monotonic
+    """A page, and the time when it was asked for: on the shared clock (`asked_at`) and monotonic
     (`asked_here`)."""
 
     caller: Caller
@@ -106,8 +107,8 @@ class Findings:
         return self._contradictions
 
     async def disbelieve(self) -> None:
-        """Take back all claims of the list that no single answer has confirmed. Begin to count
-        again."""
+        """Take back all claims of the list that no single answer has confirmed. Count
+        contradictions from 0 again."""
         self._in_a_row = 0
         claimed, self._claimed = self._claimed, FIFOCache(_MOST_CLAIMED)
         for key, item in claimed.items():
@@ -126,10 +127,10 @@ class Findings:
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
         """Renew the responses that the page confirms, mark those with a later version on the page
         as outdated, and store the items that may be stored. Returns how far the bytes of the list
-        agree with those of single answers. `progress` is that before the page. `spare` is the
-        number of single calls that a sweep may make.
+        agree with those of single answers. `progress` is the progress before the page. `spare` is
+        the number of single calls that a sweep may make.
 
-        Raises RedisUnavailable. A part may then be done; it is safe to repeat it.
+        Raises RedisUnavailable. A part may then be done; it is safe to apply the page again.
         """
         partition, filling = brought.caller.partition, self._filling
         if progress.offset == 0:
@@ -163,7 +164,8 @@ class Findings:
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
         """The items that count, one for each training. If the list contradicts itself or single
-        answers about a training, no item counts, and a single call is made."""
+        answers about a training, none of its items counts. A single call for this training may then
+        be made."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -191,9 +193,9 @@ class Findings:
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Ask for known trainings that are not on the list any more, if they are stored: with
-        single calls, the most read first, as far as the sweep has calls. The others, and those
-        that no page named (see `Advanced`), are fresh for the bound at most."""
+        """Make single calls for stored trainings that are not on the list any more, the most read
+        first, as far as the sweep has calls. Other absent trainings are fresh for the bound at
+        most. So are trainings that `Advanced.absent` left out."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -213,7 +215,7 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised, so that they serve nothing below them
+        """Tell all replicas that the floors were raised. They then serve no version below a floor
         without asking upstream. Versions that could not be stored from the page are fetched with
         single calls."""
         if not newer:
@@ -232,7 +234,7 @@ class Findings:
                 self._fetch(caller, item, sweep)
 
     def _fetch(self, caller: Caller, item: Listed, sweep: int) -> None:
-        """Fetch the later version that the list claims with a single call."""
+        """Make a single call for the later version that the list claims."""
         key = Key(caller.partition, item.training_id)
         self._claimed[key] = item
         then = partial(self._came, key, item, sweep)
@@ -264,5 +266,5 @@ class Findings:
             return
         version = landed.held.entry.updated_at
         contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)
-        if version is not None:  # else it may have been deleted since the page
+        if version is not None:  # otherwise it may have been deleted since the page
             self._in_a_row = self._in_a_row + 1 if contradicts else 0

@@ -1,9 +1,8 @@
-"""The queue of single calls that no caller waits for: trainings that the list found outdated or
-missing, and refreshes of readers for which no call was free.
+"""The queue of calls that no caller waits for. Each call is for one training: the list shows it as
+outdated or missing, or a reader's refresh could not start at once.
 
-This module decides what a refresh is worth, and which call is next: the one for the training that
-is wanted most. A request that comes meanwhile joins the same fetch, and the answer is stored as
-that of any other fetch.
+This module decides which call is next: the call for the training that is wanted most. A request
+that comes during a fetch joins it. The answer is stored like that of any other fetch.
 """
 
 from __future__ import annotations
@@ -33,15 +32,16 @@ from gateway.flow.fill.collapse import Landed
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock, LocalStore
 
-# A scope and a rank: errands of one lane compete for the same calls.
+# A scope and a rank. Errands of one lane compete for the same calls.
 Lane = tuple[str, Rank]
 
-# The most errands that wait. The next sweep finds a training again that is left out.
+# The most errands that wait. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. Most limits have fewer calls in five minutes, after
-# which a refresh is of no use. The next reader starts a refresh that is left out.
+# The most refreshes for readers in a lane. Most limits allow fewer calls in five minutes, and an
+# older refresh is of no use. The next reader starts a refresh that was left out.
 _MOST_PUT_OFF: Final = 500
-# Seconds after which the waiting errands are compared again. With 500 this takes a millisecond.
+# Seconds after which the waiting errands are compared again. With 500 errands this takes a
+# millisecond.
 _COMPARE_EVERY: Final = 0.25
 # The longest pause (seconds) if the budget has no call left.
 _PATIENCE: Final = 5.0
@@ -67,7 +67,7 @@ class Errand:
 
     @property
     def lane(self) -> Lane:
-        """The lane in which it waits."""
+        """The lane in which the errand waits."""
         return self.ask.caller.scope, rank_of(self.purpose)
 
 
@@ -90,15 +90,15 @@ class Following:
         self._background = background
         self._errands: dict[Key, Errand] = {}
         self._waiting: Counter[Lane] = Counter()
-        self._short: set[Lane] = set()  # lanes in which errands wait for a free call
+        self._short: set[Lane] = set()  # lanes whose refreshes wait for a free call
         self._closed: set[Lane] = set()  # lanes in which no call is free yet
         self._any = asyncio.Event()
         self._ranking: list[Errand] = []  # the most wanted last
         self._ranked_at = -math.inf
 
     def place(self, key: Key) -> tuple[int, int] | None:
-        """The place of the key in its lane, 1 for the one that is wanted most, and how many errands
-        the lane has. None if the key does not wait."""
+        """The place of the key in its lane, and the number of errands in the lane. The errand that
+        is wanted most has place 1. None if the key does not wait."""
         errand = self._errands.get(key)
         if errand is None:
             return None
@@ -139,7 +139,7 @@ class Following:
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
-        """No call was free for a refresh. Returns whether it waits for its turn now."""
+        """Add a refresh for which no call was free. Returns whether it waits for its turn now."""
         lane = self._add(ask)
         if self._waiting[lane]:
             self._short.add(lane)
@@ -170,8 +170,8 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _begun(self, errand: Errand) -> float:
-        """Run an errand that has its place in `background`, and free that place. Returns what
-        `_run` returns."""
+        """Run an errand that has its place in `background`, and free that place. Returns the result
+        of `_run`."""
         try:
             return await self._run(errand)
         finally:
@@ -194,8 +194,8 @@ class Following:
         self._any.set()
 
     def _next(self) -> Errand | None:
-        """The errand that was wanted most in the last comparison, of the lanes in which a call may
-        be free."""
+        """The errand that was wanted most in the last comparison. Lanes in which no call is free
+        are left out."""
         if self._clock.monotonic() - self._ranked_at < _COMPARE_EVERY:
             errand = self._best_ranked()
             if errand is not None:
@@ -224,7 +224,7 @@ class Following:
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
         """How much callers of this replica want the errand: by expected staleness for readers'
-        refreshes, otherwise by reads."""
+        refreshes, otherwise by reads a second."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -240,8 +240,8 @@ class Following:
         return errand
 
     def _forget_unasked(self) -> None:
-        """Forget refreshes of responses that may not be served any more without asking upstream,
-        with the credentials of their readers."""
+        """Forget refreshes of responses that are fresh again, or that may no longer be served
+        without asking upstream. The credentials of their readers are forgotten with them."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -292,26 +292,26 @@ def _both(
     return tell
 
 
-# Seconds below which no age and no time since a change is told apart.
+# An age, or a time since a change, counts as at least so many seconds.
 _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
-    """How many reads a second it probably answers with what has changed.
+    """How many reads a second the entry probably answers with an outdated response.
 
-    `reads`: how often it was read since it was confirmed. What changed so long ago changes again
-    at about that pace; of what has no version nothing is known, and it is taken as changed.
+    `reads`: how often the entry was read since it was confirmed. The longer ago the training
+    changed, the less often it is expected to change. An entry without a version counts as changed.
     """
     return reads_a_second(entry, reads, now) * _has_changed(entry, now)
 
 
 def reads_a_second(entry: Entry, reads: int, now: float) -> float:
-    """The same of what is known to have changed."""
+    """The same for an entry that is known to be outdated."""
     return reads / max(entry.age(now), _LEAST)
 
 
 def _has_changed(entry: Entry, now: float) -> float:
-    """The probability that a change came since it was confirmed."""
+    """The probability that the training changed since the entry was confirmed."""
     age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0

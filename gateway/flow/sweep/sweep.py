@@ -1,7 +1,8 @@
 """The sweep of one partition: one replica reads page after page of the list, at an even pace.
 
-This module decides which replica leads, when the next page is due, and when the sweep pauses: if no
-caller reads, or if the API refuses the list. `reconciliation` applies a page.
+This module decides which replica leads, when the next page is due, and when the sweep pauses. The
+sweep pauses if no caller reads, and after the API refused the list. `reconciliation` applies a
+page.
 """
 
 from __future__ import annotations
@@ -34,20 +35,20 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at the lead, also while no page is due.
+# Seconds between two looks at the lease of the sweep, also while no page is due.
 _LOOK_EVERY: Final = 1.5
-# Seconds between two pages of the first sweep. Its pace is limited by the budget.
+# The most seconds between two pages of a cold start. The budget limits its pace.
 _HURRY: Final = 0.05
-# Seconds for which the list is not asked for after the API refused it.
+# Seconds for which the sweep is off after the API refused the list or contradicted it.
 _OFF_FOR: Final = 3600.0
-# Seconds of backoff after failed calls: after the first one, and at most.
+# Seconds of backoff after failed calls: after the first failure, and the longest.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What all sweeps of a replica have in common."""
+    """The parts that all sweeps of a replica share."""
 
     lease: SweepLease
     listing: Listing
@@ -57,10 +58,10 @@ class Parts:
 
 
 class Sweep:
-    """The sweep of the partition of `caller`. `reads` returns how many requests of its callers this
-    replica has had.
+    """The sweep of the partition of `caller`. `reads` returns how many requests of the partition's
+    callers this replica has had.
 
-    `warms`: the first sweep runs even if no caller reads.
+    `warms`: the cold start (the first two sweeps) runs even if no caller reads.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Sweep:
         self._reads_told = reads()
         self._failures = 0
         self.turn: Turn | None = None
-        self.horizon: Horizon | None = None  # how far a whole sweep has come
+        self.horizon: Horizon | None = None  # the confirmations of whole sweeps
 
     @property
     def progress(self) -> Progress | None:
@@ -113,14 +114,16 @@ class Sweep:
 
     @property
     def allowed(self) -> Bound | None:
-        """The bound by the settings. None while the number of trainings is unknown."""
+        """The bound that follows from the settings. None while the number of trainings is
+        unknown."""
         total = None if self.progress is None else self.progress.total
         return None if total is None else self._pace.bound(total)
 
     @property
     def bound(self) -> Bound | None:
-        """The bound that is stated. None while it is not kept: until two sweeps in a row saw every
-        training, and while the oldest confirmation is older than the bound."""
+        """The bound that is stated. None until two sweeps in a row after the cold start saw all
+        trainings. None also while the sweep pauses, or the oldest confirmation is older than the
+        bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -163,7 +166,8 @@ class Sweep:
             return _LOOK_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
-        """Whether callers read, or the first sweep is not complete, and the list can be used."""
+        """Whether the next page may be read: the list can be used, and callers read or a cold start
+        (`warms`) is not over."""
         if self._is_off(turn):
             return False
         return turn.is_read or (self._warms and not turn.progress.is_warm)
@@ -183,7 +187,7 @@ class Sweep:
     async def _renew(self) -> None:
         while True:
             await self._clock.sleep(_LOOK_EVERY)
-            with suppress(RedisUnavailable):  # it may be back in time
+            with suppress(RedisUnavailable):  # Redis may be back in time
                 await self._lease.take(self._caller.partition, was_read=False)
 
     async def _page(self, turn: Turn) -> float:
@@ -210,11 +214,10 @@ class Sweep:
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:
-        """Set the time at which the next page is due: one gap after the time at which this one was
-        due. If that time has passed, the next page is due at once, and the lost time is not made up
-        for, so that pages do not come in a burst after a pause. The sweep then takes longer, and
-        `bound` is not stated while it is exceeded. After a cold start pages follow each other at
-        once."""
+        """Set the time when the next page is due: one gap after this page was due. If that time has
+        passed, the next page is due at once. The lost time is not made up for, because pages would
+        then come in a burst after a pause. The sweep then takes longer, and `bound` is None while
+        the bound is exceeded. During a cold start pages follow each other almost at once."""
         gap = self._pace.gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
@@ -236,7 +239,7 @@ class Sweep:
         return 0.0
 
     async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
-        """Switch the sweep off. The same reason is not logged twice."""
+        """Switch the sweep off. A reason is not logged again while it stays the same."""
         if progress.off_why != why:
             self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         off = progress.off(why, now + _OFF_FOR)
@@ -259,7 +262,7 @@ class Sweep:
         self.horizon = Horizon(oldest, allowed.seconds)
 
 
-# Stands for a training's id in events about a page.
+# Used instead of a training's id in events about a page.
 THE_LIST = "(the list)"
 
 
