@@ -1,1 +1,1 @@
-"""Second floor: in which order. Awaits, and touches no driver."""
+"""Decides in which order things happen. It awaits, and uses no driver."""

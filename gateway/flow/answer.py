@@ -17,9 +17,9 @@ from gateway.ports import Held
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request for a training, whose caller is known and whose id is valid.
+    """One request for a training. The caller is known, and the training's id is valid.
 
-    `directives` None: any stored answer may be served. `at_least` None: any version may be served.
+    `directives` None: no cache directives apply. `at_least` None: any version may be served.
     """
 
     key: Key
@@ -31,7 +31,7 @@ class Ask:
 
 
 class Answer(NamedTuple):
-    """What to send, and where it came from. A Reply is the upstream's own response to the
+    """The content to send, and its source. A `Reply` is the upstream's own response to the
     caller."""
 
     content: Held | Reply
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     handling: Handling
 
 
-# The parts of a fresh hit in L1, and the fast way to make an Answer. Looking up members of enums
-# and the constructor of a named tuple are expensive, and each hit would need them.
+# The values of a fresh hit in L1, and a fast constructor of `Answer`. A look-up of an enum's member
+# and the constructor of a named tuple are expensive. Each hit would need both.
 FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 new_answer: Final = tuple.__new__

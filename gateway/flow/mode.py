@@ -1,7 +1,6 @@
-"""The mode of all replicas, which an operator orders.
+"""The mode of all replicas. An operator's order sets it.
 
-request/mode_handler decides what a mode means to a request, fill/upstream_call what it means to a
-call.
+request/mode_handler applies the mode to requests. fill/upstream_call applies it to calls.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
-# Seconds between two looks at Redis. Within this time the last replica follows an order.
+# Seconds between two looks at Redis. All replicas follow an order within this time.
 _LOOK: Final = 1.0
-# `Retry-After` in the mode `frozen`: nobody knows when an operator will end it.
+# `Retry-After` in the mode `frozen`. Nobody knows when an operator will end the mode.
 THAW: Final = 30.0
 
-# To look up a member of an enum is expensive, and each hit does it.
+# A look-up of an enum's member is expensive, and each hit would need one.
 NORMAL: Final = Mode.NORMAL
 
 
 class Modes:
-    """The mode of this replica. It follows orders to any replica."""
+    """The mode of this replica. An order to any replica changes it."""
 
     def __init__(self, shared: SharedMode, clock: Clock, observer: Observer) -> None:
         self._shared = shared
@@ -42,16 +41,16 @@ class Modes:
         self._follow(order)
 
     async def look(self) -> None:
-        """Follow orders to other replicas. While Redis is away, the last order holds."""
+        """Follow orders to other replicas. While Redis is away, the mode does not change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if ordered is not None:
                 self._follow(ordered)
             elif self.ordered is not None and self.current is not NORMAL:
-                await self._shared.write(self.ordered)  # Redis lost the order, this replica has it
+                await self._shared.write(self.ordered)  # Redis lost the order
 
     async def run(self) -> None:
-        """Keep following, until cancelled."""
+        """Follow orders until cancelled."""
         while True:
             await self.look()
             await self._clock.sleep(_LOOK)

@@ -1,7 +1,8 @@
 """Flights: work that several requests for one key share. The first request starts it, and the
 others join. A request that leaves does not end it.
 
-This module owns the tasks of all flights. What a flight does is decided by its maker.
+This module owns the tasks of all flights. The code that starts a flight decides what the flight
+does.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Course:
     orders: int = field(default=0, init=False)
 
     def outdate(self, *, known: bool) -> None:
-        """An order ruled out the result. `known`: Redis knows the order too."""
+        """Note that an order ruled out the result. `known`: Redis knows the order too."""
         self.is_current = False
         self.may_store &= known
         self.orders += 1
@@ -45,9 +46,8 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress. `spent` notes what it waits for, if times are noted at all.
-    `is_unhurried`: no caller waited for it when it began. `is_retired`: no further request
-    joins."""
+    """Shared work in progress. `spent` has its waits, None if times are not noted. `is_unhurried`:
+    no caller waited for it when it began. `is_retired`: no further request joins."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
@@ -72,8 +72,8 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     def when_ended(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when the flight has ended, with or without success. For code that has no task
-        in which it could wait."""
+        """Call `tell` when the flight has ended, with or without success. This is for code that has
+        no task in which it could wait."""
         self._task.add_done_callback(lambda _: tell())
 
     def result(self) -> Result | None:
@@ -101,8 +101,8 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way. Requests can join at most one for each name. With a clock the flights
-    note what they wait for."""
+    """The flights under way. Requests can join at most one for each name. If there is a clock, the
+    flights note their waits."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
@@ -118,7 +118,7 @@ class Flights(Generic[Name, Result]):
     def start(
         self, name: Name, make: Callable[[Flight[Result]], Awaitable[Result]]
     ) -> Flight[Result]:
-        """Start the work in a new task. The name must have no flight."""
+        """Start the work in a new task. The name must have no flight that requests can join."""
         flight = self._new(name)
         self._own(name, flight, asyncio.create_task(self._fly(name, flight, make)))
         return flight
@@ -130,8 +130,8 @@ class Flights(Generic[Name, Result]):
         part: Part,
         finish: Callable[[Flight[Result]], Result],
     ) -> Flight[Result]:
-        """Start a flight without a task. It waits only for `question`, which counts as `part` of
-        its time. When the question is answered, `finish` makes the result."""
+        """Start a flight without a task. It waits only for `question`, and the wait is noted as
+        `part`. When the question is answered, `finish` makes the result."""
         flight = self._new(name)
         interval = None if flight.spent is None else flight.spent.begin(part)
         self._own(name, flight, asyncio.get_running_loop().create_future())
@@ -176,11 +176,12 @@ class Flights(Generic[Name, Result]):
             ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let requests of this turn of the event loop join a flight that has just ended, if it
-        could be joined until then and no other flight of the name is under way."""
+        """Let more requests of this turn of the event loop join a flight that has just ended. Does
+        nothing if the flight was outdated or retired, or if another flight of the name is under
+        way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
-            flight.is_retired = True  # once
+            flight.is_retired = True  # it lingers only once
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, self._leave, name, flight)
 
@@ -193,10 +194,10 @@ class Flights(Generic[Name, Result]):
             self.waiters -= 1
 
     def forget(self, name: Name, *, known: bool = False) -> None:
-        """The results of the flights of this name are outdated: no request joins them, and L1 does
-        not hold them.
+        """Outdate the flights of this name: no further request joins them, and L1 does not hold
+        their results.
 
-        `known`: Redis knows the order too, so that it can judge the results.
+        `known`: Redis knows the order too, and can therefore judge the results.
         """
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
@@ -208,8 +209,8 @@ class Flights(Generic[Name, Result]):
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
-        """No further request joins the flights under way (of this name, if it is given). Their
-        results may be kept."""
+        """Let no further request join the flights under way, or those of one name. Their results
+        may be kept."""
         for each in list(self._current) if name is None else [name]:
             self._current.pop(each, None)
         for each in list(self._flying) if name is None else [name]:
@@ -247,4 +248,4 @@ class Flights(Generic[Name, Result]):
             del self._flying[name]
         self._owned.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved, also if no request waits any more
+            task.exception()  # retrieved even if no request waits any more

@@ -1,9 +1,9 @@
-"""What a request waited for, and how long: an interval for each part.
+"""Notes how long a request waited, and for which part of the work.
 
-Several requests share a fetch, and each of them joins and leaves at another time. The fetch notes
-its intervals once, and each request takes those that overlap with its own wait. A context variable
-has the request or fetch of the current task, because the code that waits is several calls below the
-code that reads the times. If a request is traced, each part is also a span.
+Several requests may share a fetch, and each joins and leaves at its own time. The fetch notes its
+intervals once. Each request takes the intervals that overlap with its own wait. A context variable
+holds the notes of the current task, because the code that waits is several calls below the code
+that reads the times. If a request is traced, each interval is also a span.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Final
 from gateway.core.vocabulary import Part
 from gateway.ports import Clock, Span
 
-# The name of the span of a request that waits for work that another request began.
+# The name of the span for a wait for another request's work.
 _FOLLOW: Final = "follow"
 
 
 @dataclass(slots=True)
 class Interval:
-    """When a part began and ended (monotonic). `ended` is infinite until it has ended."""
+    """One wait for a part (monotonic times). `ended` is infinite while the wait lasts."""
 
     part: Part
     began: float
@@ -36,9 +36,9 @@ class Interval:
 class Spent:
     """The intervals of one request, or of one fetch.
 
-    `span` is the span of the request, or of the request that began the fetch, if it is traced.
-    `leader` is the `traceparent` of the fetch of another replica, if this fetch waited for that
-    one.
+    `span` is the span of the request, or of the request that began the fetch. None if that request
+    is not traced. `leader` is the `traceparent` of another replica's fetch, if this fetch waited
+    for it.
     """
 
     clock: Clock
@@ -47,20 +47,20 @@ class Spent:
     leader: bytes | None = None
 
     def begin(self, part: Part) -> Interval:
-        """The wait for this part begins now."""
+        """Note that the wait for this part begins now."""
         span = None if self.span is None else self.span.part(part)
         interval = Interval(part, self.clock.monotonic(), span=span)
         self.intervals.append(interval)
         return interval
 
     def end(self, interval: Interval, fault: str | None = None) -> None:
-        """The wait is over. `fault` is the name of an error, if there was one."""
+        """Note that the wait is over. `fault` is the name of an error, if there was one."""
         interval.ended = self.clock.monotonic()
         if interval.span is not None:
             interval.span.end(fault)
 
     def seconds(self) -> dict[Part, float]:
-        """How many seconds each part took in total, in the order in which they began."""
+        """How many seconds each part took in total. The part that began first comes first."""
         sums: dict[Part, float] = {}
         now = self.clock.monotonic()
         for each in self.intervals:
@@ -81,7 +81,7 @@ _watched: ContextVar[Spent | None] = ContextVar("spent", default=None)
 
 @contextmanager
 def watched(spent: Spent | None) -> Iterator[None]:
-    """Note what the block waits for in `spent`, or nowhere if that is None."""
+    """While the block runs, note its waits in `spent`. If `spent` is None, note nothing."""
     before = _watched.set(spent)
     try:
         yield
@@ -91,7 +91,7 @@ def watched(spent: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def sharing(shared: Spent | None) -> Iterator[None]:
-    """Note for the current request, too, what a shared fetch notes while the block runs."""
+    """Give the current request the intervals that a shared fetch notes while the block runs."""
     mine = _watched.get()
     if mine is None or shared is None:
         yield
@@ -109,8 +109,8 @@ def sharing(shared: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
-    """Note that the block waits for this part. Gives the span of the part, if the request is
-    traced."""
+    """Note the time of the block as a wait for this part. Yields the span of the wait, None if the
+    request is not traced."""
     spent = _watched.get()
     if spent is None:
         yield None
@@ -126,8 +126,8 @@ def on(part: Part) -> Iterator[Span | None]:
 
 
 def spent_by_beginner(clock: Clock) -> Spent:
-    """The notes for work that begins now, and may last longer than the request that begins it. It
-    belongs to the trace of that request."""
+    """The notes for work that begins now, and may last longer than the current request. Their span
+    is the span of that request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
@@ -139,7 +139,8 @@ def leading_span() -> str | None:
 
 
 def followed(traceparent: str | None, span: Span | None) -> None:
-    """Note that `span` waited for the fetch of another replica, which has this `leading_span`."""
+    """Note that this fetch waited for the fetch of another replica, whose span has this
+    `traceparent`. `span` is the span of the wait."""
     spent = _watched.get()
     if traceparent is None or spent is None:
         return
@@ -150,7 +151,7 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """A span for the wait for another request's work. It gets a link to the span of that work."""
+    """Make a span for the wait for another request's work. Link it to the span of that work."""
     span = mine.part(_FOLLOW)
     try:
         yield
