@@ -60,6 +60,20 @@ async def test_a_failing_refresh_backs_off_once_for_all_replicas() -> None:
     assert marks(await replicas[1].get())[1] is Outcome.STALE_REFRESHING
 
 
+async def test_in_an_hour_refreshes_back_off_together_and_callers_one_by_one() -> None:
+    """Three replicas, each read every second. Refreshes make ten calls until callers begin to wait
+    for an answer (330 s); from then on each replica asks once a minute."""
+    town, replicas = await stale_town()
+    before, made = calls(replicas), {}
+    for second in range(1, 3_601):
+        town.clock.advance(1.0)
+        for replica in replicas:
+            await read(replica)
+        made[second] = calls(replicas) - before
+
+    assert [made[second] for second in (60, 290, 1_800, 3_600)] == [6, 10, 85, 175]
+
+
 async def test_who_hears_of_it_says_so_and_tells_nobody() -> None:
     """Answers are marked as after a failure of its own; the failure was logged where it was."""
     _, (failing, hearing, _) = await stale_town()
