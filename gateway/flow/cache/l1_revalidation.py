@@ -18,7 +18,7 @@ from gateway.core.vocabulary import Outcome, RedisOperation
 from gateway.flow.answer import Answer
 from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedStore, Standing
 
-# Parts of `l1_lifetime`. An entry that is read later than _DUE after its confirmation is due. Due
+# Parts of `l1_lifetime`. An entry is due if it is read later than _DUE after its confirmation. Due
 # entries are gathered for _GATHER, and then one question asks about all of them. _DUE plus two
 # times _GATHER is 1. An entry that is read at even intervals, up to the lifetime, is therefore
 # confirmed in time.
@@ -204,8 +204,8 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew the entry if Redis agrees with it, otherwise doubt it. It is doubted too if Redis
-        has lost the floor, because Redis may have lost an order with it."""
+        """Renew the entry if Redis agrees with it, otherwise doubt it. Without a floor Redis does
+        not agree, because an order may be lost with the floor."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()

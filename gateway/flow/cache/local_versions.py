@@ -73,8 +73,8 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """Note an answer that is served although it was not stored. `floor` refused it (None:
-        unknown). L1 must not serve an older answer after it.
+        """Note an answer that is served although it was not stored. `floor` is the floor that
+        refused it (None: unknown). L1 must not serve an older answer after it.
 
         If Redis lost the floor, only this replica knows the version, so L1 holds the answer if it
         may (`may_hold`). Otherwise an order ruled out the answer and all older ones, and L1 drops

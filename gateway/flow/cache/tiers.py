@@ -68,8 +68,8 @@ class Tiers:
 
     def peek(self, key: Key) -> Held | None:
         """The entry that L1 may serve without asking Redis: it was confirmed lately, or Redis is
-        away. None if a whole sweep did not confirm the entry in L1, because Redis may have a later
-        confirmation of it."""
+        away. None if a whole sweep did not confirm L1's entry, because Redis may have a later
+        confirmation."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -256,9 +256,9 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it. If L2 accepts the entry, Redis
-        knew each order that this replica had heard before. The entry is served in any case, so L1
-        keeps no older one."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 then knew each order that
+        this replica had heard before the offer. The entry is served in any case, so L1 keeps no
+        older one."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -380,7 +380,7 @@ class Tiers:
             await self._shared.invalidate_partition(partition)
         self.refused.forget_where(lambda key: key.partition == partition)
         self._alone.latest.forget_all(partition)
-        return held + self._local.drop_partition(partition)  # promoted meanwhile
+        return held + self._local.drop_partition(partition)  # entries promoted meanwhile
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:
