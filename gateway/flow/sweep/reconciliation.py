@@ -125,10 +125,10 @@ class Findings:
                 await self._filling.deposit(key, entry, asked_at)
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
-        """Renew the responses that the page confirms, mark those with a later version on the page
-        as outdated, and store the items that may be stored. Returns how far the bytes of the list
-        agree with those of single answers. `progress` is the progress before the page. `spare` is
-        the number of single calls that a sweep may make.
+        """Renew the responses that the page confirms, and store the items that may be stored. If
+        the page has a later version than a response, mark the response as outdated. Returns how far
+        the bytes of the list agree with those of single answers. `progress` is the progress before
+        the page. `spare` is the number of single calls that a sweep may make.
 
         Raises RedisUnavailable. A part may then be done; it is safe to apply the page again.
         """

@@ -306,7 +306,7 @@ def expected_staleness(entry: Entry, reads: int, now: float) -> float:
 
 
 def reads_a_second(entry: Entry, reads: int, now: float) -> float:
-    """The same for an entry that is known to be outdated."""
+    """How many reads a second the entry answers."""
     return reads / max(entry.age(now), _LEAST)
 
 

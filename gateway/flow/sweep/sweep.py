@@ -106,7 +106,7 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether the cache is still being filled after a cold start, and the list can be used."""
+        """Whether a cold start still fills the cache, and the list can be used."""
         turn = self.turn
         if not self._warms or self._failures:
             return False
