@@ -1,4 +1,4 @@
-"""Limits how many background fetches, which no caller waits for, are under way at once.
+"""Limits the background fetches that are under way at once. No caller waits for them.
 
 This module counts the fetches. refresh_queue decides which waiting fetch is next.
 """
