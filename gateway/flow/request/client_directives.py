@@ -170,7 +170,7 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Give back a call that was not made, or that need not be charged in the end."""
+        """Give back a call that was not made, or that need not be charged after all."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)
