@@ -27,6 +27,7 @@ from gateway.core.errors import (
     OnlyIfCached,
     UpstreamError,
     UpstreamFailure,
+    VersionDoubted,
 )
 from gateway.core.http.cache_status import HITS, Handling
 from gateway.core.http.fields import Reply
@@ -207,7 +208,13 @@ class Serving:
         except (UpstreamFailure, CallWithheld) as error:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # now with a caller's rank
-            return self._rescued(seen, error)
+            if seen is None or not self._may_rescue(seen):
+                # An older version came to another replica, and the fetch was begun by a request
+                # that has a later one stored. This request has none, so it asks.
+                if isinstance(error, VersionDoubted):
+                    return await self.from_upstream(ask, None, keep=keep)
+                return passed_on(error)
+            return rescued(seen, error)
         except TimeoutError:
             assert seen is not None, "only a stale answer limits the patience"
             return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
@@ -316,11 +323,6 @@ class Serving:
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
             return False
         return flight.is_current or self._tiers.gave_later(key, landed.held.entry)
-
-    def _rescued(self, seen: Seen | None, error: UpstreamFailure | CallWithheld) -> Answer:
-        if seen is None or not self._may_rescue(seen):
-            return passed_on(error)
-        return rescued(seen, error)
 
     async def landed(
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool

@@ -226,6 +226,27 @@ async def test_an_older_version_elsewhere(town: Town, replica: Replica, holds: b
     assert (minute_of(answer), answer.outcome) == expected
 
 
+async def test_an_older_version_elsewhere_where_nothing_is_stored_any_more(
+    town: Town, replica: Replica
+) -> None:
+    """A request that joined the fetch, and whose look-up found nothing since an order was already
+    in Redis, is answered by a call: the answer of the upstream is no failure of it."""
+    await serve_stale(replica, SOFT)
+    leader = await leader_of(town)
+    first = (await asking(replica))[0]
+    await town.redis.store.drop(KEY)
+    replica.local.drop(KEY)
+    others = await asking(replica, 3)
+    replica.upstream.then(ok(2))
+    older = VersionDoubted("older", FailureReason.PROTOCOL, status=200)
+
+    await leader.end(replace(ending_of(older), kind=EndingKind.ALONE))
+
+    assert (await first).outcome is Outcome.STALE_ERROR
+    assert [minute_of(each) for each in await asyncio.gather(*others)] == [2, 2, 2]
+    assert replica.upstream.count == 2  # one of them filled the cache
+
+
 async def test_a_lost_message_costs_a_look(town: Town, replica: Replica) -> None:
     """A quarter of a second later the ending is found."""
     town.board.muted = True
