@@ -37,7 +37,6 @@ from __future__ import annotations
 from typing import Self
 
 from gateway.core.http.fields import Reply
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import AccessRefusal, FailureReason, InvalidReason, Right
 
 REMOVED = "[removed]"
@@ -187,13 +186,12 @@ class VersionDoubted(UpstreamError):
 
 
 class UpstreamRateLimited(UpstreamFailure):
-    """429. The upstream may state when to ask again and what its limit is (`said`)."""
+    """429. The upstream may state when to ask again."""
 
     status = 429
 
-    def __init__(self, what: str, *, retry_after: float | None, said: Stated | None = None) -> None:
+    def __init__(self, what: str, *, retry_after: float | None) -> None:
         super().__init__(what, FailureReason.RATE_LIMITED, retry_after=retry_after)
-        self.said = said
 
 
 class UpstreamRefused(UpstreamFailure):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.core.budget.window_log import Past
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose
 
 
@@ -58,16 +57,9 @@ class Charging(Protocol):
         """
         ...
 
-    async def close(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
-    ) -> float:
-        """Close the gate. Returns the seconds until it may reopen. A 429 (`is_refusal`) lowers the
-        limit."""
-        ...
-
-    async def learn(self, scope: str, said: Stated) -> None:
-        """Note what the upstream said about the limit, or about the calls that are left. It counts
-        only if it is less than what was known."""
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        """Close the gate after a 429, and lower the limit. Returns the seconds until the gate may
+        reopen."""
         ...
 
     async def reopen(self, scope: str) -> bool:

@@ -11,7 +11,6 @@ from gateway.adapters.ledger import LocalBudget
 from gateway.core.budget.priority import Rank
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose
 from gateway.ports import (
     BudgetView,
@@ -243,15 +242,9 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         await self._budget.give_back(scope, charge)
 
-    async def close(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
-    ) -> float:
+    async def close(self, scope: str, retry_after: float | None) -> float:
         self._switch.pass_on("budget")
-        return await self._budget.close(scope, retry_after, is_refusal=is_refusal)
-
-    async def learn(self, scope: str, said: Stated) -> None:
-        self._switch.pass_on("budget")
-        await self._budget.learn(scope, said)
+        return await self._budget.close(scope, retry_after)
 
     async def reopen(self, scope: str) -> bool:
         self._switch.pass_on("budget")

@@ -13,7 +13,6 @@ from gateway.core.budget.breaker import Gate
 from gateway.core.budget.priority import rank_of
 from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Past, Rate, Stretch, WindowLog
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose
 from gateway.ports import BudgetView, Charge, Clock
 
@@ -102,20 +101,12 @@ class LocalBudget:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
-    async def learn(self, scope: str, said: Stated) -> None:
-        """Note what the upstream said about the limit, or about the calls that are left."""
-        account = self._account(scope)
-        if account.log is not None:
-            account.log.learn(self._clock.monotonic(), said)
-
-    async def close(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
-    ) -> float:
-        """Close the gate. Returns the seconds until it may reopen. A 429 (`is_refusal`) lowers the
-        limit, unless its call was sent before the gate closed."""
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        """Close the gate after a 429. Returns the seconds until the gate may reopen. The limit is
+        lowered, unless the call was sent before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         is_straggler = not account.gate.is_open and account.gate.probe is None
-        if is_refusal and not is_straggler and account.log is not None:
+        if not is_straggler and account.log is not None:
             account.log.refused(now)
         account.gate = account.gate.close(now, retry_after, self._clock.jitter())
         return account.gate.wait(now)

@@ -19,7 +19,6 @@ from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHO
 from gateway.core.budget.priority import RANKS, portions, rank_of
 from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate, Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 
@@ -116,7 +115,6 @@ class RedisBudget:
         self._look = Script.load("budget", "look")
         self._enter = Script.load("budget", "enter")
         self._close = Script.load("budget", "close")
-        self._learn = Script.load("budget", "learn")
         self._reopen = Script.load("budget", "reopen")
 
     def is_there(self, scope: str) -> bool:
@@ -261,28 +259,9 @@ class RedisBudget:
         """Undo a charge whose call was certainly not sent. To be called once."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
-    async def learn(self, scope: str, said: Stated) -> None:
-        """Note what the upstream said about the limit, or about the calls that are left."""
-        limit, span, parts = self._rule(scope)
-        if limit == 0:
-            return
-        named = 0 if said.quota is None or said.window is None else said.quota / said.window
-        left = -1 if said.remaining is None or said.reset is None else said.remaining
-        quota = max(1, int(named * span / 1_000_000)) if named > 0 else 0
-        holds, available = await self._connection.run_script(
-            RedisOperation.BUDGET,
-            self._learn,
-            (self._names.log(scope), self._names.book(scope)),
-            (limit, span, parts, _KEEP, quota, left, micros(said.reset or 0.0)),
-            lambda reply: (int(reply[0]), int(reply[1])),
-        )
-        self._seen[scope] = replace(self._last(scope), limit=holds, available=available)
-
-    async def close(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
-    ) -> float:
-        """Close the gate. Returns the seconds until it may reopen. A 429 (`is_refusal`) lowers the
-        limit."""
+    async def close(self, scope: str, retry_after: float | None) -> float:
+        """Close the gate after a 429, and lower the limit. Returns the seconds until the gate may
+        reopen."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -293,10 +272,7 @@ class RedisBudget:
                 *(self._names.gate(scope), self._names.log(scope), self._names.book(scope)),
                 *self._names.ranks(scope),
             ),
-            (
-                *(named, f"{self._clock.jitter():.6f}", *holds),
-                *(_KEEP, limit, span, parts, int(is_refusal)),
-            ),
+            (named, f"{self._clock.jitter():.6f}", *holds, _KEEP, limit, span, parts),
             lambda reply: seconds(reply[0]),
         )
         self._note_gate(scope, closed_for)

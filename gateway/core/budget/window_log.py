@@ -15,7 +15,6 @@ from math import inf
 from typing import Final
 
 from gateway.core.budget.priority import RANKS, Portions, Rank, kept_from, portions, scaled
-from gateway.core.http.rate_limit_headers import Stated
 
 # The scope of credentials that the upstream has not accepted yet. No tenant can have this name.
 NEWCOMERS: Final = ":newcomers"
@@ -196,7 +195,7 @@ class WindowLog:
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
     def limit(self, now: float) -> int:
-        """The current limit, as lowered by what the upstream said."""
+        """The current limit, as lowered by a 429."""
         self._forget(now)
         return self._limit
 
@@ -210,18 +209,6 @@ class WindowLog:
         spent = len(self._sent) - bisect_left(self._sent, self._born)
         if spent > 0 or not is_known:  # otherwise the log has no call that the 429 can be about
             self._lower(now, after_refusal(self._full, limit, spent, is_known=is_known))
-
-    def learn(self, now: float, said: Stated) -> None:
-        """Apply what the upstream said of its limit. If fewer calls remain than this log thinks,
-        other programs spend them. A lower limit applies; a higher one is ignored."""
-        if said.quota is not None and said.window is not None:
-            quota = max(1, int(said.quota * self._window / said.window))
-            if quota < self.limit(now):
-                self._lower(now, quota)
-        if said.remaining is not None and said.reset is not None and said.reset > 0.0:
-            until = now + min(said.reset, self._window)
-            for _ in range(self.available(now) - said.remaining):
-                insort(self._sent, until - self._window)
 
     def _lower(self, now: float, limit: int) -> None:
         self._lowered = Lowered(limit, now)

@@ -1,4 +1,4 @@
-"""Reads from responses, as numbers, what they say of the rate limit and of the time to retry.
+"""Reads from responses, in seconds, when the upstream may be asked again.
 
 This module decides nothing; `budget/breaker` does.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.instant import parse_http_date
@@ -21,67 +20,6 @@ _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 # year 2001 on, in milliseconds from 1973 on.
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
-
-
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """What a response says of the limit: `quota` calls in `window` seconds, and `remaining` calls
-    within the next `reset` seconds. None: it does not say."""
-
-    quota: int | None = None
-    window: float | None = None
-    remaining: int | None = None
-    reset: float | None = None
-
-    def is_less_than(self, limit: int | None, available: int | None, window: float) -> bool:
-        """Whether it leaves fewer calls than the given limit and the calls `available` under it
-        (None: any number)."""
-        if self.remaining is not None and (available is None or self.remaining < available):
-            return True
-        if self.quota is None or self.window is None or limit is None:
-            return False
-        return self.quota * window < limit * self.window
-
-
-def stated(headers: Mapping[str, str], now: float) -> Stated | None:
-    """What the fields RateLimit, RateLimit-Policy, RateLimit-* and X-RateLimit-* say. Of several
-    policies the strictest counts. None if they say nothing. Parameters as in `retry_hint`."""
-    date = parse_http_date(headers.get("date", ""))
-    clock = now if date is None else date
-    quota, window = _policy(headers)
-    remaining, reset = _left(headers, clock)
-    if quota is None and remaining is None:
-        return None
-    return Stated(quota, window, remaining, reset)
-
-
-def _policy(headers: Mapping[str, str]) -> tuple[int, float] | tuple[None, None]:
-    """The policy with the lowest rate, of those that state their window."""
-    field = headers.get("ratelimit-policy", "") or headers.get("ratelimit-limit", "")
-    rates = []
-    for policy in _QUOTED.sub("", field.lower()).split(","):
-        named = dict(_PARAMETER.findall(policy))
-        quota = named.get("q") or policy.partition(";")[0].strip()
-        if quota.isascii() and quota.isdecimal() and int(quota) and float(named.get("w", 0)) > 0:
-            rates.append((int(quota), float(named["w"])))
-    return min(rates, key=lambda rate: rate[0] / rate[1], default=(None, None))
-
-
-def _left(headers: Mapping[str, str], clock: float) -> tuple[int, float] | tuple[None, None]:
-    """How many calls remain and until when. Of all fields that say both, the one with the fewest
-    calls counts."""
-    field = _QUOTED.sub("", headers.get("ratelimit", "").lower())
-    said = [
-        (int(named["r"]), float(named["t"]))
-        for named in (dict(_PARAMETER.findall(policy)) for policy in field.split(","))
-        if "r" in named and "t" in named
-    ]
-    for prefix in _RESET_HEADERS:
-        remaining = _decimal(headers.get(f"{prefix}-remaining", ""))
-        reset = _until_reset(headers.get(f"{prefix}-reset", ""), clock)
-        if remaining is not None and remaining >= 0 and reset is not None:
-            said.append((int(remaining), reset))
-    return min(said, default=(None, None))
 
 
 def parse_retry_after(value: str | None, date_now: float) -> float | None:

@@ -19,7 +19,7 @@ from gateway.core.errors import (
     UpstreamRefused,
 )
 from gateway.core.http.fields import Reply, as_text
-from gateway.core.http.rate_limit_headers import retry_hint, stated
+from gateway.core.http.rate_limit_headers import retry_hint
 from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
@@ -104,10 +104,8 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429, with the limit that it states. `asked` names the object of the call in
-    the text."""
-    what, said = f"upstream answered 429 to {asked}", stated(as_text(reply.headers), now)
-    return UpstreamRateLimited(what, retry_after=hint(reply, now), said=said)
+    """The failure for a 429. `asked` names the object of the call in the text."""
+    return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))
 
 
 def _unusable(reply: Reply, training_id: str, now: float) -> UpstreamError:

@@ -18,7 +18,6 @@ from cachetools import LRUCache
 
 from gateway.core.budget.window_log import Past, transit
 from gateway.core.errors import BudgetExhausted, GateClosed, RedisUnavailable
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import (
     BudgetView,
@@ -272,14 +271,12 @@ class Shares:
         with suppress(RedisUnavailable):  # the call then stays charged, which is safe
             await self._shared.give_back(scope, charge)
 
-    async def close(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
-    ) -> float:
+    async def close(self, scope: str, retry_after: float | None) -> float:
         """As Budget.close."""
         try:
-            seconds = await self._shared.close(scope, retry_after, is_refusal=is_refusal)
+            seconds = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
-            return await self._own.close(scope, retry_after, is_refusal=is_refusal)
+            return await self._own.close(scope, retry_after)
         # Not longer than in Redis, so that this replica may probe when Redis allows it.
         self._own.hold(scope, seconds)
         return seconds
@@ -298,13 +295,6 @@ class Shares:
             except RedisUnavailable:
                 return opened and not was_closed
         return opened
-
-    async def learn(self, scope: str, said: Stated) -> None:
-        """As Budget.learn."""
-        try:
-            await self._shared.learn(scope, said)
-        except RedisUnavailable:
-            await self._own.learn(scope, said)
 
     def view(self, scope: str) -> BudgetView:
         """As Budget.view: the shared budget, with the gate that is closed longer of both."""

@@ -22,8 +22,7 @@ from gateway.core.errors import (
     UpstreamFailure,
     VersionDoubted,
 )
-from gateway.core.http.fields import Headers, Reply, as_text, first
-from gateway.core.http.rate_limit_headers import stated
+from gateway.core.http.fields import Headers, Reply, first
 from gateway.core.instant import Instant, to_seconds
 from gateway.core.upstream.classification import (
     Confirmed,
@@ -135,9 +134,7 @@ class Fetcher:
         self._credentials.turn_away(caller.partition)
         async with self._credentials.vouched(caller, want.purpose, known=want.held is not None):
             reply, judged = await self._ask(want, deadline)
-        await self._outbound.answered(
-            caller.scope, stated(as_text(reply.headers), self._clock.now())
-        )
+        await self._outbound.answered(caller.scope)
         entry = self._entry(want, reply, judged, ticket)
         if entry is None:
             await self._turned_away(want, reply.status)

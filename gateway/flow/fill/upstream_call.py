@@ -27,7 +27,6 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Circuit, FailureReason, Mode, NoticeKind, Part, Purpose
 from gateway.flow.budget.call_permits import Guesses, Paying
 from gateway.flow.mode import THAW, Modes
@@ -158,8 +157,6 @@ class Outbound:
             case UpstreamRateLimited():
                 self._succeeded()  # the upstream answers; a 429 concerns the gate, not the breaker
                 failure.retry_after = await self._close_gate(scope, failure.retry_after)
-                if failure.said is not None:  # the gate already knows that nothing is left
-                    await self._learn(scope, replace(failure.said, remaining=None, reset=None))
             case UpstreamRefused() | InvalidPayload():
                 await self.answered(scope)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
@@ -168,29 +165,14 @@ class Outbound:
             case _ if not _says_nothing(failure):
                 self._record_failure()
 
-    async def answered(self, scope: str, said: Stated | None = None) -> None:
-        """The API answered. `said` is what the answer says about the limit."""
+    async def answered(self, scope: str) -> None:
+        """The API answered: tell breaker and budget."""
         self._succeeded()
         await self._open_gate(scope)
-        if said is not None:
-            await self._learn(scope, said)
 
-    async def _learn(self, scope: str, said: Stated) -> None:
-        """Give the budget what the API says about its limit, if that is less than the budget knew.
-        If nothing is left, although the budget has calls, close the gate."""
-        view = self._budget.view(scope)
-        if not said.is_less_than(view.limit, view.available, view.window):
-            return
-        is_spent = said.remaining == 0 and said.reset is not None and said.reset >= SHORTEST_HOLD
-        if is_spent and view.available != 0:
-            await self._close_gate(scope, said.reset, is_refusal=False)
-        await self._budget.learn(scope, said)
-
-    async def _close_gate(
-        self, scope: str, retry_after: float | None, *, is_refusal: bool = True
-    ) -> float:
+    async def _close_gate(self, scope: str, retry_after: float | None) -> float:
         is_news = self._budget.view(scope).gate_closed_for <= 0.0
-        seconds = await self._budget.close(scope, retry_after, is_refusal=is_refusal)
+        seconds = await self._budget.close(scope, retry_after)
         self._observer.gate_closed(scope, seconds)
         self._paying.gate_closed(scope)
         if is_news:

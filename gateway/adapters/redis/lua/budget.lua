@@ -369,8 +369,8 @@ return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text
 
 -- script: close
 -- Promise: from now on no replica is granted a call until the time has passed that upstream named, within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer.
--- A 429 also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
--- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, 1 for a 429. The rule is that of core/budget/breaker.Gate.close.
+-- This also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
+-- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit. The rule is that of core/budget/breaker.Gate.close.
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
 local time, at = now()
@@ -385,7 +385,7 @@ local closed_until = math.ceil(at + hold * 1000000)
 if is_straggler then closed_until = math.max(closed_until, gate.closed_until) end
 
 local limit, span, parts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-if ARGV[11] == '1' and limit > 0 and not is_straggler then
+if limit > 0 and not is_straggler then
   make_room(KEYS[2], 'zset')
   make_room(KEYS[3], 'hash')
   for n = 2, #KEYS do
@@ -428,21 +428,3 @@ end
 
 local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], text(closed_for), opened }
-
--- script: learn
--- Promise: if upstream names a lower limit, it holds from now on. If it says that fewer calls are left than were known, others made the missing ones. These count until upstream's reset, for one window at most. The rule is that of core/budget/window_log.learn.
--- KEYS log, book; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), the limit that upstream named for such a window (0: none), how many calls it said are left (-1: it did not say), and for how long (microseconds).
-
-local limit, span, parts, keep, quota, remaining, reset = unpack(ARGV)
-limit, span, quota, remaining, reset = tonumber(limit), tonumber(span), tonumber(quota), tonumber(remaining), tonumber(reset)
-local time, at = now()
-make_room(KEYS[1], 'zset')
-make_room(KEYS[2], 'hash')
-if quota > 0 and quota < lowered(KEYS[2], limit, span * parts, at) then lower(KEYS[2], quota, at, keep) end
-local holds = lowered(KEYS[2], limit, span * parts, at)
-if remaining >= 0 and reset > 0 then
-  local others = holds - later(KEYS[1], at - span) - remaining
-  local when = at + math.min(reset, span) - span
-  for _ = 1, others do when = charge({ KEYS[1] }, when, keep) + 1 end
-end
-return { time[1], time[2], holds, math.max(0, holds - later(KEYS[1], at - span)) }

@@ -16,7 +16,6 @@ from gateway.core.errors import (
     UpstreamRefused,
 )
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.upstream.classification import (
     Confirmed,
     ForCaller,
@@ -113,18 +112,16 @@ def test_a_429_is_a_rate_limit_in_any_shape(
 
     assert isinstance(failure, UpstreamRateLimited)
     assert failure.retry_after is None
-    assert failure.said is None
 
 
-def test_a_429_may_name_the_limit() -> None:
-    """Beside when to come back."""
+def test_a_429_may_name_its_time_by_ratelimit_alone() -> None:
+    """It has no Retry-After."""
     fields = ((b"ratelimit", b'"default";r=0;t=7'), (b"ratelimit-policy", b'"default";q=10;w=60'))
 
     failure = failure_of(Reply(429, fields, b""), OURS)
 
     assert isinstance(failure, UpstreamRateLimited)
     assert failure.retry_after == 7.0
-    assert failure.said == Stated(10, 60.0, 0, 7.0)
 
 
 @modes

@@ -10,7 +10,6 @@ from gateway.core.errors import (
     UpstreamRateLimited,
     UpstreamUnreachable,
 )
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import FailureReason, NoticeKind, Purpose
 from gateway.ports import Notice
 from tests.doubles.bus import Hub
@@ -29,20 +28,6 @@ async def test_a_429_closes_the_gate(alone: Replica) -> None:
     assert caught.value.retry_after == 30.0
     assert alone.upstream.count == 1
     assert alone.observer.of("gate_closed") == [(SCOPE, 30.0)]
-
-
-async def test_a_429_that_names_a_lower_limit_is_believed(clock: FakeClock) -> None:
-    """And nothing else of it: that nothing is left is what the gate is for."""
-    replica = Replica(clock, limit=20)
-    said = Stated(5, 60.0, 0, 7.0)
-    for _ in range(15):
-        await succeed(replica)
-
-    await fail(replica, UpstreamRateLimited("429", retry_after=30.0, said=said))
-
-    view = replica.local_budget.view(SCOPE)
-    assert view.limit == 5
-    assert view.gate_closed_for == 30.0
 
 
 async def test_a_429_without_a_time_is_told_one(alone: Replica) -> None:

@@ -15,7 +15,6 @@ from gateway.core.errors import (
     UpstreamUnreachable,
 )
 from gateway.core.http.fields import Reply
-from gateway.core.http.rate_limit_headers import Stated
 from gateway.core.vocabulary import Cause, FailureReason, Forward, NotStoredReason, Origin, Outcome
 from gateway.flow.answer import Answer
 from gateway.flow.operations.write_through import Order, Writing
@@ -146,14 +145,6 @@ async def test_a_429_closes_the_gate(alone: Replica) -> None:
         await write(alone, says(429, (b"retry-after", b"7")))
 
     assert alone.observer.of("gate_closed")
-
-
-async def test_a_429_says_what_the_limit_is(alone: Replica) -> None:
-    """As one to a read does."""
-    with pytest.raises(UpstreamRateLimited) as limited:
-        await write(alone, says(429, (b"ratelimit-policy", b'"default";q=10;w=60')))
-
-    assert limited.value.said == Stated(10, 60.0)
 
 
 async def test_a_401_to_our_own_token_is_ours(alone: Replica) -> None:
