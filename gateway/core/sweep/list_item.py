@@ -3,9 +3,7 @@ list agrees with single answers, in its bytes and in its versions.
 
 Bytes: items may be stored only after enough of them in a row had the same bytes as single answers.
 Before that, an item that differs sets the count back to 0. After that, the first item that is
-found to differ ends it: from then on the list confirms versions only. An item also has to have the
-form of single answers: the members, their order, white space. A form is a set of features; the
-known form is the union of all forms that were learnt.
+found to differ ends it: from then on the list confirms versions only.
 
 Versions: a claim is the version that an item states. This module decides whether a claim is
 believed, checked by a single call, or ignored because single answers contradicted it. The number of
@@ -14,7 +12,6 @@ contradictions has a bound. Forgetting one costs a call.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import Final
@@ -90,99 +87,6 @@ def listed(
         initial_age=delta_seconds(reply.header(b"age")),
         freshness_lifetime=windows.lifetime * (1.0 - JITTER * jitter),
     )
-
-
-Feature = tuple[object, ...]
-Shape = frozenset[Feature]
-
-_TOKEN: Final = re.compile(
-    rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[ \t\r\n]+|[^ \t\r\n"{}\[\],:]+', re.DOTALL
-)
-_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_DIGIT: Final = re.compile(rb"[0-9]")
-_TIME: Final = re.compile(rb'"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][^"]{1,40}"')
-# Characters that a JSON writer may escape or not.
-_EITHER_WAY: Final = (b"/", b"<", b">", b"&", b"'")
-
-
-def shape_of(body: bytes) -> Shape:
-    """The form of one JSON object, as a set of features. The body has to be valid JSON."""
-    features: set[Feature] = set()
-    names: list[bytes] = []
-    depth, before, gap, latest = 0, b"", b"", b""
-    for match in _TOKEN.finditer(body):
-        token = match.group()
-        if token.isspace():
-            gap = token
-            continue
-        kind = token if token in b"{}[],:" else b"v"
-        features.add(("gap", depth, before, gap, kind))
-        if token == b":" and depth == 1:
-            names.append(latest)
-        elif before == b":" and depth == 1:
-            after = body[match.end() : match.end() + 1]
-            features.add(("value", names[-1], _value(token, after)))
-        if kind == b"v" and token.startswith(b'"'):
-            features |= _writing(token)
-        depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
-        before, gap, latest = kind, b"", token
-    features.add(("members", *names))
-    return frozenset(features)
-
-
-def _value(token: bytes, after: bytes) -> bytes:
-    """How a value is written, and whether it is empty."""
-    if token.startswith(b'"'):
-        if _TIME.fullmatch(token):
-            return _DIGIT.sub(b"0", token)
-        return b'""' if token == b'""' else b'"'
-    if token in (b"[", b"{"):
-        return token + after if after in (b"]", b"}") else token
-    if token in (b"true", b"false"):
-        return b"flag"
-    return token if token == b"null" else bytes(sorted(set(_DIGIT.sub(b"", token))))
-
-
-def _writing(text: bytes) -> set[Feature]:
-    """Which characters of a string are escaped and how, and which are not escaped."""
-    features: set[Feature] = {("as it is", each) for each in _EITHER_WAY if each in text}
-    if not text.isascii():
-        features.add(("as it is", "beyond ASCII"))
-    for code, char in _ESCAPE.findall(text) if b"\\" in text else ():
-        features.add(("escaped", _class(code) if code else char))
-    return features
-
-
-def _class(code: bytes) -> bytes:
-    """The class of an escaped character, and whether its hex digits are upper or lower case."""
-    number = int(code, 16)
-    case = b"X" if code != code.lower() else b"x" if code != code.upper() else b""
-    if number < 0x80:
-        return b"%04x" % number + case
-    return b"beyond ASCII" + case
-
-
-# The most features that are remembered. Items with further ones are fetched by single calls.
-_MOST: Final = 1_000
-
-
-class Forms:
-    """The form of single answers, learnt from items that had the same bytes."""
-
-    __slots__ = ("_seen",)
-
-    def __init__(self) -> None:
-        self._seen: set[Feature] = set()
-
-    def learn(self, body: bytes) -> None:
-        """Learn the form of a body that a single call brought, if there is room for all of it."""
-        seen = self._seen | shape_of(body)
-        if len(seen) <= _MOST:
-            self._seen = seen
-
-    def cover(self, body: bytes) -> bool:
-        """Whether all features of the body's form are known."""
-        return shape_of(body) <= self._seen
 
 
 # Items in a row that must have the same bytes as single answers.

@@ -1,7 +1,8 @@
 """Stores trainings from the list, after its bytes have proved equal to those of single answers.
 
-This module decides which items may be stored. At the first difference all of them are dropped. An
-item is stored with a ticket, like the answer of any other fetch. The ticket was taken before the
+This module decides which items may be stored. At the first difference all of them are dropped. The
+names of an item's members, in their order, have to be those of an item that proved equal. An item
+is stored with a ticket, like the answer of any other fetch. The ticket was taken before the
 page was asked for: when the previous sweep met the training, or just before this page.
 """
 
@@ -13,12 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from cachetools import FIFOCache
+
 from gateway.core.access.caller import Caller
 from gateway.core.cache.entry import Entry, Key, Ticket
 from gateway.core.cache.policy import Rules
 from gateway.core.http.fields import Headers, Reply
-from gateway.core.sweep.list_item import ENOUGH, Forms, Likeness, Listed, ListVerdict
-from gateway.core.upstream.training import Training
+from gateway.core.sweep.list_item import ENOUGH, Likeness, Listed, ListVerdict
+from gateway.core.upstream.training import Training, names_digest
 from gateway.core.vocabulary import Purpose
 from gateway.flow.answer import Ask
 from gateway.flow.cache.tiers import Tiers
@@ -30,6 +33,9 @@ from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLe
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
+# The most different sequences of member names that are remembered. Items with others are fetched
+# by single calls.
+_MOST_NAMES: Final = 100
 # The most checks that wait for their turn.
 _MOST_DUE: Final = 100
 # Steps in Redis under way at once.
@@ -80,7 +86,7 @@ class Filling:
         self._fields: frozenset[bytes] | None = None
         self._counted: dict[str, str] = {}
         self._met: set[str] = set()  # by this sweep
-        self._forms = Forms()
+        self._names: FIFOCache[str, None] = FIFOCache(_MOST_NAMES)
         self._due: deque[Item] = deque(maxlen=_MOST_DUE)
         self._awaited = 0
         self._checking = 0
@@ -112,7 +118,7 @@ class Filling:
             return likeness  # this answer was counted before
         self._counted[item.listed.training_id] = floor.digest
         if same:
-            self._forms.learn(item.training.body)
+            self._names[names_digest(item.training.body)] = None
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:
@@ -195,7 +201,8 @@ class Filling:
         if item.compared.verdict is ListVerdict.CONFIRMED:
             lacks = self._bodies_here and self._local.peek(item.key) is None
             is_wanted = lacks or not item.compared.is_held
-        return is_wanted and self._forms.cover(item.training.body)
+        # A list that drops a field is refused before a byte of it is stored.
+        return is_wanted and names_digest(item.training.body) in self._names
 
     async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:
         known = self._tickets[item.listed.training_id]
@@ -252,9 +259,6 @@ class Filling:
         names = {name for name, _ in entry.headers}
         differs = entry.digest != item.listed.digest or not names.isdisjoint(_VALIDATORS)
         self._differed |= differs and entry.updated_at == item.listed.updated_at
-        if not differs and not self._forms.cover(entry.body):
-            self._forms, self._counted = Forms(), {}  # the API has changed the form of its answers
-            self._forms.learn(entry.body)
 
 
 def _batches(items: list[T]) -> Iterable[list[T]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from gateway.core.http.fields import Reply
 from gateway.core.vocabulary import Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
-from tests.unit.flow.house import Redis, ok
+from tests.unit.flow.house import Redis, ok, training
 from tests.unit.flow.sweeping import Catalogue, Swept, of_list
 
 IDS = [f"t{number:02d}" for number in range(60)]
@@ -160,25 +161,68 @@ async def test_the_first_difference_takes_everything_back(swept: Swept) -> None:
     assert singles(swept)[len(before) :] == [IDS[30]]
 
 
-async def test_a_form_that_changed_for_both_stops_nothing(swept: Swept) -> None:
-    """What is stored is of the old form; a new answer shows that the list is right."""
+def rewritten(swept: Swept, call: Call, ids: Iterable[str], old: bytes, new: bytes) -> Reply:
+    """What is answered, with one place of those trainings in other bytes."""
+    catalogue, offset = swept.catalogue, call.offset
+    minute = catalogue.minutes[call.training_id] if offset is None else 0
+    answer = ok(minute, training_id=call.training_id) if offset is None else catalogue.page(offset)
+    body = answer.body
+    for each in ids:
+        item = training(catalogue.minutes[each], each)
+        assert old in item
+        body = body.replace(item, item.replace(old, new))
+    return replace(answer, body=body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b', "directory_id": null', b""),
+        (b'"is_draft": false, "directory_id": null', b'"directory_id": null, "is_draft": false'),
+    ],
+    ids=["dropped", "in another order"],
+)
+async def test_an_item_with_other_members_is_asked_for_singly(
+    swept: Swept, old: bytes, new: bytes
+) -> None:
+    """Be it the only one that changed: no check would tell of it in time."""
     await read_all(swept, 20)
     await swept.pages(2)
-    reformatted(swept, IDS[0])
-    listed = swept.catalogue.instead
+    await swept.errands()
+    swept.catalogue.minutes[IDS[3]] = 2
+    swept.catalogue.instead = lambda call: (
+        rewritten(swept, call, IDS[3:4], old, new) if of_list(call) else None
+    )
+    asked = len(singles(swept))
+    await swept.pages(1)
+    await swept.errands()
 
-    def both(call: Call) -> Reply | None:
-        if call.training_id == IDS[0]:
-            answer = ok(1, training_id=IDS[0])
-            return replace(answer, body=answer.body.replace(b', "title"', b',  "title"', 1))
-        return listed(call)
+    answer = await swept.replica.get(Key("p1", IDS[3]))
+    assert singles(swept)[asked:] == [IDS[3]]
+    assert not isinstance(answer.content, Reply)
+    assert answer.content.entry.body == ok(2, training_id=IDS[3]).body
 
-    swept.catalogue.instead = both
+
+async def test_members_that_changed_for_both_stop_nothing(swept: Swept) -> None:
+    """What is stored has the old ones. One new answer shows that the list is right."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    wider = [IDS[0]]
+    swept.catalogue.instead = lambda call: rewritten(
+        swept, call, wider, b', "title"', b', "level": 1, "title"'
+    )
     for _ in range(3):
         await swept.pages(1)
         await swept.errands()
+    wider.append(IDS[30])
+    swept.catalogue.minutes[IDS[30]] = 2
+    asked = singles(swept)
+    await swept.pages(1)
+    await swept.errands()
 
     assert swept.replica.observer.of("filling_stopped") == []
+    assert singles(swept) == asked
+    assert (await swept.read(IDS[30])).startswith("2 ")
 
 
 async def test_answers_with_validators_are_never_filled(swept: Swept) -> None:
