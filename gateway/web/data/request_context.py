@@ -1,4 +1,4 @@
-"""The steps that all endpoints of the data plane share.
+"""The steps that the endpoints for trainings share.
 
 These are: checking the caller, answering, counting and logging. The endpoints decide what the
 answer is. Hits in `wire/hits` do not come here.
