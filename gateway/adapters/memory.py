@@ -1,4 +1,4 @@
-"""L1: the entries in the memory of this process. If it is full, the least recently used entry is
+"""L1: the entries in the memory of this process. If L1 is full, the least recently used entry is
 evicted.
 
 This module holds entries, finds them, and counts their bytes. It does not decide whether an entry

@@ -166,7 +166,7 @@ class Ledger:
         self._partition_invalidations[partition] = max(self._clock.now(), before)
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Purge all keys, or those of a partition. Returns how many there were."""
+        """Purge all keys, or those of a partition. Returns the number of keys."""
         records = self._records(lambda key: partition in (None, key.partition))
         for record in records:
             record.forget()

@@ -119,8 +119,8 @@ def read_found(
 ) -> Found:
     """The result of a look-up: the floor, and the entry if it may be served or used for rescue.
 
-    `records` has the bytes of the floor, the event and the body. `share` is that of the partition.
-    If the bytes of the body are no entry, `refused` is called with the reason."""
+    `records` has the bytes of the floor, the event and the body. `share` is the share of the
+    partition. If the bytes of the body are no entry, `refused` is called with the reason."""
     record, event, body = records
     known = None if share is None else floor_after(record, event)
     # If the record, the event or the share is lost, it is unknown whether the body was invalidated.
@@ -219,7 +219,7 @@ def _single(data: bytes) -> Confirmation | None:
 
 
 def _can_be_served(last: _Last) -> bool:
-    """Whether these values can be served. Something other than a gateway may have written them."""
+    """Whether these values can be served. Another program may have written them."""
     return (
         last.status in (200, 404, 410)
         and are_seconds(last.confirmed_at, last.initial_age, last.freshness_lifetime)

@@ -173,7 +173,7 @@ class RedisLease:
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, and the lease or a place among its followers. Raises BackedOff
-        if an `unhurried` call would lead while the key is left alone after failures."""
+        if an `unhurried` call would lead while the key backs off after failures."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
@@ -213,7 +213,7 @@ class RedisLease:
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
         """End the lease, and tell the followers how the fetch ended. If there is a `pause`, the key
-        is left alone for that time. Does nothing if the lease is lost."""
+        backs off for that time. Does nothing if the lease is lost."""
         await self._connection.run_script(
             RedisOperation.LEASE,
             self._release,

@@ -70,9 +70,9 @@ class Others:
 class Membership:
     """The heartbeats of one replica, and what it knows of the others.
 
-    `alone` (seconds): how long a replica that nobody counts as alive may serve what it holds.
-    `settle` (seconds): the time after a loss of the members in Redis. Within this time, all
-    replicas that are alive add the members that they remember.
+    `alone` (seconds): how long a replica may serve what it holds, after the others stopped counting
+    it as alive. `settle` (seconds): the time after a loss of the members in Redis. Within this
+    time, all replicas that are alive add the members that they remember.
     """
 
     def __init__(

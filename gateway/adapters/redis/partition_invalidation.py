@@ -32,8 +32,8 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# Seconds for which a fetch may use a share that was read. Seconds for which a share is known to
-# live longer than all bodies, after its expiry was renewed.
+# `_READ_FOR`: the seconds for which a fetch may use a share that was read. `_KEPT_FOR`: the seconds
+# after the renewal of a share's expiry in which the share surely outlives all bodies.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # the most shares that are remembered

@@ -26,7 +26,7 @@ NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
 NO_DIGEST = "-" * 32
 NEVER = "0" * 16
 EPOCH_LENGTH = 16
-FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py reads what follows
+FLOOR_LENGTH = 128  # of the fixed part of a floor; key_state.py reads the rest
 
 SUM = 16
 _HEAD_AT = 1 + SUM + 4
@@ -128,7 +128,7 @@ def checksum(rest: bytes | memoryview) -> bytes:
 
 
 def _is_sound(head: _Head) -> bool:
-    """Whether the entry can be served. Something other than a gateway may have written it."""
+    """Whether the entry can be served. Another program may have written it."""
     return (
         head.status in (range(200, 600) if head.updated_at is None else (200,))
         and are_seconds(head.confirmed_at, head.initial_age, head.freshness_lifetime)

@@ -19,7 +19,7 @@ from gateway.ports import AccessLine
 # answers in the mode `frozen` are sampled too, because an operator ordered that mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# The most lines a second about rescued answers: stale ones, because the API failed or was not
+# The most lines a second about rescued answers. These are stale, because the API failed or was not
 # called. All hits may be rescued answers, and a line costs ten times as much as a hit. Rescued
 # answers beyond this number are sampled.
 RESCUES: Final = 10

@@ -74,7 +74,8 @@ def by_outcome(counters: Counters) -> dict[Outcome, int]:
 
 
 def hit_rate(outcomes: Mapping[Outcome, int]) -> float:
-    """The share of hits among the requests that were not rejected; 0.0 if there were none."""
+    """The share of hits among the requests that were not rejected; 0.0 if there were no such
+    requests."""
     asked = sum(count for outcome, count in outcomes.items() if outcome is not Outcome.REJECTED)
     return sum(outcomes[outcome] for outcome in HITS) / asked if asked else 0.0
 

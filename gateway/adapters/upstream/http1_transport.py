@@ -64,9 +64,10 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The whole response.
 
-        Raises httpx.LocalProtocolError if the request is not valid HTTP (nothing is sent then),
-        httpx.ConnectTimeout, another httpx.TransportError or OSError if no head came, CutShortError
-        if the body is not whole, and InvalidPayload if it is larger than the Exchange allows.
+        Raises httpx.LocalProtocolError if the request is not valid HTTP. Nothing is sent then.
+        Raises httpx.ConnectTimeout, another httpx.TransportError or OSError if no head came,
+        CutShortError if the body is not whole, and InvalidPayload if the body is larger than the
+        Exchange allows.
         """
         exchange: Exchange = request.extensions["exchange"]
         message = _message(request)

@@ -20,7 +20,7 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """No messages come from this connection (any more). `why` tells an operator the reason."""
+    """This connection receives no messages, or no more. `why` tells an operator the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no longer subscribed: {why}")
@@ -45,8 +45,8 @@ class Subscription:
     """A subscription, which lasts as long as its `async with`.
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
-    seconds a PING is sent. If there is no answer within `patience` seconds, the connection is
-    lost. It is also lost as soon as another master is known, even if the former one still answers.
+    seconds a PING is sent. If there is no answer within `patience` seconds, the connection is lost.
+    It is also lost as soon as another master is known, even if the former master still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:

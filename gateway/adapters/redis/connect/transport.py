@@ -55,7 +55,7 @@ class Sentinels:
     check_connection = False
 
     def __init__(self, clients: dict[str, Any], name: str, patience: float) -> None:
-        """`clients`: the client of each sentinel, by its address in words."""
+        """`clients` has the client of each sentinel, by the sentinel's address as text."""
         self._driver: Any = Sentinel([])  # type: ignore[no-untyped-call]
         self._driver.sentinels = list(clients.values())
         self._where = list(clients)
