@@ -182,7 +182,8 @@ class Telemetry(Trail):
         self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
-        """An order was carried out. `told` has its words, and which replicas confirmed it."""
+        """An order was carried out. `told` has the words of the order, and how many replicas
+        confirmed it."""
         self.counters.count_order(order, operator)
         self.events.emit(
             INFO, "order.done", per_second=_BURST, order=order, operator=operator, **told
