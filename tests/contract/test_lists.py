@@ -93,6 +93,26 @@ async def test_what_nobody_fetched_is_unknown(both: Both) -> None:
     assert (await both.page()).verdict is UNKNOWN
 
 
+async def test_each_training_of_a_page_has_its_own_verdict(both: Both) -> None:
+    """However many of them are compared in one step, and whatever is stored of the others."""
+    ids = [f"trn_{number}" for number in range(1, 50)]
+    for number, training_id in enumerate(ids):
+        if number % 3:  # every third one is unknown
+            ticket = await both.store.begin(Key("p1", training_id))
+            entry = entry_of(ticket, version(number % 3))
+            await both.store.store(Key("p1", training_id), entry, KEEP)
+    at = await both.now()
+    items = [Listed(each, version(2), "0" * 32, DATE, at, 2.0, 25.0) for each in ids]
+
+    compared = await both.lists.compare("p1", items, KEEP)
+
+    expected = [(UNKNOWN, NEWER, CONFIRMED)[number % 3] for number in range(len(ids))]
+    assert [each.verdict for each in compared] == expected
+    assert [each.is_held for each in compared] == [each is not UNKNOWN for each in expected]
+    known = [each.floor for each in compared if each.floor is not None]
+    assert {floor.updated_at for floor in known} == {version(2)}
+
+
 async def test_the_version_known_is_renewed(both: Both) -> None:
     """Times are the page's, header fields and body the single answer's: in what is read as in
     what other replicas hold."""

@@ -82,18 +82,14 @@ return { time[1], time[2], redis.call('DEL', KEYS[1]) }
 
 -- script: compare
 -- Promise: what the list says about a training counts only if nothing was learnt or ordered about it since the page was asked for. The known version is confirmed as of that moment, and its body stays. A later version raises the floor. The stored body is then below the floor, and may only be used for rescue. Each page with the later version returns `newer` until a single answer has confirmed it.
--- KEYS floor, event, body, doubt; ARGV version, time of the page, 1 if the version is far ahead, what is renewed (key_state.py), keep of the body (ms), keep of the floor (ms).
+-- KEYS of each training: floor, event, body, doubt; ARGV keep of the body (ms), keep of the floor (ms), and of each training: version, time of the page, 1 if the version is far ahead, what is renewed (key_state.py). Returns of each training the verdict, the record of the floor, and 1 if it has a body.
 
-local version, started, is_ahead, renewed, keep, floor_keep = unpack(ARGV)
+local KEYS_EACH, ARGS_EACH, ARGS_BEFORE = 4, 4, 2
+local keep, floor_keep = ARGV[1], ARGV[2]
 local time = now()
 local LISTED, LENGTH = '\2', 109
 
-local floor = read_floor(KEYS[1])
-if not floor then return { time[1], time[2], 'unknown', '', 0 } end
-if absorb_at(floor, KEYS[2], floor_keep) then redis.call('DEL', KEYS[3]) end
-local is_raised = raised_from(floor)
-
-local function verdict()
+local function verdict(floor, version, started, is_ahead)
   -- This comes first, even if there was an order: there is nothing to rule out, and a store needs a ticket anyway.
   if floor.kind == '-' and floor.updated_at == NO_VERSION then return 'unknown' end
   if floor.seen > started or started < floor.started then return 'passed' end
@@ -102,29 +98,44 @@ local function verdict()
   if version < floor.updated_at or (is_ahead == '1' and version > floor.updated_at) then
     return 'doubtful'
   end
-  if floor.kind == 'v' and version == floor.updated_at and not is_raised then return 'confirmed' end
+  if floor.kind == 'v' and version == floor.updated_at and not raised_from(floor) then return 'confirmed' end
   return 'newer'
 end
 
-local said = verdict()
-local held = redis.call('EXISTS', KEYS[3])
-if said == 'confirmed' then
-  local last = floor.last
-  if string.sub(last, 1, 1) == LISTED then last = string.sub(last, LENGTH + 1) end
-  floor.last = LISTED .. string.format('%015.0f', floor.generation) .. renewed .. last
-  floor.started = started
-  redis.call('PEXPIRE', KEYS[3], keep)
-  local doubt = read_doubt(KEYS[4])
-  if doubt and not doubt.trusts_next and started >= doubt.first then redis.call('DEL', KEYS[4]) end
-elseif said == 'newer' then
-  -- After a negative answer nothing stored may stay fresh. A stored older version may be used for rescue.
-  if floor.kind ~= 'v' then floor.kind, floor.digest, floor.started = '-', NO_DIGEST, started end
-  if not is_raised then floor.last = RAISED .. floor.updated_at end
-  floor.updated_at = version
-else
-  return { time[1], time[2], said, redis.call('GET', KEYS[1]), held }
+local function compare(keys, version, started, is_ahead, renewed)
+  local floor_key, event_key, body_key, doubt_key = unpack(keys)
+  local floor = read_floor(floor_key)
+  if not floor then return 'unknown', '', 0 end
+  if absorb_at(floor, event_key, floor_keep) then redis.call('DEL', body_key) end
+  local said = verdict(floor, version, started, is_ahead)
+  local held = redis.call('EXISTS', body_key)
+  if said == 'confirmed' then
+    local last = floor.last
+    if string.sub(last, 1, 1) == LISTED then last = string.sub(last, LENGTH + 1) end
+    floor.last = LISTED .. string.format('%015.0f', floor.generation) .. renewed .. last
+    floor.started = started
+    redis.call('PEXPIRE', body_key, keep)
+    local doubt = read_doubt(doubt_key)
+    if doubt and not doubt.trusts_next and started >= doubt.first then redis.call('DEL', doubt_key) end
+  elseif said == 'newer' then
+    -- After a negative answer nothing stored may stay fresh. A stored older version may be used for rescue.
+    if floor.kind ~= 'v' then floor.kind, floor.digest, floor.started = '-', NO_DIGEST, started end
+    if not raised_from(floor) then floor.last = RAISED .. floor.updated_at end
+    floor.updated_at = version
+  else
+    return said, redis.call('GET', floor_key), held
+  end
+  return said, write_floor(floor_key, floor, floor_keep), held
 end
-return { time[1], time[2], said, write_floor(KEYS[1], floor, floor_keep), held }
+
+local reply = { time[1], time[2] }
+for at = 0, #KEYS / KEYS_EACH - 1 do
+  local keys = { unpack(KEYS, at * KEYS_EACH + 1, (at + 1) * KEYS_EACH) }
+  local first = ARGS_BEFORE + at * ARGS_EACH
+  local said, record, held = compare(keys, unpack(ARGV, first + 1, first + ARGS_EACH))
+  reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = said, record, held
+end
+return reply
 
 -- script: take_back
 -- Promise: forgets a version that only the list claimed, so that the stored response may be served as before. Does nothing if a single answer came since, if an order asked for that version or a later one, or if an order may have been lost.
