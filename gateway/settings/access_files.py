@@ -38,20 +38,22 @@ _PATIENCE = 10.0
 
 G = TypeVar("G")
 Secret = str | Unreadable
-# Reads a file with a secret that the tables name. A relative path starts at the folder of the file.
+# Reads a file that contains a secret. The tables name this file. A relative path is relative to the
+# folder of the file that has the tables.
 Read = Callable[[object], Secret]
-# The content of the tables, with the secrets of these files. Raises SettingsFault.
+# Makes the content from the tables, and from the files of secrets that they name. Raises
+# SettingsFault.
 Parse = Callable[[Mapping[str, object], Read], G]
 
 
 class RereadFile(Generic[G]):
-    """The file that `setting` names, and the files of secrets that it names. `wanted` says in
-    messages what it should list.
+    """The file that `setting` names, and the files of secrets that it names. In messages `wanted`
+    is the word for the rows that the first file should have, such as `clients`.
 
     Each look reads all files whole, and compares them. It needs no events or times of the file
     system. So it works with the links that Kubernetes replaces, and on network drives. The text is
-    parsed only if something changed, because that takes a process: two a second would use a good
-    part of a core.
+    parsed only if something changed, because parsing starts a process. Two such processes a second
+    would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -112,9 +114,10 @@ class RereadFile(Generic[G]):
         return SettingsFault((Fault(self._setting, f"names a file that {problem}", wanted),))
 
 
-# The process writes the tables, or why the text has none. A date becomes null, because no setting
-# is a date. After 0.2 s of CPU the process gives way to requests. A process for a shorter text does
-# not: on a busy machine a revoked key would be accepted for seconds longer.
+# The process writes the tables. If the text is not valid, it writes the reason. A date becomes
+# null, because no setting is a date. After 0.2 s of CPU the process gives way to requests. A text
+# that takes less CPU is parsed without giving way. Otherwise, on a busy machine, a revoked key
+# would be accepted for seconds longer.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -136,8 +139,8 @@ _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
-    Raises Unreadable if it is not valid, or takes more than so many seconds. The words fit behind
-    "a file that", and quote nothing of the text.
+    Raises Unreadable if it is not valid, or takes more than so many seconds. The message of
+    Unreadable fits behind the words "a file that", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -204,7 +207,8 @@ Digests = Annotated[
 
 class Row(Section):
     """One row, with a name that is unique in its table. `needed` are the fields that it must have.
-    `beside` are further names, which are read before the row is judged."""
+    `beside` are the names of further fields, which are read and taken out before the row is
+    judged."""
 
     name: Name = ""
     needed: ClassVar[tuple[str, ...]] = ("name",)
@@ -243,8 +247,9 @@ class Rows:
     def of(
         self, tables: Table, kind: str, form: type[R], prepare: Prepare | None = None
     ) -> Iterator[tuple[str, R]]:
-        """The rows of one kind with their valid fields, each with its place, which counts from 1.
-        `prepare` reads the names of `beside` in a row, before it is judged."""
+        """The rows of one kind, with their valid fields. With each row comes its place in the file;
+        the first is 1. `prepare` reads the fields of a row that `beside` names, before the row is
+        judged."""
         rows = tables.get(kind, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self.refuse(kind, "is not a list of tables", f"[[{kind}]]")

@@ -92,7 +92,7 @@ class _Board:
     """The notes about one partition.
 
     `met` has the trainings that this sweep has met. `known` has those that the last complete sweep
-    met. Both have the row of each training in the list.
+    met. Both map the id of a training to its row number in the list.
     """
 
     progress: Progress = field(default_factory=Progress)
@@ -167,9 +167,10 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings that the last complete sweep met between the trainings with these ids, and that
-    this sweep has not met. The `first` page includes the trainings before these ids, the `last`
-    page the trainings after them. Only the first 400 trainings of this range are looked at."""
+    """The trainings that are missing from this sweep. The last complete sweep met them in the range
+    of rows from the first to the last of these ids. On the `first` page the range begins with the
+    list, on the `last` page it ends with the list. Only the first 400 trainings of the range are
+    looked at."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)

@@ -1,8 +1,9 @@
 """SharedStore on Redis: bodies and version floors that all replicas see.
 
-This module has the keys and the arguments of each step. The rules are in the scripts. If a step
-only reads a floor, `records.floor_after` applies the event to it. This module also drops many keys,
-and waits for the replicas of Redis.
+This module has the keys and the arguments of each step. The rules are in the scripts. The last
+orders for a training are in a record of their own, the event. If a step only reads a floor,
+`records.floor_after` applies the event to the floor. This module also drops many keys, and waits
+for the replicas of Redis.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from gateway.core.instant import Instant
 from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
-# The most keys in one round trip, so that the reply comes in time: with bodies, and without bodies.
+# The most keys in one round trip, so that the reply comes in time. The first number is for replies
+# with bodies, the second for replies without.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -52,11 +54,11 @@ class RedisStore:
     `longest_fetch` (seconds) is the longest time from `begin` to `store`. A floor without a stored
     body expires after twice that time, so that requests for many unknown ids take little memory.
     `longest_keep` (seconds) is the longest time for which a body is kept. Floors and events are
-    kept twice as long, so that they outlive all bodies that they ruled out. If Redis loses a floor
-    or an event nevertheless, for example by eviction, the bodies that it may have ruled out are not
-    found any more. `entropy` makes the epoch of a new floor (16 hex digits), which differs from
-    that of a lost floor. `believe_after` (seconds): see core/cache/version_verdict.py.
-    `has_partition_invalidations`: see partition_invalidation.py.
+    kept twice as long, so that they outlive all bodies that they ruled out. Redis may nevertheless
+    lose a floor or an event, for example by eviction. The bodies that the lost record may have
+    ruled out are then not found any more. `entropy` makes the epoch of a new floor (16 hex digits),
+    which differs from that of a lost floor. `believe_after` (seconds): see
+    core/cache/version_verdict.py. `has_partition_invalidations`: see partition_invalidation.py.
     """
 
     def __init__(
@@ -149,11 +151,11 @@ class RedisStore:
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
 
-        If a version that went back or is far ahead is believed, the floor gets a new generation.
-        The entry is then stored a second time, with that generation.
+        A version that went back, or is far ahead, may be believed. The floor then gets a new
+        generation, and the entry is stored a second time, with that generation.
         """
         stored = await self._offer(key, entry, keep)
-        with suppress(RedisUnavailable):  # without the share, the entry is not found
+        with suppress(RedisUnavailable):  # harmless: without its share the entry is not found
             share = entry.epoch[EPOCH_LENGTH:]
             await self.partition_invalidations.keep(key, share, RedisOperation.STORE)
         if stored.verdict is not StoreVerdict.BELIEVED or stored.floor is None:
@@ -276,8 +278,8 @@ _SCANNED_AT_ONCE: Final = 500
 _SEARCHES: Final = 3
 
 
-# This is the only step that searches. It searches for floors: a key without a floor has nothing to
-# drop, because a fetch makes the floor before it starts.
+# Purging is the only operation that searches Redis for keys. It searches for floors: a key without
+# a floor has nothing to drop, because a fetch makes the floor before it starts.
 class Purging:
     """Drops all keys, or those of a partition. `drop` is the script for one key. `keep` (ms): how
     long the floors of dropped keys are kept."""
@@ -292,8 +294,8 @@ class Purging:
         """Drop every key, or every key of a partition. `soft` leaves the bodies for rescue. Returns
         the number of keys.
 
-        Raises RedisUnavailable if a node could not be searched, after all other nodes were
-        searched.
+        If a node cannot be searched, the other nodes are searched first. RedisUnavailable is raised
+        after that.
         """
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
@@ -334,7 +336,8 @@ class Purging:
             )
 
 
-# Milliseconds for which Redis keeps a mark. No code reads the mark.
+# Milliseconds for which Redis keeps a mark: a key that is written only to wait until replicas have
+# it. No code reads it.
 _MARK_KEEP: Final = 1_000
 
 
@@ -370,8 +373,8 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
         return len(role[2])
 
     async def wait(client: driver.Redis) -> int:
-        # Redis waits for the writes of this connection. The mark is such a write, and the replicas
-        # get it after all earlier writes of other connections.
+        # WAIT waits until replicas have the last write that came on this connection. That write is
+        # the mark. Replicas get it after all earlier writes of other connections.
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))

@@ -3,8 +3,8 @@
 There are figures since the start, figures of the last minute, and rows of the last 15 minutes, one
 for every two seconds.
 
-The number of rows is bounded. Making a row takes a tenth of a millisecond. Requests do no work for
-rows.
+The number of rows is bounded. Making a row takes a tenth of a millisecond. The rows cost a request
+nothing.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def quantile_of(
     """As `quantile`, for the buckets of one histogram. The last bucket has the observations above
     all bounds.
 
-    `most` is a value that no observation exceeds. The result does not exceed `most` either, unless
-    the result is in a bucket above `most`.
+    `most` is a value that no observation exceeds. The result is limited to `most` too, but not if
+    its bucket begins at or above `most`.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
@@ -215,7 +215,8 @@ class History:
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
-        """The rows after the first `taken` rows, as far as they are kept, by column."""
+        """The rows that were taken after the first `taken` rows and are still kept: a list for each
+        column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}

@@ -81,7 +81,8 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """An answer that can be served. `verdict` is None if it was not offered to the store."""
+    """An answer that can be served. `verdict` is None if the answer was not offered to the
+    store."""
 
     held: Held
     forward_status: int
@@ -197,8 +198,8 @@ class Fetcher:
                 return None
 
     async def _turned_away(self, want: Want, status: int) -> None:
-        """Drop what the upstream refused: all that was stored for the credential after a 401, this
-        one training after a 403."""
+        """Drop the responses to which the upstream refused access. After a 401 these are all that
+        are stored for the credential. After a 403 it is this one training."""
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
@@ -229,8 +230,8 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # The notice has no version. Other replicas may hold a later version than this one, and
-            # a notice with this version would not outdate it.
+            # The notice has no version. Other replicas may hold a version that is later than the
+            # believed one. A notice with the believed version would not outdate that later version.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)

@@ -1,4 +1,4 @@
-"""Requests that need a version at least as late as one that they know (`Training-Min-Updated-At`).
+"""Requests that name a version (`Training-Min-Updated-At`), and need that version or a later one.
 
 For example, a caller that wrote a training reads what it wrote. It gets the stored version if that
 is late enough. Otherwise one fetch is made for all callers that need such a version. The header
@@ -33,8 +33,8 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# Seconds for which a caller backs off from a key after fetches that did not bring the version: at
-# most _FIRST after the first of them, at most _LONGEST after any number of them.
+# After a fetch that did not bring the needed version, a caller backs off from the key. Seconds: at
+# most _FIRST after one such fetch, longer after each further one, at most _LONGEST.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -53,8 +53,8 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Vain:
-    """The number of fetches in a row that brought a caller no version late enough. The next one may
-    go at `until` (monotonic)."""
+    """How many fetches in a row brought a caller only versions that were too old. The next fetch
+    may start at `until` (monotonic)."""
 
     attempts: int
     until: float
@@ -63,8 +63,8 @@ class _Vain:
 class Reaching:
     """Answers requests, also those that need a version.
 
-    `share` is charged for a fetch that brings no version late enough, if a response is stored. If
-    none is stored, the fetch is a miss like any other.
+    If a response is stored, a fetch that brings only a version that is too old is charged to
+    `share`. If none is stored, the fetch is a miss like any other.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
@@ -76,8 +76,8 @@ class Reaching:
     async def get(self, ask: Ask, answering: Answering) -> Answer:
         """Answer as `answering` does, if no version is needed or the stored one is late enough.
 
-        Raises VersionNotReached, and the errors of a fetch: an older version is not used for
-        rescue.
+        Raises VersionNotReached. Raises the errors of a fetch too, because a version that is too
+        old is not served in place of an error.
         """
         wanted = ask.at_least
         if wanted is None:
@@ -103,9 +103,8 @@ class Reaching:
         raise _not_reached(wanted, _entry_of(answer), self._missed(ask))
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of one fetch for all callers. The version that an earlier fetch brings may be
-        too early, because that fetch began before this request. Then the answer is that of another
-        fetch."""
+        """The answer of one fetch for all callers. A fetch that began before this request may bring
+        a version that is too old. Then the answer is that of another fetch."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)
@@ -117,7 +116,8 @@ class Reaching:
             seen = await self._serving.seen(ask)
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer of upstream now. If its version is late enough, the share is not charged."""
+        """The answer to a new call upstream. If its version is late enough, the share is not
+        charged."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -131,8 +131,8 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if that is a background refresh that got no
-        call."""
+        """The answer of a fetch under way. None if the fetch was a background refresh, and the
+        budget granted it no call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):

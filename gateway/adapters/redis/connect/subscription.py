@@ -20,7 +20,8 @@ _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class SubscriptionLost(Exception):
-    """This connection receives no messages, or no more. `why` tells an operator the reason."""
+    """This connection could not be subscribed, or it receives no messages any more. `why` tells an
+    operator the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no longer subscribed: {why}")
