@@ -2,7 +2,8 @@
 connections.
 
 `request_head` checks heads. The planes decide what a request means. No request needs a timer,
-because `look` is called once a second. It also counts the bytes that a caller has not taken yet.
+because `look` checks each connection once a second. `look` also counts the bytes that a caller has
+not taken yet.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ def _held_by_system(transport: asyncio.Transport) -> int:
 
 # The most pipelined requests that may wait on one connection.
 _DEEPEST: Final = 64
-# The most bytes on the wire for one byte of a body: a chunk with one byte takes six.
+# The most bytes on the wire for one byte of a body, because a chunk with one byte takes six bytes.
 _FRAMING: Final = 6
-# The turns of the event loop between the idle timeout and the close. Unread requests are read in
-# them.
+# The turns of the event loop between the idle timeout and the close. In these turns unread requests
+# are read.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -101,8 +102,8 @@ class Wire(HttpToolsProtocol):
     # ---- the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection. Above the bound of connections, answer 503. Far above it, close
-        without an answer."""
+        """Accept the connection. If there are more connections than the bound, answer 503. If there
+        are far more, close without an answer."""
         self._stage = Stage.REST
         self._raw = 0  # bytes since the parser was at rest
         self._begun = False  # a message began in the bytes that came last
@@ -124,7 +125,8 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser. If a message is not complete, note since when its rest is awaited."""
+        """Feed the parser. If a message is not complete, note the time at which the wait for its
+        rest began."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -168,7 +170,7 @@ class Wire(HttpToolsProtocol):
             self._owed_since += seconds
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, unless its socket has an unread request."""
+        """Close an idle connection if no unread request is in its socket."""
         self.timeout_keep_alive_task = self.loop.call_later(0.0, self._close_idle, _LAST_TURNS)
 
     def _close_idle(self, turns: int) -> None:
@@ -243,7 +245,7 @@ class Wire(HttpToolsProtocol):
         if self._stage is Stage.HEAD:
             self._refuse(slow_head(self.terms.limits))
         elif not self._is_answering():
-            # No request came, or its response was sent before the body of the request was complete.
+            # No request came, or a request was answered before its body was complete.
             self.transport.close()
 
     # ---- the parser's callbacks
@@ -294,8 +296,8 @@ class Wire(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """If the connection drains, let only the last waiting request close it, so that all of them
-        are answered."""
+        """If the connection drains, only the last waiting request closes the connection. All
+        waiting requests are then answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -322,7 +324,7 @@ class Wire(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Parse no more bytes, and send the refusal. If responses to earlier requests are awaited,
         they are sent in place of the refusal, because responses have to come in order. If a body is
-        refused and its request has no response yet, the refusal is that response."""
+        refused and its request has no response yet, the refusal is the response to this request."""
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
         self._deaf = True
@@ -337,7 +339,8 @@ class Wire(HttpToolsProtocol):
         self._part(refusal, request_id)
 
     def _request_id(self) -> str:
-        """The caller's own request id if that field has come and is valid, otherwise a new id."""
+        """The caller's own request id if `X-Request-ID` has come and is valid, otherwise a new
+        id."""
         fields: Fields = self.headers if self._stage is Stage.HEAD else []
         if self._stage is Stage.BODY:
             fields = list(self.scope["headers"])
@@ -345,7 +348,7 @@ class Wire(HttpToolsProtocol):
         return self.terms.new_id() if given is None else given.decode("ascii")
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
-        """Send the refusal, and close the connection when the caller had time to read the response.
+        """Send the refusal, and close the connection after the caller had time to read the refusal.
         A close with unread bytes would reset the connection, and could destroy the response."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))

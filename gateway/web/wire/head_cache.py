@@ -1,10 +1,10 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
 A block is a head without its method and target. Blocks of one client differ in a few values that
-change with each request: a trace, a request id, an entity tag. Valid values of these fields are cut
-out of the block, and the rest of the block is looked up. A block that is equal to the last block of
-its connection needs no look-up. Decisions are not remembered: the caller and the entry are looked
-up for each request.
+change with each request: a trace, a request id, an entity tag. If these values are valid, they are
+cut out of the block, and the rest of the block is looked up. A block that is equal to the last
+block of its connection needs no look-up. Decisions are not remembered: the caller and the entry are
+looked up for each request.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Form:
 
 
 class Holed(Form):
-    """A form without a trace, a request id, or both: they are cut out. It belongs to one
+    """A form from which a trace, a request id, or both are cut out. The form belongs to one
     connection, because `said` has the values of the last head that `takes` accepted."""
 
     __slots__ = ("_between", "_between_at", "_id_at", "_start", "_start_at", "_trace_at")
@@ -86,8 +86,8 @@ class Holed(Form):
         return True
 
     def _at(self, start: int, end: int) -> slice[int, int, None]:
-        """The slice of a head that has this part of the block. It counts from the end of the
-        head."""
+        """The slice of a head for the bytes `start` to `end` of its block. Slices count from the
+        end of the head."""
         return slice(start - self.length, end - self.length)
 
 
@@ -98,8 +98,8 @@ _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# The header lines whose values may be cut out, each after the end of another line. A value of
-# another form stays in the block.
+# The header lines whose values may be cut out, each after the end of another line. A value that
+# does not match stays in the block.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -113,8 +113,7 @@ T = TypeVar("T")
 
 class Blocks:
     """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards. If a
-    tag is the only value to cut out of a block, the block with its tag is kept too, when it comes
-    again.
+    tag is the only value to cut out of a block, the tables can also keep the block with its tag.
 
     A block is kept when it comes for the second time. Heads that never repeat therefore take no
     room. A full table is cleared. Blocks that come often are soon in the table again.
@@ -137,7 +136,8 @@ class Blocks:
     def find(self, block: bytes, before: Form | None = None) -> Form | None:
         """The form of a block that `known` does not have. None if the rest of the block, without
         the cut values, is not known either. `before` is the last form of the same connection. If
-        both have cuts at the same places, the next head is expected to have them too."""
+        the block and `before` have cuts at the same places, the next head probably has such cuts
+        too, and the new form is a `Holed`."""
         if len(block) > self._longest:
             return None
         pieces = _HOLES.split(block)
@@ -167,8 +167,8 @@ class Blocks:
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:
-        """Note a block that was parsed. `said` is the result, `fields` are the fields of the
-        block."""
+        """Note a block that was parsed. `said` is the result of parsing, `fields` are the fields of
+        the block."""
         if len(block) > self._longest or not _is_whole(block):
             return
         names = [name for name, _ in fields]

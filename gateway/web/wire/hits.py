@@ -5,9 +5,9 @@ All other requests go to `data/app`.
 The look-up, the decision, the rendering and the counting use the same code as `data/app`. Only the
 task, the scope and the response object are left out. A decision for L1 and its header lines are
 reused for a second at most (`Held.until`). The caller and the held entry are looked up for each
-request. A request without an answer here has changed nothing. If its look-up has just ended,
-`data/app` finds the result. A hit makes one span if its trace is kept. Otherwise tracing costs a
-hit almost nothing.
+request. If this module gives no answer, nothing was changed, and the request goes to `data/app`. If
+the look-up of the request has just ended, `data/app` finds the result. A hit makes one span if its
+trace is kept. Otherwise tracing costs a hit almost nothing.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers requests from L1. The parameters are those of DataPlane. `counting` is the
-    observer's. If `heeds_directives` is true, requests with cache directives go to `data/app`."""
+    """Answers requests from L1. The parameters are those of DataPlane. `counting` is the observer's
+    method of that name, or `traced` made from it. If `heeds_directives` is true, requests with
+    cache directives go to `data/app`."""
 
     def __init__(
         self,
@@ -192,8 +193,8 @@ class Hits:
         is_head: bool,
         parts: Mapping[Part, float] | None = None,
     ) -> None:
-        """Write a line of that weight to the access log. `of` has the head, the training's id, the
-        request id and the client. `measured` has the seconds and the age."""
+        """Write a line with this weight to the access log. `of` has the head, the training's id,
+        the request id and the client. `measured` has the seconds and the age."""
         said, training_id, request_id, client = of
         seconds, age = measured
         line = AccessLine(
@@ -214,7 +215,8 @@ class Hits:
 
 
 def charged(allowance: Allowance, now: float) -> bytes:
-    """Take one request from the client's allowance. Returns the fields about its rate limit."""
+    """Take one request from the client's allowance. Returns the fields about the client's rate
+    limit."""
     allowance.take(now)
     return to_lines(rate_limit_fields(allowance, now))
 
@@ -230,8 +232,8 @@ class LookUp:
 
 
 class LookUps:
-    """Begins look-ups in Redis, and answers when they have ended. Each request was tried in `hits`
-    before."""
+    """Begins look-ups in Redis, and answers when they have ended. Before that, `Hits` gave no
+    answer to the request."""
 
     def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
         self._serving = serving
@@ -239,7 +241,7 @@ class LookUps:
         self._clock = clock
 
     def begin(self, said: PlainHead, training_id: str) -> LookUp | None:
-        """The look-up, which is under way now. None if the request has to go to `data/app`."""
+        """Begin a look-up. Returns None if the request has to go to `data/app`."""
         if not self._hits.is_open or not is_training_id(training_id):
             return None
         began = self._clock.monotonic()
@@ -318,7 +320,7 @@ Counting = Callable[[Outcome, Tier, int], Count]
 
 
 def traced(counting: Counting, tracer: Tracer) -> Counting:
-    """The same counting, which also tells `tracer` of each hit whose trace is kept."""
+    """A `counting` that also tells `tracer` of each hit whose trace is kept."""
     keeps = tracer.keeps
 
     def of_sort(outcome: Outcome, tier: Tier, status: int) -> Count:

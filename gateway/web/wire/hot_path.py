@@ -1,9 +1,9 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
-A connection compares the bytes that it gets with heads that came before (`head_cache`). `hits`
-answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed, and `hits` may
-then answer it from L1. All other requests go to Starlette, as they would without this module. The
-responses of one turn of the event loop are written together at its end.
+A connection compares the bytes that arrive with the heads of earlier requests (`head_cache`).
+`hits` answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed, and
+`hits` may then answer it from L1. All other requests go to Starlette, as they would without this
+module. The responses of one turn of the event loop are written together at its end.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that may wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
-# After a turn with only one response, so many responses are written at once, without waiting for
-# the end of a turn. Waiting costs one more system call, and gains nothing if requests come one by
-# one.
+# After a turn with only one response, this number of responses is written at once, without waiting
+# for the end of a turn. Waiting costs one more system call, and gains nothing if requests come one
+# by one.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ _REST = Stage.REST
 
 
 class Parsing(Wire):
-    """One connection of the data plane that parses each head."""
+    """A connection that parses each head, for the data plane."""
 
     hits: Hits
 
@@ -110,7 +110,8 @@ class Parsing(Wire):
         super().connection_made(transport)
 
     def look(self, now: float) -> None:
-        """Close the connection if it was idle for too long after a hit. Hits set no timer."""
+        """Close the connection if it was idle for too long after a hit, because hits set no
+        timer."""
         if self._has_served:
             self._has_served, self._idle_since = False, now
         elif self._idle_since is not None and now - self._idle_since >= self.timeout_keep_alive:
@@ -119,7 +120,8 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire does, also for the idle time, because an unread request may have come."""
+        """As Wire does, and add `seconds` to the idle deadline too, because an unread request may
+        have come."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -138,7 +140,7 @@ class Parsing(Wire):
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Answer a plain hit. Make a request of any other message."""
+        """Answer the message if it is a plain hit. Otherwise make a request for Starlette."""
         self._asked = asked = self._plain()
         answer = None
         if asked is not None:
@@ -171,8 +173,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Begin the message as the parent class does. That clears the parsed head, so this method
-        restores the head."""
+        """Begin the message as the parent class does. The parent class clears the parsed head, so
+        this method restores the head."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -319,8 +321,8 @@ class HotPath(Parsing):
         self._read_on(awaited)
 
     def _hand_on(self, awaited: _Awaited) -> None:
-        """Make a request of the head, because the look-up gave no answer. The request finds the
-        result of the look-up."""
+        """Make a request for Starlette from the head, because the look-up gave no answer. The
+        request finds the result of the look-up."""
         self._awaited, self._stage = None, _REST
         self._parse(awaited.head)
         self.lookups.linger(awaited.look_up)
@@ -355,7 +357,7 @@ class HotPath(Parsing):
 
     def _hand_in(self, answer: bytes) -> None:
         """Write the response at the end of this turn of the event loop, or now if many bytes wait.
-        A write may call `pause_writing`."""
+        A write may call `pause_writing`, which sets `_at_ease` to False."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -395,7 +397,8 @@ def plain(
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain. A plain head is a valid
     GET or HEAD of one training, without a body and without repeated fields. It keeps the connection
-    open. If cache directives are honoured, it has no directive but `only-if-cached`."""
+    open. If cache directives are honoured, a plain head has no directive except
+    `only-if-cached`."""
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
         return None
@@ -415,7 +418,8 @@ def plain(
 def _extra_of_these(
     by_name: dict[bytes, bytes], fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes]
 ) -> Headers | None:
-    """As `extra_of`. Usually None: there is no such field, or only a valid `traceparent`."""
+    """As `extra_of`, but None if the head has no field to send upstream, or only a valid
+    `traceparent`."""
     if not forwarded.isdisjoint(by_name):
         return extra_of(fields, forwarded)
     traceparent = by_name.get(b"traceparent")

@@ -99,8 +99,8 @@ def is_host(value: bytes) -> bool:
 
 def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
     """The path of a target in absolute form, and the fields with the target's authority as `Host`
-    (RFC 9112, 3.2.2). The rules for `Host` then apply to it. Any other target is returned
-    unchanged."""
+    (RFC 9112, 3.2.2). The rules for `Host` then apply to the authority. Any other target is
+    returned unchanged."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
         return target, fields
@@ -223,8 +223,8 @@ def extra_of(fields: Sequence[tuple[bytes, bytes]], forwarded: frozenset[bytes])
 
 
 def _is_fit(name: bytes, value: bytes) -> bool:
-    """Whether a field can be passed on. An invalid field would make the call fail, also for the
-    other callers that wait for the call."""
+    """Whether a field can be passed on. An invalid field would make the call fail for all callers
+    that wait for the call."""
     if name == b"traceparent":
         return TRACEPARENT.fullmatch(value.strip()) is not None
     return is_sound(value)
