@@ -42,8 +42,8 @@ class Operations(Protocol):
     """The views and orders that the admin plane offers. Methods without `async` return at once."""
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The body of a scrape, in pieces, and its content type, which the field `Accept`
-        decides."""
+        """The body of a scrape, in pieces, and the body's content type. `accept` (the field
+        `Accept`) decides the type."""
         ...
 
     def is_ready(self) -> bool:
@@ -68,13 +68,13 @@ class Operations(Protocol):
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
-        operator. `soft` leaves the versions for rescue. Raises RedisUnavailable; a part of the
-        order may be done by then."""
+        operator. `soft` leaves the versions for rescue. Raises RedisUnavailable. A part of the
+        order may be done even then."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
         """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves the
-        entries for rescue. Raises RedisUnavailable; a part of the order may be done by then."""
+        entries for rescue. Raises RedisUnavailable. A part of the order may be done even then."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
@@ -194,14 +194,14 @@ def _told(confirmations: Confirmations) -> Response:
 
 
 def _json(words: object, status: int = 200) -> Response:
-    # Values that JSON cannot express are shown as text. To leave them out would not help operators.
+    # Values that JSON cannot express are shown as text. Leaving such values out would not help.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
 
-# The files of the live page and the documents that it links to, with their paths. None of these
-# files contains data of the gateway. Paths are absolute here. In the page they are relative, so
-# that a proxy may serve the page below a prefix.
+# The files of the live page, and the documents to which the page links. None of these files
+# contains data of the gateway. Paths are absolute here. In the page they are relative, so that a
+# proxy may serve the page below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.
@@ -250,12 +250,12 @@ class Watched(Protocol):
     """The source of the events and figures of the live page."""
 
     def tell(self, place: Place) -> tuple[dict[str, object], Place]:
-        """The events and figures after `place`, and the next place. (0, 0) is the place before the
-        first ones."""
+        """The events and figures after `place`, and the next place. The place (0, 0) is before the
+        first event."""
         ...
 
     async def pause(self) -> bool:
-        """Wait until there may be something new. False if nothing more will come."""
+        """Wait until there may be something new. Returns False if nothing more will come."""
         ...
 
 
@@ -267,8 +267,8 @@ class Stream:
         self.watchers = 0
 
     async def answer(self, request: Request) -> Response:
-        """A stream of lines until the caller disconnects or nothing more will come. No lines for
-        HEAD."""
+        """A stream of lines until the caller disconnects or nothing more will come. HEAD gets no
+        lines."""
         if request.method == "HEAD":
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:

@@ -1,4 +1,4 @@
-"""The access rules of the admin plane: one function, and the middleware that applies it.
+"""The access rules of the admin plane: the function `admit`, and the middleware that calls it.
 
 All requests pass through the middleware, so that a new route is guarded from the beginning. `app`
 answers the requests.
@@ -86,8 +86,8 @@ def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest if it is refused.
 
     Metrics and probes need no token. If no token is configured and the plane listens on loopback,
-    requests that name this machine in `Host` need no token either. In all other cases only the
-    files of the live page are open. Every other request then needs a token with the right for the
+    requests that name this machine in `Host` need no token either. In all other cases the files of
+    the live page need no token, and every other request needs a token with the right for the
     request.
     """
     if visit.is_reading and visit.path in PROBES:
@@ -120,7 +120,8 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    # An IPv4-mapped IPv6 address does not count as loopback, because Python's versions disagree.
+    # An IPv4-mapped IPv6 address does not count as loopback, because only some versions of Python
+    # say that it is loopback.
     return address == IPv6Address("::1") or (
         isinstance(address, IPv4Address) and address.is_loopback
     )
@@ -130,10 +131,10 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     """The reason to refuse a request without a token. None: it is accepted.
 
     The operator's browser may show a page of another site. Such a page must neither read nor change
-    anything. It could read if its own name resolves to 127.0.0.1 (DNS rebinding), but then `Host`
-    has that name. It could send a form without a preflight. JSON needs a preflight, and the gateway
-    answers none. Some browsers send JSON without a preflight, but they name the page's site (Fetch
-    Metadata, 2.4).
+    anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read, but `Host` then
+    has the page's name. A page could send a form, so a change has to be JSON. Browsers send JSON
+    only after a preflight, and the gateway answers no preflight. Some browsers send JSON without a
+    preflight, but they name the page's site (Fetch Metadata, 2.4).
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")

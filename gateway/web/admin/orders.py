@@ -1,4 +1,4 @@
-"""The JSON bodies of operators' orders, which are checked strictly, and the receipts for them.
+"""The JSON bodies of operators' orders, which are checked strictly, and the receipts for orders.
 
 An unknown name or a wrong type is refused, because an order that is understood only in part could
 do more than the operator meant. `null` is refused too. A script that found no value may write
@@ -150,8 +150,8 @@ def receipt_of(confirmations: Confirmations) -> Receipt:
     if receipt.is_complete:
         is_empty = confirmations.purged == 0
         return msgspec.structs.replace(receipt, detail=_NOTHING_THERE if is_empty else None)
-    # Entries that a failover brings back may be fresh for `freshness.lifetime`. That is usually
-    # longer than `l1.lifetime`, after which a replica asks Redis again.
+    # Entries that a failover brings back may be fresh for `freshness.lifetime`. This time is
+    # usually longer than `l1.lifetime`, after which a replica asks Redis again.
     bound = "l1.lifetime" if receipt.is_secured else "freshness.lifetime"
     return msgspec.structs.replace(receipt, bounded_by=bound, detail=_detail(receipt))
 
