@@ -101,8 +101,8 @@ class DataPlane:
         return _Shortened(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """The parts that answer from L1 and from Redis without a request object. They use the same
-        flow as this plane."""
+        """The parts that answer from L1 and from Redis without a request object. These parts use
+        the flow that this plane uses."""
         counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,
@@ -177,8 +177,8 @@ class DataPlane:
 
 
 class _Shortened(Starlette):
-    """The application. It answers reads of trainings without Starlette's middleware and routing,
-    which would be a sixth of the cost of a hit in Redis."""
+    """The application. It answers reads of trainings without Starlette's middleware and routing.
+    Middleware and routing would be a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,

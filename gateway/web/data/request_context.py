@@ -1,7 +1,7 @@
 """The steps that the endpoints for trainings share.
 
-These are: checking the caller, answering, counting and logging. The endpoints decide what the
-answer is. Hits in `wire/hits` do not come here.
+The steps are: checking the caller, answering, counting and logging. The endpoints decide what the
+answer is. Hits that `wire/hits` answers do not come here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
-# Errors that the caller caused, or chose by its request (see core/errors).
+# Errors that the caller caused, or asked for by a condition in its request (see core/errors).
 _OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 
@@ -81,7 +81,7 @@ class Desk:
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
 
     def begin(self, request: Request) -> Exchange:
-        """The exchange of a request that begins now."""
+        """A new exchange for the request. Its duration counts from now."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None
@@ -92,7 +92,7 @@ class Desk:
         return Exchange(request_id, request.method, self._clock.monotonic(), spent, trace)
 
     def admit(self, request: Request, exchange: Exchange) -> Caller:
-        """The caller, if its rate limit allows the request. Raises AccessRefused,
+        """The caller, if its rate limit allows the request. Raises AccessRefused or
         ClientRateLimited."""
         fields = [value for key, value in request.scope["headers"] if key == b"authorization"]
         try:
@@ -164,5 +164,6 @@ def _response(rendered: Rendered, exchange: Exchange) -> Response:
 
 
 def _outcome_of(error: GatewayError) -> Outcome:
-    """The outcome of an error: REJECTED if the caller caused or chose it, otherwise FAILED."""
+    """The outcome of an error: REJECTED if the error is one of `_OF_THE_CALLER`, otherwise
+    FAILED."""
     return Outcome.REJECTED if isinstance(error, _OF_THE_CALLER) else Outcome.FAILED

@@ -1,7 +1,7 @@
-"""Writes of callers: their routes, and which parts of a request are passed on.
+"""Writes of callers: their routes, and the parts of a request that are passed on.
 
-`server.writes` allows writes. `flow/operations/write_through` passes them on, and invalidates the
-trainings that they changed.
+The setting `server.writes` allows writes. `flow/operations/write_through` passes writes on, and
+invalidates the trainings that the writes changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _COLLECTION: Final = b"/training"
 _OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# Fields about the body of a write, its preconditions, and the write itself.
+# The fields that are passed on: those about the body of a write, its preconditions, and the write
+# itself.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -99,7 +100,8 @@ def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:
 
 
 def target_of(method: str, path: bytes) -> Target | None:
-    """The target of a write to the undecoded path. None if there is no such route. Raises BadId."""
+    """The target of a write. `path` is undecoded. None if there is no such route. Raises BadId if
+    the id is not valid."""
     if path == _COLLECTION:
         return Target(None, path) if method == "POST" else None
     named = training_id(path)
@@ -110,7 +112,7 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 def _below(path: bytes) -> Target | None:
     """The target if the path is below the path of a training, otherwise None. The API decides which
-    paths exist there.
+    of these paths exist.
 
     Each name in the path has to have the form of an id, so that no path leads to another part of
     the API.
@@ -130,7 +132,8 @@ def _joined(*names: str) -> bytes:
 
 
 def misplaced(path: bytes, *, writes: bool) -> ProblemAnswer:
-    """The problem of a request whose path or method has no route. Raises BadId."""
+    """The problem of a request whose path or method has no route. Raises BadId if the id is not
+    valid."""
     allowed = _allowed(path, writes=writes)
     if allowed is None:
         return ProblemAnswer(Problem.NO_SUCH_ROUTE, "trainings are at /training/{id}")
