@@ -1,8 +1,8 @@
 """Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-The fields that stay the same for an entry were written when the entry was stored. This module adds
-the fields that change: `Age`, `Cache-Status` and `X-Request-ID`. `Age` and `Cache-Status` have
-whole seconds, so that many hits can use the same lines.
+When an entry is stored, the fields that never change are written once. This module adds the fields
+that change: `Age`, `Cache-Status` and `X-Request-ID`. `Age` and `Cache-Status` have whole seconds,
+so that many hits can use the same lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gateway.ports import Held
 _NO_STORE = (b"cache-control", b"no-store")
 _STALE_NOW = (b"cache-control", b"private, max-age=0")
 _OF_FRESHNESS = frozenset({b"cache-control", b"cdn-cache-control", b"expires"})
-_BODILESS = frozenset({204, 304})  # these have no Content-Length here (RFC 9110, 8.6)
+_BODILESS = frozenset({204, 304})  # sent without Content-Length (RFC 9110, 8.6)
 _MOMENTS = 8_192
 
 
@@ -75,7 +75,7 @@ def stored(
 
 
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
-    """The changing lines, and the seconds for which they stay the same (0.0: not reusable)."""
+    """The changing lines, and for how many seconds the lines can be reused (0.0: not at all)."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
     if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0

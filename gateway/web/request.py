@@ -32,7 +32,7 @@ from gateway.ports import AccessLine, Deadline
 ID_GRAMMAR = "an id has 1 to 128 characters from A-Z a-z 0-9 . _ ~ - and is not . or .."
 
 TRAININGS: Final = b"/training/"
-# The name of the route in spans. It has no id.
+# The name of the route in spans, without the id of the training.
 TRAINING_ROUTE: Final = "/training/{id}"
 
 PARTITION = "[0-9a-f]{32}"
@@ -116,7 +116,7 @@ class AccessLog(Protocol):
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
         """The weight of an answer's line, None if the answer gets no line. `put` takes the weight.
-        To be called once for each answer."""
+        Callers call this method once for each answer."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
@@ -129,8 +129,8 @@ class Exchange:
     """One request while it is answered.
 
     `began` is monotonic. `fields` are added to the response. `spent` records how long the request
-    waits for each part. `path` is the path of the training, and `route` is that path without the
-    id.
+    waits for each part. `path` is the path of the training, and `route` is the same path without
+    the id.
     """
 
     request_id: str
@@ -177,7 +177,8 @@ class End:
 
 
 def client_result(status: int, detail: Detail | Problem | None) -> str:
-    """How the client's request is counted: `served`, `refused`, or `limited` by its own rate."""
+    """How the client's request is counted: `served`, `refused`, or `limited` (by the client's
+    limit)."""
     if detail is Problem.CLIENT_RATE_LIMITED:
         return "limited"
     return "refused" if status in (401, 403) else "served"
