@@ -1,8 +1,8 @@
 """A simulated upstream over real HTTP, for the demo, the tests and the benchmark.
 
-It imports nothing else of the gateway. Begin with `server` (how it runs, and the steps of every
-call), then read `api` (what the API answers without faults). `control` has the orders that change a
-simulator from outside.
+The simulator imports no other part of the gateway. Begin with `server`, which runs a simulator and
+has the steps of every call. Then read `api`, which answers without faults. `control` has the orders
+that change a simulator from outside.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The forms of answers: JSON, the API's error shape, a CDN's page, and answers to conditional
-requests (RFC 9110, section 13). Other modules decide when each is sent.
+requests (RFC 9110, section 13). Other modules decide when each form is sent.
 
-The documented API sends no validators. They are here in case it ever does.
+The documented API sends no validators. The simulator can send them, because the API may do so one
+day.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 class Refusal(Exception):
-    """The API refuses a call, with a status and a message in its error shape."""
+    """The API refuses a call, with a status and a message in the API's error shape."""
 
     def __init__(self, status: int, message: str | None = None) -> None:
         super().__init__(status, message)
@@ -80,12 +81,13 @@ def entity_tag(body: bytes, form: ETagForm) -> str | None:
 
 
 def http_date(moment: datetime) -> str:
-    """An HTTP date. It has no fractions of a second, so it is a weak validator."""
+    """An HTTP date. It has whole seconds only, so such a date is a weak validator."""
     return format_datetime(moment.replace(microsecond=0), usegmt=True)
 
 
 def is_unchanged(headers: Headers, tag: str | None, last_modified: str | None) -> bool:
-    """Whether the answer is a 304. With `If-None-Match`, `If-Modified-Since` does not count."""
+    """Whether the answer is a 304. `If-Modified-Since` does not count if there is an
+    `If-None-Match`."""
     if (wanted := headers.get("if-none-match")) is not None:
         return tag is not None and _names(wanted, tag)
     since = headers.get("if-modified-since")

@@ -39,7 +39,7 @@ def read(world: World, call: Call) -> Response:
 
 
 def listing(world: World, call: Call) -> Response:
-    """`GET /training`, with the newest first unless it is sorted otherwise."""
+    """`GET /training`. The newest training is first, if the query asks for no other order."""
     catalogue = _admitted(world, call)
     limit = _number(call.query, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
     offset = _number(call.query, "offset", 0, 0, None)
@@ -150,7 +150,7 @@ def _filtered(trainings: list[Training], query: QueryParams) -> list[Training]:
 def _sorted(trainings: list[Training], query: QueryParams) -> list[Training]:
     if _choice(query, "sort_by", {"created_at", "handoff_count"}) != "handoff_count":
         return trainings
-    # No answer shows the count. Any number will do that stays the same for each training.
+    # No answer shows the count, so a number that stays the same for each training is enough.
     return sorted(trainings, key=lambda training: crc32(training.id.encode()), reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""The trainings of one organisation: how they are made up, their order, and their `updated_at`.
+"""The trainings of one organisation: their made-up contents, their order, and their `updated_at`.
 Nothing of HTTP is here.
 """
 
@@ -31,8 +31,8 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. Each change gets a later `updated_at` than all before, unless
-    the caller gives it."""
+    """One organisation's trainings. Each change gets a later `updated_at` than all earlier changes,
+    or the one that the caller gives."""
 
     def __init__(
         self,
@@ -57,14 +57,15 @@ class Catalogue:
         return training_id in self._trainings
 
     def get(self, training_id: str) -> Training:
-        """The current training. Raises `NoSuchTraining`."""
+        """The training as it is now. Raises `NoSuchTraining` if there is none."""
         try:
             return self._trainings[training_id]
         except KeyError:
             raise NoSuchTraining(training_id) from None
 
     def newest_first(self) -> list[Training]:
-        """All trainings, the latest `created_at` first. So an insert moves all others by a row."""
+        """All trainings, the latest `created_at` first. An insert moves all other trainings down by
+        a row."""
         return list(reversed(self._trainings.values()))
 
     def random_id(self, random: Random) -> str | None:
@@ -74,7 +75,8 @@ class Catalogue:
     def edit(
         self, training_id: str, content: str | None = None, *, at: datetime | None = None
     ) -> Training:
-        """Publish new content (`None`: it is made up). `at` replaces the time of the edit."""
+        """Publish new content. If `content` is `None`, the content is made up. `at` replaces the
+        time of the edit."""
         training = self.get(training_id)
         body = as_input(training)
         fresh = content if content is not None else self._wording(training, training.versions + 1)
@@ -97,7 +99,8 @@ class Catalogue:
         return self._keep(drafted(self.get(training_id), body, self._stamp()))
 
     def insert(self, body: TrainingInput | None = None, training_id: str | None = None) -> Training:
-        """Add a training (`body` `None`: it is made up), with the given id or a new one."""
+        """Add a training with the given id or a new id. If `body` is `None`, the training is made
+        up."""
         new_id = training_id or self._next_id()
         self._trainings.pop(new_id, None)
         at = self._stamp()
@@ -105,7 +108,7 @@ class Catalogue:
         return self._keep(written(blank, body or self._invented(blank), at))
 
     def delete(self, training_id: str) -> Training:
-        """Remove the training and return it as it last was."""
+        """Remove the training, and return its last state."""
         training = self.get(training_id)
         del self._trainings[training_id]
         return training
@@ -226,7 +229,8 @@ def _invented_title(random: Random) -> str:
 
 
 def _invented_content(random: Random, mark: str) -> str:
-    """An instruction text of about 1.6 KB. It begins with `mark`, so it differs from all others."""
+    """An instruction text of about 1.6 KB. Texts with different marks differ, because a text begins
+    with `mark`."""
     lines = [f"[{mark}] {random.choice(_OPENINGS).format(topic=random.choice(_TOPICS))}."]
     while sum(map(len, lines)) < _LENGTH - len(_STEPS):
         lines.append(f"{len(lines)}. {random.choice(_STEPS)}")

@@ -1,5 +1,5 @@
-"""The orders and reports of `/_control/`, with the same types at both ends, and a client for tests
-and the demo. It must not call the API itself.
+"""The orders and reports of `/_control/`, which the simulator and its client share, and the client
+for tests and the demo. The client must not call the API itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class FaultOrder(Order, frozen=True, kw_only=True):
-    """Add a fault. `None`: for all ids, for all kinds of calls, until cleared."""
+    """Add a fault. Without `ids` the fault is for all ids, without `on` for all kinds of calls.
+    Without `count` it stays until cleared."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
@@ -52,7 +53,8 @@ class RevisionOrder(Order, frozen=True, kw_only=True):
 
 
 class EditOrder(Order, frozen=True, kw_only=True):
-    """Publish new content (`None`: it is made up). `updated_at` replaces the time of the edit."""
+    """Publish new content. If `content` is `None`, the content is made up. `updated_at` replaces
+    the time of the edit."""
 
     id: str
     content: str | None = None
@@ -76,13 +78,13 @@ class InsertOrder(Order, frozen=True, kw_only=True):
 
 
 class EditingOrder(Order, frozen=True, kw_only=True):
-    """Edit a random training every so many seconds (0: never)."""
+    """Edit a random training each time that `every` seconds have passed (0: never)."""
 
     every: _Seconds
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Set another limit, of which nothing is spent yet. `limit: null`: calls are only counted."""
+    """Set another limit. Earlier calls do not count. If `limit` is null, calls are only counted."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -90,7 +92,7 @@ class LimitOrder(Order, frozen=True, kw_only=True):
 
 
 class LatencyOrder(Order, frozen=True, kw_only=True):
-    """Wait so many seconds before each answer."""
+    """Wait `latency` seconds, and up to `jitter` seconds more, before each answer."""
 
     latency: _Seconds
     jitter: _Seconds = 0.0
@@ -127,7 +129,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     fullest_window: dict[str, int]
     """For each key, the most calls that were accepted in any window."""
     fullest_window_asked: dict[str, int]
-    """For each key, the most calls that arrived in any window, with the refused ones."""
+    """For each key, the most calls that arrived in any window, refused calls included."""
     rate_limited: int
     """Answers with status 429."""
 
@@ -146,7 +148,8 @@ _PATIENCE = 30.0
 
 
 class SimulatorClient:
-    """Sends orders to a simulator by HTTP. Raises `httpx.HTTPStatusError` if one is refused."""
+    """Sends orders to a simulator by HTTP. Raises `httpx.HTTPStatusError` if an order is
+    refused."""
 
     def __init__(self, base_url: str) -> None:
         self._http = httpx.AsyncClient(
@@ -205,12 +208,13 @@ class SimulatorClient:
         updated_at: datetime | None = None,
         org: str | None = None,
     ) -> Document:
-        """Publish new content (`None`: it is made up) and return the training after it."""
+        """Publish new content, and return the edited training. If `content` is `None`, the content
+        is made up."""
         order = EditOrder(id=training_id, content=content, updated_at=updated_at, org=org)
         return _document(await self._post("edit", order))
 
     async def delete(self, training_id: str, *, org: str | None = None) -> Document:
-        """Remove a training and return it as it last was."""
+        """Remove a training, and return its last state."""
         return _document(await self._post("delete", DeleteOrder(id=training_id, org=org)))
 
     async def insert(
@@ -225,7 +229,7 @@ class SimulatorClient:
         return _document(await self._post("insert", order))
 
     async def editing(self, every: float) -> None:
-        """Edit a random training every so many seconds (0: never)."""
+        """Edit a random training each time that `every` seconds have passed (0: never)."""
         await self._post("editing", EditingOrder(every=every))
 
     async def limit(
@@ -234,12 +238,13 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """Set another limit, of which nothing is spent yet. `None`: calls are only counted."""
+        """Set another limit. Earlier calls do not count. If `limit` is `None`, calls are only
+        counted."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 
     async def latency(self, latency: float, jitter: float = 0.0) -> None:
-        """Wait so many seconds before each answer."""
+        """Wait `latency` seconds, and up to `jitter` seconds more, before each answer."""
         await self._post("latency", LatencyOrder(latency=latency, jitter=jitter))
 
     async def answers(
@@ -282,7 +287,8 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("requests"), type=list[RequestRecord])
 
     async def body(self, training_id: str, *, org: str | None = None) -> bytes:
-        """The bytes that the API answers for this training now, not counted and without faults."""
+        """The body that the API has for this training now. The request is not counted, and meets no
+        fault."""
         return await self._get(f"training/{training_id}", {} if org is None else {"org": org})
 
     async def _post(self, path: str, order: Order) -> bytes:

@@ -1,5 +1,5 @@
-"""The routes of orders and reports, below `/_control`. They are not limited or counted, and need no
-key."""
+"""The routes of orders and reports, below `/_control`. Requests to these routes are not limited or
+counted, and need no key."""
 
 from __future__ import annotations
 

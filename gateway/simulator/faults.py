@@ -1,5 +1,6 @@
-"""The faults of the simulator, the calls that meet them, and what they change in the status, the
-head or the body of an answer. `wire` has the faults of delivery. `Call`, a request, is here too.
+"""The faults of the simulator: the calls that meet a fault, and the change that a fault makes to
+the status, the head or the body of an answer. `wire` has the faults of delivery. `Call`, a request,
+is here too.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ ITEM_MODES = frozenset(
         FaultMode.REGRESS,
     }
 )
-"""These spoil a training wherever it appears, also as an item of a list."""
+"""These faults spoil a training in single answers and in items of a list."""
 
 _LIST_MODES = frozenset(
     {
@@ -136,16 +137,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault, and the calls that meet it. `None`: all ids, all kinds, or the mode's default."""
+    """One fault, and the calls that meet it. `None` means all ids, all kinds, or the mode's
+    default."""
 
     mode: FaultMode
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds to wait before the answer is made. `late`: after it is made, before it is sent.
-    `dribble`: for each byte. `rate-limited`: its `Retry-After`. `hang`: until the connection is
-    closed, by default never. `hang-up`: after the answer, until the connection ends without
-    notice."""
+    """Seconds to wait before the answer is made. Some modes wait at another time. `late`: before
+    the answer is sent. `dribble`: after each byte. `rate-limited`: this is the `Retry-After`.
+    `hang`: until the connection is closed (by default never). `hang-up`: after the answer, until
+    the connection ends (no `Connection: close` announces the end)."""
     size: int | None = None
     """Bytes of a body that is too large."""
 
@@ -183,7 +185,8 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """Set when the faults that are active now are cleared. `held` calls wait for it."""
+        """An event that is set when the faults that are active now are cleared. `held` calls wait
+        for it."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
@@ -219,7 +222,7 @@ _CHUNK = 64 * 1024
 
 
 def replacement(fault: Fault, call: Call) -> Response | None:
-    """The answer that replaces the API's, or `None` if the API answers."""
+    """The answer that replaces the API's answer, or `None` if the API answers."""
     if fault.mode is FaultMode.RATE_LIMITED:
         headers = {"Retry-After": f"{fault.own_delay:.0f}"}
         return error(429, "Too Many Requests", headers)
@@ -283,7 +286,7 @@ def _turned_round(document: Document) -> None:
 
 
 def _rounded(document: Document) -> None:
-    """The next millisecond, as if the list rounded a time that single answers cut off."""
+    """Add a millisecond, as if the list rounded a time up, and single answers rounded it down."""
     _move(document, timedelta(milliseconds=1))
 
 
@@ -316,7 +319,7 @@ def _regress(document: Document) -> None:
 
 def _padded(fault: Fault, call: Call, answer: Response) -> Response:
     default = _LIST_SIZE if call.kind is CallKind.LIST else _SINGLE_SIZE
-    # With spaces behind the value it is still valid JSON: only its size is wrong.
+    # Spaces after the value keep the body valid JSON. Only the size of the body is wrong.
     return _with_body(answer, bytes(answer.body).ljust(fault.size or default))
 
 

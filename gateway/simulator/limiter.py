@@ -1,7 +1,8 @@
 """The upstream's own rate limit: a sliding log of accepted calls for each key.
 
-This module decides whether a call is accepted, how long to wait, and how a 429 says so. It shares
-no code with the gateway's budget, because tests check the budget by it.
+This module decides whether a call is accepted, how long a refused caller has to wait, and how a 429
+says this time. The module shares no code with the gateway's budget, because tests check the budget
+against this limit.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class RetryAfter(StrEnum):
 
 
 class Limiter:
-    """At most `limit` accepted calls per key in any `window` seconds. Refused ones do not count."""
+    """At most `limit` accepted calls per key in any `window` seconds. Refused calls do not
+    count."""
 
     def __init__(self, limit: int | None, window: float) -> None:
         self.limit = limit
@@ -34,8 +36,8 @@ class Limiter:
         self._asked: dict[str, _Log] = {}
 
     def take(self, key: str, now: float) -> float | None:
-        """Accept the call and return `None`, or refuse it and return the seconds until the next one
-        is accepted. `now` is monotonic."""
+        """Accept the call and return `None`, or refuse it and return the seconds until a call can
+        be accepted. `now` is monotonic."""
         asked = self._asked.setdefault(key, _Log())
         accepted = self._accepted.setdefault(key, _Log())
         asked.forget(now - self.window)
@@ -47,7 +49,7 @@ class Limiter:
         return None
 
     def change(self, limit: int | None, window: float) -> None:
-        """Set another limit, of which nothing is spent yet."""
+        """Set another limit. Earlier calls do not count for the new limit."""
         self.limit = limit
         self.window = window
         self._accepted.clear()
@@ -58,7 +60,7 @@ class Limiter:
         return {key: log.fullest for key, log in self._accepted.items()}
 
     def fullest_asked(self) -> dict[str, int]:
-        """Per key, the most calls that arrived in any window, refused ones included."""
+        """Per key, the most calls that arrived in any window, refused calls included."""
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:

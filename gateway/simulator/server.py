@@ -1,6 +1,7 @@
 """Serves a simulator over real HTTP, in the current loop or until the process is told to end.
 
-Also the steps of every call to the API: counting, the limit, faults, latency, the CDN's headers.
+This module also has the steps of every call to the API: counting, the limit, faults, latency, and
+the CDN's headers.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class RunningSimulator:
 def build(config: SimulatorConfig) -> Starlette:
     """The ASGI application. Its `state.world` is the state of the simulator.
 
-    The faults of the connection and the background edits need `running` or `serve`.
+    The faults of delivery and the background edits work only with `running` or `serve`.
     """
     world = World(config)
 
@@ -78,7 +79,8 @@ def build(config: SimulatorConfig) -> Starlette:
 
 @asynccontextmanager
 async def running(config: SimulatorConfig | None = None) -> AsyncIterator[RunningSimulator]:
-    """Serve in the current loop while the block runs. Then open connections are closed at once."""
+    """Serve in the current loop while the block runs. After the block, open connections are closed
+    at once."""
     chosen = config or SimulatorConfig()
     application = build(chosen)
     world: World = application.state.world
@@ -249,7 +251,8 @@ class _Server(uvicorn.Server):
 
 
 async def _first(event: Coroutine[object, object, object], serving: asyncio.Task[None]) -> None:
-    """Wait for the event. If serving ends before, its exception is raised here."""
+    """Wait for the event. If `serving` ends before the event, the exception of `serving` is raised
+    here."""
     waiting = asyncio.create_task(event)
     await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

@@ -17,7 +17,8 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class TrainingType(StrEnum):
-    """`BEHAVIORAL` is always active, `SCENARIO_SPECIFIC` is matched by meaning."""
+    """A `BEHAVIORAL` training is always active, a `SCENARIO_SPECIFIC` training is matched by
+    meaning."""
 
     BEHAVIORAL = "BEHAVIORAL"
     SCENARIO_SPECIFIC = "SCENARIO_SPECIFIC"
@@ -39,7 +40,7 @@ class Channel(StrEnum):
 
 
 class TrainingInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What `POST /training` and `PUT /training/{id}` take."""
+    """The body of `POST /training` and `PUT /training/{id}`."""
 
     title: _Text
     content: _Text
@@ -51,7 +52,7 @@ class TrainingInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DraftInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What `PUT /training/{id}/draft` takes."""
+    """The body of `PUT /training/{id}/draft`."""
 
     title: str | None = None
     content: str | None = None
@@ -79,7 +80,8 @@ class Training:
 
 
 def written(training: Training, body: TrainingInput, at: datetime) -> Training:
-    """The training after a full write at `at`: published, or turned into an unpublished draft."""
+    """The training after a full write at `at`. If `body.is_draft` is true, it is an unpublished
+    draft. Otherwise it is published."""
     versions = training.versions + (not body.is_draft)
     return replace(
         training,
@@ -100,8 +102,8 @@ def written(training: Training, body: TrainingInput, at: datetime) -> Training:
 
 
 def drafted(training: Training, body: DraftInput, at: datetime) -> Training:
-    """The training after its draft changed: with another `updated_at`, and the same published
-    version."""
+    """The training after a change of its draft. `updated_at` changes, the published version does
+    not."""
     return replace(training, draft_title=body.title, draft_content=body.content, updated_at=at)
 
 
@@ -122,7 +124,7 @@ Document = dict[str, object]
 
 
 class Revision(StrEnum):
-    """The revisions of the schema that the API can answer in."""
+    """The revisions of the schema in which the API can answer."""
 
     QUESTION_ANSWER = "question-answer"
     EARLY = "early"
@@ -131,7 +133,8 @@ class Revision(StrEnum):
     TYPELESS = "typeless"
     NEW_CHANNEL = "new-channel"
     ODD_FORM = "odd-form"
-    """`current` with the same meaning in other bytes: key order, spaces, escapes, number forms."""
+    """`current` with the same values, but with another key order, and other spaces, escapes and
+    numbers."""
 
 
 def document(training: Training, revision: Revision) -> Document:

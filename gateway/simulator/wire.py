@@ -1,6 +1,7 @@
 """How an answer is sent, correctly or not. This module knows HTTP/1.1, and nothing of trainings.
 
-uvicorn refuses to break HTTP. So its protocol gives the transport to the faults, which write to it.
+uvicorn refuses to break HTTP. `TransportProtocol` therefore gives the transport to the faults, and
+the faults write to the transport.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Answer(Protocol):
 
 
 class TransportProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also gives its transport to the application."""
+    """uvicorn's protocol, which also gives the connection's transport to the application."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -38,7 +39,7 @@ class TransportProtocol(HttpToolsProtocol):
 
 
 async def pause(seconds: float | None, receive: Receive) -> bool:
-    """Wait so many seconds (`None`: for ever). Returns `False` as soon as the client has left."""
+    """Wait `seconds` (`None`: for ever). Returns `False` as soon as the client has left."""
     if seconds == 0:
         return True
     try:
@@ -50,7 +51,7 @@ async def pause(seconds: float | None, receive: Receive) -> bool:
 
 
 async def hold(lifted: asyncio.Event, receive: Receive) -> bool:
-    """Wait until the event is set. Returns `False` if the client leaves before."""
+    """Wait until the event is set. Returns `False` if the client leaves before that."""
     waiting = asyncio.create_task(lifted.wait())
     leaving = asyncio.create_task(_departure(receive))
     try:
@@ -88,7 +89,7 @@ def delivered(fault: Fault | None, answer: Response) -> Answer:
 
 
 class _Hanging:
-    """Never answers, and closes the connection after so many seconds (`None`: never)."""
+    """Never answers, and closes the connection after `seconds` (`None`: never)."""
 
     status_code = None
 
@@ -114,7 +115,7 @@ class _Reset:
 
 
 class _Late:
-    """The whole answer as it was when the request came, sent later."""
+    """The whole answer, made when the request came, and sent later."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -127,7 +128,8 @@ class _Late:
 
 
 class _HangingUp:
-    """The whole answer. Soon after it the connection ends, perhaps while the next request comes."""
+    """The whole answer. Soon afterwards the connection ends, perhaps while the next request
+    comes."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -136,7 +138,7 @@ class _HangingUp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
-        # Not closed: uvicorn could then still answer a request that was read meanwhile.
+        # The connection is aborted. If it were closed, uvicorn could still answer the next request.
         asyncio.get_running_loop().call_later(self._seconds, _transport(scope).abort)
 
 
@@ -172,7 +174,8 @@ class _Cut:
 
 
 class _Unframed:
-    """Half the body without framing, so it ends with the connection and looks like a whole one."""
+    """Half the body without framing. It ends when the connection ends, so it looks like a whole
+    body."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code
@@ -210,7 +213,8 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 async def _closed(scope: Scope, receive: Receive) -> None:
     _transport(scope).close()
-    # uvicorn logs an error about an unfinished answer, unless it knows that the client has left.
+    # If uvicorn did not know that the client has left, it would log an error about an unfinished
+    # answer.
     await _departure(receive)
 
 

@@ -1,5 +1,5 @@
-"""The state of one simulator: its configuration, the calls that it received, and what the API reads
-and the orders change.
+"""The state of one simulator: its configuration, the calls that it received, and the data that the
+API reads and that orders change.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ class SimulatorConfig:
     trainings: int = 1000
     """The number of trainings of each organisation at the start."""
     keys: Mapping[str, str] = field(default_factory=lambda: {DEMO_TOKEN: DEMO_ORGANISATION})
-    """The organisation of each bearer token. Orders that name none are for that of the first."""
+    """The organisation of each bearer token. An order that names no organisation is for the
+    organisation of the first token."""
     forbidden: frozenset[str] = frozenset()
     """Ids that are answered with 403 for every key."""
     limit: int | None = 100
-    """Calls for each key in a window. `None`: they are counted, and never refused."""
+    """The most calls of a key in a window. If it is `None`, calls are counted, and never
+    refused."""
     window: float = 60.0
     retry_after: RetryAfter = RetryAfter.SECONDS
     latency: float = 0.0
     jitter: float = 0.0
-    """A random time that is added to the latency: at most this, evenly distributed."""
+    """The most time that is added to the latency. The added time is random, evenly distributed."""
     edit_every: float = 0.0
     """Seconds between edits of random trainings."""
     revision: Revision = Revision.CURRENT
@@ -97,7 +99,7 @@ class Journal:
         return list(self._last)
 
     def stats(self, limiter: Limiter) -> Stats:
-        """The counts so far, with the limiter's."""
+        """The counts so far, with the counts of the limiter."""
         counts = self._counts
         return Stats(
             requests=counts.endpoint.total(),
@@ -113,7 +115,7 @@ class Journal:
         )
 
     def reset(self) -> None:
-        """Begin all counts again. Calls that are in flight stay counted as such."""
+        """Begin all counts again. Calls that are in flight still count as in flight."""
         self._counts = _Counts(in_flight_max=self.in_flight)
         self._last.clear()
 
@@ -141,13 +143,13 @@ class Key:
 
 
 class KeyRing:
-    """The keys that are accepted. A revoked key is like an unknown one."""
+    """The keys that are accepted. A revoked key is treated like an unknown key."""
 
     def __init__(self, organisations: Mapping[str, str]) -> None:
         self._keys = {token: Key(organisation) for token, organisation in organisations.items()}
 
     def get(self, token: str | None) -> Key | None:
-        """The key with this token, or `None` if it is not accepted."""
+        """The key with this token, or `None` if the token is not accepted."""
         return None if token is None else self._keys.get(token)
 
     def add(self, token: str, key: Key) -> None:
@@ -162,8 +164,8 @@ class KeyRing:
 class World:
     """The whole state of one simulator.
 
-    `config` is replaced when an order changes it. It has only the first values of the limit, the
-    keys and the pace of edits: `limiter`, `keys` and `editor` have the current ones.
+    `config` is replaced when an order changes it. For the limit, the keys and the pace of edits,
+    `config` has only the first values. `limiter`, `keys` and `editor` have the current values.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -180,8 +182,8 @@ class World:
             self.catalogue(organisation)
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
-        """The trainings of an organisation (`None`: that of the first key). They are made when they
-        are first asked for."""
+        """The trainings of an organisation (`None`: the organisation of the first key). The
+        trainings are made at the first call for their organisation."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed
@@ -220,7 +222,8 @@ class Editor:
                 self.edit_one()
 
     def edit_one(self) -> None:
-        """Publish new content of a random training, or, in one of four cases, change its draft."""
+        """Publish new content of a random training. In one of four cases, change its draft
+        instead."""
         random = self._world.random
         catalogue = random.choice(list(self._world.catalogues()))
         training_id = catalogue.random_id(random)
