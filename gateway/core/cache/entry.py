@@ -16,12 +16,13 @@ from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
 # Each replica measures the difference between the shared clock and its own clock. The measurements
-# differ, so an entry of another replica may seem to come from the near future. The age of an entry
-# that is further ahead is unknown.
+# differ, so an entry of another replica may seem to come from the near future. If an entry is
+# further ahead than this, its age is unknown.
 CLOCK_TOLERANCE = 1.0
 
-# The upstream's clock may be so many seconds ahead of the shared clock. A version that is further
-# ahead is a mistake. If it were accepted, the gateway would refuse all correct versions.
+# The upstream's clock may be this many seconds ahead of the shared clock. A version that is further
+# ahead is a mistake. If such a version were accepted, the gateway would refuse all correct
+# versions.
 VERSION_TOLERANCE = 300.0
 
 # An order that names no version raises the generation. A hard order leaves nothing for rescue, and
@@ -62,7 +63,7 @@ class Key(NamedTuple):
 class Ticket:
     """The values that a fetch reads before its call, and needs when it stores the answer.
 
-    `epoch` and `generation` are those of the floor at that moment. `started` is that moment on the
+    `epoch` and `generation` are read from the floor. `started` is the time of this reading on the
     shared clock.
     """
 
@@ -124,9 +125,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
                 with `freshness.source = "origin"` and is no training
     confirmed_at  when the last call that confirmed the answer was sent
     initial_age   the age at that time in seconds, from the upstream's header fields
-    generation  the generation of the floor when the fetch began; if the floor has a higher one,
-                the entry is not served as fresh
-    selecting   the request fields that its `Vary` names, normalised (RFC 9111, 4.1)
+    generation  the generation of the floor when the fetch began; if the floor has a higher
+                generation, the entry is not served as fresh
+    selecting   the request fields that `Vary` of the answer names, normalised (RFC 9111, 4.1)
 
     The garbage collector ignores entries: there are many, and none can be part of a cycle.
     """
@@ -162,7 +163,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether a clock was set back since the entry was confirmed. Its age is then unknown."""
+        """Whether a clock was set back since the entry was confirmed. The age of the entry is then
+        unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
     def age(self, now: float) -> float:
@@ -181,8 +183,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back: the entry has an older version than the floor, and
-        its fetch did not begin earlier."""
+        """Whether the upstream itself went back: the entry has an older version than the floor, but
+        its fetch began at the floor's `started` or later."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
@@ -199,10 +201,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return floor.updated_at is not None and self.updated_at < floor.updated_at
 
     def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
-        """This entry if the floor confirms it, otherwise None: the body must be read from Redis.
+        """This entry, or a renewed copy, if the floor confirms it. None: the body must be read from
+        Redis.
 
-        `last` is the last answer with the floor's body (None: not known). If it is later than this
-        entry and has the same body, it renews the entry.
+        `last` is the last answer with the floor's body (None: not known). If `last` is later than
+        this entry and has the same body, the copy has the times and header fields of `last`.
 
         Bodies are equal if their digests are equal. The version and the status are compared too,
         because different kinds of answers may have equal bytes. An entry with selecting fields is

@@ -25,13 +25,13 @@ _LAST_MODIFIED_MARGIN = 60.0
 
 
 def etag_of(entry: Entry) -> bytes:
-    """The upstream's ETag, or a strong one that the gateway makes from the body."""
+    """The upstream's ETag, or a strong ETag that the gateway makes from the body."""
     return first(entry.headers, b"etag") or b'"%s"' % entry.digest.encode("ascii")
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
     """The upstream's `Last-Modified`, otherwise `updated_at`. An `updated_at` less than a minute
-    before `Date` is not used: two edits within one second could cause a wrong 304."""
+    before `Date` is not used, because two edits within one second could cause a wrong 304."""
     if entry.updated_at is None:
         return None
     theirs = first(entry.headers, b"last-modified")
@@ -84,7 +84,7 @@ class Conditions:
 
 def is_not_modified(conditions: Conditions, entry: Entry) -> bool:
     """Whether the response is a 304 (RFC 9110, 13.2.2). If-None-Match is `*` or a list of entity
-    tags, which are compared weakly. It takes precedence over If-Modified-Since."""
+    tags, which are compared weakly. If-None-Match takes precedence over If-Modified-Since."""
     if conditions.if_none_match is not None:
         return _matches(conditions.if_none_match, etag_of(entry))
     if conditions.if_modified_since is None:
@@ -111,8 +111,8 @@ def _date(value: bytes | None) -> float | None:
 
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
-    """The header lines of the entry, and the offset of the lines that a 304 has as well. `ETag` is
-    the first line at this offset, if there is one. `vary` as in `stored_fields`."""
+    """The header lines of the entry, and the offset of the lines that a 304 has as well. If the
+    entry has an `ETag`, this line is the first line at the offset. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 

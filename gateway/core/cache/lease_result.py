@@ -1,7 +1,7 @@
 """The result of a leader's fetch, in the form that followers in other replicas get.
 
-A result has no body and no credential. If an entry was stored, followers read it from the cache. If
-the fetch failed, they get the kind of failure, texts of the gateway, and numbers.
+A result has no body and no credential. If an entry was stored, followers read the entry from the
+cache. If the fetch failed, followers get the kind of failure, texts of the gateway, and numbers.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of a leader's fetch. After a failure it has the values with which a follower raises
-    the error again.
+    """The end of a leader's fetch. After a failure this object has the values with which a follower
+    raises the error again.
 
     `retry_after` is in seconds from the end of the fetch. `trace` is the leader's span as a
     `traceparent`, if its trace is kept.
@@ -120,8 +120,9 @@ class Ending:
 def ending_of(error: Exception) -> Ending:
     """The ending for the followers of a leader whose fetch raised this error.
 
-    If the leader's own connection failed, a follower's call may succeed. The same holds for an
-    error that is not in core/errors. All other errors would be the same for the followers.
+    If the leader's own connection failed, a follower's call may succeed. After an error that is not
+    in core/errors, a follower's call may succeed too. All other errors would repeat in the
+    followers.
     """
     fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), None)
     if isinstance(error, CallWithheld):

@@ -1,8 +1,8 @@
 """Decides whether a stored response may be served, whether an answer may be stored, and whether a
 stale response may be served because the upstream failed.
 
-The rules are functions of values and `now`. The flow gets them as one value of type `Rules`.
-`freshness.source` chooses this value. `ByPolicy` uses the settings. `ByOrigin` in rfc9111 uses the
+The rules are functions of values and `now`. The flow gets the rules as one object of type `Rules`,
+which `freshness.source` chooses. `ByPolicy` uses the settings. `ByOrigin` in rfc9111 uses the
 upstream's header fields.
 """
 
@@ -56,7 +56,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body: longer than these settings allow its use."""
+        """How many seconds Redis keeps a body. These settings allow the use of a body for less
+        time."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
@@ -93,10 +94,11 @@ class Candidate:
 
 
 def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> Candidate | None:
-    """The later of the entries in L1 and L2. If the floor rules out one of them, the other one is
+    """The later of the entries in L1 and L2. If the floor rules out one entry, the other entry is
     used.
 
-    If the floor is unknown, both entries count as below it: the record of an order may be lost.
+    If the floor is unknown, both entries count as below the floor, because the record of an order
+    may be lost.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -111,7 +113,7 @@ def admit(
 ) -> Entry:
     """The entry of a reply that passed `judge`. `training` is None if the reply has no training.
 
-    Freshness begins when the call was sent, because the answer cannot be older than that. `jitter`
+    Freshness begins when the call was sent, because the upstream answered after that time. `jitter`
     in [0, 1) shortens the lifetime by a tenth at most.
     """
     lifetime = windows.lifetime if training is not None else windows.negative_lifetime
@@ -156,7 +158,7 @@ def date_of(reply: Reply, asked_at: float) -> str:
 
 
 def why_not_stored(headers: Headers, windows: Windows) -> NotStoredReason | None:
-    """NO_STORE if the upstream forbids storage by `no-store`, and `freshness.no_store` is
+    """The reason NO_STORE if the upstream sent `no-store` and the setting `freshness.no_store` is
     `respect`. Otherwise None."""
     if not windows.respect_no_store:
         return None
@@ -174,7 +176,7 @@ class Rules(Protocol):
 
     @property
     def windows(self) -> Windows:
-        """The windows for entries without windows of the upstream."""
+        """The windows of entries for which the upstream states no windows."""
         ...
 
     @property
@@ -187,7 +189,7 @@ class Rules(Protocol):
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason why the entry of a reply may not be stored. None if it may."""
+        """The reason why the entry of a reply may not be stored. None if it may be stored."""
         ...
 
     def admit(
@@ -232,7 +234,7 @@ class ByPolicy:
     is_verbatim: ClassVar[bool] = False
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """By the function `judge`."""
+        """Calls the function `judge`."""
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
@@ -242,21 +244,21 @@ class ByPolicy:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """By the function `admit`."""
+        """Calls the function `admit`."""
         return admit(reply, training, ticket, self.windows, jitter)
 
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """By the function `renew`."""
+        """Calls the function `renew`."""
         return renew(entry, reply, ticket, self.windows, jitter)
 
     def plan(self, entry: Entry, now: float, *, below_floor: bool = False) -> Plan:
-        """By the function `plan`."""
+        """Calls the function `plan`."""
         return plan(entry, now, self.windows, below_floor=below_floor)
 
     def may_rescue(self, entry: Entry, now: float) -> bool:
-        """By the function `may_rescue`."""
+        """Calls the function `may_rescue`."""
         return may_rescue(entry, now, self.windows)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:

@@ -1,12 +1,13 @@
 """The rules of `freshness.source = "origin"`: RFC 9111, 5861 and 9213, applied to the upstream's
 header fields. The settings apply if the upstream states nothing.
 
-The first functions read the fields of a reply: whether it may be stored, how long it is fresh, and
-how long it may be used after that. `is_shared`: several callers use the partition. `ByOrigin`
-applies these functions.
+The first functions read the fields of a reply: whether the reply may be stored, how long it is
+fresh, and how long it may be used when it is stale. `is_shared`: several callers use the partition.
+`ByOrigin` applies these functions.
 
 The last functions select an entry by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). The
-response can only depend on fields that are sent to the upstream, so only these select.
+response can only depend on fields that are sent to the upstream, so only the sent fields are
+compared.
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414,
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}
 # Never stored: a part of a response, an answer to a condition, and answers for a single caller.
 _NEVER: Final = frozenset({206, 304, 401, 403, 407, 429})
-# RFC 9111, 4.2.2: a tenth of the time since the last change, at most one day.
+# RFC 9111, 4.2.2: the heuristic lifetime is a tenth of the time since the last change, at most one
+# day.
 _PART_OF_AGE: Final = 0.1
 _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply. For a shared cache these are the targeted directives (RFC 9213),
-    if there are any. Otherwise they are the directives of `Cache-Control`."""
+    """The directives that apply. In a shared cache the targeted directives apply (RFC 9213), if
+    there are any. Otherwise the directives of `Cache-Control` apply."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
@@ -87,8 +89,8 @@ def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> 
 def guessed_lifetime(
     status: int, headers: Headers, received: float, *, is_shared: bool
 ) -> float | None:
-    """The heuristic freshness lifetime in seconds, for a response that states none (RFC 9111,
-    4.2.2). None without `Last-Modified`, or if a heuristic is not allowed."""
+    """The heuristic freshness lifetime in seconds, for a response that states no lifetime (RFC
+    9111, 4.2.2). None without `Last-Modified`, or if a heuristic is not allowed."""
     changed = _moment(first(headers, b"last-modified"))
     public = b"public" in said(headers, is_shared=is_shared)
     if changed is None or not (public or status in _HEURISTIC):
@@ -104,15 +106,16 @@ def initial_age(headers: Headers, sent: float) -> float:
 
 
 def date_of(headers: Headers, otherwise: float) -> float:
-    """The `Date` of the response in epoch seconds (RFC 9110, 6.6.1). `otherwise` if it is missing
-    or invalid."""
+    """The `Date` of the response in epoch seconds (RFC 9110, 6.6.1). Returns `otherwise` if `Date`
+    is missing or invalid."""
     made = _moment(first(headers, b"date"))
     return otherwise if made is None else made
 
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
-    """The windows of a response. Its stale windows are those that it states (RFC 5861), otherwise
-    the configured ones. They are 0 if it forbids stale responses (RFC 9111, 4.2.4)."""
+    """The windows of a response. A stale window that the response states (RFC 5861) replaces the
+    configured window. Both stale windows are 0 if the response forbids its use when stale (RFC
+    9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -175,9 +178,10 @@ class ByOrigin:
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
         """Like `ByPolicy`, but other complete responses may be passed on as well.
 
-        A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime it
-        is passed on if no stored response may be used for rescue. These still raise: a 429, a 304
-        to a call without validators, and a 401 that refuses the gateway's own token.
+        A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime,
+        such a reply is passed on only if no stored response may be used for rescue. Three replies
+        always raise an error: a 429, a 304 to a call without validators, and a 401 that refuses the
+        gateway's own token.
         """
         try:
             judged = judge(reply, question, now)
@@ -198,8 +202,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason by RFC 9111, 3. A response without a version and without a lifetime is also
-        not stored, because it could never be used."""
+        """The reason by RFC 9111, 3. Also, a response without a version is not stored if its
+        lifetime is 0."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -207,8 +211,9 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with its stated or heuristic lifetime. If there is neither, a
-        training, 404 or 410 gets the lifetime of the settings, and any other response gets 0."""
+        """The entry of a reply, with its stated or heuristic lifetime. If the reply has neither
+        lifetime, a training, 404 or 410 gets the lifetime of the settings. Any other response gets
+        the lifetime 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -260,8 +265,8 @@ class ByOrigin:
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
-        """The header lines with the upstream's caching fields. If there are none, `Cache-Control`
-        states the entry's lifetime."""
+        """The header lines with the upstream's caching fields. If the upstream sent no caching
+        fields, `Cache-Control` states the entry's lifetime."""
         return head_of_fields(self._fields(entry), entry)
 
     def _fields(self, entry: Entry) -> Headers:
@@ -285,7 +290,7 @@ class ByOrigin:
         return tuple(fields)
 
     def passing(self, reply: Reply) -> Reply:
-        """The reply by the function `verbatim`."""
+        """Calls the function `verbatim`."""
         return verbatim(reply)
 
 
@@ -296,8 +301,8 @@ def verbatim(reply: Reply) -> Reply:
 
 
 def _kept(headers: Headers) -> Headers:
-    """The fields without those of one connection or one message. This is done before an entry is
-    stored and again before it is sent, because it may come from Redis with any fields."""
+    """The fields without those of one connection or one message. An entry from Redis may have any
+    fields, so the fields are removed before an entry is stored and again before it is sent."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 

@@ -1,14 +1,14 @@
 """Finds the later of two answers, and compares the version of an answer with the known versions of
 its training.
 
-store.lua has the same rule in Lua. The ledger of a process without Redis uses this module. A
-replica also uses it if Redis is away or lost a version. The replica then knows only the entry in
-L1, or the version that it served last.
+store.lua has the same rule in Lua. The ledger of a process without Redis uses this module. Other
+replicas use it if Redis is away or lost a version. Such a replica knows only the entry in its L1,
+or the version that it served last.
 
-The module also has the doubt: a record of answers that were refused for their version. It tells
-when such answers are believed. An upstream that was restored from a backup goes back to older
-versions. A wrong clock writes dates far ahead. The gateway does not believe such an answer at once,
-but must not refuse a training's answers for ever.
+The module also has the doubt: a record of answers that were refused for their version. The record
+tells when these answers are believed. An upstream that was restored from a backup goes back to
+older versions. A wrong clock writes dates far ahead. The gateway does not believe such an answer at
+once, but must not refuse a training's answers for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.core.vocabulary import StoreVerdict
 
 def supersedes(entry: Entry, other: Entry) -> bool:
     """Whether the entry may replace `other`: it has a later version, or the same version and a
-    fetch that is not earlier. If one of the two has no version, only the fetches are compared.
+    fetch that is not earlier. If either entry has no version, only the fetches are compared.
     """
     if entry.updated_at is None or other.updated_at is None:
         return entry.confirmed_at >= other.confirmed_at
@@ -45,11 +45,11 @@ class Last(Enum):
 class Known:
     """The known versions of a training.
 
-    updated_at  the version below which no answer is accepted; None: there is none
+    updated_at  the version below which no answer is accepted (None: no such version)
     raised_from the stored version, if the list or a soft order named a later version
     digest      the digest of the last accepted answer, "" if it is not known
     started     an answer whose fetch began before this time (seconds) does not count as later
-    doubt       the doubt about answers that were refused for their version; None: there is none
+    doubt       the doubt about answers that were refused for their version (None: no doubt)
     trusts_next whether the next answer is accepted, even if its version is far ahead
     """
 
@@ -63,7 +63,7 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry | None, doubt: Doubt | None) -> Self:
-        """The versions that are known from an entry alone. `entry` None: none is known."""
+        """The versions that are known from an entry alone. `entry` None: no version is known."""
         if entry is None:
             return cls(doubt=doubt)
         return cls(entry.updated_at, _kind(entry), entry.digest, entry.confirmed_at, doubt)
@@ -71,7 +71,8 @@ class Known:
     def verdict(self, entry: Entry) -> StoreVerdict:
         """Whether the entry is accepted, and whether it changes the stored response.
 
-        A negative entry has no version. Its order with other answers is the order of the fetches.
+        A negative entry has no version. Negative entries and other answers are therefore ordered by
+        their fetches.
         """
         is_later = entry.confirmed_at >= self.started
         if entry.updated_at is None:
@@ -121,7 +122,7 @@ class Known:
 
 
 def before(one: Instant | None, other: Instant | None) -> bool:
-    """Whether a version is lower than the other version. None is lower than every version."""
+    """Whether the version `one` is lower than `other`. None is lower than every version."""
     return other is not None and (one is None or one < other)
 
 
@@ -138,7 +139,8 @@ ENOUGH: Final = 3
 class Doubt:
     """The version and body in which consecutive refused answers agree.
 
-    `first` and `last` are the times when the fetches of the first and the last answer began.
+    `first` and `last` are the times when the fetches of the first and the last of these answers
+    began.
     """
 
     updated_at: Instant
@@ -151,8 +153,8 @@ class Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
         An answer agrees if it has the same version and bytes. It also agrees if its version is
-        later, on the same side of `known`: the training was edited meanwhile. An answer whose fetch
-        did not begin after `last` changes nothing.
+        later and on the same side of `known`, because the training may have been edited meanwhile.
+        An answer changes the doubt only if its fetch began after `last`.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:
@@ -169,7 +171,7 @@ class Doubt:
         return self.answers >= ENOUGH and over >= round(believe_after * 1_000_000)
 
     def is_ended_by(self, entry: Entry) -> bool:
-        """Whether an accepted answer ends the doubt: its fetch did not begin before `first`."""
+        """Whether an accepted answer ends the doubt: its fetch began at `first` or later."""
         return entry.confirmed_at >= self.first
 
 

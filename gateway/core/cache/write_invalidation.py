@@ -1,6 +1,6 @@
 """Finds the trainings that a write changed, and their new versions, in the upstream's answer.
 
-RFC 9111, 4.4. These are functions of the write's target and the answer.
+The rules are in RFC 9111, 4.4. The functions read only their arguments.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _OWN_ID: Final = re.compile(rb'"id"\s*:\s*"(%b)"' % ID.encode())
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The trainings whose stored responses are outdated now. `versions` has the new versions that
-    the answer states."""
+    """The trainings whose stored responses are outdated after a write. `versions` has the new
+    versions that the answer states."""
 
     training_ids: tuple[str, ...]
     versions: tuple[tuple[str, Instant], ...] = ()
