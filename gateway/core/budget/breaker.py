@@ -12,8 +12,9 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# How long a gate closes, in seconds. The first two values are the bounds of any time. The last two
-# are the bounds of the backoff, which is used if the upstream states no time.
+# How long a gate closes, in seconds. The time is never shorter than SHORTEST_HOLD or longer than
+# LONGEST_HOLD. If the upstream states no time, the backoff is used, which grows from FIRST_HOLD to
+# LAST_HOLD.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -23,7 +24,8 @@ _MOST_DOUBLINGS: Final = 60
 
 
 def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
-    """Seconds to wait after the `attempt`-th failure in a row. They double from `base` to `cap`.
+    """Seconds to wait after the `attempt`-th failure in a row. The wait doubles from `base` to
+    `cap`.
 
     `jitter` in [0, 1) subtracts up to half. Calls that failed together are thus not repeated
     together.
@@ -50,8 +52,8 @@ class Pause:
 class BreakerRule:
     """`threshold` failures in a row open a breaker, for `base` to `cap` seconds (see `backoff`).
 
-    `patience` (seconds) is how long one probe may stop all other calls. It is longer than the
-    deadline of any call.
+    `patience` (seconds) is how long one probe may stop all other calls. `patience` is longer than
+    the deadline of any call.
     """
 
     threshold: int
@@ -64,8 +66,8 @@ class BreakerRule:
 class Breaker:
     """The state of a circuit breaker: closed, open until a time, or half open with one probe.
 
-    While it is open, the results of earlier calls change nothing. While it is half open, any result
-    counts as the result of the probe.
+    While the breaker is open, the results of earlier calls change nothing. While it is half open,
+    the result of any call counts as the result of the probe.
     """
 
     failures: int = 0
@@ -103,7 +105,8 @@ class Breaker:
     def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
         """The state after a call that failed. `jitter` is in [0, 1).
 
-        An opening breaker keeps the count of failures, so one failed probe opens it again.
+        The count of failures stays when the breaker opens, so one failed probe opens the breaker
+        again.
         """
         if self.circuit is Circuit.OPEN:
             return self
@@ -138,7 +141,8 @@ class Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
         Calls that were in flight when the gate closed may get more 429s. Before a probe is sent,
-        such a 429 can only extend the time. It does not count as another refusal.
+        such a 429 can only extend the time for which the gate is closed. The 429 does not count as
+        another refusal.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -151,30 +155,31 @@ class Gate:
         """The next gate if this call is sent as the probe. None if the gate is open, or if the call
         may not be the probe.
 
-        For `patience` seconds no other call may be a probe. This is longer than the deadline of any
-        call.
+        For `patience` seconds no other call may be a probe. `patience` is longer than the deadline
+        of any call.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate if the probe of this time was certainly not sent. The next call may probe."""
+        """The gate if the probe of the time `probe` was certainly not sent. The next call may be
+        the probe."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
         """The gate after a response other than 429.
 
-        A response opens the gate if a probe is under way, or if the time until which the gate is
-        closed is over. Otherwise it belongs to a call that was sent before the gate closed, and
-        changes nothing.
+        A response opens the gate if a probe is under way, or if the time `closed_until` has come.
+        Otherwise the response belongs to a call that was sent before the gate closed, and changes
+        nothing.
         """
         return self if self.probe is None and self.wait(now) > 0.0 else Gate()
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
     """Seconds for which a gate closes: the time that the upstream stated, otherwise the backoff.
-    Jitter adds up to a tenth. The bounds apply."""
+    Jitter adds up to a tenth. The result is between SHORTEST_HOLD and LONGEST_HOLD."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

@@ -15,13 +15,13 @@ from gateway.core.vocabulary import Purpose
 
 class Rank(StrEnum):
     """The priority of a call. Redis has a log of the calls of each rank. lua/budget.lua gets these
-    logs in the order of the members."""
+    logs in the order in which the ranks stand here."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored
     VERSION = "version"  # a caller waits for a version that is not stored
     REVALIDATION = "revalidation"  # a caller waits, and the stored response may be used for rescue
     REFRESH = "refresh"  # the caller has already received the stored response
-    SWEEP = "sweep"  # no caller asked
+    SWEEP = "sweep"  # no caller waits for a call of the sweep
     GUESS = "guess"  # a caller waits for a training that probably does not exist
 
 
@@ -52,7 +52,7 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait for its turn, because a caller waits for its response. A retry may
+    """Whether a call may wait for its turn, because a caller waits for the response. A retry may
     not wait again."""
     return purpose in _CALLED_FOR
 
@@ -78,8 +78,8 @@ class Portion:
     """The part of one rank in any window: `floor` calls are reserved for the rank, and the rank may
     make at most `ceiling` calls.
 
-    The floor is reserved if a call of the rank was refused within the last window. `always`: the
-    floor is reserved at all times.
+    The floor is reserved only if a call of the rank was refused within the last window. `always`:
+    the floor is reserved at all times.
     """
 
     floor: int
@@ -91,7 +91,8 @@ Portions = Mapping[Rank, Portion]
 
 
 def portions(limit: int, sweep_share: float) -> Portions:
-    """The part of each rank in a limit. `sweep_share` in (0, 1] is the ceiling of the sweep."""
+    """The part of each rank in a limit. `sweep_share` in (0, 1] is the part of the limit that the
+    sweep may spend at most."""
     ceilings = {Rank.SWEEP: sweep_share, Rank.GUESS: _GUESSES}
     return {
         rank: Portion(

@@ -1,9 +1,9 @@
-"""The window of a rate limit: at most so many calls in any window of time, divided among ranks.
+"""The window of a rate limit: how many calls each rank may make in any window of time.
 
-This module has rates, and which scope has which rate. It keeps the times of the calls of one
+This module has the rates, and finds the rate of a scope. It keeps the times of the calls of one
 budget, including calls granted for later. It lowers the limit after a 429, because other programs
-may spend the same limit, and raises it again slowly. It divides a high rate into stretches, so that
-the number of kept times has a bound.
+may spend the same limit. Later it raises the limit slowly. It divides the window of a high rate
+into stretches, so that the number of kept times has a bound.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class OwnRates:
         self._tenants = dict(tenants)
 
     def of(self, scope: str, usual: Rate | None) -> Rate | None:
-        """The rate of the scope. `usual` is the rate of scopes without one of their own."""
+        """The rate of the scope. `usual` is the rate of scopes without a rate of their own."""
         if scope == NEWCOMERS:
             return usual and Rate(max(1, usual.limit // _THEIR_SHARE), usual.window)
         return self._tenants.get(scope, usual)
@@ -64,7 +64,7 @@ class Lowered:
     since: float
 
     def now(self, full: int, window: float, now: float) -> int:
-        """The current limit, where `full` is the configured one."""
+        """The current limit. `full` is the configured limit."""
         windows = max(0, int((now - self.since) / window) - _HOLD)
         return max(1, min(full, self.limit + windows * max(1, full // _STEPS)))
 
@@ -73,8 +73,8 @@ def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -
     """The limit after a 429 to the last of `spent` calls within one window. `full` is the
     configured limit, `holds` the limit until now.
 
-    Not `is_known`: this replica does not know all calls of the window, so the missing ones may be
-    ours or those of other programs. Then at least half of `full` counts as spent.
+    If `is_known` is false, this replica does not know all calls of the window. The gateway or other
+    programs may have made the unknown calls. At least half of `full` then counts as spent.
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -84,7 +84,7 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """Seconds by which one call's transit to the upstream may exceed that of an earlier call."""
+    """Seconds by which one call may take longer to reach the upstream than an earlier call."""
     return min(1.0, window / 10.0)
 
 
@@ -92,9 +92,10 @@ def transit(window: float) -> float:
 class Past:
     """What is known of a limit that several replicas share.
 
-    `times` are those of known calls, including calls granted for later. The other replicas may have
-    spent the rest of the limit, at `until` at the latest. The rest therefore counts as spent at
-    `until`, except `claim` calls for each replica. `until` None: only the known calls were spent.
+    `times` are the times of the known calls, including calls granted for later. The other replicas
+    may have spent the rest of the limit, at `until` at the latest. The rest therefore counts as
+    spent at `until`, except `claim` calls for each replica. `until` None: only the known calls were
+    spent.
     """
 
     limit: int
@@ -106,11 +107,11 @@ class Past:
 class WindowLog:
     """Keeps the times of the last calls, and allows at most `limit` in any `window` seconds.
 
-    A token bucket would allow its burst and its rate in one window. A call made at `t` counts in
-    [t, t + window). The code that makes a log adds a margin for transit to the window (`Stretch`).
-    A call that is granted for a later time counts from the moment of the grant. A lowered limit
-    stays for some seasons, and then rises in each season. `season` is in seconds (None: the
-    window).
+    This is no token bucket, because a token bucket would allow a burst and a full limit in one
+    window. A call made at `t` counts in [t, t + window). The code that makes a log adds a margin
+    for transit to the window (`Stretch`). A call that is granted for a later time counts from the
+    moment of the grant. A lowered limit stays for ten seasons, and then rises in each season. A
+    season lasts `season` seconds (None: the window).
     """
 
     __slots__ = (
@@ -134,7 +135,7 @@ class WindowLog:
         self._sweep_share = sweep_share
         self._portions: Portions = portions(limit, sweep_share)
         self._lowered: Lowered | None = None
-        # Times in the log before this one are assumed, not known.
+        # Calls in the log that are earlier than this time are assumed, not known.
         self._born = -inf
         self._sent: list[float] = []
         self._by_rank: dict[Rank, list[float]] = {rank: [] for rank in RANKS}
@@ -153,7 +154,8 @@ class WindowLog:
     ) -> WindowLog:
         """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
 
-        If a fraction of the limit counts as spent, the same fraction of each rank's floor does too.
+        If a fraction of the limit counts as spent, the same fraction of each rank's floor counts as
+        spent.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now
@@ -167,12 +169,13 @@ class WindowLog:
 
     @property
     def times(self) -> Sequence[float]:
-        """When calls were made or will be made, the oldest first."""
+        """The times when calls were made or will be made, the oldest first."""
         return self._sent
 
     def try_take(self, now: float, rank: Rank = Rank.CALLER, patience: float = 0.0) -> float:
-        """The seconds until the call may be made. If they are at most `patience`, the call is
-        granted, and charged at that time. Otherwise it is refused."""
+        """Returns the seconds until the call may be made. If the wait is at most `patience`, the
+        call is granted, and is charged at the time when it may be made. Otherwise the call is
+        refused."""
         self._forget(now)
         wait = self._turn(now, rank) - now
         if wait > patience:
@@ -195,14 +198,14 @@ class WindowLog:
             any(_remove(sent, stamp) for sent in self._by_rank.values())
 
     def limit(self, now: float) -> int:
-        """The current limit, as lowered by a 429."""
+        """The current limit. A 429 may have lowered it."""
         self._forget(now)
         return self._limit
 
     def refused(self, now: float) -> None:
-        """The upstream answered 429: the calls of the last window were too many. Calls granted for
-        later were not sent, and are removed: they are asked for again under the lower limit.
-        Assumed calls of an unknown past are not counted."""
+        """Lower the limit after a 429, because the calls of the last window were too many. Calls
+        granted for later are removed, because they were not sent. They have to be granted again
+        under the lower limit. Assumed calls of an unknown past are not counted."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -220,9 +223,10 @@ class WindowLog:
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Become one of `parts` equal parts of that limit. Together the parts grant what is left of
-        it. Whenever `parts` spent calls have become free again, each part gets one of them. Each
-        part has one call at least, even if there are more parts than calls."""
+        """Become one of `parts` equal parts of the limit in `past`. Together the parts grant the
+        calls that are left of this limit. Whenever `parts` spent calls have become free again, each
+        part gets one of these calls. Each part has one call at least, even if there are more parts
+        than calls."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
@@ -234,7 +238,8 @@ class WindowLog:
         self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
     def follow(self, other: WindowLog) -> None:
-        """Take the place of a log that has another limit. The calls of that log count here."""
+        """Take the place of a log that has another limit. The calls of `other` count in this
+        log."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -243,8 +248,9 @@ class WindowLog:
         """The first time at which a call of the rank may be made.
 
         As time passes, spent calls leave the window. More calls may then be reserved for the floors
-        of other ranks, but never more calls than have left the window. So a call that may be made
-        at one time may be made at each later time, and a binary search finds the first.
+        of other ranks, but at most as many calls as have left the window. So a call that may be
+        made at one time may be made at each later time, and a binary search finds the first such
+        time.
         """
         if self._may_go(now, rank):
             return now
@@ -302,10 +308,10 @@ MOST_KEPT: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a window: at most `limit` calls in any `span` seconds. A window has `parts` of
-    these.
+    """A part of a window: at most `limit` calls in any `span` seconds. A window has `parts`
+    stretches.
 
-    Together the stretches of any window have at most as many calls as the rate allows. If the limit
+    All stretches of a window together have at most as many calls as the rate allows. If the limit
     cannot be divided evenly, the remainder is not used. The spans together are as long as the
     window and its margin for transit.
     """

@@ -1,13 +1,13 @@
-"""An item of the list: the version that a page states of one training, and when. Also whether the
-list agrees with single answers, in its bytes and in its versions.
+"""An item of the list: the version that a page states for one training. This module also compares
+the list with single answers: the answers to calls for one training.
 
-Bytes: items may be stored only after enough of them in a row had the same bytes as single answers.
-Before that, an item that differs sets the count back to 0. After that, the first item that is
-found to differ ends it: from then on the list confirms versions only.
+Bytes: items may be stored only after enough items in a row had the same bytes as single answers. An
+item that differs sets the count back to 0. If items may be stored already, an item that differs
+ends the storing of items for good. From then on the list confirms versions only.
 
 Versions: a claim is the version that an item states. This module decides whether a claim is
-believed, checked by a single call, or ignored because single answers contradicted it. The number of
-contradictions has a bound. Forgetting one costs a call.
+believed, checked by a single call, or ignored because single answers contradicted the claim. The
+number of remembered contradictions has a bound. A forgotten contradiction costs another call.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ _FOUND: Final = 200
 
 
 class ListVerdict(StrEnum):
-    """What an item of the list means, compared with what is known of the training."""
+    """The result of comparing an item of the list with the known versions of its training."""
 
-    UNKNOWN = "unknown"  # nothing is known of the training
+    UNKNOWN = "unknown"  # no answer is known, and the item does not raise the floor
     CONFIRMED = "confirmed"  # the known version: the entry is renewed
     NEWER = "newer"  # a later version, or a version after a negative entry: the floor is raised
     DOUBTFUL = "doubtful"  # an older version, or one far ahead: a single call decides
-    CONTRADICTED = "contradicted"  # the list is not believed about it; a single call may decide
+    CONTRADICTED = "contradicted"  # single answers contradicted the list; a single call may decide
     PASSED = "passed"  # an answer or an order came after the page was asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What one item of the list states. Fields as in `Entry`.
+    """The statement of one item of the list. The fields are as in `Entry`.
 
-    `confirmed_at` is when the page was asked for. `digest` is that of the item's own bytes.
+    `confirmed_at` is the time when the page was asked for. `digest` is the digest of the item's own
+    bytes.
     """
 
     training_id: str
@@ -55,11 +56,12 @@ class Listed:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether its version was far in the future when it was listed."""
+        """Whether the version was far in the future when the page was asked for."""
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def confirmation(self, generation: int) -> Confirmation:
-        """What the item confirms of an entry of that generation: times, but no header fields."""
+        """The confirmation by this item of an entry of that generation. It has times, but no header
+        fields."""
         return Confirmation(
             status=_FOUND,
             headers=None,
@@ -91,13 +93,13 @@ def listed(
 
 # Items in a row that must have the same bytes as single answers.
 ENOUGH: Final = 20
-# One of so many stored items is checked by a single call.
+# Of this number of stored items, one is checked by a single call.
 CHECK_EVERY: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How far the bytes of items agree with those of single answers.
+    """How far the bytes of items agree with the bytes of single answers.
 
     `same`: how many items in a row agreed, up to `ENOUGH`. `filled`: how many items were stored.
     `stopped`: an item differed after the agreement was proven.
@@ -130,7 +132,7 @@ UNPROVEN: Final = Likeness()
 
 Claims = frozenset[Instant]
 
-# The most contradicted trainings that are remembered, and the most claims of each.
+# The largest number of remembered trainings with a contradiction, and of claims for each training.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 
@@ -166,8 +168,9 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """What to do with the claims of a page of that sweep. After a contradiction the list is
-        believed about a training again when a whole sweep has passed without a wrong claim."""
+        """What to do with the claims of a page of that sweep. After a contradiction, a single call
+        checks each new claim about the training. Other claims are ignored. The list is believed
+        again after a whole sweep without a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED
@@ -184,8 +187,9 @@ class Contradictions:
     def answered(
         self, training_id: str, claims: Claims, version: Instant | None, sweep: int
     ) -> bool:
-        """Note the version of a single answer that came after the claims of a page (None: there is
-        no such training). Returns whether the answer contradicts the claims."""
+        """Note the single answer that came after the claims of a page. `version` is the version in
+        the answer (None: there is no such training). Returns whether the answer contradicts the
+        claims."""
         wrong, known = claims - {version}, self._known.get(training_id)
         before = () if known is None else known.wrong
         if wrong or known is not None:

@@ -41,21 +41,22 @@ class Progress:
 
     @property
     def oldest(self) -> float | None:
-        """The earliest of the times at which pages last confirmed their trainings. None if no page
-        was read."""
+        """The time of the oldest confirmation that still counts. The pages of this sweep replace
+        the pages of the previous sweep one by one. None if no page was read."""
         return min((*self.pages, *self.before[len(self.pages) :]), default=None)
 
     @property
     def is_proven(self) -> bool:
         """Whether the bound holds for all trainings. It holds after two complete sweeps in a row
-        that followed the cold start. The first of them may be late, because calls were spent to
-        fill the cache. Also, one sweep has seen each training only once."""
+        that followed the cold start. The first of these sweeps may be late, because calls were
+        spent to fill the cache. Also, the bound depends on the time between two confirmations of a
+        training, and one sweep confirms each training only once."""
         return self.complete > 1
 
     @property
     def is_warm(self) -> bool:
-        """Whether the cold start is over. It lasts for two sweeps: the first finds the trainings
-        that exist, and the second may store them."""
+        """Whether the cold start is over. A cold start lasts for two sweeps: the first sweep finds
+        the trainings that exist, and the second sweep may store them."""
         return self.sweeps > 1
 
     def after(self, page: Page, asked_at: float) -> Progress:

@@ -1,8 +1,8 @@
 """The greatest age of a served response: the arithmetic of `docs/freshness.md`.
 
 N trainings are ceil(N / 100) pages. A sweep may spend `share` of L calls in W seconds. Two pages
-are thus at least (W + transit) / (share L) seconds apart. The whole sweep takes the configured
-interval if that is longer.
+are thus at least (W + transit) / (share L) seconds apart. A sweep takes at least the configured
+interval.
 """
 
 from __future__ import annotations
@@ -91,15 +91,15 @@ class Horizon:
     seconds: float
 
     def has_passed(self, entry: Entry, now: float) -> bool:
-        """Whether the entry is older than the bound and the sweeps did not confirm it. False if the
-        entry's freshness lifetime is within the bound."""
+        """Whether the entry is older than the bound and the sweeps did not confirm it. Always false
+        if the entry's freshness lifetime is not longer than the bound."""
         if entry.freshness_lifetime <= self.seconds or entry.confirmed_at >= self.oldest:
             return False
         return entry.age(now) > self.seconds
 
 
 class Worst:
-    """The largest value of the last hour, to the minute."""
+    """The largest value of the last 60 minutes."""
 
     __slots__ = ("_minutes",)
 
@@ -126,5 +126,6 @@ def pages(total: int | None) -> int:
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep. The first request for a stale entry then starts its refresh."""
+    """The bound without a sweep. A stale entry is then refreshed only after a request for the
+    entry."""
     return lifetime + stale_while_revalidate
