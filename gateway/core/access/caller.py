@@ -1,7 +1,8 @@
-"""The caller of a request: finds the client, tenant and partition of a credential, or refuses it.
+"""The caller of a request: finds the client, tenant and partition of a credential, or refuses the
+credential.
 
 One function names the partitions of L1, L2, single-flight, negative entries and the budget. This
-module reads no file. It keeps a caller's credential only in the `Caller`.
+module reads no file. A caller's credential is kept only in the `Caller`.
 
 In the mode `clients` callers present keys of the gateway, and the gateway has the tokens of the
 upstream. The gateway knows only the SHA-256 of a key. Entries belong to the tenant: the partition
@@ -58,7 +59,8 @@ def partition_of(*parts: str, secret: str | None = None) -> str:
 
 
 def bearer(fields: Sequence[bytes]) -> str:
-    """The bearer token of the only `Authorization` field. Raises AccessRefused."""
+    """The bearer token of the only `Authorization` field. Raises AccessRefused if the field is
+    missing, repeated or malformed."""
     if not fields:
         raise AccessRefused(AccessRefusal.CREDENTIAL_MISSING)
     match = _BEARER.fullmatch(fields[0]) if len(fields) == 1 else None
@@ -85,7 +87,7 @@ class Passthrough:
 
     def partitions(self) -> Mapping[str, str]:
         """The partitions that are known in advance, by tenant. There are none, because each
-        credential has its own."""
+        credential has a partition of its own."""
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
@@ -100,7 +102,8 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """No caller is checked, and the gateway sends its own token upstream. For a trusted network."""
+    """No caller is checked, and the gateway sends its own token upstream. This mode is for a
+    trusted network."""
 
     base_url: str
     secret: str | None = field(repr=False)

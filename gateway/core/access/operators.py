@@ -33,8 +33,8 @@ RESERVED: Final = (TOKEN_NAME, LOOPBACK.name, NOBODY.name)
 
 
 class Operators:
-    """All operators with a token. The operator with `admin.token` has all rights. The others are in
-    the tokens file."""
+    """All operators with a token. The operator with `admin.token` has all rights. All other
+    operators are in the tokens file."""
 
     def __init__(self, token: str | None, listed: Iterable[Operator] | None = None) -> None:
         self._own = (
@@ -49,7 +49,8 @@ class Operators:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names under which orders are counted. If no token is needed, only `loopback`."""
+        """The names under which orders are counted. If no token is needed, the only name is
+        `loopback`."""
         known = (*self._own, *(self._listed or ()))
         return tuple(each.name for each in known) if self.need_tokens else (LOOPBACK.name,)
 

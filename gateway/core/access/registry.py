@@ -1,10 +1,11 @@
-"""The callers that were accepted before: one look-up for a credential, and the client's rate limit.
+"""Remembers the callers that were accepted before, by their credential, and enforces the rate
+limits of clients.
 
 The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
 the bytes of credentials. Nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client: the granted requests
-would last until this time at the mean rate. This module reads no clock.
+GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client. At the mean rate, the
+client would have sent all granted requests by this time. This module reads no clock.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Admitted:
 
 
 class Callers:
-    """Accepts callers by the rules in `access`. These may be replaced while the process runs."""
+    """Accepts callers by the rules in `access`. The rules may be replaced while the process
+    runs."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -102,8 +104,8 @@ _TOLERANCE: Final = 1e-6
 
 
 def burst_of(rate: Rate) -> int:
-    """The number of requests that may come at once: a tenth of the limit, or ten if that is more.
-    It never exceeds the limit."""
+    """The number of requests that may come at once: a tenth of the limit, or ten if ten is more. It
+    never exceeds the limit."""
     return min(rate.limit, max(_ALWAYS_AT_ONCE, rate.limit // _SHARE_AT_ONCE))
 
 

@@ -2,7 +2,8 @@
 
 Malformed `Cache-Control` is read as well. cache/rfc9111 applies the upstream's directives. A
 caller's directives say which stored responses the caller accepts (RFC 9111, 5.2.1). The flow
-decides whether to apply them. `only-if-cached` always applies. `Pragma` is ignored (5.4).
+decides whether a caller's directives apply. `only-if-cached` always applies. `Pragma` is ignored
+(5.4).
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ LARGEST_DELTA: Final = 2**31
 
 Directives = Mapping[bytes, bytes | None]
 
-# RFC 9111, 5.2: a token, which may have an argument: a token or a quoted string. Any other text is
-# skipped up to the next comma outside of quotes.
+# RFC 9111, 5.2: a directive is a token. It may have an argument, which is a token or a quoted
+# string. Any other text is skipped up to the next comma outside of quotes.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
     rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*(?=,|$)"
 )
 _PASSED_OVER = re.compile(rb"(?:[^,\"]|\"(?:[^\"\\]|\\.)*\"|\")*?(?=,|$)")
 
-# A targeted field is a dictionary (RFC 8941, 3.2). These are the types that directives may have.
-# One fault makes the whole field invalid (RFC 9213, 2.1).
+# A targeted field is a dictionary (RFC 8941, 3.2). `_VALUE` matches the types of value that a
+# directive may have. One fault makes the whole field invalid (RFC 9213, 2.1).
 _VALUE: Final = (
     rb"(?:-?[0-9]{1,12}\.[0-9]{1,3}|-?[0-9]{1,15}|\"(?:[ !#-\[\]-~]|\\[\"\\])*\"|\?[01]"
     rb"|[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*)"
@@ -68,8 +69,8 @@ def joined(values: Iterable[bytes]) -> bytes:
 
 @lru_cache(1_024)
 def targeted(value: bytes) -> Directives | None:
-    """The directives of a targeted field. None if the field is empty or has a fault: RFC 9213, 2.1
-    says to ignore such fields."""
+    """The directives of a targeted field. None if the field is empty or has a fault, because RFC
+    9213, 2.1 says to ignore such fields."""
     found: dict[bytes, bytes | None] = {}
     position = 0
     value = value.strip(b" ")
@@ -88,7 +89,7 @@ def targeted(value: bytes) -> Directives | None:
 
 def seconds(directives: Directives, name: bytes) -> float | None:
     """The seconds that a directive states, or None without the directive. 0 if its argument is
-    invalid: RFC 9111, 4.2.1 recommends that such a response counts as stale."""
+    invalid, because RFC 9111, 4.2.1 recommends that such a response counts as stale."""
     if name not in directives:
         return None
     argument = directives[name] or b""

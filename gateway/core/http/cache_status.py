@@ -12,8 +12,8 @@ class Handling:
     """How the cache handled a request, in the terms of Cache-Status (RFC 9211).
 
     `forward` None: a hit. `forward_status` is the status of the upstream's response, or None.
-    `outdated`: the stored response was invalidated, and is used for rescue. It counts as stale even
-    within its freshness lifetime.
+    `outdated`: the stored response was invalidated, and is used for rescue. Such a response counts
+    as stale even within its freshness lifetime.
     """
 
     detail: Detail | None = None
@@ -25,12 +25,13 @@ class Handling:
     outdated: bool = False
 
 
-# The handling of hits. Each hit needs one of these values, so they are made only once.
+# The handling of hits. Each hit needs one of these values, so all values are made in advance.
 HITS = {detail: Handling(detail) for detail in Detail}
 
 
 def cache_status(handling: Handling, ttl: float | None) -> bytes:
-    """The field's value. `ttl` is in seconds, and negative for a stale response. None: no `ttl`."""
+    """The field's value. `ttl` is in seconds, and negative for a stale response. None: no `ttl` is
+    written."""
     parts = ["gateway"]
     if handling.forward is None:
         parts.append("hit")

@@ -1,5 +1,5 @@
-"""Header fields (RFC 9110): reads them, and selects those that may be stored and passed on. Also
-`Reply`, a complete response of the upstream that was not judged yet.
+"""Reads header fields (RFC 9110), and selects the fields that may be stored and passed on. `Reply`
+is a complete response of the upstream that was not judged yet.
 
 These are pure functions of bytes. cache/entry_headers makes the fields of an entry.
 """
@@ -15,8 +15,8 @@ from gateway.core.http.cache_control import LARGEST_DELTA
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Fields of the upstream that are not passed on: the gateway writes them itself, or they are only
-# true of the upstream's own message or connection.
+# Fields of the upstream that are not passed on. The gateway writes these fields itself, or they are
+# only true of the upstream's own message or connection.
 REPLACED_BY_US = frozenset(
     b"age cache-control cache-status content-encoding content-length date etag expires "
     b"last-modified pragma set-cookie training-updated-at vary x-request-id alt-svc".split()
@@ -47,8 +47,8 @@ def as_text(headers: Headers) -> dict[str, str]:
 
 
 def delta_seconds(value: bytes | None) -> float:
-    """The seconds of an `Age`, 0 if it is absent or invalid. In a list the first value counts
-    (RFC 9111, 5.1)."""
+    """The seconds of an `Age`, 0 if the field is absent or invalid. In a list the first value
+    counts (RFC 9111, 5.1)."""
     digits = (value or b"").partition(b",")[0].strip()
     return float(min(int(digits[:20]), LARGEST_DELTA)) if digits.isdigit() else 0.0
 
@@ -66,7 +66,7 @@ def is_name(name: bytes) -> bool:
 
 def are_sound(headers: Headers) -> bool:
     """Whether all fields can be passed on unchanged."""
-    for name, value in headers:  # as in `first`
+    for name, value in headers:  # a loop, for the reason in `first`
         if not is_name(name) or _CONTROL.search(value) is not None:
             return False
     return True
@@ -93,7 +93,8 @@ def end_to_end(headers: Headers) -> Headers:
 
 def shared(headers: Headers) -> Headers:
     """The same fields, made of objects that thousands of entries share. This saves memory. All
-    names are shared, and the fields that are equal in all responses of the upstream."""
+    names are shared. Names and values are shared together for the fields in ALIKE, which are equal
+    in all responses of the upstream."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])

@@ -1,6 +1,6 @@
-"""Reads from responses, in seconds, when the upstream may be asked again.
+"""Reads from responses how many seconds to wait before the upstream may be asked again.
 
-This module decides nothing; `budget/breaker` does.
+This module only reads. `budget/breaker` decides when a call may be made.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
-# A reset of this size or more is not a number of seconds to wait but a date: in seconds from the
-# year 2001 on, in milliseconds from 1973 on.
+# A reset of this size or more is no number of seconds to wait. It is a date, in seconds since 1970
+# (2001 or later) or in milliseconds (1973 or later).
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
 
 def parse_retry_after(value: str | None, date_now: float) -> float | None:
-    """The seconds of a Retry-After in either form (RFC 9110, 10.2.3), never negative. None if it is
-    absent or invalid.
+    """The seconds of a Retry-After in either form (RFC 9110, 10.2.3), never negative. None if the
+    field is absent or invalid.
 
     `date_now` (epoch seconds) is subtracted from an HTTP-date.
     """
@@ -42,8 +42,8 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
     `headers` by lower-case name, `now` in epoch seconds. The first of these fields counts:
     Retry-After, RateLimit (the structured field and the drafts before it), RateLimit-*,
-    X-RateLimit-*. All but Retry-After count only if no call remains. A date is compared with the
-    Date of the response, because clocks differ.
+    X-RateLimit-*. All fields but Retry-After count only if they state that no call remains. A date
+    is compared with the Date of the response, because clocks differ.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date
@@ -81,6 +81,6 @@ def _until_reset(value: str, clock: float) -> float | None:
 
 
 def _decimal(value: str) -> float | None:
-    """The number in the text, or None if it is none."""
+    """The number in the text, or None if the text is no number."""
     bare = value.strip(" \t")
     return float(bare) if _DECIMAL.fullmatch(bare) else None

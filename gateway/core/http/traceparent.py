@@ -1,4 +1,5 @@
-"""Reads the caller's trace from `traceparent` (W3C Trace Context, 3.2). Starts no trace."""
+"""Reads the caller's trace from `traceparent` (W3C Trace Context, 3.2). This module starts no
+trace."""
 
 from __future__ import annotations
 
