@@ -1,1 +1,1 @@
-"""Responses of the upstream: whether one is a training, a page of the list, or a failure."""
+"""Responses of the upstream: whether a response is a training, a page of the list, or a failure."""

@@ -46,7 +46,7 @@ class ForCaller:
 @dataclass(frozen=True, slots=True)
 class Other:
     """Any other complete response, if `freshness.source` is `"origin"`. It is passed on unchanged,
-    and stored if its header fields allow that."""
+    and is stored if its header fields allow storage."""
 
 
 Judged = Training | Confirmed | Gone | ForCaller | Other
@@ -94,8 +94,8 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 def judge_page(reply: Reply, offset: int, now: float) -> Page:
     """The page of the list in a complete reply.
 
-    Raises ListRefused if the gateway may not read the list, or does not know its form. Raises the
-    errors of `judge` for other failures.
+    Raises ListRefused if the gateway may not read the list, or does not know the form of the list.
+    Raises the errors of `judge` for other failures.
     """
     if reply.status == 200 and not reply.is_html:
         return read_page(reply, offset)

@@ -1,7 +1,7 @@
 """Parses one page of the list: bytes -> `Page`, or an error with the reason.
 
-This module checks the page, and cuts the exact bytes of each item out of it. `training` checks the
-items. The sweep uses the result.
+This module checks the page, and cuts the exact bytes of each item out of the page. `training`
+checks the items. The sweep uses the result.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def _item(text: bytes) -> Training:
 
 
 def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
-    """The copy in which the items are searched for, and the members of its JSON object."""
+    """A copy of the body, in which `_cut` searches for the items, and the members of the JSON
+    object."""
     copy = without_surrogates(body)
     try:
         copy.decode()
@@ -112,8 +113,8 @@ def _has_more(members: dict[str, Raw]) -> bool:
 def _cut(original: bytes, copy: bytes, array: Raw) -> list[bytes]:
     """The exact bytes of the items.
 
-    Only a comma and white space separate two items. So the first occurrence of an item's text after
-    the item before it is the item itself.
+    Only a comma and white space separate two items. The search for an item begins at the end of the
+    previous item, so the first match is the item itself.
     """
     try:
         items = [bytes(item) for item in _array.decode(array)]

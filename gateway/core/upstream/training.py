@@ -4,7 +4,8 @@ This module has the hard and the soft rules for a body. A body that breaks a har
 A body that breaks a soft rule is served, and the difference is reported as drift. The bytes of a
 body are never changed.
 
-JSON parsers differ in some cases (RFC 8259, 4, 6, 7 and 8). This module decides them:
+JSON parsers differ in some cases (RFC 8259, 4, 6, 7 and 8). This module decides these cases as
+follows:
 - If a name occurs twice, each occurrence is checked. `id` and `updated_at` must have the same value
   each time. Otherwise two readers of the same bytes could see two trainings.
 - Half a surrogate pair is JSON, and is served. An example is `\\ud83d` alone, from a text that was
@@ -60,7 +61,8 @@ _CHANNELS: Final = frozenset(
     | {"whatsapp", "instagram", "messenger", "api", "web_voice"}
 )
 
-# A body may differ from the documentation in many ways. The log gets at most so many of them.
+# A body may differ from the documentation in many ways. The log gets at most this number of
+# differences.
 MAX_DRIFT: Final = 32
 _MAX_SHOWN: Final = 64
 
@@ -96,7 +98,8 @@ class Training:
 
 
 class _Name:
-    """A member's name. Two objects are never equal, so a dict keeps members with the same name."""
+    """A member's name. No two `_Name` objects are equal, so a dict keeps all members that have the
+    same name."""
 
     __slots__ = ("text",)
 
@@ -116,7 +119,7 @@ _strings: Final = Decoder(list[str])
 def parse(body: bytes, expected_id: str | None) -> Training:
     """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    If `expected_id` is None any id is accepted, as for an item of the list.
+    If `expected_id` is None, any id is accepted. This is used for items of the list.
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)
@@ -137,7 +140,8 @@ def without_surrogates(body: bytes) -> bytes:
 
 
 def digest(body: bytes) -> str:
-    """32 hex digits that identify a body (BLAKE2b, 16 bytes). They are the gateway's ETag too."""
+    """32 hex digits that identify a body (BLAKE2b, 16 bytes). The gateway's ETag has the same
+    digits."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
@@ -166,7 +170,8 @@ def _read_object(body: bytes) -> _Members:
 
 
 def _read_id(members: _Members, expected_id: str | None) -> str:
-    """The training's id. The body must have an id, and it must be the expected one."""
+    """The training's id. The body must have an id, and each occurrence of it must be `expected_id`.
+    `expected_id` None: all occurrences must be equal."""
     found = _texts(members, "id", InvalidReason.WRONG_TYPE)
     if not found:
         raise InvalidPayload(InvalidReason.ID_MISSING, "the body has no id")
@@ -193,7 +198,8 @@ def _read_updated_at(members: _Members) -> tuple[Instant, str]:
 
 
 def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
-    """The different values of a member. Raises InvalidPayload(reason) if one is not a string."""
+    """The different values of a member. Raises InvalidPayload(reason) if a value is not a
+    string."""
     values = [value for name, value in members if name == wanted]
     if any(value[0] not in _STRING for value in values):
         raise InvalidPayload(reason, f"{wanted} is not a string")
@@ -201,7 +207,7 @@ def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
 
 
 def _check_types(members: _Members) -> None:
-    """Refuse a body in which a documented field has a JSON type that it can never have."""
+    """Refuse a body in which a documented field has a JSON type that this field can never have."""
     for name, value in members:
         wrong = name in _FIELDS and value[0] not in _FIELDS[name]
         if wrong or (name in _ARRAYS and not _holds_strings(value)):
