@@ -1,1 +1,2 @@
-"""The rules, as pure functions. No await, no clock, no randomness, no I/O. The lowest floor."""
+"""The rules, as pure functions. No await, no clock, no randomness, no I/O. No other package of the
+gateway is imported here."""

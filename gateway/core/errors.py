@@ -1,4 +1,4 @@
-"""All exceptions of the gateway. Each says who has to act on it.
+"""All exceptions of the gateway. Each class says who has to act.
 
 GatewayError
 ├── AccessRefused           the caller's: its credential was not accepted
@@ -18,7 +18,7 @@ GatewayError
 │   ├── UpstreamRateLimited
 │   ├── UpstreamRefused     ours: the upstream refused the gateway's own token
 │   └── InvalidPayload
-├── ListRefused             the upstream's: it refuses the list, or sends one of unknown form
+├── ListRefused             the upstream's: it refuses the list, or sends an unknown form
 ├── CallWithheld            ours: the call was not made (a stale response may rescue)
 │   ├── BackedOff           a refresh of the key failed a moment ago, in some replica
 │   ├── BudgetExhausted
@@ -28,8 +28,9 @@ GatewayError
 ├── ShuttingDown            ours
 └── RedisUnavailable        ours: an expected state
 
-Only `flow.request.response_selection` rescues, and `mode_handler` in the mode `frozen`. Only
-`web.problems` turns an error into a response.
+Only `flow.request.response_selection` serves a stale response in place of an error. In the mode
+`frozen`, `mode_handler` may serve a stale response. Only `web.problems` turns an error into a
+response.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class AdminTokenUnset(AccessRefused):
 
 class NotPermitted(AccessRefused):
     """The operator's token is known and does not allow the request. `needed` None: only a token
-    with all rights allows it."""
+    with all rights allows the request."""
 
     def __init__(self, operator: str, may: frozenset[Right], needed: Right | None) -> None:
         super().__init__(AccessRefusal.NOT_PERMITTED)
@@ -71,7 +72,8 @@ class NotPermitted(AccessRefused):
 
 
 class ClientRateLimited(GatewayError):
-    """The client's own rate limit is reached. `retry_after` (seconds, > 0): when it has room."""
+    """The client's own rate limit is reached. `retry_after` (seconds, > 0): when the client may ask
+    again."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("the caller asks more often than it may")
@@ -99,7 +101,7 @@ class OnlyIfCached(GatewayError):
 
 
 class VersionNotReached(GatewayError):
-    """The version that the caller wants, or a later one, is not known. The upstream was asked, or
+    """The caller wants a version that is later than all known versions. The upstream was asked, or
     may not be asked for this caller now.
 
     `retry_after` (seconds, > 0): when the upstream may be asked again.
@@ -115,8 +117,8 @@ class VersionNotReached(GatewayError):
 class UpstreamFailure(GatewayError):
     """A call was made and brought no answer of the API.
 
-    `retry_after` is in seconds from the failure, None if it is not known. `status` is that of the
-    response, None if there was none.
+    `retry_after` is in seconds from the failure, None if it is not known. `status` is the status of
+    the response, None if there was no response.
     """
 
     reason: FailureReason
@@ -137,11 +139,11 @@ class UpstreamFailure(GatewayError):
 
 
 class UpstreamUnreachable(UpstreamFailure):
-    """There was no connection, or it broke before a whole response came.
+    """There was no connection, or the connection broke before a whole response came.
 
     `sent` is False only if the request was certainly not sent. `was_kept`: the request was sent on
-    a connection of an earlier request. The upstream closed this without a response, perhaps before
-    the request arrived.
+    a connection of an earlier request. The upstream closed the connection without a response,
+    perhaps before the request arrived.
     """
 
     def __init__(
@@ -163,8 +165,8 @@ class UpstreamTimeout(UpstreamFailure):
 class UpstreamError(UpstreamFailure):
     """A response that does not answer the question, such as 5xx, 3xx, another 2xx, a CDN's page.
 
-    `reply` is the response that the caller gets if no stored response may rescue. None: the caller
-    gets a problem of the gateway.
+    `reply` is the response that the caller gets if no stored response may be used for rescue. None:
+    the caller gets an error response of the gateway.
     """
 
     reply: Reply | None = None
@@ -203,8 +205,8 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class InvalidPayload(UpstreamFailure):
-    """A body that is no training. It is neither stored nor served as a success, except by the rules
-    of cache/rfc9111."""
+    """A body that is no training. Such a body is not stored, and is not served as a success. The
+    rules of cache/rfc9111 have exceptions."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE
@@ -227,22 +229,23 @@ class CallWithheld(GatewayError):
 
 class BudgetExhausted(CallWithheld):
     """The gateway's share of the limit is spent, or is being handed out evenly. `is_passing`: the
-    cause may end at any moment. Either the shared budget is away, or a part is kept for a replica
-    that may only be slow."""
+    cause may end at any moment. Either this replica cannot use the shared budget, or a part of the
+    budget is kept for a replica that may only be slow."""
 
     is_passing = False
 
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
-        """No call is free of the `limit` in any `window` seconds."""
+        """The error if none of the `limit` calls in any `window` seconds is free."""
         what = f"no call is free of the {limit} in any {window:g} s"
         paced = "what is not known to be unspent is handed out evenly for one window"
         return cls(f"{what}; {paced}", retry_after=retry_after)
 
 
 class GateClosed(CallWithheld):
-    """The upstream answered 429, and its waiting time is not over. `is_probed`: it is over, and one
-    call is under way as a probe."""
+    """The gate is closed after a 429 of the upstream, or because Redis has lost the budget.
+    `is_probed`: the gate may open at any moment. A probe is under way, or the replicas tell Redis
+    what was spent."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)
@@ -254,8 +257,8 @@ class CircuitOpen(CallWithheld):
 
 
 class BackedOff(CallWithheld):
-    """Fetches of the key failed `attempts` times in a row, in some replica. No refresh is made for
-    now."""
+    """Fetches of the key failed `attempts` times in a row, in some replica. The key is not
+    refreshed for now."""
 
     def __init__(self, attempts: int, *, retry_after: float) -> None:
         super().__init__("it failed just now and is left alone", retry_after=retry_after)

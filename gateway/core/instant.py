@@ -1,8 +1,9 @@
 """Instants: points in time, exact to the nanosecond and totally ordered.
 
 This module reads and writes date-times as text. It has no clock and no rule about versions. An
-`Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds. It is
-within the years 0001 to 9999 in UTC. `datetime` is not used, because it has only microseconds.
+`Instant` is a plain int: the nanoseconds since 1970-01-01T00:00:00Z without leap seconds. Every
+instant is within the years 0001 to 9999 in UTC. `datetime` is not used, because it has only
+microseconds.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ _HTTP_DATES: Final = (
 
 
 def parse_instant(text: str) -> Instant:
-    """Read an RFC 3339 date-time. ValueError for any other text, for a missing offset, and for a
-    day that does not exist.
+    """Read an RFC 3339 date-time. Raises ValueError for any other text, for a missing offset, and
+    for a day that does not exist.
 
-    A fraction has up to 24 digits. Those after the ninth are cut off, because an error would refuse
-    the whole training. Two versions in one nanosecond are ordered by their fetches. Any time within
-    a leap second counts as the next midnight (UTC).
+    A fraction has up to 24 digits. Digits after the ninth are cut off, because an error would
+    refuse the whole training. Two versions in one nanosecond are ordered by their fetches. Any time
+    within a leap second counts as the next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -112,7 +113,7 @@ def from_seconds(seconds: float) -> Instant:
 
 def are_seconds(*values: float) -> bool:
     """Whether each value can be a time or a duration: finite, not negative, and below 10 billion
-    seconds (the year 2286). In microseconds it then has at most 16 digits."""
+    seconds (the year 2286). Such a value has at most 16 digits in microseconds."""
     return all(math.isfinite(value) and 0.0 <= value < _MANY_SECONDS for value in values)
 
 
@@ -135,8 +136,8 @@ def _http_date(seconds: int) -> str:
 
 @lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
-    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), otherwise None.
-    Upper and lower case of names are equal (RFC 9111, 4.2).
+    """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), None for any other
+    text. Upper and lower case of names are equal (RFC 9111, 4.2).
 
     The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would
     need a clock. With that rule `01-Jan-70`, which often means "long ago", would be in the future.

@@ -1,8 +1,8 @@
 """Reads the URL of a Redis into an address. Nothing is connected here.
 
 This module has the schemes, the parameters, and the messages about a wrong URL. A message quotes no
-part of the URL, because any part may contain a password. The settings read a URL to judge it, the
-adapter to connect.
+part of the URL, because any part may contain a password. The settings read a URL to check it. The
+adapter reads the URL to connect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SENTINEL: Final = "redis+sentinel"
 CLUSTER: Final = "redis+cluster"
 UNIX: Final = "unix"
 _SEVERAL: Final = (SENTINEL, CLUSTER)
-# The schemes by network, with the port of a host that names none.
+# The schemes that use a network, with the port of a host that is written without a port.
 _PORTS: Final = {"redis": 6379, "rediss": 6379, SENTINEL: 26379, CLUSTER: 6379}
 
 # The parameters that name files.
@@ -30,14 +30,16 @@ _TLS: Final = (
     "ssl_cert_reqs",
 )
 _USER: Final = ("username", "password")
-# Waiting, retrying and pooling are the gateway's own to decide: redis.timeout holds for all.
+# No parameter sets timeouts, retries or pools, because the gateway decides these. The setting
+# `redis.timeout` applies to all URLs.
 _NAMED: Final = (*_USER, "client_name")
 _ALWAYS: Final = ("db", *_NAMED)
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _OF_SEVERAL: Final = ("ssl", *_OF_SENTINELS)
 _YES_OR_NO: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-# RFC 3986, appendix B. `urlsplit` refuses brackets among several hosts.
+# RFC 3986, appendix B. `urlsplit` is not used, because it refuses brackets if there are several
+# hosts.
 _URL: Final = re.compile(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)\??([^#]*)#?(.*)")
 _HOST: Final = re.compile(
     r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?))"
@@ -63,9 +65,9 @@ class SentinelGroup:
 class Address:
     """The address of a Redis, with the options of the driver.
 
-    `options` are of each connection, `tls` those of its certificates (None: without TLS);
-    `watched` where sentinels say which host is the master; `seeds` nodes of a cluster, any of
-    which knows the others.
+    `options` are the options of each connection. `tls` are the options for certificates (None:
+    without TLS). `watched` has the sentinels that know which host is the master. `seeds` are nodes
+    of a cluster. Each of these nodes knows all other nodes.
     """
 
     scheme: str
@@ -76,8 +78,8 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """The address of a URL. Raises ValueError with the reason if the URL is wrong, and without a
-    text if it is no URL of a Redis."""
+    """The address of a URL. Raises ValueError with the reason if the URL is wrong. The error has no
+    text if this is no URL of a Redis."""
     parts = _split(url)
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)
@@ -134,11 +136,13 @@ def _yes_or_no(query: dict[str, str], name: str, default: bool) -> bool:
 
 
 def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
-    """Raises ValueError for unknown parameters, because they would have no effect."""
+    """Raises ValueError for parameters that are unknown, empty, or without effect for this
+    scheme."""
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # By its place: a password that was not percent-encoded may stand there.
+            # The text has the parameter's place and not its name. The name may be a part of a
+            # password that was not percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:
             raise ValueError(f"{name} is empty")
@@ -152,8 +156,8 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
 
 
 def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str, int | None]:
-    """The name of the master, empty without sentinels; and the number of the database, None if the
-    URL has none."""
+    """The name of the master and the number of the database. The name is empty without sentinels.
+    The number is None for a cluster, and for a URL without a number."""
     master, path = "", parts.path.removeprefix("/")
     if parts.scheme == SENTINEL:
         master, _, path = path.partition("/")
@@ -170,7 +174,8 @@ def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str
 
 
 def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
-    """The options of the driver that every scheme has. What stands before the host is preferred."""
+    """The options of the driver that every scheme has. A user and password before the host take
+    precedence over parameters."""
     given = parts.netloc.rpartition("@")[0].partition(":")[::2]
     options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
     options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}
@@ -212,7 +217,7 @@ def _host(text: str, usual_port: int) -> Place:
 
 
 def _is_six(text: str | None) -> bool:
-    """Whether this is an address of IPv6, or no text in brackets was found."""
+    """Whether the text in brackets is an IPv6 address. True if there is no text in brackets."""
     try:
         return text is None or bool(IPv6Address(text))
     except ValueError:

@@ -90,9 +90,9 @@ class StoreVerdict(StrEnum):
     """The decision of a store about an entry."""
 
     FIRST = "first"  # no version was known
-    CHANGED = "changed"  # a later version, or another body; also to or from a negative entry
-    UNCHANGED = "unchanged"  # the same version and body, or again a negative entry: renewed
-    BELIEVED = "believed"  # a refused version on which enough answers agree now: a change
+    CHANGED = "changed"  # a later version or another body, or a negative entry came or ended
+    UNCHANGED = "unchanged"  # the same version and body, or again a negative entry; it is renewed
+    BELIEVED = "believed"  # refused before, but enough answers agree now; the entry changed
     OLDER = "older"  # refused: a later version or a later fetch is known
     AHEAD = "ahead"  # refused: its version is far in the future
     INVALIDATED = "invalidated"  # refused: epoch or generation changed after the fetch began
@@ -158,7 +158,7 @@ class Origin(StrEnum):
     """Where an invalidation came from."""
 
     UPSTREAM = "upstream"  # an answer of the upstream
-    ORDER = "order"  # an order to this replica, or a write through it
+    ORDER = "order"  # an order to this replica, or a write through this replica
     REPLICA = "replica"  # a notice from another replica
 
 
@@ -275,7 +275,7 @@ class Part(StrEnum):
     """The parts of the time for which a request waits."""
 
     LOOKUP = "lookup"  # the look-up in both tiers, which requests for the same key share
-    LEASE = "lease"  # the request for the lease, or the fetch of another replica
+    LEASE = "lease"  # the wait for the lease, or for the fetch of another replica
     BUDGET = "budget"  # the wait until the call may be made
     UPSTREAM = "upstream"
     STORE = "store"
