@@ -2,10 +2,12 @@
 
 This module makes the URL and the request fields of a call, and keeps the call within its deadline
 and the bound on connections. From the answer it takes the fields that are passed on, and the
-decoded body. It must not judge an answer, try twice, or ask the budget. `flow` does these things.
+decoded body. The module must not judge an answer, try twice, or ask the budget. `flow` does these
+things.
 
-It uses requests and responses of httpx, but not the client of httpx. That client keeps cookies and
-sends them again, reads the environment, and raises on a redirect whose `Location` it cannot parse.
+This module uses requests and responses of httpx, but not the client of httpx. That client keeps
+cookies and sends them again, reads the environment, and raises on a redirect whose `Location` it
+cannot parse.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ _KEPT_IDLE = 16
 _KEPT_SECONDS = 4.0
 
 
-# The body is read whole and decoded, so its length and its coding are not true any more. A cookie
-# must not reach other callers.
+# The body is read whole and decoded, so the fields with its length and its coding are wrong. A
+# cookie must not reach other callers.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {
@@ -52,11 +54,11 @@ class HttpxUpstream:
     """The API at `base_url`.
 
     Timeouts are in seconds. `timeout` is an upper bound for the deadline of each call.
-    `connect_timeout` bounds the TCP connection, and then TLS for the same time. `max_body` is in
-    bytes, and also bounds the decoded body. `max_list_body` is the same for a page of the list. If
-    `passes_codings` is true, a body in an unknown content coding is passed on unchanged, with its
-    `Content-Encoding`. `tls` replaces the default context, which trusts the public authorities and
-    checks the name of the host.
+    `connect_timeout` bounds the time for the TCP connection, and separately the time for TLS.
+    `max_body` is in bytes, and also bounds the decoded body. `max_list_body` is the bound for a
+    page of the list. If `passes_codings` is true, a body in an unknown content coding is passed on
+    unchanged, with its `Content-Encoding`. `tls` replaces the default context, which trusts the
+    public authorities and checks the name of the host.
     """
 
     def __init__(
@@ -177,7 +179,8 @@ class HttpxUpstream:
             try:
                 response = await self._transport.handle_async_request(exchange.request)
             except httpx.LocalProtocolError:
-                # Nothing was sent. The invalid field may be a credential, so it is not named.
+                # Nothing was sent. The invalid field may be a credential, so the error does not
+                # name the field.
                 what = f"{exchange.what}: a request field is no HTTP"
                 raise UpstreamUnreachable(what, FailureReason.PROTOCOL, sent=False) from None
             except CutShortError as error:

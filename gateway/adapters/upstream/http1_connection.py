@@ -3,7 +3,7 @@ response.
 
 This module decides where a response ends, and whether its connection may carry another request. If
 bytes come while no request is under way, the connection is aborted. Otherwise these bytes would
-count as the response to the next request, which may be another caller's.
+count as the response to the next request, which may come from another caller.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.core.errors import InvalidPayload
 from gateway.core.vocabulary import InvalidReason
 
-# The most bytes in a row without a byte of a body: heads, interim responses, and the bytes between
-# and after chunks.
+# The most bytes that may come in a row without a byte of a body. Such bytes are heads, interim
+# responses, and the bytes between and after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
-# The system takes a request of so many bytes at once. The response to a larger request may come
-# while the end of this request still waits to be sent. The next request would wait behind that end,
-# and with TLS the gateway could not see this. A connection therefore carries no other request after
-# a larger one.
+# The operating system accepts a request of up to this size at once. The response to a larger
+# request may come while the end of that request still waits to be sent. The next request would then
+# wait too, and with TLS the gateway could not notice the delay. A connection therefore carries no
+# further request after a larger one.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
 _EMPTY: Final = (b"content-length", b"0")
 _FRAMED_BY: Final = {b"content-length", b"transfer-encoding"}
-# The end of a head, and of a chunked body. The second text has one more empty line.
+# `_EMPTY_LINE` is the end of a head, and of a chunked body. `_EMPTY_LINES` has one more empty line.
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = b"\r\n\r\n\r\n"
 # The text of the error if the connection ends before a response begins.
@@ -103,8 +103,8 @@ class Incoming:
             self._fail(ENDED if self._came == 0 else f"the connection ended early: {error}")
 
     def release(self) -> None:
-        """Delete the parser. The parser and this object refer to each other, which would keep the
-        body in memory."""
+        """Delete the parser. The parser and this object refer to each other. This cycle would keep
+        the body in memory."""
         del self._parser
 
     def _is_end_of_message(self, data: bytes) -> bool:
@@ -179,8 +179,8 @@ class Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time. `connections` has all open connections; this
-    one adds and removes itself."""
+    """A connection that carries one request at a time. `connections` is the set of all open
+    connections. This object adds itself to the set, and removes itself."""
 
     transport: asyncio.Transport
 
@@ -232,12 +232,12 @@ class Connection(asyncio.Protocol):
         return incoming
 
     def rest(self, seconds: float) -> None:
-        """Stay open and idle for so many seconds, then close."""
+        """Stay open and idle for `seconds`, then close."""
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """End the idle time. Returns whether a request may be sent: the connection is open, and no
-        bytes came meanwhile."""
+        """End the idle time. Returns whether a request may be sent. This is so if the connection is
+        open, and no bytes came meanwhile."""
         self._no_expiry()
         if self.is_closing():
             return False
@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
         """Close the connection. With TLS, asyncio ends TLS first. If bytes still wait to be sent,
         abort the connection."""
         if not self.is_closing() and self.transport.get_write_buffer_size():
-            self.abort()  # the peer may never read them
+            self.abort()  # the peer may never read the bytes
         else:
             self.transport.close()
 

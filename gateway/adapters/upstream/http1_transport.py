@@ -33,9 +33,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
     """Sends requests to the origin `url`. Each request has its Exchange in its extensions, as
     `exchange`.
 
-    `connect_timeout` (seconds) bounds the TCP connection, and then TLS for the same time. At most
-    `kept` idle connections stay open, each for `kept_seconds`. `client` bounds the number of
-    requests at once.
+    `connect_timeout` (seconds) bounds the time for the TCP connection, and separately the time for
+    TLS. At most `kept` idle connections stay open, each for `kept_seconds`. The module `client`
+    limits how many requests run at once.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
 
     async def connect(self, exchange: Exchange) -> Connection:
         """A new connection, with TLS if the origin is https. If the caller is cancelled meanwhile,
-        the connection is still made, and then closed: the event loop would lose the socket of a
-        cancelled attempt."""
+        the connection is still made, and then closed. Otherwise the event loop would lose the
+        socket of the cancelled attempt."""
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
