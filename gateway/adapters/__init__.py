@@ -1,1 +1,1 @@
-"""Second floor, the other wing: one driver each; no sibling imports another."""
+"""The adapters: each is for one store, library or protocol. No adapter imports another."""

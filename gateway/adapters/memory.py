@@ -16,8 +16,8 @@ from gateway.core.http.fields import ALIKE
 from gateway.ports import Held
 
 # The overhead in bytes of an entry, of a header field and of a compressed form, without their texts
-# and bodies. It has a row of the table, Python objects, and rounding by the allocator. It was
-# measured as the growth of a process by 50,000 entries.
+# and bodies. The overhead is a row of the table, Python objects, and rounding by the allocator. The
+# figures were measured as the growth of a process with 50,000 entries.
 _EACH = 970
 _EACH_FIELD = 115
 _EACH_CODED = 1_000
@@ -27,7 +27,7 @@ def cost(key: Key, held: Held) -> int:
     """The bytes of memory that an entry takes while it is held.
 
     The names of header fields, the fields that are equal in all responses, and the partitions are
-    not counted: entries share them.
+    not counted, because entries share them.
     """
     entry = held.entry
     texts = len(key.training_id) + len(entry.updated_at_text) + len(entry.date)
@@ -45,9 +45,11 @@ class MemoryStore:
     entry that it evicts."""
 
     def __init__(self, max_bytes: int, on_evict: Callable[[], None]) -> None:
-        # The keys are plain tuples of texts: the garbage collector does not have to visit them.
+        # The keys are plain tuples of texts, so that the garbage collector does not have to visit
+        # them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # `peek` finds the entry under a key. A call does not count as a use. Each hit calls it.
+        # `peek` finds the entry under a key. A call does not count as a use of the entry. Each hit
+        # calls `peek`.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
@@ -61,8 +63,8 @@ class MemoryStore:
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry in place of the entry before, as the most recently used. An entry that is
-        larger than `max_bytes` is not held."""
+        """Hold the entry as the most recently used, in place of the entry that the key had before.
+        An entry that is larger than `max_bytes` is not held."""
         before = self._items.pop(key, None)
         if before is not None:
             self._size -= before.cost
@@ -111,8 +113,8 @@ class MemoryStore:
         return sum(map(self.drop, self.keys(partition=partition)))
 
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
-        """The keys held: all, or those of a partition, of a training, or of both. Looks at each
-        key."""
+        """The keys held: all, or those of a partition, of a training, or of both. The method looks
+        at each key."""
         return [
             Key(*key)
             for key in self._items

@@ -3,7 +3,8 @@
 This module has the names and attributes of spans, the rule for which traces are kept, and the bound
 on the spans that wait. The names and attributes follow OpenTelemetry's semantic conventions for
 HTTP. A thread of the SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module
-reads the size of the queue, and the variables of the sampler, because each hit asks the sampler.
+reads the size of the queue and the variables of the sampler. The sampler is the gateway's own,
+because each hit asks it.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
 
 
 class OtlpTracer:
-    """A Tracer that sends to the collector at `endpoint`. It has to be made in the event loop.
+    """A Tracer that sends to the collector at `endpoint`. The tracer must be made in the event
+    loop.
 
     `variables` are those of OpenTelemetry. `told` is called in the loop with the fate of spans,
     their number, and the reason. Raises ValueError if a variable has a wrong value.
@@ -116,7 +118,8 @@ class OtlpTracer:
         span.serve(served)
 
     async def close(self, patience: float) -> None:
-        """Send the spans that wait, for `patience` seconds at most. The rest counts as dropped."""
+        """Send the spans that wait, for `patience` seconds at most. Spans that still wait then
+        count as dropped."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def shut() -> None:
@@ -154,7 +157,8 @@ class OtlpSpan:
         self.traceparent = b"00-%032x-%016x-%02x" % ids
 
     def part(self, name: str) -> OtlpSpan:
-        """Begin a span within this one. It is of kind CLIENT if it is a call to the upstream."""
+        """Begin a span within this one. The new span is of kind CLIENT if it is a call to the
+        upstream."""
         kind = SpanKind.CLIENT if name == Part.UPSTREAM else SpanKind.INTERNAL
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
@@ -196,7 +200,7 @@ class OtlpSpan:
 
 
 class _Waiting(SpanProcessor):
-    """The spans that wait to be sent. While `most` of them wait, further ones are dropped."""
+    """The spans that wait to be sent. While `most` spans wait, further spans are dropped."""
 
     def __init__(self, sending: _Sending, most: int, told: Told) -> None:
         self._inner = BatchSpanProcessor(sending)

@@ -19,8 +19,8 @@ from gateway.ports import BudgetView, Charge, Clock
 
 @dataclass(slots=True)
 class _Account:
-    """The budget of one scope. `log` counts the calls of a stretch of the window (see Stretch).
-    None: the scope is unlimited."""
+    """The budget of one scope. `log` counts the calls of a stretch of the window (see Stretch). If
+    the scope is unlimited, `log` is None."""
 
     rate: Rate | None
     log: WindowLog | None
@@ -32,17 +32,17 @@ class LocalBudget:
     A call counts for the window and a margin, because one call may take longer to reach the
     upstream than another. This process alone therefore never exceeds the limit.
 
-    If `start_paced`, the calls before the start of the process count as unknown: a tenth of the
-    limit may be spent at once, and the rest at the mean rate until a window has passed. If a
-    process that spent evenly ran before, this one sends at most that tenth too much. If that
-    process spent its whole limit in its last moment, one window may have nearly two limits of
-    calls. They are spread so evenly that the first 429 closes the gate in time.
+    If `start_paced` is true, the calls before the start of the process count as unknown. A tenth of
+    the limit may then be spent at once, and the rest at the mean rate until a window has passed. If
+    an earlier process spent its limit evenly, this process sends at most that tenth too much. If
+    the earlier process spent its whole limit in its last moment, one window may have nearly two
+    limits of calls. These calls are spread so evenly that the first 429 closes the gate in time.
 
     `probe_patience` (seconds): how long the probe of a gate keeps other calls away. If there are
-    more than `max_scopes` scopes, the least recently used one is forgotten, and starts again.
-    `rates` has the scopes with a rate of their own. If a rate changes, the calls that were made
-    before still count. `sweep_share` in (0, 1] is the largest part of a limit that the sweep may
-    use.
+    more than `max_scopes` scopes, the least recently used scope is forgotten, and begins again as a
+    new one. `rates` has the scopes with a rate of their own. If a rate changes, the calls before
+    the change still count. `sweep_share` in (0, 1] is the largest part of a limit that the sweep
+    may use.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class LocalBudget:
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """Close the gate after a 429. Returns the seconds until the gate may reopen. The limit is
-        lowered, unless the call was sent before the gate closed."""
+        lowered, except for a call that was sent before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         is_straggler = not account.gate.is_open and account.gate.probe is None
         if not is_straggler and account.log is not None:
@@ -117,15 +117,15 @@ class LocalBudget:
         account.gate = account.gate.close(self._clock.monotonic(), seconds, jitter=0.0)
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
-        is due to reopen. Returns whether the gate was opened."""
+        """Note an answer other than 429. The answer opens the gate if a probe is under way, or if
+        the gate is due to reopen. Returns whether the gate was opened."""
         account = self._account(scope)
         before, account.gate = account.gate, account.gate.reopen(self._clock.monotonic())
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay from one of `replicas` equal parts of the limit in `past`. None: from a
-        part of the whole limit, whose past is unknown."""
+        """From now on spend one of `replicas` equal parts of the limit in `past`. If `past` is
+        None, spend such a part of the whole limit, whose past is unknown."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -148,7 +148,8 @@ class LocalBudget:
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _account_behind_open_gate(self, scope: str) -> _Account:
-        """The account whose gate is open or due to reopen; raises GateClosed."""
+        """The account of the scope. Raises GateClosed if its gate is closed and not due to
+        reopen."""
         account = self._account(scope)
         wait = account.gate.wait(self._clock.monotonic())
         if wait > 0.0:
@@ -173,7 +174,7 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # A newcomer's call is also charged to the budget of its scope, which is paced.
+        # A newcomer's call is also charged to the budget of its scope. That budget is paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

@@ -1,7 +1,7 @@
-"""Version floors in the memory of a process without Redis. RedisStore does the same for replicas.
+"""Version floors in the memory of a process without Redis.
 
-The rules are the same as those in adapters/redis/lua. Only L1 has bodies. Nothing here waits. The
-methods are async because the methods of the port are.
+RedisStore keeps the floors of several replicas. The rules here are those in adapters/redis/lua.
+Only L1 has bodies. Nothing here waits. The methods are async because those of the port are async.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key. `last` always returns None: only L1 has the header fields and the
-        times of the answers."""
+        """The floor of each key. `last` always returns None, because only L1 has the header fields
+        and the times of the answers."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -143,8 +143,8 @@ class Ledger:
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate versions below `updated_at` (None: all versions) in every partition. `soft`
-        leaves them for rescue.
+        """Invalidate versions below `updated_at` (None: all versions) in every partition. If
+        `soft`, these versions stay for rescue.
 
         A partition without a floor has no entry and no fetch in flight. An order with a version
         also applies to later fetches of such a partition, as long as the order is remembered.
