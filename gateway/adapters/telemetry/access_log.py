@@ -19,9 +19,9 @@ from gateway.ports import AccessLine
 # answers in the mode `frozen` are sampled too, because an operator ordered that mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# The most lines a second about rescued answers. These are stale, because the API failed or was not
-# called. All hits may be rescued answers, and a line costs ten times as much as a hit. Rescued
-# answers beyond this number are sampled.
+# The most lines a second about rescued answers. Such an answer is stale, because the API failed or
+# was not called. All hits may be rescued answers, and a line costs ten times as much as a hit.
+# Rescued answers beyond this number are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
@@ -32,11 +32,11 @@ class AccessLog:
 
     monotonic seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
-    every   one in so many sampled answers has the level `info` (0: none), the others `debug`
+    every   one of this many sampled answers gets the level `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
 
     While `unlogged[0]` is above 0, a sampled answer that took at most `brief` seconds gets no line.
-    For such an answer, a hit reduces `unlogged[0]` by 1 and does not call `weigh`.
+    In this case a hit only reduces `unlogged[0]` by 1, and does not call `weigh`.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
 The keys of a table are label values. Every combination that can occur is in its table from the
 start, at 0. The keys of clients, operators and spans are added later. The table `_CAN_END` says
-which outcomes of a request can occur. Other outcomes are counted too, if they occur. A count is one
-dictionary entry or list item, because each hit counts.
+which outcomes of a request can occur. Other outcomes are counted too, if they occur. Each hit
+counts, so a count is only one dictionary entry or list item.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ STALE = (Outcome.STALE_REFRESHING, Outcome.STALE_ERROR, Outcome.STALE_SHIELDED)
 _SERVED = "served"
 CLIENT_RESULTS = (_SERVED, "limited", "refused")
 ORDERS = (Right.INVALIDATE, Right.PURGE, Right.MODE)
-# Clients are named in a file that the operator writes. The bound protects memory from a mistake.
+# Clients are named in a file that the operator writes. The bound protects memory from a mistake in
+# this file.
 _MOST_CLIENTS = 10_000
 OTHER_CLIENTS = "other"
 
@@ -144,8 +145,8 @@ class Counters:
     success, and the greatest `Age` (seconds) of a stale answer since the last
     `take_oldest_stale`."""
 
-    # Hits are counted in `_hits`, in lists that `counting` holds, so that no key is looked up. The
-    # property `requests` adds these counts.
+    # Hits are counted in `_hits`. The functions that `counting` returns hold its lists, so that a
+    # hit looks up no key. The property `requests` adds these counts.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -175,7 +176,7 @@ class Counters:
     rejected: Tally[InvalidReason] = field(default_factory=lambda: _zeros(InvalidReason))
     drift: Tally[DriftKind] = field(default_factory=lambda: _zeros(DriftKind))
     regressions: int = 0
-    # L1 only: Redis does not say what it evicts.
+    # L1 only, because Redis does not say what it evicts.
     evictions: Tally[Tier] = field(default_factory=lambda: _zeros((Tier.L1,)))
     redis_seconds: dict[RedisOperation, Histogram] = field(
         default_factory=lambda: {each: Histogram(REDIS_SECONDS) for each in RedisOperation}
@@ -234,8 +235,8 @@ class Counters:
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts one hit of this outcome, tier and status, and its client.
 
-        The function does the same as `count_request` and `count_client`, but faster: the tables are
-        looked up here once, and not for each hit.
+        The function counts as `count_request` and `count_client` do, but faster, because the tables
+        are looked up here once, and not for each hit.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age

@@ -1,8 +1,7 @@
 """Logs events without credentials, limits the number of lines, and remembers the last events.
 
-The `Journal` remembers the last events of each training, for /explain. It has bounds for the
-trainings, for the events of each training, and for the bytes. It has fetches, orders and sweeps,
-but no hits.
+The `Journal` remembers the last events of each training, for /explain. The trainings, the events of
+each training, and the bytes are bounded. The journal has fetches, orders and sweeps, but no hits.
 
 `observer` counts for the metrics. `Events` and `Trail` never raise, because a request must not fail
 if an event cannot be logged.
@@ -24,18 +23,18 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# At most so many events with the same name are remembered. Frequent events therefore do not
-# displace others.
+# The most events with one name that are remembered. Frequent events therefore do not displace
+# others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# At most so many windows are kept. Their keys are reasons, or names such as tenants. The bound
-# protects memory.
+# The most windows (see `_Window`) that are kept. Their keys are reasons, or names such as tenants.
+# The bound protects memory.
 _MOST_REASONS = 1_000
 
 
 class Log(Protocol):
-    """Receives events with their fields. structlog's bound logger is one."""
+    """Receives events with their fields. structlog's bound logger is such a log."""
 
     def log(self, level: int, event: str, **fields: object) -> object:
         """Write the event, if lines of this level are written."""
@@ -88,8 +87,8 @@ class Events:
         """Log an event. In `every` seconds (1 by default), at most `per_second` lines with this
         event and `key` are written. The key is the field `reason` by default.
 
-        After lines were suppressed, the first line of the next period has their number
-        (`suppressed`).
+        After lines were suppressed, the first line of the next period has their number in the field
+        `suppressed`.
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))

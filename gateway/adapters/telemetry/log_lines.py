@@ -1,13 +1,13 @@
 """The log. It writes the gateway's events (which come through structlog), the access log, and the
 messages of libraries as lines of one form: JSON for machines, or text for people.
 
-No code waits for the reader of the log: each line is buffered, and a thread writes it. The buffer
-is bounded. Lines that do not fit, or that cannot be written, are lost and counted, and no error is
-raised.
+No code waits for the reader of the log, because each line is buffered, and a thread writes it. The
+buffer is bounded. Lines that do not fit, or that cannot be written, are lost and counted, and no
+error is raised.
 
 A value may come from any caller. In both forms a value cannot end its line, begin another line, or
-move the cursor of a terminal. Events are named where they happen, except the two that are named
-here.
+move the cursor of a terminal. The names of events are in the code where the events happen. Only two
+events have their names here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
     """Send all that is logged in this process to `sink` as lines.
 
     `form` is `json` or `console`, `level` is a word such as `info`, and `now` returns seconds since
-    the Unix epoch. Returns the lines for `AccessLog`, which does not use structlog.
+    the Unix epoch. Returns the `Lines` for `AccessLog`, because the access log does not use
+    structlog.
     """
     lines = Lines(form, now, sink)
     structlog.configure(
@@ -66,8 +67,8 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
 def configure_standard_output(
     form: str, level: str, *, now: Callable[[], float], on_lost: Callable[[], None]
 ) -> Lines:
-    """As `configure`, with standard output as the sink. No code waits for its reader: lines may be
-    lost, and `on_lost` is called for each of them, in any thread."""
+    """As `configure`, with standard output as the sink. No code waits for the reader of the output,
+    so lines may be lost. `on_lost` is called for each lost line, in any thread."""
     writer = standard_output()
     lines = configure(form, level, now=now, sink=writer)
     writer.report(partial(_lost_line, lines), on_lost)
@@ -89,7 +90,7 @@ def _lost_line(lines: Lines, count: int) -> bytes:
 
 
 class _Out:
-    """Receives finished records from structlog; the same method for each level."""
+    """Receives finished records from structlog. The methods of all levels do the same."""
 
     def __init__(self, lines: Lines) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = lines.write
@@ -154,7 +155,7 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 class Sink(Protocol):
-    """What lines are written to: a `LineWriter`, or any unbuffered file."""
+    """The place to which lines are written: a `LineWriter`, or any unbuffered file."""
 
     def write(self, line: bytes, /) -> object:
         """Take the whole line."""
@@ -232,7 +233,8 @@ def _printable(row: str) -> str:
 
 # The most bytes that may wait to be written.
 _MOST: Final = 4 * 2**20
-# A pipe does not divide a write of so many bytes, even if several processes write to it.
+# A pipe does not divide a write of at most this many bytes, even if several processes write to the
+# pipe.
 _PIECE: Final = select.PIPE_BUF
 
 
@@ -258,7 +260,8 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # Reentrant: a finalizer that logs may interrupt this thread while it holds the condition.
+        # The condition is reentrant, because a finalizer that logs may interrupt a thread that
+        # holds it.
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -268,8 +271,8 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def report(self, lost_line: Callable[[int], bytes], on_lost: Callable[[], None]) -> None:
-        """Set what is done about lost lines: `lost_line` makes the line that says how many there
-        were, and `on_lost` is called for each of them, in any thread."""
+        """Set the two functions for lost lines. `lost_line` makes the line that says how many lines
+        were lost. `on_lost` is called for each lost line, in any thread."""
         with self._changed:
             self._lost_line, self._on_lost = lost_line, on_lost
 
@@ -306,8 +309,8 @@ class LineWriter:
                     self._lose(len(lines))
 
     def _take(self) -> tuple[list[bytes], int]:
-        """The next lines to write, and how many lost lines have not been reported yet; waits until
-        there is a line or a loss."""
+        """The next lines to write, and how many lost lines have not been reported yet. Waits until
+        there is a line to write or a loss to report."""
         with self._changed:
             if not self._lines and not self._is_dropping:
                 self._is_idle = True

@@ -1,4 +1,4 @@
-"""The metrics: the name, the help text, the labels and the source of each.
+"""The name, the help text, the labels and the source of each metric.
 
 The collector reads the sources at a scrape. Nothing is counted here.
 """
@@ -171,8 +171,8 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table in one step: a scrape may run in a thread while the event loop goes on
-# counting.
+# `list` copies a table in one step, because a scrape may run in a thread while the event loop goes
+# on counting.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
@@ -187,11 +187,11 @@ def _series(histograms: Mapping[S, Histogram]) -> list[Series]:
 
 @dataclass(frozen=True, slots=True)
 class GaugeReadings:
-    """The state of this replica now. A value is None if this replica has no such thing. It then
-    exports no series.
+    """The state of this replica now. A value that this replica does not have is None, and has no
+    series.
 
     budgets          by the name of the tenant. By partition there would be a series for each
-                     credential.
+                     credential, because each credential has a partition.
     loop_lag         seconds, see `LoopLag`
     sweep_confirmed  seconds since the oldest confirmation among the entries under sweep
     """
@@ -361,7 +361,8 @@ class CountersCollector(Collector):
 
 
 def registry_of(collector: CountersCollector) -> CollectorRegistry:
-    """A registry with the gateway's metrics and those of the process. It is not the global one."""
+    """A registry with the gateway's metrics and those of the process. The registry is not the
+    library's global one."""
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)

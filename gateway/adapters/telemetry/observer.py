@@ -216,7 +216,7 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # An operator ordered each move, so that no line should be suppressed.
+        # An operator ordered each move, so no line should be suppressed.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
@@ -263,7 +263,7 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # No other event reports a version far ahead, which a person has to correct.
+        # A person has to correct a version far ahead, and no other event reports such a version.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
@@ -300,8 +300,8 @@ class Telemetry(Trail):
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
         self.counters.redis_errors[operation] += 1
-        # During an outage this happens several times a second. `redis.away` and `redis.back` log
-        # the outage.
+        # During an outage, operations fail several times a second. `redis.away` and `redis.back`
+        # log the outage.
         self.events.emit(
             WARNING, "redis.failed", key=operation, every=_SELDOM, operation=operation, why=why
         )
@@ -325,8 +325,8 @@ class Telemetry(Trail):
         )
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """If `seconds` is None, the settings switch the sweep off, which is no fault. If the API
-        refuses the list, this may be a fault."""
+        """If `seconds` is None, the settings switch the sweep off, which is no fault. Otherwise the
+        list of the API cannot be used for `seconds`, which may be a fault."""
         tenant = tenant or _ALL
         if seconds is None:
             self.events.emit(INFO, "sweep.off", key=tenant, tenant=tenant, why=why)
@@ -369,7 +369,7 @@ class Telemetry(Trail):
     # ---- traces
 
     def spans_known(self) -> None:
-        """Traces are sent. Their series exist from now on."""
+        """Traces are sent. The series of spans exist from now on."""
         self.counters.know_spans()
 
     def spans_ended(self, result: SpanFate, count: int, why: str) -> None:
