@@ -1,7 +1,7 @@
 """Gathers questions to Redis that come at about the same time into one round trip.
 
-This module keeps the requests that wait for each answer. The round trip itself is made by the user
-of `Gathering`: the store reads keys, the connection runs scripts.
+This module keeps the requests that wait for each answer. The user of `Gathering` makes the round
+trip itself: the store reads keys, and the connection runs scripts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _PATIENCE: Final = 0.004
 
 class Gathering(Generic[Asked, Found]):
     """Calls `read` with up to `most` questions of one home (node) at once. It gathers the questions
-    of one turn of the event loop. While a round trip is under way, it gathers questions for some
-    milliseconds at most. A caller that stops waiting does not affect other callers. A round trip
-    that fails does not affect other round trips. A question that no caller waits for any more is
-    not sent. `operation` returns the name of the operation, for errors.
+    of one turn of the event loop. While a round trip to that home is under way, `Gathering` gathers
+    further questions, for some milliseconds at most. A caller that stops waiting does not affect
+    other callers. A round trip that fails does not affect other round trips. A question that no
+    caller waits for any more is not sent. `operation` returns the name of the operation, for
+    errors.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Gathering(Generic[Asked, Found]):
 
     def _send(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
         if self._waiting.get(home) is not waiting:
-            return  # it was sent when the round trip before it had ended
+            return  # the end of the previous round trip has sent these questions
         del self._waiting[home]
         items = [each for each in waiting.items() if not all(map(_is_done, each[1]))]
         for start in range(0, len(items), self._most):
@@ -126,7 +127,7 @@ class Gathering(Generic[Asked, Found]):
                 answer.set_result(found[asked])
 
     def _again(self, asked: Asked, fault: RedisUnavailable) -> RedisUnavailable:
-        """The same fault for another waiter, because each of them adds its own traceback."""
+        """A copy of the fault for one waiter, because each waiter adds its own traceback."""
         another = RedisUnavailable(self._operation(asked), fault.why)
         another.__cause__ = fault
         return another

@@ -1,8 +1,8 @@
-"""By how much the clock of a node of a cluster is ahead of the clock that replicas share.
+"""The skew of a node in a cluster: how far its clock is ahead of the clock that replicas share.
 
-What stands in Redis is timed by the clock of the node where it stands, and compared there; what
-leaves it is moved to the shared clock, and moved back when it returns. So the skew may only be
-known roughly, but has to give back exactly what it took.
+A time in Redis is on the clock of the node that stores it, and is compared on that node. When a
+time is read, the skew is subtracted. When the time is written again, the skew is added. The skew
+may be known only roughly, but the addition must exactly undo the subtraction.
 """
 
 from __future__ import annotations
@@ -13,32 +13,34 @@ from typing import Final
 from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
-# A power of two: today's times, in doubles, lose nothing by so many seconds to and fro. Clocks
-# that are closer than this are taken for one.
+# Skews are multiples of this many seconds. The number is a power of two, so that today's times stay
+# exact as doubles when a skew is subtracted and added again. Clocks that differ by less count as
+# equal.
 STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after a sample that may be wrong by `error`: it only moves where it has to."""
+    """The skew after the sample `ahead`, which may be wrong by `error`. The skew `known` stays if
+    the sample allows it."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP
 
 
 def of_entry(entry: Entry, skew: float) -> Entry:
-    """The entry with its times so many seconds earlier."""
+    """The entry with its times `skew` seconds earlier."""
     return entry.but(confirmed_at=entry.confirmed_at - skew) if skew else entry
 
 
 def of_floor(floor: Floor | None, skew: float) -> Floor | None:
-    """The floor with its times so many seconds earlier."""
+    """The floor with its times `skew` seconds earlier."""
     if floor is None or not skew or floor.started == 0.0:
         return floor
     return replace(floor, started=floor.started - skew)
 
 
 def of_found(found: Found, skew: float) -> Found:
-    """What was found, with all its times so many seconds earlier."""
+    """The result of a look-up, with all its times `skew` seconds earlier."""
     if not skew:
         return found
     entry = None if found.entry is None else of_entry(found.entry, skew)
@@ -46,7 +48,7 @@ def of_found(found: Found, skew: float) -> Found:
 
 
 def of_standing(standing: Standing | None, skew: float) -> Standing | None:
-    """How a key stands, with all its times so many seconds earlier."""
+    """The state of a key, with all its times `skew` seconds earlier."""
     if standing is None or not skew:
         return standing
     floor = of_floor(standing.floor, skew)

@@ -26,7 +26,7 @@ from gateway.ports import Clock, Observer
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
-# The slots of a region. Nodes hold long runs of slots, so that few regions have two holders.
+# How many slots a region has. A node holds long runs of slots, so few regions have two holders.
 _REGION: Final = 256
 
 # The holder of each slot; None if no node holds it.
@@ -41,7 +41,8 @@ def slot_of(name: str) -> int:
 def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
     """The holder of each slot, from a reply to CLUSTER SLOTS. Raises ValueError.
 
-    A node that does not know its own host leaves the host out. It is then on the host of `asked`.
+    A node that does not know its own host leaves the host out. The node is then on the host of
+    `asked`.
     """
     holders: Holders = [None] * SLOTS
     for first, last, master, *_ in reply:
@@ -72,14 +73,14 @@ def region_of(slot: int) -> str:
 
 
 def tags_of(holders: Holders) -> tuple[str, ...]:
-    """A hash tag for each holder, in the order of their slots. A key with this tag is on that
-    node."""
+    """A hash tag for each holder, in the order of their slots. A key with such a tag is on the node
+    of that holder."""
     firsts = {place: slot for slot, place in reversed(list(enumerate(holders))) if place}
     return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
 
 
 def tag_held(place: Place, holders: Holders) -> str | None:
-    """The hash tag that `tags_of` has for this holder. None if it holds no slot."""
+    """The hash tag that `tags_of` has for this holder. None if the node holds no slot."""
     if place not in holders:
         return None
     first = holders.index(place)
@@ -106,8 +107,8 @@ class OnTheMove(RedisUnavailable):
 class Member(Node):
     """One node of the cluster. It also counts as away while it says that the cluster is down.
 
-    `holders` is the map of slots that the node sent last, and `epoch` is its epoch. A map with a
-    higher epoch is later.
+    `holders` is the map of slots that the node sent last, and `epoch` is the epoch of this map. A
+    map with a higher epoch is later.
     """
 
     questions: ClassVar = ("CLUSTER INFO", "CLUSTER SLOTS")
@@ -140,7 +141,8 @@ class Member(Node):
 
 class _Asking(driver.Redis):
     """A client of the node to which a slot is being moved. It sends ASKING before each command, on
-    the same connection, because a node redirects commands for a slot that it does not own yet."""
+    the same connection. Without ASKING, a node redirects commands for a slot that the node does not
+    own yet."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         send: Any = super().execute_command
@@ -162,14 +164,14 @@ def asking(command: Command[T]) -> Command[T]:
 # The slot of the keys that all replicas write. The clock of its node is the shared clock.
 _SHARED_SLOT: Final = slot_of("{bus}")
 
-# How often a command is sent at most, if nodes answer with a redirection or TRYAGAIN. Seconds to
-# wait after TRYAGAIN.
+# `_HOPS`: how often a command is sent at most, if nodes answer with a redirection or TRYAGAIN.
+# `_PAUSE`: the seconds to wait after TRYAGAIN.
 _HOPS: Final = 5
 _PAUSE: Final = 0.005
 
 
 class Cluster:
-    """All nodes of a cluster. The nodes that the URL names are asked for the others."""
+    """All nodes of a cluster. The nodes in the URL are asked for the other nodes."""
 
     def __init__(
         self,
@@ -195,8 +197,8 @@ class Cluster:
         self._told: Holders | None = None
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
-        # Whether all nodes are up and hold all slots. Each hit reads this, so it is computed when a
-        # node changes.
+        # Whether all nodes are up and together hold all slots. Each hit reads this value, so the
+        # value is computed when a node changes.
         self.is_up = False
         self.layout = 0
         self.tags: tuple[str, ...] = ()
@@ -264,8 +266,8 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Do nothing. Only a look reads the time of a node, because it is unknown which node sent
-        this reply."""
+        """Do nothing, because it is unknown which node sent this reply. Only looks read the times
+        of nodes."""
 
     async def check(self) -> bool:
         """Look once at all nodes, and at the nodes that become known by these looks. Returns
@@ -374,7 +376,7 @@ class SharedNodeRoute:
 
     @property
     def master(self) -> Place | None:
-        """The address of that node. It changes when another node takes over the slot."""
+        """The address of that node. The address changes when another node takes over the slot."""
         holder = self._cluster.holder(_SHARED_SLOT)
         return None if holder is None else holder.place
 

@@ -1,7 +1,7 @@
 """The connection to Redis, which may be one node or a cluster, and the task that watches it.
 
 This module runs scripts, and reads keys together. node_availability.py decides whether a node
-counts as away, cluster.py which node holds a key.
+counts as away. cluster.py decides which node holds a key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BETWEEN_FIRST_LOOKS: Final = 0.01
 # The most scripts in one round trip, so that the reply comes in time.
 _RUN_AT_ONCE: Final = 50
 
-# If one of several commands gets such an error, it is sent again by itself.
+# If one of several commands gets such an error, only that command is sent again.
 _REDIRECTED: Final = (AskError, TryAgainError)
 
 
@@ -100,7 +100,7 @@ class Connection:
     @property
     def regions(self) -> tuple[str | None, ...]:
         """A record that is needed beside every key has one copy for each of these hash tags. None:
-        it has one copy without a tag."""
+        the only copy has no tag."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -168,9 +168,9 @@ class Connection:
         """Run the command on the node of the key `at`, and return its result. Raises
         RedisUnavailable, at once if that node is away.
 
-        `command` also reads the reply. If it cannot read the reply, Redis has failed. `command` may
-        take the timeout, and in addition `asked_to_wait`: the seconds for which Redis is asked to
-        wait before it answers.
+        `command` also reads the reply. A reply that `command` cannot read counts as a failure of
+        Redis. `command` may take the timeout, and in addition `asked_to_wait`: the seconds for
+        which Redis is asked to wait before it answers.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 
@@ -203,8 +203,8 @@ class Connection:
         self, run: ScriptRun, read: Callable[[list[Any]], T], said: Exception | None = None
     ) -> T:
         """As `run_script`, in a separate round trip. `said` is the error that the script got in a
-        common round trip. If this error is a redirection, the script runs again at the node that it
-        names. After any other error the script does not run again."""
+        common round trip. If this error is a redirection, the script runs again on the node that
+        the redirection names. After any other error the script does not run again."""
         faults = [] if said is None else [said]
 
         async def command(client: driver.Redis) -> T:

@@ -1,5 +1,6 @@
-"""One node of Redis: its connections, its deadline, its breaker, and the look that opens and closes
-the breaker. Also a single Redis, which has all keys.
+"""One node of Redis: its connections, its deadline, its breaker, and its *looks*.
+
+A look is a request that finds out whether the node answers. `Single` is a Redis that has all keys.
 
 This module decides when a Redis counts as away, and turns its errors into those of the gateway.
 connection.py and cluster.py decide which node is asked.
@@ -40,9 +41,10 @@ NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 _UNWRITABLE: Final = (ReadOnlyError, OutOfMemoryError)
 _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
-# After so many deadlines in a row without an answer, a Redis counts as away.
+# After this many deadlines in a row without an answer, a Redis counts as away.
 _SILENCES: Final = 3
-# Seconds for which an operation waits for the look that follows the first of these deadlines.
+# A look follows the first of these deadlines. Other operations wait for that look, for this many
+# seconds at most.
 _DOUBT: Final = 0.01
 # Milliseconds of expiry of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -52,8 +54,8 @@ class Node:
     """One Redis, and whether it is away.
 
     The breaker opens if a connection is refused or lost, or if Redis refuses writes. If one answer
-    is late, one operation fails, and the node is in doubt. Looks follow until the node answers, or
-    until three deadlines in a row have passed, which opens the breaker. A look that is answered
+    is late, one operation fails, and the node is in doubt. Looks follow until the node answers. If
+    three deadlines in a row pass without an answer, the breaker opens. A look that is answered
     closes the breaker.
 
     `timeout` (seconds) bounds a whole operation. `on_time` is called with the clock of the node
@@ -102,7 +104,8 @@ class Node:
 
     @property
     def is_away(self) -> bool:
-        """Whether the node is known to be away. False until it was asked for the first time."""
+        """Whether the node is known to be away. False until the node was asked for the first
+        time."""
         return self._is_known and not self.is_up
 
     async def reach(self) -> None:
@@ -139,8 +142,9 @@ class Node:
         beside: Sequence[RedisOperation] = (),
     ) -> T:
         """Run the command, even if the node is away, and return its result. Raises
-        RedisUnavailable, or the driver's error if that is a redirection. `beside` has the other
-        operations of the same command. They take the same time as `operation`, and fail with it."""
+        RedisUnavailable. A redirection is raised as the error of the driver. `beside` has the other
+        operations that share this command. The time or the failure of the command is reported for
+        each of them."""
         if self._doubt is not None and not await self._is_cleared(self._doubt):
             raise RedisUnavailable(operation, self._named("its last answer is late"))
         seconds = self._timeout + asked_to_wait
@@ -183,8 +187,9 @@ class Node:
     def _failed(
         self, operation: RedisOperation, fault: Exception, beside: Sequence[RedisOperation] = ()
     ) -> RedisUnavailable:
-        """The error for a failed operation. If Redis refused a command, Redis is up. If it has
-        become a replica, if its cluster is down, or if it refuses writes, it counts as away."""
+        """The error for a failed operation. If Redis refused only this command, Redis is up. If
+        Redis has become a replica, if its cluster is down, or if it refuses all writes, Redis
+        counts as away."""
         unwritable = _is_unwritable(fault)
         reason = self._named(why(fault) + ": it cannot be written" * unwritable)
         for each in (operation, *beside):
@@ -221,7 +226,7 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Wait a moment for the look. Returns whether Redis is up: a healthy Redis answers within
+        """Wait a moment for the look. Returns whether Redis is up. A healthy Redis answers within
         this time."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
@@ -238,7 +243,7 @@ class Node:
             self._observer.redis_moved(up, self._name)
 
     async def _look(self, client: driver.Redis) -> None:
-        # PING is needed too: a restarted Redis answers TIME while it still loads its data.
+        # PING is needed too, because a restarted Redis answers TIME while it still loads its data.
         sent = self._clock.monotonic()
         async with client.pipeline(transaction=False) as pipe:
             pipe.ping()
@@ -246,7 +251,8 @@ class Node:
             tag = self.tag
             if tag is not None:
                 # A Redis at its `maxmemory` still answers reads and PING, but refuses this command.
-                # The key does not exist (`xx`), so that nothing is written or replicated.
+                # With `xx` only a key that exists is written. This key does not exist, so nothing
+                # is written or replicated.
                 pipe.set(f"{self._prefix}:{{{tag}}}:written", b"", px=_WRITTEN_KEEP, xx=True)
             for question in self.questions:
                 pipe.execute_command(question)
@@ -278,7 +284,8 @@ _TAG: Final = "bus"
 
 
 class Single(Node):
-    """The only node, which has all keys. If sentinels name it, each look asks them."""
+    """The only node, which has all keys. If sentinels name the master, each look asks the sentinels
+    first."""
 
     questions: ClassVar = ("ROLE",)
 
@@ -341,7 +348,8 @@ class Single(Node):
             raise ReadOnlyError
 
     async def _find_master(self) -> None:
-        """Ask the sentinels for the master, if there are any. They have a deadline of their own."""
+        """Ask the sentinels for the master, if there are sentinels. Their answers have a deadline
+        of their own."""
         try:
             moved = await self.route.find()
         except (OSError, RedisError) as fault:

@@ -1,4 +1,4 @@
-"""Lua scripts: the text, the name under which Redis remembers it, and the runs."""
+"""Lua scripts: their texts, the names under which Redis remembers them, and their runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LUA = Path(__file__).parents[1] / "lua"
 # The beginning of the line above each script of a file. The name of the script follows.
 _SECTION: Final = "-- script: "
 
-# A run with an argument of more bytes has a round trip of its own, so that no other run waits until
-# it is sent.
+# A run with an argument of more bytes has a round trip of its own, so that no other run waits while
+# the argument is sent.
 _LARGE: Final = 16_384
 
 
@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script of that name in a file of `lua/`. Before its text come the files that it
-        needs, and the part of its own file above the first script."""
+        """The script of that name in a file of `lua/`. The files in `needs`, and the part of its
+        own file above the first script, are put before its text."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -76,7 +76,7 @@ class ScriptRun:
 
 async def run_together(client: Any, runs: Sequence[ScriptRun]) -> list[Any]:
     """The reply to each run, in one round trip. Scripts that Redis does not remember take a second
-    one.
+    round trip.
 
     If a run fails, its error takes the place of the reply. If there is only one run, its error is
     raised.

@@ -30,10 +30,9 @@ from gateway.ports import Deadline
 
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
 
-# The driver has no limit for connecting, for a read or for a write, because callers have one
-# Deadline for all of these. If a command is cancelled, its connection is closed, so that a late
-# reply is dropped. With RESP2 and without `driver_info`, a new connection costs no round trip
-# beyond AUTH.
+# The driver gets no timeouts, because callers have one Deadline for connecting, writing and reading
+# together. If a command is cancelled, its connection is closed, so that a late reply is dropped.
+# With RESP2 and without `driver_info`, a new connection costs no round trip beyond AUTH.
 _OURS: dict[str, Any] = {
     "socket_timeout": None,
     "socket_connect_timeout": None,
@@ -77,8 +76,8 @@ class Sentinels:
                 said = ", ".join(map(" ".join, zip(self._where, map(str, answers), strict=True)))
                 raise ConnectionFault(f"no sentinel names a master {self._name!r}: {said}")
             return False
-        # A sentinel that was cut off still names the former master. Each failover raises the
-        # epoch, so the highest epoch is the latest answer.
+        # A sentinel that was cut off still names the former master. Each failover raises the epoch,
+        # so the answer with the highest epoch is the latest.
         before, (_, self.master) = self.master, max(named, key=lambda answer: answer[0])
         return before != self.master
 
@@ -193,8 +192,8 @@ def _class_of(address: Address) -> Any:
 
 
 def _context(options: dict[str, Any]) -> RedisSSLContext:
-    """The TLS context. Raises ValueError if certificates cannot be used. The settings checked that
-    their files can be read."""
+    """The TLS context. Raises ValueError if certificates cannot be used. The settings have already
+    checked that the files can be read."""
     words = {name.removeprefix("ssl_"): value for name, value in options.items()}
     context = RedisSSLContext(**{"cert_reqs": "required", "check_hostname": True, **words})
     try:
@@ -228,11 +227,11 @@ def why(fault: Exception) -> str:
     message of the operating system.
 
     An error text of Redis may quote the command that was sent. Texts about connecting or
-    credentials quote nothing. Only these texts are used.
+    credentials quote no command, so only these texts are used.
     """
     name = type(fault).__name__
     told = str(fault) if isinstance(fault, ConnectionFault | OSError) else ""
-    # OpenSSL has its own numbers, and its words say more.
+    # Errors of OpenSSL have numbers of their own, and their texts say more.
     if "[SSL" not in told and (match := _CONNECTING.search(told)):
         told = f"{match[2]}: {os.strerror(int(match[1]))}"
     return f"{name}: {told}" if told else name
