@@ -1,6 +1,6 @@
--- Scripts on a budget: calls are granted and sent, a 429 closes the gate, and an answer opens it. Above them is what
--- they share: the clock, the gate that a 429 closes, and the window. The rules are those of core/budget/window_log and
--- core/budget/priority.
+-- Scripts on a budget: calls are granted and sent, a 429 closes the gate, and an answer opens it. The part above the
+-- scripts has what they share: the clock, the gate that a 429 closes, and the window. The rules are those of
+-- core/budget/window_log and core/budget/priority.
 -- Times are whole microseconds, which a double holds exactly until the year 2255.
 
 local function now()
@@ -13,10 +13,10 @@ local function text(number)
 end
 
 -- Seconds after which each gate has reopened, with a margin for a clock that was set back. A gate that is closed for
--- longer was closed by something else, or on another clock. It counts as open.
+-- longer was closed by something else, or on another clock. Such a gate counts as open.
 local LONGEST = 2 * 60 * 60
 
--- Deletes a value of another type. Otherwise each call would fail as long as it exists.
+-- Deletes a value of another type. Otherwise each call would fail as long as the value exists.
 local function make_room(key, kind)
   if redis.call('TYPE', key).ok ~= kind then redis.call('DEL', key) end
 end
@@ -37,11 +37,12 @@ local function write_gate(key, gate, keep)
   redis.call('SET', key, raw, 'PX', keep)
 end
 
--- The log has the time of each call of the last window, and of each call that was granted for later. It is never empty:
--- an absent log is one that was lost. Each rank has a log of its own as well.
--- The book has the time when each rank was last refused, a lowered limit, the life of the log, the time when that began,
--- how many replicas knew the life before, and the time when the log was born: earlier calls in it are made up. Under `r`
--- and its name it has what each replica knows, under `p` and its name the replica's part of the full limit.
+-- The log has the time of each call of the last window, and of each call that was granted for later. The log is never
+-- empty, so an absent log was lost. Each rank has a log of its own as well.
+-- The book has the time when each rank was last refused, a lowered limit, the life of the log, the time when this life
+-- began, how many replicas knew the life before, and the time when the log was born. Calls in the log from before its
+-- birth are made up. The book also has a field `r` with the name of each replica for what that replica knows, and a
+-- field `p` with the name for the replica's part of the full limit.
 
 -- Two calls that are granted for the same microsecond get different stamps.
 local function charge(logs, when, keep)
@@ -86,7 +87,7 @@ end
 -- How a limit is lowered by refusals, and recovers. The numbers are those of core/budget/window_log.
 local HOLD, STEPS, LEAST, KEPT = 10, 20, 10, 0.8
 
--- The limit that holds now. `season`: the window of the rate, in whose steps the limit recovers.
+-- The limit that holds now. `season` is the window of the rate. The limit recovers by one step in each season.
 local function lowered(book, limit, season, at)
   local low, since = read_book(book, 'limit'), read_book(book, 'lowered')
   if not low or not since then return limit end
@@ -107,8 +108,9 @@ end
 -- A time of long ago.
 local NEVER = 1
 
--- What the book says about a replica: the time of the last look that it has reported, the time of the look that told it
--- its claim, and how many calls of that claim it may still make without asking.
+-- What the book says about a replica: the time of the last look that the replica has reported, the time of the look
+-- that told the replica its claim, and what is left of that claim. A claim is a number of calls that a replica may make
+-- without asking.
 local function read_replica(raw)
   local seen, told, claim = string.match(raw or '', '^(%d+) (%d+) (%d+)$')
   return tonumber(seen) or 0, tonumber(told) or 0, tonumber(claim) or 0
@@ -127,15 +129,16 @@ local function part_of(part, full, limit)
   return part > 0 and math.max(1, math.floor(part * limit / full)) or 0
 end
 
--- A silent replica may only be slow until it has been silent for SLOW times `silent`.
+-- A replica that has been silent for at most SLOW times `silent` may only be slow.
 local SLOW = 3
 
 -- How much of the limit is kept for the other replicas: the calls that each may make without asking. For a replica that
--- was heard lately that is its claim. For one that was not heard for `silent` it is its part, or an equal part if it has
--- none yet, or if its release has none. If all others are silent, an equal part is left for this replica. A replica that
--- was not heard for `gone` is forgotten.
--- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in it,
--- whether a silent replica may only be slow, how many are silent, and the sum of the other replicas' parts of `full`.
+-- was heard lately, this is its claim. For a replica that was not heard for `silent`, this is its part, or an equal
+-- part if the replica has no part yet, or if its release knows no parts. If all others are silent, an equal part is
+-- left for this replica. A replica that was not heard for `gone` is forgotten.
+-- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in that
+-- life, whether a silent replica may only be slow, how many are silent, and the sum of the other replicas' parts of
+-- `full`.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
   local raw = redis.call('HGETALL', book)
@@ -188,7 +191,7 @@ local function turn_of(window, at)
   local low = redis.call('ZCOUNT', window.log, '-inf', text(at - window.span))
   local high = redis.call('ZCARD', window.log) - 1
   local function ends(n)
-    -- By its score: a member that is not a number of ours still counts until it leaves the window.
+    -- The score is read, because a member that is not a number of ours also counts until it leaves the window.
     return (tonumber(redis.call('ZRANGE', window.log, n, n, 'WITHSCORES')[2]) or at) + window.span
   end
   while low < high do
@@ -199,7 +202,7 @@ local function turn_of(window, at)
 end
 
 -- script: take
--- Promise: never more than `limit` calls of all replicas together are granted in any window. None is granted while the gate is closed. When its time has come, one call is granted: the probe. Each rank has its floor and its ceiling. If no call can be granted while some may be kept for a replica that is only slow, they may soon be free again ('passing'). Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor if the clock does not show the time that the replica expects ('clock').
+-- Promise: never more than `limit` calls of all replicas together are granted in any window. None is granted while the gate is closed. When the gate's time has come, one call is granted: the probe. Each rank has its floor and its ceiling. If no call can be granted, but calls may be kept for a replica that is only slow, the reply is 'passing', because these calls may soon be free again. Nothing is granted to a replica that has not seen this life of the log lately ('look'), nor if the clock does not show the time that the replica expects ('clock').
 -- KEYS log, gate, book, the log of each rank; ARGV limit (0: none), window, how many windows count as one for the recovery of a lowered limit, patience with a probe (all times in microseconds, except the next one), keep of all (ms), rank of the call, how long the call may wait, name of the replica, the life and the time that it saw last, the time that it expects now and how far that may be wrong, after how long without a report a replica spends its part alone, and after how long it is forgotten, then floor, ceiling and 1 or 0 for "always kept" of each rank.
 
 local limit, span, parts, patience, keep, rank, waits, name, life, seen, expected, error, silent, gone = unpack(ARGV, 1, 14)
@@ -228,7 +231,7 @@ if limit > 0 then
   local full, all, is_told, is_slow = limit, 0, true, false
   limit = lowered(book, limit, span * parts, at)
   spare, all, is_told, is_slow = kept_for_others(book, full, limit, at, silent, gone, name)
-  -- A replica may use its own claim, as long as it goes by that claim itself.
+  -- A replica may use its own claim if the last look that it saw told it that claim. Otherwise the claim is kept.
   if told ~= seen then spare = math.min(limit - 1, spare + claim) end
   local settles = (read_book(book, 'since') or 0) + span
   if at < settles and not is_told then return reply('settling', settles - at) end
@@ -243,7 +246,7 @@ if limit > 0 then
     window.ceilings[n] = math.max(1, math.floor(ceiling * free / full))
     window.always[n] = ARGV[3 * n + 14] == '1'
   end
-  -- The newest stamp stays, however old it is: it shows that nothing was sent since.
+  -- The newest stamp stays, however old it is, because it shows that nothing was sent since.
   local newest = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2])
   redis.call('ZREMRANGEBYSCORE', log, '-inf', text(math.min(at - span, newest - 1)))
   local mine = window.ranks[rank]
@@ -265,7 +268,7 @@ end
 return reply('granted', math.max(0, stamp - at))
 
 -- script: look
--- Promise: tells a replica all that is known of the last window, and adds the calls that the replica reports, if it knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If it knew another life, nothing is granted until all replicas that knew it have reported their calls, or until a window has passed.
+-- Promise: tells a replica all that is known of the last window, and adds the calls that the replica reports, if the replica knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If the replica knew another life, nothing is granted until all replicas that knew that life have reported their calls, or until a window has passed.
 -- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank.
 
 local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
@@ -281,8 +284,8 @@ end
 local gate, life = read_gate(KEYS[2], at), life_of(log, book)
 local holds = lowered(book, limit, span * parts, at)
 
--- Makes up a past: all calls but the free ones were sent at even intervals. So one more call may go each time one of them
--- leaves the window. Each rank has used the same share of its floor as all calls have of the limit.
+-- Makes up a past, as if all calls but the free ones had been sent at even intervals. One more call may go each time a
+-- made-up call leaves the window. Each rank has used the same share of its floor as all calls have of the limit.
 local function make_up_past()
   if free < limit then write_book(book, 'born', at, keep) end
   local all, theirs, when = {}, {}, 0
@@ -315,10 +318,11 @@ if known > 0 and known ~= life and at < since + span then
 end
 redis.call('PEXPIRE', log, keep)
 
--- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica has an
--- equal share of them, its claim. A replica that nobody hears any more has a part of the limit: an equal one, as far as the
--- parts of the others leave it. The book keeps the larger one of the old and the new claim until the replica has reported
--- the look that told it the new one. A look with an older report than the last one gives no claim.
+-- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica's
+-- equal share of these calls is its claim. A replica that nobody hears any more has a part of the limit: an equal part,
+-- or less if the parts of the other replicas leave less. The book keeps the larger of the old and the new claim until
+-- the replica has reported the look that told it the new claim. A look whose report is older than the last report gives
+-- no claim.
 local kept, all, is_told, _, quiet, parts = kept_for_others(book, limit, holds, at, tonumber(silent), tonumber(gone), name)
 local claim, part = 0, 0
 if known == life then
@@ -368,8 +372,8 @@ end
 return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 
 -- script: close
--- Promise: from now on no replica is granted a call until the time has passed that upstream named, within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer.
--- This also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
+-- Promise: from now on no replica is granted a call until the time that upstream named has passed. This time is kept within the shortest and the longest hold. If upstream named no time, the hold doubles with each refused probe. 429s of calls that were in flight can only make the hold longer.
+-- The script also lowers the limit, because the calls within one window were too many. Calls that were granted for later, or made up for an unknown past, were not sent, and do not count. A call that waits for its turn has to ask again. While the past is unknown, at least half of the limit counts as spent.
 -- KEYS gate, log, book, the log of each rank; ARGV seconds that upstream named (empty: none), jitter, first and last hold if it named none, shortest and longest hold (seconds), keep (ms), limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit. The rule is that of core/budget/breaker.Gate.close.
 
 local named, jitter, first, last, shortest, longest = unpack(ARGV, 1, 6)
@@ -404,7 +408,7 @@ write_gate(KEYS[1], { closed_until = closed_until, probe = 0, refusals = refusal
 return { time[1], time[2], text(closed_until - at) }
 
 -- script: reopen
--- Promise: an answer opens a gate that is being probed, or whose time has come. It does not open one that is closed. A call that was never sent is no longer charged. If it was the probe, the next call is the probe.
+-- Promise: an answer opens a gate that is being probed, or whose time has come. It does not open a gate that is still closed. A call that was never sent is no longer charged. If this call was the probe, the next call becomes the probe.
 -- KEYS log, gate, the log of each rank; ARGV stamp of the call that was never sent (empty: an answer came), keep (ms). The rules are those of core/budget/breaker.Gate.reopen and take_back.
 
 local never_sent, keep = unpack(ARGV)

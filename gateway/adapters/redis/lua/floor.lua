@@ -1,5 +1,5 @@
--- Prelude of the scripts on floors. It reads and writes the records of records.py, and applies to a floor the events that the floor has not seen.
--- It also has the doubt beside a floor: the answers that were refused for their version (see core/cache/version_verdict.py).
+-- Prelude of the scripts on floors. It reads and writes the records of records.py, and applies events to a floor that has not seen them. An event here is the invalidation of a training.
+-- The prelude also has the doubt beside a floor: the answers that were refused for their version (see core/cache/version_verdict.py).
 -- Times have 16 digits (microseconds), versions 21 digits. They are compared as text, never as numbers.
 
 local NO_VERSION = string.rep('0', 21)
@@ -57,8 +57,8 @@ end
 
 -- The fields of an event: `serial` is the time of the last event of any kind. `all` is the time of the last hard event
 -- without a version, `at` the time of the last hard event with a version, and `bound` the latest version of all hard
--- events. `soft`, `soft_at` and `soft_bound` are the same for soft events. The record ends before these three fields if
--- there was no soft event.
+-- events. `soft`, `soft_at` and `soft_bound` tell of soft events what `all`, `at` and `bound` tell of hard ones. If
+-- there was no soft event, the record ends before these three fields.
 local function read_event(key)
   local raw = get(key)
   if not raw then return nil end
@@ -83,7 +83,8 @@ local function write_event(key, event, keep)
   redis.call('SET', key, table.concat(fields, ' '), 'PX', keep)
 end
 
--- The event for a training without a known event. An event that ruled out everything until now may have been lost.
+-- The event for a training without a known event. A lost event may have ruled out everything until now, so the event
+-- that is made here does so too.
 local function unknown_event()
   local time = redis.call('TIME')
   local before = string.format('%016.0f', time[1] * 1000000 + time[2] - 1)
@@ -94,7 +95,7 @@ end
 
 -- As in core/cache/entry: a hard event without a version adds 1 to a generation, and a soft event without a version
 -- adds SOFT, so that both can be told apart. When a version is forgotten, or a refused answer is believed, a new era
--- begins, in which there was no event.
+-- begins. A new era has no events yet.
 local SOFT = 1000000
 local ERA = 1000 * SOFT
 
@@ -119,7 +120,7 @@ local function raised_from(floor)
   return floor.kind == 'v' and string.match(floor.last, '^' .. RAISED .. '(%d+)$') or nil
 end
 
--- As `raise`, but the stored version may still be used for rescue, if this was allowed before.
+-- As `raise`, but the stored version may still be used for rescue, if rescue was allowed before.
 local function raise_softly(floor, version, at)
   if floor.kind ~= 'v' then return raise(floor, version, at) end
   if not raised_from(floor) then floor.last = RAISED .. floor.updated_at end
@@ -135,9 +136,10 @@ local function absorb_bound(floor, event)
   end
 end
 
--- One step of the generation is enough for several events. No fetch began between them, because its begin would have
--- applied the earlier events. If a serial went back, the record was lost and the clock was set back. It is then safe to
--- treat every event as new. Returns true if all that was stored is ruled out, even for rescue. The caller deletes the body.
+-- One step of the generation is enough for several events. No fetch began between these events, because the begin of a
+-- fetch applies all earlier events. If a serial went back, the record was lost and the clock was set back. Every event
+-- then counts as new, which is safe. Returns true if all that was stored is ruled out, even for rescue. The caller then
+-- deletes the body.
 local function absorb(floor, event)
   if not event or event.serial == floor.seen then return false end
   local went_back = floor.seen > event.serial
@@ -156,7 +158,8 @@ local function absorb(floor, event)
 end
 
 -- Applies the stored event, whose expiry becomes at least that of the floor. If there is no event, one is made, so that
--- the loss of an event's record is always noticed. A floor that has not seen an event has no body yet.
+-- the loss of an event's record is always noticed. A floor that has seen no event has no body yet, so the new event
+-- does not apply to it.
 local function absorb_at(floor, key, keep)
   local event = read_event(key)
   if not event then
@@ -169,7 +172,7 @@ local function absorb_at(floor, key, keep)
   return absorb(floor, event)
 end
 
--- The floor with all events applied, and its record. If there is no floor, one is made for as long as a fetch may take. A store gives it a longer expiry.
+-- The floor with all events applied, and its record. If there is no floor, one is made for as long as a fetch may take. A store gives the floor a longer expiry.
 local function begin_fetch(floor_key, event_key, body_key, epoch, keep)
   local known = read_floor(floor_key)
   local floor = known or new_floor(epoch)

@@ -1,12 +1,12 @@
 -- Scripts of the lease of a fetch. elect needs floor.lua. The functions here read the record of a lease, and keep the list of its followers and the backoff of its key.
--- A record is `held token epoch generation begun` or, for some time after that, `ended token ending`. The backoff after failures has its own record: `attempts until`.
+-- The record of a lease is `held token epoch generation begun` and, for some time after the end of the fetch, `ended token ending`. The backoff after failures has its own record: `attempts until`.
 
 local LONGEST = 30000  -- ms; no gateway takes a lease for longer
 
 -- nil if there is no lease that can be read. The fetch then has no leader. A lease without an expiry, or with an expiry later than LONGEST, counts as absent too, because it might never end.
 local function read_lease(key)
   local raw = redis.pcall('GET', key)
-  if type(raw) ~= 'string' then return nil end  -- absent, or of another type, and then overwritten
+  if type(raw) ~= 'string' then return nil end  -- absent, or a value of another type, which is then overwritten
   local token, epoch, generation, begun = string.match(raw, '^held (%x+) (%x+) (%d+) (%d+)$')
   if token then
     local left = redis.call('PTTL', key)
@@ -21,7 +21,8 @@ local function is_held_by(lease, token)
   return lease and not lease.ending and lease.token == token
 end
 
--- Whether the floor is still as it was when the holder's fetch began: no invalidation, and no later answer.
+-- Whether the floor is still as it was when the holder's fetch began: no invalidation and no later answer has come
+-- since.
 local function is_of_today(lease, floor)
   if lease.ending or lease.epoch ~= floor.epoch or lease.generation ~= floor.generation then
     return false
@@ -55,7 +56,7 @@ local function back_off(key, time, base, cap, jitter, least, keep)
 end
 
 -- script: elect
--- Promise: the promise of `begin` in store.lua. While the lease lasts, one of the replicas that ask leads. Another one may lead if an invalidation or a later answer came since the leader's fetch began. The others learn which fetch they follow, and are put on the list of followers. While the key is left alone, an unhurried call does not lead. It learns the number of failures and the time that is left (ms).
+-- Promise: keeps the promise of the script `begin` in store.lua. While the lease lasts, only one of the replicas that ask leads the fetch. Another replica may lead if an invalidation or a later answer came since the leader's fetch began. The other replicas learn which fetch they follow, and are put on the list of followers. While the key backs off after failures, an unhurried call does not lead, but learns the number of failures and the time that is left (ms).
 -- KEYS floor, event, body, lease, followers, backoff; ARGV epoch of a new floor, keep of a floor without a stored body, token, lifetime of the lease, replica, keep of the list (all times in ms), 1 for an unhurried call.
 
 local floor, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
@@ -84,7 +85,7 @@ if holds then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { time[1], time[2], holds and 1 or 0 }
 
 -- script: release
--- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how the fetch ended. If there are followers, the ending can be read for some time as well. After a failure the key is left alone, for longer with each failure in a row, until there is an answer.
+-- Promise: ends the lease, if it is held with this token. The replicas on the list of followers, and no others, are told how the fetch ended. If there are followers, the ending can be read for some time as well. After a failure the key backs off, for longer with each failure in a row. An answer ends the backoff.
 -- KEYS lease, followers, backoff; ARGV token, ending, keep of the ending, prefix of the followers' channels, `answer`, `failure` or `none`; for a failure the base, cap and jitter of the backoff, its least time, and how long the failure is remembered after that (all times in ms).
 
 local token, ending, keep, channels, came = unpack(ARGV)

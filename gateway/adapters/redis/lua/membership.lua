@@ -2,8 +2,8 @@
 
 local KEEP = 24 * 60 * 60 * 1000
 
--- The number of the last notice, 0 if none is known. If receivers could not read the stored number, or it is not exact
--- as a double, another program wrote it. The count then begins again.
+-- The number of the last notice, 0 if none is known. If receivers could not read the stored number, or if the number is
+-- not exact as a double, another program wrote the number. The count then begins again.
 local function told_last(key)
   local raw = redis.pcall('GET', key)
   local number = type(raw) == 'string' and string.match(raw, '^[1-9]%d*$') and tonumber(raw)
@@ -16,13 +16,13 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Deletes a value of another type. Otherwise each call would fail as long as it exists.
+-- Deletes a value of another type. Otherwise each call would fail as long as the value exists.
 local function make_room(key)
   if redis.call('TYPE', key).ok ~= 'zset' then redis.call('DEL', key) end
 end
 
--- Removes the replicas that are not alive any more, and those whose last heartbeat is far ahead of the clock. The clock
--- was set back since, and nothing else would remove these replicas.
+-- Removes the replicas that are not alive any more, and those whose last heartbeat is far ahead of the clock. Such a
+-- heartbeat shows that the clock was set back since, and nothing else would remove these replicas.
 local function call_the_roll(roll, patience)
   local time = redis.call('TIME')
   make_room(roll)
@@ -45,7 +45,8 @@ local function life_of(members, at)
 end
 
 -- The life, its age, and for how long each member may serve what it held at its last heartbeat (all in microseconds). If
--- such a time is far too long (a day, or two spans if that is more), the clock was set back since. It is then cut to `span`.
+-- such a time is far too long (a day, or two spans if that is more), the clock was set back since. The time is then cut
+-- to `span`.
 local function call_the_members(members, at, span)
   make_room(members)
   redis.call('ZREMRANGEBYSCORE', members, '-inf', digits(at))
@@ -63,7 +64,7 @@ local function call_the_members(members, at, span)
 end
 
 -- script: beat
--- Promise: from now on the replica counts as alive for `patience`, and as a member, which may serve what it holds, for `span`. It learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve what it held. The members that it remembers from a lost life are added again.
+-- Promise: from now on the replica counts as alive for `patience`, and for `span` as a member, which may serve what it holds. The replica learns the number of the last notice (0: none is known), the life of the membership and its age, which replicas are alive, and for how long each member may serve what it held. The members that the replica remembers from a lost life are added again.
 -- KEYS roll, number, members; ARGV replica, patience, span (microseconds), and for each remembered member its name and for how long it may serve.
 
 local patience, span = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -1,7 +1,7 @@
 -- Scripts that store the entry of a key, and that invalidate entries. All need floor.lua.
 
 -- script: begin
--- Promise: returns the floor's record, with its epoch and generation, and the time. The script `store` can then tell whether the key was invalidated after this moment. If there is no floor, one is made for as long as a fetch may take. A store gives it a longer expiry.
+-- Promise: returns the floor's record, with its epoch and generation, and the time. The script `store` can then tell whether the key was invalidated after this moment. If there is no floor, one is made for as long as a fetch may take. A store gives the floor a longer expiry.
 -- KEYS floor, event, body; ARGV epoch of a new floor, keep of a floor without a stored body (ms).
 
 local _, record = begin_fetch(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
@@ -9,7 +9,7 @@ local time, stamp = now()
 return { time[1], time[2], record, stamp }
 
 -- script: store
--- Promise: writes the entry only if epoch and generation are still those with which its fetch began. It never replaces a later version, nor the same version of a later fetch. A version that went back or is far ahead becomes the known version only after enough answers agreed on it. A version far ahead is also accepted in the first answer after a drop. Answers that agreed begin a new generation, which no body has yet.
+-- Promise: writes the entry only if epoch and generation are still those with which its fetch began. The script never replaces a later version, nor the same version of a later fetch. A version that went back or is far ahead becomes the known version only after enough answers agreed on it. A version far ahead is also accepted in the first answer after a drop. When a version becomes known because answers agreed, a new generation begins, which no body has yet.
 -- KEYS floor, event, body, doubt; ARGV epoch, generation, version, kind (v or n), digest, time of the fetch, envelope, keep of the body (ms), keep of the floor (ms), 1 if the version is far ahead, how long answers have to agree (microseconds), what the answer said beside the body.
 
 local epoch, generation, version, kind, digest, started = unpack(ARGV, 1, 6)
@@ -22,8 +22,8 @@ if absorb_at(floor, KEYS[2], ARGV[9]) then redis.call('DEL', KEYS[3]) end
 local doubt = read_doubt(KEYS[4])
 local is_later = started >= floor.started
 
--- A negative entry has no version. Only the times of the fetches order it and the entry after it.
--- A floor without a kind knows no answer. It may have a version below which no answer is accepted.
+-- A negative entry has no version. Only the times of the fetches tell whether this entry or another one is later.
+-- A floor without a kind knows no answer. Such a floor may have a version below which no answer is accepted.
 local function verdict()
   if floor.epoch ~= epoch or floor.generation ~= tonumber(generation) then return 'invalidated' end
   if kind == 'n' then
@@ -43,9 +43,9 @@ local function verdict()
   return 'changed'
 end
 
--- Notes an answer that was refused for its version, and returns true if that version is believed. An answer whose fetch
--- began before the last one that counts is not noted. If the version is believed, the stored body is deleted, because its
--- generation is over.
+-- Notes an answer that was refused for its version, and returns true if that version is believed. An answer is not
+-- noted if its fetch began before the fetch of the last answer that counts. If the version is believed, the stored body
+-- is deleted, because its generation is over.
 local function believes(said)
   local behind = kind == 'v' and said == 'older' and version < floor.updated_at
   if not is_later or not (behind or said == 'ahead') then return false end
@@ -61,8 +61,8 @@ local function believes(said)
 end
 
 -- An answer that an order ruled out still proves that its version exists. A caller may get that answer, and must not
--- get an older version afterwards. It proves nothing if its fetch began in another era, or if its version may be a
--- mistake.
+-- get an older version afterwards. The answer proves nothing if its fetch began in another era, or if its version may
+-- be a mistake.
 local function proves(said)
   if said ~= 'invalidated' or kind ~= 'v' or is_ahead then return false end
   local same = floor.epoch == epoch and era(floor.generation) == era(tonumber(generation))
@@ -79,7 +79,7 @@ if said == 'invalidated' or said == 'older' or said == 'ahead' then
   return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }
 end
 if said == 'unchanged' and started < floor.started then
-  -- A later fetch has confirmed the same response. Its body and times stay, unless its body is gone.
+  -- A later fetch has confirmed the same response. The stored body and times stay, unless the body is gone.
   redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8], 'NX')
 else
   redis.call('SET', KEYS[3], ARGV[7], 'PX', ARGV[8])
@@ -92,14 +92,14 @@ if doubt and (doubt.trusts_next or started >= doubt.first) then redis.call('DEL'
 return { time[1], time[2], said, write_floor(KEYS[1], floor, ARGV[9]) }
 
 -- script: drop
--- Promise: nothing that is stored under this key, and no fetch of it in flight, is used as fresh again. The known version is forgotten: the next answer is accepted whatever its version is. A key without a floor has nothing to forget.
--- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if it may be used for that until now.
+-- Promise: nothing that is stored under this key, and no fetch of it in flight, is used as fresh again. The known version is forgotten, so the next answer is accepted whatever its version is. A key without a floor has nothing to forget.
+-- KEYS floor, event, body, doubt; ARGV keep of the floor (ms), 1 to leave the body for rescue, if rescue was allowed until now.
 
 local time = now()
 local floor = read_floor(KEYS[1])
 if floor then
   local struck = absorb_at(floor, KEYS[2], ARGV[1])
-  -- A version that an order set, and that no answer has reached, rules the body out. It is forgotten below.
+  -- If an order set a version that no answer has reached, the body is ruled out. That version is forgotten below.
   local lost = floor.digest == NO_DIGEST and floor.updated_at > NO_VERSION
   if struck or lost then redis.call('DEL', KEYS[3]) end
   begin_era(floor)

@@ -2,7 +2,7 @@
 
 -- script: take
 -- Promise: at most one replica at a time leads the sweep of a partition, and all replicas see how far it has come. All replicas also see whether callers of any replica have read from the partition lately.
--- KEYS lead, progress, reads; ARGV token, lifetime (ms), 1 if callers of this replica have read from it, how long that counts (ms).
+-- KEYS lead, progress, reads; ARGV token, lifetime (ms), 1 if callers of this replica have read from the partition, how long such a read counts (ms).
 
 local time = redis.call('TIME')
 local stamp = string.format('%010d%06d', time[1], time[2])
@@ -15,7 +15,7 @@ if type(progress) ~= 'string' then progress = '' end
 return { time[1], time[2], leads and 1 or 0, progress, redis.call('EXISTS', KEYS[3]), stamp }
 
 -- script: advance
--- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing: the last complete sweep met them between the trainings of this page (and the last one of the page before), and this sweep has not met them. Only the first 400 trainings of the last complete sweep in this range are looked at. The record of the trainings that were stored from the list is kept as long as pages come.
+-- Promise: only the leader moves the sweep on. Returns how many different trainings the sweep has met, and which trainings are missing. A training is missing if the last complete sweep met it between the trainings of this page (and the last one of the page before), and this sweep has not met it. Only the first 400 trainings of the last complete sweep in this range are looked at. The record of the trainings that were stored from the list is kept as long as pages come.
 -- KEYS lead, progress, met, known, filled; ARGV token, progress, keep (ms), keep of the filled (ms), row of the first item, 1 if no page follows, last training of the page before, the items.
 
 local token, progress, keep, keep_filled, first, is_last, anchor = unpack(ARGV, 1, 7)
@@ -45,8 +45,8 @@ if is_last == '1' then high = '+inf' end
 
 local absent = {}
 if low and high then
-  -- After many rows have moved, many trainings look missing. Trainings beyond the first 400 need no call: nothing that
-  -- the sweep has not met is fresh beyond its bound (Horizon in staleness_bound.py).
+  -- After many rows have moved, many trainings look missing. Trainings beyond the first 400 need no call, because an
+  -- entry that the sweep has not met is not fresh beyond its bound (Horizon in staleness_bound.py).
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], low, high, 'LIMIT', 0, 400)) do
     if not redis.call('ZSCORE', KEYS[3], id) then absent[#absent + 1] = id end
   end
@@ -81,7 +81,7 @@ if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return { time[1], time[2], 0 } en
 return { time[1], time[2], redis.call('DEL', KEYS[1]) }
 
 -- script: compare
--- Promise: what the list says about a training counts only if nothing was learnt or ordered about it since the page was asked for. The known version is confirmed as of that moment, and its body stays. A later version raises the floor. The stored body is then below the floor, and may only be used for rescue. Each page with the later version returns `newer` until a single answer has confirmed it.
+-- Promise: what the list says about a training counts only if nothing was learnt or ordered about that training since the page was asked for. If the list has the known version, this version is confirmed as of that moment, and its body stays. If the list has a later version, the floor is raised. The stored body is then below the floor, and may only be used for rescue. Each page with the later version returns `newer` until a single answer has confirmed it.
 -- KEYS of each training: floor, event, body, doubt; ARGV keep of the body (ms), keep of the floor (ms), and of each training: version, time of the page, 1 if the version is far ahead, what is renewed (key_state.py). Returns of each training the verdict, the record of the floor, and 1 if it has a body.
 
 local KEYS_EACH, ARGS_EACH, ARGS_BEFORE = 4, 4, 2
@@ -90,7 +90,8 @@ local time = now()
 local LISTED, LENGTH = '\2', 109
 
 local function verdict(floor, version, started, is_ahead)
-  -- This comes first, even if there was an order: there is nothing to rule out, and a store needs a ticket anyway.
+  -- This check comes first, even if there was an order, because there is nothing to rule out. A store needs a ticket
+  -- anyway.
   if floor.kind == '-' and floor.updated_at == NO_VERSION then return 'unknown' end
   if floor.seen > started or started < floor.started then return 'passed' end
   if floor.kind == 'n' and started == floor.started then return 'passed' end
