@@ -25,14 +25,15 @@ from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 # How long Redis keeps an idle budget (ms). After that its past is unknown.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# Seconds without a report after which a replica spends its part alone, and after which it is
-# forgotten. A replica looks twice a second, and reports each look with the next one.
+# Seconds without a report after which a replica spends its part of the limit alone (`_SILENCE`),
+# and after which the replica is forgotten (`_GONE`). A replica looks twice a second. Each look also
+# reports the look before it.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. A clock that differs by more was
 # set.
 _STEADY: Final = 0.25
-# The most calls whose ages are in a reply. If there are more, each age stands for several calls.
+# The most calls whose ages are in a reply. If there are more calls, each age stands for several.
 _MOST_TOLD: Final = 1_000
 
 
@@ -78,10 +79,11 @@ class RedisBudget:
     A call counts for the window and a margin, because one call may take longer to reach the
     upstream than another. The margin is one second, or a tenth of a window of less than 10 seconds.
     If the past is unknown, a tenth of the limit may go at once, and the rest at the mean rate until
-    a window has passed. If `start_paced` is False, and always in the budget of newcomers, an
-    unknown past counts as one without calls. `probe_patience` (seconds): how long the probe of a
-    gate keeps other calls away. `rates` has the scopes with a rate of their own. `sweep_share` in
-    (0, 1] is the largest part of a limit that the sweep may use. `name` identifies this replica.
+    a window has passed. If `start_paced` is False, an unknown past counts as one without calls. In
+    the budget of newcomers, an unknown past always counts so. `probe_patience` (seconds): how long
+    the probe of a gate keeps other calls away. `rates` has the scopes with a rate of their own.
+    `sweep_share` in (0, 1] is the largest part of a limit that the sweep may use. `name` identifies
+    this replica.
     """
 
     silence: float = _SILENCE
@@ -163,9 +165,9 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """The life of the log (it changes when Redis has forgotten what was spent) and Redis' time,
-        as they were seen last. Then the time that Redis' clock should show now, and the possible
-        error of that time."""
+        """The life of the log and Redis' time, as this replica saw them last, then the time that
+        Redis' clock should show now, and the possible error of that time. The life changes when
+        Redis has forgotten what was spent."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
@@ -240,9 +242,9 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin a turn that was waited for: the charge counts from now. None if the charge is lost,
-        if a 429 undid it, or if its call is now kept for a silent replica. Raises GateClosed if the
-        gate is still closed."""
+        """Begin a turn that was waited for: the charge counts from now. Returns None if the charge
+        is lost, if a 429 undid the charge, or if its call is now kept for a silent replica. Raises
+        GateClosed if the gate is still closed."""
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
@@ -295,7 +297,8 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """The budget according to the last reply. It is full if there was no reply."""
+        """The budget according to the last reply. The budget counts as full if there was no
+        reply."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -313,7 +316,7 @@ class RedisBudget:
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # A newcomer's call is also charged to the budget of its scope, which is paced.
+        # A newcomer's call is also charged to the budget of its scope. That budget is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _is_unlimited(self, scope: str) -> bool:
@@ -351,8 +354,8 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set between two replies in one life of the log. Then its time and
-    ours differ by more than the round trips explain."""
+    """Whether Redis' clock was set between two replies in one life of the log. If so, Redis' clock
+    and ours have advanced differently, by more than the round trips explain."""
     if before.life != after.life:
         return False
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000

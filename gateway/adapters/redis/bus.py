@@ -93,7 +93,7 @@ Gap = Callable[[float], None]
 # Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# How often an order waits until all replicas are known again. Redis may lose the members
+# How many times an order waits until all replicas are known again. Redis may lose the members
 # repeatedly.
 _TRIES: Final = 2
 
@@ -137,8 +137,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Until this monotonic time this replica has heard all notices (-inf: it has not sent a
-        # heartbeat yet). The second value is the life of the membership at that time.
+        # Until the monotonic time `_whole_at` this replica has heard all notices (-inf: no
+        # heartbeat was sent yet). `_life` is the life of the membership at that time.
         self._whole_at, self._life = -math.inf, 0
 
     @property
@@ -153,13 +153,15 @@ class RedisBus:
 
     @property
     def counted_until(self) -> float:
-        """The monotonic time until which this replica counts as alive: orders wait for it."""
+        """The monotonic time until which this replica counts as alive. Orders wait for a replica
+        that is alive."""
         return self._membership.counted_until
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica is a member. If it does not confirm an order,
-        the result of the order says that it may serve an older response until then."""
+        """The monotonic time until which this replica is a member. If this replica does not confirm
+        an order, the result of the order says that it may serve an older response until this
+        time."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -202,9 +204,9 @@ class RedisBus:
                 await self._membership.leave()
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
-        """The other replicas, as soon as Redis knows them all. If Redis has just lost the members,
-        wait until the replicas have added the members that they remember, and send the notice
-        again."""
+        """The other replicas, as soon as Redis knows all of them. If Redis has just lost the
+        members, wait until the replicas have added the members that they remember, and send the
+        notice again."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -217,8 +219,8 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats. They are also sent while no notices arrive, so that the result of an
-        order counts this replica as unconfirmed."""
+        """Send heartbeats, even while no notices arrive. The result of an order then counts this
+        replica as unconfirmed."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -250,9 +252,9 @@ class RedisBus:
         """Receive notices until the subscription is lost."""
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
-            # The order matters: subscribe, ask for the last number, report the gap. A notice up to
-            # that number belongs to the gap. A later notice arrives, or its number is found
-            # missing.
+            # The sequence of the steps matters: subscribe, ask for the last number, report the gap.
+            # A notice up to that number belongs to the gap. A later notice arrives, or its number
+            # is found missing.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -296,21 +298,21 @@ class RedisBus:
             await client.publish(ear(self._prefix, sender), message)
 
         with suppress(RedisUnavailable):
-            # In a cluster: on the node where the other replicas subscribe.
+            # In a cluster, `home` is on the node where the other replicas subscribe.
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
         """Report a gap, with the time until which this replica may serve the entries that it held
         in the gap.
 
-        An order in the gap named such a time for this replica. That time is at least `span` later
-        than the last moment at which this replica had heard all notices. If no notice was missed,
-        the reported time is infinite.
+        The result of an order in the gap named such a time for this replica. This named time is at
+        least `span` later than the last moment at which this replica had heard all notices. If no
+        notice was missed, the reported time is infinite.
 
         No notice was missed if the last number is the one that was heard last. If Redis lost the
-        members, the numbers begin again at 0, and say nothing about notices before that. The number
-        0 then counts as "no notice was missed" only until the earliest time that an order before
-        the loss may have named.
+        members, the numbers begin again at 0, and say nothing about notices before the loss. The
+        number 0 then counts as "no notice was missed" only until the earliest time that an order
+        before the loss may have named.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

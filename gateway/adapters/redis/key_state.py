@@ -1,10 +1,10 @@
 """Reads the records of one key together: the state of the key, and the result of a look-up.
 
 Bytes in and out, no I/O. A floor's record begins with a fixed part, the floor. The second part has
-the status, the header fields and the times of the last confirming answer. Lua copies this part
-without reading it, and drops it together with the digest of the body. If a page of the list has
-confirmed the body since, the times of the page come between the two parts, with a fixed length. If
-the floor was raised above the stored version, that version replaces the second part (see
+the status, the header fields and the times of the last confirming answer. Lua copies the second
+part without reading it, and drops this part together with the digest of the body. If a page of the
+list has confirmed the body since, the times of the page come between the two parts, with a fixed
+length. If the floor was raised above the stored version, that version replaces the second part (see
 records.py).
 """
 
@@ -140,9 +140,9 @@ def read_found(
 def _is_lost(entry: Entry, known: Floor) -> bool:
     """Whether the entry may not even be used for rescue.
 
-    A hard order leaves nothing of earlier generations. A hard order that names a version leaves
-    nothing below that version. The floor then has that version, and no digest. An entry of another
-    epoch counts as ruled out, because the records say nothing about it.
+    A hard order without a version leaves nothing of earlier generations. A hard order with a
+    version leaves nothing below that version. The floor then has that version, and no digest. An
+    entry of another epoch counts as ruled out, because the records say nothing about it.
     """
     if entry.epoch != known.epoch:
         return True

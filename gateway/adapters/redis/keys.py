@@ -18,8 +18,8 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis.
 
-    The part in braces decides the node of a cluster. All keys of one call of a script have the same
-    part. The trainings of one tenant are spread over the nodes.
+    In a cluster, the part in braces decides which node has the key, and all keys of one call of a
+    script have the same part. The trainings of one tenant are spread over the nodes.
     """
 
     prefix: str
@@ -45,8 +45,8 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
-        """The keys that a look-up reads: floor, event, body. Most scripts on a training get them
-        first."""
+        """The keys that a look-up reads: floor, event, body. Most scripts on a training get these
+        keys as their first ones."""
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
@@ -68,7 +68,7 @@ class Names:
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
     def key_of(self, floor: bytes | str) -> Key | None:
-        """The key whose floor has this name. None if it is not the name of a floor."""
+        """The key whose floor has this name. None if this is not the name of a floor."""
         name = floor if isinstance(floor, str) else floor.decode("utf-8", "replace")
         match = _FLOOR_NAME.fullmatch(name.removeprefix(f"{self.prefix}:"))
         return None if match is None else Key(match[2], match[1])

@@ -139,7 +139,7 @@ class RedisLease:
 
     `replica` is the name of this replica on the bus. `lifetime` (seconds): a replica that died
     keeps a lease for that time at most. `entropy` makes tokens, and the epochs of new floors.
-    `longest_fetch`: see RedisStore. `partition_invalidations` is the object of the store, which
+    `longest_fetch`: see RedisStore. `partition_invalidations` is the object that the store uses. It
     knows the shares that the store has just read.
     """
 
@@ -279,8 +279,8 @@ def _read_ending(reply: Sequence[Any]) -> Ending | None:
 
 
 def _decoded(ending: bytes) -> Ending:
-    """The ending in these bytes. An ending of another release may be unreadable. It is then known
-    only that the fetch ended."""
+    """The ending in these bytes. An ending of another release may be unreadable. Such an ending
+    only says that the fetch ended."""
     try:
         return decode_ending(ending)
     except NoticeRefused:

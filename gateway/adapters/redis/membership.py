@@ -1,9 +1,9 @@
 """Membership: which replicas are alive, and which may still serve what they hold.
 
-A replica is *alive* until it has missed five heartbeats. Orders wait for it during this time. It is
-a *member* for longer, because a silent replica may still be running without Redis. Such a replica
-may serve what it holds for a time (`span`), and orders count it as unconfirmed. A replica that
-leaves is neither alive nor a member.
+A replica is *alive* until it has missed five heartbeats. Orders wait for it during this time. A
+replica is a *member* for longer, because a silent replica may still be running without Redis. Such
+a replica may serve what it holds for a time (`span`), and orders count it as unconfirmed. A replica
+that leaves is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
 members that it read last, and adds them again.
@@ -24,7 +24,7 @@ from gateway.adapters.redis.messages import is_replica
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Clock
 
-# After so many missed heartbeats a replica does not count as alive.
+# After this many missed heartbeats a replica does not count as alive.
 _MISSED_HEARTBEATS: Final = 5
 
 
@@ -92,7 +92,7 @@ class Membership:
         self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
         self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
-        self.span = self._patience + alone  # how long after a heartbeat it may serve what it holds
+        self.span = self._patience + alone  # how long after a heartbeat a replica may serve
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
@@ -112,7 +112,7 @@ class Membership:
         count as alive before, so that orders did not wait for it. Raises RedisUnavailable."""
         number, was_off = await self._beat_once()
         if self._remembered.lost:
-            await self._beat_once()  # adds them again
+            await self._beat_once()  # adds the lost members again
         return number, was_off
 
     async def _beat_once(self) -> tuple[int, bool]:

@@ -21,8 +21,8 @@ from gateway.ports import Notice
 # another schema is refused, and the receiver treats it as missed.
 SCHEMA: Final = 1
 
-# The most trainings in one notice, and the most bytes of a message. The bytes are enough for so
-# many ids of the greatest length, and for the other fields.
+# The most trainings in one notice, and the most bytes of a message. The bytes are enough for
+# `MOST_IDS` ids of the greatest length, and for the other fields.
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
@@ -79,7 +79,8 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     soft: bool
     request: _Request | None
     # The fields below are left out if they are None. Earlier releases do not know them, and refuse
-    # a notice with unknown fields. Such a release would treat each notice as missed.
+    # a notice with unknown fields. Such a release would treat each notice with these fields as
+    # missed.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None

@@ -1,4 +1,4 @@
-"""The mode in which an operator ordered all replicas to serve. It is kept in two keys in Redis."""
+"""The mode in which an operator ordered all replicas to serve. Two keys in Redis keep it."""
 
 from __future__ import annotations
 

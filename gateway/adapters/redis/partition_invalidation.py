@@ -1,11 +1,11 @@
 """The share of each partition in Redis, and the invalidation of a whole partition.
 
 The share is a record that exists before the first fetch of its partition. Each entry keeps the
-share that its partition had when its fetch began. A look-up reads the share together with the
-entries, and compares both, so that no search is needed. An invalidation replaces the share. If the
-share is lost, another share is made, because an invalidation may be lost with it. In a cluster the
-share has many copies, so that the node of each entry has a copy. Otherwise all entries of a
-partition would depend on one node. The copies need not be equal.
+share that its partition had when its fetch began. An invalidation replaces the share. A look-up
+reads the share together with the entries, and compares both, so that an invalidation need not
+search for entries. If the share is lost, another share is made, because an invalidation may be lost
+with the share. In a cluster the share has many copies, so that the node of each entry has a copy.
+Otherwise all entries of a partition would depend on one node. The copies need not be equal.
 
 A fetch may use the share that a look-up has just read. If that share was replaced meanwhile, the
 response is ruled out, and is fetched again.
@@ -33,7 +33,8 @@ _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
 # `_READ_FOR`: the seconds for which a fetch may use a share that was read. `_KEPT_FOR`: the seconds
-# after the renewal of a share's expiry in which the share surely outlives all bodies.
+# after a renewal of a share's expiry in which no other renewal is needed, because the share
+# outlives all bodies.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # the most shares that are remembered
@@ -89,8 +90,8 @@ class PartitionInvalidations:
         return await self._ask(key, operation, keep) if read is None else read
 
     async def keep(self, key: Key, share: str, operation: RedisOperation) -> None:
-        """Renew the expiry of the share, so that it lives longer than the entry that was stored
-        with it. Raises RedisUnavailable."""
+        """Renew the expiry of the share, so that the share lives longer than the entry that was
+        stored with it. Raises RedisUnavailable."""
         if not self._are_possible:
             return
         name = self.name(key)

@@ -1,7 +1,8 @@
-"""The formats in Redis: the envelope of an entry, and the records of floors and events.
+"""The formats in Redis: the envelope of an entry, and the records of floors and of events.
 
-Bytes in and out, no I/O. The fields of a record have fixed widths, because Lua compares them as
-text. Lua's numbers are doubles, which cannot tell apart two versions that differ by a nanosecond.
+Bytes in and out, no I/O. An event here is the invalidation of a training. The fields of a record
+have fixed widths, because Lua compares the fields as text. Lua's numbers are doubles, which cannot
+tell apart two versions that differ by a nanosecond.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from gateway.core.cache.entry import SOFT, Entry, Floor, Key
 from gateway.core.http.fields import are_sound, shared
 from gateway.core.instant import WIRE_LENGTH, Instant, are_seconds, from_wire, to_wire
 
-# This number goes up when the envelope changes. It is part of the name of a body. During a rollout
-# each release reads and writes only the bodies of its own schema.
+# This number goes up when the envelope changes. The number is part of the name of a body. During a
+# rollout each release reads and writes only the bodies of its own schema.
 SCHEMA = 3
 
 NO_VERSION = "0" * WIRE_LENGTH  # means no version; sorts before all versions
@@ -36,8 +37,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _FLOOR = re.compile(
     rb"([0-9a-f]{16}) (0{5}\d{15}) (\d{21}) ([vn-]) ([0-9a-f]{32}|-{32}) (\d{16}) (\d{16})"
 )
-# The bytes after the fixed part if the floor was raised above the stored version: the stored
-# version.
+# If the floor was raised above the stored version, the stored version comes after the fixed part.
 _RAISED = re.compile(rb"\x03(\d{21})")
 # Lua may add one to a serial. The sum must have 16 digits, and be exact as a number in Lua.
 _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{21}) (\d{16}))?")
@@ -178,7 +178,7 @@ def read_floor(record: bytes) -> Floor | None:
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """The floor in the record after `event` is applied. None (unknown) if the record or the event
-    is lost, because it may have ruled out a response that is still stored.
+    is lost. What was lost may have ruled out a response that is still stored.
 
     The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
     """
@@ -207,8 +207,9 @@ class _Event(NamedTuple):
 
 @dataclass(slots=True)
 class _Record:
-    """The fields of a floor's record, most of them as text. `stored` is the stored version if the
-    floor was raised above it, otherwise empty. This version may be used for rescue."""
+    """The fields of a floor's record, most of them as text. If the floor was raised above the
+    stored version, `stored` is that version, which may be used for rescue. Otherwise it is
+    empty."""
 
     epoch: str
     generation: int

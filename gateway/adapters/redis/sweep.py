@@ -1,10 +1,10 @@
 """The sweeps in Redis: their leaders and progress, and the comparison of pages with the floors.
 
-RedisSweepLease also has the ids that a sweep met. RedisLists compares the trainings on a page.
+RedisSweepLease also keeps the ids that a sweep met. RedisLists compares the trainings on a page.
 
 This module has the keys and the arguments of each step. The rules are in lua/sweep.lua. A page is
-compared in one pipeline for each node. Each training has a step of its own, whose keys are in one
-slot.
+compared in one pipeline for each node. In a cluster each training has a run of the script of its
+own, because the keys of a run must be in one slot.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from gateway.ports import Advanced, Compared, Turn
 # How long the progress of a sweep is kept if no replica continues it (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# The most trainings that one run of the script compares. A run has a part of its costs once, and
-# Redis does nothing else meanwhile: twenty take about half a millisecond.
+# The most trainings that one run of the script compares. The trainings of a run share its fixed
+# costs, but Redis does nothing else during a run. Twenty trainings take about half a millisecond.
 _COMPARED_AT_ONCE: Final = 20
 
 # Changes with the format. A sweep whose progress has another format starts again.
@@ -46,12 +46,12 @@ _decoder = msgspec.json.Decoder(Progress)
 
 
 class RedisSweepLease:
-    """The lease of the sweeps, for one replica. `entropy` makes the token that marks it as the
-    leader.
+    """The lease of the sweeps, for one replica. `entropy` makes the token that marks this replica
+    as the leader.
 
-    `lifetime` (seconds): how long the others wait before one of them replaces a leader that died.
-    `pause_after` (seconds): how long a partition counts as read after a read. `longest_keep`
-    (seconds): see RedisStore.
+    `lifetime` (seconds): how long the other replicas wait before one of them replaces a leader that
+    died. `pause_after` (seconds): how long a partition counts as read after a caller has read from
+    it. `longest_keep` (seconds): see RedisStore.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # As long as floors are kept: after that no page confirms a response that is stored now.
+        # As long as floors are kept. After that time no page confirms a response that is stored
+        # now.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -257,7 +258,7 @@ def _floor_keep(longest_keep: float) -> int:
 
 
 def _listed(item: Listed, skew: float) -> tuple[str | bytes | int, ...]:
-    """What the script is told of an item. `skew`: see Connection."""
+    """The arguments of the script for one item. `skew`: see Connection."""
     there = item if skew == 0.0 else replace(item, confirmed_at=item.confirmed_at + skew)
     started = micros(there.confirmed_at)
     return version(item.updated_at), started, int(item.is_ahead), encode_renewed(there)
