@@ -1,1 +1,1 @@
-"""Loads a key: one fetch for all requests, with one call, whose answer is stored."""
+"""Loads a key: all requests for it share one fetch, and the answer of that fetch is stored."""

@@ -1,4 +1,4 @@
-"""Limits the background fetches that are under way at once. No caller waits for them.
+"""Limits how many background fetches are under way at once. No caller waits for such a fetch.
 
 This module counts the fetches. refresh_queue decides which waiting fetch is next.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-# Seconds of pause after each fetch. A fetch is 2.5 ms of work, in which hits wait. Without the
+# Seconds of pause after each fetch. A fetch is 2.5 ms of work, and hits wait meanwhile. Without the
 # pause, four fetches at a time would take half of a core if the upstream answers at once.
 REST: Final = 0.25
 

@@ -1,7 +1,7 @@
 """The keys whose last fetch failed, and how long each of them is left alone.
 
-This module has the failures that this replica knows. Redis has the pauses that all replicas share,
-together with the lease. The number of keys is bounded. A forgotten key costs a call.
+This module has the failures that this replica knows. The pauses that all replicas share are in
+Redis, with the leases. The number of keys is bounded. Forgetting a key costs a call.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a key, and until when (monotonic) the key is left alone. `attempts`
-    counts its failures in a row."""
+    """The last failure of a key, and until when (monotonic) the key is left alone. `attempts` is
+    the number of failures of the key in a row."""
 
     attempts: int
     until: float
@@ -45,8 +45,9 @@ class Backoffs:
 
     def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
-        # The longest pause while a version is doubted. With half of `believe_after`, an answer that
-        # is late enough to be believed comes soon after that time.
+        # The longest pause while a version is doubted. The version may be believed after
+        # `believe_after` seconds. With pauses of half that time, a call comes soon after that
+        # moment.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
@@ -66,14 +67,15 @@ class Backoffs:
         return wait
 
     def heard(self, key: Key, backed_off: BackedOff) -> None:
-        """Note that other replicas leave the key alone after failures of their own."""
+        """Note that another replica reported failures of the key, and that the key is left
+        alone."""
         self._failures.pop(key, None)
         wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
         self._note(key, backed_off.attempts, wait, *word)
 
     def shared(self, error: Exception) -> Pause | None:
-        """The pause of the key for all replicas. None if no call was made or the credential was
-        refused, because this says nothing about the key."""
+        """The pause of the key for all replicas. None if no call was made, or if the credential was
+        refused. Such a failure says nothing about the key."""
         says_nothing = isinstance(error, CallWithheld | AccessRefused)
         return None if says_nothing else self._pause(error)
 

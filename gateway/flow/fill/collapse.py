@@ -1,7 +1,7 @@
-"""One fetch for a key across replicas: lead it, or follow the replica that leads it.
+"""One fetch for a key across replicas: one replica leads the fetch, and the others follow it.
 
 This module decides which replica calls upstream, and what each ending of the leader's fetch means
-to a follower. It does not decide what is stored. A lost lease costs a call, and nothing else.
+to a follower. It does not decide what is stored. Losing a lease costs a call, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from gateway.flow.singleflight import Course
 from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
-# The first and the longest pause between two looks at a lease, in seconds. Usually a message comes
-# earlier.
+# The first and the longest pause between two looks at a lease, in seconds. Usually a message about
+# the end of the fetch comes earlier.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
@@ -38,16 +38,16 @@ _GROWTH: Final = 1.5
 _ELECTIONS: Final = 2
 # After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# BELIEVED is left out, because Redis then knows the version but has no body of it yet.
+# BELIEVED is left out. The floor then has a new generation, as after an invalidation (TOO_OLD).
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
-# Renewals in one lifetime: two may be lost.
+# Renewals of a lease in one lifetime, so that a lost renewal does no harm.
 _RENEWALS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A response that another replica fetched. `awaited`: this replica followed that fetch.
-    Otherwise it found the response stored."""
+    """A response that another replica fetched. `awaited`: this replica followed that fetch. If
+    False, this replica found the response stored."""
 
     seen: Seen
     awaited: bool
@@ -57,7 +57,7 @@ Landed = Filled | Passed | Elsewhere
 
 
 class Collapsing:
-    """Fills keys, each by one replica at a time."""
+    """Fills keys. Requests for a key share the fetch of one replica."""
 
     def __init__(
         self,
@@ -80,9 +80,10 @@ class Collapsing:
     async def fill(self, want: Want, flight: Course) -> Landed:
         """Fetch the key here, or wait for the replica that fetches it. Raises UpstreamFailure,
         CallWithheld, AccessRefused. Raises BackedOff if all replicas back off from the key and no
-        caller waits for it.
+        caller waits for the result.
 
-        One deadline holds for all steps: following, leading after that, and asking alone.
+        One deadline holds for all steps together: following another replica, then leading, or
+        calling without a lease.
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -127,7 +128,7 @@ class Collapsing:
         return await self._fetcher.fetch(want, ticket, flight, deadline)
 
     async def _lead(self, want: Want, taken: Taken, flight: Course, deadline: float) -> Landed:
-        ending = Ending(EndingKind.TRANSIENT)  # also if this flight is cancelled
+        ending = Ending(EndingKind.TRANSIENT)  # the ending if this flight is cancelled
         pause: Pause | None = None
         try:
             renew = partial(self._renew, want.key, taken.token)
@@ -144,19 +145,19 @@ class Collapsing:
             raise
         finally:
             ending = replace(ending, trace=leading_span())
-            with suppress(RedisUnavailable):  # the lease ends by itself
+            with suppress(RedisUnavailable):  # the lease ends later by itself
                 await self._lease.release(want.key, taken.token, ending, pause)
 
     async def _renew(self, key: Key, token: str) -> None:
         holds = True
         while holds:
             await self._clock.sleep(self._lease.lifetime / _RENEWALS)
-            with suppress(RedisUnavailable):  # it may be back in time
+            with suppress(RedisUnavailable):  # Redis may be back in time
                 holds = await self._lease.renew(key, token)
 
     async def _landed_before(self, want: Want, taken: Taken, flight: Course) -> Elsewhere | None:
-        """The response that was stored between this flight's look-up and its lease, if it is
-        fresh."""
+        """A fresh response that was stored after this flight's look-up and before the flight got
+        the lease. None if there is no such response."""
         if taken.floor is None or taken.floor.started <= _known(want):
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -165,9 +166,10 @@ class Collapsing:
         return Elsewhere(seen, awaited=False)
 
     async def _follow(self, want: Want, token: str, deadline: float) -> Ending:
-        """How the leader's fetch ended. Without Redis this is unknown, and each replica asks alone.
+        """How the leader's fetch ended. Without Redis the ending is unknown, and each replica makes
+        a call of its own.
 
-        Raises UpstreamTimeout if the fetch takes longer than a call of this replica may take.
+        Raises UpstreamTimeout if the leader's fetch has not ended at the deadline.
         """
         callers = 0 if want.purpose is Purpose.REFRESH else 1
         self.waiters += callers
@@ -189,8 +191,8 @@ class Collapsing:
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
-        """The response that the leader stored, if it can be found and is later than the one known
-        here."""
+        """The response that the leader stored. None if the look-up does not find it, or if it was
+        not confirmed later than the response that this flight knows."""
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -222,10 +224,10 @@ def _known(want: Want) -> float:
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error that a follower raises after this ending, if no other election helps.
+    """The error that a follower raises after this ending, if no further election brings an answer.
 
-    After the ending ALONE there is an error only if a response is stored, because that response may
-    be served instead.
+    None after the ending ALONE if no response is stored: this replica then makes a call of its own.
+    If a response is stored, the error is raised, and that response may be served instead.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -233,9 +235,9 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """The ending of a fetch that failed, for its followers. If the budget denied the call of a
-    refresh, a follower whose caller waits may still get a call. If the mode forbids calls, each
-    replica finds that out by itself."""
+    """The ending that followers of a failed fetch are told. TRANSIENT if the budget denied the call
+    of a refresh, because a follower with a waiting caller may still get a call. TRANSIENT too if
+    the mode forbids calls, because each replica knows the mode itself."""
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)
@@ -243,7 +245,7 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
 
 
 def _ending(landed: Landed) -> Ending:
-    """The ending of a fetch that brought an answer, for its followers."""
+    """The ending that followers are told after a fetch that brought an answer."""
     if isinstance(landed, Elsewhere):
         return Ending(EndingKind.DONE)
     if isinstance(landed, Passed) or landed.verdict is None:

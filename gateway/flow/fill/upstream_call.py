@@ -1,9 +1,10 @@
-"""One call upstream: breaker, budget, the call, and one retry. There is a retry if nothing was
-sent, or if a read used an idle connection that the upstream had closed (RFC 9112, 9.3.1).
+"""One call upstream: breaker, budget, the call, and one retry. A read is tried again if nothing was
+sent, or if it used an idle connection that the upstream had closed (RFC 9112, 9.3.1). A write is
+never tried again.
 
 A call is charged before it is sent. The charge is given back only if the call certainly was not
-sent. Budget and breaker are told how the call ended. Other modules judge what the reply means, and
-report it here.
+sent. Other modules judge the reply, and report their verdict to this module. This module tells the
+budget and the breaker how the call ended.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Outbound:
         return self._breaker.circuit
 
     async def ask(self, scope: str, call: Call) -> Reply:
-        """Send the call and return the whole reply; raises UpstreamFailure, CallWithheld."""
+        """Send the call and return the whole reply. Raises UpstreamFailure, CallWithheld."""
         self._refuse_if_frozen()
         if call.purpose is not Purpose.MISS:
             return await self._ask(scope, call)
@@ -110,8 +111,8 @@ class Outbound:
     async def _ask_again(
         self, scope: str, call: Call, pause: float, failure: UpstreamFailure
     ) -> Reply:
-        """The retry. It does not ask the breaker again. If no call is free for it, the first
-        failure is raised."""
+        """Try the call again, without asking the breaker. If the budget allows no second call, the
+        first failure is raised."""
         if pause:
             await self._clock.sleep(pause)
         try:
@@ -132,7 +133,7 @@ class Outbound:
             raise
 
     def _enter(self) -> Breaker:
-        """Pass the breaker, perhaps as its probe."""
+        """Pass the breaker. The call may be its probe. Raises CircuitOpen."""
         now = self._clock.monotonic()
         entered = self._breaker.try_call(self._rule, now)
         if entered is None:
@@ -149,7 +150,7 @@ class Outbound:
             self._move(before)
 
     async def failed(self, scope: str, training_id: str, failure: UpstreamFailure) -> None:
-        """The call brought no answer of the API: tell budget, breaker and observer."""
+        """Tell budget, breaker and observer that the call brought no usable answer of the API."""
         self._observer.upstream_failed(failure.reason, training_id, failure.what)
         if isinstance(failure, UpstreamRefused):
             self._observer.token_refused(scope)
@@ -160,13 +161,13 @@ class Outbound:
             case UpstreamRefused() | InvalidPayload():
                 await self.answered(scope)  # an unusable answer, but no failure for the breaker
             case UpstreamError():
-                self._record_failure()  # no 429, so that the gate may open
+                self._record_failure()  # the answer was no 429, so the gate may open
                 await self._open_gate(scope)
             case _ if not _says_nothing(failure):
                 self._record_failure()
 
     async def answered(self, scope: str) -> None:
-        """The API answered: tell breaker and budget."""
+        """Tell breaker and budget that the API answered."""
         self._succeeded()
         await self._open_gate(scope)
 
@@ -180,8 +181,8 @@ class Outbound:
         return seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
-        """Tell the other replicas. A replica that does not hear it finds the gate closed when it
-        asks Redis for a call."""
+        """Tell the other replicas that the gate is closed. A replica that does not get this notice
+        finds the gate closed when the replica asks Redis for a call."""
         notice = Notice(NoticeKind.GATE_CLOSED, scope=scope, until=self._clock.now() + seconds)
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
