@@ -1,1 +1,1 @@
-"""Looks up and stores entries in both tiers, and decides about them without Redis."""
+"""Looks up and stores entries in both tiers, and judges entries while Redis is away."""

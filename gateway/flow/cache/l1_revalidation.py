@@ -20,19 +20,19 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Parts of `l1_lifetime`. An entry is due if it is read later than _DUE after its confirmation. Due
 # entries are gathered for _GATHER, and then one question asks about all of them. _DUE plus two
-# times _GATHER is 1. An entry that is read at even intervals, up to the lifetime, is therefore
-# confirmed in time.
+# times _GATHER is 1. An entry is therefore confirmed in time, if it is read at even intervals that
+# do not exceed the lifetime.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
-# Outcomes of fresh entries. Such an answer starts no refresh.
+# Outcomes of fresh entries. An answer with such an outcome starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys in one question to Redis. Other tasks get their turn between two questions.
 _BATCH: Final = 100
 # The most keys that are confirmed before they are read, after all of L1 has become unconfirmed. The
 # other keys are confirmed when they are read.
 _MOST: Final = 5_000
-# After an absence of Redis, L1 answers for so many seconds as it did during the absence. In this
-# time the bus returns too, and the entries that were read last are confirmed.
+# Seconds after an absence of Redis in which L1 answers as it did during the absence. In this time
+# the bus returns too, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
@@ -40,8 +40,8 @@ class Confirming:
     """Keeps an entry of L1 confirmed for as long as it is read. The number of questions depends on
     the time and not on the traffic.
 
-    A result counts from the moment of the question. It counts only for an entry that was not
-    dropped, replaced or doubted meanwhile.
+    An answer of Redis counts from the moment of the question. The answer counts only for an entry
+    that was not dropped, replaced or doubted meanwhile.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Confirming:
         self._due: set[Key] = set()
         self._any_due = asyncio.Event()
         self.missed = MissedOrders(clock)
-        # The time until which L1 may answer without Redis. It is noted each time Redis is not
+        # The time until which L1 may answer without Redis. This time is noted whenever Redis is not
         # reached.
         self._alone_until = NEVER
         self._grace_until = NEVER
@@ -76,8 +76,9 @@ class Confirming:
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may serve the entry without asking Redis: it was confirmed lately, or Redis is
-        away. If orders do not wait for this replica, it asks Redis each time."""
+        """Whether L1 may serve the entry without asking Redis, because the entry was confirmed
+        lately or Redis is away. If orders do not wait for this replica, the replica asks Redis each
+        time."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -95,7 +96,8 @@ class Confirming:
         return True
 
     def is_counted(self) -> bool:
-        """Whether orders wait for this replica. If so, it has heard each confirmed order."""
+        """Whether orders wait for this replica. If so, the replica has heard each confirmed
+        order."""
         return self._clock.monotonic() < self._bus.counted_until
 
     def _is_confirmed(self, held: Held, now: float) -> bool:
@@ -106,9 +108,9 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Redis is back: confirm all of L1. Until then, or until `_RETURN` has passed, L1 serves
-        unconfirmed entries. An order either waits for this replica, or names the time until which
-        this replica may serve older versions."""
+        """Start to confirm L1, because Redis is back. L1 serves an entry until it is confirmed, for
+        `_RETURN` seconds at most. This is safe, because an order either waits for this replica, or
+        names the time until which this replica may serve older versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -118,7 +120,7 @@ class Confirming:
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
         """Whether L1 may serve the entry by its own freshness, without Redis. Orders that this
-        replica may have missed limit the time for this."""
+        replica may have missed limit how long L1 may serve it."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def _alone_with(self, entry: Entry | None) -> float:
@@ -126,8 +128,9 @@ class Confirming:
         return min(self._bus.vouched_until, missed)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
-        """For how many seconds, in this edition, L1 would give the same answer to any request. 0.0
-        if a request may start a refresh, or if fields of the request select the answer (`Vary`)."""
+        """For how many seconds L1 would give this answer to any request, while the edition does not
+        change. 0.0 if a request may start a refresh, or if fields of the request select the answer
+        (`Vary`)."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -137,7 +140,8 @@ class Confirming:
         return min(entry.freshness_lifetime - entry.age(now), self.unasked_for(key, held))
 
     def unasked_for(self, key: Key, held: Held) -> float:
-        """Seconds until Redis has to be asked about the entry, or until a read marks it as due."""
+        """Seconds until Redis has to be asked about the entry, or until a read marks the entry as
+        due."""
         if not self._shared.holds_bodies:
             return math.inf
         now = self._clock.monotonic()
@@ -150,8 +154,8 @@ class Confirming:
         return min(due - unasked, self._bus.counted_until - now)
 
     def edition(self, key: tuple[str, str]) -> object:
-        """An object that stays the same until an event affects many entries: all are doubted, Redis
-        goes away or returns, or the shared clock changes."""
+        """An object that stays the same until something affects many entries: all entries are
+        doubted, Redis goes away or returns, or the shared clock changes."""
         if self._clock.offset != self._offset:
             self._offset = self._clock.offset
             self.begin_edition()
@@ -161,7 +165,7 @@ class Confirming:
         )
 
     def begin_edition(self) -> None:
-        """Make L1 decide again about each answer, instead of using an earlier decision again."""
+        """Make L1 decide anew about each answer, and use no earlier decision."""
         self._with_redis, self._without_redis = object(), object()
 
     def _mark(self, key: Key) -> None:
@@ -170,8 +174,8 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Ask Redis before L1 serves anything, because orders may have been missed. These orders
-        allow this replica to serve older entries until `until` (monotonic)."""
+        """Ask Redis before L1 serves anything, because this replica may have missed orders. The
+        missed orders allow this replica to serve older entries until `until` (monotonic)."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
@@ -204,8 +208,9 @@ class Confirming:
         return self._local.peek(key) is held and held.checked_at > NEVER
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
-        """Renew the entry if Redis agrees with it, otherwise doubt it. Without a floor Redis does
-        not agree, because an order may be lost with the floor."""
+        """Renew the entry if Redis agrees with it, otherwise doubt it. Returns whether Redis
+        agrees. If there is no floor, Redis does not agree, because an order may be lost with the
+        floor."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -218,7 +223,7 @@ class Confirming:
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
         """Renew the entry in L1 by a page of the list, unless the entry is doubted. The page
-        confirmed the version of this floor. It was asked for at `asked_at` (monotonic)."""
+        confirmed the version of this floor. The page was asked for at `asked_at` (monotonic)."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
@@ -234,8 +239,9 @@ class Confirming:
 
     async def run_catching_up(self, observer: Observer) -> None:
         """Confirm the entries that were read last, each time when all of L1 has become unconfirmed.
-        A gap on the bus or an absence of Redis causes this. Runs until cancelled by the owner. A
-        question about a hundred keys costs as much as ten questions about one key."""
+        L1 becomes unconfirmed by a gap on the bus, or by an absence of Redis. Runs until cancelled
+        by the owner. A question about a hundred keys costs as much as ten questions about one
+        key."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -247,7 +253,8 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until `run_catching_up` has asked Redis about this key. False if it will not ask."""
+        """Wait until `run_catching_up` has asked Redis about this key. Returns False at once if the
+        key is not among those that `run_catching_up` asks about."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -288,16 +295,17 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps in which this replica may have missed orders. Each has the time of its end (shared
-    clock), and the time until which its orders allow older answers (monotonic). Gaps whose second
-    time has passed are merged into one."""
+    """The gaps in which this replica may have missed orders. A gap has two times: `over` is when
+    the gap ended (shared clock), and until `end` (monotonic) the orders in it allow older answers.
+    Gaps whose `end` has passed are merged into one gap."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gaps: list[tuple[float, float]] = []
 
     def note(self, until: float) -> None:
-        """Note that a gap has ended. Orders in it allow older answers until `until` (monotonic)."""
+        """Note that a gap has ended. The orders in the gap allow older answers until `until`
+        (monotonic)."""
         now = self._clock.monotonic()
         past = [over for over, end in self._gaps if end <= now]
         gaps = [(max(past), -math.inf)] if past else []
@@ -305,7 +313,7 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """The time (monotonic) until which an entry may be served without asking Redis. The entry
-        was confirmed at `confirmed_at` (shared clock). Infinite if no order was missed since
-        then."""
+        """The time (monotonic) until which missed orders allow an entry to be served without asking
+        Redis. The entry was confirmed at `confirmed_at` (shared clock). Infinite if no order was
+        missed after that confirmation."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

@@ -2,7 +2,8 @@
 
 This module has three parts. `Alone` gives the verdict on an answer while Redis is away or has lost
 a floor. `Latest` remembers the latest version of each key that was served. `RefusedVersions` has
-the answers that the store refused for their version a moment ago. Each remembers a bounded number.
+the answers that the store refused for their version a moment ago. Each part remembers a bounded
+number of keys.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
 # The most seconds for which a refused answer may be served again.
 _LONGEST: Final = 10.0
-# The most bytes of all refused answers, and the bytes of each in addition to its body and head.
+# The most bytes of all refused answers together. A refused answer counts as many bytes as its body
+# and its head have, and _OVERHEAD more.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges entries without Redis: by the entry in L1, or by the version that was served last if
-    L1 holds no entry.
+    """Judges entries without Redis. An entry is compared with the entry in L1 or, if L1 holds none,
+    with the version that was served last.
 
-    The rule is in core/cache/version_verdict. If a doubt is forgotten, an answer is only believed
-    later.
+    The rule is in core/cache/version_verdict. Forgetting a doubt only delays the moment when an
+    answer is believed.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -47,8 +49,8 @@ class Alone:
         return self.latest.of(key) if held is None else held.entry
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
-        """The refusal if this replica knows a later version that Redis does not know. Redis need
-        not be asked then. Otherwise None."""
+        """The refusal of the entry, if this replica knows a later version that Redis does not know.
+        Redis is then not asked. None if the entry is not refused."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
@@ -73,12 +75,13 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """Note an answer that is served although it was not stored. `floor` is the floor that
-        refused it (None: unknown). L1 must not serve an older answer after it.
+        """Note an answer that is served although it was not stored. After that L1 must not serve an
+        older answer. `floor` is the floor that refused the answer (None: unknown).
 
-        If Redis lost the floor, only this replica knows the version, so L1 holds the answer if it
-        may (`may_hold`). Otherwise an order ruled out the answer and all older ones, and L1 drops
-        its entry. If the order was soft (`is_left`), L1 holds the answer for rescue."""
+        If Redis lost the floor, only this replica knows the version, so L1 holds the answer, if
+        `may_hold` allows it. If Redis has the floor, an order ruled out the answer and all older
+        answers, so L1 drops its entry. If the order was soft (`is_left`), L1 holds the answer for
+        rescue."""
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
             return
@@ -97,8 +100,8 @@ class Alone:
             del self._doubts[key]
 
     def _believes(self, key: Key, entry: Entry, known: Entry | None) -> bool:
-        """Note an answer that was refused. Returns whether it is believed now; L1 then drops its
-        entry."""
+        """Note a refused answer. Returns whether the answer is believed now. If so, L1 drops the
+        entry that it holds."""
         noted = Known.of(known, self._doubts.pop(key, None))
         if noted.believes(entry, self._believe_after):
             self._local.drop(key)
@@ -111,16 +114,16 @@ class Alone:
 
 class Latest:
     """The latest version of each key that this replica has served and that L1 no longer holds. If
-    Redis loses the floor of such a key, it may accept an older version. A caller that got the later
-    version must not get the older one.
+    Redis loses the floor of such a key, Redis may accept an older version. A caller that got the
+    later version must not get that older version.
 
-    The entries have no bodies. If there are too many, the oldest is forgotten, and callers of its
-    key may then get an older version.
+    The entries have no bodies. If there are too many entries, the oldest entry is forgotten.
+    Callers of its key may get an older version after that.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # A dict instead of a cache of cachetools, whose `get` makes three calls. Each look-up in
+        # This is a dict, because `get` of a cache of cachetools makes three calls. Each look-up in
         # Redis needs a `get`.
         self._entries: dict[Key, Entry] = {}
 
@@ -149,7 +152,8 @@ class Latest:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """An answer, the floor that refused it, and until when (monotonic) it may be served again."""
+    """An answer, the floor that refused it, and until when (monotonic) the answer may be served
+    again."""
 
     held: Held
     floor: Floor | None
@@ -161,9 +165,9 @@ class _Refused:
 
 
 class RefusedVersions:
-    """The last answer of each key that the store refused for its version. For a short time such an
-    answer may be served again, which saves a call. It is neither stored nor used for rescue. A
-    forgotten answer costs a call."""
+    """For each key, the last answer that the store refused for its version. For a short time such
+    an answer may be served again, which saves a call. A refused answer is neither stored nor used
+    for rescue. Forgetting an answer costs a call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -184,14 +188,14 @@ class RefusedVersions:
             self.forget(oldest)
 
     def judge(self, key: Key, floor: Floor | None) -> None:
-        """Forget the refused answer if `floor` (None: unknown) is not the floor that refused it. An
-        answer or an order has then changed the floor, or the floor is lost."""
+        """Forget the refused answer if `floor` (None: unknown) is not the floor that refused it. In
+        that case an answer or an order has changed the floor, or the floor is lost."""
         refused = self._refused.get(key)
         if refused is not None and not _is_same(refused.floor, floor):
             self.forget(key)
 
     def of(self, key: Key) -> Held | None:
-        """The answer that may be served again. None if there is none."""
+        """The refused answer that may be served again. None if no such answer is remembered."""
         refused = self._refused.get(key)
         if refused is None or refused.until <= self._clock.monotonic():
             return None
@@ -210,23 +214,23 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether L1's entry is the later one, and the floor of the other entry does not know L1's
-    entry. It was then fetched without Redis, or before Redis lost all data."""
+    """Whether `local` is the later entry, and the floor of `other` does not know `local`. In that
+    case `local` was fetched without Redis, or before Redis lost all data."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 
 def is_passed(other: Entry, local: Entry) -> bool:
-    """Whether L1's entry is the later one, although the floor that was read with the other entry
-    does not say so. Redis has then lost its last writes: a replica of Redis took over without
-    them."""
+    """Whether `local` is the later entry, although the floor that was read with `other` does not
+    say so. In that case Redis has lost its last writes, because a replica of Redis took over
+    without them."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether L1's entry proves a later version, although an order ruled it out after its fetch
-    began."""
+    """Whether `local` proves that `other` is an older version, although an order ruled out `local`
+    after its fetch began."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

@@ -1,9 +1,9 @@
-"""The two tiers of the cache, L1 before L2: look up and promote, store, drop. If Redis is away,
+"""Looks up, promotes, stores and drops entries in the two tiers, L1 before L2. If Redis is away,
 there is no L2.
 
-L1 holds an entry with its rendered head. It also holds the compressed form once a caller wants that
-form. The rules are in `core`; this module applies them in the right order. It catches the failures
-of Redis in these steps.
+L1 holds an entry with its rendered head. Once a caller wants the compressed form, L1 also holds
+that form. The rules are in `core`. This module applies the rules in the right order, and catches
+the failures of Redis.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Tiers:
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
-        """The entry that L1 may serve without asking Redis: it was confirmed lately, or Redis is
-        away. None if a whole sweep did not confirm L1's entry, because Redis may have a later
-        confirmation."""
+        """The entry that L1 may serve without asking Redis, because the entry was confirmed lately
+        or Redis is away. None if the entry is older than the bound of the sweep and no whole sweep
+        confirmed it. Redis may have a later confirmation then."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -89,8 +89,8 @@ class Tiers:
         )
 
     def coded(self, key: Key, held: Held) -> Held:
-        """The compressed form of the entry. It is made when a caller first wants it. If compressing
-        gains nothing, the entry itself is returned."""
+        """The compressed form of the entry. This form is made when a caller first wants it. If
+        compressing gains nothing, the entry itself is returned."""
         if held.is_codable and held.coded is None:
             body = coded_body(held.entry.body)
             held.is_codable = body is not None
@@ -99,7 +99,7 @@ class Tiers:
                 head, brief_at = coded_head(held.head, held.entry, len(body))
                 held.coded = held.but(entry=entry, head=head, brief_at=brief_at)
                 if self._local.peek(key) is held:
-                    self._local.put(key, held)  # it takes more memory from now on
+                    self._local.put(key, held)  # the entry takes more memory now
         return held.coded or held
 
     def may_be_beyond(self, key: Key) -> bool:
@@ -107,16 +107,16 @@ class Tiers:
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. It is promoted to L1, unless the flight was
-        invalidated meanwhile. If Redis agrees with the entry in L1, no body is read."""
+        """The later one of the entries in both tiers. That entry is promoted to L1, if the flight
+        was not invalidated meanwhile. If Redis agrees with the entry in L1, no body is read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """The question to L2, if it is the whole look-up because L1 holds nothing to confirm.
-        Otherwise None. `answered` makes the result of `lookup` from the answer."""
+        """Ask L2, if L1 holds no entry that Redis could confirm. This question is then the whole
+        look-up, and `answered` makes the result of `lookup` from the answer. Otherwise None."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -124,7 +124,7 @@ class Tiers:
     def answered(
         self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
     ) -> Seen | None:
-        """The later one of the entries in both tiers, after the question was answered or failed."""
+        """The result of `lookup`, after the question of `question` was answered or failed."""
         try:
             found = answer.result()
         except RedisUnavailable:
@@ -132,8 +132,8 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The same result. If whole sweeps did not confirm its entry, the entry is fresh for the
-        sweep's bound at most."""
+        """The result `seen`. If whole sweeps did not confirm its entry, that entry is fresh for the
+        bound of the sweep at most."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
@@ -148,7 +148,7 @@ class Tiers:
         return horizon
 
     def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
-        """The same result, whose entry is fresh for the bound of the sweep at most."""
+        """The result `seen`, with an entry that is fresh for the bound of the sweep at most."""
         if seen.below_floor:
             return seen
         held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
@@ -177,7 +177,7 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # A replica that is not alive may miss an order that did not change the floor.
+        # A replica for which orders do not wait may miss an order that did not change the floor.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -196,12 +196,13 @@ class Tiers:
         if flight.is_current:
             self._remember(key, seen, asked_at)
         elif self._local.peek(key) is None:
-            self._alone.latest.note(key, seen.held.entry)  # it is served, but L1 does not hold it
+            self._alone.latest.note(key, seen.held.entry)  # the entry is served, but not held
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
-        """The entry in L1, because Redis cannot be asked. It is served by its own freshness for as
-        long as this replica may answer without Redis, and after that only for rescue."""
+        """The entry in L1, because Redis cannot be asked. While this replica may answer without
+        Redis, the entry is served by its own freshness. After that the entry is served only for
+        rescue."""
         held = self._local.peek(key)
         vouches = self.confirming.vouches_alone(None if held is None else held.entry)
         if not vouches:
@@ -211,8 +212,8 @@ class Tiers:
         return Seen(held, Tier.L1, below_floor=held.is_purged or not vouches)
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
-        """Hold the entry in L1. An entry that may only be used for rescue is held too. Redis may
-        lose such an entry, and no older response may follow it."""
+        """Hold the entry in L1, also if it may only be used for rescue. Redis may lose such an
+        entry, and even then no older response may be served."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -239,8 +240,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether this replica missed no order since the entry was confirmed, or missed orders
-        still allow it to serve the entry."""
+        """Whether this replica missed no order since the entry was confirmed. Also True for as long
+        as the missed orders allow this replica to serve the entry."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -249,16 +250,16 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch. Without Redis it has no epoch and the generation 0."""
+        """The ticket of a fetch. Without Redis the ticket has no epoch and the generation 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 then knew each order that
-        this replica had heard before the offer. The entry is served in any case, so L1 keeps no
-        older one."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it. When L2 accepts the entry, L2
+        knows each order that this replica had heard before the offer. The entry is served even if
+        L2 refuses it, so L1 keeps no older entry."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -278,7 +279,8 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # The entry was believed. This raised the generation of the floor after the fetch began.
+            # Redis believed the entry, and raised the generation of the floor after the fetch
+            # began.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -289,8 +291,8 @@ class Tiers:
         return stored
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
-        """Whether a later entry came into L1 while this one was on its way to Redis. L1's entry
-        counts as older if its epoch or generation is another one, except after Redis lost data."""
+        """Whether a later entry came into L1 while `entry` was on its way to Redis. An entry in L1
+        with another epoch or generation counts as older, except after Redis lost data."""
         held = self._local.peek(key)
         if held is None:
             return False
@@ -299,12 +301,12 @@ class Tiers:
         return overrules(known, entry) or (same_floor and not supersedes(entry, known))
 
     def gave_later(self, key: Key, entry: Entry) -> bool:
-        """Whether this replica has answered with a later version than the entry's."""
+        """Whether this replica has answered with a later version than that of the entry."""
         known = self._alone.known(key)
         return known is not None and is_passed(entry, known)
 
     async def offer(self, key: Key, held: Held, *, is_current: bool = True) -> Stored:
-        """Offer the entry to L2. While Redis is away, this replica judges it."""
+        """Offer the entry to L2. While Redis is away, this replica judges the entry."""
         refused = self._alone.refuses(key, held.entry)
         if refused is not None:
             return refused
@@ -323,8 +325,9 @@ class Tiers:
             held.doubt()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Let requests ask Redis before L1 serves anything, because orders may have been missed.
-        These orders allow this replica to serve older entries until `until` (monotonic)."""
+        """Let requests ask Redis before L1 serves anything, because this replica may have missed
+        orders. The missed orders allow this replica to serve older entries until `until`
+        (monotonic)."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
@@ -340,7 +343,7 @@ class Tiers:
         self, training_id: str, updated_at: Instant | None, *, soft: bool = False
     ) -> None:
         """Drop from L1 the entries of this training with a version below `updated_at` (None: with
-        any version), in every partition. `soft` leaves them for rescue."""
+        any version), in every partition. `soft`: L1 keeps these entries for rescue."""
         self.refused.forget_where(lambda key: key.training_id == training_id)
         for key in self._local.keys(training_id=training_id):
             held = self._local.peek(key)
@@ -352,8 +355,8 @@ class Tiers:
                 self._give_up(key, held.entry)
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
-        """Drop all entries of L1, or those of one partition. `soft` leaves them for rescue. Returns
-        how many there were."""
+        """Drop all entries of L1, or those of one partition. `soft`: L1 keeps these entries for
+        rescue. Returns their number."""
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
         keys = self._local.keys(partition=partition)
@@ -371,7 +374,7 @@ class Tiers:
             await self._shared.drop(key)
         self.refused.forget(key)
         self._alone.latest.forget(key)
-        return self._local.drop(key)  # last: a look-up may have promoted it meanwhile
+        return self._local.drop(key)  # last: a look-up may have promoted the entry meanwhile
 
     async def drop_partition(self, partition: str) -> int:
         """Drop a whole partition from both tiers. Returns how many entries L1 held."""
