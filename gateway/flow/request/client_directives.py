@@ -1,9 +1,9 @@
-"""Answers requests with `Cache-Control` directives, if the gateway honours these.
+"""Answers requests with `Cache-Control` directives, if the gateway honours the directives.
 
 This module applies `freshness.client_directives`, and says which stored responses the directives of
 a request refuse. It also limits calls that are made only because a caller does not accept the
-stored response: they get a part of the budget (`CallShare`). min_version has another such part.
-core/http/cache_control reads the directives. response_selection answers requests without
+stored response. Such calls get only a part of the budget (`CallShare`). min_version has another
+such part. core/http/cache_control reads the directives. response_selection answers requests without
 directives.
 """
 
@@ -26,7 +26,8 @@ from gateway.flow.cache.tiers import Seen
 from gateway.flow.request.response_selection import Serving
 from gateway.ports import Clock
 
-# After a directive cost a call, further directives for the key cost no call for so many seconds.
+# Seconds after a call that a directive caused. In this time no directive causes another call for
+# the key.
 _AGAIN_AFTER: Final = 10.0
 _MOST_KEYS: Final = 10_000
 _PART_OF_BUDGET: Final = 10
@@ -42,7 +43,7 @@ class DirectiveHandler:
         self._grants = grants
 
     async def get(self, ask: Ask) -> Answer:
-        """As Serving.get, but follows the caller's directives if they are honoured."""
+        """As Serving.get, but follows the caller's directives if the gateway honours them."""
         directives = ask.directives
         if directives is None:
             return await self._serving.get(ask)
@@ -128,9 +129,10 @@ class _Charged:
 
 
 class CallShare:
-    """Limits calls that are made only because a caller does not accept the stored response. Their
-    share is a tenth of each budget in any window. Each replica has an equal part of the share, and
-    at least one call. The number of scopes is bounded. A forgotten scope costs a few calls.
+    """Limits calls that are made only because a caller does not accept the stored response. The
+    share of such calls is a tenth of each budget in any window. Each replica has an equal part of
+    the share, and at least one call. The number of remembered scopes is bounded. Forgetting a scope
+    costs a few calls.
 
     A caller gets at most half (rounded up) of the calls that other callers left, so that one caller
     does not spend the whole share. If callers cannot be distinguished (`is_divided` False), one
@@ -184,8 +186,8 @@ class CallShare:
         return max(1.0, charged.calls[0].at + rate.window - self._clock.monotonic())
 
     def _current(self, scope: str, since: float) -> _Charged:
-        """The calls that were charged after `since`. This scope becomes the last one to be
-        forgotten."""
+        """The calls that were charged to the scope after `since`. Of all scopes that are known now,
+        this one will be forgotten last."""
         charged = self._charged.get(scope) or _Charged()
         self._charged[scope] = charged
         while charged.calls and charged.calls[0].at <= since:

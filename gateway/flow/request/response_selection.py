@@ -1,13 +1,13 @@
 """Selects the response to a request, and decides whether upstream is asked.
 
-peek  does not wait: it gives the answer that L1 may give at once, if there is one
+peek  never waits: it returns an answer only if L1 may give one at once
 get   may wait: it asks L1, then both tiers, then upstream
 
 This module also decides about rescue, except in the mode `frozen`.
 
-Requests can join at most one look-up and one fetch for each key. This module decides which of them
-a request joins, how a failure affects the next requests, and how an answer is marked
-(Cache-Status).
+For each key there is at most one look-up and one fetch that requests can join. This module decides
+which look-up or fetch a request joins, how a failure affects the next requests, and how an answer
+is marked (Cache-Status).
 """
 
 from __future__ import annotations
@@ -89,27 +89,30 @@ class Serving:
         self._backoffs = filler.backoffs
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
-        # `waits`: whether a refresh has to wait, because others wait or too many are under way.
-        # `put_off`: adds a refresh to the queue, because no call is free for it. Returns whether it
-        # waits there. `is_short`: whether refreshes wait because no call is free.
+        # `waits`: returns whether a refresh has to wait, because other refreshes wait or too many
+        # are under way. `put_off`: adds a refresh to the queue, because no call is free, and
+        # returns whether the refresh is in the queue then. `is_short`: returns whether refreshes
+        # wait because no call is free.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
 
     def peek(self, ask: Ask) -> Answer | None:
-        """The answer that L1 may give at once. If it is stale, its refresh is started."""
+        """The answer that L1 may give at once. If the answer is stale, a refresh is started or
+        queued."""
         held = self._tiers.peek(ask.key)
         if held is None:
             return None
         held.reads += 1
         if held.is_plain and held.entry.is_fresh(self._clock.now()):
-            return new_answer(Answer, (held, FRESH, L1, HIT))  # as `_at_once` does
+            return new_answer(Answer, (held, FRESH, L1, HIT))  # `_at_once` would answer this too
         if not self._rules.selects(held.entry, ask.extra):
             return None
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:
-        """The answer. Waits for it, and raises an error if nothing can be served."""
+        """The answer to the request. Waits until there is one, and raises an error if nothing can
+        be served."""
         answer = self.peek(ask)
         if answer is not None:
             return answer
@@ -127,11 +130,12 @@ class Serving:
         return await self.looking_up(key).join()
 
     def looking_up(self, key: Key) -> Flight[Seen | None]:
-        """The look-up in both tiers. Requests that come while it is under way share it."""
+        """The look-up in both tiers. Requests that come during a look-up share that look-up."""
         return self.lookups.under_way(key) or self._begin_look_up(key)
 
     def _begin_look_up(self, key: Key) -> Flight[Seen | None]:
-        """Start a look-up. If one question to Redis is the whole look-up, it needs no task."""
+        """Start a look-up. If one question to Redis is the whole look-up, the look-up needs no
+        task."""
         tiers, asked_at = self._tiers, self._clock.monotonic()
         answer = tiers.question(key)
         if answer is None:
@@ -188,9 +192,9 @@ class Serving:
         return flight
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
-        """The answer of the upstream, from a new fetch or one that is under way. If the fetch
-        fails, the stale response. Without `keep` the answer is fetched for this caller alone, and
-        not stored."""
+        """The answer of the upstream, from a new fetch or from one that is under way. If the fetch
+        fails, the answer is the stale response. If `keep` is False, the answer is fetched for this
+        caller alone, and not stored."""
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -209,8 +213,9 @@ class Serving:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # now with a caller's rank
             if seen is None or not self._may_rescue(seen):
-                # An older version came to another replica, and the fetch was begun by a request
-                # that has a later one stored. This request has none, so it asks.
+                # The fetch of another replica brought a doubted version. The request that began
+                # this flight can be answered with its stored response. This request has no stored
+                # response, so it asks again.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -232,8 +237,8 @@ class Serving:
         return from_store(stored, failure.outcome, failure.detail)
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
-        """The later one of two answers: the stored response, and the answer that this floor
-        refused. None if no refused answer is remembered."""
+        """The later one of two answers: the stored response, and the answer that was refused for
+        its version a moment ago. None if no such refused answer is remembered."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -286,11 +291,11 @@ class Serving:
     def _failed(self, want: Want, error: Exception) -> None:
         held = self._tiers.held(want.key)
         if held is not None:
-            held.until = NEVER  # from now on the answer is marked in another way
+            held.until = NEVER  # an earlier decision must not be used again
         if isinstance(error, AccessRefused):
             return  # no call was made, and no stale response may be served
         if isinstance(error, BackedOff):
-            self._backoffs.heard(want.key, error)  # the replica that failed has reported it
+            self._backoffs.heard(want.key, error)  # the replica that called has reported it
             return
         why = str(error) or repr(error)
         self._observer.fetch_failed(want.key, want.purpose, why)
@@ -315,9 +320,9 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight. True if this replica may no longer answer without Redis, or if Redis knows an
-        order that did not reach this flight. Also True if the result was ruled out, and this
-        replica has answered with a later version, which Redis has forgotten."""
+        the flight. True if this replica may no longer answer without Redis. True if Redis ruled out
+        the result by an order that did not reach this flight. True if Redis ruled out the result,
+        and this replica has answered with a later version, which Redis has forgotten."""
         if not self.confirming.vouches_alone():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -416,7 +421,8 @@ class Serving:
     def forget(self, matches: Callable[[Key], bool], *, known: bool = False) -> None:
         """Outdate the look-ups and fetches under way whose keys match: no further request joins
         them, and L1 does not keep their results. If Redis knows the order (`known`), the results
-        are still offered to Redis, which judges them. Otherwise they are not offered."""
+        are still offered to Redis, which judges them. Otherwise the results are not offered to
+        Redis."""
         self.lookups.forget_where(matches)
         self.fills.forget_where(matches, known=known)
 
@@ -439,7 +445,7 @@ def chosen(rules: Rules, ask: Ask, seen: Seen | None) -> Seen | None:
 
 
 def fits(rules: Rules, ask: Ask, landed: Landed) -> bool:
-    """Whether an answer that was fetched for another request is also the answer to this one."""
+    """Whether an answer that was fetched for another request is also the answer to this request."""
     if isinstance(landed, Passed):
         return True
     held = landed.seen.held if isinstance(landed, Elsewhere) else landed.held
@@ -460,8 +466,8 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
-    """How a fetch of this replica is reported. Only a response that was stored before can be
-    `changed` or `unchanged`."""
+    """How a fetch of this replica is reported. The words `changed` and `unchanged` are used only if
+    a response was stored before."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
@@ -492,7 +498,8 @@ def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
 
 
 def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
-    """The answer that another replica fetched. This replica waited for it, or found it stored."""
+    """The answer that another replica fetched. This replica waited for that fetch, or found its
+    answer stored."""
     held = landed.seen.held
     if landed.awaited:
         handling = Handling(forward=forward, collapsed=True)
@@ -512,8 +519,8 @@ def rescued(seen: Seen, error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def given_again(held: Held, outcome: Outcome) -> Answer:
-    """The answer that was refused for its version a moment ago. It is marked as not
-    stored, with the reason."""
+    """The answer that was refused for its version a moment ago. The answer is marked as not stored,
+    with the reason."""
     ahead = held.entry.is_ahead
     reason = NotStoredReason.FUTURE_VERSION if ahead else NotStoredReason.OLDER_VERSION
     return Answer(held, outcome, Tier.L1, Handling(not_stored=reason))
