@@ -1,8 +1,8 @@
 """Applies a page of the list: renews stored responses, or marks them as outdated, and tells the
 other replicas.
 
-This module compares a page with the floors, and queues the single calls that follow from it. A
-single call asks for one training; a single answer is the answer to such a call. `sweep` decides
+This module compares a page with the floors, and queues the single calls that are needed after that.
+A single call asks for one training; a single answer is the answer to such a call. `sweep` decides
 when the next page is due.
 """
 
@@ -43,18 +43,18 @@ from gateway.flow.sweep.refresh_queue import Errand, Following
 from gateway.flow.sweep.store_from_list import Filling, Item
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
-# After so many single answers in a row that contradict the list, the list is not believed any more.
+# If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
-# The most claims of the list that are remembered until a single answer confirms them. If the list
-# is not believed any more, remembered claims are taken back. The next single answers take back
-# forgotten claims.
+# The most claims of the list that are remembered. A claim is remembered until its single answer
+# comes. If the list is not believed any more, the remembered claims are taken back. A forgotten
+# claim is taken back if its single answer refutes it.
 _MOST_CLAIMED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page, and the time when it was asked for: on the shared clock (`asked_at`) and monotonic
-    (`asked_here`)."""
+    """A page, and the time when it was asked for: `asked_at` on the shared clock, `asked_here` in
+    monotonic time."""
 
     caller: Caller
     reply: Reply
@@ -88,7 +88,7 @@ class Findings:
         self._following = following
         self._filling = filling
         self._rules = rules
-        self._in_a_row = 0  # single answers that contradicted the list
+        self._in_a_row = 0  # how many single answers in a row contradicted the list
         self._contradictions = Contradictions()
         # Later versions that only the list claims so far.
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
@@ -115,9 +115,9 @@ class Findings:
             await self._lists.take_back(key, item.updated_at)
 
     async def settle(self) -> None:
-        """Take back the claims that single answers refuted, and store these answers. Otherwise each
-        request for such a training would cost a call, because the stored response is below the
-        claimed version."""
+        """Take back the claims that single answers refuted, and store these answers. If the claims
+        stayed, each request for such a training would cost a call, because the stored response is
+        below the claimed version."""
         refuted, self._refuted = self._refuted, []
         for key, item, entry in refuted:
             asked_at = self._clock.monotonic()
@@ -127,8 +127,8 @@ class Findings:
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
         """Renew the responses that the page confirms, and store the items that may be stored. If
         the page has a later version than a response, mark the response as outdated. Returns how far
-        the bytes of the list agree with those of single answers. `progress` is the progress before
-        the page. `spare` is the number of single calls that a sweep may make.
+        the bytes of the list agree with the bytes of single answers. `progress` is the progress of
+        the sweep before this page. `spare` is the number of single calls that a sweep may make.
 
         Raises RedisUnavailable. A part may then be done; it is safe to apply the page again.
         """
@@ -163,9 +163,9 @@ class Findings:
         return likeness
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that count, one for each training. If the list contradicts itself or single
-        answers about a training, none of its items counts. A single call for this training may then
-        be made."""
+        """The items that are believed, one for each training. If the list contradicts itself or
+        single answers about a training, no item of that training is believed. A single call for
+        that training may then be made."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -193,9 +193,10 @@ class Findings:
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make single calls for stored trainings that are not on the list any more, the most read
-        first, as far as the sweep has calls. Other absent trainings are fresh for the bound at
-        most. So are trainings that `Advanced.absent` left out."""
+        """Make single calls for stored trainings that are not on the list any more. The trainings
+        that are read most come first, until the sweep has no calls left. The responses of all other
+        absent trainings are fresh for the bound of the sweep at most. This includes trainings that
+        `Advanced.absent` left out."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -215,9 +216,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. They then serve no version below a floor
-        without asking upstream. Versions that could not be stored from the page are fetched with
-        single calls."""
+        """Tell all replicas that the floors were raised. The replicas then serve no version below a
+        floor without asking upstream. A later version that could not be stored from the page is
+        fetched with a single call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
@@ -241,7 +242,7 @@ class Findings:
         self._following.send(Errand(Ask(key, caller), Purpose.REFRESH, then))
 
     def _came(self, key: Key, item: Listed, sweep: int, landed: Landed | None) -> None:
-        """Note whether the single answer confirms the later version."""
+        """Note whether the single answer confirms the later version that the list claims."""
         if not isinstance(landed, Filled):
             return
         claimed, entry = self._claimed.pop(key, item), landed.held.entry
@@ -253,7 +254,7 @@ class Findings:
             self._refuted.append((key, claimed, entry))
 
     def _ask(self, caller: Caller, key: Key, claims: Claims, sweep: int) -> None:
-        """Ask for the true version with a single call, if the sweep has one left."""
+        """Ask for the true version with a single call, if the sweep has a call left."""
         if self._spare <= 0:
             return
         self._spare -= 1
@@ -266,5 +267,5 @@ class Findings:
             return
         version = landed.held.entry.updated_at
         contradicts = self._contradictions.answered(key.training_id, claims, version, sweep)
-        if version is not None:  # otherwise it may have been deleted since the page
+        if version is not None:  # without a version, the training may have been deleted
             self._in_a_row = self._in_a_row + 1 if contradicts else 0

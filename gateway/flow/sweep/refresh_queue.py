@@ -1,8 +1,9 @@
-"""The queue of calls that no caller waits for. Each call is for one training: the list shows it as
-outdated or missing, or a reader's refresh could not start at once.
+"""The queue of calls that no caller waits for. Each call is for one training. The list shows that
+its stored response is outdated or missing, or a claim of the list has to be checked, or a reader's
+refresh could not start at once.
 
 This module decides which call is next: the call for the training that is wanted most. A request
-that comes during a fetch joins it. The answer is stored like that of any other fetch.
+that comes during a fetch joins that fetch. The answer is stored like the answer of any other fetch.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ Lane = tuple[str, Rank]
 
 # The most errands that wait. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. Most limits allow fewer calls in five minutes, and an
-# older refresh is of no use. The next reader starts a refresh that was left out.
+# The most refreshes for readers in a lane. Most limits allow fewer calls in five minutes, and a
+# refresh that has waited longer is of no use. The next reader starts a refresh that was left out.
 _MOST_PUT_OFF: Final = 500
-# Seconds after which the waiting errands are compared again. With 500 errands this takes a
+# Seconds after which the waiting errands are compared again. Comparing 500 errands takes a
 # millisecond.
 _COMPARE_EVERY: Final = 0.25
 # The longest pause (seconds) if the budget has no call left.
@@ -49,10 +50,10 @@ _PATIENCE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One training to fetch. `then` is called with the result, or with None if there is none.
+    """One training to fetch. `then` is called with the result, or with None if there is no result.
 
-    `for_readers`: the training was read while it was stale. It is fetched only while its stored
-    response may be served without asking upstream.
+    `for_readers`: the training was read while its stored response was stale. The training is
+    fetched only while that response may be served without asking upstream.
     """
 
     ask: Ask
@@ -62,7 +63,8 @@ class Errand:
 
     @property
     def refresh(self) -> bool:
-        """Whether a fetch by another replica serves the same purpose."""
+        """Whether the errand is a refresh. If another replica has fetched the training, a refresh
+        is no longer needed."""
         return self.purpose is Purpose.REFRESH
 
     @property
@@ -93,7 +95,7 @@ class Following:
         self._short: set[Lane] = set()  # lanes whose refreshes wait for a free call
         self._closed: set[Lane] = set()  # lanes in which no call is free yet
         self._any = asyncio.Event()
-        self._ranking: list[Errand] = []  # the most wanted last
+        self._ranking: list[Errand] = []  # the errand that is wanted most is the last
         self._ranked_at = -math.inf
 
     def place(self, key: Key) -> tuple[int, int] | None:
@@ -124,8 +126,8 @@ class Following:
         self._any.set()
 
     def waits(self, ask: Ask) -> bool:
-        """Whether a reader's refresh has to wait, because others wait in its lane or too many are
-        under way. If so, it is added to the queue."""
+        """Whether a reader's refresh has to wait, because errands wait in its lane or too many
+        fetches are under way. If so, the refresh is added to the queue."""
         lane = ask.caller.scope, Rank.REFRESH
         if not self._waiting[lane] and self._background.has_room:
             return False
@@ -134,12 +136,13 @@ class Following:
         return True
 
     def is_short(self, ask: Ask) -> bool:
-        """Whether readers' refreshes wait because no call is free, not because too many are under
-        way."""
+        """Whether readers' refreshes wait because no call is free, not because too many fetches are
+        under way."""
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
-        """Add a refresh for which no call was free. Returns whether it waits for its turn now."""
+        """Add a refresh for which no call was free. Returns whether the refresh waits for its turn
+        now."""
         lane = self._add(ask)
         if self._waiting[lane]:
             self._short.add(lane)
@@ -223,8 +226,8 @@ class Following:
         return None if errand is None else self._take(errand)
 
     def _worth(self, errand: Errand, now: float) -> tuple[float, int]:
-        """How much callers of this replica want the errand: by expected staleness for readers'
-        refreshes, otherwise by reads a second."""
+        """How much callers of this replica want the errand. The measure is the expected staleness
+        for readers' refreshes, and reads a second for all other errands."""
         held = self._local.peek(errand.ask.key)
         if held is None:
             return 0.0, 0
@@ -241,7 +244,7 @@ class Following:
 
     def _forget_unasked(self) -> None:
         """Forget refreshes of responses that are fresh again, or that may no longer be served
-        without asking upstream. The credentials of their readers are forgotten with them."""
+        without asking upstream. With each refresh the credential of its reader is forgotten."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -254,7 +257,7 @@ class Following:
         try:
             landed = await self._fetch(errand)
         except (BackedOff, UpstreamFailure, AccessRefused, ShuttingDown):
-            landed = None  # logged where it failed; the next sweep or reader finds it again
+            landed = None  # this was logged; the next sweep or reader asks for the training again
         except CallWithheld as withheld:
             self.send(errand)
             return min(withheld.retry_after, _PATIENCE)
@@ -263,8 +266,8 @@ class Following:
 
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if a fetch of the key has just failed, or if the errand is
-        no longer due. If the last call for the key was denied, an errand that is no refresh is
-        given up too, so that it does not delay the next sweep."""
+        no longer due. An errand that is no refresh is also given up if the last call for its key
+        was denied. Otherwise it would delay the next sweep."""
         ask, serving = errand.ask, self._serving
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
@@ -292,12 +295,13 @@ def _both(
     return tell
 
 
-# An age, or a time since a change, counts as at least so many seconds.
+# If an age or a time since a change is shorter than this number of seconds, it counts as this
+# number.
 _LEAST: Final = 1.0
 
 
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
-    """How many reads a second the entry probably answers with an outdated response.
+    """The expected number of reads a second that the entry answers with an outdated response.
 
     `reads`: how often the entry was read since it was confirmed. The longer ago the training
     changed, the less often it is expected to change. An entry without a version counts as changed.

@@ -1,7 +1,7 @@
-"""The sweeps of all tenants, and the bound that is stated for each of them.
+"""The sweeps of all tenants, and the bound that is stated for each tenant.
 
-A sweep begins when a tenant is added, and ends when it is removed. With another token it begins
-again.
+A sweep begins when its tenant is added, and ends when the tenant is removed. If the tenant gets
+another token, the sweep begins again.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """How far the sweep of a partition has come. None if there is no sweep."""
+        """The confirmations by whole sweeps of a partition. None if there is no sweep, or if no
+        whole sweep is known now."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
@@ -101,7 +102,7 @@ class Sweeps:
         return {tenant: self._words(each) for tenant, each in self._running.items()}
 
     def bound_without(self) -> float:
-        """The bound without a sweep."""
+        """The bound (seconds) that holds without a sweep."""
         return without_sweep(self._windows.lifetime, self._windows.stale_while_revalidate)
 
     def _tell_why_none(self, why: str) -> None:
@@ -109,8 +110,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as it is kept. Log that it is too long, as soon as this is
-        known."""
+        """Log the bound once, as soon as the sweep keeps it. If the bound is longer than the
+        freshness lifetime, log this once, as soon as the bound is known."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

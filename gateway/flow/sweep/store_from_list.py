@@ -1,9 +1,10 @@
-"""Stores trainings from the list, after its bytes have proved equal to those of single answers.
+"""Stores trainings from the list, after enough items had the same bytes as single answers.
 
-This module decides which items may be stored. At the first difference all of them are dropped. The
-names of an item's members, in their order, have to be those of an item that proved equal. An item
-is stored with a ticket, like the answer of any other fetch. The ticket was taken before the
-page was asked for: when the previous sweep met the training, or just before this page.
+This module decides which items may be stored. At the first difference all entries that were stored
+from the list are dropped. An item may be stored only if its members have the names, in the same
+order, of an item that proved equal. An item is stored with a ticket, like the answer of any other
+fetch. The ticket was taken before the page was asked for: when the previous sweep met the training,
+or just before this page.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from gateway.ports import Clock, Compared, LocalStore, Observer, Stored, SweepLe
 _VALIDATORS: Final = frozenset({b"etag", b"last-modified"})
 T = TypeVar("T")
 
-# The most different sequences of member names that are remembered. Items with others are fetched
-# by single calls.
+# The most different sequences of member names that are remembered. If an item has another sequence,
+# its training is fetched by a single call.
 _MOST_NAMES: Final = 100
 # The most checks that wait for their turn.
 _MOST_DUE: Final = 100
-# Steps in Redis under way at once.
+# The most operations in Redis that are under way at once.
 _AT_ONCE: Final = 8
 
 
@@ -53,8 +54,8 @@ class Item:
 
 
 class Filling:
-    """Stores items from the list of the partition of `caller`. It remembers the items until the
-    next sweep.
+    """Stores items from the list of the partition of `caller`. The results of a sweep for each item
+    are remembered until the next sweep.
 
     `bodies_here`: only L1 holds bodies, because there is no Redis.
     """
@@ -85,7 +86,7 @@ class Filling:
         self._unknown: dict[int, list[str]] = defaultdict(list)
         self._fields: frozenset[bytes] | None = None
         self._counted: dict[str, str] = {}
-        self._met: set[str] = set()  # by this sweep
+        self._met: set[str] = set()  # the trainings that this sweep has met
         self._names: FIFOCache[str, None] = FIFOCache(_MOST_NAMES)
         self._due: deque[Item] = deque(maxlen=_MOST_DUE)
         self._awaited = 0
@@ -93,7 +94,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings without a floor that the page from row `row` may bring."""
+        """Take tickets for trainings that the page from row `row` may bring, and that had no floor
+        in the previous sweep."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -111,7 +113,8 @@ class Filling:
         if same:
             self._fields = names
         elif likeness.is_proven:
-            # The stored answer may be from before the bytes changed. Only a new answer proves it.
+            # The stored answer may be older than a change of the bytes. Only a new answer can prove
+            # a difference.
             self._check(item)
             return likeness
         if same and self._counted.get(item.listed.training_id) == floor.digest:
@@ -140,8 +143,9 @@ class Filling:
     async def fill(
         self, items: list[Item], reply: Reply, asked: tuple[float, float], likeness: Likeness
     ) -> tuple[set[str], Likeness]:
-        """Store the items whose stored responses are outdated or missing. Returns the ids that were
-        stored. `asked`: when the page was asked for, on the shared clock and monotonic."""
+        """Store the items whose stored responses are outdated or missing. Returns their ids, and
+        the new likeness. `asked` has the time when the page was asked for: on the shared clock, and
+        in monotonic time."""
         filled: list[Item] = []
         if likeness.is_proven and self._fields is not None and not self._checking:
             wanted = [item for item in items if self._is_wanted(item)]
@@ -156,7 +160,8 @@ class Filling:
         return set(ids), likeness
 
     def learn(self, row: int, items: Iterable[Item], likeness: Likeness, *, warming: bool) -> None:
-        """Remember the floor of each item, for the ticket of the next sweep."""
+        """Remember the floor of each item. The next sweep stores the item with a ticket of that
+        floor."""
         items = list(items)
         self._met.update(item.listed.training_id for item in items)
         if row == 0:
@@ -172,14 +177,15 @@ class Filling:
             else:
                 self._unknown[row].append(training_id)
         if warming and row == 0 and likeness.same < ENOUGH:
-            # No caller has asked yet. Single calls get answers to compare the list with.
+            # Too few single answers are stored yet. These single calls bring answers that the list
+            # can be compared with.
             for item in [each for each in items if each.compared.floor is None][:ENOUGH]:
                 ask = Ask(item.key, self._caller)
                 self._awaited += 1
                 self._following.send(Errand(ask, Purpose.WARM, self._came))
 
     def _forget_the_unmet(self, items: Iterable[Item]) -> None:
-        """Forget trainings that the last sweep did not meet. `items` are the first of a new
+        """Forget trainings that the last sweep did not meet. `items` are the first items of the new
         sweep."""
         for table in (self._tickets, self._counted):
             for training_id in [each for each in table if each not in self._met]:
@@ -188,7 +194,8 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single answers are under way with which the next sweep is compared."""
+        """Whether single calls are under way whose answers are needed for comparing the next
+        sweep."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -201,7 +208,8 @@ class Filling:
         if item.compared.verdict is ListVerdict.CONFIRMED:
             lacks = self._bodies_here and self._local.peek(item.key) is None
             is_wanted = lacks or not item.compared.is_held
-        # A list that drops a field is refused before a byte of it is stored.
+        # An item that lacks a member of the proven items is refused here, before any byte is
+        # stored.
         return is_wanted and names_digest(item.training.body) in self._names
 
     async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:
@@ -215,8 +223,9 @@ class Filling:
         return not stored.verdict.is_refusal
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
-        """Store an entry that no caller asked for. In L1 it replaces an entry of the same key. If
-        only L1 holds bodies, it is also added while there is room."""
+        """Store an entry that no caller asked for. In L1 the entry replaces an earlier entry of its
+        key. If L1 has no entry of the key, it takes the new entry only if there is no Redis and L1
+        has room."""
         held = self._tiers.render(entry, asked_at)
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:
@@ -229,8 +238,8 @@ class Filling:
         return stored
 
     def _entry(self, item: Item, reply: Reply, ticket: Ticket) -> Entry:
-        """The entry of an item, as if it were the answer to a single call. It has those header
-        fields of the page that single answers have too."""
+        """The entry of an item, as if the item were the answer to a single call. The entry has
+        those header fields of the page that single answers have too."""
         names = self._fields or frozenset()
         fields: Headers = tuple(field for field in reply.headers if field[0] in names)
         single = Reply(200, fields, item.training.body)
@@ -245,8 +254,8 @@ class Filling:
         return held.entry.headers if (held := self._local.peek(item.key)) else None
 
     def _check(self, item: Item) -> None:
-        """Check with a single call whether its answer equals the item. Until then nothing is
-        stored."""
+        """Make a single call, and check whether its answer equals the item. Until the answer comes,
+        no items are stored."""
         self._checking += 1
         ask, then = Ask(item.key, self._caller), lambda landed: self._told(item, landed)
         self._following.send(Errand(ask, Purpose.VERIFY, then))

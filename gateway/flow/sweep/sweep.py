@@ -37,11 +37,12 @@ from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
 # Seconds between two looks at the lease of the sweep, also while no page is due.
 _LOOK_EVERY: Final = 1.5
-# The most seconds between two pages of a cold start. The budget limits its pace.
+# The most seconds between two pages of a cold start. The budget limits the pace of a cold start.
 _HURRY: Final = 0.05
 # Seconds for which the sweep is off after the API refused the list or contradicted it.
 _OFF_FOR: Final = 3600.0
-# Seconds of backoff after failed calls: after the first failure, and the longest.
+# Seconds of backoff after failed calls: _FIRST_PAUSE after the first failure, at most
+# _LONGEST_PAUSE after any further one.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -122,8 +123,8 @@ class Sweep:
     @property
     def bound(self) -> Bound | None:
         """The bound that is stated. None until two sweeps in a row after the cold start saw all
-        trainings. None also while the sweep pauses, or the oldest confirmation is older than the
-        bound."""
+        trainings. None, too, while the sweep pauses, and while the oldest confirmation is older
+        than the bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -166,14 +167,15 @@ class Sweep:
             return _LOOK_EVERY
 
     def _may_go(self, turn: Turn) -> bool:
-        """Whether the next page may be read: the list can be used, and callers read or a cold start
-        (`warms`) is not over."""
+        """Whether the next page may be read. The list must be usable. Also, callers must have read
+        lately, or a cold start (`warms`) must still be under way."""
         if self._is_off(turn):
             return False
         return turn.is_read or (self._warms and not turn.progress.is_warm)
 
     def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. A time that is too far ahead is ignored."""
+        """Whether the sweep is switched off. If the noted end of the switch-off is too far ahead,
+        it is ignored."""
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
@@ -215,9 +217,9 @@ class Sweep:
 
     def _paced(self, progress: Progress, now: float) -> Progress:
         """Set the time when the next page is due: one gap after this page was due. If that time has
-        passed, the next page is due at once. The lost time is not made up for, because pages would
-        then come in a burst after a pause. The sweep then takes longer, and `bound` is None while
-        the bound is exceeded. During a cold start pages follow each other almost at once."""
+        passed, the next page is due at once. Lost time is not made up for. Otherwise pages would
+        come in a burst after a pause. After a pause the sweep takes longer, and `bound` is None
+        while the bound is exceeded. During a cold start pages follow each other almost at once."""
         gap = self._pace.gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
@@ -267,7 +269,8 @@ THE_LIST = "(the list)"
 
 
 class Listing:
-    """Calls the upstream for pages. Breaker, budget and gate apply as to any other call."""
+    """Calls the upstream for pages. Breaker, budget and gate apply to these calls as to any other
+    call."""
 
     def __init__(
         self, outbound: Outbound, clock: Clock, observer: Observer, *, timeout: float
