@@ -1,1 +1,1 @@
-"""Calls to the upstream are few: how one is paid for, and which callers wait."""
+"""Decides how a call to the upstream is paid for, and which callers wait until they may call."""

@@ -1,12 +1,13 @@
 """Which calls to the upstream may be made, and when.
 
-Paying       how a call is paid for, and which callers wait until they may make one
+Paying       how a call is paid for, and which callers wait until they may make a call
 Credentials  callers' own credentials: accepted by the upstream, refused lately, or unknown
 Guesses      callers that ask for trainings that do not exist
 
-A caller waits if its turn comes in time. All others are told when to come back. A charge is given
-back only if the call was certainly not sent. Guessing tokens or ids must cost the other callers
-next to nothing. What is remembered is bounded; forgetting a caller costs a few calls, nothing else.
+A caller waits if its turn comes in time. All other callers are told when to come back. A charge is
+given back only if the call was certainly not sent. A caller that guesses tokens or ids must take
+hardly any calls from other callers. The number of remembered callers is bounded. Forgetting a
+caller costs a few calls, nothing else.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from gateway.ports import Budget, Call, Charge, Clock, Observer
 
 # A caller waits for this part of the time until its deadline. The rest is for the call itself.
 _PATIENCE: Final = 0.5
-# Seconds between two attempts while the gate's probe is under way, or the budget cannot be asked.
+# Seconds between two attempts while the gate's probe is under way, or while the shared budget
+# cannot be asked.
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
-# The most callers that wait. Each has a task and a connection. This is far more than can get a turn
-# before the deadline.
+# The most callers that wait. Each waiting caller has a task and a connection. The number is far
+# higher than the number of turns that come before the deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -41,10 +43,11 @@ _MOST_CREDENTIALS: Final = 10_000
 # How many misses of a caller are remembered, and for how many windows of its budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
-# A caller counts as guessing if so many of its misses, and at least half of them, ended in a 404.
+# A caller counts as guessing if at least this many, and at least half, of its remembered misses
+# ended in a 404.
 _IN_VAIN: Final = 3
-# It also counts as guessing if `limit // _UNDER_WAY` of its misses are under way at once, and at
-# least _FEW.
+# A caller also counts as guessing if many of its misses are under way at once: at least _FEW, and
+# at least `limit // _UNDER_WAY`.
 _UNDER_WAY: Final = 4
 _FEW: Final = 10
 _MOST_CALLERS: Final = 10_000
@@ -67,8 +70,8 @@ class Paying:
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
-        """Pay for one call, and return once it may be sent. Raises BudgetExhausted or GateClosed,
-        and counts either."""
+        """Pay for one call, and return once it may be sent. Raises BudgetExhausted or GateClosed.
+        Each such denial is counted."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         try:
@@ -82,11 +85,13 @@ class Paying:
         return paid
 
     def gate_closed(self, scope: str) -> None:
-        """Upstream said 429: end the wait of all callers of this scope. Each asks again."""
+        """Upstream answered 429: end the wait of all callers of this scope. Each of these callers
+        asks the budget again."""
         self._queue.wake(scope)
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Wait for the gate or for Redis, if that ends in time, then for a turn."""
+        """Wait for a turn. Before that, wait until the gate opens or Redis returns, if that comes
+        in time."""
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -101,7 +106,7 @@ class Paying:
             else:
                 if paid is not None:
                     return paid
-                continue  # the budget has forgotten the charge: ask for another one
+                continue  # the budget has forgotten the charge: ask for another charge
             await self._hold(pause * (1.0 + self._clock.jitter() / 10.0))
 
     async def _hold(self, seconds: float) -> None:
@@ -118,7 +123,8 @@ class Paying:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            # From the answer on: a turn that begins early is one too many in its window.
+            # The wait counts from the answer of the budget. If a turn began earlier, its window
+            # could have one call too many.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
@@ -142,8 +148,8 @@ class Paying:
             raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """The error for this caller. Each caller gets a later time to come back than the one
-        before, so that they do not all come back for the same free call."""
+        """The error for this caller. Each caller is told to come back later than the caller before,
+        so that not all callers come back for one free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -159,8 +165,8 @@ class Paying:
 
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
-    """A turn at `at` (monotonic) for the caller `who`, with its charge. A caller that is ousted
-    loses the turn. `ended` is set if the wait ends before the turn comes."""
+    """A turn at `at` (monotonic) for the caller `who`, with the charge for the call. A caller that
+    is ousted loses the turn. `ended` is set if the wait ends before the turn comes."""
 
     scope: str
     rank: Rank
@@ -200,8 +206,9 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take the last place of the caller that has most places, for the caller `who`. None if no
-        caller has at least two places more than `who`. So no caller fills the queue for itself."""
+        """Take the last place from the caller that has the most places, and return it for the
+        caller `who`. None if no caller has at least two places more than `who`. In this way no
+        caller can fill the queue alone."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -216,18 +223,19 @@ class WaitQueue(Generic[Paid]):
         return last
 
     def wake(self, scope: str) -> None:
-        """End the wait of all callers of this scope. Each of them asks again."""
+        """End the wait of all callers of this scope. Each of these callers asks the budget
+        again."""
         for place in self._places:
             if place.scope == scope:
                 place.ended.set()
 
 
 class Credentials:
-    """What this replica knows about the latest credentials.
+    """The latest credentials, as far as this replica knows them.
 
-    All credentials that the upstream has not accepted yet share a small budget. For some time there
-    is no call with a credential that the upstream refused. Credentials are known here only by their
-    partitions.
+    All credentials that the upstream has not accepted yet share a small budget. After the upstream
+    refused a credential, no call is made with it for REFUSED_FOR seconds. This class knows a
+    credential only by its partition.
     """
 
     def __init__(self, budget: Budget, clock: Clock, observer: Observer) -> None:
@@ -249,7 +257,8 @@ class Credentials:
         del self._refused[partition]
 
     def judged(self, caller: Caller, status: int, sent_at: float) -> None:
-        """The API answered a call of this caller that was sent at `sent_at` (monotonic)."""
+        """Note the status that the API answered to a call of this caller. The call was sent at
+        `sent_at` (monotonic)."""
         if not caller.owns_token:
             return
         if status == 401:
@@ -263,7 +272,8 @@ class Credentials:
             self._accepted[partition] = None
 
     def refuse(self, partition: str) -> None:
-        """The upstream answered 401 to this credential, in this replica or in another one."""
+        """Note that the upstream answered 401 to this credential, in this replica or in another
+        one."""
         self._accepted.pop(partition, None)
         self._refused[partition] = self._clock.monotonic()
 
@@ -271,10 +281,11 @@ class Credentials:
     async def vouched(
         self, caller: Caller, purpose: Purpose, *, known: bool
     ) -> AsyncIterator[None]:
-        """The call is made inside the block. Raises AccessRefused or BudgetExhausted if it may not
-        be made.
+        """The caller's call is made inside the block. Raises AccessRefused or BudgetExhausted if
+        the call may not be made.
 
-        `known`: a response is stored for the credential, so it was accepted before.
+        `known`: a response is stored for the credential, so the upstream accepted the credential
+        before.
         """
         partition = caller.partition
         if known or not caller.owns_token or partition in self._accepted:
@@ -299,7 +310,7 @@ class Credentials:
         except BudgetExhausted as exhausted:
             asked = self._asking.get(partition)
             if asked is not None:
-                await asked.wait()  # a call with the same credential, which has a deadline
+                await asked.wait()  # a call with this credential ends by its deadline
                 self.turn_away(partition)
                 if partition in self._accepted:
                     return None
@@ -309,8 +320,8 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """When this caller's last misses ended, which of them ended in a 404, and how many are under
-    way."""
+    """When this caller's last misses ended, which of them ended in a 404, and how many other misses
+    are under way."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
@@ -327,8 +338,8 @@ class Guesses:
         self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the next miss of this caller will probably end in a 404, or is one of very
-        many."""
+        """Whether the next miss of this caller will probably end in a 404, or is one of very many
+        that are under way."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False
@@ -341,9 +352,9 @@ class Guesses:
 
     @contextmanager
     def asking(self, who: str) -> Iterator[None]:
-        """A miss of this caller is under way inside."""
+        """Count a miss of this caller as under way while the block runs."""
         record = self._records.get(who) or _Misses()
-        self._records[who] = record  # the latest one
+        self._records[who] = record  # this caller is forgotten last
         record.under_way += 1
         try:
             yield
@@ -351,15 +362,15 @@ class Guesses:
             record.under_way -= 1
 
     def ended(self, who: str, *, in_vain: bool) -> None:
-        """The upstream answered a miss. `in_vain`: it has no such training."""
+        """Note that the upstream answered a miss. `in_vain`: the upstream has no such training."""
         record = self._records.get(who)
         if record is not None:
             record.ended.append((self._clock.monotonic(), in_vain))
 
 
 def _pause(withheld: GateClosed | BudgetExhausted) -> float | None:
-    """After how many seconds to ask again; None if the budget is spent, and the caller has to be
-    turned away."""
+    """Seconds after which the budget is asked again. None if the budget is spent, and the caller
+    has to be turned away."""
     if isinstance(withheld, BudgetExhausted):
         return _LOOK if withheld.is_passing else None
     return _LOOK if withheld.is_probed else withheld.retry_after

@@ -1,9 +1,9 @@
-"""The budget that replicas share, and this replica's part of it while the shared one is away.
+"""The budget that replicas share in Redis, and this replica's part of the budget without Redis.
 
-One rule holds at a start, if Redis is away, is slow or has lost its data, and if its clock was set:
-calls count as spent unless this replica knows that they are not. Each replica may spend an equal
-part of the calls that are free by this rule. call_permits decides when a call is paid, and from
-which budget.
+One rule holds in all uncertain cases: a call counts as spent if this replica does not know that it
+is free. Such cases are a start, and a Redis that is away or slow, has lost its data, or whose clock
+was set. Each replica may spend an equal part of the calls that are free by this rule. call_permits
+decides when a call is paid, and from which budget.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# The most scopes that are looked at, which are those used last, and the most in one round trip.
+# The most scopes that are looked at, and the most in one round trip. Of more scopes, those that
+# were used last are looked at.
 _MOST: Final = 1_000
 _AT_ONCE: Final = 50
-# The most attempts if the shared budget has lost its data meanwhile, or answers late.
+# The most attempts to get an answer, if the shared budget loses its data meanwhile or answers late.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call of this replica at `at` (monotonic). The shared budget knows it in its life `life`; 0
-    if it does not know it. A new life begins when the budget has lost its data."""
+    """A call of this replica at `at` (monotonic). `life` is the life of the shared budget that
+    knows the call. `life` is 0 if the shared budget does not know the call. A new life begins when
+    the shared budget has lost its data."""
 
     at: float
     charge: Charge
@@ -50,8 +52,9 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Account:
-    """What this replica knows of a scope, and how many calls it has asked for since it learnt that
-    (`asked`). `share_of` is the value of `asked` when its share was made. None: it has no share."""
+    """The state of a scope, as far as this replica knows it (`known`). `asked` counts the calls
+    that this replica has asked for since it got `known`. `share_of` is the value of `asked` when
+    this replica made its share. None: there is no share."""
 
     known: KnownBudget | None = None
     asked: int = 0
@@ -72,10 +75,10 @@ class _Account:
 
 
 class Shares:
-    """A Budget for one of several replicas. `replicas` returns how many are alive.
+    """A Budget for one of several replicas. `replicas` returns how many replicas are alive.
 
-    `scopes` are looked at from the start, so that their spent calls are known when the first
-    request comes.
+    `scopes` returns scopes that are looked at from the start, so that their spent calls are known
+    when the first request comes.
     """
 
     def __init__(
@@ -113,10 +116,12 @@ class Shares:
                 await self.look(scopes[first : first + _AT_ONCE])
 
     async def look(self, scopes: Sequence[str]) -> None:
-        """Read what is spent of the scopes, and tell the shared budget what was paid from shares.
+        """Read how many calls of each scope are spent, and tell the shared budget which calls this
+        replica paid from its shares.
 
         The look is repeated if the shared budget has lost its data, or gave this replica a smaller
-        part. The second look tells it that this replica does not spend by older knowledge.
+        part. The second look tells the shared budget that this replica no longer spends by older
+        knowledge.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -139,7 +144,7 @@ class Shares:
         ):
             is_same = before is not None and before.life == found.life
             known = found
-            if before is not None and not is_same:  # the part stays until the next look
+            if before is not None and not is_same:  # the old part stays until the next look
                 known = replace(found, part=before.part, share=before.share)
             for each in sent if is_same else ():
                 each.life = known.life
@@ -155,7 +160,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # A 429 counts in this replica even if Redis was away when it came, or has lost it since.
+        # A 429 closes the gate of this replica even if Redis was away when the 429 came, or has
+        # lost it.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -203,17 +209,18 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """What is spent of a limit, and among how many replicas the limit is divided. The others
-        spend unseen until they notice that this replica is missing. The parts that are kept for
-        silent replicas are not divided again."""
+        """The past of a limit, and the number of replicas among which the limit is divided. Until
+        the other replicas notice that this replica is missing, they spend calls that it does not
+        see. The parts that are kept for silent replicas are not divided again."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
-        if known is None or known.share == 0:  # as at a start without Redis: it has no part yet
+        if known is None or known.share == 0:  # it has no part yet, as at a start without Redis
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # With other replicas, calls that Redis granted since then are among those that may be spent
-        # until `until`. A call for a later turn may already be among the ages.
+        # With other replicas, the calls that Redis granted since `known.at` are among the calls
+        # that may be spent until `until`. A call that was granted for a later turn may already be
+        # among `known.ages`.
         times += [
             each.at
             for each in account.sent
@@ -225,8 +232,9 @@ class Shares:
         return Past(heard * share, times, until, account.claim), heard
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """As Budget.enter. None if the turn came from a share, or if Redis does not confirm it. The
-        call then has to be asked for again, because other replicas may not have counted it."""
+        """As Budget.enter. None if the turn came from a share, or if Redis does not confirm the
+        turn. The call then has to be asked for again, because other replicas may not have counted
+        this call."""
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return None
@@ -237,8 +245,8 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Let the call count from now on. If the answer was late this is repeated, because the call
-        has to count in the window in which it is made."""
+        """Let the call count from now on. This step is repeated if the answer was late, because the
+        call has to count in the window in which it is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -277,7 +285,8 @@ class Shares:
             seconds = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # Not longer than in Redis, so that this replica may probe when Redis allows it.
+        # This gate is not closed longer than the gate in Redis, so that this replica may send the
+        # probe when Redis allows that.
         self._own.hold(scope, seconds)
         return seconds
 
@@ -297,7 +306,8 @@ class Shares:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view: the shared budget, with the gate that is closed longer of both."""
+        """As Budget.view: the shared budget. Of the gates of Redis and of this replica, the one
+        that is closed longer counts."""
         shared, own = self._shared.view(scope), self._own.view(scope)
         return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
 
@@ -313,7 +323,7 @@ class Shares:
         return account
 
     def _forget(self, scope: str, account: _Account, now: float) -> None:
-        """Remove the calls that are in no window any more."""
+        """Remove the calls that are too old to count in a window."""
         window = self._shared.view(scope).window
         while account.sent and account.sent[0].at < now - window - transit(window):
             account.sent.popleft()
