@@ -1,8 +1,8 @@
 """Invalidates entries, in Redis, in this replica, and in the other replicas.
 
-The sequence matters: first Redis and its replicas, then this replica, then the other replicas. Once
-all replicas have confirmed, no request finds an older entry, and no fetch that was under way brings
-one back.
+The sequence matters: first Redis and the replicas of Redis, then this replica, then the other
+replicas of the gateway. Once all of these have confirmed, no request finds an older entry, and no
+fetch that was under way brings an older entry back.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Invalidation:
         by: str = LOOPBACK.name,
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
-        name of the operator `by`. `soft` leaves them for rescue.
+        name of the operator `by`. `soft`: these versions may still be used for rescue.
 
         Raises RedisUnavailable. A part may then be done; it is safe to repeat the order.
         """
@@ -74,9 +74,9 @@ class Invalidation:
         return await self._everywhere(replace(about, operator=by))
 
     async def written(self, changed: Written) -> None:
-        """Invalidate the trainings that a write changed, and all versions before those that it
-        made. While Redis is away, other replicas are not told. Only freshness limits their entries
-        then."""
+        """Invalidate the trainings that a write changed, and all versions that are older than the
+        versions that the write made. While Redis is away, other replicas are not told. Only
+        freshness limits how long they serve their entries then."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         if not changed.training_ids:
             return
@@ -93,7 +93,7 @@ class Invalidation:
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name
     ) -> Confirmations:
         """Invalidate all entries, or those of one partition, in the name of the operator `by`.
-        `soft` leaves them for rescue.
+        `soft`: these entries may still be used for rescue.
 
         Raises RedisUnavailable. A part may then be done; it is safe to repeat the order.
         """
@@ -136,15 +136,15 @@ class Invalidation:
 
     def gap(self, until: float = math.inf) -> None:
         """Let L1 ask Redis before it serves anything, because notices may have been missed. After
-        `until` (monotonic) L1 serves an entry that it held only if Redis agrees. The results of
-        fetches under way may be kept, because Redis judges them by their generation when they are
-        stored."""
+        `until` (monotonic) an entry that L1 holds now is served only if Redis agrees with it. The
+        results of fetches under way may be kept. Redis judges each result by its generation when
+        the result is stored."""
         self._serving.retire()
         self._tiers.suspect(until)
 
     def _changed(self, notice: Notice) -> None:
-        """Doubt the entries that another replica found to be outdated. They may still be used for
-        rescue."""
+        """Doubt the entries that another replica found to be outdated. Such entries may still be
+        used for rescue."""
         assert notice.partition is not None, "a change is told with its key"
         for training_id in notice.training_ids:
             key = Key(notice.partition, training_id)

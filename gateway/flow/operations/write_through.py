@@ -2,7 +2,7 @@
 outdated are invalidated in all replicas before the caller gets the answer.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
-have been done nevertheless. Its target is then invalidated too.
+have been done nevertheless. The target of the write is then invalidated too.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Order:
 
 
 class Writing:
-    """Passes writes on. A write has the `timeout` (seconds) of any call. `base_url` is the URL of
-    the API."""
+    """Passes writes on. `timeout` (seconds) is the timeout of a write, and of any other call.
+    `base_url` is the URL of the API."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Writing:
 
     async def _settled(self, caller: Caller, name: str, reply: Reply) -> None:
         """Tell budget and breaker that the upstream answered. A 5xx counts as a failure, and is
-        passed on as well."""
+        passed on to the caller as well."""
         if reply.status < 500:
             await self._outbound.answered(caller.scope)
             return
