@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     handling: Handling
 
 
-# The values of a fresh hit in L1, and a fast constructor of `Answer`. A look-up of an enum's member
-# and the constructor of a named tuple are expensive. Each hit would need both.
+# The values of a fresh hit in L1, and a fast constructor of `Answer`. These constants save each hit
+# two expensive steps: the look-up of an enum's member, and the constructor of a named tuple.
 FRESH, L1, HIT = Outcome.FRESH, Tier.L1, HITS[Detail.L1]
 new_answer: Final = tuple.__new__

@@ -18,7 +18,7 @@ _LOOK: Final = 1.0
 # `Retry-After` in the mode `frozen`. Nobody knows when an operator will end the mode.
 THAW: Final = 30.0
 
-# A look-up of an enum's member is expensive, and each hit would need one.
+# A look-up of an enum's member is expensive, and each hit would need such a look-up.
 NORMAL: Final = Mode.NORMAL
 
 
@@ -34,14 +34,15 @@ class Modes:
         self.ordered: ModeOrder | None = None
 
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
-        """Set the mode of all replicas, in the name of the operator `by`. Raises RedisUnavailable;
-        the mode is then unchanged."""
+        """Set the mode of all replicas, in the name of the operator `by`. If RedisUnavailable is
+        raised, the mode is unchanged."""
         order = ModeOrder(mode, self._clock.now(), by)
         await self._shared.write(order)
         self._follow(order)
 
     async def look(self) -> None:
-        """Follow orders to other replicas. While Redis is away, the mode does not change."""
+        """Apply the last order that any replica received. While Redis is away, the mode does not
+        change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
             if ordered is not None:

@@ -1,5 +1,5 @@
-"""Flights: work that several requests for one key share. The first request starts it, and the
-others join. A request that leaves does not end it.
+"""Flights: work that several requests for one key share. The first request starts a flight, and the
+others join. A request that leaves does not end the flight.
 
 This module owns the tasks of all flights. The code that starts a flight decides what the flight
 does.
@@ -28,9 +28,10 @@ class Course:
     """Whether the result of a flight may be kept.
 
     `is_current` becomes False if the key is invalidated during the flight. The result may still
-    answer the requests that wait for it, but L1 must not hold it, and no further request joins.
-    `may_store` becomes False if the result must not be offered to Redis either, because Redis does
-    not know of the invalidation. `orders` counts the invalidations during the flight.
+    answer the requests that already wait for it. L1 must not hold the result, and no further
+    request joins the flight. `may_store` becomes False if the result must not be offered to Redis
+    either, because Redis does not know of the invalidation. `orders` counts the invalidations
+    during the flight.
     """
 
     is_current: bool = field(default=True, init=False)
@@ -46,8 +47,9 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress. `spent` has its waits, None if times are not noted. `is_unhurried`:
-    no caller waited for it when it began. `is_retired`: no further request joins."""
+    """Shared work in progress. `spent` has the waits of the flight. None if waits are not noted.
+    `is_unhurried`: no caller waited for the flight when it began. `is_retired`: no further request
+    joins."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
@@ -56,10 +58,11 @@ class Flight(Course, Generic[Result]):
     _task: asyncio.Future[Result] = field(init=False)  # mostly a task
 
     async def join(self, patience: float | None = None) -> Result:
-        """The flight's result or error. TimeoutError after `patience` seconds.
+        """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
+        seconds.
 
-        If the caller is cancelled, or its patience ends, the flight goes on. Raises ShuttingDown if
-        the flight itself was cancelled.
+        If the caller is cancelled, or if its patience ends, the flight goes on. Raises ShuttingDown
+        if the flight itself was cancelled.
         """
         with sharing(self.spent):
             if patience is None:
@@ -83,8 +86,8 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     async def _end(self) -> None:
-        """Wait for the end. `asyncio.wait` does the same at three times the cost, and each look-up
-        waits here."""
+        """Wait for the end of the flight. `asyncio.wait` would cost three times as much, and each
+        look-up waits here."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()
@@ -101,13 +104,13 @@ class Flight(Course, Generic[Result]):
 
 
 class Flights(Generic[Name, Result]):
-    """The flights under way. Requests can join at most one for each name. If there is a clock, the
-    flights note their waits."""
+    """The flights under way. For each name there is at most one flight that requests can join. If
+    there is a clock, the flights note their waits."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock
         self._current: dict[Name, Flight[Result]] = {}
-        self._flying: dict[Name, list[Flight[Result]]] = {}  # also those that cannot be joined
+        self._flying: dict[Name, list[Flight[Result]]] = {}  # also flights that cannot be joined
         self._owned: set[asyncio.Future[Result]] = set()
         self.waiters = 0
 
@@ -170,7 +173,7 @@ class Flights(Generic[Name, Result]):
             return
         try:
             result = finish(flight)
-        except Exception as error:  # noqa: BLE001 -- the requests that joined get it
+        except Exception as error:  # noqa: BLE001 -- the requests that joined get the error
             ended.set_exception(error)
         else:
             ended.set_result(result)
@@ -186,7 +189,7 @@ class Flights(Generic[Name, Result]):
             loop.call_soon(loop.call_soon, self._leave, name, flight)
 
     async def follow(self, flight: Flight[Result], patience: float | None = None) -> Result:
-        """Join, and count as a waiter meanwhile."""
+        """Join the flight. During the wait the request counts as one of the `waiters`."""
         self.waiters += 1
         try:
             return await flight.join(patience)
@@ -209,8 +212,8 @@ class Flights(Generic[Name, Result]):
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
-        """Let no further request join the flights under way, or those of one name. Their results
-        may be kept."""
+        """Let no further request join the flights that are under way, or only those of one name.
+        The results of these flights may be kept."""
         for each in list(self._current) if name is None else [name]:
             self._current.pop(each, None)
         for each in list(self._flying) if name is None else [name]:
@@ -232,7 +235,8 @@ class Flights(Generic[Name, Result]):
         make: Callable[[Flight[Result]], Awaitable[Result]],
     ) -> Result:
         try:
-            # The times are noted for the flight, because the request that began it may leave.
+            # The waits are noted for the flight, because the request that began the flight may
+            # leave.
             with watched(flight.spent):
                 return await make(flight)
         finally:
@@ -248,4 +252,4 @@ class Flights(Generic[Name, Result]):
             del self._flying[name]
         self._owned.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved even if no request waits any more
+            task.exception()  # read the error even if no request waits for it

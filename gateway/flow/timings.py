@@ -1,9 +1,9 @@
 """Notes how long a request waited, and for which part of the work.
 
-Several requests may share a fetch, and each joins and leaves at its own time. The fetch notes its
-intervals once. Each request takes the intervals that overlap with its own wait. A context variable
-holds the notes of the current task, because the code that waits is several calls below the code
-that reads the times. If a request is traced, each interval is also a span.
+Several requests may share a fetch. Each request joins and leaves the fetch at its own time. The
+fetch notes its intervals once. Each request takes the intervals that overlap with its own wait. A
+context variable holds the notes of the current task, because the code that waits is several calls
+below the code that reads the times. If a request is traced, each interval is also a span.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _FOLLOW: Final = "follow"
 
 @dataclass(slots=True)
 class Interval:
-    """One wait for a part (monotonic times). `ended` is infinite while the wait lasts."""
+    """One wait for a part of the work, in monotonic time. `ended` is infinite while the wait
+    lasts."""
 
     part: Part
     began: float
@@ -36,9 +37,9 @@ class Interval:
 class Spent:
     """The intervals of one request, or of one fetch.
 
-    `span` is the span of the request, or of the request that began the fetch. None if that request
-    is not traced. `leader` is the `traceparent` of another replica's fetch, if this fetch waited
-    for it.
+    `span` is the span of the request. For a fetch, it is the span of the request that began the
+    fetch. None if that request is not traced. `leader` is the `traceparent` of another replica's
+    fetch, if this fetch waited for that other fetch.
     """
 
     clock: Clock
@@ -126,8 +127,8 @@ def on(part: Part) -> Iterator[Span | None]:
 
 
 def spent_by_beginner(clock: Clock) -> Spent:
-    """The notes for work that begins now, and may last longer than the current request. Their span
-    is the span of that request."""
+    """New notes for work that begins now, and that may last longer than the current request. The
+    notes have the span of the current request."""
     mine = _watched.get()
     return Spent(clock, None if mine is None else mine.span)
 
@@ -151,7 +152,8 @@ def followed(traceparent: str | None, span: Span | None) -> None:
 
 @contextmanager
 def _following(mine: Span, shared: Spent) -> Iterator[None]:
-    """Make a span for the wait for another request's work. Link it to the span of that work."""
+    """Make a span for the wait for another request's work. Link the new span to the span of that
+    work."""
     span = mine.part(_FOLLOW)
     try:
         yield
