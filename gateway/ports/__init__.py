@@ -1,4 +1,4 @@
-"""First floor: the Protocols by which the flow reaches the world outside, and their values.
+"""The Protocols by which `flow` reaches the world outside, and their values.
 
 The stores, the bus, the leases and the budgets have contract suites in tests/contract. Every
 implementation passes them. This package decides nothing and does no I/O.

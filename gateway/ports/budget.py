@@ -13,7 +13,8 @@ from gateway.core.vocabulary import Purpose
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """A tenant's budget when it was last seen. `limit` and `available` are None if it is unlimited.
+    """A tenant's budget when it was last seen. `limit` and `available` are None if the budget is
+    unlimited.
 
     `gate_closed_for` is in seconds, 0.0 while the gate is open.
     """
@@ -26,10 +27,10 @@ class BudgetView:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One call that is paid for, and that may be sent after `wait` seconds. `stamp` identifies it
-    for the budget. `is_share`: this replica paid it from its own share, and the shared budget does
-    not know of it. `life` is the life of the shared budget that granted the call (see KnownBudget),
-    0 if that is unlimited, or did not grant it."""
+    """One call that is paid for. It may be sent after `wait` seconds. `stamp` identifies the charge
+    for the budget. `is_share`: this replica paid the call from its own share, and the shared budget
+    does not know of the call. `life` is the life (see KnownBudget) of the shared budget that
+    granted the call. `life` is 0 if the shared budget is unlimited, or did not grant the call."""
 
     stamp: float
     wait: float = 0.0
@@ -38,22 +39,24 @@ class Charge:
 
 
 class Charging(Protocol):
-    """The methods of all budgets. They change the charges of calls, and the gate.
+    """The methods of all budgets: they change the charges of calls and the gate, or show the
+    budget.
 
-    `scope` says whose budget it is: that of a tenant, or of a partition if each credential has its
-    own. `core.budget.priority` decides how much each purpose may spend if there are too few calls.
+    `scope` names the owner of the budget: a tenant, or a partition if each credential has a budget
+    of its own. `core.budget.priority` decides how much each purpose may spend if there are too few
+    calls.
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin the turn of a call that has waited. Its charge counts from now on. Returns None if
-        the charge is no longer valid, so that the call needs another one. If the gate was closed
+        the charge is no longer valid. The call then needs another charge. If the gate was closed
         meanwhile, undoes the charge and raises GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge whose call was certainly not sent. To be called once.
 
-        If it was the probe, the next call is the probe.
+        If that call was the probe, the next call becomes the probe.
         """
         ...
 
@@ -63,8 +66,8 @@ class Charging(Protocol):
         ...
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429. It opens the gate if a probe is under way, or if the gate
-        is due to reopen. Returns whether the gate was opened."""
+        """Note an answer other than 429. Such an answer opens the gate if a probe is under way, or
+        if the gate is due to reopen. Returns whether the gate was opened."""
         ...
 
     def view(self, scope: str) -> BudgetView:
@@ -78,11 +81,11 @@ class Budget(Charging, Protocol):
     async def take(
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
-        """Charge one call whose turn comes within `patience` seconds. Raises BudgetExhausted, which
-        says when to come back, or GateClosed.
+        """Charge one call whose turn comes within `patience` seconds. Raises GateClosed, or
+        BudgetExhausted with the time when to try again.
 
-        `guessed`: the upstream probably does not have that training. When the time of a closed gate
-        has come, the first call is the probe.
+        `guessed`: the upstream probably does not have the training of this call. When a closed gate
+        is due to reopen, the first call is the probe.
         """
         ...
 
@@ -93,21 +96,22 @@ class Budget(Charging, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownBudget:
-    """What a replica saw of the shared budget at `at` (monotonic).
+    """The state of the shared budget as a replica saw it at the time `at` (monotonic).
 
-    life       changes when the shared budget has forgotten what was spent
-    stamp      the time on the clock of the shared budget at the moment `at`; it may be wrong by
+    life       a number that changes when the shared budget has forgotten which calls were spent
+    stamp      the time `at` as the clock of the shared budget tells it; `stamp` may be wrong by
                `error` seconds
     replicas   how many replicas divide the limit; `silent` of them did not report lately, and
                their parts are kept for them
-    limit      the limit at that moment
+    limit      the limit at the time `at`
     claim      how many unspent calls this replica may make without asking; calls that it asked for
-               since then are not subtracted yet
-    part       this replica's part of the configured limit, which it may spend while it cannot reach
-               the shared budget; 0 while the parts of the others leave nothing: the replica then
-               acts as at a start without the shared budget
-    share      the part, scaled to `limit`
-    ages       seconds since each call of the last window; negative if a call was granted for later
+               after the time `at` are not subtracted yet
+    part       this replica's part of the configured limit. The replica may spend it while the
+               shared budget cannot be reached. It is 0 while the parts of other replicas leave
+               nothing. The replica then acts as after a start without the shared budget
+    share      `part`, scaled to `limit`
+    ages       seconds since each call of the last window; negative for a call that was granted for
+               later
     """
 
     life: int
@@ -125,9 +129,9 @@ class KnownBudget:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """The report of a replica that asks for the state of a scope. `known` is what it saw last,
-    `claim` is how much of its claim is left, and `untold` has the ages of its calls that the shared
-    budget does not know of."""
+    """The report of a replica that asks for the state of a scope. `known` is the state that the
+    replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the ages
+    of those calls of the replica that the shared budget does not know of."""
 
     scope: str
     known: KnownBudget | None
@@ -136,12 +140,12 @@ class Looking:
 
 
 class SharedBudget(Charging, Protocol):
-    """The budget of all replicas. It may be away (RedisUnavailable), and it may forget what was
-    spent.
+    """The budget of all replicas. It may be away (RedisUnavailable), and it may forget which calls
+    were spent.
 
     A replica that has not called `look` lately is granted nothing. If a replica has not reported
     for `silence` seconds, the shared budget keeps that replica's part of the limit, because the
-    replica may spend it without asking.
+    replica may spend this part without asking.
     """
 
     silence: float
@@ -159,8 +163,8 @@ class SharedBudget(Charging, Protocol):
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As Budget.take. `known` is what the replica saw last. Returns None if the replica has to
-        look first."""
+        """As Budget.take. `known` is the state that the replica saw last. Returns None if the
+        replica has to call `look` first."""
         ...
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
@@ -169,14 +173,16 @@ class SharedBudget(Charging, Protocol):
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """Note that this replica ends: no part of the limit is kept for it."""
+        """Note that this replica ends. No part of the limit is then kept for it."""
         ...
 
 
 class OwnBudget(Budget, Protocol):
-    """The budget of this replica alone, or its share of the shared budget while that is away."""
+    """The budget that this replica keeps itself: without Redis, or while the shared budget is
+    away."""
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on pay from one of `replicas` equal parts of the limit. `past` says what was
-        spent of the limit, in monotonic time. None: nothing is known of that."""
+        """From now on pay calls from one of `replicas` equal parts of the limit. `past` has the
+        calls that were spent from the limit, with monotonic times. It is None if they are not
+        known."""
         ...

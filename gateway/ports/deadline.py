@@ -1,8 +1,9 @@
 """Deadlines for answers from outside this process: from Redis, the upstream or a caller.
 
 A timer that fires after a stall of our own loop (a CPU quota, a stopped process, long work) says
-nothing about the other side, whose answer may be in the socket, not read yet. A deadline therefore
-counts only the time in which this process could read. Before it raises, it reads once more.
+nothing about the other side. The answer may be in the socket, and not read yet. A deadline
+therefore counts only the time in which this process could read. Before the deadline raises, the
+process reads once more.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline is counted in about so many steps, or in more or fewer if the length of a step would
-# not be within these bounds (seconds).
+# A deadline is divided into about this number of steps. If a step would then be shorter or longer
+# than these bounds (seconds), there are fewer or more steps.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1
-# Turns of the loop for the last look. One reads the sockets. One more is for each task that hands
-# the answer on: the driver's, a shared one, and the one that waits.
+# Turns of the loop for the last look: one turn to read the sockets, and one turn for each task that
+# passes the answer on (the driver's task, a shared task, and the task that waits).
 _LAST_TURNS: Final = 4
 
 
 class Deadline:
     """`async with Deadline(seconds):` raises TimeoutError when the block takes longer.
 
-    It is like `asyncio.timeout`, but a step that ends late counts as one step, however long the
-    stall was. A stall therefore costs the other side one step at most. The number of steps is
-    fixed, so that stalls cannot postpone the end for ever.
+    A `Deadline` is like `asyncio.timeout`, but a step that ends late counts as one step, however
+    long the stall was. A stall therefore costs the other side one step at most. The number of steps
+    is fixed, so that stalls cannot postpone the end for ever.
     """
 
     __slots__ = ("_due", "_handle", "_left", "_loop", "_step", "_timeout")
@@ -56,7 +57,7 @@ class Deadline:
         await self._timeout.__aexit__(kind, error, traceback)
 
     def _wait(self) -> None:
-        """Wait for the end of the next step, or look for the last time."""
+        """Wait for the end of the next step. After the last step, look for the last time."""
         if self._left == 0:
             self._look(_LAST_TURNS)
             return

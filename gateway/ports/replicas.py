@@ -17,14 +17,16 @@ from gateway.ports.tiers import Copies, SharedStore
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message of one replica to the others: entries are outdated, or a gate is closed. It never
-    has a body.
+    """A message of one replica to the others: entries are outdated, or a gate is closed. The
+    message never has a body.
 
-    CHANGED      trainings have changed in one partition: their entries are outdated below
-                 `updated_at` (None: whatever their version is)
-    INVALIDATED  trainings are invalid in every partition below `updated_at` (None: all versions)
-    PURGED       everything is invalid (in `partition`, if there is one)
-    REFUSED      the upstream refused the credential of `partition`: all its entries are dropped
+    CHANGED      trainings have changed in one partition: their versions before `updated_at` are
+                 outdated (None: all versions)
+    INVALIDATED  in every partition, the versions of these trainings before `updated_at` are invalid
+                 (None: all versions)
+    PURGED       all entries are invalid, or only those of `partition` if it is given
+    REFUSED      the upstream refused the credential of `partition`: all entries of the partition
+                 are dropped
     GATE_CLOSED  the gate of `scope` is closed, mostly by a 429: no call may be made before `until`
                  (the shared clock)
 
@@ -46,10 +48,11 @@ class Notice:
 class Confirmations:
     """How many replicas are known, this one included, and how many of them have applied the order.
 
-    `copies` are the replicas of Redis, if there are any. If one that does not have the order
+    `copies` are the replicas of Redis, if there are any. If a replica of Redis without the order
     becomes the master, the order is lost. `purged` counts the keys that the purge of a partition
-    found. From `until` (the shared clock) on, no replica that did not confirm serves anything
-    older, even if it is cut off. None if all have confirmed.
+    found. A replica that did not confirm may serve entries older than the order, but only until the
+    time `until` (on the shared clock), even if it is cut off. `until` is None if all replicas have
+    confirmed.
     """
 
     known: int
@@ -81,30 +84,31 @@ class Bus(Protocol):
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica may serve something older than an order that
-        it did not confirm. The result of the order names that time. Later the replica must ask the
-        shared store first. Infinite if there are no other replicas."""
+        """The monotonic time until which this replica may serve entries older than an order that it
+        did not confirm. The result of the order tells this time (`Confirmations.until`). After this
+        time the replica must ask the shared store first. Infinite if there are no other
+        replicas."""
         ...
 
     async def announce(self, notice: Notice) -> None:
-        """Tell the other replicas; raises RedisUnavailable."""
+        """Send the notice to the other replicas. Raises RedisUnavailable."""
         ...
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Tell the other replicas, and wait until each has applied the notice, for `patience`
-        seconds at most. This replica counts as one of them, because it applies a notice before it
-        tells the others. Raises RedisUnavailable."""
+        """Send the notice to the other replicas, and wait until each of them has applied it, for
+        `patience` seconds at most. This replica counts as confirmed too, because it applies a
+        notice before it sends the notice. Raises RedisUnavailable."""
         ...
 
     async def enter(self) -> None:
-        """Make orders wait for this replica, before its first answer. Does nothing if Redis is
-        away."""
+        """Register this replica before its first answer, so that orders wait for this replica. Does
+        nothing if Redis is away."""
         ...
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Hand each notice of another replica to `apply`. Call `gap` whenever notices may have been
-        missed. Its argument is the monotonic time until which this replica may serve something
-        older than the orders that it may have missed. Runs until it is cancelled."""
+        missed. The argument of `gap` is the monotonic time until which this replica may serve
+        entries older than the orders that it may have missed. Runs until cancelled."""
         ...
 
 
@@ -135,10 +139,10 @@ class AloneBus:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The ticket of a fetch, and whether this replica `leads` or follows another one.
+    """The ticket of a fetch, and whether this replica `leads` or follows another replica.
 
-    `token` names the leader's fetch: this one if `leads`, otherwise the one to follow. `floor` is
-    the floor at that moment (None: not known).
+    `token` names the leader's fetch: this replica's fetch if it `leads`, otherwise the fetch to
+    follow. `floor` is the floor of the key when the ticket was taken (None: not known).
     """
 
     ticket: Ticket
@@ -148,7 +152,8 @@ class Taken:
 
 
 class Lease(Protocol):
-    """One fetch for a key across replicas. It only saves calls. The store decides what is stored.
+    """One fetch for a key across replicas. A lease only saves calls: the store decides what is
+    stored.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
@@ -160,17 +165,17 @@ class Lease(Protocol):
         ...
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Take a ticket for a fetch, as SharedStore.begin does, and with it the lease.
+        """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
 
         If another fetch has the lease, this replica follows that fetch, and is told how it ended.
-        If something was invalidated or learnt since that fetch began, this replica leads instead.
-        While the key is left alone after failures, an `unhurried` call never leads: if there is no
-        fetch to follow, it raises BackedOff.
+        If the key was invalidated or a later answer was accepted since that fetch began, this
+        replica leads instead. `unhurried`: while the key is left alone after failures, this replica
+        never leads. If there is no fetch to follow then, the method raises BackedOff.
         """
         ...
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Keep the lease for another lifetime. Returns False if it is lost."""
+        """Keep the lease for another lifetime. Returns False if the lease is lost."""
         ...
 
     async def release(
@@ -185,8 +190,9 @@ class Lease(Protocol):
         ...
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
-        """Wait for the end of the fetch with that token, for `patience` seconds at most, and return
-        how it ended; None if it goes on. If the lease ended by itself, the ending is transient."""
+        """Wait for the end of the fetch with that token, for `patience` seconds at most. Returns
+        how the fetch ended, or None if the fetch goes on. If the lease ended because nobody renewed
+        it, the ending is transient."""
         ...
 
 
@@ -209,7 +215,7 @@ class AloneLease:
     async def release(
         self, key: Key, token: str, ending: Ending, pause: Pause | None = None
     ) -> None:
-        """Do nothing. No replica follows, and this one remembers failures by itself."""
+        """Do nothing. No replica follows, and this process remembers failures by itself."""
 
     async def watch(self, key: Key, token: str, patience: float) -> Ending | None:
         """Never called, because no other replica leads."""
@@ -218,8 +224,8 @@ class AloneLease:
 
 @dataclass(frozen=True, slots=True)
 class ModeOrder:
-    """An order to serve in a mode. It was given `at` a time (seconds on the shared clock), `by` the
-    operator of that name. Each of the two is None if it is not known."""
+    """An order to serve in a mode. `at` is the time of the order (seconds on the shared clock), and
+    `by` is the name of the operator who gave the order. `at` or `by` is None if it is not known."""
 
     mode: Mode
     at: float | None = None
@@ -230,7 +236,7 @@ class SharedMode(Protocol):
     """Keeps the mode that an operator ordered. Both methods raise RedisUnavailable."""
 
     async def read(self) -> ModeOrder | None:
-        """The last order. None if there was none."""
+        """The last order. None if there was no order."""
         ...
 
     async def write(self, order: ModeOrder) -> None:

@@ -20,11 +20,11 @@ def _unknown() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The verdict on an item of the list, which was compared with its floor, and the floor after
-    that.
+    """The result of comparing an item of the list with its floor: the verdict, and the floor after
+    the comparison.
 
     `is_held`: the store knows a body. `last` returns the latest confirmation of that body, by a
-    single answer or by a page. It returns None if that is not known.
+    single answer or by a page. It returns None if that confirmation is not known.
     """
 
     verdict: ListVerdict
@@ -47,9 +47,10 @@ class ListStore(Protocol):
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Lower a floor that the list raised to this version, so that the stored entry may be
-        served as before. Returns whether it was lowered. It is not if a single answer was accepted
-        since, or if an order asked for that version or a later one."""
+        """Lower a floor that the list has raised to `updated_at`, so that the stored entry may be
+        served as before. Returns whether the floor was lowered. The floor stays if a single answer
+        was accepted since the list raised it, or if an order asked for `updated_at` or a later
+        version."""
         ...
 
 
@@ -69,9 +70,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """The state of a sweep after a page. `distinct` is the number of different trainings that it
-    has met. `absent` are trainings that the last complete sweep met at this place of the list, and
-    that this sweep has not met. Only the first 400 at this place are looked at."""
+    """The state of a sweep after a page. `distinct` is the number of different trainings that the
+    sweep has met. `absent` are trainings that the last complete sweep met at this place of the
+    list, and that this sweep has not met. Only the first 400 trainings at this place are looked
+    at."""
 
     distinct: int
     absent: tuple[str, ...]
@@ -85,7 +87,7 @@ class SweepLease(Protocol):
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lead ends unless it is taken again. Infinite if there are no
+        """Seconds after which the lead ends if it is not taken again. Infinite if there are no
         other replicas."""
         ...
 
@@ -97,8 +99,8 @@ class SweepLease(Protocol):
     async def advance(
         self, partition: str, progress: Progress, page: Page, before: Progress
     ) -> Advanced | None:
-        """Note that a page is done. It changed the progress from `before` to `progress`. Returns
-        None, and writes nothing, if this replica does not lead any more."""
+        """Note that a page is done. The page changed the progress from `before` to `progress`.
+        Returns None, and writes nothing, if this replica does not lead any more."""
         ...
 
     async def note(self, partition: str, progress: Progress) -> bool:
@@ -107,8 +109,9 @@ class SweepLease(Protocol):
         ...
 
     async def finish(self, partition: str, progress: Progress, *, complete: bool) -> bool:
-        """Note that a sweep has ended. If it was complete, its trainings are the known ones from
-        now on. Returns False, and writes nothing, if this replica does not lead any more."""
+        """Note that a sweep has ended. If the sweep was complete, the trainings that it met are the
+        known trainings from now on. Returns False, and writes nothing, if this replica does not
+        lead any more."""
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
@@ -116,7 +119,7 @@ class SweepLease(Protocol):
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were stored from the list. Some are missing if Redis lost them."""
+        """The trainings that were stored from the list. Trainings that Redis lost are missing."""
         ...
 
     async def forget_filled(self, partition: str) -> None:

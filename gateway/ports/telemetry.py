@@ -42,17 +42,18 @@ class Observer(Protocol):
         *,
         trace: bytes | None = None,
     ) -> None:
-        """A request to the data plane was answered. `trace` is the id of its trace, None if that is
-        not sampled."""
+        """A request to the data plane was answered. `trace` is the id of its trace, None if the
+        trace is not sampled."""
         ...
 
     def client_result(self, client: str, result: str) -> None:
-        """A client's request was `served`, `limited` or `refused`: that is the `result`."""
+        """A client's request ended with a `result`: `served`, `limited` or `refused`."""
         ...
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts one answer of this kind, as `requested` and `client_result`
-        (`served`) do. It is faster, because the series are looked up beforehand. Hits use it."""
+        (`served`) do. The function is faster, because the series are looked up beforehand. Hits use
+        this function."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -63,7 +64,7 @@ class Observer(Protocol):
         self, purpose: Purpose, status: int | None, seconds: float, trace: bytes | None = None
     ) -> None:
         """A call ended, with a status or without an answer. `trace` is the id of its trace, None if
-        that is not sampled."""
+        the trace is not sampled."""
         ...
 
     def upstream_failed(self, reason: FailureReason, training_id: str, what: str) -> None:
@@ -80,7 +81,7 @@ class Observer(Protocol):
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
         """An order changed the mode of all replicas. `operator` is the name of the operator who
-        gave it, None if that is not known."""
+        gave the order, None if the name is not known."""
         ...
 
     def budget_denied(self, purpose: Purpose, retry_after: float) -> None:
@@ -92,7 +93,8 @@ class Observer(Protocol):
         ...
 
     def gate_closed(self, scope: str, seconds: float) -> None:
-        """A gate was closed for `seconds`: the upstream said 429, or that no call is left."""
+        """A gate was closed for `seconds`, because the upstream said 429, or said that no call is
+        left."""
         ...
 
     def gate_opened(self, scope: str) -> None:
@@ -100,7 +102,7 @@ class Observer(Protocol):
         ...
 
     def stored(self, key: Key, verdict: StoreVerdict) -> None:
-        """An entry was stored. `verdict` says what it changed."""
+        """The store decided about an entry. `verdict` is the decision."""
         ...
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
@@ -116,11 +118,11 @@ class Observer(Protocol):
         operator: str | None = None,
     ) -> None:
         """`count` entries became invalid. `training_id` is `*` if they may be of several trainings.
-        `operator` is the name of the operator who ordered it, None if there was no order."""
+        `operator` is the name of the operator who gave the order, None if there was no order."""
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica stored a later version than the one held here."""
+        """Another replica stored a later version than this replica holds."""
         ...
 
     def fetched(
@@ -130,8 +132,8 @@ class Observer(Protocol):
         status: int,
         verdict: StoreVerdict | NotStoredReason | None,
     ) -> None:
-        """A fetch brought an answer. `verdict` says whether the answer was stored. None: it was
-        only passed on."""
+        """A fetch brought an answer. `verdict` says whether the answer was stored. None: the answer
+        was only passed on."""
         ...
 
     def fetch_failed(self, key: Key, purpose: Purpose, why: str) -> None:
@@ -148,18 +150,19 @@ class Observer(Protocol):
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """The list is not read for `seconds`, or never (None). `tenant` is "" if that is so for all
-        tenants."""
+        """The list is not read for `seconds`, or never (None). `tenant` is "" if this applies to
+        all tenants."""
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """Nothing is stored from the list any more, because its bytes differ from those of single
-        answers. The `taken_back` trainings that were stored from it are removed."""
+        """Nothing is stored from the list any more, because the list has other bytes for a training
+        than a single answer has. The `taken_back` trainings that were stored from the list are
+        removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """The staleness bound: the last answer without an edit is served at most `seconds` after
-        the edit. `trainings` None: there is no sweep."""
+        """The staleness bound: an answer without an edit is served for at most `seconds` after the
+        edit. `trainings` is None if there is no sweep."""
         ...
 
     def sweep_too_slow(
@@ -170,7 +173,7 @@ class Observer(Protocol):
         ...
 
     def lagged(self, seconds: float) -> None:
-        """A change of a training came, `seconds` after its `updated_at`."""
+        """A change of a training was noticed `seconds` after the new version's `updated_at`."""
         ...
 
     def payload_rejected(self, reason: InvalidReason, training_id: str, what: str) -> None:
@@ -194,11 +197,11 @@ class Observer(Protocol):
         ...
 
     def bus_failed(self, why: str) -> None:
-        """A message on the bus made no sense, or could not be acted upon."""
+        """A message on the bus made no sense, or could not be applied."""
         ...
 
     def redis_moved(self, up: bool, node: str = "") -> None:
-        """Redis came back (`up`) or went away. If it has several nodes, this is about `node`."""
+        """Redis came back (`up`) or went away. If Redis has several nodes, only `node` did so."""
         ...
 
     def envelope_refused(self, why: str) -> None:
@@ -240,8 +243,8 @@ Attributes = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a request ended. `route` is its path without the id, `path` the same with the id. Both
-    are None if the gateway does not have that path."""
+    """How a request ended. `route` is the request's path without the id, and `path` is the path
+    with the id. `route` and `path` are None if the gateway has no such path."""
 
     method: str
     route: str | None
@@ -283,7 +286,8 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """Begins the spans of requests, and sends them. No request waits or fails because of it."""
+    """Begins the spans of requests, and sends them. No request waits or fails because of
+    tracing."""
 
     @property
     def is_on(self) -> bool:
@@ -291,8 +295,8 @@ class Tracer(Protocol):
         ...
 
     def keeps(self, traceparent: bytes | None) -> bool:
-        """Whether the trace of a request with this valid `traceparent`, or without one, is kept.
-        Without one, chance may decide. To be called once for each request."""
+        """Whether the trace of a request is kept. `traceparent` is None if the request has no valid
+        one. Then chance may decide. To be called once for each request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:

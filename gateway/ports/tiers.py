@@ -12,8 +12,8 @@ import msgspec
 from gateway.core.cache.entry import Confirmation, Entry, Floor, Key, Ticket
 from gateway.core.vocabulary import Detail, Outcome, StoreVerdict, Tier
 
-# The value of `Held.checked_at` if Redis was not asked about an entry, or does not agree with it.
-# As `Held.until` it means that no decision may be used again.
+# The value of `Held.checked_at` if Redis was not asked about an entry, or does not agree with the
+# entry. As the value of `Held.until` it means that no decision about the entry may be used again.
 NEVER: Final = -math.inf
 
 
@@ -66,23 +66,25 @@ class HitLabels:
 class Held(msgspec.Struct, gc=False):
     """An entry as L1 holds it, with its head rendered.
 
-    head        the lines of its header fields; the lines from `brief_at` on are in a 304 too
-    checked_at  the monotonic time when Redis was last known to agree with it
-    is_plain    it has a version, and no request field selected it: while it is fresh, each caller
-                of its key may get it
-    is_purged   it may only be used for rescue, whatever Redis says or forgets
+    head        the lines of the header fields; a 304 has only the lines from byte `brief_at` on
+    checked_at  the monotonic time when Redis was last known to agree with the entry
+    is_plain    the entry has a version, and no request field selected it. While the entry is fresh,
+                each caller of its key may get it
+    is_purged   the entry may only be used for rescue, whatever Redis says or forgets
     is_verbatim the head has the upstream's own caching fields
-    is_codable  a compressed form is worth its cost; `coded` is that form, made when a caller first
-                wants it
-    cost        the bytes that L1 counts for it
-    reads       how often it was read in L1; `reads_before` is how often before it was confirmed
+    is_codable  a compressed form is worth its cost; `coded` is the compressed form, which is made
+                when a caller first wants it
+    cost        the bytes that L1 counts for the entry
+    reads       how often the entry was read in L1; `reads_before` counts the reads before its last
+                confirmation
 
-    The other fields are a decision that L1 may serve the entry. The decision may be used again
-    until the monotonic time `until`, for a second at most, and only in this `edition` of `Serving`.
-    The answer is counted with these `labels`, and has the lines `moment` after its head. The age of
-    the entry counts from `born` (monotonic).
+    The other fields record a decision that L1 may serve the entry. The decision may be used again
+    until the monotonic time `until` (a second later at most), and only while `Serving` has this
+    `edition`. The answer is counted with these `labels`, and has the lines `moment` after its head.
+    The age of the entry counts from `born` (monotonic).
 
-    The garbage collector ignores these objects: there are many, and none is part of a cycle.
+    The garbage collector ignores these objects, because there are many of them and none is part of
+    a cycle.
     """
 
     # The fields that each hit reads are together, at the beginning.
@@ -106,7 +108,7 @@ class Held(msgspec.Struct, gc=False):
     reads_before: int = 0
 
     def __post_init__(self) -> None:
-        """Take the entry's body over into a field of this object, which a hit reads faster."""
+        """Copy the reference to the entry's body into this object, where a hit reads it faster."""
         self.body = self.entry.body
 
     def but(self, **changes: object) -> Held:
@@ -125,7 +127,8 @@ class Held(msgspec.Struct, gc=False):
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """From now on the entry is not served before Redis was asked, nor while Redis is away."""
+        """From now on the entry is served only after Redis was asked, and never while Redis is
+        away."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:
@@ -135,7 +138,7 @@ class Held(msgspec.Struct, gc=False):
 
 
 class LocalStore(Protocol):
-    """L1. Its size in bytes has a bound. If it is full, the least recently used entry is evicted.
+    """L1. Its size in bytes has a bound. If L1 is full, the least recently used entry is evicted.
     No method awaits."""
 
     def get(self, key: Key) -> Held | None:
@@ -147,8 +150,8 @@ class LocalStore(Protocol):
         ...
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry in place of the one that was held, as the most recently used. An entry
-        that alone is larger than the bound is not held."""
+        """Hold the entry as the most recently used, in place of the entry that was held under the
+        key. An entry that alone is larger than the bound is not held."""
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
@@ -157,8 +160,8 @@ class LocalStore(Protocol):
         ...
 
     def replace(self, key: Key, held: Held) -> None:
-        """Hold the entry in place of the one that is held; there must be one. This does not count
-        as a use."""
+        """Replace the entry that is held under the key. There must be such an entry. This does not
+        count as a use."""
         ...
 
     def drop(self, key: Key) -> bool:
@@ -190,9 +193,9 @@ class LocalStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The result of a look-up in the shared store. `floor` None: the floor is unknown, because
-    there never was one or it is lost; then `entry` is None too. `entry` None: there is no body, or
-    it may not even be used for rescue.
+    """The result of a look-up in the shared store. `floor` is None if there never was a floor, or
+    if the floor is lost. Then `entry` is None too. `entry` is also None if there is no body, or if
+    the body may not even be used for rescue.
 
     A response that was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
@@ -212,8 +215,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many replicas Redis has, and how many of them have all that was written. Each of them may
-    become the master."""
+    """How many replicas Redis has, and how many of them have all that was written. Each replica of
+    Redis may become its master."""
 
     known: int
     acknowledged: int
@@ -223,9 +226,10 @@ class Copies:
 class Standing:
     """The state of a key without its body.
 
-    `last` reads what confirmed the body last. It returns None if that is not known. It costs more
-    than reading the floor, and is needed only if the floor was confirmed later than the entry. A
-    response that was fetched at `struck_at` (the shared clock) or before is ruled out.
+    `last` reads the last confirmation of the body. It returns None if that confirmation is not
+    known. A call of `last` costs more than reading the floor, and is needed only if the floor was
+    confirmed later than the entry. A response that was fetched at `struck_at` (the shared clock) or
+    before is ruled out.
     """
 
     floor: Floor
@@ -250,7 +254,8 @@ class SharedStore(Protocol):
 
     @property
     def holds_bodies(self) -> bool:
-        """False for the ledger of a process without Redis: its bodies are in L1 only."""
+        """False for the ledger of a process without Redis, because such a process has bodies in L1
+        only."""
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
@@ -265,7 +270,7 @@ class SharedStore(Protocol):
         ...
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket for a fetch. Makes a floor if there is none."""
+        """The ticket for a fetch. Makes a floor if the key has none."""
         ...
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
@@ -280,14 +285,14 @@ class SharedStore(Protocol):
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition, also
-        those that fetches in flight bring. After a `soft` order the stored ones may still be used
-        for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition, also the
+        versions that fetches in flight bring. After a `soft` order the stored versions may still be
+        used for rescue."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
-        """Rule out all responses that were fetched for a partition until now, and those of fetches
-        in flight. This is one step, however much is stored."""
+        """Invalidate all responses that were fetched for a partition until now, and the responses
+        of fetches in flight. This is one step, however much is stored."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:

@@ -27,7 +27,7 @@ class Call:
 
     `deadline` is on the monotonic clock and holds for the whole call. `extra` are request fields to
     pass on. Validators are sent if they are given. `guessed`: the upstream probably does not have
-    that training, so that the call comes after all others. `who` names the caller, so that no
+    that training. The call then comes after all other calls. `who` names the caller, so that no
     caller takes all places in the queue of waiting calls. `offset`: the call does not ask for a
     training, but for the page of the list that begins with this row. `write`: the call is a write,
     and is never sent twice. A call whose purpose is `retry` uses a new connection. `span` is the
@@ -54,7 +54,7 @@ class Upstream(Protocol):
     async def call(self, call: Call) -> Reply:
         """Send the call once and read the whole answer, whatever its status is.
 
-        Raises UpstreamUnreachable, UpstreamTimeout, or InvalidPayload if the body is too large or
-        cut short.
+        Raises UpstreamUnreachable or UpstreamTimeout. Raises InvalidPayload if the body is too
+        large or cut short.
         """
         ...
