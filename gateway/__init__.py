@@ -1,9 +1,9 @@
-"""A gateway in front of one training API: fresh answers from two cache tiers, within its limit.
+"""A caching gateway in front of one training API, which stays within the API's rate limit.
 
-The floors, from the ground up: `core` (what is allowed), `ports` (what is needed of the world),
-`flow` (in which order) beside `adapters` (one driver each), `web` (HTTP), `app` (where all meet),
-`cli`.
-Start reading at `flow.request.response_selection`, and `core.cache.policy`, which it asks.
+The packages, from the ground up: `core` decides what is allowed. `ports` has the Protocols for the
+world outside. `flow` orders the steps of a request, and `adapters` implement the ports, with one
+driver each. `web` speaks HTTP, `app` puts all parts together, and `cli` has the commands. Start
+reading at `flow.request.response_selection`, which asks `core.cache.policy`.
 """
 
 __version__ = "0.1.0"

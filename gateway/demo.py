@@ -51,7 +51,8 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. Port None: the usual port, or any free one if that is taken."""
+    """The options of the demo. A port that is None stands for the usual port, or for any free port
+    if the usual one is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -112,7 +113,8 @@ async def _dismiss(company: list[asyncio.Task[None]]) -> None:
 
 
 def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
-    """The settings, without Redis. In passthrough the printed command shows what a caller sends."""
+    """The settings, without Redis. The access mode is passthrough, so the printed command shows the
+    token that a caller sends."""
     return load(
         None,
         {
@@ -127,7 +129,7 @@ def _settings(plan: Plan, upstream: Upstream, out: TextIO) -> Settings:
 
 
 def _port(asked: int | None, usual: int, out: TextIO) -> int:
-    """The port asked for. If none was, the usual one, or 0 (any) if that is taken."""
+    """The port `asked` for. If it is None, the `usual` port, or 0 (any) if that port is taken."""
     if asked is not None:
         return asked
     with socket.socket() as probe:
@@ -166,7 +168,8 @@ class Upstream:
         self.url = url
 
     async def watch(self) -> None:
-        """Wait until the simulator ends, and raise UpstreamEnded, because that is too early."""
+        """Wait until the simulator ends, and raise UpstreamEnded, because the demo still needs
+        it."""
         exit_code = await self._process.wait()
         raise UpstreamEnded(f"the simulator ended with {exit_code}")
 
@@ -174,9 +177,9 @@ class Upstream:
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
-    # The simulator ends when its standard input closes, also if this process is killed. It has a
-    # session of its own, so that a terminal's Ctrl-C reaches only this process: the gateway drains
-    # before the simulator ends.
+    # The simulator ends when its standard input closes, and so also if this process is killed. The
+    # simulator has a session of its own, so that a terminal's Ctrl-C reaches only this process. The
+    # gateway can then drain before the simulator ends.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),
@@ -230,7 +233,7 @@ async def visit(gateway_url: str, random: Random) -> None:
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN
     ) as client:
-        # Further trainings come one at a time. All at once would spend all calls that are free.
+        # New trainings are added one at a time. All of them at once would spend all free calls.
         known = 1.0
         while True:
             await asyncio.sleep(random.expovariate(1 / _PAUSE))
@@ -288,7 +291,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class PlainLines:
-    """Shows the figures as a new line every ten seconds, for a file or beside a log."""
+    """Shows the figures as a new line every ten seconds, for a file or between log lines."""
 
     every = 10.0
 
@@ -305,7 +308,8 @@ class PlainLines:
 
 
 class LiveLine:
-    """Shows the figures in one line of a terminal, which is overwritten. Log lines go above it."""
+    """Shows the figures in one line of a terminal, and overwrites them. Log lines appear above the
+    figures."""
 
     every = 1.0
 
@@ -314,12 +318,12 @@ class LiveLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line. It is cut to the terminal's width."""
+        """Replace the line. The new line is cut to the terminal's width."""
         self._shown = text[: shutil.get_terminal_size().columns - 1]
         self._put("")
 
     def write(self, line: bytes) -> None:
-        """Write a whole log line in the place of the figures, and these in the next line."""
+        """Write a whole log line in the place of the figures, and the figures in the next line."""
         self._put(line.decode(errors="replace"))
 
     def clear(self) -> None:

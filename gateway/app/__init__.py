@@ -1,7 +1,7 @@
 """The composition root: the only package that imports adapters, `flow` and `web`.
 
-`compose` puts the parts together by the settings. `run` runs them until the drained stop. `clock`
-has the real clock.
+`compose` puts the parts together by the settings. `run` runs the parts until the process has
+drained and stops. `clock` has the real clock.
 """
 
 from __future__ import annotations

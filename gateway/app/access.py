@@ -1,7 +1,7 @@
 """Builds the callers and the operators from the settings, the clients file and the tokens file, and
 replaces them when a file changes while the gateway runs.
 
-The settings read the files. This module is in `app`, because only `app` reads the clock and
+`gateway.settings` reads the files. This module is in `app`, because only `app` reads the clock and
 replaces parts that run.
 """
 
@@ -37,8 +37,8 @@ from gateway.settings import (
 
 @dataclass(slots=True)
 class Admission:
-    """What depends on the clients file. `started`: what the file said when the process started
-    (None: there is no such file)."""
+    """The parts that depend on the clients file. `started` is the content of the file when the
+    process started, None if there is no clients file."""
 
     callers: Callers
     rates: OwnRates
@@ -87,8 +87,8 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """Reads the clients file again when it changes. A version with faults only sets `reloaded` to
-    False. None if there is no such file."""
+    """The watch that reads the clients file again when the file changes. A version of the file with
+    faults only sets `reloaded` to False. None if there is no clients file."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -113,8 +113,8 @@ def clients_watch(
 
 @dataclass(slots=True)
 class OperatorAccess:
-    """The operators. `started`: what the tokens file said when the process started (None: there is
-    no such file)."""
+    """The operators. `started` is the content of the tokens file when the process started, None if
+    there is no tokens file."""
 
     operators: Operators
     started: TokensGiven | None = None
@@ -134,8 +134,8 @@ def operator_access_of(settings: Settings) -> OperatorAccess:
 def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
-    """Reads the tokens file again when it changes. A version with faults only sets `reloaded` to
-    False. None if there is no such file."""
+    """The watch that reads the tokens file again when the file changes. A version of the file with
+    faults only sets `reloaded` to False. None if there is no tokens file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:
@@ -161,8 +161,9 @@ G = TypeVar("G")
 
 
 class FileWatch(Generic[G]):
-    """Gives the content of the file to `take` when it changes. If it has faults, `refuse` gets
-    these, and nothing else happens. `started` is the content when the process started.
+    """Gives the content of the file to `take` when the content changes. If the new content has
+    faults, only `refuse` is called, with the faults. `started` is the content when the process
+    started.
 
     A change counts if two looks in a row find it, so that a half-written file does not count.
     """

@@ -15,7 +15,7 @@ from gateway.ports import Clock
 
 
 class SystemClock:
-    """The clock of this process. It follows Redis' clock, if there is a Redis.
+    """The clock of this process. This clock follows Redis' clock, if there is a Redis.
 
     `now` is the monotonic clock plus an offset. So a change of the machine's clock makes no entry
     younger or older. `learn` may change the offset. `wall` is the machine's clock, which is read
@@ -37,14 +37,14 @@ class SystemClock:
         return random.random()
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
+        """Return after `seconds`."""
         await asyncio.sleep(seconds)
 
     def learn(self, redis_seconds: float, round_trip: float) -> None:
         """Note Redis' time, which was read within the last `round_trip` seconds.
 
-        If the offset differs by `round_trip` or less it stays, because the difference may come
-        from the round trip alone.
+        If Redis' time differs from `now` by `round_trip` or less, the offset stays the same,
+        because the difference may come from the round trip alone.
         """
         sample = redis_seconds + round_trip / 2.0 - time.monotonic()
         if abs(sample - self.offset) > round_trip:
@@ -69,8 +69,8 @@ _SAMPLES = 60
 
 
 class LoopLag:
-    """How late the event loop is that runs `watch`. `worst` is the longest delay in the last 15
-    seconds, because scrapes are rare, and a stall between two of them matters.
+    """The delay of the event loop that runs `watch`. `worst` is the longest delay in the last 15
+    seconds, because scrapes are rare, and a stall between two scrapes matters.
     """
 
     def __init__(self, clock: Clock) -> None:

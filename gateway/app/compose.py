@@ -205,8 +205,8 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules for entries, by the settings or by the upstream's headers. The partition of a
-    single credential is a private cache."""
+    """The rules for entries: those of the settings, or those of the upstream's headers. The
+    partition of a single credential is a private cache."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -253,8 +253,8 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many floors a process without Redis keeps beside an L1 of `max_bytes`. The floors need
-    about a third of that memory in addition."""
+    """How many floors a process without Redis keeps in addition to an L1 of `max_bytes`. The floors
+    need about a third of `max_bytes` more memory."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -269,7 +269,7 @@ def _together(
     redis: Connection | None,
     shared: SharedStore,
 ) -> tuple[Lease, Bus]:
-    """The lease and the bus. Both have the same name of this replica, because the results of leases
+    """The lease and the bus. Both use the same name for this replica, because the results of leases
     arrive on the bus."""
     if redis is None or not isinstance(shared, RedisStore):
         return AloneLease(shared), AloneBus()
@@ -298,14 +298,14 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether callers send their own tokens. If the API refuses one of these, its partition is
-    invalidated."""
+    """Whether callers send their own tokens. If the API refuses a caller's token, the partition of
+    that token is invalidated."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 
 def _alone(settings: Settings) -> float:
-    """For how many seconds a replica without Redis may serve what it holds. After this time none of
-    it may be served without a call."""
+    """The seconds for which a replica without Redis may serve the entries that it holds. After this
+    time no such entry may be served without a call."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 

@@ -1,7 +1,7 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-They are judged by the figures of the last minute and the present gauges, for a person who looks at
-them. The alerts of `dashboards/` judge by longer times, and call people.
+Findings follow from the figures of the last minute and the present gauges. A person reads them for
+one process. The alerts of `dashboards/` use the figures of longer times, and call people.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from gateway.adapters.telemetry.metrics import GaugeReadings
 from gateway.core.vocabulary import Circuit, FailureReason, Mode
 from gateway.ports import Clock
 
-# Share of a minute's requests that may fail before the level is `bad`: ten times the objective.
+# Share of a minute's requests that may fail before the level is `bad`: ten times the share that the
+# objective allows.
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop may be late before requests become slow.
 _SLUGGISH: Final = 0.25
@@ -55,10 +56,11 @@ _ANY_REMEDY: Final = "See the API's status page. Stored responses are served mea
 class Finding:
     """One finding.
 
-    `level` is `good`, `watch` or `bad`. `whose` is `us`, `upstream`, `redis` or `nobody`. `says` is
-    what is wrong, and `do` what to do about it. `runbook` is the section that says more, and
-    `runbook_url` its address, which is relative to the admin plane unless `admin.docs_url` is set.
-    `since` is in seconds since the Unix epoch, None if it is not known or does not matter.
+    `level` is `good`, `watch` or `bad`. `whose` is `us`, `upstream`, `redis` or `nobody`. `says`
+    says what is wrong, and `do` says what to do about it. `runbook` is the section of the runbook
+    that says more. `runbook_url` is the address of this section. If `admin.docs_url` is not set,
+    the address is relative to the admin plane. `since` is in seconds since the Unix epoch, None if
+    it is not known or does not matter.
     """
 
     level: str
@@ -71,7 +73,8 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """The findings, at least one. The worst is first, but a mode `frozen` comes before it."""
+    """The findings, at least one. The worst is first, but the finding about a mode `frozen` comes
+    before all others."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -96,8 +99,8 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """The finding in the mode `frozen`: the operator accepted that requests for trainings that are
-    not stored fail."""
+    """The finding in the mode `frozen`. It is not `bad`, because the operator accepted that
+    requests fail if their training is not stored."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"
@@ -177,8 +180,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # A refused body of a single answer is counted as a failure too, which has a finding above. It
-    # is subtracted here, so that it does not get a second one.
+    # A refused body of a single answer is counted as a failure too, and the failure has a finding
+    # above. Such bodies are subtracted here, so that they do not get a second finding.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -245,19 +248,19 @@ def _times(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# A finding may be absent for so many seconds and still count as the same one. So a failure that
-# happens now and then is one finding.
+# A finding that was absent for so many seconds at most counts as the same finding. So a failure
+# that happens now and then is one finding.
 _SAME: Final = 20.0
 
-# The path below the address of the documents. The admin plane serves them under the same path.
+# The runbook's path below the address of the documents. The admin plane has the same path for it.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]
 
 
 class Findings:
-    """Judges every two seconds. Two findings are the same if their section and `whose` are.
-    `docs_url` is the address of the documents (None: the gateway serves them)."""
+    """Judges every two seconds. Two findings are the same if they have the same section and the
+    same `whose`. `docs_url` is the address of the documents (None: the gateway serves them)."""
 
     def __init__(
         self,
@@ -270,7 +273,7 @@ class Findings:
         self._readings = readings
         self._clock = clock
         self._runbook = _RUNBOOK if docs_url is None else f"{docs_url}/{_RUNBOOK}"
-        # When each was seen first (Unix time) and last (monotonic).
+        # When each finding was seen first (Unix time) and last (monotonic).
         self._seen: dict[_Topic, tuple[float, float]] = {}
 
     async def watch(self) -> None:

@@ -23,19 +23,20 @@ from gateway.web.wire.connection import Wire
 # Files that the process may have open besides its callers' connections.
 _OTHER_FILES = 256
 # The most connections that may wait to be accepted. The system may allow fewer. When a replica goes
-# away, all its callers connect to the others at once. A caller whose first packet is dropped tries
-# again after one second, and then after three.
+# away, all its callers connect to the other replicas at once. A caller whose first packet is
+# dropped tries again after one second, and then after three.
 _BACKLOG = 4_096
 # uvicorn calls `Server.on_tick` ten times a second.
 _TICKS = 10
 _TICK = 0.1
-# When the plane ends, an idle connection stays open for half a second, and one that had no request
-# yet for two seconds. To close it at once would lose a request that is on its way.
+# When the plane ends, an idle connection stays open for half a second. A connection that had no
+# request yet stays open for two seconds. If these connections were closed at once, requests that
+# are on their way would be lost.
 _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# A port is closed if no connection came for so many seconds, or after so many rounds of that time.
+# A port is closed when no connection came for one round (seconds), or after this number of rounds.
 _ROUND = 0.005
 _ROUNDS = 20
 
@@ -59,10 +60,10 @@ class Addresses:
 
 
 class Server(uvicorn.Server):
-    """The server of one plane. The process decides when it ends.
+    """The server of one plane. The process decides when the server ends.
 
-    `answering` is set once it accepts connections. `door` is the class of these connections.
-    `looked_at` is the loop's time when it last looked at them.
+    `answering` is set once the server accepts connections. `door` is the class of these
+    connections. `looked_at` is the loop's time when the server last looked at its connections.
     """
 
     def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
@@ -71,12 +72,12 @@ class Server(uvicorn.Server):
         self.looked_at = 0.0
         self.servers: list[asyncio.Server] = []
         self._door = door
-        # Weak, because nothing else refers to a connection whose handshake failed.
+        # Weak references, so that a connection whose handshake failed is forgotten.
         self._made: WeakSet[Wire] = WeakSet()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections, and set `answering`. The method of uvicorn would allow a minute for a
-        TLS handshake."""
+        """Accept connections, and set `answering`. This replaces the method of uvicorn, which would
+        allow a minute for a TLS handshake."""
         loop = asyncio.get_running_loop()
         for each in sockets or []:
             server = await loop.create_server(
@@ -98,7 +99,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def drain(self) -> None:
-        """From now on close each connection with its next response, which says so."""
+        """From now on close each connection with its next response. The response announces the
+        close."""
         self._door.terms.draining.set()
         for connection in self._connections():
             connection.drain()
@@ -122,7 +124,8 @@ class Server(uvicorn.Server):
 
     def _stop_listening(self, sockets: list[socket.socket]) -> list[asyncio.Task[None]]:
         """Take over the connections that the system has accepted, and listen no more. If the port
-        were closed first, they would be reset. Returns a task for each of them."""
+        were closed first, the system would reset these connections. Returns a task for each
+        connection."""
         copies = [each.dup() for each in sockets]  # these still listen
         for server in self.servers:
             server.close()
@@ -139,7 +142,8 @@ class Server(uvicorn.Server):
 
     @property
     def _handshake_timeout(self) -> float | None:
-        """The time that a head may take. None if there is no TLS, as asyncio requires."""
+        """The seconds that a handshake may take, as many as for a request head. If there is no TLS,
+        asyncio requires None."""
         return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
@@ -148,8 +152,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. Steps are counted and not time, because requests
-        that came during a late step have not been read yet."""
+        """Wait for requests that are on their way. The method counts steps, not time, because
+        requests that came during a late step have not been read yet."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -163,14 +167,14 @@ class Server(uvicorn.Server):
         return any(each.is_new or (is_early and each.is_idle) for each in open_ones)
 
     async def _look_on(self) -> None:
-        """As `on_tick`, which uvicorn no longer calls during the shutdown."""
+        """Do the work of `on_tick`, because uvicorn does not call `on_tick` during the shutdown."""
         while True:
             await asyncio.sleep(_TICKS * _TICK)
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
-        """Look at each connection. If this look is late, callers get that time in addition,
-        because nothing was read meanwhile."""
+        """Look at each connection. If this look is late, callers get the time of the delay in
+        addition, because nothing was read during the delay."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -195,7 +199,8 @@ def last_accepted(listener: socket.socket) -> list[socket.socket]:
 
     When a listener is closed, the system resets the connections whose handshake is not complete.
     The last packet of a handshake may be late if the cores are busy, so this function waits for it.
-    It blocks the event loop, because callers that were told to close would connect again at once.
+    The wait blocks the event loop on purpose. Otherwise responses would close connections during
+    the wait, and the callers would connect again at once.
     """
     with listener:
         accepted = _waiting(listener)
@@ -248,7 +253,8 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 def files_for(connections: int) -> int:
-    """Let this process open files for so many connections. Returns how many it may have then."""
+    """Let this process open files for so many `connections`. Returns the number of connections that
+    it may have then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -265,8 +271,8 @@ def server_of(
     ends_in: float,
     idle_timeout: float,
 ) -> Server:
-    """A server for an application. `door` is the class of its connections. Its end takes `ends_in`
-    seconds at most."""
+    """A server for an application. `door` is the class of its connections. The end of the server
+    takes `ends_in` seconds at most."""
     config = uvicorn.Config(
         app,
         http=door,

@@ -1,7 +1,8 @@
-"""The data of the live page's stream: everything at first, then what is new, and the present state
-each time.
+"""The data of the live page's stream: first all rows and events, then the new ones, and each time
+the present state.
 
-The values of all parts are gathered once a second for each watcher. `health_findings` judges them.
+The values of all parts are gathered once a second for each watcher, which is an open live page.
+`health_findings` judges these values.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Live:
         return not self._ended.is_set()
 
     def tell(self, place: Place) -> tuple[Words, Place]:
-        """What is new after `place`, and the new place. (0, 0) is the place before everything."""
+        """The data that is new after `place`, and the new place. (0, 0) is the place before
+        everything."""
         history, events = self._house.history, self._house.telemetry.events
         words: Words = {
             "now": self._now(),
@@ -129,7 +131,8 @@ def _words_of(minute: Totals, history: History) -> Words:
 
 
 def _scarce(budgets: Mapping[str, BudgetView]) -> list[tuple[str, BudgetView]]:
-    """The tenants that are shown: closed gates first, then those with the smallest share left."""
+    """The tenants that are shown: first those with a closed gate, then those with the smallest
+    share of their limit left."""
 
     def left(view: BudgetView) -> float:
         known = view.limit is not None and view.available is not None

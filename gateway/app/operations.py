@@ -1,4 +1,4 @@
-"""What the admin plane shows, gathered from all parts, and the orders that it accepts."""
+"""Gathers the data that the admin plane shows, and carries out the orders that it accepts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from gateway.settings import Printable, Settings, SweepWarm, effective
 
 Words = dict[str, object]
 
-# The most partitions that a message names. If each credential has one, there can be thousands.
+# The most partitions that a message names. If each credential has a partition, there can be
+# thousands.
 _NAMED = 20
 # Seconds for which readiness may wait for a cold start.
 _WARMING = 30.0
@@ -144,8 +145,8 @@ class Operations:
         return effective(self._settings)
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
-        """What each tier holds of a training. Raises BadRequest if several partitions hold it and
-        `partition` is None."""
+        """What each tier holds of a training. Raises BadRequest if several partitions hold the
+        training and `partition` is None."""
         now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
         if partition is None and len(held_in) > 1:
@@ -164,7 +165,7 @@ class Operations:
 
     def _trail(self, training_id: str, partition: str | None) -> Words:
         """The last events of the training, the newest first, and the budgets that its calls may
-        use. If its list is swept, also the bound."""
+        use. If a sweep reads the tenant's list, also the staleness bound."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {
@@ -208,7 +209,8 @@ class Operations:
 
     @contextmanager
     def _telling(self, order: Right, by: str, telling: Words) -> Iterator[None]:
-        """Log and count an order that was carried out. If Redis fails, log that it failed."""
+        """Log and count an order that was carried out. If Redis fails, log that the order
+        failed."""
         telemetry = self._house.telemetry
         try:
             yield
@@ -218,8 +220,8 @@ class Operations:
         telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
-        """The bound without a sweep, the age of the oldest stale answer of the last minute (None if
-        there was none), and the state of each tenant's sweep."""
+        """The staleness bound without a sweep, the age of the oldest stale answer of the last
+        minute (None if there was none), and the state of each tenant's sweep."""
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),
@@ -237,7 +239,8 @@ class Operations:
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
     def _whose(self, partition: str) -> Words:
-        """The tenant of the partition, and the names of its clients. Empty if it is not known."""
+        """The tenant of the partition, and the names of the tenant's clients. Empty if the tenant
+        is not known."""
         access = self._house.admission.callers.access
         tenants = [name for name, theirs in access.partitions().items() if theirs == partition]
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}

@@ -1,4 +1,4 @@
-"""Runs the process from its start to its drained stop: sockets, tasks, signals, and the order in
+"""Runs the process until it has drained and stops: its sockets, tasks and signals, and the order in
 which they end."""
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds in which orders under way may end. After Redis has lost the members, an order waits until
-# the replicas have registered again.
+# Seconds that orders in flight may take when the process stops. They may take long: after Redis has
+# lost the members, an order waits until the replicas have registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -99,7 +99,7 @@ class Plane:
     url: str
 
     async def serve(self) -> None:
-        """Answer until `end`."""
+        """Answer requests until `end` is called."""
         await self.server.serve(sockets=[self.listener])
 
     async def end(self, served: asyncio.Task[None], patience: float) -> None:
@@ -111,7 +111,7 @@ class Plane:
 def _servers(
     settings: Settings, house: House, operations: Operations, access_log: AccessLog
 ) -> tuple[Server, Server]:
-    """The servers of both planes. They get their sockets later."""
+    """The servers of both planes, still without sockets."""
     server, admin = settings.server, settings.admin
     data_plane = DataPlane(
         house.serving,
@@ -225,8 +225,9 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
             *(group.create_task(watch.run()) for watch in house.watches),
         ]
         if house.redis is not None:
-            # The first requests wait until Redis has answered. Otherwise they would fetch what it
-            # has stored, and would have no lease. If Redis is away, they wait until that is known.
+            # The first requests wait until Redis has answered. Otherwise these requests would fetch
+            # trainings that Redis has stored, and would have no lease. If Redis is away, the
+            # requests wait until the process has noticed that.
             await house.redis.first_word(_FIRST_WORD)
             await house.bus.enter()
             tasks.append(group.create_task(house.redis.run()))
@@ -266,7 +267,7 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 def _allow_connections(connections: int) -> None:
-    """Let the process open files for so many connections. Log a warning if the system allows
+    """Let the process open files for so many `connections`. Log a warning if the system allows
     fewer."""
     room = files_for(connections)
     if room < connections:
@@ -294,15 +295,15 @@ def _freeze_garbage_collector() -> None:
 
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Seconds after the first signal in which further signals belong to it: `timeout` signals its child
-# and then the child's group, and a shell repeats the terminal's SIGHUP.
+# Seconds after the first signal in which further signals are ignored. For example, `timeout`
+# signals its child and then the child's group, and a shell repeats the terminal's SIGHUP.
 _SAME_SIGNAL = 0.02
 
 
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first of the signals in `_ENDING`. After that, each signal has the default
-    action of the system. It ends the process, whatever the event loop does.
+    """Set `stop` at the first of the signals in `_ENDING`. After that, each of these signals has
+    the system's default action, which ends the process, whatever the event loop does.
 
     If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """
@@ -357,7 +358,8 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """What `check` does not check, because a call for it would count against the limit."""
+    """The facts that `check` does not check, because this would need calls that count against the
+    limit."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

@@ -30,8 +30,8 @@ from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled
 
 # Seconds without a read after which a sweep pauses.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If a leader is killed, another replica leads after this time, at
-# its next look.
+# Lifetime of the lease in seconds. If a leader is killed, another replica becomes the leader at its
+# first look after this time.
 _LEAD: Final = 5.0
 
 
@@ -161,6 +161,6 @@ def _pace_of(settings: Settings, admission: Admission) -> Callable[[str], Pace]:
 
 def _reads(counters: Counters, admission: Admission, tenant: str) -> int:
     """The requests of the tenant's clients, by the counters. Clients that are counted as `other`
-    may belong to any tenant, so their requests count for each."""
+    may belong to any tenant, so their requests count for every tenant."""
     names = {*admission.callers.access.clients_of(tenant), OTHER_CLIENTS}
     return sum(count for (client, _), count in list(counters.clients.items()) if client in names)

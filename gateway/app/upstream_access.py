@@ -56,8 +56,8 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Put these parts together. `admission` knows the tenants and their rates, and `bus` the number
-    of replicas."""
+    """Put the parts of `Outward` together. `admission` knows the tenants and their rates, and `bus`
+    the number of replicas."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -166,7 +166,7 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """Longer than any call, so that no second probe is sent while the first is under way."""
+    """Seconds, longer than any call, so that no probe is sent while another probe is under way."""
     return settings.upstream.timeout * 2.0
 
 
