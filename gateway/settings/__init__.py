@@ -1,9 +1,10 @@
-"""What an operator may set, and how it is read.
+"""The settings that an operator may give, and how they are read.
 
-`schema.py` has every setting with its type and default. `config/gateway.toml` explains them. `load`
-makes one immutable `Settings` of a TOML file and environment variables, or reports all faults at
-once. Only this package reads the gateway's environment variables, its settings file, and the files
-of clients, tokens and secrets. It does not decide what a setting does.
+`schema.py` has every setting with its type and default. `config/gateway.toml` explains the
+settings. `load` makes one immutable `Settings` from a TOML file and environment variables, or
+reports all faults at once. Only this package reads the gateway's environment variables, its
+settings file, and the files of clients, tokens and secrets. This package does not decide what a
+setting does.
 """
 
 from __future__ import annotations

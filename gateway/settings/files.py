@@ -1,7 +1,8 @@
-"""Files that settings name: texts, secrets and certificates. Texts are judged elsewhere.
+"""Reads the files that settings name: texts, secrets and certificates. Other modules parse the
+texts.
 
-A value that should be a path may be the secret itself, by mistake. So the messages of this module
-show a path only if it is certainly one.
+By mistake, an operator may give the secret itself in place of its path. So the messages of this
+module show a value only if it is certainly a path.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
     """The text of the file, if it has at most `most` characters. `newline`: see `open`. `again`:
-    the file is read many times, so it must not be a pipe, which may never have a writer.
+    the file is read many times. It must then not be a pipe, because a read would wait for a writer
+    that may never come.
 
     Raises Unreadable, with words that fit behind "a file that", such as "is not UTF-8".
     """
@@ -72,8 +74,8 @@ def is_readable(path: Path) -> bool:
 
 
 def unusable(cert: Path, key: Path) -> str | None:
-    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can be used,
-    or if a file cannot be read, which is reported elsewhere."""
+    """Why a certificate and its key (PEM files) cannot be used for TLS. None if they can be used.
+    Also None if a file cannot be read, because that fault is reported elsewhere."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Without this, OpenSSL would ask for a passphrase on the terminal.
@@ -89,7 +91,8 @@ def unusable(cert: Path, key: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """The place where the file was looked for. A name in an existing folder is no secret."""
+    """The place where the file was looked for, as the end of a message. "" if `path` may be a
+    secret. A name in an existing folder is no secret."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

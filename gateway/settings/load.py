@@ -1,8 +1,8 @@
-"""Makes `Settings` of what the operator gave, or reports all faults at once.
+"""Makes `Settings` from the values that the operator gave, or reports all faults at once.
 
-Settings come from a file, from the environment, which replaces values of the file, and from the
-files of secrets. All values are first gathered by full name ("section.name"). Then the schema
-checks them.
+Settings come from a file, from the environment, and from the files of secrets. The environment
+replaces values of the file. All values are first gathered by full name ("section.name"). Then the
+schema checks the values.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class _Given:
 
 
 def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from this file (None: the one in GATEWAY_CONFIG) and the environment. Raises
-    SettingsFault."""
+    """The settings from the file `config` (None: the file in GATEWAY_CONFIG) and the environment.
+    Raises SettingsFault."""
     given = _gather(config, environ)
     settings, unsound = _judge(given.values)
     faults = [*given.faults, *unsound]
@@ -67,8 +67,8 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
     """Variables that name a setting with one underscore instead of two, each with the right name.
 
-    They do not set anything. A value such as `tcp://…` is left out: Kubernetes sets such variables
-    for a service.
+    These variables do not set anything. A variable with a value such as `tcp://…` is left out,
+    because Kubernetes sets such variables for a service.
     """
     known = {_variable(name, "_"): _variable(name) for name in _KNOWN}
     return tuple(
@@ -102,9 +102,9 @@ def _gather(config: Path | None, environ: Mapping[str, str]) -> _Given:
 def _level(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
-    """The settings that one source gives: each with the name that it has there, its value, and the
-    folder of relative paths. `found` has for each the name as it is written, the full name, and the
-    value."""
+    """The settings that one source gives. Each has the name under which it was given, its value,
+    and the folder of relative paths. `found` has three items for each setting: the name as the
+    source writes it, the full name, and the value."""
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:
@@ -185,7 +185,8 @@ def _choice(name: str) -> str:
 
 
 def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
-    """The settings as far as they are valid, and the faults of the others."""
+    """The settings, with defaults in the place of invalid values, and the faults of these
+    values."""
     given: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
     for setting, value in values.items():
         section, _, name = setting.partition(".")
@@ -196,7 +197,8 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the clients file. Empty if none is used, or if its path is faulty already."""
+    """The faults in the clients file. Empty if no clients file is used, or if `faults` has a fault
+    of its path."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
@@ -205,7 +207,8 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
 
 
 def _of_the_tokens(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults in the tokens file. Empty if there is none, or if its path is faulty already."""
+    """The faults in the tokens file. Empty if there is no tokens file, or if `faults` has a fault
+    of its path."""
     path = settings.admin.tokens_file
     if path is None or any(fault.name == "admin.tokens_file" for fault in faults):
         return ()

@@ -1,8 +1,8 @@
-"""Parsers make values of what an operator writes. Formatters make texts of values, for people.
+"""Parsers make values from the texts of an operator. Formatters make texts from values, for people.
 
-A parser takes any object. If it cannot parse the object, it raises `ValueError`. The error has a
-text only if "this is not a duration" (or the like) does not say enough. It never repeats a value
-that may be a secret.
+A parser takes any object, and raises `ValueError` if it cannot parse the object. The error has a
+text only if a message such as "is not a duration" does not say enough. The text never repeats a
+value that may be a secret.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def parse_interval(value: object) -> float | str:
 
 def format_duration(seconds: float | str) -> str:
     """The text in the largest unit (h, m, s, ms) that gives a whole number, otherwise in seconds.
-    It is parsed to exactly these seconds. A word stays the same."""
+    `parse_duration` turns the text back into exactly these seconds. The word "auto" stays as it
+    is."""
     if isinstance(seconds, str):
         return seconds
     amount = Decimal(repr(seconds))
@@ -193,7 +194,8 @@ def mask_url(secret: SecretStr | None) -> str | None:
 
 
 def parse_header_names(value: object) -> tuple[str, ...]:
-    """Names of request headers in lower case. None comes twice, and none is in NEVER_FORWARDED."""
+    """Names of request headers in lower case. No name comes twice, and no name is in
+    NEVER_FORWARDED."""
     if not isinstance(value, list | tuple):
         raise ValueError
     names = tuple(_header_name(name, place) for place, name in enumerate(value, start=1))
@@ -203,7 +205,7 @@ def parse_header_names(value: object) -> tuple[str, ...]:
 
 
 def _header_name(value: object, place: int) -> str:
-    # The message has the place and not the text: this may be "Authorization: Bearer …".
+    # The message has the place, not the text, because the text may be "Authorization: Bearer …".
     if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
         raise ValueError(f"entry {place} is not the name of a header")
     name = value.lower()

@@ -1,8 +1,9 @@
-"""Every setting with its type and default, and which settings contradict each other.
+"""Every setting with its type and default, and the check for settings that contradict each other.
 `config/gateway.toml` says what each setting does.
 
-A new setting is one line here, and one line there with its effect above it. `make chart` copies it
-into the chart. Tables for the loader and for messages are made from the sections.
+A new setting needs one line here, and one line in `config/gateway.toml` with its effect above that
+line. `make chart` copies the setting into the chart. Tables for the loader and for messages are
+made from the sections.
 """
 
 from __future__ import annotations
@@ -196,7 +197,8 @@ def setting_of(name: str) -> str:
 
 
 def effective(settings: Settings) -> dict[str, types.Printable]:
-    """Every setting by its full name, in the form of the file. None: unset. Secrets are masked."""
+    """Every setting by its full name, in the form of the file. None: it is unset. Secrets are
+    masked."""
     return {
         f"{section}.{name}": KINDS[f"{section}.{name}"].show(value)
         for section, table in settings
@@ -214,9 +216,9 @@ S = TypeVar("S", bound=Section)
 
 
 def judge(table: type[S], values: Mapping[str, object], place: str) -> tuple[S, list[Fault]]:
-    """The table with the valid values, and a fault for each of the others. A fault is named after
-    `place` and the field. All names have to be fields of the table. Each field has a default, which
-    replaces a value that is not valid."""
+    """The table with the valid values, and a fault for each value that is not valid. The name of a
+    fault is `place` and the field. All names of `values` have to be fields of the table. The
+    default of a field replaces a value that is not valid."""
     try:
         return table.model_validate(values), []
     except ValidationError as error:
@@ -253,7 +255,8 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     """The faults of settings that contradict each other, and of files that are not there. A setting
     in `faulty` is not reported again.
 
-    `given` has the names that the operator set, because a setting may be set to its default.
+    `given` has the names of the settings that the operator gave. Their values do not show this,
+    because an operator may give the default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):
@@ -309,7 +312,7 @@ def _of_the_rest(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]
 
 
 def _meet(one: str, other: str) -> bool:
-    # The address for all interfaces takes the port of each address of its family.
+    # An address for all interfaces (0.0.0.0 or ::) takes the port on each address of its family.
     of_six = (":" in one, ":" in other)
     meet_in_four = "0.0.0.0" in (one, other) and not any(of_six)
     return one == other or meet_in_four or ("::" in (one, other) and all(of_six))
@@ -331,8 +334,8 @@ def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -
 
 
 def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:
-    """A fault for each file that the URL names and that cannot be read. Its path is not shown,
-    because no part of the URL is."""
+    """A fault for each unreadable file that the URL names. The path of the file is not shown,
+    because no part of the URL may be shown."""
     tls = None if url is None else read_address(url.get_secret_value()).tls
     for name in FILES:
         if tls and name in tls and not is_readable(Path(str(tls[name]))):

@@ -1,9 +1,9 @@
 """The types of settings: how each is read from a text, and how messages and the start log show it.
 Also `Fault`: what is wrong with a setting, on one line and without secrets.
 
-Each is an annotated type for `schema.py`. pydantic checks the type. The `Kind` beside it has the
-parser, and the words for faults and for the start log. An enum of words needs no `Kind`: `kind_of`
-makes it.
+Each is an annotated type for `schema.py`. pydantic checks the type. The `Kind` in the annotation
+has the parser, and the words for faults and for the start log. An enum of words needs no `Kind`,
+because `kind_of` makes one for it.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ RedisUrl = Annotated[
         "the address of a Redis", _ADDRESS, parsers.parse_redis_url, parsers.mask_url, secret=True
     ),
 ]
-# Without braces, because these decide the slot of a key in a Redis Cluster.
+# Without braces, because braces decide the slot of a key in a Redis Cluster.
 Prefix = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
@@ -244,8 +244,8 @@ class Fault:
 
 
 class SettingsFault(Exception):
-    """All that is wrong with the settings. The operator has to correct it. `load` sorts the faults
-    in the order of the schema."""
+    """All faults of the settings. The operator has to correct them. `load` sorts the faults in the
+    order of the schema."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
