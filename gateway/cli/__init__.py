@@ -1,8 +1,8 @@
 """The `gateway` command: its options, exit codes and texts. The work is done elsewhere.
 
-Exit codes: 0 done; 1 it could not be done; 2 the command or the settings are wrong; 3 done, but
-some replicas, or replicas of Redis, did not confirm; 4 the gateway that was asked has a bad
-finding. Heavy modules are imported inside the commands, so that `--help` answers at once.
+Exit codes: 0 done; 1 not done; 2 the command or the settings are wrong; 3 done, but some replicas,
+or replicas of Redis, did not confirm; 4 the gateway that was asked has a bad finding. Heavy modules
+are imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations

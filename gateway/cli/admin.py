@@ -54,7 +54,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def seconds_of(date_time: str) -> float:
-    """Seconds since the Unix epoch of a date-time as the admin plane writes them."""
+    """A date-time in the form of the admin plane, as seconds since the Unix epoch."""
     from gateway.core.instant import parse_instant, to_seconds
 
     return to_seconds(parse_instant(date_time))
@@ -180,8 +180,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: float, now: float) -> str:
-    """Seconds since the Unix epoch as a time of day, and how long ago that is at `now`. The date is
-    added if it is not the day of `now`."""
+    """The time `at` (seconds since the Unix epoch) as a time of day, and how long before `now` it
+    is. The date is added if `at` and `now` are on different days."""
     then, today = (datetime.fromtimestamp(each, UTC) for each in (at, now))
     form = "%H:%M:%S UTC" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S UTC"
     ago = now - at

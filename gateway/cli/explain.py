@@ -86,8 +86,8 @@ def in_short(words: Mapping[str, Any]) -> str:
 
 
 def readable(words: Mapping[str, object], now: float, indent: str = "") -> Iterator[str]:
-    """A JSON object as indented lines with aligned names. Times are written as people write them at
-    `now` (seconds since the Unix epoch). Null is a dash."""
+    """A JSON object as indented lines with aligned names. Times are written with their distance
+    from `now` (seconds since the Unix epoch). Null is written as a dash."""
     width = max(map(len, words), default=0)
     for name, value in words.items():
         if isinstance(value, dict) and value:

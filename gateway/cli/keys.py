@@ -11,7 +11,7 @@ import click
 
 from gateway.cli.serve import WRONG_SETTINGS, complain
 
-# Random bytes of a key. Nobody can guess that many. A plain SHA-256 of the key is therefore safe.
+# The number of random bytes in a key. Nobody can guess so many bytes, so a plain SHA-256 is safe.
 _ENTROPY = 32
 
 

@@ -86,7 +86,7 @@ def check(config: Path | None) -> None:
     click.echo("settings: ok")
     for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
-    # The faults are printed below. The log would say the same in another form.
+    # The faults are printed below. The log would repeat the faults in another form.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)
@@ -95,7 +95,7 @@ def check(config: Path | None) -> None:
 
 
 def settings_or_exit(config: Path | None) -> Settings:
-    """The settings of this process. If they have faults, exits with 2 and a line for each."""
+    """The settings of this process. If they have faults, exits with 2 and a line for each fault."""
     from gateway.settings import SettingsFault, load
 
     try:

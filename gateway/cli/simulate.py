@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.simulator import SimulatorConfig
 
 
-# The words of the simulator's enums. To import these would make the help text slow.
+# The words of the simulator's enums. An import of the enums would make the help text slow.
 REVISIONS = (
     *("question-answer", "early", "current", "metadata", "typeless", "new-channel", "odd-form"),
 )
@@ -186,7 +186,7 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End this process when the process that started it has ended, for whatever reason. Its end of
+    """End this process when its parent process has ended, for whatever reason. The parent's end of
     the pipe is closed then."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
