@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import statistics
 import subprocess
 import time
@@ -44,6 +46,8 @@ _SETTINGS = {
 _MOST_HITS = 12_000
 # Seconds in which nginx refreshes each training once: fifty a second.
 _LIFETIME = 20
+# Seconds until the gateway sweeps again after it was stopped.
+_UNTIL_SWEPT = 5
 QUIET = "gateway, quiet"
 # As the callers of the load do: a compressed answer is an entry of its own.
 _AS_CALLERS = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
@@ -74,12 +78,13 @@ class Field:
     def round(self, rate: float, seconds: int, results: Mixed, say: Say) -> None:
         """Each of them once, at that rate of hits, or at the most that the callers send."""
         results.rate = rate = min(rate, _MOST_HITS)
-        closed(self.quiet, "repeated", 1)  # what nobody read for long is confirmed first
-        _note(results, QUIET, self._hits(self.quiet, rate, seconds), say)
-        for stand in self.nginx:
-            _spread(stand)
-            _note(results, stand.name, self._hits(stand, rate, seconds), say)
-        closed(self.busy, "repeated", 1)
+        with _stopped(self.busy):  # its sweep would take a part of both cores from the others
+            closed(self.quiet, "repeated", 1)  # what nobody read for long is confirmed first
+            _note(results, QUIET, self._hits(self.quiet, rate, seconds), say)
+            for stand in self.nginx:
+                _spread(stand)
+                _note(results, stand.name, self._hits(stand, rate, seconds), say)
+        closed(self.busy, "repeated", _UNTIL_SWEPT)
         with self._background(seconds, results):
             tail = self._hits(self.busy, rate, seconds)
         _note(results, "gateway", tail, say)
@@ -143,6 +148,17 @@ def field_of(folder: Path, redis: RedisServer, python: str, say: Say) -> Iterato
             say(f"warming {stand.name} for the mixed case")
             closed(stand, "repeated", 2)
         yield every
+
+
+@contextlib.contextmanager
+def _stopped(stand: Stand) -> Iterator[None]:
+    for pid in stand.pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stand.pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _spread(stand: Stand) -> None:
