@@ -39,7 +39,7 @@ class Charge:
 
 
 class Charging(Protocol):
-    """The methods of all budgets: they change the charges of calls and the gate, or show the
+    """The methods that all budgets have. They change the gate or the charges of calls, or show the
     budget.
 
     `scope` names the owner of the budget: a tenant, or a partition if each credential has a budget
@@ -104,8 +104,8 @@ class KnownBudget:
     replicas   how many replicas divide the limit; `silent` of them did not report lately, and
                their parts are kept for them
     limit      the limit at the time `at`
-    claim      how many unspent calls this replica may make without asking; calls that it asked for
-               after the time `at` are not subtracted yet
+    claim      how many calls this replica may make by itself, as of the time `at`; calls that it
+               asked Redis for since then have to be subtracted
     part       this replica's part of the configured limit. The replica may spend it while the
                shared budget cannot be reached. It is 0 while the parts of other replicas leave
                nothing. The replica then acts as after a start without the shared budget

@@ -26,8 +26,8 @@ from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # Seconds without a report after which a replica spends its part of the limit alone (`_SILENCE`),
-# and after which the replica is forgotten (`_GONE`). A replica looks twice a second. Each look also
-# reports the look before it.
+# and after which the replica is forgotten (`_GONE`). A replica looks twice a second. With each look
+# it reports that it has had the reply to the look before.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. A clock that differs by more was
@@ -243,8 +243,9 @@ class RedisBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin a turn that was waited for: the charge counts from now. Returns None if the charge
-        is lost, if a 429 undid the charge, or if its call is now kept for a silent replica. Raises
-        GateClosed if the gate is still closed."""
+        is lost, if a 429 undid the charge, or if the limit has no room for the call any more
+        because a part of the limit is now kept for a silent replica. Raises GateClosed if the gate
+        is still closed."""
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,

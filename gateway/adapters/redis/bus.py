@@ -3,8 +3,9 @@ replica.
 
 A notice goes to all replicas. An order waits until the replicas that are alive have answered.
 Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in which a
-replica may have missed notices. The gap ends when the replica connects, when it sees that a
-notice's number is missing, or when it counts as alive again (see `membership`).
+replica may have missed notices. The gap ends when the replica learns of it: when the replica
+connects again, when it sees that the number of a notice is missing, or when it counts as alive
+again (see `membership`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """A request that other replicas confirm a notice. Their answers name the `number` of the
+    """Asks the other replicas to confirm a notice. Their answers name the `number` of the
     request."""
 
     def __init__(self, number: int) -> None:
@@ -219,8 +220,8 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats, even while no notices arrive. The result of an order then counts this
-        replica as unconfirmed."""
+        """Send heartbeats, even while no notices arrive. Because of them the result of an order
+        counts this replica as one that has not confirmed."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -305,14 +306,15 @@ class RedisBus:
         """Report a gap, with the time until which this replica may serve the entries that it held
         in the gap.
 
-        The result of an order in the gap named such a time for this replica. This named time is at
-        least `span` later than the last moment at which this replica had heard all notices. If no
-        notice was missed, the reported time is infinite.
+        The result of an order in the gap named such a time for this replica. The reported time is
+        `span` after the last moment at which this replica had heard all notices. No order named an
+        earlier time. If no notice was missed, the reported time is infinite.
 
-        No notice was missed if the last number is the one that was heard last. If Redis lost the
-        members, the numbers begin again at 0, and say nothing about notices before the loss. The
-        number 0 then counts as "no notice was missed" only until the earliest time that an order
-        before the loss may have named.
+        No notice was missed if the number of the last notice (`number`) is the one that this
+        replica heard last (`heard`). If Redis lost the members, the numbers begin again at 0. The
+        number 0 then says only that there was no notice since the loss. A notice before the loss
+        may have been missed, and the earliest time that its order can have named is the reported
+        one. So after that time the number 0 does not count as "no notice was missed".
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

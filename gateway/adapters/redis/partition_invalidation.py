@@ -32,9 +32,9 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# `_READ_FOR`: the seconds for which a fetch may use a share that was read. `_KEPT_FOR`: the seconds
-# after a renewal of a share's expiry in which no other renewal is needed, because the share
-# outlives all bodies.
+# `_READ_FOR`: the seconds for which a fetch may use a share that was read. `_KEPT_FOR`: when the
+# expiry of a share was renewed, it is not renewed again for so many seconds. A share is kept longer
+# than any body, so this is often enough.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # the most shares that are remembered
@@ -54,8 +54,8 @@ _NONE: Final = Beside("", -math.inf)
 
 class PartitionInvalidations:
     """The shares of one gateway. They live for `keep` ms, longer than any body. `are_possible` is
-    true if callers bring their own tokens. Otherwise no partition is ever invalidated, and there
-    are no shares."""
+    true if callers bring their own tokens. Otherwise no 401 invalidates a partition, and there are
+    no shares."""
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -161,7 +161,8 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The same state, with the time until which responses of its partition are ruled out."""
+    """The same state, with the time `struck_at`. Responses of its partition are ruled out if they
+    were fetched before that time."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

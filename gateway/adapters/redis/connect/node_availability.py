@@ -151,8 +151,8 @@ class Node:
         return await self._ask(operation, command, self._client, seconds, beside)
 
     def heard(self, reply: Sequence[Any], sent: float) -> None:
-        """Take the time from the two parts at the beginning of a reply to a question that was sent
-        at `sent` (monotonic)."""
+        """Pass the node's time to `on_time`. A reply begins with this time: seconds, then
+        microseconds. The question was sent at `sent` (monotonic)."""
         seconds = int(reply[0]) + int(reply[1]) / 1_000_000
         self._on_time(seconds, self._clock.monotonic() - sent)
 
@@ -296,11 +296,12 @@ class Single(Node):
 
     layout: Final = 0
 
-    # The hash tags of the copies of a record that is needed beside every key. None: one copy.
+    # A record that is read together with every key has one copy for each of these hash tags. The
+    # single item None means that there is only one copy.
     regions: Final[tuple[str | None, ...]] = (None,)
 
     def region(self, _name: str) -> str | None:
-        """None: there is one copy, without a hash tag."""
+        """None, because there is only one copy."""
         return None
 
     def serves(self, _name: str) -> bool:
