@@ -7,13 +7,12 @@ all of it. nginx has its own refreshes, as many a second.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-import os
-import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,8 +45,10 @@ _SETTINGS = {
 _MOST_HITS = 12_000
 # Seconds in which nginx refreshes each training once: fifty a second.
 _LIFETIME = 20
-# Seconds until the gateway sweeps again after it was stopped.
+# Seconds of reads until a gateway that was just started sweeps at its pace: where another one has
+# swept before, and where none has (two sweeps that are slower).
 _UNTIL_SWEPT = 5
+_FIRST_SWEEPS = 30
 QUIET = "gateway, quiet"
 # As the callers of the load do: a compressed answer is an entry of its own.
 _AS_CALLERS = {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "identity"}
@@ -68,25 +69,26 @@ class Mixed:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The servers, warm."""
+    """The servers, warm. The gateway that sweeps runs only while it is measured, because its sweep
+    takes a part of both cores."""
 
     quiet: Stand
-    busy: Stand
+    busy: Callable[[], contextlib.AbstractContextManager[Stand]]
     nginx: tuple[Stand, ...]
     python: str
 
     def round(self, rate: float, seconds: int, results: Mixed, say: Say) -> None:
         """Each of them once, at that rate of hits, or at the most that the callers send."""
         results.rate = rate = min(rate, _MOST_HITS)
-        with _stopped(self.busy):  # its sweep would take a part of both cores from the others
-            closed(self.quiet, "repeated", 1)  # what nobody read for long is confirmed first
-            _note(results, QUIET, self._hits(self.quiet, rate, seconds), say)
-            for stand in self.nginx:
-                _spread(stand)
-                _note(results, stand.name, self._hits(stand, rate, seconds), say)
-        closed(self.busy, "repeated", _UNTIL_SWEPT)
-        with self._background(seconds, results):
-            tail = self._hits(self.busy, rate, seconds)
+        closed(self.quiet, "repeated", 1)  # what nobody read for long is confirmed first
+        _note(results, QUIET, self._hits(self.quiet, rate, seconds), say)
+        for stand in self.nginx:
+            _spread(stand)
+            _note(results, stand.name, self._hits(stand, rate, seconds), say)
+        with self.busy() as busy:
+            closed(busy, "repeated", _UNTIL_SWEPT)
+            with self._background(busy, seconds, results):
+                tail = self._hits(busy, rate, seconds)
         _note(results, "gateway", tail, say)
         say(f"beside them: {results.beside[-1]}")
 
@@ -101,8 +103,7 @@ class Field:
         return tail
 
     @contextlib.contextmanager
-    def _background(self, seconds: int, results: Mixed) -> Iterator[None]:
-        busy = self.busy
+    def _background(self, busy: Stand, seconds: int, results: Mixed) -> Iterator[None]:
         numbers = map(str, (busy.port, busy.admin, TOKEN, IDS + 1, _LOOKED_UP, seconds))
         command = self._command("background", *numbers)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as beside:
@@ -135,30 +136,28 @@ def field_of(folder: Path, redis: RedisServer, python: str, say: Say) -> Iterato
         filler = gateway("filler", UPSTREAM__RATE_LIMIT="unlimited", SWEEP__ENABLED="false")
         _fill(filler)
         filler.process.stop()
+        starts = itertools.count(1)
+
+        def busy() -> contextlib.AbstractContextManager[Stand]:
+            name = f"busy-{next(starts)}"
+            return stands.gateway(folder, upstream, redis, name, _SETTINGS, python=python)
+
+        with busy() as first:
+            say("sweeping for the first time for the mixed case")
+            closed(first, "repeated", _FIRST_SWEEPS)
         every = Field(
             gateway("quiet", SWEEP__ENABLED="false"),
-            gateway("busy"),
+            busy,
             tuple(
                 stack.enter_context(stands.nginx(folder, upstream, name, lifetime=f"{_LIFETIME}s"))
                 for name in NGINX
             ),
             python,
         )
-        for stand in (every.quiet, every.busy, *every.nginx):
+        for stand in (every.quiet, *every.nginx):
             say(f"warming {stand.name} for the mixed case")
             closed(stand, "repeated", 2)
         yield every
-
-
-@contextlib.contextmanager
-def _stopped(stand: Stand) -> Iterator[None]:
-    for pid in stand.pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in stand.pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def _spread(stand: Stand) -> None:
