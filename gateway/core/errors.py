@@ -205,8 +205,8 @@ class UpstreamRefused(UpstreamFailure):
 
 
 class InvalidPayload(UpstreamFailure):
-    """A body that is no training. Such a body is not stored, and is not served as a success. The
-    rules of cache/rfc9111 have exceptions."""
+    """A body that is no training. Such a body is not stored, and is not served as a success. There
+    are exceptions: with cache/rfc9111, such a body may be stored and passed on."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE
@@ -228,9 +228,9 @@ class CallWithheld(GatewayError):
 
 
 class BudgetExhausted(CallWithheld):
-    """The gateway's share of the limit is spent, or is being handed out evenly. `is_passing`: the
-    cause may end at any moment. Either this replica cannot use the shared budget, or a part of the
-    budget is kept for a replica that may only be slow."""
+    """The gateway's share of the limit is spent, or its calls are granted at even intervals.
+    `is_passing`: the cause may end at any moment. Either this replica cannot use the shared budget,
+    or a part of the budget is kept for a replica that may only be slow."""
 
     is_passing = False
 
@@ -244,8 +244,8 @@ class BudgetExhausted(CallWithheld):
 
 class GateClosed(CallWithheld):
     """The gate is closed after a 429 of the upstream, or because Redis has lost the budget.
-    `is_probed`: the gate may open at any moment. A probe is under way, or the replicas tell Redis
-    what was spent."""
+    `is_probed`: the gate may open at any moment. Either a probe is under way, or the replicas are
+    reporting their spent calls to Redis."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)

@@ -65,9 +65,9 @@ def parse_instant(text: str) -> Instant:
     """Read an RFC 3339 date-time. Raises ValueError for any other text, for a missing offset, and
     for a day that does not exist.
 
-    A fraction has up to 24 digits. Digits after the ninth are cut off, because an error would
-    refuse the whole training. Two versions in one nanosecond are ordered by their fetches. Any time
-    within a leap second counts as the next midnight (UTC).
+    A fraction has up to 24 digits. Digits after the ninth are cut off. With an error instead, the
+    gateway would refuse the whole training. Two versions in one nanosecond are ordered by their
+    fetches. Any time within a leap second counts as the next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -137,7 +137,7 @@ def _http_date(seconds: int) -> str:
 @lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), None for any other
-    text. Upper and lower case of names are equal (RFC 9111, 4.2).
+    text. The names of days and months may be in upper or lower case (RFC 9111, 4.2).
 
     The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would
     need a clock. With that rule `01-Jan-70`, which often means "long ago", would be in the future.

@@ -17,7 +17,7 @@ SENTINEL: Final = "redis+sentinel"
 CLUSTER: Final = "redis+cluster"
 UNIX: Final = "unix"
 _SEVERAL: Final = (SENTINEL, CLUSTER)
-# The schemes that use a network, with the port of a host that is written without a port.
+# The schemes that use a network, each with the port that is used if a host has no port in the URL.
 _PORTS: Final = {"redis": 6379, "rediss": 6379, SENTINEL: 26379, CLUSTER: 6379}
 
 # The parameters that name files.
@@ -79,7 +79,7 @@ class Address:
 
 def read_address(url: str) -> Address:
     """The address of a URL. Raises ValueError with the reason if the URL is wrong. The error has no
-    text if this is no URL of a Redis."""
+    text if `url` is no URL of a Redis."""
     parts = _split(url)
     query = _query(parts)
     tls = parts.scheme == "rediss" or _yes_or_no(query, "ssl", False)

@@ -29,8 +29,9 @@ class BudgetView:
 class Charge:
     """One call that is paid for. It may be sent after `wait` seconds. `stamp` identifies the charge
     for the budget. `is_share`: this replica paid the call from its own share, and the shared budget
-    does not know of the call. `life` is the life (see KnownBudget) of the shared budget that
-    granted the call. `life` is 0 if the shared budget is unlimited, or did not grant the call."""
+    does not know of the call. If the shared budget granted the call, `life` is the budget's life at
+    that time (see KnownBudget). `life` is 0 if the shared budget is unlimited, or did not grant the
+    call."""
 
     stamp: float
     wait: float = 0.0
@@ -48,9 +49,9 @@ class Charging(Protocol):
     """
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. Its charge counts from now on. Returns None if
-        the charge is no longer valid. The call then needs another charge. If the gate was closed
-        meanwhile, undoes the charge and raises GateClosed."""
+        """Begin the turn of a call that has waited. Returns its charge, which counts from now on.
+        Returns None if the charge is no longer valid. In this case the call needs another charge.
+        If the gate was closed while the call waited, undoes the charge and raises GateClosed."""
         ...
 
     async def give_back(self, scope: str, charge: Charge) -> None:
@@ -130,8 +131,8 @@ class KnownBudget:
 @dataclass(frozen=True, slots=True)
 class Looking:
     """The report of a replica that asks for the state of a scope. `known` is the state that the
-    replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the ages
-    of those calls of the replica that the shared budget does not know of."""
+    replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the age
+    of each call that the replica made without the knowledge of the shared budget."""
 
     scope: str
     known: KnownBudget | None
@@ -163,7 +164,7 @@ class SharedBudget(Charging, Protocol):
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As Budget.take. `known` is the state that the replica saw last. Returns None if the
+        """Like `Budget.take`. `known` is the state that the replica saw last. Returns None if the
         replica has to call `look` first."""
         ...
 
@@ -173,7 +174,7 @@ class SharedBudget(Charging, Protocol):
         ...
 
     async def leave(self, scopes: Sequence[str]) -> None:
-        """Note that this replica ends. No part of the limit is then kept for it."""
+        """Note that this replica ends. From now on no part of the limit is kept for it."""
         ...
 
 

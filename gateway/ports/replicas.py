@@ -17,7 +17,7 @@ from gateway.ports.tiers import Copies, SharedStore
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message of one replica to the others: entries are outdated, or a gate is closed. The
+    """A message from one replica to the others: entries are outdated, or a gate is closed. The
     message never has a body.
 
     CHANGED      trainings have changed in one partition: their versions before `updated_at` are
@@ -48,11 +48,11 @@ class Notice:
 class Confirmations:
     """How many replicas are known, this one included, and how many of them have applied the order.
 
-    `copies` are the replicas of Redis, if there are any. If a replica of Redis without the order
-    becomes the master, the order is lost. `purged` counts the keys that the purge of a partition
-    found. A replica that did not confirm may serve entries older than the order, but only until the
-    time `until` (on the shared clock), even if it is cut off. `until` is None if all replicas have
-    confirmed.
+    `copies` are the replicas of Redis, if there are any. If a replica of Redis becomes the master
+    before it has the order, the order is lost. After the purge of a partition, `purged` is the
+    number of its keys. A replica that did not confirm the order may serve entries that are older
+    than the order. It does so until the time `until` (on the shared clock) at the latest, even if
+    the replica is cut off. `until` is None if all replicas have confirmed.
     """
 
     known: int
@@ -78,16 +78,16 @@ class Bus(Protocol):
 
     @property
     def counted_until(self) -> float:
-        """The monotonic time until which orders wait for this replica; infinite if there are no
-        other replicas."""
+        """Until this monotonic time, orders wait for this replica. Infinite if there are no other
+        replicas."""
         ...
 
     @property
     def vouched_until(self) -> float:
-        """The monotonic time until which this replica may serve entries older than an order that it
-        did not confirm. The result of the order tells this time (`Confirmations.until`). After this
-        time the replica must ask the shared store first. Infinite if there are no other
-        replicas."""
+        """If this replica did not confirm an order, it may serve entries older than the order until
+        this monotonic time. The result of the order tells this time (`Confirmations.until`). After
+        this time the replica has to ask the shared store before it serves an entry. Infinite if
+        there are no other replicas."""
         ...
 
     async def announce(self, notice: Notice) -> None:
@@ -107,8 +107,8 @@ class Bus(Protocol):
 
     async def listen(self, apply: Callable[[Notice], None], gap: Callable[[float], None]) -> None:
         """Hand each notice of another replica to `apply`. Call `gap` whenever notices may have been
-        missed. The argument of `gap` is the monotonic time until which this replica may serve
-        entries older than the orders that it may have missed. Runs until cancelled."""
+        missed. `gap` gets a monotonic time. Until this time, this replica may serve entries that
+        are older than a missed order. Runs until cancelled."""
         ...
 
 
@@ -152,8 +152,8 @@ class Taken:
 
 
 class Lease(Protocol):
-    """One fetch for a key across replicas. A lease only saves calls: the store decides what is
-    stored.
+    """Lets one replica fetch a key for all replicas. A lease only saves calls: the store decides
+    which answers are stored.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout.
     """
@@ -167,10 +167,11 @@ class Lease(Protocol):
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, as SharedStore.begin does, and the lease of the key.
 
-        If another fetch has the lease, this replica follows that fetch, and is told how it ended.
-        If the key was invalidated or a later answer was accepted since that fetch began, this
-        replica leads instead. `unhurried`: while the key is left alone after failures, this replica
-        never leads. If there is no fetch to follow then, the method raises BackedOff.
+        If another fetch has the lease, this replica normally follows that fetch, and is told how it
+        ended. There is one exception. If the key was invalidated or a later answer was accepted
+        after that fetch began, this replica leads. `unhurried`: during the pause after failures
+        (see `release`) this replica never leads. If there is also no fetch to follow, the method
+        raises BackedOff.
         """
         ...
 

@@ -41,16 +41,16 @@ class ListStore(Protocol):
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         """Compare each item of a page with its floor. An item with the known version renews the
-        entry, whose body is kept for `keep` seconds. An item with a later version raises the floor;
-        the stored entry may then only be used for rescue. An item is ignored if something was
-        learnt or ordered about its training since the page was asked for."""
+        entry. The entry's body is then kept for `keep` seconds. An item with a later version raises
+        the floor; the stored entry may then only be used for rescue. An item is ignored if an
+        answer or an order concerning its training came after the page was asked for."""
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
         """Lower a floor that the list has raised to `updated_at`, so that the stored entry may be
-        served as before. Returns whether the floor was lowered. The floor stays if a single answer
-        was accepted since the list raised it, or if an order asked for `updated_at` or a later
-        version."""
+        served as before. Returns whether the floor was lowered. The floor is not lowered if a
+        single answer was accepted after the list raised the floor, or if an order asked for
+        `updated_at` or a later version."""
         ...
 
 
@@ -72,8 +72,8 @@ class Turn:
 class Advanced:
     """The state of a sweep after a page. `distinct` is the number of different trainings that the
     sweep has met. `absent` are trainings that the last complete sweep met at this place of the
-    list, and that this sweep has not met. Only the first 400 trainings at this place are looked
-    at."""
+    list, and that this sweep has not met. Only the first 400 trainings at this place are
+    compared."""
 
     distinct: int
     absent: tuple[str, ...]
@@ -127,5 +127,5 @@ class SweepLease(Protocol):
         ...
 
     async def release(self, partition: str) -> None:
-        """End the lead of this replica, so that another one can lead at once."""
+        """End the lead of this replica, so that another replica can lead at once."""
         ...

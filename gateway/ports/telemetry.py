@@ -52,8 +52,8 @@ class Observer(Protocol):
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
         """A function that counts one answer of this kind, as `requested` and `client_result`
-        (`served`) do. The function is faster, because the series are looked up beforehand. Hits use
-        this function."""
+        (`served`) do. The function is faster than these methods, because it has looked up the
+        metric's series in advance. Hits use this function."""
         ...
 
     def call_started(self, purpose: Purpose) -> None:
@@ -122,7 +122,7 @@ class Observer(Protocol):
         ...
 
     def outdated(self, key: Key) -> None:
-        """Another replica stored a later version than this replica holds."""
+        """Another replica stored a later version than the version in this replica's L1."""
         ...
 
     def fetched(
@@ -150,7 +150,7 @@ class Observer(Protocol):
         ...
 
     def sweep_off(self, tenant: str, why: str, seconds: float | None) -> None:
-        """The list is not read for `seconds`, or never (None). `tenant` is "" if this applies to
+        """The list is not read for `seconds` (None: never again). `tenant` is "" if this applies to
         all tenants."""
         ...
 
@@ -161,8 +161,8 @@ class Observer(Protocol):
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
-        """The staleness bound: an answer without an edit is served for at most `seconds` after the
-        edit. `trainings` is None if there is no sweep."""
+        """The staleness bound is known. After an edit, answers without this edit are served for at
+        most `seconds`. `trainings` is None if there is no sweep."""
         ...
 
     def sweep_too_slow(
@@ -210,7 +210,7 @@ class Observer(Protocol):
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
         """A caller was refused. `request_id` is "" if the request has no id. `by` is the name of an
-        operator, "" if the caller is not a known one."""
+        operator, "" if the caller is no known operator."""
         ...
 
     def refresh_failed(self, key: Key, why: str, again_in: float) -> None:
@@ -296,7 +296,7 @@ class Tracer(Protocol):
 
     def keeps(self, traceparent: bytes | None) -> bool:
         """Whether the trace of a request is kept. `traceparent` is None if the request has no valid
-        one. Then chance may decide. To be called once for each request."""
+        one. In this case chance may decide. To be called once for each request."""
         ...
 
     def begin(self, traceparent: bytes | None) -> Span:
@@ -308,7 +308,7 @@ class Tracer(Protocol):
         ...
 
     async def close(self, patience: float) -> None:
-        """Send the spans that still wait, for `patience` seconds at most."""
+        """Send the spans that still wait. Takes `patience` seconds at most."""
         ...
 
 

@@ -37,8 +37,8 @@ class HitLabels:
     """How answers with the same outcome, tier, detail and status are logged and counted. Thousands
     of answers share one object.
 
-    `status` is that of the entry. `count` counts an answer with that status, `count_not_modified` a
-    304. `is_routine`: only a sample of these answers is logged.
+    `status` is that of the entry. `count` counts an answer with that status. `count_not_modified`
+    counts a 304. `is_routine`: only a sample of these answers is logged.
     """
 
     __slots__ = (
@@ -79,9 +79,9 @@ class Held(msgspec.Struct, gc=False):
                 confirmation
 
     The other fields record a decision that L1 may serve the entry. The decision may be used again
-    until the monotonic time `until` (a second later at most), and only while `Serving` has this
-    `edition`. The answer is counted with these `labels`, and has the lines `moment` after its head.
-    The age of the entry counts from `born` (monotonic).
+    until the monotonic time `until`, which is at most a second after the decision, and only while
+    `Serving` has this `edition`. The answer is counted with these `labels`, and has the lines
+    `moment` after its head. The age of the entry counts from `born` (monotonic).
 
     The garbage collector ignores these objects, because there are many of them and none is part of
     a cycle.
@@ -151,7 +151,7 @@ class LocalStore(Protocol):
 
     def put(self, key: Key, held: Held) -> None:
         """Hold the entry as the most recently used, in place of the entry that was held under the
-        key. An entry that alone is larger than the bound is not held."""
+        key. An entry is not held if it alone is larger than the bound of L1."""
         ...
 
     def offer(self, key: Key, held: Held) -> bool:
@@ -173,7 +173,7 @@ class LocalStore(Protocol):
         ...
 
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
-        """The keys held: all, or those of a partition, of a training, or of both."""
+        """All keys that are held, or only those with this partition, this training id, or both."""
         ...
 
     def last_used(self, most: int) -> list[Key]:
@@ -194,8 +194,8 @@ class LocalStore(Protocol):
 @dataclass(frozen=True, slots=True)
 class Found:
     """The result of a look-up in the shared store. `floor` is None if there never was a floor, or
-    if the floor is lost. Then `entry` is None too. `entry` is also None if there is no body, or if
-    the body may not even be used for rescue.
+    if the floor is lost. In both cases `entry` is None too. With a floor, `entry` is None if there
+    is no body, or if the body may not even be used for rescue.
 
     A response that was fetched at `struck_at` (the shared clock) or before is ruled out.
     """
@@ -207,7 +207,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What happened to an entry that was to be stored, and the floor after that (None: unknown)."""
+    """The verdict on an entry that had to be stored, and the floor after the verdict (None:
+    unknown)."""
 
     verdict: StoreVerdict
     floor: Floor | None
@@ -259,14 +260,14 @@ class SharedStore(Protocol):
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:
-        """Body and floor, in one round trip for all look-ups of a turn of the event loop. A store
-        may return a future, so that no key needs a task."""
+        """The body and the floor of a key. All look-ups in one turn of the event loop share one
+        round trip. A store may return a future, so that no key needs a task."""
         ...
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The state of each key (None: nothing is known), in one round trip for all such calls of a
-        turn of the event loop. Keys whose node cannot be asked are left out. Raises if no node can
-        be asked."""
+        """The state of each key (None: nothing is known). All such calls in one turn of the event
+        loop share one round trip. Keys whose node cannot be asked are left out. Raises if no node
+        can be asked."""
         ...
 
     async def begin(self, key: Key) -> Ticket:
@@ -285,9 +286,9 @@ class SharedStore(Protocol):
     async def invalidate(
         self, training_id: str, updated_at: int | None, *, soft: bool = False
     ) -> None:
-        """Invalidate the versions older than `updated_at` (None: all) in every partition, also the
-        versions that fetches in flight bring. After a `soft` order the stored versions may still be
-        used for rescue."""
+        """Invalidate the versions older than `updated_at` (None: all) in every partition. This
+        applies to stored versions, and to versions that fetches in flight will bring. After a
+        `soft` order the stored versions may still be used for rescue."""
         ...
 
     async def invalidate_partition(self, partition: str) -> None:
@@ -296,11 +297,12 @@ class SharedStore(Protocol):
         ...
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
-        """Raise the generation of every key, or of every key of a partition, forget the versions,
-        and remove the bodies. `soft` keeps the bodies for rescue. Returns the number of keys."""
+        """For all keys, or for all keys of one partition: raise the generation, forget the
+        versions, and remove the bodies. `soft` keeps the bodies for rescue. Returns the number of
+        keys."""
         ...
 
     async def secure(self, patience: float) -> Copies | None:
-        """Wait until all replicas of Redis have all that was written so far, for `patience` seconds
-        at most. None if Redis has no replicas."""
+        """Wait until all replicas of Redis have all data that was written before this call. Waits
+        for `patience` seconds at most. None if Redis has no replicas."""
         ...

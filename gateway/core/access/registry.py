@@ -4,8 +4,9 @@ limits of clients.
 The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
 the bytes of credentials. Nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client. At the mean rate, the
-client would have sent all granted requests by this time. This module reads no clock.
+GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client. If the client had
+sent its granted requests at the mean rate, it would have finished at this time. This module reads
+no clock.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Returns the caller that the current rules accepted with these bytes before. Each hit calls
-        # this, so it is the method of the dict itself.
+        # Returns the caller if the current rules have already accepted a request with these bytes.
+        # Each hit calls this, so it is the method of the dict itself.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 

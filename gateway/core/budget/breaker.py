@@ -1,8 +1,8 @@
 """Breaker, gate and backoff: when a call may be made. The rate window is in `window_log`.
 
-These are functions of a state, the time and the jitter. This module reads no clock, makes no random
-number and does not wait. `now` is seconds on a clock that does not run backwards. All functions on
-one state get the time of the same clock.
+The functions depend only on their arguments: a state, the time and the jitter. This module reads no
+clock, makes no random number and does not wait. `now` is seconds on a clock that does not run
+backwards. All times that are used with one state come from the same clock.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
     """Seconds to wait after the `attempt`-th failure in a row. The wait doubles from `base` to
     `cap`.
 
-    `jitter` in [0, 1) subtracts up to half. Calls that failed together are thus not repeated
-    together.
+    `jitter` in [0, 1) subtracts up to half of the wait. Calls that failed at the same time are thus
+    repeated at different times.
     """
     doublings = min(max(attempt - 1, 0), _MOST_DOUBLINGS)
     return min(cap, base * 2.0**doublings) * (1.0 - jitter / 2.0)
@@ -36,7 +36,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How long a key is not fetched after a failure: `backoff`, but at least `least` seconds."""
+    """The time after a failure in which the key is not fetched: `backoff`, but at least `least`
+    seconds."""
 
     base: float
     cap: float
@@ -90,7 +91,7 @@ class Breaker:
         """The next state if a call is made now. None if no call may be made. If a probe is due, the
         call is the probe.
 
-        If a probe has no result within `rule.patience`, the next call may be a probe.
+        If a probe has no result within `rule.patience`, the next call may be another probe.
         """
         if self.open_until is None:
             return self
@@ -105,8 +106,8 @@ class Breaker:
     def record_failure(self, rule: BreakerRule, now: float, jitter: float) -> Breaker:
         """The state after a call that failed. `jitter` is in [0, 1).
 
-        The count of failures stays when the breaker opens, so one failed probe opens the breaker
-        again.
+        The count of failures is not reset when the breaker opens. One failed probe is therefore
+        enough to open the breaker again.
         """
         if self.circuit is Circuit.OPEN:
             return self
@@ -140,9 +141,9 @@ class Gate:
     def close(self, now: float, retry_after: float | None, jitter: float) -> Gate:
         """The gate after a 429. `retry_after` is in seconds, None if the upstream stated no time.
 
-        Calls that were in flight when the gate closed may get more 429s. Before a probe is sent,
-        such a 429 can only extend the time for which the gate is closed. The 429 does not count as
-        another refusal.
+        Calls that were in flight when the gate closed may also get a 429. If no probe was sent yet,
+        such a 429 does not count as another refusal. It can only make the gate stay closed for
+        longer.
         """
         straggler = not self.is_open and self.probe is None
         refusals = self.refusals if straggler else self.refusals + 1
@@ -155,16 +156,16 @@ class Gate:
         """The next gate if this call is sent as the probe. None if the gate is open, or if the call
         may not be the probe.
 
-        For `patience` seconds no other call may be a probe. `patience` is longer than the deadline
-        of any call.
+        After this call, no other call may be a probe for `patience` seconds. `patience` is longer
+        than the deadline of any call.
         """
         if self.closed_until is None or now < self.closed_until:
             return None
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate if the probe of the time `probe` was certainly not sent. The next call may be
-        the probe."""
+        """The gate without the probe that began at `probe`, because this probe was certainly not
+        sent. The next call may be the probe."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:

@@ -14,8 +14,8 @@ from gateway.core.vocabulary import Purpose
 
 
 class Rank(StrEnum):
-    """The priority of a call. Redis has a log of the calls of each rank. lua/budget.lua gets these
-    logs in the order in which the ranks stand here."""
+    """The priority of a call. Redis has one log of calls for each rank. lua/budget.lua gets these
+    logs in the order of the ranks in this class."""
 
     CALLER = "caller"  # a caller waits, and nothing is stored
     VERSION = "version"  # a caller waits for a version that is not stored
@@ -78,8 +78,8 @@ class Portion:
     """The part of one rank in any window: `floor` calls are reserved for the rank, and the rank may
     make at most `ceiling` calls.
 
-    The floor is reserved only if a call of the rank was refused within the last window. `always`:
-    the floor is reserved at all times.
+    If `always` is true, the floor is reserved at all times. Otherwise it is reserved only if a call
+    of the rank was refused within the last window.
     """
 
     floor: int
@@ -120,8 +120,8 @@ def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of:
     """The number of calls that a rank has to leave to the other ranks. `spent` has the number of
     calls of each rank. `wanted` are the ranks with a call that was refused in the last window.
 
-    A rank below its own floor leaves only the floors that are always reserved. Otherwise two ranks
-    below their floors would wait for each other.
+    A rank that has spent less than its own floor leaves only the floors that are always reserved.
+    Otherwise two ranks below their floors would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

@@ -1,9 +1,9 @@
 """The window of a rate limit: how many calls each rank may make in any window of time.
 
-This module has the rates, and finds the rate of a scope. It keeps the times of the calls of one
-budget, including calls granted for later. It lowers the limit after a 429, because other programs
-may spend the same limit. Later it raises the limit slowly. It divides the window of a high rate
-into stretches, so that the number of kept times has a bound.
+This module has the rates, and finds the rate of a scope. For one budget it keeps the time of each
+call, including calls that are granted for a later time. It lowers the limit after a 429, because
+other programs may spend the same limit. Later it raises the limit slowly. If a rate is high, its
+window is divided into stretches. This bounds the number of times to keep.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class Lowered:
 
 
 def after_refusal(full: int, holds: int, spent: int, *, is_known: bool = True) -> int:
-    """The limit after a 429 to the last of `spent` calls within one window. `full` is the
-    configured limit, `holds` the limit until now.
+    """The new limit after a 429. `spent` calls were made within one window, and the last one got
+    the 429. `full` is the configured limit, and `holds` is the limit before the 429.
 
     If `is_known` is false, this replica does not know all calls of the window. The gateway or other
-    programs may have made the unknown calls. At least half of `full` then counts as spent.
+    programs may have made the unknown calls. In this case at least half of `full` counts as spent.
     """
     counted = spent if is_known else max(spent, full // 2)
     return min(holds, max(1, full // _LEAST, int(counted * _KEPT)))
@@ -84,18 +84,19 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """Seconds by which one call may take longer to reach the upstream than an earlier call."""
+    """The margin for transit in seconds: the largest expected difference between the times that two
+    calls take to reach the upstream."""
     return min(1.0, window / 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is known of a limit that several replicas share.
+    """The known calls of a limit that several replicas share.
 
-    `times` are the times of the known calls, including calls granted for later. The other replicas
-    may have spent the rest of the limit, at `until` at the latest. The rest therefore counts as
-    spent at `until`, except `claim` calls for each replica. `until` None: only the known calls were
-    spent.
+    `times` has the time of each known call, including calls that are granted for a later time. The
+    other replicas may have spent the rest of the limit, at `until` at the latest. The rest
+    therefore counts as spent at `until`, but `claim` calls of each replica count as not spent.
+    `until` None: only the known calls were spent.
     """
 
     limit: int
@@ -107,11 +108,11 @@ class Past:
 class WindowLog:
     """Keeps the times of the last calls, and allows at most `limit` in any `window` seconds.
 
-    This is no token bucket, because a token bucket would allow a burst and a full limit in one
-    window. A call made at `t` counts in [t, t + window). The code that makes a log adds a margin
-    for transit to the window (`Stretch`). A call that is granted for a later time counts from the
-    moment of the grant. A lowered limit stays for ten seasons, and then rises in each season. A
-    season lasts `season` seconds (None: the window).
+    This is no token bucket. Within one window a token bucket would allow a burst in addition to the
+    full limit. A call made at `t` counts in [t, t + window). The code that makes a log adds a
+    margin for transit to the window (`Stretch`). A call that is granted for a later time counts
+    from the moment of the grant. A lowered limit stays for ten seasons. After these it rises in
+    each season. A season lasts `season` seconds (None: the window).
     """
 
     __slots__ = (
@@ -185,8 +186,8 @@ class WindowLog:
         return wait
 
     def move(self, stamp: float, now: float) -> bool:
-        """Charge a call at `now` instead of at `stamp`, which is earlier. False if no call is
-        charged at `stamp` any more."""
+        """Move the charge of a call from `stamp` to `now`, which is later. Returns False if no call
+        is charged at `stamp` any more."""
         moved = [sent for sent in (self._sent, *self._by_rank.values()) if _remove(sent, stamp)]
         for sent in moved:
             insort(sent, now)
@@ -204,8 +205,9 @@ class WindowLog:
 
     def refused(self, now: float) -> None:
         """Lower the limit after a 429, because the calls of the last window were too many. Calls
-        granted for later are removed, because they were not sent. They have to be granted again
-        under the lower limit. Assumed calls of an unknown past are not counted."""
+        that were granted for a later time are removed, because they were not sent. They have to be
+        granted again under the lower limit. Calls that are only assumed (see `paced`) are not
+        counted."""
         for sent in (self._sent, *self._by_rank.values()):
             del sent[bisect_right(sent, now) :]
         limit, is_known = self.limit(now), self._born <= now - self._window
@@ -223,10 +225,10 @@ class WindowLog:
         return max(0, self._limit - len(self._sent))
 
     def share(self, past: Past, parts: int) -> None:
-        """Become one of `parts` equal parts of the limit in `past`. Together the parts grant the
-        calls that are left of this limit. Whenever `parts` spent calls have become free again, each
-        part gets one of these calls. Each part has one call at least, even if there are more parts
-        than calls."""
+        """Turn this log into one of `parts` equal parts of the limit in `past`. Together the parts
+        grant the calls that are left of this limit. Whenever `parts` more calls of the limit are
+        free, each part may make one more call. The limit of a part is at least one call, even if
+        there are more parts than calls."""
         self._full = self._limit = max(1, past.limit // parts)
         self._portions, self._lowered = portions(self._full, self._sweep_share), None
         times = sorted(past.times)
@@ -238,7 +240,7 @@ class WindowLog:
         self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
     def follow(self, other: WindowLog) -> None:
-        """Take the place of a log that has another limit. The calls of `other` count in this
+        """Replace the log `other`, which has another limit. The calls of `other` count in this
         log."""
         self._born = other._born
         self._sent = list(other._sent)
@@ -247,10 +249,10 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time at which a call of the rank may be made.
 
-        As time passes, spent calls leave the window. More calls may then be reserved for the floors
-        of other ranks, but at most as many calls as have left the window. So a call that may be
-        made at one time may be made at each later time, and a binary search finds the first such
-        time.
+        When spent calls leave the window, more calls may be reserved for the floors of other ranks.
+        This number is never larger than the number of calls that left. Therefore, a call that may
+        be made at one time may also be made at each later time. A binary search can find the first
+        such time.
         """
         if self._may_go(now, rank):
             return now
@@ -301,8 +303,8 @@ def _remove(stamps: list[float], stamp: float) -> bool:
     return False
 
 
-# The most calls whose times are kept. Redis and the event loop are blocked while the assumed times
-# of an unknown past are written.
+# The largest number of times that one log keeps. After an unknown past, all times of a log are
+# written in one step. Redis or the event loop is blocked during this step.
 MOST_KEPT: Final = 2_000
 
 

@@ -25,9 +25,10 @@ CLOCK_TOLERANCE = 1.0
 # versions.
 VERSION_TOLERANCE = 300.0
 
-# An order that names no version raises the generation. A hard order leaves nothing for rescue, and
-# adds 1. A soft order adds SOFT, so the two kinds are counted separately. When a version is
-# forgotten, or a refused version is believed, a new era begins. A new era has no orders yet.
+# An order that names no version raises the generation. A hard order adds 1, and allows no stored
+# entry to be used for rescue. A soft order adds SOFT, so the two kinds are counted separately. When
+# a version is forgotten, or a refused version is believed, a new era begins. A new era has no
+# orders yet.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -43,8 +44,8 @@ def next_era(generation: int) -> int:
 
 
 def leaves_nothing(before: int, now: int) -> bool:
-    """Whether a hard order came between the two generations. An entry of the generation `before`
-    may then not be used for rescue. If the eras differ, only the hard orders of the later era
+    """Whether a hard order came between the two generations. If so, an entry of the generation
+    `before` may not be used for rescue. If the eras differ, only the hard orders of the later era
     count."""
     if now <= before:
         return False
@@ -63,8 +64,8 @@ class Key(NamedTuple):
 class Ticket:
     """The values that a fetch reads before its call, and needs when it stores the answer.
 
-    `epoch` and `generation` are read from the floor. `started` is the time of this reading on the
-    shared clock.
+    `epoch` and `generation` are read from the floor. `started` is the time when the floor was read,
+    on the shared clock.
     """
 
     epoch: str
@@ -77,7 +78,8 @@ class Floor:
     """The record of a key's versions. It may exist without a stored body.
 
     `updated_at` None: no version was seen yet. If there is no floor at all, the version is unknown.
-    `started`: an answer whose fetch began before this time does not count as later (0.0: no bound).
+    `started`: an answer does not count as later than the accepted answers if its fetch began before
+    this time (0.0: no bound).
     """
 
     epoch: str
@@ -89,7 +91,8 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """An answer that confirmed a stored body, without that body. The fields are as in `Entry`.
+    """The values of an answer that confirmed a stored body, but not the body itself. The fields are
+    as in `Entry`.
 
     `headers` None: the entry keeps its header fields.
     """
@@ -163,7 +166,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def is_from_the_future(self, now: float) -> bool:
-        """Whether a clock was set back since the entry was confirmed. The age of the entry is then
+        """Whether a clock was set back after the entry was confirmed. The age of the entry is then
         unknown."""
         return now - self.confirmed_at < -CLOCK_TOLERANCE
 
@@ -183,15 +186,17 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back: the entry has an older version than the floor, but
-        its fetch began at the floor's `started` or later."""
+        """Whether the upstream itself went back to an older version. In this case the entry's
+        version is lower than the floor's, although the entry was fetched at `floor.started` or
+        later."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
         return self.confirmed_at >= floor.started and self.updated_at < floor.updated_at
 
     def is_below(self, floor: Floor) -> bool:
         """Whether the floor rules the entry out: the epochs differ, or the entry has a lower
-        generation or version. An entry without a version is ruled out by a later fetch.
+        generation or version. An entry without a version is ruled out if its fetch began before
+        `floor.started`.
         """
         passed = self.epoch != floor.epoch or self.generation < floor.generation
         if passed:

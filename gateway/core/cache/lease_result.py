@@ -54,7 +54,7 @@ class Ending:
     raises the error again.
 
     `retry_after` is in seconds from the end of the fetch. `trace` is the leader's span as a
-    `traceparent`, if its trace is kept.
+    `traceparent` (None: the trace of the span is not kept).
     """
 
     kind: EndingKind

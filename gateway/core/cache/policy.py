@@ -1,9 +1,9 @@
 """Decides whether a stored response may be served, whether an answer may be stored, and whether a
 stale response may be served because the upstream failed.
 
-The rules are functions of values and `now`. The flow gets the rules as one object of type `Rules`,
-which `freshness.source` chooses. `ByPolicy` uses the settings. `ByOrigin` in rfc9111 uses the
-upstream's header fields.
+The rules are functions of values and `now`. The flow gets the rules as one object of type `Rules`.
+The setting `freshness.source` chooses the object. `ByPolicy` uses the settings. `ByOrigin` in
+rfc9111 uses the upstream's header fields.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body. These settings allow the use of a body for less
-        time."""
+        """How many seconds Redis keeps a body. With these settings, the use of a body ends at least
+        a minute earlier."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 
@@ -97,8 +97,8 @@ def reconcile(local: Entry | None, found: Entry | None, floor: Floor | None) -> 
     """The later of the entries in L1 and L2. If the floor rules out one entry, the other entry is
     used.
 
-    If the floor is unknown, both entries count as below the floor, because the record of an order
-    may be lost.
+    If the floor is unknown, both entries count as below the floor. The lost floor may have recorded
+    an order that ruled them out.
     """
     held = [entry for entry in (local, found) if entry is not None]
     allowed = [entry for entry in held if floor is not None and not entry.is_below(floor)]
@@ -185,7 +185,7 @@ class Rules(Protocol):
         ...
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Classify a complete reply. Raises UpstreamFailure if it is no answer."""
+        """Classify a complete reply. Raises UpstreamFailure if the reply is no answer."""
         ...
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:

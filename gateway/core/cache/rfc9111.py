@@ -2,8 +2,8 @@
 header fields. The settings apply if the upstream states nothing.
 
 The first functions read the fields of a reply: whether the reply may be stored, how long it is
-fresh, and how long it may be used when it is stale. `is_shared`: several callers use the partition.
-`ByOrigin` applies these functions.
+fresh, and how long it may be used when it is stale. Their argument `is_shared` says whether several
+callers use the partition. `ByOrigin` applies these functions.
 
 The last functions select an entry by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). The
 response can only depend on fields that are sent to the upstream, so only the sent fields are
@@ -114,8 +114,8 @@ def date_of(headers: Headers, otherwise: float) -> float:
 
 def windows_for(headers: Headers, windows: Windows, *, is_shared: bool) -> Windows:
     """The windows of a response. A stale window that the response states (RFC 5861) replaces the
-    configured window. Both stale windows are 0 if the response forbids its use when stale (RFC
-    9111, 4.2.4)."""
+    configured window. Both stale windows are 0 if the response states that it may not be used when
+    it is stale (RFC 9111, 4.2.4)."""
     fields = (_all(headers, b"cache-control"), _all(headers, b"cdn-cache-control"))
     return _windows(*fields, windows, is_shared)
 
@@ -176,7 +176,8 @@ class ByOrigin:
     is_verbatim: ClassVar[bool] = True
 
     def judge(self, reply: Reply, question: Question, now: float) -> Judged:
-        """Like `ByPolicy`, but other complete responses may be passed on as well.
+        """Like `ByPolicy`, but a complete response that is no answer of the API may be passed on as
+        well.
 
         A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime,
         such a reply is passed on only if no stored response may be used for rescue. Three replies
@@ -202,8 +203,8 @@ class ByOrigin:
         return bool(self._lifetime(reply.status, reply.headers, now))
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """The reason by RFC 9111, 3. Also, a response without a version is not stored if its
-        lifetime is 0."""
+        """The reason that RFC 9111, 3 gives. Also, a response without a version is not stored if
+        its lifetime is 0."""
         if entry.updated_at is None and entry.freshness_lifetime <= 0.0:
             return NotStoredReason.STATUS
         return why_not_stored(entry.status, entry.headers, is_shared=self.is_shared)
@@ -211,9 +212,9 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with its stated or heuristic lifetime. If the reply has neither
-        lifetime, a training, 404 or 410 gets the lifetime of the settings. Any other response gets
-        the lifetime 0."""
+        """The entry of a reply, with the lifetime that the reply states, otherwise with the
+        heuristic lifetime. If there is neither, a training, a 404 or a 410 gets the lifetime of the
+        settings. Any other response gets the lifetime 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
         has_ours = training is not None or entry.is_negative
         lifetime = self._lifetime(reply.status, reply.headers, ticket.started)
@@ -229,7 +230,8 @@ class ByOrigin:
     def renew(
         self, entry: Entry, reply: Reply, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry after a 304, whose fields replace the stored fields (RFC 9111, 3.2)."""
+        """The entry after a 304. The fields of the 304 replace the stored fields (RFC 9111,
+        3.2)."""
         fresh = tuple(pair for pair in _kept(reply.headers) if pair[0] not in _OF_THE_BODY)
         updated = {name for name, _ in fresh}
         headers = tuple(pair for pair in entry.headers if pair[0] not in updated) + fresh
@@ -301,8 +303,9 @@ def verbatim(reply: Reply) -> Reply:
 
 
 def _kept(headers: Headers) -> Headers:
-    """The fields without those of one connection or one message. An entry from Redis may have any
-    fields, so the fields are removed before an entry is stored and again before it is sent."""
+    """The fields without those that concern one connection or one message. They are removed before
+    an entry is stored. They are removed again before a response is sent, because an entry from
+    Redis may have any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 
@@ -337,8 +340,8 @@ def selects(selecting: Headers, sent: Headers) -> bool:
 
 
 def _presented(name: bytes, sent: Headers) -> bytes:
-    """The field as one value, normalised as RFC 9111, 4.1 allows. The values of an empty field and
-    of an absent field differ."""
+    """The field as one value, normalised as RFC 9111, 4.1 allows. An empty field and an absent
+    field give different values."""
     values = [value for key, value in sent if key == name]
     if not values:
         return _ABSENT

@@ -1,14 +1,15 @@
 """Finds the later of two answers, and compares the version of an answer with the known versions of
 its training.
 
-store.lua has the same rule in Lua. The ledger of a process without Redis uses this module. Other
-replicas use it if Redis is away or lost a version. Such a replica knows only the entry in its L1,
-or the version that it served last.
+store.lua has the same rule in Lua. A process without Redis uses this module for its ledger. A
+replica with Redis uses it while Redis is away, or if Redis lost a version. The replica then knows
+only the entry in its L1, or the version that it served last.
 
 The module also has the doubt: a record of answers that were refused for their version. The record
-tells when these answers are believed. An upstream that was restored from a backup goes back to
-older versions. A wrong clock writes dates far ahead. The gateway does not believe such an answer at
-once, but must not refuse a training's answers for ever.
+tells when these answers are believed. There are two reasons for them. After a restore from a
+backup, the upstream goes back to older versions. With a wrong clock, it writes dates that are far
+ahead. The gateway does not believe such an answer at once, but must not refuse a training's answers
+for ever.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ class Known:
             self.doubt = None
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Record an answer that was refused. Returns whether enough refused answers agreed over at
-        least `believe_after` seconds."""
+        """Record an answer that was refused. Returns whether the refused answers are now believed,
+        because enough of them agreed over at least `believe_after` seconds."""
         behind = before(entry.updated_at, self.updated_at)
         ahead = entry.is_ahead and not behind
         if entry.updated_at is None or not (behind or ahead) or entry.confirmed_at < self.started:
@@ -152,9 +153,9 @@ class Doubt:
     def after(self, entry: Entry, known: Instant | None) -> Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
-        An answer agrees if it has the same version and bytes. It also agrees if its version is
-        later and on the same side of `known`, because the training may have been edited meanwhile.
-        An answer changes the doubt only if its fetch began after `last`.
+        An answer agrees if it has the version and the bytes of the doubt. It also agrees if its
+        version is later and on the same side of `known`, because the training may have been edited
+        after the previous answer. An answer changes the doubt only if its fetch began after `last`.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:

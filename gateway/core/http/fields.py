@@ -93,8 +93,8 @@ def end_to_end(headers: Headers) -> Headers:
 
 def shared(headers: Headers) -> Headers:
     """The same fields, made of objects that thousands of entries share. This saves memory. All
-    names are shared. Names and values are shared together for the fields in ALIKE, which are equal
-    in all responses of the upstream."""
+    names are shared. The values of the fields in ALIKE are shared too, because they are equal in
+    all responses of the upstream."""
     return tuple(
         [
             _shared_field(pair) if pair[0] in ALIKE else (_shared_name(pair[0]), pair[1])

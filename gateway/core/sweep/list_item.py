@@ -2,8 +2,8 @@
 the list with single answers: the answers to calls for one training.
 
 Bytes: items may be stored only after enough items in a row had the same bytes as single answers. An
-item that differs sets the count back to 0. If items may be stored already, an item that differs
-ends the storing of items for good. From then on the list confirms versions only.
+item that differs sets the count back to 0. If items may already be stored, one item that differs
+forbids it for good. From then on the list confirms versions only.
 
 Versions: a claim is the version that an item states. This module decides whether a claim is
 believed, checked by a single call, or ignored because single answers contradicted the claim. The
@@ -60,8 +60,8 @@ class Listed:
         return self.updated_at > from_seconds(self.confirmed_at + VERSION_TOLERANCE)
 
     def confirmation(self, generation: int) -> Confirmation:
-        """The confirmation by this item of an entry of that generation. It has times, but no header
-        fields."""
+        """The confirmation that this item gives to an entry of that generation. The confirmation
+        has times, but no header fields."""
         return Confirmation(
             status=_FOUND,
             headers=None,
@@ -138,7 +138,7 @@ _MOST_CLAIMS: Final = 4
 
 
 class Belief(Enum):
-    """What to do with the claims of a page about one training."""
+    """The decision about the claims of a page for one training."""
 
     BELIEVED = "believed"
     ASKED = "asked"  # a single call has to decide
@@ -168,9 +168,9 @@ class Contradictions:
         return training_id in self._known
 
     def belief(self, training_id: str, claims: Claims, sweep: int) -> Belief:
-        """What to do with the claims of a page of that sweep. After a contradiction, a single call
-        checks each new claim about the training. Other claims are ignored. The list is believed
-        again after a whole sweep without a wrong claim."""
+        """Decides about the claims of a page for one training. `sweep` is the number of the page's
+        sweep. After a contradiction, a single call checks each new claim about the training. Other
+        claims are ignored. The list is believed again after a whole sweep without a wrong claim."""
         known = self._known.get(training_id)
         if known is None:
             return Belief.BELIEVED if len(claims) == 1 else Belief.ASKED

@@ -15,7 +15,7 @@ from gateway.core.budget.window_log import Rate, transit
 from gateway.core.cache.entry import Entry
 from gateway.core.upstream.list_page import PAGE_SIZE
 
-# Seconds that a call may take together with the notice of its result to the other replicas.
+# Seconds until a call has its result and the other replicas have the notice of this result.
 CALL: Final = 1.0
 # The shortest time (seconds) between two pages if there is no rate limit.
 _SHORTEST_GAP: Final = 0.05

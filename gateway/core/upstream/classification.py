@@ -104,7 +104,7 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429. `asked` names the object of the call in the text."""
+    """The failure for a 429. `asked` is the part of the text that names the requested object."""
     return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))
 
 

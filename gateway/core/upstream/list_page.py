@@ -74,8 +74,8 @@ def _item(text: bytes) -> Training:
 
 
 def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
-    """A copy of the body, in which `_cut` searches for the items, and the members of the JSON
-    object."""
+    """A copy of the body, and the members of the JSON object. `_cut` searches the copy for the
+    items."""
     copy = without_surrogates(body)
     try:
         copy.decode()

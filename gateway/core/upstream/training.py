@@ -134,8 +134,8 @@ def is_training_id(text: str) -> bool:
 
 
 def without_surrogates(body: bytes) -> bytes:
-    """A copy for the parser in which all surrogates are replaced, because msgspec refuses half a
-    surrogate pair. The copy has the same length, and all other bytes keep their positions."""
+    """A copy of the body for the parser. All surrogates are replaced, because msgspec refuses half
+    a surrogate pair. The copy has the same length, and all other bytes keep their positions."""
     return _SURROGATE.sub(_REPLACEMENT, body)
 
 
@@ -207,7 +207,7 @@ def _texts(members: _Members, wanted: str, reason: InvalidReason) -> set[str]:
 
 
 def _check_types(members: _Members) -> None:
-    """Refuse a body in which a documented field has a JSON type that this field can never have."""
+    """Refuse a body if one of its documented fields has an impossible JSON type."""
     for name, value in members:
         wrong = name in _FIELDS and value[0] not in _FIELDS[name]
         if wrong or (name in _ARRAYS and not _holds_strings(value)):
