@@ -206,7 +206,7 @@ class UpstreamRefused(UpstreamFailure):
 
 class InvalidPayload(UpstreamFailure):
     """A body that is no training. Such a body is not stored, and is not served as a success. There
-    are exceptions: with cache/rfc9111, such a body may be stored and passed on."""
+    is one exception: the rules of cache/rfc9111 may store and pass on such a body."""
 
     def __init__(self, invalid: InvalidReason, what: str) -> None:
         too_large = invalid is InvalidReason.TOO_LARGE

@@ -90,9 +90,9 @@ class StoreVerdict(StrEnum):
     """The decision of a store about an entry."""
 
     FIRST = "first"  # no version was known
-    CHANGED = "changed"  # a later version or another body, or a negative entry came or ended
+    CHANGED = "changed"  # a later version, another body, a new negative entry, or its end
     UNCHANGED = "unchanged"  # the same version and body, or again a negative entry; it is renewed
-    BELIEVED = "believed"  # refused before, but enough answers agree now; the entry changed
+    BELIEVED = "believed"  # enough refused answers agree now, so this one is accepted
     OLDER = "older"  # refused: a later version or a later fetch is known
     AHEAD = "ahead"  # refused: its version is far in the future
     INVALIDATED = "invalidated"  # refused: epoch or generation changed after the fetch began

@@ -1,7 +1,8 @@
-"""The Protocols by which `flow` reaches the world outside, and their values.
+"""The Protocols through which `flow` uses stores, Redis, the upstream and the clock.
 
-The stores, the bus, the leases and the budgets have contract suites in tests/contract. Every
-implementation passes them. This package decides nothing and does no I/O.
+The values that the Protocols use are here too. The stores, the bus, the leases and the budgets have
+contract suites in tests/contract. Every implementation passes these suites. This package decides
+nothing and does no I/O.
 """
 
 from gateway.ports.budget import (

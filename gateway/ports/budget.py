@@ -106,10 +106,10 @@ class KnownBudget:
                their parts are kept for them
     limit      the limit at the time `at`
     claim      how many calls this replica may make by itself, as of the time `at`; calls that it
-               asked Redis for since then have to be subtracted
+               asked Redis for after `at` have to be subtracted
     part       this replica's part of the configured limit. The replica may spend it while the
-               shared budget cannot be reached. It is 0 while the parts of other replicas leave
-               nothing. The replica then acts as after a start without the shared budget
+               shared budget cannot be reached. It is 0 if the parts of the other replicas are the
+               whole limit. In this case the replica acts as after a start without the shared budget
     share      `part`, scaled to `limit`
     ages       seconds since each call of the last window; negative for a call that was granted for
                later
@@ -131,8 +131,8 @@ class KnownBudget:
 @dataclass(frozen=True, slots=True)
 class Looking:
     """The report of a replica that asks for the state of a scope. `known` is the state that the
-    replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the age
-    of each call that the replica made without the knowledge of the shared budget."""
+    replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the ages
+    of the calls that the replica made and did not report yet."""
 
     scope: str
     known: KnownBudget | None

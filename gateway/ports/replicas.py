@@ -160,7 +160,7 @@ class Lease(Protocol):
 
     @property
     def lifetime(self) -> float:
-        """Seconds after which the lease ends unless it is renewed. Infinite if there are no other
+        """Seconds after which the lease ends if it is not renewed. Infinite if there are no other
         replicas."""
         ...
 
@@ -185,8 +185,9 @@ class Lease(Protocol):
         """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
         lost.
 
-        `pause`: all replicas leave the key alone for that time, which grows with each failure in a
-        row. A fetch that ends with an answer ends the pause.
+        `pause`: after a failure no replica makes an unhurried fetch of the key (see `take`) for
+        that time. The time grows with each failure in a row. A fetch that ends with an answer ends
+        the pause.
         """
         ...
 

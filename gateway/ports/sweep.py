@@ -41,9 +41,10 @@ class ListStore(Protocol):
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
         """Compare each item of a page with its floor. An item with the known version renews the
-        entry. The entry's body is then kept for `keep` seconds. An item with a later version raises
-        the floor; the stored entry may then only be used for rescue. An item is ignored if an
-        answer or an order concerning its training came after the page was asked for."""
+        entry. From then on the entry's body is kept for `keep` seconds. An item with a later
+        version raises the floor. From then on the stored entry may only be used for rescue. An item
+        is ignored if an answer or an order concerning its training came after the page was asked
+        for."""
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:

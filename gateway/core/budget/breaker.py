@@ -36,8 +36,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The time after a failure in which the key is not fetched: `backoff`, but at least `least`
-    seconds."""
+    """The time after a failure in which no background refresh fetches the key: `backoff`, but at
+    least `least` seconds."""
 
     base: float
     cap: float

@@ -249,10 +249,9 @@ class WindowLog:
     def _turn(self, now: float, rank: Rank) -> float:
         """The first time at which a call of the rank may be made.
 
-        When spent calls leave the window, more calls may be reserved for the floors of other ranks.
-        This number is never larger than the number of calls that left. Therefore, a call that may
-        be made at one time may also be made at each later time. A binary search can find the first
-        such time.
+        When spent calls leave the window, more calls may be reserved for the floors of other ranks:
+        at most one more for each call that left. Therefore, a call that may be made at one time may
+        also be made at each later time. A binary search can find the first such time.
         """
         if self._may_go(now, rank):
             return now

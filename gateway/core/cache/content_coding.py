@@ -55,7 +55,8 @@ def is_worth_coding(entry: Entry) -> bool:
 
 
 def coded_body(body: bytes) -> bytes | None:
-    """The compressed body. Equal bodies give equal bytes. None if it saves 10 % or less."""
+    """The compressed body. Equal bodies give equal bytes. None if the compression saves 10 % or
+    less."""
     level = _WELL if len(body) < _LARGE else _FAST
     coded = gzip.compress(body, level, mtime=0)
     return coded if len(coded) < len(body) * _GAIN else None

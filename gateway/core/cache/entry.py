@@ -120,7 +120,7 @@ class Confirmation:
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """An answer of the upstream that passed its checks, as it will be served.
+    """An answer of the upstream that passed all checks, in the form that callers get.
 
     headers     the end-to-end fields with lower-case names, and the upstream's validators
     body        the received bytes, unchanged

@@ -56,8 +56,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body. With these settings, the use of a body ends at least
-        a minute earlier."""
+        """How many seconds Redis keeps a body. With these settings, the last use of a body is at
+        least a minute before Redis removes it."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 

@@ -49,7 +49,8 @@ class Known:
     updated_at  the version below which no answer is accepted (None: no such version)
     raised_from the stored version, if the list or a soft order named a later version
     digest      the digest of the last accepted answer, "" if it is not known
-    started     an answer whose fetch began before this time (seconds) does not count as later
+    started     an answer does not count as later than the accepted answers if its fetch began
+                before this time (seconds)
     doubt       the doubt about answers that were refused for their version (None: no doubt)
     trusts_next whether the next answer is accepted, even if its version is far ahead
     """

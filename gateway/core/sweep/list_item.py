@@ -2,8 +2,8 @@
 the list with single answers: the answers to calls for one training.
 
 Bytes: items may be stored only after enough items in a row had the same bytes as single answers. An
-item that differs sets the count back to 0. If items may already be stored, one item that differs
-forbids it for good. From then on the list confirms versions only.
+item that differs sets the count back to 0. If items may already be stored, one item that differs is
+enough to forbid the storing of items for good. After that the list confirms versions only.
 
 Versions: a claim is the version that an item states. This module decides whether a claim is
 believed, checked by a single call, or ignored because single answers contradicted the claim. The

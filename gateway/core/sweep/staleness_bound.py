@@ -24,7 +24,8 @@ _SHORTEST_GAP: Final = 0.05
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The settings of a sweep: its share of `rate` (None: unlimited) and its interval in seconds
-    (None: half of `lifetime`). After `l1_lifetime` a replica that missed a notice asks Redis."""
+    (None: half of `lifetime`). A replica that missed a notice uses its L1 for at most `l1_lifetime`
+    seconds before it asks Redis."""
 
     rate: Rate | None
     share: float
@@ -126,6 +127,6 @@ def pages(total: int | None) -> int:
 
 
 def without_sweep(lifetime: float, stale_while_revalidate: float) -> float:
-    """The bound without a sweep. A stale entry is then refreshed only after a request for the
-    entry."""
+    """The bound without a sweep. Without a sweep, a stale entry is refreshed only after a request
+    for this entry."""
     return lifetime + stale_while_revalidate
