@@ -91,7 +91,8 @@ class Budget(Charging, Protocol):
         ...
 
     def hold(self, scope: str, seconds: float) -> None:
-        """Close the gate of this replica for `seconds`, because it is closed for all replicas."""
+        """Close this replica's gate for `seconds`, because the shared gate of all replicas is
+        closed."""
         ...
 
 

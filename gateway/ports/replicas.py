@@ -63,8 +63,8 @@ class Confirmations:
 
 
 class Bus(Protocol):
-    """How replicas tell each other what is outdated. A lost message costs time, never
-    correctness."""
+    """Carries notices between the replicas. If a notice is lost, a replica learns of the change
+    later."""
 
     @property
     def replicas(self) -> int:

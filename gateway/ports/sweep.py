@@ -34,7 +34,7 @@ class Compared:
 
 
 class ListStore(Protocol):
-    """Changes floors by what the list says. No body is read or written.
+    """Changes floors according to the versions that the list states. No body is read or written.
 
     Every call raises RedisUnavailable if it gets no answer within the timeout.
     """

@@ -155,9 +155,9 @@ class Observer(Protocol):
         ...
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
-        """Nothing is stored from the list any more, because the list has other bytes for a training
-        than a single answer has. The `taken_back` trainings that were stored from the list are
-        removed."""
+        """Nothing is stored from the list any more, because a training's bytes in the list differ
+        from its bytes in a single answer. The `taken_back` trainings that were stored from the list
+        are removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:

@@ -121,7 +121,7 @@ class Held(msgspec.Struct, gc=False):
         return self.reads - self.reads_before
 
     def follow(self, before: Held) -> None:
-        """Take over the number of reads from `before`, which was held under the key until now."""
+        """Take over the number of reads from `before`, which this object replaces in L1."""
         is_confirmed = self.entry.confirmed_at != before.entry.confirmed_at
         self.reads_before = before.reads if is_confirmed else before.reads_before
         self.reads = max(self.reads, before.reads)

@@ -27,11 +27,11 @@ class Call:
 
     `deadline` is on the monotonic clock and applies to the whole call. `extra` are request fields
     to pass on. Validators are sent if they are given. `guessed`: the upstream probably does not
-    have that training. All other calls are more important than such a call. `who` names the caller,
-    so that no caller takes all places in the queue of waiting calls. `offset`: the call does not
-    ask for a training, but for the page of the list that begins with this row. `write`: the call is
-    a write, and is never sent twice. A call whose purpose is `retry` uses a new connection. `span`
-    is the span of the call, if its trace is kept.
+    have that training. Such a call has the lowest priority. `who` names the caller, so that no
+    caller takes all places in the queue of waiting calls. `offset`: the call does not ask for a
+    training, but for the page of the list that begins with this row. `write`: the call is a write,
+    and is never sent twice. A call whose purpose is `retry` uses a new connection. `span` is the
+    span of the call, if its trace is kept.
     """
 
     training_id: str

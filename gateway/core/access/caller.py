@@ -32,9 +32,9 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]{1,4096}=*)
 class Caller:
     """A caller whose credential was accepted.
 
-    The gateway sends `token` upstream. `owns_token`: the token is the caller's own. A 401 of the
-    upstream then concerns the caller and not the gateway. `scope` names the budget that counts the
-    calls. `rate` is the client's own rate limit (None: no limit).
+    The gateway sends `token` upstream. `owns_token`: the token is the caller's own. In this case a
+    401 of the upstream concerns the caller and not the gateway. `scope` names the budget that
+    counts the calls. `rate` is the client's own rate limit (None: no limit).
     """
 
     client: str

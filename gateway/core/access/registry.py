@@ -1,5 +1,4 @@
-"""Remembers the callers that were accepted before, by their credential, and enforces the rate
-limits of clients.
+"""Remembers accepted callers by their credentials, and enforces the rate limits of clients.
 
 The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
 the bytes of credentials. Nothing in this module is printed or logged.

@@ -206,8 +206,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return floor.updated_at is not None and self.updated_at < floor.updated_at
 
     def confirmed_by(self, floor: Floor, last: Confirmation | None) -> Entry | None:
-        """This entry, or a renewed copy, if the floor confirms it. None: the body must be read from
-        Redis.
+        """This entry, or a renewed copy, if the floor confirms this entry. None: the body must be
+        read from Redis.
 
         `last` is the last answer with the floor's body (None: not known). If `last` is later than
         this entry and has the same body, the copy has the times and header fields of `last`.

@@ -2,11 +2,11 @@
 its training.
 
 store.lua has the same rule in Lua. A process without Redis uses this module for its ledger. A
-replica with Redis uses it while Redis is away, or if Redis lost a version. The replica then knows
-only the entry in its L1, or the version that it served last.
+replica with Redis uses it while Redis is away, or if Redis lost a version. In this case the replica
+knows only the entry in its L1, or the version that it served last.
 
 The module also has the doubt: a record of answers that were refused for their version. The record
-tells when these answers are believed. There are two reasons for them. After a restore from a
+tells when these answers are believed. Refused answers have two causes. After a restore from a
 backup, the upstream goes back to older versions. With a wrong clock, it writes dates that are far
 ahead. The gateway does not believe such an answer at once, but must not refuse a training's answers
 for ever.

@@ -115,7 +115,8 @@ class RequestDirectives:
 @lru_cache(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
     """The directives of the field, or None if none of `RequestDirectives` is in it. An invalid
-    argument counts as 0: `max-age` is then as strict as possible, and `max-stale` allows nothing.
+    argument counts as 0. With 0, `max-age` is as strict as possible, and `max-stale` allows no
+    staleness.
     """
     if cache_control is None:
         return None

@@ -56,8 +56,8 @@ Judged = Training | Confirmed | Gone | ForCaller | Other
 class Question:
     """The parts of a call that decide how its reply is judged.
 
-    `conditional`: the call sent validators. `owns_token`: the call sent the caller's own token. A
-    401 then concerns the caller and not the gateway.
+    `conditional`: the call sent validators. `owns_token`: the call sent the caller's own token. In
+    this case a 401 concerns the caller and not the gateway.
     """
 
     training_id: str

@@ -1,8 +1,8 @@
 """Parses one training as the upstream sent it: bytes -> `Training`, or `InvalidPayload`.
 
 This module has the hard and the soft rules for a body. A body that breaks a hard rule is refused.
-A body that breaks a soft rule is served, and the difference is reported as drift. The bytes of a
-body are never changed.
+A body that breaks a soft rule is served. Its difference from the documentation is reported as
+drift. The bytes of a body are never changed.
 
 JSON parsers differ in some cases (RFC 8259, 4, 6, 7 and 8). This module decides these cases as
 follows:
