@@ -79,9 +79,9 @@ class Held(msgspec.Struct, gc=False):
                 confirmation
 
     The other fields record a decision that L1 may serve the entry. The decision may be used again
-    until the monotonic time `until`, which is at most a second after the decision, and only while
-    `Serving` has this `edition`. The answer is counted with these `labels`, and has the lines
-    `moment` after its head. The age of the entry counts from `born` (monotonic).
+    until the monotonic time `until` (at most a second after the decision). `Serving` must still
+    have this `edition`. The answer is counted with these `labels`, and has the lines `moment` after
+    its head. The age of the entry counts from `born` (monotonic).
 
     The garbage collector ignores these objects, because there are many of them and none is part of
     a cycle.

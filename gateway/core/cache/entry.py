@@ -186,8 +186,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self if self.freshness_lifetime <= seconds else self.but(freshness_lifetime=seconds)
 
     def went_back(self, floor: Floor | None) -> bool:
-        """Whether the upstream itself went back to an older version. In this case the entry's
-        version is lower than the floor's, although the entry was fetched at `floor.started` or
+        """Whether the upstream itself went back to an older version. In this case the entry has an
+        older version than the floor, although the entry's fetch began at `floor.started` or
         later."""
         if self.updated_at is None or floor is None or floor.updated_at is None:
             return False
