@@ -13,12 +13,14 @@ from gateway.core.errors import RedisUnavailable
 from gateway.core.vocabulary import Mode
 from gateway.ports import Clock, ModeOrder, Observer, SharedMode
 
-# Seconds between two looks at Redis. All replicas follow an order within this time.
+# Each replica reads the mode from Redis at this interval (seconds). All replicas therefore follow
+# an order within this time.
 _LOOK: Final = 1.0
-# `Retry-After` in the mode `frozen`. Nobody knows when an operator will end the mode.
+# `Retry-After` (seconds) in the mode `frozen`. It is a guess: nobody knows when an operator will
+# end the mode.
 THAW: Final = 30.0
 
-# A look-up of an enum's member is expensive, and each hit would need such a look-up.
+# Each hit compares the mode with this constant, because a look-up of an enum's member is expensive.
 NORMAL: Final = Mode.NORMAL
 
 

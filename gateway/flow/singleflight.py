@@ -28,10 +28,10 @@ class Course:
     """Whether the result of a flight may be kept.
 
     `is_current` becomes False if the key is invalidated during the flight. The result may still
-    answer the requests that already wait for it. L1 must not hold the result, and no further
-    request joins the flight. `may_store` becomes False if the result must not be offered to Redis
-    either, because Redis does not know of the invalidation. `orders` counts the invalidations
-    during the flight.
+    answer the requests that already wait for it. But L1 must not hold the result, and no further
+    request joins the flight. An invalidation that Redis does not know also makes `may_store` False.
+    The result must then not be offered to Redis either. `orders` counts the invalidations during
+    the flight.
     """
 
     is_current: bool = field(default=True, init=False)
@@ -47,9 +47,9 @@ class Course:
 
 @dataclass(slots=True, eq=False)
 class Flight(Course, Generic[Result]):
-    """Shared work in progress. `spent` has the waits of the flight. None if waits are not noted.
-    `is_unhurried`: no caller waited for the flight when it began. `is_retired`: no further request
-    joins."""
+    """Shared work in progress. `spent` has the waits of the flight, or is None if waits are not
+    noted. `is_unhurried`: no caller waited for the flight when it began. `is_retired`: no further
+    request joins."""
 
     spent: Spent | None = field(default=None, init=False)
     is_unhurried: bool = field(default=False, init=False)
@@ -61,7 +61,7 @@ class Flight(Course, Generic[Result]):
         """Returns the flight's result, or raises its error. Raises TimeoutError after `patience`
         seconds.
 
-        If the caller is cancelled, or if its patience ends, the flight goes on. Raises ShuttingDown
+        The flight goes on if the caller is cancelled, or if `patience` is over. Raises ShuttingDown
         if the flight itself was cancelled.
         """
         with sharing(self.spent):
@@ -86,8 +86,8 @@ class Flight(Course, Generic[Result]):
         return self._task.result()
 
     async def _end(self) -> None:
-        """Wait for the end of the flight. `asyncio.wait` would cost three times as much, and each
-        look-up waits here."""
+        """Wait for the end of the flight. `asyncio.wait` would cost three times as much as this
+        code, and each look-up runs this code."""
         if self._task.done():
             return
         ended = asyncio.get_running_loop().create_future()
@@ -179,9 +179,9 @@ class Flights(Generic[Name, Result]):
             ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let more requests of this turn of the event loop join a flight that has just ended. Does
-        nothing if the flight was outdated or retired, or if another flight of the name is under
-        way."""
+        """Let requests join a flight that has just ended, during this turn of the event loop and
+        the next one. Does nothing if the flight was outdated or retired, or if another flight of
+        the name is under way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
             flight.is_retired = True  # it lingers only once
@@ -200,7 +200,7 @@ class Flights(Generic[Name, Result]):
         """Outdate the flights of this name: no further request joins them, and L1 does not hold
         their results.
 
-        `known`: Redis knows the order too, and can therefore judge the results.
+        `known`: Redis knows the order that ruled out the results, and can therefore judge them.
         """
         self._current.pop(name, None)
         for flight in self._flying.get(name, ()):
@@ -212,8 +212,8 @@ class Flights(Generic[Name, Result]):
             self.forget(name, known=known)
 
     def retire(self, name: Name | None = None) -> None:
-        """Let no further request join the flights that are under way, or only those of one name.
-        The results of these flights may be kept."""
+        """Let no further request join the flights of this name that are under way (None: of all
+        names). The results of these flights may still be stored."""
         for each in list(self._current) if name is None else [name]:
             self._current.pop(each, None)
         for each in list(self._flying) if name is None else [name]:
@@ -221,7 +221,8 @@ class Flights(Generic[Name, Result]):
                 flight.is_retired = True
 
     async def land(self, patience: float) -> None:
-        """Wait for all flights, for `patience` seconds at most. Then cancel those that are left."""
+        """Wait for all flights, for `patience` seconds at most. Then cancel the flights that have
+        not ended."""
         if self._owned:
             _, late = await asyncio.wait(self._owned, timeout=patience)
             for task in late:

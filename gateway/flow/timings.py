@@ -1,9 +1,9 @@
 """Notes how long a request waited, and for which part of the work.
 
 Several requests may share a fetch. Each request joins and leaves the fetch at its own time. The
-fetch notes its intervals once. Each request takes the intervals that overlap with its own wait. A
-context variable holds the notes of the current task, because the code that waits is several calls
-below the code that reads the times. If a request is traced, each interval is also a span.
+fetch notes its intervals once. Each request takes the intervals that overlap with its own wait. The
+code that waits is several calls below the code that reads the times. Therefore a context variable
+has the notes of the current task. If a request is traced, each interval is also a span.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Spent:
     """The intervals of one request, or of one fetch.
 
     `span` is the span of the request. For a fetch, it is the span of the request that began the
-    fetch. None if that request is not traced. `leader` is the `traceparent` of another replica's
-    fetch, if this fetch waited for that other fetch.
+    fetch. None if that request is not traced. If this fetch waited for a fetch of another replica,
+    `leader` is the `traceparent` of that other fetch.
     """
 
     clock: Clock
@@ -69,7 +69,7 @@ class Spent:
         return sums
 
     def share(self, shared: Spent, since: float) -> None:
-        """Add the intervals of a shared fetch, as far as they lie between `since` and now."""
+        """Add the intervals of a shared fetch. Only the time between `since` and now is added."""
         now = self.clock.monotonic()
         for each in shared.intervals:
             began, ended = max(each.began, since), min(each.ended, now)
@@ -92,7 +92,7 @@ def watched(spent: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def sharing(shared: Spent | None) -> Iterator[None]:
-    """Give the current request the intervals that a shared fetch notes while the block runs."""
+    """While the block runs, each wait of a shared fetch is also a wait of the current request."""
     mine = _watched.get()
     if mine is None or shared is None:
         yield
@@ -110,8 +110,8 @@ def sharing(shared: Spent | None) -> Iterator[None]:
 
 @contextmanager
 def on(part: Part) -> Iterator[Span | None]:
-    """Note the time of the block as a wait for this part. Yields the span of the wait, None if the
-    request is not traced."""
+    """Note the time of the block as a wait for this part. Yields the span of the wait, or None if
+    the request is not traced."""
     spent = _watched.get()
     if spent is None:
         yield None
@@ -140,8 +140,8 @@ def leading_span() -> str | None:
 
 
 def followed(traceparent: str | None, span: Span | None) -> None:
-    """Note that this fetch waited for the fetch of another replica, whose span has this
-    `traceparent`. `span` is the span of the wait."""
+    """Note that this fetch waited for a fetch of another replica. The span of that other fetch has
+    this `traceparent`. `span` is the span of the wait."""
     spent = _watched.get()
     if traceparent is None or spent is None:
         return

@@ -1,7 +1,8 @@
-"""Confirms the entries of L1 with Redis at regular intervals while they are read.
+"""Asks Redis at regular intervals to confirm the entries of L1 that are read.
 
-This module uses `Held.checked_at`. It also knows until when this replica may serve an entry that a
-missed order may have ruled out. `core` decides whether an entry is fresh.
+This module uses `Held.checked_at`. This replica may miss an order that rules out an entry. The
+module also knows until when the entry may be served in that case. `core` decides whether an entry
+is fresh.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from gateway.ports import NEVER, Bus, Clock, Held, LocalStore, Observer, SharedS
 
 # Parts of `l1_lifetime`. An entry is due if it is read later than _DUE after its confirmation. Due
 # entries are gathered for _GATHER, and then one question asks about all of them. _DUE plus two
-# times _GATHER is 1. An entry is therefore confirmed in time, if it is read at even intervals that
-# do not exceed the lifetime.
+# times _GATHER is 1. An entry that is read at even intervals is therefore confirmed in time, if the
+# intervals are shorter than `l1_lifetime`.
 _DUE: Final = 0.2
 _GATHER: Final = 0.4
 # Outcomes of fresh entries. An answer with such an outcome starts no refresh.
 _ALIKE: Final = (Outcome.FRESH, Outcome.NEGATIVE)
 # Keys in one question to Redis. Other tasks get their turn between two questions.
 _BATCH: Final = 100
-# The most keys that are confirmed before they are read, after all of L1 has become unconfirmed. The
-# other keys are confirmed when they are read.
+# After all of L1 has become unconfirmed, this many keys at most are confirmed without waiting for a
+# read. Each other key is confirmed when it is read.
 _MOST: Final = 5_000
-# Seconds after an absence of Redis in which L1 answers as it did during the absence. In this time
-# the bus returns too, and the entries that were read last are confirmed.
+# After an absence of Redis, L1 answers for this many seconds as it did during the absence. In this
+# time the bus returns too, and the entries that were read last are confirmed.
 _RETURN: Final = 2.0
 
 
@@ -40,8 +41,8 @@ class Confirming:
     """Keeps an entry of L1 confirmed for as long as it is read. The number of questions depends on
     the time and not on the traffic.
 
-    An answer of Redis counts from the moment of the question. The answer counts only for an entry
-    that was not dropped, replaced or doubted meanwhile.
+    The time of a confirmation is the moment when the question was sent. The answer of Redis is
+    ignored if the entry was dropped, replaced or doubted after that moment.
     """
 
     def __init__(
@@ -76,9 +77,9 @@ class Confirming:
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may serve the entry without asking Redis, because the entry was confirmed
-        lately or Redis is away. If orders do not wait for this replica, the replica asks Redis each
-        time."""
+        """Whether L1 may serve the entry without asking Redis. There are two cases: the entry was
+        confirmed lately, or Redis is away. If orders do not wait for this replica, the replica asks
+        Redis each time."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -108,9 +109,9 @@ class Confirming:
         )
 
     def _return(self, now: float) -> None:
-        """Start to confirm L1, because Redis is back. L1 serves an entry until it is confirmed, for
-        `_RETURN` seconds at most. This is safe, because an order either waits for this replica, or
-        names the time until which this replica may serve older versions."""
+        """Start to confirm L1, because Redis is back. L1 may serve an entry that is not yet
+        confirmed, for `_RETURN` seconds at most. This is safe, because an order either waits for
+        this replica, or names the time until which this replica may serve older versions."""
         self._grace_until = min(now + _RETURN, self._alone_until)
         self._alone_until = NEVER
         self._all_due.set()
@@ -119,8 +120,8 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether L1 may serve the entry by its own freshness, without Redis. Orders that this
-        replica may have missed limit how long L1 may serve it."""
+        """Whether L1 may serve the entry by its own freshness, without Redis. If this replica may
+        have missed orders, L1 may serve the entry only for a limited time."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def _alone_with(self, entry: Entry | None) -> float:
@@ -128,9 +129,9 @@ class Confirming:
         return min(self._bus.vouched_until, missed)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
-        """For how many seconds L1 would give this answer to any request, while the edition does not
-        change. 0.0 if a request may start a refresh, or if fields of the request select the answer
-        (`Vary`)."""
+        """For how many seconds L1 would give this answer to every request, if the edition does not
+        change. 0.0 if such a request may start a refresh, or if the answer depends on fields of the
+        request (`Vary`)."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -165,7 +166,7 @@ class Confirming:
         )
 
     def begin_edition(self) -> None:
-        """Make L1 decide anew about each answer, and use no earlier decision."""
+        """Let L1 decide anew about each answer. Earlier decisions are not used again."""
         self._with_redis, self._without_redis = object(), object()
 
     def _mark(self, key: Key) -> None:
@@ -174,18 +175,19 @@ class Confirming:
             self._any_due.set()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Ask Redis before L1 serves anything, because this replica may have missed orders. The
-        missed orders allow this replica to serve older entries until `until` (monotonic)."""
+        """From now on ask Redis before L1 serves an entry, because this replica may have missed
+        orders. While Redis cannot be asked, entries older than these orders may be served until
+        `until` (monotonic)."""
         self.missed.note(until)
         self._suspect_until = self._clock.monotonic()
         self.begin_edition()
         self._all_due.set()
 
     async def confirm(self, keys: Iterable[Key]) -> set[Key]:
-        """Ask Redis about the entries of these keys in L1, except those that are doubted. Returns
-        the keys with which Redis agreed.
+        """Ask Redis about the entries of these keys in L1, except doubted entries. Returns the keys
+        of the entries with which Redis agreed.
 
-        Raises RedisUnavailable. Nothing is changed then.
+        If RedisUnavailable is raised, nothing is changed.
         """
         asked_at = self._clock.monotonic()
         asked = {
@@ -209,8 +211,7 @@ class Confirming:
 
     def _settle(self, key: Key, held: Held, standing: Standing | None, asked_at: float) -> bool:
         """Renew the entry if Redis agrees with it, otherwise doubt it. Returns whether Redis
-        agrees. If there is no floor, Redis does not agree, because an order may be lost with the
-        floor."""
+        agrees. Without a floor Redis never agrees: an order may be lost together with the floor."""
         entry = None if standing is None else _confirmed(held.entry, standing)
         if entry is None:
             held.doubt()
@@ -222,8 +223,8 @@ class Confirming:
         return True
 
     def renew(self, key: Key, floor: Floor, last: Confirmation, asked_at: float) -> None:
-        """Renew the entry in L1 by a page of the list, unless the entry is doubted. The page
-        confirmed the version of this floor. The page was asked for at `asked_at` (monotonic)."""
+        """Renew the entry in L1, because a page of the list confirmed the version of this floor. A
+        doubted entry is not renewed. The page was requested at `asked_at` (monotonic)."""
         held = self._local.peek(key)
         if held is not None and held.checked_at > NEVER:
             self._settle(key, held, Standing(floor, lambda: last), asked_at)
@@ -238,10 +239,9 @@ class Confirming:
             await self._confirm_all(due, observer)
 
     async def run_catching_up(self, observer: Observer) -> None:
-        """Confirm the entries that were read last, each time when all of L1 has become unconfirmed.
-        L1 becomes unconfirmed by a gap on the bus, or by an absence of Redis. Runs until cancelled
-        by the owner. A question about a hundred keys costs as much as ten questions about one
-        key."""
+        """Each time all of L1 has become unconfirmed, confirm the entries that were read last. L1
+        becomes unconfirmed by a gap on the bus, or by an absence of Redis. Runs until cancelled by
+        the owner. A question about a hundred keys costs as much as ten questions about one key."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()
@@ -253,8 +253,8 @@ class Confirming:
                 self._caught_up(keys)
 
     async def caught_up(self, key: Key) -> bool:
-        """Wait until `run_catching_up` has asked Redis about this key. Returns False at once if the
-        key is not among those that `run_catching_up` asks about."""
+        """Wait until `run_catching_up` has asked Redis about this key. Returns False at once if
+        `run_catching_up` will not ask about this key."""
         asked = self._catching_up.get(key)
         if asked is None:
             return False
@@ -295,17 +295,17 @@ def _confirmed(entry: Entry, standing: Standing) -> Entry | None:
 
 
 class MissedOrders:
-    """The gaps in which this replica may have missed orders. A gap has two times: `over` is when
-    the gap ended (shared clock), and until `end` (monotonic) the orders in it allow older answers.
-    Gaps whose `end` has passed are merged into one gap."""
+    """The gaps in which this replica may have missed orders. A gap has two times. `over` (shared
+    clock) is the time when the gap ended. `end` (monotonic) is the time until which answers older
+    than the missed orders may be given. All gaps with a past `end` are merged into one gap."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gaps: list[tuple[float, float]] = []
 
     def note(self, until: float) -> None:
-        """Note that a gap has ended. The orders in the gap allow older answers until `until`
-        (monotonic)."""
+        """Note that a gap has ended. Answers older than the missed orders may be given until
+        `until` (monotonic)."""
         now = self._clock.monotonic()
         past = [over for over, end in self._gaps if end <= now]
         gaps = [(max(past), -math.inf)] if past else []
@@ -313,7 +313,7 @@ class MissedOrders:
         self._gaps = [*gaps, (self._clock.now(), until)]
 
     def until(self, confirmed_at: float) -> float:
-        """The time (monotonic) until which missed orders allow an entry to be served without asking
-        Redis. The entry was confirmed at `confirmed_at` (shared clock). Infinite if no order was
-        missed after that confirmation."""
+        """The time (monotonic) until which an entry may be served without asking Redis, although
+        orders may have been missed. The entry was confirmed at `confirmed_at` (shared clock).
+        Infinite if no order was missed after that confirmation."""
         return min((end for over, end in self._gaps if confirmed_at <= over), default=math.inf)

@@ -23,18 +23,18 @@ _MOST_VERSIONS: Final = 10_000
 _MOST_DOUBTS: Final = 10_000
 # The most seconds for which a refused answer may be served again.
 _LONGEST: Final = 10.0
-# The most bytes of all refused answers together. A refused answer counts as many bytes as its body
-# and its head have, and _OVERHEAD more.
+# The most bytes of all refused answers together. The size of a refused answer is the bytes of its
+# body, the bytes of its head, and _OVERHEAD.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges entries without Redis. An entry is compared with the entry in L1 or, if L1 holds none,
-    with the version that was served last.
+    """Judges entries without Redis. An entry is compared with the entry in L1. If L1 holds no entry
+    of the key, the entry is compared with the version that was served last.
 
-    The rule is in core/cache/version_verdict. Forgetting a doubt only delays the moment when an
-    answer is believed.
+    The rule is in core/cache/version_verdict. A `Doubt` records answers that were refused for their
+    version. If a doubt is forgotten, such answers are only believed later.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -50,7 +50,7 @@ class Alone:
 
     def refuses(self, key: Key, entry: Entry) -> Stored | None:
         """The refusal of the entry, if this replica knows a later version that Redis does not know.
-        Redis is then not asked. None if the entry is not refused."""
+        In that case the entry is not offered to Redis. None if the entry is not refused."""
         known = self.known(key)
         if known is None or not overrules(known, entry) or self._believes(key, entry, known):
             return None
@@ -75,13 +75,13 @@ class Alone:
         may_hold: bool,
         is_left: bool = False,
     ) -> None:
-        """Note an answer that is served although it was not stored. After that L1 must not serve an
-        older answer. `floor` is the floor that refused the answer (None: unknown).
+        """Note an answer that a request gets although the answer was not stored. After that L1 must
+        not serve an older answer. `floor` is the floor that refused the answer (None: unknown).
 
-        If Redis lost the floor, only this replica knows the version, so L1 holds the answer, if
-        `may_hold` allows it. If Redis has the floor, an order ruled out the answer and all older
-        answers, so L1 drops its entry. If the order was soft (`is_left`), L1 holds the answer for
-        rescue."""
+        If Redis lost the floor, only this replica knows the version. L1 then holds the answer, if
+        `may_hold` is True. If Redis has the floor, an order ruled out the answer. L1 then drops its
+        older entry, if the floor rules that entry out too. If the order was soft (`is_left`), L1
+        holds the answer for rescue."""
         known = self._local.peek(key)
         if known is not None and not supersedes(held.entry, known.entry):
             return
@@ -94,7 +94,8 @@ class Alone:
             self.latest.note(key, held.entry)
 
     def took(self, key: Key, entry: Entry) -> None:
-        """Note that the store accepted the entry. This ends a doubt about earlier answers."""
+        """Note that the store accepted the entry. This may end a doubt about answers that were
+        refused earlier."""
         doubt = self._doubts.get(key)
         if doubt is not None and doubt.is_ended_by(entry):
             del self._doubts[key]
@@ -113,18 +114,18 @@ class Alone:
 
 
 class Latest:
-    """The latest version of each key that this replica has served and that L1 no longer holds. If
+    """For each key that L1 no longer holds, the latest version that this replica has served. If
     Redis loses the floor of such a key, Redis may accept an older version. A caller that got the
     later version must not get that older version.
 
-    The entries have no bodies. If there are too many entries, the oldest entry is forgotten.
-    Callers of its key may get an older version after that.
+    The entries have no bodies. If there are too many entries, the entry that was noted first is
+    forgotten. After that, callers may get an older version of its training.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
-        # This is a dict, because `get` of a cache of cachetools makes three calls. Each look-up in
-        # Redis needs a `get`.
+        # This is a dict, because it has a faster `get` than the caches of cachetools, which make
+        # three calls for it. Each look-up in Redis needs a `get`.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
@@ -145,14 +146,14 @@ class Latest:
         self._entries.pop(key, None)
 
     def forget_all(self, partition: str | None) -> None:
-        """Forget the versions of a partition, or all of them."""
+        """Forget the versions of a partition (None: of all partitions)."""
         for key in [key for key in self._entries if partition in (None, key.partition)]:
             del self._entries[key]
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """An answer, the floor that refused it, and until when (monotonic) the answer may be served
+    """An answer, and the floor that refused it. Until `until` (monotonic) the answer may be served
     again."""
 
     held: Held
@@ -165,9 +166,9 @@ class _Refused:
 
 
 class RefusedVersions:
-    """For each key, the last answer that the store refused for its version. For a short time such
-    an answer may be served again, which saves a call. A refused answer is neither stored nor used
-    for rescue. Forgetting an answer costs a call."""
+    """For each key, the last answer that the store refused for its version. To save a call, such an
+    answer may be served again for a short time. A refused answer is neither stored nor used for
+    rescue. Forgetting an answer costs a call."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -221,16 +222,16 @@ def overrules(local: Entry, other: Entry) -> bool:
 
 def is_passed(other: Entry, local: Entry) -> bool:
     """Whether `local` is the later entry, although the floor that was read with `other` does not
-    say so. In that case Redis has lost its last writes, because a replica of Redis took over
-    without them."""
+    say so. In that case Redis has lost its last writes, because a replica of Redis became the
+    master without these writes."""
     if other.epoch == local.epoch and other.generation != local.generation:
         return other.generation < local.generation or _is_proven_passed(other, local)
     return other.digest != local.digest and not supersedes(other, local)
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` proves that `other` is an older version, although an order ruled out `local`
-    after its fetch began."""
+    """Whether `local` proves that `other` is an older version. After the fetch of `local` began, an
+    order ruled `local` out. The proof is possible nevertheless."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

@@ -1,9 +1,9 @@
 """Looks up, promotes, stores and drops entries in the two tiers, L1 before L2. If Redis is away,
 there is no L2.
 
-L1 holds an entry with its rendered head. Once a caller wants the compressed form, L1 also holds
-that form. The rules are in `core`. This module applies the rules in the right order, and catches
-the failures of Redis.
+L1 holds each entry together with its rendered head. If a caller has asked for the compressed form,
+L1 also holds that form. The rules are in `core`. This module applies the rules in the right order,
+and catches the failures of Redis.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The result of a look-up in both tiers. `held` may no longer be in L1."""
+    """The result of a look-up in both tiers. `held` may have left L1 since the look-up.
+    `below_floor`: `held` may only be used for rescue."""
 
     held: Held
     tier: Tier
@@ -62,14 +63,14 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # This function returns how far the sweep of a partition has come, or None if the partition
+        # This function returns the progress of the sweep of a partition, or None if the partition
         # has no sweep. If there are no sweeps at all, there is no function.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
         """The entry that L1 may serve without asking Redis, because the entry was confirmed lately
-        or Redis is away. None if the entry is older than the bound of the sweep and no whole sweep
-        confirmed it. Redis may have a later confirmation then."""
+        or Redis is away. None if the entry is older than the bound of the sweep, and the sweeps did
+        not confirm it. In that case Redis may have a later confirmation."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -108,15 +109,17 @@ class Tiers:
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
         """The later one of the entries in both tiers. That entry is promoted to L1, if the flight
-        was not invalidated meanwhile. If Redis agrees with the entry in L1, no body is read."""
+        was not outdated during the look-up. If Redis agrees with the entry in L1, no body is
+        read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
             return self._bounded(key, confirmed or await self._read(key, flight))
 
     def question(self, key: Key) -> asyncio.Future[Found] | None:
-        """Ask L2, if L1 holds no entry that Redis could confirm. This question is then the whole
-        look-up, and `answered` makes the result of `lookup` from the answer. Otherwise None."""
+        """Ask L2, if L1 holds no entry that Redis could confirm. In that case this question is the
+        whole look-up, and `answered` makes the result from the answer of L2. None if L1 holds an
+        entry."""
         if self._local.peek(key) is not None:
             return None
         return asyncio.ensure_future(self._shared.lookup(key))
@@ -124,7 +127,8 @@ class Tiers:
     def answered(
         self, key: Key, flight: Course, asked_at: float, answer: asyncio.Future[Found]
     ) -> Seen | None:
-        """The result of `lookup`, after the question of `question` was answered or failed."""
+        """The result of a look-up that `question` began. `answer` is the future that `question`
+        returned. It is done, with or without an error."""
         try:
             found = answer.result()
         except RedisUnavailable:
@@ -132,8 +136,8 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`. If whole sweeps did not confirm its entry, that entry is fresh for the
-        bound of the sweep at most."""
+        """The result `seen`. An entry that the sweeps did not confirm is fresh for the bound of the
+        sweep at most."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
@@ -141,7 +145,7 @@ class Tiers:
 
     def _passed_by(self, key: Key, entry: Entry) -> Horizon | None:
         """The progress of the sweep, if the sweep did not confirm the entry, and the entry is older
-        than the bound. Otherwise None."""
+        than the bound. None in all other cases."""
         horizon = None if self.horizon_of is None else self.horizon_of(key.partition)
         if horizon is None or not horizon.has_passed(entry, self._clock.now()):
             return None
@@ -200,9 +204,9 @@ class Tiers:
         return seen
 
     def _held_alone(self, key: Key) -> Seen | None:
-        """The entry in L1, because Redis cannot be asked. While this replica may answer without
-        Redis, the entry is served by its own freshness. After that the entry is served only for
-        rescue."""
+        """The entry in L1, for use while Redis cannot be asked. As long as this replica may answer
+        without Redis, the entry is served by its own freshness. After that the entry is served only
+        for rescue."""
         held = self._local.peek(key)
         vouches = self.confirming.vouches_alone(None if held is None else held.entry)
         if not vouches:
@@ -213,7 +217,7 @@ class Tiers:
 
     def _remember(self, key: Key, seen: Seen, asked_at: float) -> None:
         """Hold the entry in L1, also if it may only be used for rescue. Redis may lose such an
-        entry, and even then no older response may be served."""
+        entry. Even after such a loss no older response may be served."""
         if not seen.below_floor:
             seen.held.checked_at = max(seen.held.checked_at, asked_at)
         elif seen.tier is Tier.L2:
@@ -226,7 +230,7 @@ class Tiers:
         self._local.drop(key)
 
     def _is_struck(self, local: Entry, found: Found) -> bool:
-        """Whether Redis has ruled out the entry in L1, so that it may not even be used for
+        """Whether Redis has ruled out the entry in L1 completely: it may not even be used for
         rescue."""
         if local.confirmed_at <= found.struck_at:
             return True
@@ -241,7 +245,7 @@ class Tiers:
 
     def _has_heard_all(self, entry: Entry) -> bool:
         """Whether this replica missed no order since the entry was confirmed. Also True for as long
-        as the missed orders allow this replica to serve the entry."""
+        as the entry may be served in spite of the missed orders."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -258,8 +262,8 @@ class Tiers:
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
         """Offer the entry to L2, and hold it in L1 if L2 accepts it. When L2 accepts the entry, L2
-        knows each order that this replica had heard before the offer. The entry is served even if
-        L2 refuses it, so L1 keeps no older entry."""
+        knows each order that this replica had heard before the offer. The request may get the entry
+        even if L2 refuses it. After that L1 serves no older entry without asking Redis."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -279,8 +283,8 @@ class Tiers:
         self.refused.forget(key)
         self._alone.took(key, held.entry)
         if stored.floor is not None and stored.floor.generation != held.entry.generation:
-            # Redis believed the entry, and raised the generation of the floor after the fetch
-            # began.
+            # Redis believed the entry, and raised the generation of the floor for that. The entry
+            # gets the new generation.
             held.entry = held.entry.but(generation=stored.floor.generation)
         if self.holds_later(key, held.entry):
             return stored
@@ -325,9 +329,9 @@ class Tiers:
             held.doubt()
 
     def suspect(self, until: float = math.inf) -> None:
-        """Let requests ask Redis before L1 serves anything, because this replica may have missed
-        orders. The missed orders allow this replica to serve older entries until `until`
-        (monotonic)."""
+        """Let requests ask Redis before L1 serves an entry, because this replica may have missed
+        orders. While Redis cannot be asked, entries older than these orders may be served until
+        `until` (monotonic)."""
         self.refused.forget_where(lambda _: True)
         self.confirming.suspect(until)
 
@@ -342,8 +346,9 @@ class Tiers:
     def give_up_passed(
         self, training_id: str, updated_at: Instant | None, *, soft: bool = False
     ) -> None:
-        """Drop from L1 the entries of this training with a version below `updated_at` (None: with
-        any version), in every partition. `soft`: L1 keeps these entries for rescue."""
+        """Drop the entries of this training from L1, in every partition. Only versions below
+        `updated_at` are dropped (None: all versions). `soft`: L1 keeps these entries for rescue,
+        except remembered 404s."""
         self.refused.forget_where(lambda key: key.training_id == training_id)
         for key in self._local.keys(training_id=training_id):
             held = self._local.peek(key)
@@ -356,7 +361,7 @@ class Tiers:
 
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Drop all entries of L1, or those of one partition. `soft`: L1 keeps these entries for
-        rescue. Returns their number."""
+        rescue. Returns the number of these entries."""
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
         keys = self._local.keys(partition=partition)
@@ -387,7 +392,7 @@ class Tiers:
 
 
 def _is_left(entry: Entry, floor: Floor | None) -> bool:
-    """Whether only soft orders ruled the entry out, so that it may be used for rescue."""
+    """Whether only soft orders ruled the entry out. If so, it may be used for rescue."""
     if floor is None or floor.epoch != entry.epoch:
         return False
     if leaves_nothing(entry.generation, floor.generation):
@@ -397,6 +402,6 @@ def _is_left(entry: Entry, floor: Floor | None) -> bool:
 
 
 def _is_refused_for_version(entry: Entry, stored: Stored) -> bool:
-    """Whether the store refused the entry for its version, not because a later fetch overtook
-    it."""
+    """Whether the store refused the entry for its version. False if it was refused because a later
+    fetch overtook it."""
     return stored.verdict is StoreVerdict.AHEAD or entry.went_back(stored.floor)

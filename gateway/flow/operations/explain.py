@@ -1,4 +1,4 @@
-"""Explains to an operator what each tier holds of a training, and when the next refresh comes.
+"""Tells an operator which response of a training each tier has, and when the next refresh comes.
 
 The result has no body and no credential.
 """

@@ -65,7 +65,7 @@ class Invalidation:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
         name of the operator `by`. `soft`: these versions may still be used for rescue.
 
-        Raises RedisUnavailable. A part may then be done; it is safe to repeat the order.
+        Raises RedisUnavailable. A part of the order may be done then. The order may be repeated.
         """
         await asyncio.gather(
             *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
@@ -74,9 +74,10 @@ class Invalidation:
         return await self._everywhere(replace(about, operator=by))
 
     async def written(self, changed: Written) -> None:
-        """Invalidate the trainings that a write changed, and all versions that are older than the
-        versions that the write made. While Redis is away, other replicas are not told. Only
-        freshness limits how long they serve their entries then."""
+        """Invalidate all versions of the trainings that a write changed. If the answer to the write
+        named a new version, older versions are invalid from then on. If Redis is away, the other
+        replicas are not told of the write. In that case only freshness limits how long they serve
+        their entries."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         if not changed.training_ids:
             return
@@ -95,7 +96,7 @@ class Invalidation:
         """Invalidate all entries, or those of one partition, in the name of the operator `by`.
         `soft`: these entries may still be used for rescue.
 
-        Raises RedisUnavailable. A part may then be done; it is safe to repeat the order.
+        Raises RedisUnavailable. A part of the order may be done then. The order may be repeated.
         """
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)
@@ -136,9 +137,9 @@ class Invalidation:
 
     def gap(self, until: float = math.inf) -> None:
         """Let L1 ask Redis before it serves anything, because notices may have been missed. After
-        `until` (monotonic) an entry that L1 holds now is served only if Redis agrees with it. The
-        results of fetches under way may be kept. Redis judges each result by its generation when
-        the result is stored."""
+        `until` (monotonic) an entry that is in L1 now is served only if Redis agrees with it. The
+        results of fetches under way may still be stored. Redis judges each result by its generation
+        when the result is stored."""
         self._serving.retire()
         self._tiers.suspect(until)
 

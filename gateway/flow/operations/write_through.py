@@ -1,8 +1,8 @@
-"""Passes a write of a caller to the upstream, unchanged and once. All responses that the write made
-outdated are invalidated in all replicas before the caller gets the answer.
+"""Passes a write of a caller to the upstream, unchanged and once. Before the caller gets the
+answer, all responses that are outdated by the write are invalidated in all replicas.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
-have been done nevertheless. The target of the write is then invalidated too.
+have been done nevertheless. In that case the target of the write is invalidated too.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Answers requests with `Cache-Control` directives, if the gateway honours the directives.
 
-This module applies `freshness.client_directives`, and says which stored responses the directives of
-a request refuse. It also limits calls that are made only because a caller does not accept the
-stored response. Such calls get only a part of the budget (`CallShare`). min_version has another
-such part. core/http/cache_control reads the directives. response_selection answers requests without
-directives.
+This module applies the setting `freshness.client_directives`. It decides whether the directives of
+a request refuse a stored response. It also limits calls that are made only because a caller does
+not accept the stored response. Such calls get only a part of the budget (`CallShare`). The calls of
+min_version get another part. core/http/cache_control reads the directives. response_selection
+answers requests without directives.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class DirectiveHandler:
 def refuses(directives: RequestDirectives, age: float, lifetime: float) -> bool:
     """Whether the directives refuse a stored response of this age and freshness lifetime.
 
-    `max-age` also refuses a stale response, except if `max-stale` allows it (RFC 9111, 5.2.1.1).
-    `min-fresh` refuses a stale response even if `max-stale` allows it.
+    `max-age` also refuses a stale response, except if `max-stale` allows that response (RFC 9111,
+    5.2.1.1). `min-fresh` refuses a stale response even if `max-stale` allows it.
     """
     if directives.no_cache or (directives.max_age is not None and age > directives.max_age):
         return True
@@ -92,8 +92,8 @@ def _age_and_lifetime(seen: Seen, now: float) -> tuple[float, float]:
 
 
 class Grants:
-    """Decides which directives may cost a call: at most one call for a key in ten seconds, and only
-    if the share has a call left. Each replica counts for itself."""
+    """Decides whether a directive may cause a call. A key gets at most one such call in ten
+    seconds, and only if the share has a call left. Each replica counts only its own calls."""
 
     def __init__(self, clock: Clock, share: CallShare) -> None:
         self._clock = clock
@@ -101,7 +101,7 @@ class Grants:
         self._last: FIFOCache[Key, float] = FIFOCache(_MOST_KEYS)
 
     def take(self, key: Key, caller: Caller) -> bool:
-        """Whether this request may cost a call. If so, the call is counted."""
+        """Whether this request may cause a call. If so, the call is charged to the share."""
         now = self._clock.monotonic()
         if now - self._last.get(key, now - _AGAIN_AFTER) < _AGAIN_AFTER:
             return False
@@ -131,13 +131,13 @@ class _Charged:
 class CallShare:
     """Limits calls that are made only because a caller does not accept the stored response. The
     share of such calls is a tenth of each budget in any window. Each replica has an equal part of
-    the share, and at least one call. The number of remembered scopes is bounded. Forgetting a scope
-    costs a few calls.
+    the share, and at least one call. The number of remembered scopes (names of budgets) is bounded.
+    If a scope is forgotten, a few calls more than its share may be made.
 
-    A caller gets at most half (rounded up) of the calls that other callers left, so that one caller
-    does not spend the whole share. If callers cannot be distinguished (`is_divided` False), one
-    caller may spend all of it. `usual` and `rates` are the limits of the budgets (None: no limit).
-    `replicas` returns the number of replicas.
+    A caller gets at most half (rounded up) of the calls that the other callers left. The rest is
+    for other callers. If callers cannot be distinguished (`is_divided` False), one caller may spend
+    the whole share. `usual` and `rates` are the limits of the budgets (None: no limit). `replicas`
+    returns the number of replicas.
     """
 
     def __init__(
@@ -172,7 +172,8 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Give back a call that was not made, or that need not be charged after all."""
+        """Give back a charged call, because it was not made, or because it brought the needed
+        version."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)

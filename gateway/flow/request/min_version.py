@@ -1,9 +1,9 @@
 """Requests that name a version (`Training-Min-Updated-At`), and need that version or a later one.
 
-For example, a caller that wrote a training reads what it wrote. It gets the stored version if that
-is late enough. Otherwise one fetch is made for all callers that need such a version. The header
-raises no floor, because it does not prove that the version exists. Such fetches have a share of the
-budget, and each caller has a part of that share.
+For example, a caller that wrote a training reads what it wrote. It gets the stored response if the
+version of that response is late enough. Otherwise one fetch is made for all callers that need such
+a version. The header raises no floor, because a header is no proof that the version exists. Such
+fetches have a share of the budget, and each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from gateway.flow.request.response_selection import Serving
 from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
-# After a fetch that did not bring the needed version, a caller backs off from the key. Seconds: at
-# most _FIRST after one such fetch, longer after each further one, at most _LONGEST.
+# After a fetch that did not bring the needed version, the caller may not cause another fetch of the
+# key for some time. After one such fetch this is _FIRST seconds at most. The time grows with each
+# such fetch in a row, to _LONGEST at most.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -44,7 +45,8 @@ _Asking = tuple[Key, str]
 
 
 class Answering(Protocol):
-    """Serving, or an object that gets the request instead: DirectiveHandler or Unusual."""
+    """Serving, DirectiveHandler or Unusual: the object that answers a request without regard to a
+    version."""
 
     async def get(self, ask: Ask) -> Answer:
         """The answer."""
@@ -63,8 +65,9 @@ class _Vain:
 class Reaching:
     """Answers requests, also those that need a version.
 
-    If a response is stored, a fetch that brings only a version that is too old is charged to
-    `share`. If none is stored, the fetch is a miss like any other.
+    If a response was stored, and the fetch brings only a version that is too old, the fetch is
+    charged to `share`. If no response was stored, the fetch is a miss like any other, and is not
+    charged.
     """
 
     def __init__(self, serving: Serving, clock: Clock, share: CallShare) -> None:
@@ -74,10 +77,10 @@ class Reaching:
         self._vain: FIFOCache[_Asking, _Vain] = FIFOCache(_MOST)
 
     async def get(self, ask: Ask, answering: Answering) -> Answer:
-        """Answer as `answering` does, if no version is needed or the stored one is late enough.
+        """Answer as `answering` does, if no version is needed or the stored version is late enough.
 
-        Raises VersionNotReached. Raises the errors of a fetch too, because a version that is too
-        old is not served in place of an error.
+        Raises VersionNotReached, and the errors of a fetch. A stored version that is too old is not
+        served in place of such an error.
         """
         wanted = ask.at_least
         if wanted is None:
@@ -104,7 +107,7 @@ class Reaching:
 
     async def _fetched(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
         """The answer of one fetch for all callers. A fetch that began before this request may bring
-        a version that is too old. Then the answer is that of another fetch."""
+        a version that is too old. In that case this request gets the answer of another fetch."""
         earlier = self._serving.fills.under_way(ask.key)
         while True:
             joined = self._serving.fills.under_way(ask.key)
@@ -116,8 +119,8 @@ class Reaching:
             seen = await self._serving.seen(ask)
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer to a new call upstream. If its version is late enough, the share is not
-        charged."""
+        """The answer to a new call upstream. If the version of the answer is late enough, the share
+        gets the call back."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:
@@ -131,8 +134,8 @@ class Reaching:
         return answer
 
     async def _joined(self, ask: Ask, seen: Seen | None, flight: Flight[Landed]) -> Answer | None:
-        """The answer of a fetch under way. None if the fetch was a background refresh, and the
-        budget granted it no call."""
+        """The answer of a fetch under way. None if the fetch was a background refresh that was not
+        allowed to make a call."""
         try:
             landed = await flight.join()
         except (BudgetExhausted, BackedOff):
@@ -159,8 +162,8 @@ class Reaching:
             raise _not_reached(wanted, None if seen is None else seen.held.entry, vain.until - now)
 
     def _missed(self, ask: Ask) -> float:
-        """Note a fetch that brought no version late enough. Returns the seconds until the next one
-        may go."""
+        """Note a fetch that did not bring the needed version. Returns the seconds until this caller
+        may cause another fetch."""
         before = self._vain.pop(_asking(ask), None)
         attempts = 1 if before is None else before.attempts + 1
         wait = backoff(attempts, _FIRST, _LONGEST, self._clock.jitter())
@@ -182,7 +185,8 @@ def _reaches(entry: Entry | None, wanted: Instant) -> bool:
 
 
 def _is_answered(answer: Answer, wanted: Instant) -> bool:
-    """Whether the answer has the version, or says that this caller cannot get it."""
+    """Whether the answer has the version or a later one, or says that this caller cannot get the
+    training."""
     entry = _entry_of(answer)
     return entry is None or entry.is_negative or _reaches(entry, wanted)
 

@@ -6,8 +6,8 @@ get   may wait: it asks L1, then both tiers, then upstream
 This module also decides about rescue, except in the mode `frozen`.
 
 For each key there is at most one look-up and one fetch that requests can join. This module decides
-which look-up or fetch a request joins, how a failure affects the next requests, and how an answer
-is marked (Cache-Status).
+which look-up or fetch a request joins, and how a failure affects the next requests. It also marks
+each answer (Cache-Status).
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ from gateway.ports import NEVER, Clock, Held, Observer
 
 # The most seconds for which a stale answer may be given again without another decision.
 _STANDS: Final = 1.0
-# A stale answer may be given again under these plans. _REFRESHED is for a key with a refresh that
-# is under way or waits. _LEFT_ALONE is for a key that is left alone after a failure.
+# A stale answer may be given again if the plan is one of these. _REFRESHED is for a key with a
+# refresh that is under way or waits. _LEFT_ALONE is for a key that is left alone after a failure.
 _REFRESHED: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH,)
 _LEFT_ALONE: Final[tuple[Plan, ...]] = (Plan.SERVE_AND_REFRESH, Plan.WAIT_SOFTLY)
 
@@ -90,9 +90,9 @@ class Serving:
         self.lookups: Flights[Key, Seen | None] = Flights(clock)
         self.fills: Flights[Key, Landed] = Flights(clock)
         # `waits`: returns whether a refresh has to wait, because other refreshes wait or too many
-        # are under way. `put_off`: adds a refresh to the queue, because no call is free, and
-        # returns whether the refresh is in the queue then. `is_short`: returns whether refreshes
-        # wait because no call is free.
+        # are under way. `put_off`: is called if no call is free. Adds the refresh to the queue, and
+        # returns whether the refresh is in the queue after that. `is_short`: returns whether
+        # refreshes wait because no call is free.
         self.waits: Callable[[Ask], bool] = lambda _: False
         self.put_off: Callable[[Ask], bool] = lambda _: False
         self.is_short: Callable[[Ask], bool] = lambda _: True
@@ -111,8 +111,8 @@ class Serving:
         return self._at_once(ask, Seen(held, Tier.L1, below_floor=False))
 
     async def get(self, ask: Ask) -> Answer:
-        """The answer to the request. Waits until there is one, and raises an error if nothing can
-        be served."""
+        """The answer to the request. Waits until there is an answer, and raises an error if nothing
+        can be served."""
         answer = self.peek(ask)
         if answer is not None:
             return answer
@@ -182,8 +182,8 @@ class Serving:
         return from_store(seen, Outcome.STALE_REFRESHING, Detail.STALE_REFRESHING)
 
     def refresh(self, ask: Ask, seen: Seen) -> Flight[Landed] | None:
-        """Start a refresh for the next readers. None if the refresh waits for its turn. The key
-        must have no fetch under way."""
+        """Start a refresh for the next readers. Returns None, and starts nothing, if the refresh
+        has to wait for its turn. The key must have no fetch under way."""
         if self.waits(ask):
             return None
         self.background.begin()
@@ -193,8 +193,8 @@ class Serving:
 
     async def from_upstream(self, ask: Ask, seen: Seen | None, *, keep: bool = True) -> Answer:
         """The answer of the upstream, from a new fetch or from one that is under way. If the fetch
-        fails, the answer is the stale response. If `keep` is False, the answer is fetched for this
-        caller alone, and not stored."""
+        fails, the answer is the stale response, if that may be served. If `keep` is False, the
+        answer is fetched for this caller alone, and is not stored."""
         stand_in = self.stand_in(ask, seen)
         if stand_in is not None:
             return stand_in
@@ -213,9 +213,9 @@ class Serving:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # now with a caller's rank
             if seen is None or not self._may_rescue(seen):
-                # The fetch of another replica brought a doubted version. The request that began
-                # this flight can be answered with its stored response. This request has no stored
-                # response, so it asks again.
+                # This flight brought a version that is not believed yet. Other requests of the
+                # flight may be answered with a stored response. This request has no stored response
+                # that it may get, so it asks again.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -238,7 +238,8 @@ class Serving:
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
         """The later one of two answers: the stored response, and the answer that was refused for
-        its version a moment ago. None if no such refused answer is remembered."""
+        its version a moment ago. If the refused version is far ahead, the stored response counts as
+        later. None if no such refused answer is remembered."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -253,8 +254,8 @@ class Serving:
         return self.fills.under_way(ask.key) or self.start(ask, seen, purpose)
 
     def _own_flight(self, ask: Ask) -> Flight[Landed]:
-        """A new flight that makes its own call, because the shared answer does not fit the
-        request's fields, or because the answer is not kept."""
+        """A new flight that makes its own call. It is needed if the shared answer does not fit the
+        request's fields, or if the answer will not be stored."""
         self.fills.retire(ask.key)
         return self.start(ask, None, Purpose.MISS, alone=True)
 
@@ -320,9 +321,9 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight. True if this replica may no longer answer without Redis. True if Redis ruled out
-        the result by an order that did not reach this flight. True if Redis ruled out the result,
-        and this replica has answered with a later version, which Redis has forgotten."""
+        the flight. There are three such cases. This replica may no longer answer without Redis.
+        Redis refused the result because of an order that did not reach this flight. Redis refused
+        the result, and this replica has answered with a later version that Redis has forgotten."""
         if not self.confirming.vouches_alone():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -333,7 +334,7 @@ class Serving:
         self, ask: Ask, seen: Seen | None, landed: Landed, *, collapsed: bool
     ) -> Answer:
         """The answer to a request that waited for `landed`. `seen` is the response that was stored
-        before."""
+        before the fetch."""
         forward = forward_of(ask, seen)
         if isinstance(landed, Passed):
             handling = Handling(None, forward, landed.reply.status, collapsed=collapsed)
@@ -351,8 +352,8 @@ class Serving:
         """The stored response, if the upstream answered with an older version, or with a version
         far ahead. None if no stored response may be served instead.
 
-        If an order ruled out a 404 during its fetch, another replica may have stored a version
-        meanwhile. That version is the answer, if it is fresh.
+        An order may come while this replica fetches a 404. After that order, another replica may
+        have stored a response. The stored response is the answer in that case, if it is fresh.
         """
         stored = await self.seen(ask) or seen
         if stored is None or not self._may_rescue(stored):
@@ -367,8 +368,9 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis for a key that L1 does not have, or may not serve without asking
-        Redis. None if there is no Redis, if Redis is away, or if the key is being fetched."""
+        """The look-up in Redis, for a key without an entry that L1 may serve at once. None if L1
+        has such an entry, if there is no Redis, if Redis is away, or if the key is being
+        fetched."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
         held = self.held(key)
@@ -393,8 +395,9 @@ class Serving:
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
         """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repeated
-        answer starts no refresh, because a refresh is under way, waits, or may not start now.
-        `Confirming.stands_for` does the same for fresh answers."""
+        answer starts no refresh. No refresh is needed, because one is under way or queued, or
+        because the key is left alone after a failure. `Confirming.stands_for` does the same for
+        fresh answers."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -409,12 +412,12 @@ class Serving:
         return stands if self._rules.plan(held.entry, until) in plans else 0.0
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure after which the key is left alone now. None if it is not left alone."""
+        """The failure after which the key is left alone now. None if the key is not left alone."""
         return self._backoffs.standing(key)
 
     def has_failed(self, key: Key) -> bool:
-        """Whether the upstream has just failed for this key. A call that was not made does not
-        count."""
+        """Whether the upstream has just failed for this key. False if no call was made (for example
+        because the budget had no call left)."""
         failure = self.standing(key)
         return failure is not None and failure.outcome is not Outcome.STALE_SHIELDED
 
@@ -427,7 +430,7 @@ class Serving:
         self.fills.forget_where(matches, known=known)
 
     def retire(self) -> None:
-        """From now on requests do not join look-ups and fetches that are under way."""
+        """From now on no request joins a look-up or a fetch that is under way at this moment."""
         self.lookups.retire()
         self.fills.retire()
 
@@ -498,7 +501,7 @@ def from_store(seen: Seen, outcome: Outcome, detail: Detail) -> Answer:
 
 
 def from_elsewhere(landed: Elsewhere, forward: Forward) -> Answer:
-    """The answer that another replica fetched. This replica waited for that fetch, or found its
+    """The answer that another replica fetched. This replica waited for that fetch, or found the
     answer stored."""
     held = landed.seen.held
     if landed.awaited:
@@ -536,5 +539,6 @@ def passed_on(error: UpstreamFailure | CallWithheld) -> Answer:
 
 
 def _may_be_overtaken(landed: Filled) -> bool:
-    """Whether an order came while a 404 was fetched, so that a later response may be stored."""
+    """Whether an order came while a 404 was fetched. In that case a later response may be
+    stored."""
     return landed.verdict is StoreVerdict.INVALIDATED and landed.held.entry.is_negative
