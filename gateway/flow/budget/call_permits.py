@@ -5,9 +5,9 @@ Credentials  callers' own credentials: accepted by the upstream, refused lately,
 Guesses      callers that ask for trainings that do not exist
 
 A caller waits if its turn comes in time. All other callers are told when to come back. A charge is
-given back only if the call was certainly not sent. A caller that guesses tokens or ids must take
-hardly any calls from other callers. The number of remembered callers is bounded. Forgetting a
-caller costs a few calls, nothing else.
+given back only if the call was certainly not sent. Callers that guess tokens or ids must leave
+nearly all calls to other callers. The number of remembered callers is bounded. Forgetting a caller
+costs a few calls, nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PATIENCE: Final = 0.5
 _LOOK: Final = 0.2
 _MOST_SCOPES: Final = 10_000
 # The most callers that wait. Each waiting caller has a task and a connection. The number is far
-# higher than the number of turns that come before the deadline.
+# higher than the number of callers whose turn can come before their deadline.
 _MOST_WAITING: Final = 500
 # Seconds for which a 401 is remembered.
 REFUSED_FOR: Final = 10.0
@@ -43,8 +43,8 @@ _MOST_CREDENTIALS: Final = 10_000
 # How many misses of a caller are remembered, and for how many windows of its budget.
 _REMEMBERED: Final = 20
 _WINDOWS: Final = 10
-# A caller counts as guessing if at least this many, and at least half, of its remembered misses
-# ended in a 404.
+# A caller counts as guessing if at least this number of its remembered misses ended in a 404, and
+# if these are at least half of its remembered misses.
 _IN_VAIN: Final = 3
 # A caller also counts as guessing if many of its misses are under way at once: at least _FEW, and
 # at least `limit // _UNDER_WAY`.
@@ -85,13 +85,13 @@ class Paying:
         return paid
 
     def gate_closed(self, scope: str) -> None:
-        """Upstream answered 429: end the wait of all callers of this scope. Each of these callers
-        asks the budget again."""
+        """End the wait of all callers of this scope, because the upstream answered 429. Each of
+        these callers asks the budget again."""
         self._queue.wake(scope)
 
     async def _in_turn(self, scope: str, call: Call, until: float) -> Charge:
-        """Wait for a turn. Before that, wait until the gate opens or Redis returns, if that comes
-        in time."""
+        """Wait for a turn. If the gate is closed or Redis is away, first wait for the gate or for
+        Redis, but not longer than until `until`."""
         while True:
             try:
                 paid = await self._turn(scope, call, until)
@@ -123,8 +123,8 @@ class Paying:
             paid = await self._budget.take(
                 scope, call.purpose, guessed=call.guessed, patience=patience
             )
-            # The wait counts from the answer of the budget. If a turn began earlier, its window
-            # could have one call too many.
+            # The wait counts from the moment at which the budget answered. If a turn began earlier
+            # than this, the window of the turn could have one call too many.
             at = self._clock.monotonic() + paid.wait
         except BudgetExhausted:
             freed = self._queue.oust(scope, rank, who) if patience > 0.0 else None
@@ -148,8 +148,8 @@ class Paying:
             raise BudgetExhausted.of(view.limit, view.window, retry_after=_LOOK)
 
     def _told(self, scope: str, withheld: CallWithheld, call: Call) -> CallWithheld:
-        """The error for this caller. Each caller is told to come back later than the caller before,
-        so that not all callers come back for one free call."""
+        """The error for this caller. Each caller is told a later time than the previous caller, so
+        that not all callers come back for one free call."""
         view = self._budget.view(scope)
         is_spent = isinstance(withheld, BudgetExhausted)
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
@@ -206,9 +206,9 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take the last place from the caller that has the most places, and return it for the
-        caller `who`. None if no caller has at least two places more than `who`. In this way no
-        caller can fill the queue alone."""
+        """Take the last place from the caller that has the most places, and return that place,
+        which the caller `who` gets. None if no caller has at least two places more than `who`. In
+        this way no caller can fill the queue alone."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -310,7 +310,7 @@ class Credentials:
         except BudgetExhausted as exhausted:
             asked = self._asking.get(partition)
             if asked is not None:
-                await asked.wait()  # a call with this credential ends by its deadline
+                await asked.wait()  # ends at the deadline of the call that is under way, or earlier
                 self.turn_away(partition)
                 if partition in self._accepted:
                     return None
@@ -320,8 +320,8 @@ class Credentials:
 
 @dataclass(slots=True)
 class _Misses:
-    """When this caller's last misses ended, which of them ended in a 404, and how many other misses
-    are under way."""
+    """The misses of one caller: when the last ones ended, which of these ended in a 404, and how
+    many other misses are under way."""
 
     ended: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     under_way: int = 0
@@ -338,8 +338,8 @@ class Guesses:
         self._records: FIFOCache[str, _Misses] = FIFOCache(_MOST_CALLERS)
 
     def is_guesser(self, who: str, scope: str) -> bool:
-        """Whether the next miss of this caller will probably end in a 404, or is one of very many
-        that are under way."""
+        """Whether the next miss of this caller will probably end in a 404, or very many misses of
+        this caller are under way."""
         rate, record = self._rates.of(scope, self._usual), self._records.get(who)
         if rate is None or record is None:
             return False

@@ -1,9 +1,9 @@
 """The budget that replicas share in Redis, and this replica's part of the budget without Redis.
 
-One rule holds in all uncertain cases: a call counts as spent if this replica does not know that it
-is free. Such cases are a start, and a Redis that is away or slow, has lost its data, or whose clock
-was set. Each replica may spend an equal part of the calls that are free by this rule. call_permits
-decides when a call is paid, and from which budget.
+One rule holds in all uncertain cases: a call counts as free only if this replica knows that it is
+free. All other calls count as spent. Uncertain cases are a start, and a Redis that is away or slow,
+has lost its data, or got another time on its clock. Each replica may spend an equal part of the
+calls that are free by this rule. call_permits decides when a call is paid, and from which budget.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# The most scopes that are looked at, and the most in one round trip. Of more scopes, those that
-# were used last are looked at.
+# The most scopes that are looked at, and the most scopes in one round trip. If there are more
+# scopes, only the most recently used ones are looked at.
 _MOST: Final = 1_000
 _AT_ONCE: Final = 50
-# The most attempts to get an answer, if the shared budget loses its data meanwhile or answers late.
+# The most attempts to get an answer. An attempt is repeated if the shared budget has lost its data,
+# or answers late.
 _TRIES: Final = 3
 
 
 @dataclass(slots=True)
 class _Sent:
-    """A call of this replica at `at` (monotonic). `life` is the life of the shared budget that
-    knows the call. `life` is 0 if the shared budget does not know the call. A new life begins when
-    the shared budget has lost its data."""
+    """A call that this replica made at `at` (monotonic). A new life of the shared budget begins
+    when the shared budget has lost its data. `life` tells in which life the shared budget learned
+    of the call. `life` is 0 if the shared budget does not know the call."""
 
     at: float
     charge: Charge
@@ -52,9 +53,9 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Account:
-    """The state of a scope, as far as this replica knows it (`known`). `asked` counts the calls
-    that this replica has asked for since it got `known`. `share_of` is the value of `asked` when
-    this replica made its share. None: there is no share."""
+    """One scope in this replica. `known` is the result of the last look. `asked` counts the calls
+    that this replica has asked for after that look. `share_of` is the value that `asked` had when
+    this replica computed its share. `share_of` is None if there is no share."""
 
     known: KnownBudget | None = None
     asked: int = 0
@@ -120,8 +121,8 @@ class Shares:
         replica paid from its shares.
 
         The look is repeated if the shared budget has lost its data, or gave this replica a smaller
-        part. The second look tells the shared budget that this replica no longer spends by older
-        knowledge.
+        part. The repeated look tells the shared budget that this replica no longer uses the earlier
+        result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]
@@ -160,8 +161,8 @@ class Shares:
         self, scope: str, purpose: Purpose, *, guessed: bool = False, patience: float = 0.0
     ) -> Charge:
         """As Budget.take."""
-        # A 429 closes the gate of this replica even if Redis was away when the 429 came, or has
-        # lost it.
+        # After a 429 the gate of this replica is closed. The gate in Redis may be open, because
+        # Redis was away when the 429 came, or has lost its data.
         self._refuse_behind_own_gate(scope)
         try:
             charge = await self._ask(scope, purpose, guessed=guessed, patience=patience)
@@ -209,18 +210,19 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The past of a limit, and the number of replicas among which the limit is divided. Until
-        the other replicas notice that this replica is missing, they spend calls that it does not
-        see. The parts that are kept for silent replicas are not divided again."""
+        """The past of a limit (None if unknown), and the number of replicas that divide the limit.
+        The other replicas need some time to notice that this replica is missing. During this time
+        they spend calls that this replica does not see. Parts that are reserved for silent replicas
+        are not divided again."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
-        if known is None or known.share == 0:  # it has no part yet, as at a start without Redis
+        if known is None or known.share == 0:  # no part yet, as at a start without Redis
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # With other replicas, the calls that Redis granted since `known.at` are among the calls
-        # that may be spent until `until`. A call that was granted for a later turn may already be
-        # among `known.ages`.
+        # If there are other replicas, the calls that may be spent until `until` include the calls
+        # that Redis granted after `known.at`. A call that was granted for a later turn may already
+        # be among `known.ages`.
         times += [
             each.at
             for each in account.sent
@@ -233,8 +235,8 @@ class Shares:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """As Budget.enter. None if the turn came from a share, or if Redis does not confirm the
-        turn. The call then has to be asked for again, because other replicas may not have counted
-        this call."""
+        turn. After None the caller has to ask for the call again, because other replicas may not
+        have counted this call."""
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return None
@@ -245,8 +247,8 @@ class Shares:
         return None if entered is None else await self._granted(scope, entered)
 
     async def _enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Let the call count from now on. This step is repeated if the answer was late, because the
-        call has to count in the window in which it is made."""
+        """Count the call from this moment on. This step is repeated if the answer was late, because
+        the call has to count in the window in which it is made."""
         for _ in range(_TRIES):
             asked = self._clock.monotonic()
             entered = await self._shared.enter(scope, charge)
@@ -258,7 +260,7 @@ class Shares:
         return charge
 
     async def _granted(self, scope: str, charge: Charge) -> Charge:
-        """The charge that Redis granted. Raises GateClosed if a 429 came meanwhile."""
+        """The charge that Redis granted. Raises GateClosed if a 429 came while Redis was asked."""
         try:
             self._refuse_behind_own_gate(scope)
         except GateClosed:
@@ -276,7 +278,7 @@ class Shares:
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return
-        with suppress(RedisUnavailable):  # the call then stays charged, which is safe
+        with suppress(RedisUnavailable):  # without Redis the call stays charged, which is safe
             await self._shared.give_back(scope, charge)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
@@ -285,8 +287,8 @@ class Shares:
             seconds = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # This gate is not closed longer than the gate in Redis, so that this replica may send the
-        # probe when Redis allows that.
+        # The gate of this replica opens no later than the gate in Redis. As soon as Redis allows
+        # the probe, this replica may send it.
         self._own.hold(scope, seconds)
         return seconds
 
@@ -306,8 +308,8 @@ class Shares:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """As Budget.view: the shared budget. Of the gates of Redis and of this replica, the one
-        that is closed longer counts."""
+        """As Budget.view, for the shared budget. `gate_closed_for` is the time until both gates are
+        open: the gate in Redis, and the gate of this replica."""
         shared, own = self._shared.view(scope), self._own.view(scope)
         return replace(shared, gate_closed_for=max(shared.gate_closed_for, own.gate_closed_for))
 

@@ -46,8 +46,8 @@ class Backoffs:
     def __init__(self, clock: Clock, believe_after: float) -> None:
         self._clock = clock
         # The longest pause while a version is doubted. The version may be believed after
-        # `believe_after` seconds. With pauses of half that time, a call comes soon after that
-        # moment.
+        # `believe_after` seconds. With pauses of at most half that time, a call is made soon after
+        # the version may be believed.
         self._cap_of_doubt = min(max(believe_after / 2.0, _BASE), _CAP)
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
@@ -99,7 +99,7 @@ def is_news(error: Exception) -> bool:
 
 
 def stale_word(error: Exception) -> tuple[Outcome, Detail]:
-    """The marks of a stale answer that is served instead of this error."""
+    """The outcome and the detail if a stale answer is served instead of this error."""
     if isinstance(error, CallWithheld):
         return Outcome.STALE_SHIELDED, Detail.STALE_SHIELDED
     return Outcome.STALE_ERROR, Detail.STALE_ERROR

@@ -38,9 +38,11 @@ _GROWTH: Final = 1.5
 _ELECTIONS: Final = 2
 # After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# BELIEVED is left out. The floor then has a new generation, as after an invalidation (TOO_OLD).
+# BELIEVED is left out. Such a response gives the floor a new generation, as an invalidation does.
+# The ending is therefore TOO_OLD.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
-# Renewals of a lease in one lifetime, so that a lost renewal does no harm.
+# How often a lease is renewed in one lifetime. If one renewal is lost, the next still comes in
+# time.
 _RENEWALS: Final = 3
 
 
@@ -82,8 +84,8 @@ class Collapsing:
         CallWithheld, AccessRefused. Raises BackedOff if all replicas back off from the key and no
         caller waits for the result.
 
-        One deadline holds for all steps together: following another replica, then leading, or
-        calling without a lease.
+        One deadline applies to all steps together (for example following another replica first, and
+        leading after that).
         """
         if want.alone:
             return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
@@ -116,8 +118,8 @@ class Collapsing:
         return await self._ask_alone(want, flight, self._clock.monotonic() + self._timeout)
 
     async def _take(self, want: Want) -> Taken | None:
-        """The lease, or the leader to follow. None while Redis is away, because there is no lease
-        then."""
+        """The lease, or the leader to follow. None while Redis is away, because there are no leases
+        without Redis."""
         try:
             return await self._lease.take(want.key, unhurried=want.purpose is Purpose.REFRESH)
         except RedisUnavailable:
@@ -191,8 +193,9 @@ class Collapsing:
         raise UpstreamTimeout(what, FailureReason.READ_TIMEOUT, sent=True)
 
     async def _stored_elsewhere(self, ending: Ending, want: Want, flight: Course) -> Seen | None:
-        """The response that the leader stored. None if the look-up does not find it, or if it was
-        not confirmed later than the response that this flight knows."""
+        """The response that the leader stored. None if the look-up does not find it, or if this
+        flight already knows a response with the same or a later confirmation. None, too, if the
+        response is below the floor."""
         if ending.kind is not EndingKind.DONE:
             return None
         seen = await self._tiers.lookup(want.key, flight)
@@ -226,8 +229,9 @@ def _known(want: Want) -> float:
 def _failure(ending: Ending, want: Want) -> Failed | None:
     """The error that a follower raises after this ending, if no further election brings an answer.
 
-    None after the ending ALONE if no response is stored: this replica then makes a call of its own.
-    If a response is stored, the error is raised, and that response may be served instead.
+    None if the ending is ALONE and no response is stored. In this case this replica makes a call of
+    its own. If a response is stored, the error is raised, and the stored response may be served
+    instead of the error.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -235,9 +239,9 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """The ending that followers of a failed fetch are told. TRANSIENT if the budget denied the call
-    of a refresh, because a follower with a waiting caller may still get a call. TRANSIENT too if
-    the mode forbids calls, because each replica knows the mode itself."""
+    """The ending that is told to the followers of a failed fetch. TRANSIENT if the budget denied
+    the call of a refresh, because a follower with a waiting caller may still get a call. TRANSIENT
+    too if the mode forbids calls, because each replica knows the mode itself."""
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)
@@ -245,7 +249,7 @@ def _ending_of_failure(error: Exception, want: Want) -> Ending:
 
 
 def _ending(landed: Landed) -> Ending:
-    """The ending that followers are told after a fetch that brought an answer."""
+    """The ending that is told to the followers if the fetch brought an answer."""
     if isinstance(landed, Elsewhere):
         return Ending(EndingKind.DONE)
     if isinstance(landed, Passed) or landed.verdict is None:

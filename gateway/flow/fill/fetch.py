@@ -1,7 +1,8 @@
 """Loads a key: calls the upstream, judges its answer, stores it.
 
 `Want` says what to fetch. `Filled` or `Passed` is the result. `collapse` handles leaders and
-followers; request/response_selection handles waiting and rescue. Here errors are raised.
+followers; request/response_selection handles waiting, rescue, and the errors that this module
+raises.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The upstream's own 4xx to this caller; nothing is stored."""
+    """A 4xx of the upstream that is passed on to this caller. Nothing is stored."""
 
     reply: Reply
 
@@ -127,8 +128,8 @@ class Fetcher:
         """Call the upstream and store its answer. Raises UpstreamFailure, CallWithheld,
         AccessRefused.
 
-        The ticket has to be taken before. `deadline` is a monotonic time. The call has the token
-        that the tenant has now, because the fetch may have waited while the token was replaced.
+        The ticket has to be taken before the fetch. `deadline` is a monotonic time. The call uses
+        the tenant's current token, because the token may have been replaced while the fetch waited.
         """
         caller = self._current(want.caller)
         want = replace(want, caller=caller)
@@ -198,8 +199,8 @@ class Fetcher:
                 return None
 
     async def _turned_away(self, want: Want, status: int) -> None:
-        """Drop the responses to which the upstream refused access. After a 401 these are all that
-        are stored for the credential. After a 403 it is this one training."""
+        """Drop the responses to which the upstream refused access. After a 401 all responses of the
+        credential are dropped. After a 403 only the response of this training is dropped."""
         if status == 401:
             self._observer.access_refused(AccessRefusal.UPSTREAM_UNAUTHORIZED)
             await self._tiers.drop_partition(want.key.partition)
@@ -230,14 +231,16 @@ class Fetcher:
         elif stored.verdict is StoreVerdict.INVALIDATED and _proved(entry, stored):
             await self._tell(_change(want.key, entry.updated_at))
         elif stored.verdict is StoreVerdict.BELIEVED:
-            # The notice has no version. Other replicas may hold a version that is later than the
-            # believed one. A notice with the believed version would not outdate that later version.
+            # The notice has no version. Other replicas may have stored a version that is later than
+            # the believed one. A notice with the believed version would not outdate that later
+            # version.
             self._observer.invalidated(Cause.UPDATED_AT, want.key.training_id)
             await self._tell(_change(want.key, None))
         return Filled(held, reply.status, stored.verdict, refused)
 
     async def _outdate(self, want: Want, entry: Entry) -> None:
-        """A newer answer that may not be stored still invalidates the stored entry."""
+        """Drop the stored entry if a newer answer came, although that answer itself may not be
+        stored."""
         known = None if want.held is None else want.held.entry
         if known is None or not supersedes(entry, known):
             return
@@ -255,7 +258,8 @@ class Fetcher:
         await self._tell(_change(key, entry.updated_at))
 
     async def _tell(self, notice: Notice) -> None:
-        """Tell the other replicas. Without Redis they learn of it by their own refreshes."""
+        """Tell the other replicas. Without Redis, the other replicas learn of the change by their
+        own refreshes."""
         with suppress(RedisUnavailable):
             await self._bus.announce(notice)
 
@@ -278,7 +282,8 @@ def came_of(fetched: Filled | Passed) -> tuple[int, StoreVerdict | NotStoredReas
 
 
 def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
-    """The reason to back off from the key although an answer came. None if there is none."""
+    """The reason to back off from the key although an answer came. None if there is no such
+    reason."""
     vain = fruitless(landed)
     is_doubted = isinstance(vain, VersionDoubted)
     return vain if is_doubted or want.purpose is Purpose.REFRESH else None
@@ -286,7 +291,7 @@ def failing(want: Want, landed: Filled | Passed) -> UpstreamError | None:
 
 def fruitless(landed: Filled | Passed) -> UpstreamError | None:
     """The reason why the answer neither renews, nor replaces, nor removes the stored response. None
-    if it does one of these."""
+    if the answer does one of these."""
     if isinstance(landed, Filled):
         what = _DOUBTED.get(landed.verdict)
         if what is None:
@@ -300,7 +305,8 @@ def fruitless(landed: Filled | Passed) -> UpstreamError | None:
 
 
 def _proved(entry: Entry, stored: Stored) -> bool:
-    """Whether an answer that an order ruled out has the latest known version."""
+    """Whether an answer has the latest known version. This is asked if an order ruled out the
+    answer."""
     floor = stored.floor
     return (
         floor is not None and entry.updated_at is not None and floor.updated_at == entry.updated_at

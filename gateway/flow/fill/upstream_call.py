@@ -133,7 +133,7 @@ class Outbound:
             raise
 
     def _enter(self) -> Breaker:
-        """Pass the breaker. The call may be its probe. Raises CircuitOpen."""
+        """Pass the breaker. The call may become the probe of the breaker. Raises CircuitOpen."""
         now = self._clock.monotonic()
         entered = self._breaker.try_call(self._rule, now)
         if entered is None:
@@ -145,7 +145,8 @@ class Outbound:
         return entered
 
     def _leave(self, entered: Breaker, before: Breaker) -> None:
-        """Nothing was sent, so the next call may be the probe instead of this one."""
+        """Undo `_enter`, because nothing was sent. The next call may be the probe instead of this
+        one."""
         if self._breaker is entered:
             self._move(before)
 
@@ -189,7 +190,7 @@ class Outbound:
 
     def gate_closed_elsewhere(self, scope: str, until: float) -> None:
         """Make no call before `until` (shared clock), because another replica got a 429. A notice
-        that comes after this time has no effect."""
+        that comes less than SHORTEST_HOLD before this time, or later, has no effect."""
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return
@@ -198,8 +199,8 @@ class Outbound:
         self._paying.gate_closed(scope)
 
     async def _open_gate(self, scope: str) -> None:
-        """Open the gate if the probe was answered, or if the gate is due to open. An answer to a
-        call that was sent before the gate closed does not open it."""
+        """Open the gate if the probe was answered, or if the gate is due to open. Some calls may be
+        under way when the gate closes. The answers to these calls do not open the gate."""
         if await self._budget.reopen(scope):
             self._observer.gate_opened(scope)
 

@@ -130,7 +130,8 @@ class Findings:
         the bytes of the list agree with the bytes of single answers. `progress` is the progress of
         the sweep before this page. `spare` is the number of single calls that a sweep may make.
 
-        Raises RedisUnavailable. A part may then be done; it is safe to apply the page again.
+        Raises RedisUnavailable. A part of the page may be applied even then. It is safe to apply
+        the page again.
         """
         partition, filling = brought.caller.partition, self._filling
         if progress.offset == 0:
@@ -195,8 +196,8 @@ class Findings:
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Make single calls for stored trainings that are not on the list any more. The trainings
         that are read most come first, until the sweep has no calls left. The responses of all other
-        absent trainings are fresh for the bound of the sweep at most. This includes trainings that
-        `Advanced.absent` left out."""
+        absent trainings stay fresh no longer than the bound of the sweep. This includes trainings
+        that `Advanced.absent` left out."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])
@@ -216,9 +217,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. The replicas then serve no version below a
-        floor without asking upstream. A later version that could not be stored from the page is
-        fetched with a single call."""
+        """Tell all replicas that the floors were raised. After this notice, a replica serves a
+        version below a floor only after asking upstream. A later version that could not be stored
+        from the page is fetched with a single call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)

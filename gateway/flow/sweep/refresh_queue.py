@@ -1,6 +1,6 @@
-"""The queue of calls that no caller waits for. Each call is for one training. The list shows that
-its stored response is outdated or missing, or a claim of the list has to be checked, or a reader's
-refresh could not start at once.
+"""The queue of calls that no caller waits for. Each call is for one training, and has one of three
+reasons: the list shows that the stored response is outdated or missing, a claim of the list has to
+be checked, or a reader's refresh could not start at once.
 
 This module decides which call is next: the call for the training that is wanted most. A request
 that comes during a fetch joins that fetch. The answer is stored like the answer of any other fetch.
@@ -38,8 +38,9 @@ Lane = tuple[str, Rank]
 
 # The most errands that wait. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. Most limits allow fewer calls in five minutes, and a
-# refresh that has waited longer is of no use. The next reader starts a refresh that was left out.
+# The most refreshes for readers in a lane. Most limits allow fewer calls than this in five minutes,
+# and a refresh that has waited more than five minutes is of no use. If a refresh was left out, the
+# next reader starts it.
 _MOST_PUT_OFF: Final = 500
 # Seconds after which the waiting errands are compared again. Comparing 500 errands takes a
 # millisecond.
@@ -173,16 +174,16 @@ class Following:
             await self._wait_for_a_call(errand.lane, pause)
 
     async def _begun(self, errand: Errand) -> float:
-        """Run an errand that has its place in `background`, and free that place. Returns the result
-        of `_run`."""
+        """Run an errand that already has a place in `background`, and free the place afterwards.
+        Returns the result of `_run`."""
         try:
             return await self._run(errand)
         finally:
             self._background.end()
 
     async def _wait_for_a_call(self, lane: Lane, pause: float) -> None:
-        """Wait until a call is free in the lane. Meanwhile only the errand that is wanted most asks
-        for a call. If several asked, any of them could get the free call."""
+        """Wait until a call is free in the lane. During this wait, only the errand that is wanted
+        most asks for a call. If several asked, any of them could get the free call."""
         self._closed.add(lane)
         while pause > 0.0:
             await self._clock.sleep(pause)
@@ -267,7 +268,7 @@ class Following:
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if a fetch of the key has just failed, or if the errand is
         no longer due. An errand that is no refresh is also given up if the last call for its key
-        was denied. Otherwise it would delay the next sweep."""
+        was denied. Otherwise the errand would delay the next sweep."""
         ask, serving = errand.ask, self._serving
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
@@ -295,8 +296,7 @@ def _both(
     return tell
 
 
-# If an age or a time since a change is shorter than this number of seconds, it counts as this
-# number.
+# Shorter times (an age, or the time since a change) count as this number of seconds.
 _LEAST: Final = 1.0
 
 

@@ -19,7 +19,8 @@ from gateway.flow.sweep.sweep import Parts, Sweep
 
 Words = dict[str, object]
 
-# Seconds between two looks at the tenants and at the ages of their confirmations.
+# Seconds between two checks. Each check compares the tenants with the sweeps that run, and notes
+# the age of each tenant's oldest confirmation.
 _LOOK_EVERY: Final = 1.0
 
 
@@ -60,7 +61,7 @@ class Sweeps:
         self._by_partition: dict[str, Sweep] = {}
 
     async def run(self) -> None:
-        """Keep a sweep for each tenant until cancelled by the owner."""
+        """Run a sweep for each tenant until cancelled by the owner."""
         if self._why_none is not None:
             self._tell_why_none(self._why_none)
             return
@@ -79,14 +80,14 @@ class Sweeps:
         return max((age for age in ages if age is not None), default=None)
 
     def horizon_of(self, partition: str) -> Horizon | None:
-        """The confirmations by whole sweeps of a partition. None if there is no sweep, or if no
-        whole sweep is known now."""
+        """The confirmations that whole sweeps gave to a partition. None if the partition has no
+        sweep, or if this replica knows of no whole sweep."""
         sweep = self._by_partition.get(partition)
         return None if sweep is None else sweep.horizon
 
     def is_contradicted(self, key: Key) -> bool:
-        """Whether the list is not believed about the training. Only the replica that leads the
-        sweep knows this."""
+        """Whether the claims of the list about this training are not believed. Only the replica
+        that leads the sweep knows this."""
         sweep = self._by_partition.get(key.partition)
         return sweep is not None and key.training_id in sweep.contradictions
 
@@ -110,8 +111,9 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as the sweep keeps it. If the bound is longer than the
-        freshness lifetime, log this once, as soon as the bound is known."""
+        """Log the bound once, as soon as the ages of confirmations stay within the bound. If the
+        bound is longer than the freshness lifetime, log this too, once, as soon as the bound is
+        known."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

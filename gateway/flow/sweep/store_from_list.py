@@ -1,10 +1,10 @@
 """Stores trainings from the list, after enough items had the same bytes as single answers.
 
 This module decides which items may be stored. At the first difference all entries that were stored
-from the list are dropped. An item may be stored only if its members have the names, in the same
-order, of an item that proved equal. An item is stored with a ticket, like the answer of any other
-fetch. The ticket was taken before the page was asked for: when the previous sweep met the training,
-or just before this page.
+from the list are dropped. An item may be stored only if the names of its members, and their order,
+are the same as in an item that proved equal. An item is stored with a ticket, like the answer of
+any other fetch. The ticket was taken before the page was asked for: either when the previous sweep
+met the training, or just before the request for this page.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Item:
 
 
 class Filling:
-    """Stores items from the list of the partition of `caller`. The results of a sweep for each item
-    are remembered until the next sweep.
+    """Stores items from the list that `caller` gets. The results for each item are remembered from
+    one sweep to the next.
 
     `bodies_here`: only L1 holds bodies, because there is no Redis.
     """
@@ -94,8 +94,8 @@ class Filling:
         self._differed = False
 
     async def prepare(self, row: int, likeness: Likeness, *, warming: bool) -> None:
-        """Take tickets for trainings that the page from row `row` may bring, and that had no floor
-        in the previous sweep."""
+        """Take tickets for trainings that the page from row `row` may bring. Only trainings without
+        a floor in the previous sweep need such a ticket."""
         unknown = self._unknown.pop(row, [])
         if likeness.stopped or not (likeness.is_proven or warming):
             return
@@ -113,8 +113,8 @@ class Filling:
         if same:
             self._fields = names
         elif likeness.is_proven:
-            # The stored answer may be older than a change of the bytes. Only a new answer can prove
-            # a difference.
+            # The bytes may have changed after the stored answer came. Only a new answer can prove a
+            # difference.
             self._check(item)
             return likeness
         if same and self._counted.get(item.listed.training_id) == floor.digest:
@@ -194,8 +194,8 @@ class Filling:
 
     @property
     def is_awaiting(self) -> bool:
-        """Whether single calls are under way whose answers are needed for comparing the next
-        sweep."""
+        """Whether answers to single calls are awaited. The next sweep is compared with these
+        answers."""
         return self._awaited > 0
 
     def _came(self, _: Landed | None) -> None:
@@ -224,8 +224,8 @@ class Filling:
 
     async def deposit(self, key: Key, entry: Entry, asked_at: float) -> Stored:
         """Store an entry that no caller asked for. In L1 the entry replaces an earlier entry of its
-        key. If L1 has no entry of the key, it takes the new entry only if there is no Redis and L1
-        has room."""
+        key. If L1 has no entry of the key, the new entry is put into L1 only if there is no Redis
+        and L1 has room."""
         held = self._tiers.render(entry, asked_at)
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:

@@ -35,7 +35,8 @@ from gateway.flow.fill.upstream_call import Outbound
 from gateway.flow.sweep.reconciliation import Brought, Findings
 from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 
-# Seconds between two looks at the lease of the sweep, also while no page is due.
+# Seconds between two looks at the sweep's lease. The sweep looks at the lease even while no page is
+# due.
 _LOOK_EVERY: Final = 1.5
 # The most seconds between two pages of a cold start. The budget limits the pace of a cold start.
 _HURRY: Final = 0.05
@@ -59,8 +60,8 @@ class Parts:
 
 
 class Sweep:
-    """The sweep of the partition of `caller`. `reads` returns how many requests of the partition's
-    callers this replica has had.
+    """The sweep of the partition of `caller`. `reads` returns how many requests this replica has
+    had from callers of the partition.
 
     `warms`: the cold start (the first two sweeps) runs even if no caller reads.
     """
@@ -107,7 +108,7 @@ class Sweep:
 
     @property
     def is_warming(self) -> bool:
-        """Whether a cold start still fills the cache, and the list can be used."""
+        """Whether a cold start is still filling the cache. False if the list cannot be used."""
         turn = self.turn
         if not self._warms or self._failures:
             return False
@@ -174,8 +175,7 @@ class Sweep:
         return turn.is_read or (self._warms and not turn.progress.is_warm)
 
     def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. If the noted end of the switch-off is too far ahead,
-        it is ignored."""
+        """Whether the sweep is switched off. A noted end that is too far ahead is ignored."""
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
@@ -218,8 +218,9 @@ class Sweep:
     def _paced(self, progress: Progress, now: float) -> Progress:
         """Set the time when the next page is due: one gap after this page was due. If that time has
         passed, the next page is due at once. Lost time is not made up for. Otherwise pages would
-        come in a burst after a pause. After a pause the sweep takes longer, and `bound` is None
-        while the bound is exceeded. During a cold start pages follow each other almost at once."""
+        come in a burst after a pause. A sweep with a pause therefore takes longer than usual.
+        `bound` is None while the oldest confirmation is older than the bound. During a cold start
+        pages follow each other almost at once."""
         gap = self._pace.gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
