@@ -86,7 +86,7 @@ def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, floa
 
 def is_current(tag: bytes | None, since: bytes | None, held: Held) -> bool:
     """Whether a request with these preconditions gets a 304 in place of a 200. The usual case is
-    tried first: a single tag that is equal to the entry's."""
+    tried first: a single tag that is equal to the entry's tag."""
     if tag is not None and has_etag(held.head, held.brief_at, tag):
         return True
     return is_not_modified(Conditions(tag, since), held.entry)

@@ -220,9 +220,9 @@ class Shares:
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # If there are other replicas, the calls that may be spent until `until` include the calls
-        # that Redis granted after `known.at`. A call that was granted for a later turn may already
-        # be among `known.ages`.
+        # If there are other replicas, the rest of the limit counts as spent at `until`. The calls
+        # that Redis granted after `known.at` are a part of this rest, so they are not added to
+        # `times`. Also, a call that was granted for a later turn may already be among `known.ages`.
         times += [
             each.at
             for each in account.sent

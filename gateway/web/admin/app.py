@@ -78,7 +78,8 @@ class Operations(Protocol):
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
-        """Set the mode of all replicas. It applies within a second. Raises RedisUnavailable."""
+        """Set the mode of all replicas. The mode applies within a second. Raises
+        RedisUnavailable."""
         ...
 
 
@@ -194,7 +195,8 @@ def _told(confirmations: Confirmations) -> Response:
 
 
 def _json(words: object, status: int = 200) -> Response:
-    # Values that JSON cannot express are shown as text. Leaving such values out would not help.
+    # Values that JSON cannot express are shown as text. If such values were left out, operators
+    # would miss them.
     body = msgspec.json.encode(words, enc_hook=str)
     return Response(body, status, media_type="application/json")
 
@@ -273,8 +275,8 @@ class Stream:
             return Response(media_type=STREAM_KIND)
         if self.watchers >= MOST_WATCHERS:
             return problem_response(request.scope, _FULL)
-        # Without this field, an nginx before the gateway would hold lines back until its buffer is
-        # full.
+        # Without this field, an nginx in front of the gateway would send lines only when its buffer
+        # is full.
         unbuffered = {"x-accel-buffering": "no"}
         return StreamingResponse(self._lines(), media_type=STREAM_KIND, headers=unbuffered)
 

@@ -83,7 +83,7 @@ class Visit:
 
 
 def admit(guard: Guard, visit: Visit) -> Operator:
-    """The operator of a request. Raises AccessRefused or BadRequest if it is refused.
+    """The operator of a request. Raises AccessRefused or BadRequest if the request is refused.
 
     Metrics and probes need no token. If no token is configured and the plane listens on loopback,
     requests that name this machine in `Host` need no token either. In all other cases the files of
@@ -106,7 +106,7 @@ def admit(guard: Guard, visit: Visit) -> Operator:
 
 
 def _needed(visit: Visit) -> Right | None:
-    """The right that a request needs. None: it needs all rights."""
+    """The right that a request needs. None: the request needs all rights."""
     if visit.is_reading:
         return Right.READ
     return _ORDERS.get(visit.path) if visit.method == "POST" else None
@@ -128,13 +128,13 @@ def is_loopback(host: str) -> bool:
 
 
 def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
-    """The reason to refuse a request without a token. None: it is accepted.
+    """The reason to refuse a request without a token. None: the request is accepted.
 
     The operator's browser may show a page of another site. Such a page must neither read nor change
-    anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read, but `Host` then
-    has the page's name. A page could send a form, so a change has to be JSON. Browsers send JSON
-    only after a preflight, and the gateway answers no preflight. Some browsers send JSON without a
-    preflight, but they name the page's site (Fetch Metadata, 2.4).
+    anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read, but `Host` has the
+    page's name in its requests. Any page could send a form, so a change has to be JSON. Browsers
+    send JSON only after a preflight, and the gateway answers no preflight. Some browsers send JSON
+    without a preflight, but they name the page's site (Fetch Metadata, 2.4).
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")

@@ -56,7 +56,7 @@ class Replicas(msgspec.Struct, frozen=True):
 
 
 class Redis(msgspec.Struct, frozen=True):
-    """How many replicas Redis has, and how many of them have the order."""
+    """How many replicas Redis has, and how many of them have acknowledged the order."""
 
     replicas: int
     acknowledged: int
@@ -67,8 +67,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `redis` is present if Redis has replicas. `bounded_by` and `detail` are present if a replica of
     the gateway or of Redis has not confirmed. `detail` is also present if a purge found nothing.
-    `until` (a date-time) is present if a replica of the gateway has not confirmed. After that time
-    this replica serves nothing that the order ruled out.
+    `until` (a date-time) is present if a replica of the gateway has not confirmed. After `until`,
+    that replica serves no response that the order ruled out.
     """
 
     replicas: Replicas

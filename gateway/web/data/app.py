@@ -101,8 +101,8 @@ class DataPlane:
         return _Shortened(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """The parts that answer from L1 and from Redis without a request object. These parts use
-        the flow that this plane uses."""
+        """The parts that answer from L1 and from Redis without a request object. These parts and
+        this plane use the same flow."""
         counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,

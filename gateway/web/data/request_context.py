@@ -42,7 +42,7 @@ from gateway.web.wire.request_head import request_id_of
 
 _logger = logging.getLogger(__name__)
 
-# Errors that the caller caused, or asked for by a condition in its request (see core/errors).
+# Errors that the caller caused, for example by a condition that its request sets (see core/errors).
 _OF_THE_CALLER = (AccessRefused, BadRequest, ClientRateLimited, OnlyIfCached, VersionNotReached)
 
 

@@ -30,8 +30,8 @@ _COLLECTION: Final = b"/training"
 _OF_A_TRAINING: Final = frozenset({"DELETE", "PUT"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _READ_ONLY: Final = frozenset({b"/livez", b"/readyz", b"/openapi.json"})
-# The fields that are passed on: those about the body of a write, its preconditions, and the write
-# itself.
+# The fields that are passed on: fields about the body of a write, preconditions, and fields about
+# the write itself.
 _HANDED_ON: Final = frozenset(
     b"content-type content-encoding content-language if-match if-none-match if-modified-since "
     b"if-unmodified-since idempotency-key prefer".split()
@@ -85,8 +85,8 @@ class Writes:
 
 def _is_of_another_site(request: Request) -> bool:
     """Whether a browser says that a page of another site sent the request (Fetch Metadata, 2.4; RFC
-    6454, 7). If such requests were accepted, a form of any page could write with the gateway's
-    token in the mode `open`."""
+    6454, 7). If such requests were accepted in the mode `open`, a form on any page could write with
+    the gateway's token."""
     sites = request.headers.getlist("sec-fetch-site")
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]

@@ -32,7 +32,8 @@ class _Document(msgspec.Struct):
 
 
 def data_document(version: str, *, writes: bool = False) -> bytes:
-    """The description of the data plane. If `writes` is false, it has no operation that writes."""
+    """The description of the data plane. If `writes` is false, the description has no operation
+    that writes."""
     document = _read("data.json", version)
     if not writes:
         reading = {path: _reading(item) for path, item in document.paths.items()}

@@ -46,9 +46,9 @@ from gateway.web.wire.request_head import (
 def backlog_of(transport: asyncio.Transport) -> int:
     """The bytes that the caller has not read, 0 if they all fit into the system's buffer.
 
-    If that buffer is full, its bytes are counted too. The system accepts more bytes only after a
-    good part of the buffer was read. If only the unsent bytes were counted, a slow reader would
-    look like a caller that reads nothing.
+    If that buffer is full, the bytes in the buffer are counted too. The system accepts more bytes
+    only after the caller has read a good part of the buffer. If the bytes in the buffer were not
+    counted, a slow reader would look like a caller that reads nothing.
     """
     unsent = transport.get_write_buffer_size()
     return unsent + _held_by_system(transport) if unsent else 0
@@ -66,8 +66,8 @@ def _held_by_system(transport: asyncio.Transport) -> int:
 _DEEPEST: Final = 64
 # The most bytes on the wire for one byte of a body, because a chunk with one byte takes six bytes.
 _FRAMING: Final = 6
-# The turns of the event loop between the idle timeout and the close. In these turns unread requests
-# are read.
+# The turns of the event loop between the idle timeout and the close. A request that is still unread
+# is read in these turns.
 _LAST_TURNS: Final = 2
 _END: Final = b"\r\n\r\n"
 
@@ -163,7 +163,7 @@ class Wire(HttpToolsProtocol):
 
     def excuse(self, seconds: float) -> None:
         """Add `seconds` to the deadlines, because this process did not run for that time. Bytes
-        that callers sent meanwhile are still unread."""
+        that callers sent during that time are still unread."""
         self._unread_since += seconds
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
@@ -189,7 +189,7 @@ class Wire(HttpToolsProtocol):
         if self._outlet.is_closed or not self._is_answering():
             return False
         self.cycle.keep_alive = False
-        # In asyncio TLS closes both directions at once.
+        # With TLS, asyncio can only close both directions at once.
         return self.transport.can_write_eof()
 
     def drain(self) -> None:
@@ -296,8 +296,8 @@ class Wire(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
-        """If the connection drains, only the last waiting request closes the connection. All
-        waiting requests are then answered."""
+        """If the connection drains, only the last waiting request closes the connection. In this
+        way all waiting requests are answered."""
         was_kept, self._is_kept = self._is_kept, self.cycle.keep_alive
         if self._is_draining:
             self.cycle.keep_alive = False
@@ -349,7 +349,8 @@ class Wire(HttpToolsProtocol):
 
     def _part(self, refusal: Refusal, request_id: str) -> None:
         """Send the refusal, and close the connection after the caller had time to read the refusal.
-        A close with unread bytes would reset the connection, and could destroy the response."""
+        Closing at once, while bytes are unread, would reset the connection, and could destroy the
+        response."""
         date = to_http_date(from_seconds(self.terms.clock.now()))
         self.transport.write(refusal.written(request_id, date))
         self._outlet.linger()

@@ -163,7 +163,7 @@ class Blocks:
             return Holed(block, said, cuts, _spans_of(block))
         form = Form(block, said)
         if said.tag is not None and len(pieces) == _PIECES + 1:
-            self._keep(self._known, block, form)  # only a tag: the caller will send it again
+            self._keep(self._known, block, form)  # only a tag, which the caller will send again
         return form
 
     def meet(self, block: bytes, said: PlainHead, fields: list[tuple[bytes, bytes]]) -> None:

@@ -6,8 +6,8 @@ The look-up, the decision, the rendering and the counting use the same code as `
 task, the scope and the response object are left out. A decision for L1 and its header lines are
 reused for a second at most (`Held.until`). The caller and the held entry are looked up for each
 request. If this module gives no answer, nothing was changed, and the request goes to `data/app`. If
-the look-up of the request has just ended, `data/app` finds the result. A hit makes one span if its
-trace is kept. Otherwise tracing costs a hit almost nothing.
+this happens after a look-up for the request, `data/app` finds the result of the look-up. A hit
+makes one span if its trace is kept. Otherwise tracing costs a hit almost nothing.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _logger = logging.getLogger(__name__)
 
 class Hits:
     """Answers requests from L1. The parameters are those of DataPlane. `counting` is the observer's
-    method of that name, or `traced` made from it. If `heeds_directives` is true, requests with
-    cache directives go to `data/app`."""
+    method of that name, or the function that `traced` makes from this method. If `heeds_directives`
+    is true, requests with cache directives go to `data/app`."""
 
     def __init__(
         self,
@@ -171,7 +171,8 @@ class Hits:
         return held.labels
 
     def labels(self, answer: Answer, status: int) -> HitLabels:
-        """The labels under which such answers are logged and counted. `status` is the entry's."""
+        """The labels under which such answers are logged and counted. `status` is the entry's
+        status."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
         labels = self._labels.get(sort)
@@ -232,8 +233,8 @@ class LookUp:
 
 
 class LookUps:
-    """Begins look-ups in Redis, and answers when they have ended. Before that, `Hits` gave no
-    answer to the request."""
+    """Begins look-ups in Redis for requests to which `Hits` gave no answer. When a look-up has
+    ended, the request is answered."""
 
     def __init__(self, serving: Serving, hits: Hits, clock: Clock) -> None:
         self._serving = serving

@@ -3,7 +3,7 @@
 A connection compares the bytes that arrive with the heads of earlier requests (`head_cache`).
 `hits` answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed, and
 `hits` may then answer it from L1. All other requests go to Starlette, as they would without this
-module. The responses of one turn of the event loop are written together at its end.
+module. The responses of one turn of the event loop are written together at the end of the turn.
 """
 
 from __future__ import annotations
@@ -260,8 +260,8 @@ class HotPath(Parsing):
         super().connection_lost(exc)
 
     def drain(self) -> None:
-        """As Wire does. From now on each head becomes a request, and the last response closes the
-        connection."""
+        """As Wire does. After this call each head becomes a request, and the last response closes
+        the connection."""
         self._at_ease = False
         self.outbox.flush()
         super().drain()

@@ -1,9 +1,9 @@
 """Closes a connection so that the last response arrives.
 
-If a socket is closed while bytes of the peer are unread or on their way, the system answers them
-with a reset. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6). The
-gateway therefore closes its own direction first, and reads until the peer closes the other one.
-`connection` drops the bytes that still come.
+If a socket is closed while bytes of the peer are unread or on their way, the system answers these
+bytes with a reset. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6).
+The gateway therefore closes its own direction first, and reads until the peer closes the other
+direction. `connection` drops the bytes that it reads after the gateway's close.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _LINGER: Final = 2.0
 
 
 class LingeringClose(asyncio.Transport):
-    """The transport that uvicorn's request cycle uses. Its `close` does not destroy the response.
+    """The transport that uvicorn's request cycle uses. The method `close` does not destroy the
+    response.
 
     `time` returns the loop's time. `peer_has_ended` is true if the peer has closed its direction.
     """
@@ -69,7 +70,7 @@ class LingeringClose(asyncio.Transport):
         return self._closed_at is not None and now - self._closed_at >= _LINGER
 
     def excuse(self, seconds: float) -> None:
-        """Add `seconds` to the peer's time, because this process did not run for so long."""
+        """Add `seconds` to the peer's time, because this process did not run for that time."""
         if self._closed_at is not None:
             self._closed_at += seconds
 

@@ -1,4 +1,4 @@
-"""Checks request heads, refuses them, and reads their fields.
+"""Checks request heads, refuses invalid heads, and reads the fields of valid heads.
 
 The hot path and Starlette use the same rules.
 
