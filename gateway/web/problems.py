@@ -94,7 +94,7 @@ _RETRY_SOON = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ProblemAnswer:
-    """A problem response. `retry_after` is in seconds, None if it does not apply."""
+    """A problem response. `retry_after` is in seconds. None: `headers` adds no `Retry-After`."""
 
     problem: Problem
     detail: str

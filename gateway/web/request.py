@@ -58,7 +58,7 @@ def training_id(raw_path: bytes, prefix: bytes = TRAININGS) -> str | None:
 
 
 def raw_path(scope: Scope) -> bytes:
-    """The undecoded path. An ASGI server may leave it out. In that case the decoded path is
+    """The undecoded path. If the ASGI server left the undecoded path out, the decoded path is
     encoded."""
     raw = scope.get("raw_path")
     if isinstance(raw, bytes):
@@ -76,8 +76,8 @@ _PATIENCE: Final = 10.0
 
 
 async def read_body(request: Request, most: int, patience: float = _PATIENCE) -> bytes:
-    """The whole body. Raises TooLarge if it has more than `most` bytes, and BadRequest if it is not
-    complete within `patience` seconds."""
+    """The whole body. Raises TooLarge if the body has more than `most` bytes, and BadRequest if the
+    body is not complete within `patience` seconds."""
     try:
         async with Deadline(patience):
             return await _gathered(request, most)
@@ -88,7 +88,8 @@ async def read_body(request: Request, most: int, patience: float = _PATIENCE) ->
 
 
 async def _gathered(request: Request, most: int) -> bytes:
-    """The body. It is counted while it arrives, because `Content-Length` may be missing."""
+    """The body. The bytes are counted while they arrive, because `Content-Length` may be
+    missing."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -163,7 +164,7 @@ class Exchange:
 
     @property
     def parts(self) -> Mapping[Part, float] | None:
-        """The seconds that the request waited for each part. None if it did not wait."""
+        """The seconds that the request waited for each part. None if the request did not wait."""
         return self.spent.seconds() or None
 
 

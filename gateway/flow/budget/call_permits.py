@@ -4,10 +4,10 @@ Paying       how a call is paid for, and which callers wait until they may make 
 Credentials  callers' own credentials: accepted by the upstream, refused lately, or unknown
 Guesses      callers that ask for trainings that do not exist
 
-A caller waits if its turn comes in time. All other callers are told when to come back. A charge is
-given back only if the call was certainly not sent. Callers that guess tokens or ids must leave
-nearly all calls to other callers. The number of remembered callers is bounded. Forgetting a caller
-costs a few calls, nothing else.
+A caller waits if its turn comes in the first half of the time until its deadline. All other callers
+are told when to come back. A charge is given back only if the call was certainly not sent. Callers
+that guess tokens or ids must leave nearly all calls to other callers. The number of remembered
+callers is bounded. Forgetting a caller costs a few calls, nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, Ga
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
 
-# A caller waits for this part of the time until its deadline. The rest is for the call itself.
+# A caller may wait for its turn during this part of the time until its deadline. The rest of that
+# time is for the call itself.
 _PATIENCE: Final = 0.5
 # Seconds between two attempts while the gate's probe is under way, or while the shared budget
 # cannot be asked.
@@ -56,7 +57,7 @@ Paid = TypeVar("Paid")
 
 
 class Paying:
-    """Pays for calls. `replicas` returns how many replicas share the turns."""
+    """Pays for calls. `replicas` returns among how many replicas the turns are divided."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -70,8 +71,8 @@ class Paying:
         self._promised: FIFOCache[str, float] = FIFOCache(_MOST_SCOPES)
 
     async def pay(self, scope: str, call: Call) -> Charge:
-        """Pay for one call, and return once it may be sent. Raises BudgetExhausted or GateClosed.
-        Each such denial is counted."""
+        """Pay for one call, and return as soon as the call may be sent. Raises BudgetExhausted or
+        GateClosed. Each such denial is counted."""
         asked = self._clock.monotonic()
         patience = (call.deadline - asked) * _PATIENCE if has_a_caller(call.purpose) else 0.0
         try:
@@ -231,7 +232,7 @@ class WaitQueue(Generic[Paid]):
 
 
 class Credentials:
-    """The latest credentials, as far as this replica knows them.
+    """The credentials that this replica met most recently.
 
     All credentials that the upstream has not accepted yet share a small budget. After the upstream
     refused a credential, no call is made with it for REFUSED_FOR seconds. This class knows a
@@ -281,7 +282,7 @@ class Credentials:
     async def vouched(
         self, caller: Caller, purpose: Purpose, *, known: bool
     ) -> AsyncIterator[None]:
-        """The caller's call is made inside the block. Raises AccessRefused or BudgetExhausted if
+        """A context in which the caller's call is made. Raises AccessRefused or BudgetExhausted if
         the call may not be made.
 
         `known`: a response is stored for the credential, so the upstream accepted the credential

@@ -64,7 +64,7 @@ class _Account:
 
     @property
     def claim(self) -> int:
-        """The calls that this replica may still make without asking the shared budget."""
+        """How many calls this replica may still make without asking the shared budget."""
         if self.known is None:
             return 0
         return max(0, self.known.claim - self.asked - sum(not each.life for each in self.sent))
@@ -121,8 +121,8 @@ class Shares:
         replica paid from its shares.
 
         The look is repeated if the shared budget has lost its data, or gave this replica a smaller
-        part. The repeated look tells the shared budget that this replica no longer uses the earlier
-        result.
+        part than before. The repeated look tells the shared budget that this replica no longer uses
+        the earlier result.
         """
         for _ in range(_TRIES):
             limited = [each for each in scopes if self._shared.view(each).limit is not None]

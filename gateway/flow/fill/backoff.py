@@ -52,7 +52,7 @@ class Backoffs:
         self._failures: FIFOCache[Key, Failure] = FIFOCache(_MOST)
 
     def standing(self, key: Key) -> Failure | None:
-        """The failure after which the key is left alone now. None if it is not left alone."""
+        """The failure after which the key is left alone now. None if the key is not left alone."""
         failure = self._failures.get(key)
         if failure is None or failure.until <= self._clock.monotonic():
             return None
@@ -67,8 +67,8 @@ class Backoffs:
         return wait
 
     def heard(self, key: Key, backed_off: BackedOff) -> None:
-        """Note that another replica reported failures of the key, and that the key is left
-        alone."""
+        """Note that another replica reported failures of the key, and leave the key alone for the
+        reported time."""
         self._failures.pop(key, None)
         wait, word = backed_off.retry_after, (Outcome.STALE_ERROR, Detail.STALE_ERROR)
         self._note(key, backed_off.attempts, wait, *word)

@@ -1,7 +1,8 @@
 """One fetch for a key across replicas: one replica leads the fetch, and the others follow it.
 
 This module decides which replica calls upstream, and what each ending of the leader's fetch means
-to a follower. It does not decide what is stored. Losing a lease costs a call, and nothing else.
+to a follower. It does not decide what is stored. The loss of a lease costs a call, and nothing
+else.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gateway.flow.timings import followed, leading_span, on
 from gateway.ports import Clock, Lease, Taken
 
 # The first and the longest pause between two looks at a lease, in seconds. Usually a message about
-# the end of the fetch comes earlier.
+# the end of the fetch comes before the pause is over.
 _FIRST_LOOK: Final = 0.25
 _LONGEST_LOOK: Final = 1.0
 _GROWTH: Final = 1.5
@@ -227,7 +228,8 @@ def _known(want: Want) -> float:
 
 
 def _failure(ending: Ending, want: Want) -> Failed | None:
-    """The error that a follower raises after this ending, if no further election brings an answer.
+    """The error that a follower raises after this ending. It is raised only if no further election
+    brings an answer.
 
     None if the ending is ALONE and no response is stored. In this case this replica makes a call of
     its own. If a response is stored, the error is raised, and the stored response may be served

@@ -1,4 +1,4 @@
-"""Loads a key: calls the upstream, judges its answer, stores it.
+"""Loads a key: calls the upstream, judges the answer, and stores the answer.
 
 `Want` says what to fetch. `Filled` or `Passed` is the result. `collapse` handles leaders and
 followers; request/response_selection handles waiting, rescue, and the errors that this module
@@ -68,7 +68,8 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 class Want:
     """What to fetch, for which caller and why. `held` is the stored response, if there is one.
 
-    `alone`: this replica makes a call even if another replica does. `bypass`: nothing is stored.
+    `alone`: this replica makes a call even if another replica is already fetching the key.
+    `bypass`: nothing is stored.
     """
 
     key: Key
@@ -93,13 +94,14 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A 4xx of the upstream that is passed on to this caller. Nothing is stored."""
+    """An answer of the upstream that is passed on to this caller (for example a 403). Nothing is
+    stored."""
 
     reply: Reply
 
 
 class Fetcher:
-    """Loads a key from upstream, and stores the answer if it passes the checks."""
+    """Loads a key from upstream, and stores the answer if the answer passes the checks."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """One call upstream: breaker, budget, the call, and one retry. A read is tried again if nothing was
-sent, or if it used an idle connection that the upstream had closed (RFC 9112, 9.3.1). A write is
-never tried again.
+sent, or if the upstream had already closed the idle connection that the read used (RFC 9112,
+9.3.1). A write is never tried again.
 
-A call is charged before it is sent. The charge is given back only if the call certainly was not
-sent. Other modules judge the reply, and report their verdict to this module. This module tells the
-budget and the breaker how the call ended.
+The budget is charged before a call is sent. The charge is given back only if the call was certainly
+not sent. Other modules judge the reply, and report their verdict to this module. This module tells
+the budget and the breaker how the call ended.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ _MOST_CLAIMED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A page, and the time when it was asked for: `asked_at` on the shared clock, `asked_here` in
-    monotonic time."""
+    """A page, and the time when the page was asked for: `asked_at` on the shared clock,
+    `asked_here` in monotonic time."""
 
     caller: Caller
     reply: Reply
@@ -107,8 +107,8 @@ class Findings:
         return self._contradictions
 
     async def disbelieve(self) -> None:
-        """Take back all claims of the list that no single answer has confirmed. Count
-        contradictions from 0 again."""
+        """Take back all claims of the list that no single answer has confirmed, and set the number
+        of contradictions in a row to 0."""
         self._in_a_row = 0
         claimed, self._claimed = self._claimed, FIFOCache(_MOST_CLAIMED)
         for key, item in claimed.items():
@@ -165,8 +165,8 @@ class Findings:
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
         """The items that are believed, one for each training. If the list contradicts itself or
-        single answers about a training, no item of that training is believed. A single call for
-        that training may then be made."""
+        single answers about a training, no item of that training is believed. In that case a single
+        call for the training may be made."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -189,15 +189,15 @@ class Findings:
         return self._filling.is_awaiting
 
     async def prepare(self, progress: Progress) -> None:
-        """Prepare for the next page, before it is asked for."""
+        """Prepare for the next page. This is called before the page is asked for."""
         warming = self.warms and not progress.is_warm
         await self._filling.prepare(progress.offset, progress.likeness, warming=warming)
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
-        """Make single calls for stored trainings that are not on the list any more. The trainings
-        that are read most come first, until the sweep has no calls left. The responses of all other
-        absent trainings stay fresh no longer than the bound of the sweep. This includes trainings
-        that `Advanced.absent` left out."""
+        """Make single calls for stored trainings that are not on the list any more. The calls go to
+        the trainings that are read most, until the sweep has no calls left. The responses of all
+        other absent trainings stay fresh no longer than the bound of the sweep. This includes
+        trainings that `Advanced.absent` left out."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])

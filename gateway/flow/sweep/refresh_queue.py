@@ -2,8 +2,9 @@
 reasons: the list shows that the stored response is outdated or missing, a claim of the list has to
 be checked, or a reader's refresh could not start at once.
 
-This module decides which call is next: the call for the training that is wanted most. A request
-that comes during a fetch joins that fetch. The answer is stored like the answer of any other fetch.
+This module decides which call is next: the call for the training that is wanted most. A request for
+the training that comes during such a fetch waits for the result of that fetch. The answer is stored
+like the answer of any other fetch.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ class Following:
         return (ask.caller.scope, Rank.REFRESH) in self._short
 
     def put_off(self, ask: Ask) -> bool:
-        """Add a refresh for which no call was free. Returns whether the refresh waits for its turn
-        now."""
+        """Add a refresh for which no call was free. Returns whether the refresh is in the queue
+        afterwards."""
         lane = self._add(ask)
         if self._waiting[lane]:
             self._short.add(lane)
@@ -267,8 +268,8 @@ class Following:
 
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if a fetch of the key has just failed, or if the errand is
-        no longer due. An errand that is no refresh is also given up if the last call for its key
-        was denied. Otherwise the errand would delay the next sweep."""
+        no longer due. If the errand is no refresh, the result is also None if the last call for its
+        key was denied. Otherwise the errand would delay the next sweep."""
         ask, serving = errand.ask, self._serving
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):
@@ -303,8 +304,9 @@ _LEAST: Final = 1.0
 def expected_staleness(entry: Entry, reads: int, now: float) -> float:
     """The expected number of reads a second that the entry answers with an outdated response.
 
-    `reads`: how often the entry was read since it was confirmed. The longer ago the training
-    changed, the less often it is expected to change. An entry without a version counts as changed.
+    `reads`: how often the entry was read after its last confirmation. The longer ago the training
+    changed, the less often the training is expected to change. An entry without a version counts as
+    changed.
     """
     return reads_a_second(entry, reads, now) * _has_changed(entry, now)
 
@@ -315,7 +317,7 @@ def reads_a_second(entry: Entry, reads: int, now: float) -> float:
 
 
 def _has_changed(entry: Entry, now: float) -> float:
-    """The probability that the training changed since the entry was confirmed."""
+    """The probability that the training changed after the last confirmation of the entry."""
     age = max(entry.age(now), _LEAST)
     if entry.updated_at is None:
         return 1.0

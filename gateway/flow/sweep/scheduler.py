@@ -103,7 +103,7 @@ class Sweeps:
         return {tenant: self._words(each) for tenant, each in self._running.items()}
 
     def bound_without(self) -> float:
-        """The bound (seconds) that holds without a sweep."""
+        """The bound (seconds) that applies if there is no sweep."""
         return without_sweep(self._windows.lifetime, self._windows.stale_while_revalidate)
 
     def _tell_why_none(self, why: str) -> None:

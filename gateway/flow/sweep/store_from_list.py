@@ -247,7 +247,7 @@ class Filling:
         return self._rules.admit(single, item.training, ticket, (), jitter)
 
     def _fields_of(self, item: Item) -> Headers | None:
-        """The header fields of the stored single answer. None if they are unknown."""
+        """The header fields of the stored single answer. None if these fields are unknown."""
         last = item.compared.last()
         if last is not None and last.headers is not None:
             return last.headers

@@ -40,7 +40,8 @@ from gateway.ports import Call, Clock, Observer, SweepLease, Turn
 _LOOK_EVERY: Final = 1.5
 # The most seconds between two pages of a cold start. The budget limits the pace of a cold start.
 _HURRY: Final = 0.05
-# Seconds for which the sweep is off after the API refused the list or contradicted it.
+# Seconds for which the sweep is off after the API refused the list, or after single answers
+# contradicted the list.
 _OFF_FOR: Final = 3600.0
 # Seconds of backoff after failed calls: _FIRST_PAUSE after the first failure, at most
 # _LONGEST_PAUSE after any further one.
@@ -256,7 +257,7 @@ class Sweep:
             self._look_on(replace(self.turn, progress=progress))
 
     def _look_on(self, turn: Turn | None) -> None:
-        """Note the state of the sweep as this replica knows it now."""
+        """Note the latest state of the sweep that this replica knows."""
         self.turn, self.horizon = turn, None
         allowed, progress = self.allowed, self.progress
         oldest = None if progress is None else progress.oldest

@@ -60,8 +60,8 @@ class Operations(Protocol):
         ...
 
     async def explain(self, training_id: str, partition: str | None) -> dict[str, object]:
-        """The state of a training in each tier. If `partition` is None and several partitions hold
-        the training, raises BadRequest with the names of those partitions."""
+        """The state of a training in each tier. Raises BadRequest if `partition` is None and the
+        training is stored in several partitions. The error has the names of these partitions."""
         ...
 
     async def invalidate(
@@ -202,8 +202,8 @@ def _json(words: object, status: int = 200) -> Response:
 
 
 # The files of the live page, and the documents to which the page links. None of these files
-# contains data of the gateway. Paths are absolute here. In the page they are relative, so that a
-# proxy may serve the page below a prefix.
+# contains data of the gateway. Paths are absolute here. The page itself uses relative paths, so
+# that a proxy may serve the page below a prefix.
 _UPLOT: Final = "uplot-1.6.32"
 
 # Path, file below `static`, type.

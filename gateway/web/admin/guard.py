@@ -185,8 +185,8 @@ class _Moment:
 class Door:
     """ASGI middleware around the admin plane. It checks requests and adds fields to all responses.
 
-    It also turns exceptions into problem responses, so that problem responses have these fields
-    too.
+    The middleware also turns exceptions into problem responses, so that problem responses have
+    these fields too.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The JSON bodies of operators' orders, which are checked strictly, and the receipts for orders.
 
-An unknown name or a wrong type is refused, because an order that is understood only in part could
-do more than the operator meant. `null` is refused too. A script that found no value may write
-`null`, which must not mean "everything".
+An unknown name or a wrong type is refused. An order that is understood only in part could do more
+than the operator meant. `null` is refused too. A script that found no value may write `null`, which
+must not mean "everything".
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ from gateway.web.wire.request_head import (
 
 
 def backlog_of(transport: asyncio.Transport) -> int:
-    """The bytes that the caller has not read, 0 if they all fit into the system's buffer.
+    """The number of bytes that the caller has not read. 0 if all these bytes fit into the system's
+    buffer.
 
     If that buffer is full, the bytes in the buffer are counted too. The system accepts more bytes
     only after the caller has read a good part of the buffer. If the bytes in the buffer were not
@@ -208,7 +209,7 @@ class Wire(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way, and the connection is not being closed."""
+        """Whether the connection is open and no request is under way."""
         at_rest = self._stage in (Stage.REST, Stage.BODY)
         return at_rest and not (self._deaf or self._is_answering() or self.transport.is_closing())
 

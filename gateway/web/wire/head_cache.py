@@ -1,10 +1,10 @@
 """Remembers the parsed fields of request heads, so that equal bytes are parsed only once.
 
 A block is a head without its method and target. Blocks of one client differ in a few values that
-change with each request: a trace, a request id, an entity tag. If these values are valid, they are
-cut out of the block, and the rest of the block is looked up. A block that is equal to the last
-block of its connection needs no look-up. Decisions are not remembered: the caller and the entry are
-looked up for each request.
+change with each request: a trace, a request id, an entity tag. If such values are valid, they are
+cut out of the block. The rest of the block is looked up in a table. A block that is equal to the
+last block of its connection needs no look-up. Decisions are not remembered: the caller and the
+entry are looked up for each request.
 """
 
 from __future__ import annotations
@@ -112,11 +112,13 @@ T = TypeVar("T")
 
 
 class Blocks:
-    """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards. If a
-    tag is the only value to cut out of a block, the tables can also keep the block with its tag.
+    """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards. If
+    an entity tag is the only value that can be cut out, the tables can also have the whole block
+    with this tag.
 
-    A block is kept when it comes for the second time. Heads that never repeat therefore take no
-    room. A full table is cleared. Blocks that come often are soon in the table again.
+    A block is put into a table when the block comes for the second time. Heads that never repeat
+    therefore take no room. A full table is cleared. Blocks that come often are soon in the table
+    again.
     """
 
     def __init__(

@@ -3,11 +3,12 @@
 All other requests go to `data/app`.
 
 The look-up, the decision, the rendering and the counting use the same code as `data/app`. Only the
-task, the scope and the response object are left out. A decision for L1 and its header lines are
-reused for a second at most (`Held.until`). The caller and the held entry are looked up for each
-request. If this module gives no answer, nothing was changed, and the request goes to `data/app`. If
-this happens after a look-up for the request, `data/app` finds the result of the look-up. A hit
-makes one span if its trace is kept. Otherwise tracing costs a hit almost nothing.
+task, the scope and the response object are left out. The decision that L1 may answer, and the
+header lines of the answer, are reused for a second at most (`Held.until`). The caller and the held
+entry are looked up for each request. If this module gives no answer, nothing was changed, and the
+request goes to `data/app`. If this happens after a look-up for the request, `data/app` finds the
+result of the look-up. A hit makes one span if its trace is kept. Otherwise tracing costs a hit
+almost nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Lines are made anew a little before they are outdated, because sums of times are not exact.
+# Lines are made again this number of seconds before they are outdated, because sums of times are
+# not exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
@@ -158,7 +160,7 @@ class Hits:
 
     def _prepare(self, held: Held, edition: object, ask: Ask, began: float) -> HitLabels | None:
         """Decide whether L1 may serve the held entry, and make the lines that further hits use.
-        None if L1 may not serve it."""
+        None if L1 may not serve the entry."""
         answer = self._peek(ask)
         if answer is None or answer.content is not held:
             return None
@@ -282,7 +284,8 @@ class LookUps:
             return None
 
     def linger(self, look_up: LookUp) -> None:
-        """Keep the result for requests of `data/app` that begin in this turn of the event loop."""
+        """Keep the result of the look-up for requests that `data/app` begins in this turn of the
+        event loop."""
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
     def _written(self, look_up: LookUp, answer: Answer, held: Held, fields: bytes) -> bytes:
@@ -348,7 +351,7 @@ def traced(counting: Counting, tracer: Tracer) -> Counting:
 
 class UntracedLookUps:
     """Look-ups for requests whose trace is not kept. Requests whose trace is kept go to `data/app`,
-    which makes spans for the parts of their time."""
+    which makes spans for the parts of a request (for example a look-up in Redis)."""
 
     def __init__(self, lookups: LookUps, tracer: Tracer) -> None:
         self.answer, self.linger = lookups.answer, lookups.linger

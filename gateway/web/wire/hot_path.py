@@ -1,9 +1,10 @@
 """The hot path: it answers hits without a request object, and usually without parsing.
 
 A connection compares the bytes that arrive with the heads of earlier requests (`head_cache`).
-`hits` answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed, and
-`hits` may then answer it from L1. All other requests go to Starlette, as they would without this
-module. The responses of one turn of the event loop are written together at the end of the turn.
+`hits` answers a known head, from L1 or after a look-up in Redis. An unknown head is parsed. After
+that, `hits` may answer this head from L1. All other requests go to Starlette, as they would without
+this module. The responses of one turn of the event loop are written together at the end of the
+turn.
 """
 
 from __future__ import annotations
@@ -120,8 +121,8 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire does, and add `seconds` to the idle deadline too, because an unread request may
-        have come."""
+        """As Wire does. Add `seconds` to the idle deadline too, because an unread request may have
+        come."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -356,8 +357,8 @@ class HotPath(Parsing):
             self.blocks.meet(block, asked.said, self._fields)
 
     def _hand_in(self, answer: bytes) -> None:
-        """Write the response at the end of this turn of the event loop, or now if many bytes wait.
-        A write may call `pause_writing`, which sets `_at_ease` to False."""
+        """Write the response at the end of this turn of the event loop, or at once if many bytes
+        wait. A write may call `pause_writing`, which sets `_at_ease` to False."""
         at_ease = self._at_ease
         self.outbox.put(self.transport, answer)
         if at_ease:
@@ -396,9 +397,9 @@ def plain(
     heeds_directives: bool,
 ) -> Asked | None:
     """The plain request of an HTTP/1.1 head, None if the head is not plain. A plain head is a valid
-    GET or HEAD of one training, without a body and without repeated fields. It keeps the connection
-    open. If cache directives are honoured, a plain head has no directive except
-    `only-if-cached`."""
+    GET or HEAD of one training, without a body and without repeated fields. A plain head does not
+    ask for the connection to be closed. If cache directives are honoured, a plain head has no
+    directive except `only-if-cached`."""
     by_name = dict(fields)
     if len(by_name) != len(fields) or not _ODD.isdisjoint(by_name):
         return None

@@ -21,7 +21,8 @@ class LingeringClose(asyncio.Transport):
     """The transport that uvicorn's request cycle uses. The method `close` does not destroy the
     response.
 
-    `time` returns the loop's time. `peer_has_ended` is true if the peer has closed its direction.
+    `time` returns the loop's time. `peer_has_ended` tells whether the peer has closed its own
+    direction.
     """
 
     __slots__ = ("_closed_at", "_time", "_transport", "peer_has_ended")

@@ -187,7 +187,8 @@ class PlainHead:
         return Ask(Key(caller.partition, training_id), caller, self.only_if_cached, extra)
 
     def take_trace(self, traceparent: bytes) -> None:
-        """Set a valid `traceparent`. A call then sends no other field of the caller upstream."""
+        """Set a valid `traceparent`. After this, a call sends no other field of the caller
+        upstream."""
         self.traceparent, self.extra = traceparent, None
 
     def copy(self) -> PlainHead:
