@@ -25,21 +25,22 @@ from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 # How long Redis keeps an idle budget (ms). After that its past is unknown.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# Seconds without a report after which a replica spends its part of the limit alone (`_SILENCE`),
-# and after which the replica is forgotten (`_GONE`). A replica looks twice a second. With each look
-# it reports that it has had the reply to the look before.
+# If a replica has not reported for `_SILENCE` seconds, it spends its part of the limit alone. After
+# `_GONE` seconds without a report, the replica is forgotten. A replica looks at the budget twice a
+# second. Each look reports which reply the replica received last.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. A clock that differs by more was
 # set.
 _STEADY: Final = 0.25
-# The most calls whose ages are in a reply. If there are more calls, each age stands for several.
+# The most calls whose ages are in a reply. If there are more calls, each age in the reply
+# represents several calls.
 _MOST_TOLD: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
-    """What a reply said. `closed_until` is on the monotonic clock, `stamp` on Redis' clock."""
+    """The content of a reply. `closed_until` is on the monotonic clock, `stamp` on Redis' clock."""
 
     word: str
     wait: float
@@ -51,8 +52,8 @@ class BudgetReply:
 
 
 def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
-    """Floor, ceiling and `always` (1 or 0) of each rank, in the order of the ranks. All are 0 if
-    there is no limit."""
+    """Floor, ceiling and `always` (1 or 0) of each rank, in the order of the ranks. If there is no
+    limit, all these numbers are 0."""
     if limit is None:
         return (0, 0, 0) * len(RANKS)
     of = portions(limit, sweep_share)
@@ -76,14 +77,14 @@ def seconds(micros: bytes) -> float:
 class RedisBudget:
     """At most `limit` calls (None: any number) of all replicas in any `window` seconds.
 
-    A call counts for the window and a margin, because one call may take longer to reach the
-    upstream than another. The margin is one second, or a tenth of a window of less than 10 seconds.
-    If the past is unknown, a tenth of the limit may go at once, and the rest at the mean rate until
-    a window has passed. If `start_paced` is False, an unknown past counts as one without calls. In
-    the budget of newcomers, an unknown past always counts so. `probe_patience` (seconds): how long
-    the probe of a gate keeps other calls away. `rates` has the scopes with a rate of their own.
-    `sweep_share` in (0, 1] is the largest part of a limit that the sweep may use. `name` identifies
-    this replica.
+    A call counts until the window and a margin have passed, because one call may take longer to
+    reach the upstream than another. The margin is one second. If the window is shorter than 10
+    seconds, the margin is a tenth of the window. If the earlier calls are unknown, a tenth of the
+    limit may be sent at once. The rest is sent at the mean rate until a window has passed. If
+    `start_paced` is False, or in the budget of newcomers, it is assumed that there were no earlier
+    calls. `probe_patience` (seconds): how long other calls are refused while a gate's probe has no
+    answer. `rates` has the scopes that have a rate of their own. `sweep_share` in (0, 1] is the
+    largest part of a limit that the sweep may use. `name` identifies this replica.
     """
 
     silence: float = _SILENCE
@@ -165,9 +166,10 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """The life of the log and Redis' time, as this replica saw them last, then the time that
-        Redis' clock should show now, and the possible error of that time. The life changes when
-        Redis has forgotten what was spent."""
+        """Four arguments of the script `take`. The life of the log and Redis' time are as in the
+        last reply to a look. Two arguments follow: the time that Redis' clock should show now, and
+        the possible error of this time. The life changes when Redis has forgotten which calls were
+        made."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
@@ -242,10 +244,10 @@ class RedisBudget:
         )
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin a turn that was waited for: the charge counts from now. Returns None if the charge
-        is lost, if a 429 undid the charge, or if the limit has no room for the call any more
-        because a part of the limit is now kept for a silent replica. Raises GateClosed if the gate
-        is still closed."""
+        """Begin the turn of a call that has waited. The charge of the call counts from now on.
+        Returns None if the charge is lost, or if a 429 undid the charge. Also returns None if a
+        part of the limit is now kept for a silent replica, and no room is left for the call. Raises
+        GateClosed if the gate is closed."""
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
@@ -282,8 +284,8 @@ class RedisBudget:
         return closed_for
 
     async def reopen(self, scope: str) -> bool:
-        """Note an answer other than 429: open the gate, if it is being probed or its time has come.
-        Returns whether it was opened."""
+        """Note an answer other than 429. The answer opens the gate if the gate is being probed, or
+        if the gate may reopen by now. Returns whether the gate was opened."""
         return await self._end_probe(scope, "")
 
     async def _end_probe(self, scope: str, never_sent: str) -> bool:
@@ -298,8 +300,8 @@ class RedisBudget:
         return opened
 
     def view(self, scope: str) -> BudgetView:
-        """The budget according to the last reply. The budget counts as full if there was no
-        reply."""
+        """The budget according to the last reply. Until the first reply, the budget is shown as
+        full."""
         seen, rate = self._last(scope), self._rates.of(scope, self._usual)
         closed_for = max(0.0, seen.closed_until - self._clock.monotonic())
         if rate is None:
@@ -310,14 +312,15 @@ class RedisBudget:
         return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
     def _rule(self, scope: str) -> tuple[int, int, int]:
-        """The limit of a stretch (0: none), its length in microseconds, and the number of stretches
-        in the window of the rate."""
+        """The limit of one stretch (0: none), the microseconds of one stretch, and the number of
+        stretches in the window of the rate."""
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         return stretch.limit, micros(stretch.span), stretch.parts
 
     def _is_paced(self, scope: str) -> bool:
-        # A newcomer's call is also charged to the budget of its scope. That budget is paced.
+        # The budget of newcomers need not be paced. Each call of a newcomer is also charged to the
+        # budget of the newcomer's own scope, which is paced.
         return self._start_paced and scope != NEWCOMERS
 
     def _is_unlimited(self, scope: str) -> bool:
@@ -355,8 +358,9 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set between two replies in one life of the log. If so, Redis' clock
-    and ours have advanced differently, by more than the round trips explain."""
+    """Whether Redis' clock was set between two replies. In that case Redis' clock and the clock of
+    this replica have advanced by different times, and the round trips do not explain the
+    difference. If the life of the log has changed, the replies are not compared (False)."""
     if before.life != after.life:
         return False
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000

@@ -3,9 +3,8 @@ replica.
 
 A notice goes to all replicas. An order waits until the replicas that are alive have answered.
 Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in which a
-replica may have missed notices. The gap ends when the replica learns of it: when the replica
-connects again, when it sees that the number of a notice is missing, or when it counts as alive
-again (see `membership`).
+replica may have missed notices. The gap ends when the replica connects again, when it sees that the
+number of a notice is missing, or when it counts as alive again (see `membership`).
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """Asks the other replicas to confirm a notice. Their answers name the `number` of the
+    """Asks the other replicas to confirm a notice. Each answer names the `number` of the
     request."""
 
     def __init__(self, number: int) -> None:
@@ -94,8 +93,8 @@ Gap = Callable[[float], None]
 # Seconds between two attempts to reach Redis: the first pause, and the longest.
 _SHORT_PAUSE: Final = 0.2
 _LONG_PAUSE: Final = 1.0
-# How many times an order waits until all replicas are known again. Redis may lose the members
-# repeatedly.
+# If Redis loses the members, an order waits until all replicas are known again. Redis may lose the
+# members repeatedly. An order waits at most this many times.
 _TRIES: Final = 2
 
 
@@ -103,9 +102,10 @@ class RedisBus:
     """Sends and receives the notices of one replica. Answers arrive only while `listen` runs.
 
     `replica` is the name of this process. Two processes with the same name do not hear each other.
-    `heartbeat` is in seconds. The subscription uses it too, as its `patience` (see Subscription).
-    `alone` and `settle`: see Membership. Results of fetches that other replicas led arrive on the
-    channel of this replica. The bus puts them into `endings`, where the lease waits for them.
+    `heartbeat` (seconds) is the time between two heartbeats, and also the `patience` of the
+    Subscription. `alone` and `settle`: see Membership. This replica may follow a fetch that another
+    replica leads. The ending of such a fetch arrives on the channel of this replica. The bus puts
+    the ending into `endings`, where the lease waits for it.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # Until the monotonic time `_whole_at` this replica has heard all notices (-inf: no
-        # heartbeat was sent yet). `_life` is the life of the membership at that time.
+        # At the monotonic time `_whole_at`, this replica had heard all notices that were sent so
+        # far. -inf: no heartbeat was sent yet. `_life` is the life of the membership at that time.
         self._whole_at, self._life = -math.inf, 0
 
     @property
@@ -161,8 +161,8 @@ class RedisBus:
     @property
     def vouched_until(self) -> float:
         """The monotonic time until which this replica is a member. If this replica does not confirm
-        an order, the result of the order says that it may serve an older response until this
-        time."""
+        an order, the result of the order says that this replica may serve an older response until
+        this time."""
         return self._membership.vouched_until
 
     async def announce(self, notice: Notice) -> None:
@@ -170,10 +170,10 @@ class RedisBus:
         await self._tell(notice, None)
 
     async def confirm(self, notice: Notice, patience: float) -> Confirmations:
-        """Tell the other replicas, and wait until all that are alive have answered, for `patience`
-        seconds at most. Raises RedisUnavailable."""
-        # The request is opened first, because the first answer may arrive before Redis has said
-        # which replicas there are.
+        """Tell the other replicas. Wait until each replica that is alive has answered, for
+        `patience` seconds at most. Raises RedisUnavailable."""
+        # The request is opened first. The first answer may arrive earlier than Redis' reply, which
+        # names the replicas.
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
@@ -188,13 +188,13 @@ class RedisBus:
         """Send the first heartbeat. From now on orders wait for this replica. Does nothing if Redis
         is away."""
         sent = self._clock.monotonic()
-        with suppress(RedisUnavailable):  # no order waits for this replica then
+        with suppress(RedisUnavailable):  # while Redis is away, no order waits for it
             await self._membership.beat()
             self._whole_at = sent
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
-        been missed. Runs until it is cancelled; nothing that arrives ends it."""
+        been missed. Runs until it is cancelled. No message that arrives ends it."""
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._send_heartbeats(gap))
@@ -206,8 +206,8 @@ class RedisBus:
 
     async def _settled(self, others: Others, notice: Notice, request: int) -> Others:
         """The other replicas, as soon as Redis knows all of them. If Redis has just lost the
-        members, wait until the replicas have added the members that they remember, and send the
-        notice again."""
+        members, the replicas need some time to add the members that they remember. This method
+        waits for that time, and sends the notice again."""
         for _ in range(_TRIES):
             if others.unsettled <= 0.0:
                 return others
@@ -220,8 +220,8 @@ class RedisBus:
         return await self._membership.tell(self._channel, message)
 
     async def _send_heartbeats(self, gap: Gap) -> None:
-        """Send heartbeats, even while no notices arrive. Because of them the result of an order
-        counts this replica as one that has not confirmed."""
+        """Send heartbeats, even while no notices arrive. Heartbeats make this replica a member, so
+        the result of an order says if this replica has not confirmed the order."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -254,8 +254,8 @@ class RedisBus:
         channels = (self._channel, ear(self._prefix, self._replica))
         async with Subscription(self._connection.route, channels, self._heartbeat) as subscription:
             # The sequence of the steps matters: subscribe, ask for the last number, report the gap.
-            # A notice up to that number belongs to the gap. A later notice arrives, or its number
-            # is found missing.
+            # Notices up to the last number belong to the gap. Each later notice either arrives, or
+            # is found missing by its number.
             heard_before, sent = self._holes.heard, self._clock.monotonic()
             number, _ = await self._membership.beat()
             self._holes.start(number)
@@ -265,7 +265,7 @@ class RedisBus:
             while True:
                 channel, data = await subscription.message()
                 await self._receive(channel, data, apply, gap)
-                # Many messages may be in the buffer. Requests get their turn in between.
+                # Many messages may be in the buffer. Between two messages, other tasks may run.
                 await asyncio.sleep(0)
 
     async def _receive(self, channel: str, data: bytes, apply: Apply, gap: Gap) -> None:
@@ -281,7 +281,7 @@ class RedisBus:
 
     async def _receive_notice(self, data: bytes, apply: Apply, gap: Gap) -> None:
         """Apply a notice. A notice that cannot be read or applied counts as missed, like a notice
-        that never came."""
+        that did not arrive."""
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
@@ -303,18 +303,19 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, with the time until which this replica may serve the entries that it held
-        in the gap.
+        """Report a gap, and until when this replica may serve the entries that it had in the gap.
 
-        The result of an order in the gap named such a time for this replica. The reported time is
-        `span` after the last moment at which this replica had heard all notices. No order named an
-        earlier time. If no notice was missed, the reported time is infinite.
+        If an order was given in the gap, the result of the order names such a time for this
+        replica. The reported time is `span` after the last moment at which this replica had heard
+        all notices. No order in the gap names an earlier time. If no notice was missed, the
+        reported time is infinite.
 
-        No notice was missed if the number of the last notice (`number`) is the one that this
-        replica heard last (`heard`). If Redis lost the members, the numbers begin again at 0. The
-        number 0 then says only that there was no notice since the loss. A notice before the loss
-        may have been missed, and the earliest time that its order can have named is the reported
-        one. So after that time the number 0 does not count as "no notice was missed".
+        `number` is the number of the last notice, and `heard` is the last number that this replica
+        heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
+        begin again at 0. In that case the number 0 says only that no notice was sent after the
+        loss. A notice before the loss may have been missed. The order of such a notice names the
+        reported time or a later time. After the reported time, the number 0 is therefore no proof
+        that no notice was missed.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

@@ -1,11 +1,11 @@
-"""Reads the records of one key together: the state of the key, and the result of a look-up.
+"""Reads the records of one key. Returns the state of the key, or the result of a look-up.
 
-Bytes in and out, no I/O. A floor's record begins with a fixed part, the floor. The second part has
-the status, the header fields and the times of the last confirming answer. Lua copies the second
-part without reading it, and drops this part together with the digest of the body. If a page of the
-list has confirmed the body since, the times of the page come between the two parts, with a fixed
-length. If the floor was raised above the stored version, that version replaces the second part (see
-records.py).
+Bytes in and out, no I/O. The record of a floor has two parts. The first part is the floor, and has
+a fixed length. The second part describes the last answer that confirmed the body: status, header
+fields and times. Lua copies the second part without reading it. When Lua drops the digest of the
+body, it also drops the second part. If a page of the list confirmed the body after that answer, the
+times of the page are between the two parts. They have a fixed length. If the floor was raised above
+the stored version, the stored version replaces the second part (see records.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from gateway.ports import Found, Standing
 SCHEMA = 1
 
 # The most bytes of the second part. The bound exists because a floor lives long and is read often.
-# If the header fields take more, a replica confirms its entry by reading the body.
+# If the header fields need more bytes, the second part is empty, and a replica reads the body to
+# confirm its entry.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 
@@ -97,8 +98,8 @@ def encode_renewed(item: Listed) -> bytes:
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key, from the record of a floor to which every event was applied. None if the
-    bytes are no floor."""
+    """The state of a key. `record` is the record of its floor, and every event was already applied
+    to it. None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
@@ -140,9 +141,10 @@ def read_found(
 def _is_lost(entry: Entry, known: Floor) -> bool:
     """Whether the entry may not even be used for rescue.
 
-    A hard order without a version leaves nothing of earlier generations. A hard order with a
-    version leaves nothing below that version. The floor then has that version, and no digest. An
-    entry of another epoch counts as ruled out, because the records say nothing about it.
+    After a hard order without a version, no entry of an earlier generation may be used. After a
+    hard order with a version, no entry below that version may be used. Such an order leaves its
+    version in the floor, and removes the digest. An entry of another epoch counts as ruled out,
+    because the records say nothing about it.
     """
     if entry.epoch != known.epoch:
         return True
@@ -157,8 +159,8 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
 
 
 def _renewed(entry: Entry, known: Floor, record: bytes) -> Entry:
-    """The entry, renewed if a later answer or a page of the list confirmed it after it was stored.
-    Redis keeps the body as it was stored."""
+    """The entry. If a later answer or a page of the list confirmed the stored entry, the result has
+    the times of that confirmation. In Redis the body stays as it was stored."""
     if entry.confirmed_at >= known.started or entry.is_below(known):
         return entry
     return entry.confirmed_by(known, _last(record[FLOOR_LENGTH:])) or entry
@@ -171,8 +173,8 @@ def _standing(floor: Floor | None, record: bytes) -> Standing | None:
 
 
 def _last(data: bytes) -> Confirmation | None:
-    """The last confirmation of the body, by a single answer or by a page of the list. None if it
-    cannot be read."""
+    """The last confirmation of the body, by a single answer or by a page of the list. None if the
+    confirmation cannot be read."""
     if data[:1] != _RENEWED:
         return _single(data)
     single, listed = _single(data[_RENEWED_LENGTH:]), _listed(data[:_RENEWED_LENGTH])

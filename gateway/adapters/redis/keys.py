@@ -18,8 +18,8 @@ _GLOB = re.compile(r"([*?\[\]\\^-])")
 class Names:
     """The keys of one gateway in Redis.
 
-    In a cluster, the part in braces decides which node has the key, and all keys of one call of a
-    script have the same part. The trainings of one tenant are spread over the nodes.
+    In a cluster, the part in braces decides which node has the key. All keys of one script call
+    have the same part in braces. The trainings of one tenant are spread over the nodes.
     """
 
     prefix: str
@@ -37,7 +37,8 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:f:{key.partition}"
 
     def doubt(self, key: Key) -> str:
-        """The key of the doubt: the answers that were refused for their version."""
+        """The key of the doubt, a record of the answers that were refused because of their
+        version."""
         return f"{self.prefix}:{{{key.training_id}}}:d:{key.partition}"
 
     def backoff(self, key: Key) -> str:
@@ -45,16 +46,17 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
-        """The keys that a look-up reads: floor, event, body. Most scripts on a training get these
-        keys as their first ones."""
+        """The keys that a look-up reads: floor, event, body. For most scripts, these are the first
+        keys."""
         return self.floor(key), self.event(key.training_id), self.body(key)
 
     def judged(self, key: Key) -> tuple[str, str, str, str]:
-        """The keys of `touched`, and that of the doubt."""
+        """The keys of `touched`, and the key of the doubt."""
         return *self.touched(key), self.doubt(key)
 
     def event(self, training_id: str) -> str:
-        """The key of the last invalidations of a training. They apply to every partition."""
+        """The key of the event: the last invalidations of a training. These apply to every
+        partition."""
         return f"{self.prefix}:{{{training_id}}}:i"
 
     def mark(self, tag: str) -> str:
@@ -63,7 +65,8 @@ class Names:
         return f"{self.prefix}:{{{tag}}}:mark"
 
     def floors(self, partition: str | None) -> str:
-        """The pattern of the keys of all floors, or of those of a partition."""
+        """A pattern that finds the floors of a partition. Without a partition, it finds all
+        floors."""
         tail = "*" if partition is None else _escaped(partition)
         return f"{_escaped(self.prefix)}:{{*}}:f:{tail}"
 
@@ -82,7 +85,7 @@ class AccountNames:
         self._prefix = Names(prefix).prefix
 
     def log(self, scope: str) -> str:
-        """The key of the times of all calls."""
+        """The key of the log, which has the times of all calls."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:w"
 
     def all(self, scope: str) -> tuple[str, ...]:
@@ -94,11 +97,12 @@ class AccountNames:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:g"
 
     def book(self, scope: str) -> str:
-        """The key of the book: which ranks were refused, and what was learnt about the limit."""
+        """The key of the book: when each rank was last refused, whether the limit is lowered, and
+        what is known of each replica."""
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:
-        """The keys of the times of each rank's calls."""
+        """For each rank, the key of a log with the times of the rank's calls."""
         return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
 
 

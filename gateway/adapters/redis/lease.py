@@ -110,7 +110,8 @@ class Endings:
             ended.set()
 
     async def wait(self, token: str, patience: float) -> Ending | None:
-        """The ending of the fetch with this token. None if none came within `patience` seconds."""
+        """The ending of the fetch with this token. None if no ending came within `patience`
+        seconds."""
         if token in self._heard:
             return self._heard[token]
         ended = asyncio.Event()
@@ -128,7 +129,8 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. A follower asks more often than that.
+# How long (ms) an ending and the list of followers are kept. Within this time, a follower asks
+# several times.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000
@@ -139,8 +141,8 @@ class RedisLease:
 
     `replica` is the name of this replica on the bus. `lifetime` (seconds): a replica that died
     keeps a lease for that time at most. `entropy` makes tokens, and the epochs of new floors.
-    `longest_fetch`: see RedisStore. `partition_invalidations` is the object that the store uses. It
-    knows the shares that the store has just read.
+    `longest_fetch`: see RedisStore. `partition_invalidations` is the object that the store uses.
+    This object knows the shares that the store has just read.
     """
 
     def __init__(
@@ -172,8 +174,8 @@ class RedisLease:
         self._watch = Script.load("lease", "watch")
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
-        """Take a ticket for a fetch, and the lease or a place among its followers. Raises BackedOff
-        if an `unhurried` call would lead while the key backs off after failures."""
+        """Take a ticket for a fetch, and either lead or follow the fetch. While the key backs off
+        after failures, an `unhurried` call may not lead. In that case, raises BackedOff."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep
@@ -200,7 +202,7 @@ class RedisLease:
         return taken
 
     async def renew(self, key: Key, token: str) -> bool:
-        """Keep the lease for another lifetime. Returns False if it is lost."""
+        """Renew the lease for another lifetime. Returns False if the lease is lost."""
         return await self._connection.run_script(
             RedisOperation.LEASE,
             self._renew,

@@ -1,9 +1,9 @@
-"""Membership: which replicas are alive, and which may still serve what they hold.
+"""Membership: which replicas are alive, and which replicas may still serve their entries.
 
 A replica is *alive* until it has missed five heartbeats. Orders wait for it during this time. A
-replica is a *member* for longer, because a silent replica may still be running without Redis. Such
-a replica may serve what it holds for a time (`span`), and orders count it as unconfirmed. A replica
-that leaves is neither alive nor a member.
+replica is a *member* for longer, because a silent replica may still be running without Redis. For a
+time (`span`) after its last heartbeat, such a replica may serve its entries. Orders count such a
+replica as unconfirmed. A replica that leaves is neither alive nor a member.
 
 If Redis loses the members, a new *life* of the membership begins. Each replica remembers the
 members that it read last, and adds them again.
@@ -30,15 +30,15 @@ _MISSED_HEARTBEATS: Final = 5
 
 @dataclass(slots=True)
 class Remembered:
-    """The members that were read last, and those that Redis lost: for each, the monotonic time
-    until which it may serve what it holds."""
+    """The members that were read last, and the members that Redis lost. Each name has the monotonic
+    time until which this member may serve its entries."""
 
     life: int | None = None
     members: dict[str, float] = field(default_factory=dict)
     lost: dict[str, float] = field(default_factory=dict)
 
     def read(self, life: int, members: dict[str, float], now: float) -> dict[str, float]:
-        """Note the members that were read at `now`, and return them with those that Redis lost.
+        """Note the members that were read at `now`. Returns these members and the lost ones.
 
         If `life` has changed, Redis lost the members that were known until now. If `life` is the
         same, members that are missing now have left, or their time is over.
@@ -54,9 +54,9 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The other replicas, and for how many seconds each may serve what it held at its last
-    heartbeat. An order waits for the replicas in `alive`. If Redis has just lost the members, some
-    replicas may be missing here for `unsettled` seconds more."""
+    """The other replicas. `seconds` says for how long each replica may serve the entries that it
+    had at its last heartbeat. An order waits for the replicas in `alive`. If Redis has just lost
+    the members, some replicas may be missing here for `unsettled` seconds more."""
 
     seconds: dict[str, float]
     alive: frozenset[str]
@@ -70,9 +70,9 @@ class Others:
 class Membership:
     """The heartbeats of one replica, and what it knows of the others.
 
-    `alone` (seconds): how long a replica may serve what it holds, after the others stopped counting
-    it as alive. `settle` (seconds): the time after a loss of the members in Redis. Within this
-    time, all replicas that are alive add the members that they remember.
+    `alone` (seconds): how long a replica may serve its entries after the time when it stopped
+    counting as alive. If Redis loses the members, all replicas that are alive add the members that
+    they remember. This takes `settle` seconds at most.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class Membership:
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:
-        """Send a heartbeat. Returns the number of the last notice, and whether this replica did not
-        count as alive before, so that orders did not wait for it. Raises RedisUnavailable."""
+        """Send a heartbeat. Returns the number of the last notice, and True if orders did not wait
+        for this replica until this heartbeat. Raises RedisUnavailable."""
         number, was_off = await self._beat_once()
         if self._remembered.lost:
             await self._beat_once()  # adds the lost members again
@@ -182,7 +182,7 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """Reads a list of a name, its microseconds, the next name, and so on. Returns seconds."""
+    """Reads a list in which the microseconds of each name follow the name. Returns seconds."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

@@ -207,11 +207,12 @@ class Holes:
 
     @property
     def heard(self) -> int:
-        """The number up to which each notice was heard, or was found missing."""
+        """Each notice up to this number was heard, or was found missing."""
         return self._heard
 
     def start(self, told: int) -> None:
-        """Begin to compare. `told` is Redis' count at a moment when notices already arrived."""
+        """Begin to compare. `told` is Redis' count, which was read while notices already
+        arrived."""
         self._heard = self._told = told
 
     def is_after_hole(self, number: int) -> bool:
@@ -223,12 +224,11 @@ class Holes:
         self._heard = max(self._heard, number)
 
     def catch_up(self, told: int, heard_before: int) -> bool:
-        """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before`:
-        the value of `heard` before the count was asked for.
+        """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
+        the value that `heard` had when Redis was asked for the count.
 
-        A notice that Redis had counted at the last comparison had time to arrive. A later notice
-        may still be on its way. If the count is less than `heard_before`, the count has begun
-        again.
+        The notices in the previous count have had time to arrive. A later notice may still be on
+        its way. If the count is less than `heard_before`, the count has begun again.
         """
         missed = told < heard_before or self._heard < self._told
         if missed:

@@ -1,4 +1,4 @@
-"""The mode in which an operator ordered all replicas to serve. Two keys in Redis keep it."""
+"""The mode of all replicas, as an operator ordered it. Two keys in Redis store the order."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RedisMode:
     """SharedMode on Redis. One key has the mode. Another key has the mode again, the time of the
     order, and the name of the operator.
 
-    The second key counts only if it names the same mode, because earlier releases write only the
-    first key.
+    Earlier releases write only the first key. If the two modes differ, the second key is therefore
+    ignored.
     """
 
     def __init__(self, connection: Connection, prefix: str) -> None:
@@ -34,7 +34,8 @@ class RedisMode:
         self._beside = f"{Names(prefix).prefix}:{{mode}}:o"
 
     async def read(self) -> ModeOrder | None:
-        """The last order. None if there was none, or if the value of the first key is no mode."""
+        """The last order. None if there was no order, or if the value of the first key is no
+        mode."""
 
         async def command(client: driver.Redis) -> ModeOrder | None:
             mode = _MODES.get(await _text(client, self._name))

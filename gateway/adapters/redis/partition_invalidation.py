@@ -1,14 +1,15 @@
 """The share of each partition in Redis, and the invalidation of a whole partition.
 
-The share is a record that exists before the first fetch of its partition. Each entry keeps the
-share that its partition had when its fetch began. An invalidation replaces the share. A look-up
-reads the share together with the entries, and compares both, so that an invalidation need not
-search for entries. If the share is lost, another share is made, because an invalidation may be lost
-with the share. In a cluster the share has many copies, so that the node of each entry has a copy.
-Otherwise all entries of a partition would depend on one node. The copies need not be equal.
+The share is a record that exists before the first fetch of its partition. Each entry is stored with
+the share that the partition had when the fetch of the entry began. An invalidation replaces the
+share. A look-up reads the share together with the entries, and does not return entries with another
+share. So an invalidation need not search for entries. If the share is lost, another share is made,
+because an invalidation may be lost with the share. In a cluster the share has many copies, so that
+the node of each entry has a copy. Otherwise all entries of a partition would depend on one node.
+The copies need not be equal.
 
-A fetch may use the share that a look-up has just read. If that share was replaced meanwhile, the
-response is ruled out, and is fetched again.
+A fetch may use the share that a look-up has just read. If the share was replaced between that
+look-up and the fetch, the response of the fetch is ruled out, and is fetched again.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# `_READ_FOR`: the seconds for which a fetch may use a share that was read. `_KEPT_FOR`: when the
-# expiry of a share was renewed, it is not renewed again for so many seconds. A share is kept longer
-# than any body, so this is often enough.
+# `_READ_FOR`: for this many seconds after a share was read, a fetch may use it. `_KEPT_FOR`: for
+# this many seconds after the expiry of a share was renewed, it is not renewed again. A share lives
+# longer than any body, so rare renewals are enough.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
 _MOST: Final = 4_096  # the most shares that are remembered
@@ -42,8 +43,8 @@ _MOST: Final = 4_096  # the most shares that are remembered
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The share of a partition, as it was read beside an entry. `share` is None if it is unknown or
-    lost."""
+    """The share of a partition, as a look-up read it together with an entry. `share` is None if the
+    share is unknown or lost. `struck_at`: when the partition was last invalidated."""
 
     share: str | None
     struck_at: float
@@ -82,8 +83,8 @@ class PartitionInvalidations:
         await self._connection.run_many(operation, self._script, calls, lambda _: None)
 
     async def share(self, key: Key, operation: RedisOperation, keep: int) -> str:
-        """The share for a fetch of this key that begins now. Redis keeps it for `keep` ms. Raises
-        RedisUnavailable."""
+        """The share for a fetch of this key that begins now. If Redis has to be asked for the
+        share, Redis stores it for at least `keep` ms more. Raises RedisUnavailable."""
         if not self._are_possible:
             return ""
         read = self._read.get(self.name(key))
@@ -110,7 +111,7 @@ class PartitionInvalidations:
     async def read(
         self, operation: RedisOperation, names: Sequence[str], keys: Sequence[Key]
     ) -> tuple[list[Any], list[Beside]]:
-        """The values of these names, and the share beside each key."""
+        """The values of these names, and for each key the share of its partition."""
         if not self._are_possible:
             return await self._connection.read(operation, names), [_NONE] * len(keys)
         beside = [self.name(key) for key in keys]
@@ -131,7 +132,8 @@ class PartitionInvalidations:
             self._read[name] = share
 
     def name(self, key: Key) -> str:
-        """The name of the copy of the share that is read beside the floor of this key."""
+        """The name of the share for this key. In a cluster, this copy is in the region of the key's
+        floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
     def _name(self, partition: str, region: str | None) -> str:
@@ -152,7 +154,7 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The same result, without a body that was fetched before its partition was invalidated."""
+    """The same result. If the body was fetched at `struck_at` or before, the body is left out."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -161,8 +163,8 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The same state, with the time `struck_at`. Responses of its partition are ruled out if they
-    were fetched before that time."""
+    """The same state, with the time `struck_at`. A response that was fetched at that time or before
+    is ruled out."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

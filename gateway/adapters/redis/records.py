@@ -178,7 +178,7 @@ def read_floor(record: bytes) -> Floor | None:
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """The floor in the record after `event` is applied. None (unknown) if the record or the event
-    is lost. What was lost may have ruled out a response that is still stored.
+    is lost. The lost one may have ruled out a response that is still stored.
 
     The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
     """
@@ -186,7 +186,7 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     happened = None if event is None else _EVENT.fullmatch(event)
     if record is None or match is None or happened is None:
         return None
-    if match[7] == happened[1]:  # the floor has seen it
+    if match[7] == happened[1]:  # the floor has the event already
         return _floor(match)
     known = _read(match, record)
     known.absorb(_Event(*(field.decode() for field in happened.groups() if field is not None)))
@@ -208,8 +208,8 @@ class _Event(NamedTuple):
 @dataclass(slots=True)
 class _Record:
     """The fields of a floor's record, most of them as text. If the floor was raised above the
-    stored version, `stored` is that version, which may be used for rescue. Otherwise it is
-    empty."""
+    stored version, `stored` is the stored version, which may be used for rescue. Otherwise `stored`
+    is empty."""
 
     epoch: str
     generation: int
@@ -285,13 +285,13 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 def read_struck(event: bytes | None) -> float:
     """The time of the last event. If the floor or the share is lost, that event may have ruled out
-    all that was stored. -inf if there is no event."""
+    all responses that were stored before the event. -inf if there is no event."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 
 
 def _version(text: str) -> Instant | None:
-    """The version in these digits. None if they mean no version, or cannot be read."""
+    """The version in these digits. None if the digits mean no version, or cannot be read."""
     try:
         return None if text == NO_VERSION else from_wire(text)
     except ValueError:

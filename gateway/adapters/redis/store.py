@@ -2,8 +2,8 @@
 
 This module has the keys and the arguments of each step. The rules are in the scripts. The last
 orders for a training are in a record of their own, the event. If a step only reads a floor,
-`records.floor_after` applies the event to the floor. This module also drops many keys, and waits
-for the replicas of Redis.
+`records.floor_after` applies the event to the floor. This module also drops all keys of a partition
+(`Purging`), and waits for the replicas of Redis (`secured`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from gateway.core.vocabulary import RedisOperation, StoreVerdict
 from gateway.ports import Copies, Found, Observer, Standing, Stored
 
 # The most keys in one round trip, so that the reply comes in time. The first number is for replies
-# with bodies, the second for replies without.
+# with bodies, the second for replies without bodies.
 _LOOKED_UP_AT_ONCE = 200
 _CONFIRMED_AT_ONCE = 500
 
@@ -55,9 +55,9 @@ class RedisStore:
     body expires after twice that time, so that requests for many unknown ids take little memory.
     `longest_keep` (seconds) is the longest time for which a body is kept. Floors and events are
     kept twice as long, so that they outlive all bodies that they ruled out. Redis may nevertheless
-    lose a floor or an event, for example by eviction. The bodies that the lost record may have
-    ruled out are then not found any more. `entropy` makes the epoch of a new floor (16 hex digits),
-    which differs from that of a lost floor. `believe_after` (seconds): see
+    lose a floor or an event, for example by eviction. After such a loss, no look-up finds the
+    bodies that the lost record may have ruled out. `entropy` makes the epoch of a new floor (16 hex
+    digits). This epoch differs from the epoch of a lost floor. `believe_after` (seconds): see
     core/cache/version_verdict.py. `has_partition_invalidations`: see partition_invalidation.py.
     """
 
@@ -112,7 +112,7 @@ class RedisStore:
 
     def lookup(self, key: Key) -> asyncio.Future[Found]:
         """The floor and the body. Look-ups of one turn of the event loop share a round trip, if
-        their nodes are the same and they are not too many."""
+        they ask the same nodes. Very many look-ups need several round trips."""
         if self.reaches(key):
             return self._lookups.ask(key)
         answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -151,8 +151,9 @@ class RedisStore:
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
 
-        A version that went back, or is far ahead, may be believed. The floor then gets a new
-        generation, and the entry is stored a second time, with that generation.
+        A version that went back, or is far ahead, is refused at first, but may be believed later.
+        If the version is believed, the floor gets a new generation, and the entry is stored again,
+        with that generation.
         """
         stored = await self._offer(key, entry, keep)
         with suppress(RedisUnavailable):  # harmless: without its share the entry is not found
@@ -253,7 +254,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The nodes of the entry and of its partition's share, which are read together."""
+        """The node of the entry, and the node of the share. The entry and the share are read
+        together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)
@@ -273,16 +275,16 @@ def _milliseconds(seconds: float) -> int:
 
 _DROPPED_AT_ONCE: Final = 100
 _SCANNED_AT_ONCE: Final = 500
-# The most searches. A search may miss a key that moves between two nodes. The search is then
-# repeated.
+# The most searches. If keys moved between nodes during a search, the search may have missed some,
+# and is repeated.
 _SEARCHES: Final = 3
 
 
-# Purging is the only operation that searches Redis for keys. It searches for floors: a key without
-# a floor has nothing to drop, because a fetch makes the floor before it starts.
+# Purging is the only operation that searches Redis for keys. It searches for floors. A key without
+# a floor has nothing to drop, because a floor is made before each fetch.
 class Purging:
-    """Drops all keys, or those of a partition. `drop` is the script for one key. `keep` (ms): how
-    long the floors of dropped keys are kept."""
+    """Drops all keys, or all keys of a partition. `drop` is the script for one key. `keep` (ms):
+    how long the floors of dropped keys are kept."""
 
     def __init__(self, connection: Connection, names: Names, drop: Script, keep: int) -> None:
         self._connection = connection
@@ -294,8 +296,8 @@ class Purging:
         """Drop every key, or every key of a partition. `soft` leaves the bodies for rescue. Returns
         the number of keys.
 
-        If a node cannot be searched, the other nodes are searched first. RedisUnavailable is raised
-        after that.
+        If a node cannot be searched, the other nodes are searched all the same. After these
+        searches, RedisUnavailable is raised.
         """
         keys: set[Key] = set()
         for _ in range(_SEARCHES):
@@ -336,8 +338,8 @@ class Purging:
             )
 
 
-# Milliseconds for which Redis keeps a mark: a key that is written only to wait until replicas have
-# it. No code reads it.
+# The expiry of a mark in milliseconds. A mark is a key that no code reads. It is written only to
+# wait until the replicas of Redis have it.
 _MARK_KEEP: Final = 1_000
 
 
@@ -363,7 +365,7 @@ async def secured(connection: Connection, names: Names, patience: float) -> Copi
 
 
 async def _secured(connection: Connection, mark: str, patience: float) -> Copies:
-    """The replicas of the master that holds the mark."""
+    """How many replicas the master of this mark has, and how many of them have the mark."""
 
     async def count(client: Any) -> int:
         try:
@@ -374,7 +376,7 @@ async def _secured(connection: Connection, mark: str, patience: float) -> Copies
 
     async def wait(client: driver.Redis) -> int:
         # WAIT waits until replicas have the last write that came on this connection. That write is
-        # the mark. Replicas get it after all earlier writes of other connections.
+        # the mark. Replicas get the mark after all earlier writes of other connections.
         async with client.pipeline(transaction=False) as pipe:
             pipe.set(mark, b"", px=_MARK_KEEP)
             pipe.wait(known, round(patience * 1000))

@@ -3,8 +3,8 @@
 RedisSweepLease also keeps the ids that a sweep met. RedisLists compares the trainings on a page.
 
 This module has the keys and the arguments of each step. The rules are in lua/sweep.lua. A page is
-compared in one pipeline for each node. In a cluster each training has a run of the script of its
-own, because the keys of a run must be in one slot.
+compared in one pipeline for each node. In a cluster the script runs once for each training, because
+the keys of a run must be in one slot.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from gateway.core.upstream.list_page import Page
 from gateway.core.vocabulary import RedisOperation
 from gateway.ports import Advanced, Compared, Turn
 
-# How long the progress of a sweep is kept if no replica continues it (ms).
+# If no replica continues a sweep, its progress is stored for this time (ms).
 _KEEP: Final = 24 * 3600 * 1000
 
-# The most trainings that one run of the script compares. The trainings of a run share its fixed
-# costs, but Redis does nothing else during a run. Twenty trainings take about half a millisecond.
+# The most trainings that one run of the script compares. More trainings in a run share the fixed
+# costs of that run, but Redis does nothing else during the run. Twenty trainings take about half a
+# millisecond.
 _COMPARED_AT_ONCE: Final = 20
 
-# Changes with the format. A sweep whose progress has another format starts again.
+# This prefix changes when the format of the progress changes. A sweep whose progress has another
+# format starts again.
 _SCHEMA: Final = b"1 "
 
 _encoder = msgspec.json.Encoder()
@@ -68,8 +70,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # As long as floors are kept. After that time no page confirms a response that is stored
-        # now.
+        # This is how long floors are kept. A page cannot confirm a response that is older than
+        # this.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")
@@ -162,7 +164,7 @@ class RedisSweepLease:
         return f"{self._prefix}:{{{partition}}}:sf"
 
     async def release(self, partition: str) -> None:
-        """End the lead of this replica, if it leads, so that another one can lead at once."""
+        """If this replica leads, end its lead, so that another replica can lead at once."""
         lead = self._names(partition)[0]
         await self._connection.run_script(
             RedisOperation.SWEEP, self._release, (lead,), (self._token,), lambda _: None
@@ -170,7 +172,7 @@ class RedisSweepLease:
 
     def _names(self, partition: str) -> tuple[str, str, str, str, str]:
         """The keys, all in one slot: the lead, the progress, the ids that this sweep met, the ids
-        that the last complete sweep met, and a mark, which exists while callers read from the
+        that the last complete sweep met, and a key that exists while callers read from the
         partition."""
         stem = f"{self._prefix}:{{{partition}}}:s"
         return f"{stem}l", f"{stem}p", f"{stem}m", f"{stem}k", f"{stem}r"
@@ -182,7 +184,8 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(data: bytes) -> Progress:
-    """The progress that Redis stored. If the bytes cannot be read, the progress of a new sweep."""
+    """The progress that Redis stored. If the bytes cannot be read, returns the progress of a new
+    sweep."""
     if not data.startswith(_SCHEMA):
         return Progress()
     try:
@@ -220,7 +223,8 @@ class RedisLists:
         """Compare a page with the floors, in one round trip for each node. See `compare` in
         sweep.lua.
 
-        Redis gets times on the clock of the node that has the training, as in store.py.
+        The times in the arguments are on the clock of the node that has the training, as in
+        store.py.
         """
         keeps = (max(1, int(min(keep, self._longest_keep) * 1000)), self._floor_keep)
         keys = [Key(partition, item.training_id) for item in items]
@@ -229,7 +233,8 @@ class RedisLists:
             (self._names.judged(key), _listed(item, skew))
             for key, item, skew in zip(keys, items, skews, strict=True)
         ]
-        # In a cluster the keys of one run have to be in one slot, as those of a training are.
+        # In a cluster the keys of one run must be in one slot. The keys of one training are in one
+        # slot.
         most = _COMPARED_AT_ONCE if self._connection.is_alone else 1
         calls = []
         for at in range(0, len(asked), most):

@@ -1,6 +1,6 @@
-"""Gathers questions to Redis that come at about the same time into one round trip.
+"""Sends questions to Redis in one round trip if they are asked at about the same time.
 
-This module keeps the requests that wait for each answer. The user of `Gathering` makes the round
+This module knows the callers that wait for each answer. The user of `Gathering` makes the round
 trip itself: the store reads keys, and the connection runs scripts.
 """
 
@@ -20,7 +20,7 @@ Asked = TypeVar("Asked", bound=Hashable)
 Found = TypeVar("Found")
 Waiting = dict[Asked, list[asyncio.Future[Found]]]
 
-# The most seconds for which a round trip waits for the end of the round trip before it.
+# The most seconds for which a round trip waits for the end of the previous round trip.
 _PATIENCE: Final = 0.004
 
 
@@ -45,11 +45,12 @@ class Gathering(Generic[Asked, Found]):
         self._most = most
         self._home = home
         self._waiting: dict[Hashable, Waiting[Asked, Found]] = {}
-        self._asking: Counter[Hashable] = Counter()  # questions under way, by home
+        self._asking: Counter[Hashable] = Counter()  # round trips under way, by home
         self._batches: set[asyncio.Task[None]] = set()
 
     def ask(self, asked: Asked) -> asyncio.Future[Found]:
-        """The answer to a question. It fails with RedisUnavailable."""
+        """The future answer to a question. If Redis does not answer, the future has the error
+        RedisUnavailable."""
         loop, home = asyncio.get_running_loop(), self._home(asked)
         waiting = self._waiting.get(home)
         if waiting is None:

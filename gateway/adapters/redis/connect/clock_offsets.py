@@ -20,8 +20,8 @@ STEP: Final = 1 / 16
 
 
 def settled(known: float, ahead: float, error: float) -> float:
-    """The skew after the sample `ahead`, which may be wrong by `error`. The skew `known` stays if
-    the sample allows it."""
+    """The skew after another measurement, `ahead`, which may be wrong by `error`. If the skew
+    `known` is possible after this measurement, the skew stays `known`."""
     if abs(ahead - known) <= error + STEP:
         return known
     return round(ahead / STEP) * STEP

@@ -56,14 +56,16 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """The smallest number that, as a hash tag, has one of the slots from `first` to `last`."""
+    """A hash tag that is in one of the slots from `first` to `last`. The tag is the smallest number
+    that is in one of them."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
 @cache
 def regions() -> tuple[str, ...]:
-    """A hash tag for each region, in the order of their slots. A record that is needed beside every
-    key has one copy in each region. These tags stay the same when slots move to other nodes."""
+    """A hash tag for each region, in the order of their slots. A record that is read together with
+    every key has one copy in each region. These tags stay the same when slots move to other
+    nodes."""
     return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
 
 
@@ -88,7 +90,8 @@ def tag_held(place: Place, holders: Holders) -> str | None:
 
 
 def _last(holders: Holders, first: int) -> int:
-    """The last slot of the run of slots that begins at `first` and has one holder."""
+    """The last slot of a run of slots. The run begins at `first`, and one node holds all its
+    slots."""
     run = itertools.takewhile(lambda slot: holders[slot] == holders[first], range(first, SLOTS))
     return max(run)
 
@@ -105,7 +108,7 @@ class OnTheMove(RedisUnavailable):
 
 
 class Member(Node):
-    """One node of the cluster. It also counts as away while it says that the cluster is down.
+    """One node of the cluster. A node also counts as away while it says that the cluster is down.
 
     `holders` is the map of slots that the node sent last, and `epoch` is the epoch of this map. A
     map with a higher epoch is later.
@@ -198,7 +201,7 @@ class Cluster:
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
         # Whether all nodes are up and together hold all slots. Each hit reads this value, so the
-        # value is computed when a node changes.
+        # value is computed only when a node or the map of slots changes.
         self.is_up = False
         self.layout = 0
         self.tags: tuple[str, ...] = ()
@@ -208,7 +211,8 @@ class Cluster:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """The hash tags of the copies of a record that is needed beside every key."""
+        """A record that is read together with every key has one copy for each of these hash
+        tags."""
         return regions()
 
     def region(self, name: str) -> str | None:
@@ -339,8 +343,8 @@ class Cluster:
         return holder
 
     def _named(self, redirection: AskError, asked: Member) -> Member:
-        """The node that a redirection names. If it names no host, the node is on the host of the
-        node that answered, at another port."""
+        """The node that a redirection names. If the redirection names no host, the node is at
+        another port of the host that answered."""
         host = asked.place[0] if redirection.host in ("", "?") else redirection.host
         return self._member((host, redirection.port))
 

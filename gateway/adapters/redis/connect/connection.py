@@ -99,8 +99,8 @@ class Connection:
 
     @property
     def regions(self) -> tuple[str | None, ...]:
-        """A record that is needed beside every key has one copy for each of these hash tags. None:
-        the only copy has no tag."""
+        """A record that is read together with every key has one copy for each of these hash tags.
+        None: the only copy has no tag."""
         return self._nodes.regions
 
     def region(self, name: str) -> str | None:
@@ -169,8 +169,8 @@ class Connection:
         RedisUnavailable, at once if that node is away.
 
         `command` also reads the reply. A reply that `command` cannot read counts as a failure of
-        Redis. `command` may take the timeout, and in addition `asked_to_wait`: the seconds for
-        which Redis is asked to wait before it answers.
+        Redis. Redis is asked to wait for `asked_to_wait` seconds before it answers. `command` may
+        take the sum of these seconds and the timeout.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 

@@ -2,8 +2,8 @@
 
 A look is a request that finds out whether the node answers. `Single` is a Redis that has all keys.
 
-This module decides when a Redis counts as away, and turns its errors into those of the gateway.
-connection.py and cluster.py decide which node is asked.
+This module decides when a Redis counts as away, and turns errors of Redis into errors of the
+gateway. connection.py and cluster.py decide which node is asked.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _UNWRITABLE_WORDS: Final = ("MISCONF ", "NOREPLICAS ")
 
 # After this many deadlines in a row without an answer, a Redis counts as away.
 _SILENCES: Final = 3
-# A look follows the first of these deadlines. Other operations wait for that look, for this many
-# seconds at most.
+# After the first deadline without an answer, a look follows. Other operations wait for that look,
+# but only until this many seconds after the deadline.
 _DOUBT: Final = 0.01
 # Milliseconds of expiry of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
@@ -226,8 +226,8 @@ class Node:
         self._move(False)
 
     async def _is_cleared(self, doubt: asyncio.Task[None]) -> bool:
-        """Wait a moment for the look. Returns whether Redis is up. A healthy Redis answers within
-        this time."""
+        """Wait a moment (`_DOUBT`) until the node has answered. Returns whether the node has
+        answered, and is up. A healthy Redis answers within that moment."""
         left = self._doubted_at + _DOUBT - self._clock.monotonic()
         with suppress(TimeoutError):
             async with Deadline(left):
@@ -343,8 +343,8 @@ class Single(Node):
         """A server that says that it is a replica counts as away, because its data may be
         outdated."""
         (role,) = answers
-        # A user without the right to ask for the role gets an error here. A write then shows
-        # whether the server is a replica.
+        # A user without the right to ask for the role gets an error here. For such a user, a write
+        # shows whether the server is a replica.
         if not isinstance(role, Exception) and role[0] != b"master":
             raise ReadOnlyError
 

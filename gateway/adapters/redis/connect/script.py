@@ -16,8 +16,8 @@ _LUA = Path(__file__).parents[1] / "lua"
 # The beginning of the line above each script of a file. The name of the script follows.
 _SECTION: Final = "-- script: "
 
-# A run with an argument of more bytes has a round trip of its own, so that no other run waits while
-# the argument is sent.
+# If an argument of a run has more bytes than this, the run has a round trip of its own. So no other
+# run waits while the argument is sent.
 _LARGE: Final = 16_384
 
 
@@ -30,8 +30,8 @@ class Script:
 
     @classmethod
     def load(cls, file: str, name: str, *, needs: Sequence[str] = ()) -> Script:
-        """The script of that name in a file of `lua/`. The files in `needs`, and the part of its
-        own file above the first script, are put before its text."""
+        """The script of that name in a file of `lua/`. The text of the script begins with the files
+        in `needs`, and with the part of `file` above the first script."""
         shared, *sections = (_LUA / f"{file}.lua").read_text().split(_SECTION)
         scripts = dict(section.split("\n", maxsplit=1) for section in sections)
         preludes = [(_LUA / f"{each}.lua").read_text() for each in needs]
@@ -41,7 +41,8 @@ class Script:
     async def run(
         self, client: Any, keys: Sequence[str], arguments: Sequence[str | bytes | int]
     ) -> list[Any]:
-        """The reply of the script. If Redis does not remember the script, its text is sent."""
+        """The reply of the script. If Redis does not remember the script, the text of the script is
+        sent."""
         parts = (*keys, *arguments)
         try:
             reply: list[Any] = await client.evalsha(self.digest, len(keys), *parts)

@@ -1,7 +1,7 @@
-"""A connection that receives messages on channels, and notices when it receives no more.
+"""A connection that receives messages on channels, and reports when no more messages can arrive.
 
-It is one connection without retries. The caller reconnects, and then knows that messages may have
-been lost. The bus reads the messages.
+It is one connection without retries. The caller makes a new connection, and therefore knows that
+messages may have been lost. The bus reads the messages.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Way(Protocol):
 
     @property
     def master(self) -> Place | None:
-        """The address of the master. It changes when another server becomes the master. None if
-        there is only one server, or if the master is not known."""
+        """The address of the master. The address changes when another server becomes the master.
+        None if there is only one server, or if the master is not known."""
         ...
 
     def connection(self) -> Any:
@@ -46,8 +46,9 @@ class Subscription:
     """A subscription, which lasts as long as its `async with`.
 
     Connecting and subscribing may take `patience` seconds together. After a silence of `patience`
-    seconds a PING is sent. If there is no answer within `patience` seconds, the connection is lost.
-    It is also lost as soon as another master is known, even if the former master still answers.
+    seconds a PING is sent. If the PING has no answer within `patience` seconds, the connection is
+    lost. The connection is also lost as soon as another master is known, even if the former master
+    still answers.
     """
 
     def __init__(self, route: Way, channels: Sequence[str], patience: float) -> None:

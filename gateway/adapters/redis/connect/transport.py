@@ -44,7 +44,7 @@ _OURS: dict[str, Any] = {
 
 
 class Sentinels:
-    """The sentinels of one master. The driver's connections take this object for their pool, and
+    """The sentinels of one master. The driver's connections get this object in place of a pool, and
     ask it for the master's address.
 
     Each sentinel has `patience` seconds to answer.
@@ -65,8 +65,8 @@ class Sentinels:
     async def find(self) -> bool:
         """Ask all sentinels for the master. Returns whether the master has changed.
 
-        If no sentinel names a master, the known master stays, because it may still run. If no
-        master is known either, raises the driver's ConnectionError with the answer of each
+        If no sentinel names a master, the known master stays, because that master may still run. If
+        no master is known either, raises the driver's ConnectionError with the answer of each
         sentinel.
         """
         answers = await asyncio.gather(*map(self._ask, self._driver.sentinels))
@@ -116,7 +116,7 @@ class Route:
     """
 
     def __init__(self, url: str, patience: float) -> None:
-        """`patience` in seconds is for each sentinel. Raises ValueError for a bad URL."""
+        """Each sentinel has `patience` seconds to answer. Raises ValueError for a bad URL."""
         address = read_address(url)
         self.seeds = address.seeds
         tls = None if address.tls is None else {"tls": _context(address.tls)}
@@ -148,7 +148,7 @@ class Route:
 
     def pool(self, connections: int) -> driver.BlockingConnectionPool:
         """A pool of at most `connections` connections to the master. A request waits for a free
-        one."""
+        connection."""
         return driver.BlockingConnectionPool(
             connection_class=self._class,
             max_connections=connections,
