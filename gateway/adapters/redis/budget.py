@@ -1,7 +1,7 @@
 """Budget on Redis: one window and one gate for all replicas, on Redis' clock.
 
 Here are the keys and the arguments of each step, and the last reply for each scope. The rules are
-in lua/budget.lua. They are the rules of core/budget/breaker and core/budget/window_log.
+in lua/budget.lua, and are the same as in core/budget/breaker and core/budget/window_log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 
-# How long Redis keeps an idle budget (ms). After that its past is unknown.
+# How long Redis keeps an idle budget (ms). After that time, the past of the budget is unknown.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # If a replica has not reported for `_SILENCE` seconds, it spends its part of the limit alone. After
@@ -133,8 +133,8 @@ class RedisBudget:
         guessed: bool = False,
         patience: float = 0.0,
     ) -> Charge | None:
-        """As SharedBudget.take. The stamp is Redis' time in microseconds, which a float holds
-        exactly."""
+        """As SharedBudget.take. The stamp is Redis' time in microseconds. A float can represent
+        this number exactly."""
         rule = self._rule(scope)
         if known is None and rule[0] > 0:
             return None
@@ -360,7 +360,8 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
     """Whether Redis' clock was set between two replies. In that case Redis' clock and the clock of
     this replica have advanced by different times, and the round trips do not explain the
-    difference. If the life of the log has changed, the replies are not compared (False)."""
+    difference. If the life of the log has changed, the replies cannot be compared, and the result
+    is False."""
     if before.life != after.life:
         return False
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000

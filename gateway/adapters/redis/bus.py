@@ -188,7 +188,7 @@ class RedisBus:
         """Send the first heartbeat. From now on orders wait for this replica. Does nothing if Redis
         is away."""
         sent = self._clock.monotonic()
-        with suppress(RedisUnavailable):  # while Redis is away, no order waits for it
+        with suppress(RedisUnavailable):  # if this fails, no order waits for this replica
             await self._membership.beat()
             self._whole_at = sent
 
@@ -221,7 +221,7 @@ class RedisBus:
 
     async def _send_heartbeats(self, gap: Gap) -> None:
         """Send heartbeats, even while no notices arrive. Heartbeats make this replica a member, so
-        the result of an order says if this replica has not confirmed the order."""
+        the result of each order says whether this replica has confirmed it."""
         while True:
             pause = _SHORT_PAUSE
             with suppress(RedisUnavailable):
@@ -303,19 +303,20 @@ class RedisBus:
             await self._connection.execute(RedisOperation.BUS, command, at=self._membership.home)
 
     def _missed(self, gap: Gap, number: int, heard: int) -> None:
-        """Report a gap, and until when this replica may serve the entries that it had in the gap.
+        """Report a gap, with a time. Until this time, this replica may serve the entries that it
+        had in the gap.
 
-        If an order was given in the gap, the result of the order names such a time for this
-        replica. The reported time is `span` after the last moment at which this replica had heard
-        all notices. No order in the gap names an earlier time. If no notice was missed, the
+        If an order came in the gap, the result of the order names such a time for this replica. The
+        reported time is `span` after the last moment at which this replica had heard all notices.
+        No result of an order in the gap names an earlier time. If no notice was missed, the
         reported time is infinite.
 
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
         begin again at 0. In that case the number 0 says only that no notice was sent after the
-        loss. A notice before the loss may have been missed. The order of such a notice names the
-        reported time or a later time. After the reported time, the number 0 is therefore no proof
-        that no notice was missed.
+        loss. A notice before the loss may have been missed. If that notice was an order, its result
+        names the reported time or a later one. After the reported time, the number 0 therefore does
+        not show that all notices were heard.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

@@ -4,8 +4,8 @@ Bytes in and out, no I/O. The record of a floor has two parts. The first part is
 a fixed length. The second part describes the last answer that confirmed the body: status, header
 fields and times. Lua copies the second part without reading it. When Lua drops the digest of the
 body, it also drops the second part. If a page of the list confirmed the body after that answer, the
-times of the page are between the two parts. They have a fixed length. If the floor was raised above
-the stored version, the stored version replaces the second part (see records.py).
+times of the page are between the two parts. The times have a fixed length. If the floor was raised
+above the stored version, the stored version replaces the second part (see records.py).
 """
 
 from __future__ import annotations
@@ -142,9 +142,9 @@ def _is_lost(entry: Entry, known: Floor) -> bool:
     """Whether the entry may not even be used for rescue.
 
     After a hard order without a version, no entry of an earlier generation may be used. After a
-    hard order with a version, no entry below that version may be used. Such an order leaves its
-    version in the floor, and removes the digest. An entry of another epoch counts as ruled out,
-    because the records say nothing about it.
+    hard order with a version, no entry below that version may be used. After such an order, the
+    floor has a version, but no digest. An entry of another epoch counts as ruled out, because the
+    records say nothing about it.
     """
     if entry.epoch != known.epoch:
         return True

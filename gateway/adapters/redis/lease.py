@@ -129,8 +129,8 @@ class Endings:
         return self._heard.get(token)
 
 
-# How long (ms) an ending and the list of followers are kept. Within this time, a follower asks
-# several times.
+# How long (ms) an ending and the list of followers are kept. A follower asks again before this time
+# has passed.
 _KEEP: Final = 3_000
 # How long (ms) failures are remembered after their backoff has ended.
 _REMEMBERED: Final = 600_000

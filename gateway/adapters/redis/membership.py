@@ -30,8 +30,8 @@ _MISSED_HEARTBEATS: Final = 5
 
 @dataclass(slots=True)
 class Remembered:
-    """The members that were read last, and the members that Redis lost. Each name has the monotonic
-    time until which this member may serve its entries."""
+    """The members that were read last, and the members that Redis lost. For each of them there is a
+    monotonic time, until which the member may serve its entries."""
 
     life: int | None = None
     members: dict[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Remembered:
         """Note the members that were read at `now`. Returns these members and the lost ones.
 
         If `life` has changed, Redis lost the members that were known until now. If `life` is the
-        same, members that are missing now have left, or their time is over.
+        same, members that are missing in `members` have left, or their time is over.
         """
         if self.life not in (None, life):
             self.lost |= self.members
@@ -108,8 +108,9 @@ class Membership:
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:
-        """Send a heartbeat. Returns the number of the last notice, and True if orders did not wait
-        for this replica until this heartbeat. Raises RedisUnavailable."""
+        """Send a heartbeat. Returns the number of the last notice, and True if this replica may not
+        have counted as alive just before the heartbeat. Orders do not wait for a replica that is
+        not alive. Raises RedisUnavailable."""
         number, was_off = await self._beat_once()
         if self._remembered.lost:
             await self._beat_once()  # adds the lost members again

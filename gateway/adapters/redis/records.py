@@ -178,7 +178,7 @@ def read_floor(record: bytes) -> Floor | None:
 
 def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """The floor in the record after `event` is applied. None (unknown) if the record or the event
-    is lost. The lost one may have ruled out a response that is still stored.
+    is lost. The lost bytes may have ruled out a response that is still stored.
 
     The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
     """
@@ -186,7 +186,7 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     happened = None if event is None else _EVENT.fullmatch(event)
     if record is None or match is None or happened is None:
         return None
-    if match[7] == happened[1]:  # the floor has the event already
+    if match[7] == happened[1]:  # the event is already applied
         return _floor(match)
     known = _read(match, record)
     known.absorb(_Event(*(field.decode() for field in happened.groups() if field is not None)))

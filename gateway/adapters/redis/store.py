@@ -2,8 +2,8 @@
 
 This module has the keys and the arguments of each step. The rules are in the scripts. The last
 orders for a training are in a record of their own, the event. If a step only reads a floor,
-`records.floor_after` applies the event to the floor. This module also drops all keys of a partition
-(`Purging`), and waits for the replicas of Redis (`secured`).
+`records.floor_after` applies the event to the floor. This module also drops all keys, or those of a
+partition (`Purging`). It waits for the replicas of Redis (`secured`).
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class RedisStore:
 
     `longest_fetch` (seconds) is the longest time from `begin` to `store`. A floor without a stored
     body expires after twice that time, so that requests for many unknown ids take little memory.
-    `longest_keep` (seconds) is the longest time for which a body is kept. Floors and events are
-    kept twice as long, so that they outlive all bodies that they ruled out. Redis may nevertheless
+    `longest_keep` (seconds) is the longest time for which a body is kept. A floor or an event is
+    kept twice as long, so that it outlives all bodies that it ruled out. Redis may nevertheless
     lose a floor or an event, for example by eviction. After such a loss, no look-up finds the
     bodies that the lost record may have ruled out. `entropy` makes the epoch of a new floor (16 hex
     digits). This epoch differs from the epoch of a lost floor. `believe_after` (seconds): see
@@ -151,9 +151,9 @@ class RedisStore:
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
         """Store an entry for `keep` seconds (> 0), if store.lua accepts it.
 
-        A version that went back, or is far ahead, is refused at first, but may be believed later.
-        If the version is believed, the floor gets a new generation, and the entry is stored again,
-        with that generation.
+        A version that went back, or is far ahead, is usually refused. If such a version is
+        believed, the floor gets a new generation. The entry is stored a second time, with that
+        generation.
         """
         stored = await self._offer(key, entry, keep)
         with suppress(RedisUnavailable):  # harmless: without its share the entry is not found
@@ -344,8 +344,8 @@ _MARK_KEEP: Final = 1_000
 
 
 # Replication is asynchronous. A write that a master acknowledged is lost if the master dies before
-# its replicas have the write. Callers that promise something therefore wait for the replicas of
-# each master.
+# its replicas have the write. If a caller promises that a write lasts, the caller therefore waits
+# for the replicas of each master.
 async def secured(connection: Connection, names: Names, patience: float) -> Copies | None:
     """Wait for the replicas of Redis, for `patience` seconds at most, and count them.
 

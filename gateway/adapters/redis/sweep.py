@@ -70,8 +70,8 @@ class RedisSweepLease:
         self._prefix = Names(prefix).prefix
         self._token = entropy()
         self._pause_after = max(1, round(pause_after * 1000))
-        # This is how long floors are kept. A page cannot confirm a response that is older than
-        # this.
+        # The record of the filled trainings lives as long as a floor. Each page renews its expiry.
+        # Without a floor, no page confirms a response.
         self._keep_filled = _floor_keep(longest_keep)
         self.lifetime = lifetime
         self._take = Script.load("sweep", "take")

@@ -49,7 +49,7 @@ class Gathering(Generic[Asked, Found]):
         self._batches: set[asyncio.Task[None]] = set()
 
     def ask(self, asked: Asked) -> asyncio.Future[Found]:
-        """The future answer to a question. If Redis does not answer, the future has the error
+        """A future with the answer to a question. If Redis does not answer, the future fails with
         RedisUnavailable."""
         loop, home = asyncio.get_running_loop(), self._home(asked)
         waiting = self._waiting.get(home)

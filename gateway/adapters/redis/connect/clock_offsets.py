@@ -14,8 +14,8 @@ from gateway.core.cache.entry import Confirmation, Entry, Floor
 from gateway.ports import Found, Standing
 
 # Skews are multiples of this many seconds. The number is a power of two, so that today's times stay
-# exact as doubles when a skew is subtracted and added again. Clocks that differ by less count as
-# equal.
+# exact as doubles when a skew is subtracted and added again. Clocks that differ by less than this
+# count as equal.
 STEP: Final = 1 / 16
 
 

@@ -56,8 +56,8 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """A hash tag that is in one of the slots from `first` to `last`. The tag is the smallest number
-    that is in one of them."""
+    """A hash tag whose slot is one of those from `first` to `last`. The tag is the smallest such
+    number."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 

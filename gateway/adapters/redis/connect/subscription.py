@@ -1,4 +1,4 @@
-"""A connection that receives messages on channels, and reports when no more messages can arrive.
+"""A connection that receives messages on channels, and raises SubscriptionLost when it is lost.
 
 It is one connection without retries. The caller makes a new connection, and therefore knows that
 messages may have been lost. The bus reads the messages.
