@@ -48,22 +48,22 @@ class MemoryStore:
         # The keys are plain tuples of texts, so that the garbage collector does not have to visit
         # them.
         self._items: OrderedDict[tuple[str, str], Held] = OrderedDict()
-        # `peek` finds the entry under a key. A call does not count as a use of the entry. Each hit
-        # calls `peek`.
+        # `peek` finds the entry under a key. A call of `peek` does not count as a use of the entry.
+        # Each hit calls `peek`.
         self.peek: Callable[[tuple[str, str]], Held | None] = self._items.get
         self._max_bytes = max_bytes
         self._size = 0
         self._on_evict = on_evict
 
     def get(self, key: Key) -> Held | None:
-        """The entry under the key, which becomes the most recently used."""
+        """The entry under the key. This call makes it the most recently used entry."""
         held = self._items.get(key)
         if held is not None:
             self._items.move_to_end(key)
         return held
 
     def put(self, key: Key, held: Held) -> None:
-        """Hold the entry as the most recently used, in place of the entry that the key had before.
+        """Hold the entry as the most recently used. It replaces the entry that the key already has.
         An entry that is larger than `max_bytes` is not held."""
         before = self._items.pop(key, None)
         if before is not None:
@@ -113,8 +113,8 @@ class MemoryStore:
         return sum(map(self.drop, self.keys(partition=partition)))
 
     def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
-        """The keys held: all, or those of a partition, of a training, or of both. The method looks
-        at each key."""
+        """The keys of all entries, or only those of a partition, of a training, or of both. Even
+        with a filter, the method reads every key."""
         return [
             Key(*key)
             for key in self._items

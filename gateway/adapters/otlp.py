@@ -3,8 +3,8 @@
 This module has the names and attributes of spans, the rule for which traces are kept, and the bound
 on the spans that wait. The names and attributes follow OpenTelemetry's semantic conventions for
 HTTP. A thread of the SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module
-reads the size of the queue and the variables of the sampler. The sampler is the gateway's own,
-because each hit asks it.
+reads the size of the queue and the variables of the sampler. The gateway has a sampler of its own.
+Each hit asks this sampler.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ Told = Callable[[SpanFate, int, str], None]
 
 
 def sampler(variables: Mapping[str, str], chance: Callable[[], float]) -> Keeps:
-    """The rule for which traces are kept, from OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG.
+    """The rule that decides which traces are kept, from OTEL_TRACES_SAMPLER and its _ARG.
 
-    By default only the traces that callers sample are kept. A trace for each request would cost as
-    much CPU as several hits. Raises ValueError.
+    By default a trace is kept only if the caller has sampled it. A trace for each request would
+    cost as much CPU as several hits. Raises ValueError.
     """
     name = variables.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_off"
     by_parent, root = name.startswith("parentbased_"), name.removeprefix("parentbased_")
@@ -78,8 +78,9 @@ class OtlpTracer:
     """A Tracer that sends to the collector at `endpoint`. The tracer must be made in the event
     loop.
 
-    `variables` are those of OpenTelemetry. `told` is called in the loop with the fate of spans,
-    their number, and the reason. Raises ValueError if a variable has a wrong value.
+    `variables` are the environment variables of OpenTelemetry. `told` is called in the loop with
+    the fate of some spans, the number of these spans, and the reason. Raises ValueError if a
+    variable has a wrong value.
     """
 
     is_on = True
@@ -118,8 +119,8 @@ class OtlpTracer:
         span.serve(served)
 
     async def close(self, patience: float) -> None:
-        """Send the spans that wait, for `patience` seconds at most. Spans that still wait then
-        count as dropped."""
+        """Send the spans that wait, for `patience` seconds at most. Spans that still wait after
+        this time are counted as dropped."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def shut() -> None:
@@ -163,7 +164,8 @@ class OtlpSpan:
         return OtlpSpan(self._tracer, name, kind, set_span_in_context(self._span, Context()))
 
     def link(self, traceparent: bytes) -> None:
-        """Note that this span waits for work that was begun within another span."""
+        """Note that this span waits for work that belongs to another span, the one in
+        `traceparent`."""
         self._span.add_link(_context(traceparent))
 
     def note(self, attributes: Attributes) -> None:
@@ -171,8 +173,8 @@ class OtlpSpan:
         self._span.set_attributes(attributes)
 
     def serve(self, served: Served) -> None:
-        """End the span of a request. Give it the name and the attributes that the semantic
-        conventions for HTTP servers ask for, and some attributes of the gateway."""
+        """End the span of a request. First set its name and its attributes, as the semantic
+        conventions for HTTP servers require. Some attributes are the gateway's own."""
         known = served.method in _METHODS
         told = {
             "http.request.method": served.method if known else "_OTHER",

@@ -29,14 +29,15 @@ class _Account:
 
 class LocalBudget:
     """The budget of this process: at most `limit` calls (None: any number) in any `window` seconds.
-    A call counts for the window and a margin, because one call may take longer to reach the
-    upstream than another. This process alone therefore never exceeds the limit.
+    A call counts for the window plus a margin, because calls need different times to reach the
+    upstream. This process alone therefore never exceeds the limit.
 
-    If `start_paced` is true, the calls before the start of the process count as unknown. A tenth of
-    the limit may then be spent at once, and the rest at the mean rate until a window has passed. If
-    an earlier process spent its limit evenly, this process sends at most that tenth too much. If
-    the earlier process spent its whole limit in its last moment, one window may have nearly two
-    limits of calls. These calls are spread so evenly that the first 429 closes the gate in time.
+    If `start_paced` is true, the calls before the start of the process count as unknown. After the
+    start, a tenth of the limit may be spent at once, and the rest at the mean rate until a window
+    has passed. If an earlier process spent its limit evenly, this process sends at most that tenth
+    too much. If the earlier process spent its whole limit in its last moment, one window may have
+    nearly two limits of calls. These calls are spread so evenly that the first 429 closes the gate
+    in time.
 
     `probe_patience` (seconds): how long the probe of a gate keeps other calls away. If there are
     more than `max_scopes` scopes, the least recently used scope is forgotten, and begins again as a
@@ -82,9 +83,9 @@ class LocalBudget:
         return Charge(now + wait, wait)
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
-        """Begin the turn of a call that has waited. Its charge counts from now on. Returns None if
-        the charge is gone, for example after a 429. If the gate is closed, undoes the charge and
-        raises GateClosed."""
+        """Begin the turn of a call that has waited. The call's charge counts from now on. Returns
+        None if the charge is gone, for example after a 429. If the gate is closed, undoes the
+        charge and raises GateClosed."""
         account, now = self._account(scope), self._clock.monotonic()
         wait = account.gate.wait(now)
         if wait > 0.0:
@@ -95,15 +96,15 @@ class LocalBudget:
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:
-        """Undo a charge whose call was certainly not sent. To be called once."""
+        """Undo a charge whose call was certainly not sent. To be called once for each charge."""
         account = self._account(scope)
         if account.log is not None:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
-        """Close the gate after a 429. Returns the seconds until the gate may reopen. The limit is
-        lowered, except for a call that was sent before the gate closed."""
+        """Close the gate after a 429. Returns the seconds until the gate may reopen. Also lowers
+        the limit, but not if the refused call was sent before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
         is_straggler = not account.gate.is_open and account.gate.probe is None
         if not is_straggler and account.log is not None:
@@ -124,8 +125,9 @@ class LocalBudget:
         return account.gate.is_open and not before.is_open
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
-        """From now on spend one of `replicas` equal parts of the limit in `past`. If `past` is
-        None, spend such a part of the whole limit, whose past is unknown."""
+        """From now on this process may spend only its part of a limit, one of `replicas` equal
+        parts. `past` has this limit. If `past` is None, it is the whole limit, and earlier calls
+        are unknown."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -148,8 +150,8 @@ class LocalBudget:
         return (None, self._window) if rate is None else (rate.limit, rate.window)
 
     def _account_behind_open_gate(self, scope: str) -> _Account:
-        """The account of the scope. Raises GateClosed if its gate is closed and not due to
-        reopen."""
+        """The account of the scope. Raises GateClosed if the gate of the scope is closed and not
+        due to reopen."""
         account = self._account(scope)
         wait = account.gate.wait(self._clock.monotonic())
         if wait > 0.0:
@@ -174,7 +176,8 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # A newcomer's call is also charged to the budget of its scope. That budget is paced.
+        # A newcomer's call is also charged to the budget of the call's own scope. That budget is
+        # paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

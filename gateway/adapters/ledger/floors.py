@@ -23,8 +23,8 @@ from gateway.ports import Clock, Copies, Found, Standing, Stored
 @dataclass(slots=True)
 class Orders:
     """The orders for a training. `struck_at` is the time of the last hard order. Hard orders ruled
-    out all versions below `bound`. Soft orders left the versions below `soft_bound` for rescue
-    only."""
+    out all versions below `bound`. After soft orders, the versions below `soft_bound` may be used
+    only for rescue."""
 
     struck_at: float = -math.inf
     bound: Instant | None = None
@@ -43,7 +43,7 @@ class Orders:
 
     @property
     def lowest(self) -> Instant | None:
-        """The version below which no answer is accepted, because of hard or soft orders."""
+        """The lowest version that hard and soft orders accept in an answer."""
         asked = [each for each in (self.bound, self.soft_bound) if each is not None]
         return max(asked, default=None)
 
@@ -51,8 +51,9 @@ class Orders:
 class Ledger:
     """SharedStore without bodies; `entropy` makes the epoch of each floor.
 
-    There are at most `max_floors` floors. The least recently used floor is forgotten first. Its key
-    is then "unknown" again, and the answer of a fetch that began with that floor is refused.
+    There are at most `max_floors` floors. The least recently used floor is forgotten first. The key
+    of a forgotten floor is "unknown" again. If a fetch began with that floor, the answer of the
+    fetch is refused.
     """
 
     is_up: Final = True  # no property: each hit reads it
@@ -100,8 +101,8 @@ class Ledger:
         return Found(None, None, max(struck_at, orders.struck_at) if orders else struck_at)
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
-        """The floor of each key. `last` always returns None, because only L1 has the header fields
-        and the times of the answers."""
+        """The floor of each key, or None if the key has no floor. `Standing.last` returns None
+        here. Only L1 has the header fields and the times of stored answers."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -146,8 +147,9 @@ class Ledger:
         """Invalidate versions below `updated_at` (None: all versions) in every partition. If
         `soft`, these versions stay for rescue.
 
-        A partition without a floor has no entry and no fetch in flight. An order with a version
-        also applies to later fetches of such a partition, as long as the order is remembered.
+        A partition without a floor for the training has no entry of it and no fetch in flight. An
+        order with a version also applies to later fetches of such a partition, as long as the order
+        is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
         orders = self._orders.setdefault(training_id, Orders())
@@ -177,13 +179,13 @@ class Ledger:
         return None
 
     def _records(self, wanted: Callable[[Key], bool]) -> list[Record]:
-        """The records of the wanted keys, which become the most recently used."""
+        """The records of the wanted keys. This call makes these records the most recently used."""
         return [self._floors[key] for key in list(self._floors) if wanted(key)]
 
 
 @dataclass(slots=True)
 class Record(Known):
-    """A floor, and what is remembered beside it.
+    """A floor, and the facts that are remembered with it.
 
     epoch, generation  those of the floor
     ordered_at         the time (seconds) of the last order for its training
@@ -205,8 +207,8 @@ class Record(Known):
         return self.verdict(entry)
 
     def believes(self, entry: Entry, believe_after: float) -> bool:
-        """Note an answer that was refused. Returns whether the answer is believed now. If so, its
-        version becomes the known version."""
+        """Note an answer that was refused. Returns whether the answer is believed now. If it is,
+        the answer's version becomes the known version."""
         if not Known.believes(self, entry, believe_after):
             return False
         self._begin_era()
@@ -222,9 +224,10 @@ class Record(Known):
         self.doubt, self.trusts_next, self.raised_from = None, True, None
 
     def learn_of(self, entry: Entry) -> None:
-        """Raise the floor to the version of an entry that an order ruled out. The entry proves that
-        this version exists, and a caller that got it must not get an older version later. The floor
-        stays if the fetch of the entry began in another era, or if the version is far ahead."""
+        """Raise the floor to the version of this entry. An order ruled the entry out, but the entry
+        proves that its version exists. A caller that got this version must not get an older version
+        later. The floor stays if the fetch of the entry began in another era, or if the version is
+        far ahead."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return
@@ -244,15 +247,15 @@ class Record(Known):
         self.generation = next_era(self.generation)
 
     def raise_to(self, bound: Instant, now: float) -> None:
-        """Rule out versions below the bound, and negative answers to earlier calls."""
+        """Rule out versions below the bound, and negative answers to calls from before `now`."""
         if before(self.raised_from or self.updated_at, bound):
             self.updated_at = max(bound, self.updated_at or bound)
             self.last, self.digest, self.raised_from = Last.NONE, "", None
             self.started = max(self.started, now)
 
     def _raise_softly(self, bound: Instant, now: float) -> None:
-        """Rule out versions below the bound as `raise_to` does, but leave the stored version for
-        rescue, if rescue was allowed before."""
+        """Rule out versions below the bound as `raise_to` does. If there is a stored version that
+        rescue may use, it stays for rescue."""
         if self.last is not Last.VERSION:
             self.raise_to(bound, now)
             return

@@ -167,10 +167,10 @@ class LedgerSweepLease:
 
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
-    """The trainings that are missing from this sweep. The last complete sweep met them in the range
-    of rows from the first to the last of these ids. On the `first` page the range begins with the
-    list, on the `last` page it ends with the list. Only the first 400 trainings of the range are
-    looked at."""
+    """The trainings that the last complete sweep met in a range of rows, but this sweep did not
+    meet. In the last complete sweep, the `ids` had rows. The range goes from the lowest to the
+    highest of these rows. On the `first` page the range begins with the list, on the `last` page it
+    ends with the list. Only the first 400 trainings of the range are looked at."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)

@@ -19,9 +19,9 @@ from gateway.ports import AccessLine
 # answers in the mode `frozen` are sampled too, because an operator ordered that mode.
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
-# The most lines a second about rescued answers. Such an answer is stale, because the API failed or
-# was not called. All hits may be rescued answers, and a line costs ten times as much as a hit.
-# Rescued answers beyond this number are sampled.
+# The most lines a second about rescued answers. A rescued answer is a stale answer that is sent
+# because the API failed or was not called. All hits may be rescued answers, and a line costs ten
+# times as much as a hit. Rescued answers beyond this number are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
@@ -30,7 +30,7 @@ class AccessLog:
     """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
     answers a second. Samples all other answers, also the refusals that came from the upstream.
 
-    monotonic seconds, for the limit of rescued answers
+    monotonic returns seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
     every   one of this many sampled answers gets the level `info` (0: none), the others `debug`
     slow    seconds beyond which an answer is slow
@@ -60,8 +60,8 @@ class AccessLog:
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The level of the line about such an answer, None if the answer gets no line. To be called
-        once for each answer, and before the line is made."""
+        """The level of the line about an answer with these values, None if the answer gets no line.
+        To be called once for each answer, and before the line is made."""
         is_fine = status < 500 and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:

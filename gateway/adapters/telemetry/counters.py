@@ -2,8 +2,9 @@
 
 The keys of a table are label values. Every combination that can occur is in its table from the
 start, at 0. The keys of clients, operators and spans are added later. The table `_CAN_END` says
-which outcomes of a request can occur. Other outcomes are counted too, if they occur. Each hit
-counts, so a count is only one dictionary entry or list item.
+which outcomes of a request can occur. An outcome that is not in this table is counted too, if it
+occurs. Each hit adds to several counts. So a count is only one dictionary entry or list item, which
+is fast to change.
 """
 
 from __future__ import annotations
@@ -145,8 +146,8 @@ class Counters:
     success, and the greatest `Age` (seconds) of a stale answer since the last
     `take_oldest_stale`."""
 
-    # Hits are counted in `_hits`. The functions that `counting` returns hold its lists, so that a
-    # hit looks up no key. The property `requests` adds these counts.
+    # Hits are counted in `_hits`. Each function that `counting` returns keeps one list of `_hits`,
+    # so that a hit looks up no key. The property `requests` adds these counts to `_requests`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -233,10 +234,11 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts one hit of this outcome, tier and status, and its client.
+        """A function whose every call counts one hit of this outcome, tier and status, and the
+        hit's client.
 
-        The function counts as `count_request` and `count_client` do, but faster, because the tables
-        are looked up here once, and not for each hit.
+        The function has the same effect as `count_request` and `count_client`, but is faster.
+        `counting` looks the tables up once, and the function does not look them up for each hit.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
@@ -288,8 +290,8 @@ class Counters:
             self.oldest_stale = age
 
     def count_client(self, client: str, result: str) -> None:
-        """Count a client's request. The first request also adds the client's other results, at
-        0."""
+        """Count a client's request. The client's first request also adds the client's other
+        results, each with the count 0."""
         try:
             self._clients[client, result] += 1
         except KeyError:

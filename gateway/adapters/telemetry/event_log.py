@@ -3,8 +3,8 @@
 The `Journal` remembers the last events of each training, for /explain. The trainings, the events of
 each training, and the bytes are bounded. The journal has fetches, orders and sweeps, but no hits.
 
-`observer` counts for the metrics. `Events` and `Trail` never raise, because a request must not fail
-if an event cannot be logged.
+The counts for the metrics are in the modules `observer` and `counters`. `Events` and `Trail` never
+raise, because a request must not fail if an event cannot be logged.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gateway.ports import Clock
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
-# The most events with one name that are remembered. Frequent events therefore do not displace
-# others.
+# For each name of an event, at most this many events are remembered. Frequent events therefore do
+# not displace others.
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
@@ -43,8 +43,8 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event above the level debug that was not suppressed. `time` is in seconds since the Unix
-    epoch. `number` is the number of such events so far, this one included."""
+    """An event that was not suppressed, with a level above debug. `time` is in seconds since the
+    Unix epoch. `number` is the number of such events so far, this one included."""
 
     number: int
     time: float
@@ -54,7 +54,7 @@ class Happening:
 
 @dataclass(slots=True)
 class _Window:
-    """The numbers of written and of suppressed lines of one event and key since `start`
+    """How many lines of one event and key were written, and how many were suppressed, since `start`
     (monotonic)."""
 
     start: float
@@ -63,7 +63,7 @@ class _Window:
 
 
 class Events:
-    """Logs events, and limits the lines of each. The names of events have the form
+    """Logs events, and limits the number of lines of each event. The names of events have the form
     `area.happened`."""
 
     def __init__(self, clock: Clock, log: Log) -> None:
@@ -87,8 +87,8 @@ class Events:
         """Log an event. In `every` seconds (1 by default), at most `per_second` lines with this
         event and `key` are written. The key is the field `reason` by default.
 
-        After lines were suppressed, the first line of the next period has their number in the field
-        `suppressed`.
+        If lines were suppressed, the next line that is written has the number of suppressed lines
+        in the field `suppressed`.
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))
@@ -104,7 +104,7 @@ class Events:
         return self.after(0)[:_TOLD]
 
     def after(self, number: int) -> list[Happening]:
-        """The remembered events with a greater `number`, the newest first."""
+        """The remembered events whose number is greater than `number`, the newest first."""
         found = [each for name in self._recent.values() for each in name if each.number > number]
         return sorted(found, key=lambda each: each.number, reverse=True)
 
@@ -274,8 +274,8 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training again and again. Its events must not displace other
-        # trainings.
+        # A sweep meets every training again and again. The events of a sweep must not displace the
+        # events of other trainings.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, found=found)
 

@@ -1,7 +1,7 @@
 """Figures for the live page and /status.
 
-There are figures since the start, figures of the last minute, and rows of the last 15 minutes, one
-for every two seconds.
+There are figures since the start, and figures of the last minute. There are also rows: each has the
+figures of two seconds, and the rows of the last 15 minutes are kept.
 
 The number of rows is bounded. Making a row takes a tenth of a millisecond. The rows cost a request
 nothing.
@@ -36,8 +36,9 @@ HITS = (
 
 
 def figures(counters: Counters) -> dict[str, float | int]:
-    """The figures since the start of this replica. A name with a dot, such as `requests.fresh`,
-    means a part or a quantile of the figure before the dot."""
+    """The figures since the start of this replica. Some names have a dot, for example
+    `requests.fresh`. Such a figure is a part or a quantile of the figure that is named before the
+    dot."""
     outcomes = by_outcome(counters)
     calls = {
         purpose: sum(histogram.buckets) for purpose, histogram in counters.call_seconds.items()
@@ -98,8 +99,8 @@ def quantile_of(
     """As `quantile`, for the buckets of one histogram. The last bucket has the observations above
     all bounds.
 
-    `most` is a value that no observation exceeds. The result is limited to `most` too, but not if
-    its bucket begins at or above `most`.
+    `most` is a value that no observation exceeds. The result does not exceed `most` either. The
+    only exception is a result in a bucket that begins at or above `most`.
     """
     wanted, below, lower = share * sum(counts), 0, 0.0
     for bound, count in zip(bounds, counts[:-1], strict=True):
@@ -159,7 +160,7 @@ class Totals:
 
     def age(self, share: float, most: float) -> float | None:
         """The age in seconds that this share of the responses did not exceed. None if no response
-        had an age. No response was older than `most`."""
+        had an age. `most` is an age that no response exceeded."""
         return quantile_of(AGE_SECONDS, self.ages, share, most) if any(self.ages) else None
 
 
@@ -215,8 +216,8 @@ class History:
         return max(self._lifetime, self.oldest_stale() or 0.0)
 
     def after(self, taken: int) -> dict[str, list[float | None]]:
-        """The rows that were taken after the first `taken` rows and are still kept: a list for each
-        column."""
+        """The rows after the first `taken` rows, as far as they are still in memory. The result has
+        a list for each column."""
         count = min(max(self.taken - taken, 0), len(self._rows))
         rows = list(self._rows)[len(self._rows) - count :]
         return {name: [row[at] for row in rows] for at, name in enumerate(NAMES)}

@@ -1,7 +1,7 @@
 """The log. It writes the gateway's events (which come through structlog), the access log, and the
 messages of libraries as lines of one form: JSON for machines, or text for people.
 
-No code waits for the reader of the log, because each line is buffered, and a thread writes it. The
+Each line is buffered, and a thread writes it. So no other code waits for the reader of the log. The
 buffer is bounded. Lines that do not fit, or that cannot be written, are lost and counted, and no
 error is raised.
 
@@ -37,7 +37,7 @@ logger = structlog.get_logger("gateway")
 # Below this level the HTTP libraries log headers, which contain credentials.
 _LIBRARIES_FROM = logging.WARNING
 _STANDARD_OUTPUT = 1
-# Seconds for which the process waits at its end until its last lines are written.
+# At its end the process waits at most this many seconds for its last lines to be written.
 _LAST_LINES = 1.0
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
@@ -46,8 +46,7 @@ def configure(form: str, level: str, *, now: Callable[[], float], sink: Sink) ->
     """Send all that is logged in this process to `sink` as lines.
 
     `form` is `json` or `console`, `level` is a word such as `info`, and `now` returns seconds since
-    the Unix epoch. Returns the `Lines` for `AccessLog`, because the access log does not use
-    structlog.
+    the Unix epoch. Returns the `Lines`, which `AccessLog` needs because it does not use structlog.
     """
     lines = Lines(form, now, sink)
     structlog.configure(
@@ -260,8 +259,8 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # The condition is reentrant, because a finalizer that logs may interrupt a thread that
-        # holds it.
+        # A finalizer may interrupt a thread that holds this condition, and may write a log line. So
+        # the condition is reentrant.
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0

@@ -1,4 +1,4 @@
-"""The Observer: each method counts, and some also log an event.
+"""The Observer: each method changes a count, logs an event, or does both.
 
 `metrics` has the names of the numbers. This module has the names and levels of the events.
 """
@@ -44,7 +44,7 @@ from gateway.core.vocabulary import (
 )
 from gateway.ports import Clock, Count
 
-# The most lines a second of an event whose lines differ, for example by the training.
+# The most lines a second for one event, if its lines differ (for example by the training).
 _BURST = 20
 # The most faults of a file in one line.
 _MOST_FAULTS = 20
@@ -263,7 +263,7 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "entry.believed", per_second=_BURST, id=key.training_id)
 
     def not_stored(self, key: Key, reason: NotStoredReason) -> None:
-        # A person has to correct a version far ahead, and no other event reports such a version.
+        # If a version is far in the future, a person has to correct it. No other event reports it.
         level = WARNING if reason is NotStoredReason.FUTURE_VERSION else DEBUG
         self.events.emit(
             level, "entry.not-stored", reason=reason, per_second=_BURST, id=key.training_id
@@ -380,8 +380,8 @@ class Telemetry(Trail):
             self.events.emit(WARNING, "tracing.spans-lost", every=_SELDOM, **told)
 
     def read(self) -> GaugeReadings | None:
-        """The gauges now. None if they cannot be read, because a scrape without gauges is better
-        than no scrape."""
+        """The gauges now, or None if they cannot be read. A scrape without gauges is better than no
+        scrape."""
         if self.gauges is None:
             return None
         with suppress(Exception):

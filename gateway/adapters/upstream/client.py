@@ -30,13 +30,14 @@ from gateway.ports import Attributes, Call, Clock, Deadline, Observer, Write
 
 _CONNECTIONS = 64
 _KEPT_IDLE = 16
-# Common servers close an idle connection after 5 s (Node) or later. With a shorter time of our own,
-# few connections are closed just as a request is sent.
+# Common servers close an idle connection after 5 s (Node) or later. The gateway closes idle
+# connections earlier. So a server rarely closes a connection at the moment when a request is sent
+# on it.
 _KEPT_SECONDS = 4.0
 
 
-# The body is read whole and decoded, so the fields with its length and its coding are wrong. A
-# cookie must not reach other callers.
+# The whole body is read and decoded, so the fields that state its length and its coding no longer
+# apply. A cookie for one caller must not reach other callers.
 _NOT_PASSED_DOWN = {b"content-length", b"content-encoding", b"set-cookie"}
 _CODINGS = {"identity", "gzip", "x-gzip", "deflate"}
 _NOT_PASSED_UP = HOP_BY_HOP | {

@@ -2,8 +2,8 @@
 response.
 
 This module decides where a response ends, and whether its connection may carry another request. If
-bytes come while no request is under way, the connection is aborted. Otherwise these bytes would
-count as the response to the next request, which may come from another caller.
+bytes come while no request is under way, the connection is aborted. Otherwise these bytes would be
+taken for the response to the next request, and that request may come from another caller.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from gateway.core.vocabulary import InvalidReason
 # responses, and the bytes between and after chunks.
 _LARGEST_HEAD: Final = 64 * 1024
 # The operating system accepts a request of up to this size at once. The response to a larger
-# request may come while the end of that request still waits to be sent. The next request would then
-# wait too, and with TLS the gateway could not notice the delay. A connection therefore carries no
-# further request after a larger one.
+# request may come while the end of that request still waits to be sent. The next request on this
+# connection would wait behind these bytes, and with TLS the gateway could not notice the delay. A
+# connection therefore carries no further request after a larger one.
 _LARGEST_KEPT: Final = 16 * 1024
 _VERSIONS: Final = ("1.0", "1.1")
 _WITHOUT_BODY: Final = (204, 304)
@@ -88,8 +88,7 @@ class Incoming:
             self.is_last = True
 
     def ended(self) -> None:
-        """Note that the peer sends nothing more. This is the end of a body without a stated
-        length."""
+        """Note that the peer sends nothing more. If the body has no stated length, it ends here."""
         if self._part is _Part.BODY and self._ends_with_connection and not self.end.done():
             self.end.set_result(None)
 
@@ -236,8 +235,8 @@ class Connection(asyncio.Protocol):
         self._expiry = asyncio.get_running_loop().call_later(seconds, self.close)
 
     def wake(self) -> bool:
-        """End the idle time. Returns whether a request may be sent. This is so if the connection is
-        open, and no bytes came meanwhile."""
+        """End the idle time. Returns whether a request may be sent. A request may be sent if the
+        connection is open, and no bytes came during the idle time."""
         self._no_expiry()
         if self.is_closing():
             return False

@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one origin: it keeps connections, and sends requests of httpx on them.
+"""HTTP/1.1 to one origin: keeps connections open, and sends requests of httpx on them.
 
 This module decides which connection a request uses, and when a connection is closed. `Exchange`
 knows how far a request has come, and turns a failure before the head of the response into an error
@@ -30,8 +30,8 @@ _CLOSING: Final = 1.0
 
 
 class Http1Transport(httpx.AsyncBaseTransport):
-    """Sends requests to the origin `url`. Each request has its Exchange in its extensions, as
-    `exchange`.
+    """Sends requests to the origin `url`. The extensions of a request contain its Exchange, under
+    the name `exchange`.
 
     `connect_timeout` (seconds) bounds the time for the TCP connection, and separately the time for
     TLS. At most `kept` idle connections stay open, each for `kept_seconds`. The module `client`
@@ -64,8 +64,8 @@ class Http1Transport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The whole response.
 
-        Raises httpx.LocalProtocolError if the request is not valid HTTP. Nothing is sent then.
-        Raises httpx.ConnectTimeout, another httpx.TransportError or OSError if no head came,
+        Raises httpx.LocalProtocolError if the request is not valid HTTP. In this case nothing is
+        sent. Raises httpx.ConnectTimeout, another httpx.TransportError or OSError if no head came,
         CutShortError if the body is not whole, and InvalidPayload if the body is larger than the
         Exchange allows.
         """
@@ -91,9 +91,9 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status, headers=response.fields, stream=stream)
 
     async def connect(self, exchange: Exchange) -> Connection:
-        """A new connection, with TLS if the origin is https. If the caller is cancelled meanwhile,
-        the connection is still made, and then closed. Otherwise the event loop would lose the
-        socket of the cancelled attempt."""
+        """A new connection, with TLS if the origin is https. If the caller is cancelled during the
+        attempt, the attempt still goes on to its end, and the new connection is closed. If the
+        attempt were cancelled too, the event loop would lose its socket."""
         connecting = asyncio.create_task(self._connect(exchange))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
@@ -206,7 +206,8 @@ class Exchange:
         return UpstreamTimeout(what, reason, sent=self.sent)
 
     def failure(self, error: Exception) -> UpstreamFailure:
-        """The gateway's error for an error that came before the end of the response's head."""
+        """Turns `error` into an error of the gateway. `error` came before the end of the response's
+        head."""
         if isinstance(error, httpx.TimeoutException):
             return self.late()
         reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT
