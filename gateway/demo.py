@@ -51,8 +51,8 @@ Ctrl-C ends it.
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options of the demo. A port that is None stands for the usual port, or for any free port
-    if the usual one is taken."""
+    """The options of the demo. If a port is None, the usual port is used, or any free port if the
+    usual port is taken."""
 
     port: int | None = None
     admin_port: int | None = None
@@ -104,7 +104,7 @@ def _company(
 
 
 async def _dismiss(company: list[asyncio.Task[None]]) -> None:
-    """Cancel all tasks. If one of them failed before, its exception is raised here."""
+    """Cancel all tasks. If a task has already failed, its exception is raised here."""
     for task in company:
         task.cancel()
     for end in await asyncio.gather(*company, return_exceptions=True):
@@ -308,8 +308,8 @@ class PlainLines:
 
 
 class LiveLine:
-    """Shows the figures in one line of a terminal, and overwrites them. Log lines appear above the
-    figures."""
+    """Shows the figures in one line of a terminal. New figures overwrite the old ones. Log lines
+    appear above the figures."""
 
     every = 1.0
 

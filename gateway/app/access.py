@@ -53,7 +53,8 @@ class Admission:
 
 
 def admission_of(settings: Settings) -> Admission:
-    """The admission at the start. Raises SettingsFault if the clients file has a fault by now."""
+    """The admission at the start. Raises SettingsFault if the clients file was changed after the
+    settings were checked, and has a fault now."""
     path = _clients_file(settings)
     if path is None:
         return Admission(Callers(_access_of(settings)), OwnRates())
@@ -87,8 +88,8 @@ def _text(secret: SecretStr | None) -> str | None:
 def clients_watch(
     settings: Settings, admission: Admission, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[ClientsGiven] | None:
-    """The watch that reads the clients file again when the file changes. A version of the file with
-    faults only sets `reloaded` to False. None if there is no clients file."""
+    """The watch that reads the clients file again when the file changes. If a new version has
+    faults, it is not used, and `reloaded` becomes False. None if there is no clients file."""
     for tenant in admission.tenants:
         telemetry.clients_known(admission.callers.access.clients_of(tenant))
     path = _clients_file(settings)
@@ -122,7 +123,8 @@ class OperatorAccess:
 
 
 def operator_access_of(settings: Settings) -> OperatorAccess:
-    """The operators at the start. Raises SettingsFault if the tokens file has a fault by now."""
+    """The operators at the start. Raises SettingsFault if the tokens file was changed after the
+    settings were checked, and has a fault now."""
     admin = settings.admin
     token = None if admin.token is None else admin.token.get_secret_value()
     if admin.tokens_file is None:
@@ -134,8 +136,8 @@ def operator_access_of(settings: Settings) -> OperatorAccess:
 def tokens_watch(
     settings: Settings, access: OperatorAccess, clock: Clock, telemetry: Telemetry
 ) -> FileWatch[TokensGiven] | None:
-    """The watch that reads the tokens file again when the file changes. A version of the file with
-    faults only sets `reloaded` to False. None if there is no tokens file."""
+    """The watch that reads the tokens file again when the file changes. If a new version has
+    faults, it is not used, and `reloaded` becomes False. None if there is no tokens file."""
     telemetry.operators_known(access.operators.names)
     path = settings.admin.tokens_file
     if path is None or access.started is None:
@@ -165,7 +167,8 @@ class FileWatch(Generic[G]):
     faults, only `refuse` is called, with the faults. `started` is the content when the process
     started.
 
-    A change counts if two looks in a row find it, so that a half-written file does not count.
+    A change is used only if two looks in a row find the same content. A half-written file is
+    therefore not used.
     """
 
     def __init__(
@@ -193,7 +196,7 @@ class FileWatch(Generic[G]):
             await self._clock.sleep(LOOK_EVERY)
 
     def judge(self, look: G | SettingsFault) -> None:
-        """Use the result of a look, if the look before had the same result."""
+        """Use the result of a look, if the previous look had the same result."""
         found = look.faults if isinstance(look, SettingsFault) else look
         stood, self._seen = found == self._seen, found
         if not stood or found == self._known:

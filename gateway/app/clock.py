@@ -1,5 +1,5 @@
-"""The real clock, random numbers, and ids of requests. Also how late the event loop wakes a task
-that sleeps. `flow` and the adapters get the clock as a parameter.
+"""The real clock, random numbers, and ids of requests. `LoopLag` measures how late the event loop
+wakes a task that sleeps. `flow` and the adapters get the clock as a parameter.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ _DIGITS = 32
 
 
 def ids() -> Iterator[bytes]:
-    """Endless random ids of 128 bits, as hex digits. The system is asked for many at once, because
-    a hit may need one."""
+    """Endless random ids of 128 bits, as hex digits. The operating system is asked for many ids at
+    once, because asking for each one would make hits slower."""
     while True:
         digits = token_hex(_AT_ONCE * _DIGITS // 2).encode("ascii")
         for start in range(0, len(digits), _DIGITS):
@@ -70,7 +70,7 @@ _SAMPLES = 60
 
 class LoopLag:
     """The delay of the event loop that runs `watch`. `worst` is the longest delay in the last 15
-    seconds, because scrapes are rare, and a stall between two scrapes matters.
+    seconds. Scrapes are rare, and the last delay alone would not show a stall between two scrapes.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -89,7 +89,7 @@ _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The parts that `run` starts and stops. Operations read them."""
+    """The parts that `run` starts and stops. `Operations` reads them."""
 
     clock: SystemClock
     telemetry: Telemetry
@@ -120,7 +120,8 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault, and SettingsFault if a file has a fault by now."""
+    """Put the parts together. Raises StartFault. Raises SettingsFault if a file was changed after
+    the settings were checked, and has a fault now."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
@@ -304,8 +305,8 @@ def _has_partition_invalidations(settings: Settings) -> bool:
 
 
 def _alone(settings: Settings) -> float:
-    """The seconds for which a replica without Redis may serve the entries that it holds. After this
-    time no such entry may be served without a call."""
+    """When a replica loses Redis, it may serve its stored entries for this number of seconds. After
+    that, it may serve none of these entries without a call."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 

@@ -20,7 +20,8 @@ from gateway.ports import Clock
 _BEARABLE: Final = 0.01
 # Seconds by which the event loop may be late before requests become slow.
 _SLUGGISH: Final = 0.25
-# Share of a minute's calls that may bring a body that is no training.
+# If more than this share of a minute's calls bring an invalid body (no training), there is a
+# finding.
 _STRANGE: Final = 0.05
 
 BAD, WATCH, GOOD = "bad", "watch", "good"
@@ -58,9 +59,9 @@ class Finding:
 
     `level` is `good`, `watch` or `bad`. `whose` is `us`, `upstream`, `redis` or `nobody`. `says`
     says what is wrong, and `do` says what to do about it. `runbook` is the section of the runbook
-    that says more. `runbook_url` is the address of this section. If `admin.docs_url` is not set,
-    the address is relative to the admin plane. `since` is in seconds since the Unix epoch, None if
-    it is not known or does not matter.
+    about this finding. `runbook_url` is the address of this section. If `admin.docs_url` is not
+    set, the address is relative to the admin plane. `since` is in seconds since the Unix epoch,
+    None if it is not known or does not matter.
     """
 
     level: str
@@ -248,8 +249,8 @@ def _times(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
-# A finding that was absent for so many seconds at most counts as the same finding. So a failure
-# that happens now and then is one finding.
+# If a finding comes back after at most this many seconds, it is still the same finding. So a
+# failure that happens again and again is one finding.
 _SAME: Final = 20.0
 
 # The runbook's path below the address of the documents. The admin plane has the same path for it.
@@ -259,8 +260,9 @@ _Topic = tuple[str, str | None]
 
 
 class Findings:
-    """Judges every two seconds. Two findings are the same if they have the same section and the
-    same `whose`. `docs_url` is the address of the documents (None: the gateway serves them)."""
+    """Judges the figures every two seconds. Two findings are the same if they have the same section
+    and the same `whose`. `docs_url` is the address of the documents (None: the gateway serves
+    them)."""
 
     def __init__(
         self,

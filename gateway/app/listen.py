@@ -36,7 +36,8 @@ _STEPS = 25
 _STEPS_WHEN_NEW = 100
 _STEP = 0.02
 
-# A port is closed when no connection came for one round (seconds), or after this number of rounds.
+# A port is closed after a round of `_ROUND` seconds in which no connection came. It is closed after
+# `_ROUNDS` rounds in any case.
 _ROUND = 0.005
 _ROUNDS = 20
 
@@ -142,8 +143,8 @@ class Server(uvicorn.Server):
 
     @property
     def _handshake_timeout(self) -> float | None:
-        """The seconds that a handshake may take, as many as for a request head. If there is no TLS,
-        asyncio requires None."""
+        """The seconds that a TLS handshake may take. A request head may take the same time. If
+        there is no TLS, asyncio requires None."""
         return None if self.config.ssl is None else self._door.terms.limits.head_timeout
 
     def _connection(self) -> Wire:
@@ -173,8 +174,8 @@ class Server(uvicorn.Server):
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
-        """Look at each connection. If this look is late, callers get the time of the delay in
-        addition, because nothing was read during the delay."""
+        """Check each connection. If this check is late, callers get more time, as much as the
+        delay, because the server read nothing during the delay."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -195,7 +196,7 @@ class Server(uvicorn.Server):
 
 
 def last_accepted(listener: socket.socket) -> list[socket.socket]:
-    """The connections that wait to be accepted. Closes the listener when no more of them come.
+    """The connections that wait to be accepted. Closes the listener when no more connections come.
 
     When a listener is closed, the system resets the connections whose handshake is not complete.
     The last packet of a handshake may be late if the cores are busy, so this function waits for it.
@@ -253,8 +254,8 @@ def url_of(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 def files_for(connections: int) -> int:
-    """Let this process open files for so many `connections`. Returns the number of connections that
-    it may have then."""
+    """Raise the limit of open files, so that this process can have this number of `connections`.
+    Returns the number that it can really have, which may be lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

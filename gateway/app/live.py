@@ -1,8 +1,8 @@
 """The data of the live page's stream: first all rows and events, then the new ones, and each time
 the present state.
 
-The values of all parts are gathered once a second for each watcher, which is an open live page.
-`health_findings` judges these values.
+A watcher is an open live page. For each watcher, the values of all parts are gathered once a
+second. `health_findings` judges these values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from gateway.ports import BudgetView
 from gateway.settings import Settings
 
 Words = dict[str, object]
-# What a watcher has received so far: how many rows of the history, and how many events.
+# The data that a watcher has received so far: the number of rows of the history, and the number of
+# events.
 Place = tuple[int, int]
 
 _EVERY: Final = 1.0
@@ -113,7 +114,8 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """The figures of the last minute. A share, a time or an age is None if no request had one."""
+    """The figures of the last minute. A share, a time or an age is None if no request had such a
+    value."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {

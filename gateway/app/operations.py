@@ -145,7 +145,7 @@ class Operations:
         return effective(self._settings)
 
     async def explain(self, training_id: str, partition: str | None) -> Words:
-        """What each tier holds of a training. Raises BadRequest if several partitions hold the
+        """The state of a training in each tier. Raises BadRequest if several partitions hold the
         training and `partition` is None."""
         now: Words = {"time": _instant(self._house.clock.now())}
         held_in = self._house.explainer.partitions(training_id)
@@ -220,8 +220,9 @@ class Operations:
         telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
-        """The staleness bound without a sweep, the age of the oldest stale answer of the last
-        minute (None if there was none), and the state of each tenant's sweep."""
+        """The staleness bound without a sweep, the oldest age, and the state of each tenant's
+        sweep. The oldest age is that of stale answers in the last minute, None if there were no
+        stale answers."""
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),

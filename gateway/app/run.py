@@ -30,8 +30,8 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds that orders in flight may take when the process stops. They may take long: after Redis has
-# lost the members, an order waits until the replicas have registered again.
+# Seconds that orders in flight may take when the process stops. They may take long. For example, if
+# Redis has lost the list of replicas, an order waits until the replicas have registered again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -204,7 +204,8 @@ def _logging(settings: Settings, house: House, form: LogFormat, sink: Sink | Non
 
 @contextlib.contextmanager
 def _stopping(stop: asyncio.Event | None) -> Iterator[asyncio.Task[object]]:
-    """A task that ends when the process has to stop: by a signal, or by `stop` if that is given."""
+    """A task that ends when the process has to stop. If `stop` is given, the task ends when `stop`
+    is set. Otherwise it ends at a signal."""
     told = asyncio.Event() if stop is None else stop
     with set_by_signals(told) if stop is None else contextlib.nullcontext():
         waiting = asyncio.ensure_future(told.wait())
@@ -244,7 +245,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
         finally:
             for task in tasks:
                 task.cancel()
-            # The bus ends this replica's membership over the connection that is closed below.
+            # The bus ends this replica's membership, and needs the connection to Redis for this. So
+            # the connection is closed only after the tasks have ended.
             await asyncio.gather(*tasks, return_exceptions=True)
             await house.upstream.close()
             if house.redis is not None:
@@ -254,7 +256,7 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Runs both planes. Both have ended when the block ends, whatever the reason."""
+    """Runs both planes. When the block has ended for any reason, both planes have ended too."""
     async with asyncio.TaskGroup() as group:
         ends = [group.create_task(plane.serve()) for plane in planes]
         try:
@@ -267,8 +269,8 @@ async def _serving(*planes: Plane) -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 def _allow_connections(connections: int) -> None:
-    """Let the process open files for so many `connections`. Log a warning if the system allows
-    fewer."""
+    """Let the process open enough files for this number of `connections`. Log a warning if the
+    system allows fewer."""
     room = files_for(connections)
     if room < connections:
         logger.warning("gateway.few-files", max_connections=connections, room=room)
@@ -358,8 +360,8 @@ async def check(settings: Settings) -> tuple[str, ...]:
 
 
 def untried(settings: Settings) -> str:
-    """The facts that `check` does not check, because this would need calls that count against the
-    limit."""
+    """The facts that `check` leaves out. To check them, it would have to make calls that count
+    against the limit."""
     tokens = {
         AccessMode.PASSTHROUGH: "callers' tokens",
         AccessMode.CLIENTS: "the tenants' tokens",

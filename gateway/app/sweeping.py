@@ -28,10 +28,10 @@ from gateway.flow.sweep.sweep import Listing, Parts
 from gateway.ports import Bus, Clock, ListStore, LocalStore, SharedStore, SweepLease
 from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled, SweepWarm
 
-# Seconds without a read after which a sweep pauses.
+# A sweep pauses if no caller has read for this number of seconds.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If a leader is killed, another replica becomes the leader at its
-# first look after this time.
+# Lifetime of the lease in seconds. If a leader is killed, its lease ends after this time. The next
+# replica that asks for the lease becomes the leader.
 _LEAD: Final = 5.0
 
 

@@ -56,8 +56,8 @@ def outward(
     bus: Bus,
     modes: Modes,
 ) -> Outward:
-    """Put the parts of `Outward` together. `admission` knows the tenants and their rates, and `bus`
-    the number of replicas."""
+    """Put the parts of `Outward` together. `admission` knows the tenants and their rates. `bus`
+    knows the number of replicas."""
     rates = admission.rates
     own = _local_budget(settings, clock, rates)
     shared = _redis_budget(settings, clock, redis, rates)
@@ -82,8 +82,8 @@ def outward(
 def call_share_of(
     settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
 ) -> CallShare:
-    """The share of each budget for calls that are made only because a caller wants a newer
-    response. `rates` has the rates of tenants, `bus` the number of replicas."""
+    """The share of each budget for one kind of calls. Such a call is made only because a caller
+    wants a newer response. `rates` has the rates of tenants. `bus` knows the number of replicas."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
     is_one = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
@@ -166,7 +166,8 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """Seconds, longer than any call, so that no probe is sent while another probe is under way."""
+    """The seconds that a probe may take. This is more than any call takes, so two probes are never
+    under way at the same time."""
     return settings.upstream.timeout * 2.0
 
 

@@ -123,7 +123,7 @@ class Admin:
         return self._judged(answer)
 
     def _is_for_callers(self) -> bool:
-        """Whether this is the port of a gateway for callers, not the one for operators."""
+        """Whether this port is a gateway's port for callers, and not its port for operators."""
         import httpx
 
         try:

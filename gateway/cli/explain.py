@@ -72,7 +72,7 @@ def explain(
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """What the first tier with an entry holds, and what the next request gets."""
+    """The entry of the first tier that has one, and the result of the next request."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
         away = "; Redis cannot be asked" if words.get("redis") else ""
@@ -118,7 +118,8 @@ def _plain(value: object, now: float) -> str:
 
 
 def _said(name: str, value: object, now: float) -> str:
-    """A value with its unit, if its name implies one. The exact text of a version is kept."""
+    """A value as text. If the name implies a unit, the text has this unit. The exact text of a
+    version is kept."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if name in _DURATIONS or name.endswith("_seconds"):
             return duration(value)

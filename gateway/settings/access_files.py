@@ -1,11 +1,12 @@
 """The clients file (the callers that are accepted, and the upstream's token of each tenant) and the
 tokens file (the operators, and what each of them may do).
 
-The first part reads both files again while the gateway runs. Then come the rows of both, and each
-of the two files. No message shows a key, a digest, a token, or an invalid name, which may be a key
-by mistake.
+The first part of this module reads both files again while the gateway runs. The second part reads
+the rows of both files. The last two parts read the clients file and the tokens file. No message
+shows a key, a digest, a token, or an invalid name. An operator may have written a key in the place
+of a name.
 
-A file is parsed when it changes, in a process of its own, which can be ended. `tomllib` takes
+When a file changes, a separate process parses it. The gateway can end that process. `tomllib` takes
 minutes for some texts of a few kilobytes (a dotted key with many parts). A thread that parses
 cannot be stopped, and takes time from the event loop.
 """
@@ -47,13 +48,13 @@ Parse = Callable[[Mapping[str, object], Read], G]
 
 
 class RereadFile(Generic[G]):
-    """The file that `setting` names, and the files of secrets that it names. In messages `wanted`
-    is the word for the rows that the first file should have, such as `clients`.
+    """The file that `setting` names, and the files of secrets that this file names. In messages,
+    `wanted` is the word for the rows of the file (for example `clients`).
 
-    Each look reads all files whole, and compares them. It needs no events or times of the file
-    system. So it works with the links that Kubernetes replaces, and on network drives. The text is
-    parsed only if something changed, because parsing starts a process. Two such processes a second
-    would use a good part of a core.
+    Each look reads all files whole, and compares them with the previous look. A look needs no
+    events or times of the file system. So it works with the links that Kubernetes replaces, and on
+    network drives. The text is parsed only if something changed, because parsing starts a process.
+    Two such processes a second would use a good part of a core.
     """
 
     def __init__(self, path: Path, parse: Parse[G], *, setting: str, wanted: str) -> None:
@@ -66,8 +67,8 @@ class RereadFile(Generic[G]):
         self._found: G | SettingsFault | None = None
 
     def look(self) -> G | SettingsFault:
-        """The content of the file, or its faults. The object stays the same while a readable file
-        does not change."""
+        """The content of the file, or its faults. While the file is readable and does not change,
+        each call returns the same object."""
         try:
             text = read_text(self._path, _LARGEST, again=True)
         except Unreadable as why:
@@ -116,8 +117,8 @@ class RereadFile(Generic[G]):
 
 # The process writes the tables. If the text is not valid, it writes the reason. A date becomes
 # null, because no setting is a date. After 0.2 s of CPU the process gives way to requests. A text
-# that takes less CPU is parsed without giving way. Otherwise, on a busy machine, a revoked key
-# would be accepted for seconds longer.
+# that takes less CPU is parsed without giving way. If it gave way too, a revoked key would be
+# accepted for seconds longer on a busy machine.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))
@@ -139,8 +140,8 @@ _PLACE = re.compile(r" \(at [a-z0-9 ,]+\)")
 def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
     """The tables of the text.
 
-    Raises Unreadable if it is not valid, or takes more than so many seconds. The message of
-    Unreadable fits behind the words "a file that", and quotes nothing of the text.
+    Raises Unreadable if the text is not valid, or if parsing takes more than `seconds`. The message
+    of Unreadable fits behind the words "a file that", and quotes nothing of the text.
     """
     try:
         child = subprocess.run(
@@ -190,7 +191,7 @@ def _digests(value: object) -> tuple[str, ...]:
     return digests
 
 
-# All are marked as secret, so that no message shows what was written.
+# These kinds are marked as secret, so that no message shows the text that was written.
 Name = Annotated[
     str, Kind("a name", "1 to 64 characters from A-Z a-z 0-9 . _ -, no key", name_of, secret=True)
 ]
@@ -247,9 +248,9 @@ class Rows:
     def of(
         self, tables: Table, kind: str, form: type[R], prepare: Prepare | None = None
     ) -> Iterator[tuple[str, R]]:
-        """The rows of one kind, with their valid fields. With each row comes its place in the file;
-        the first is 1. `prepare` reads the fields of a row that `beside` names, before the row is
-        judged."""
+        """The rows of one kind, with their valid fields. Each row comes with its place in the file
+        (`clients[1]` is the first). Before a row is judged, `prepare` reads the fields that
+        `beside` names."""
         rows = tables.get(kind, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             self.refuse(kind, "is not a list of tables", f"[[{kind}]]")
@@ -316,8 +317,8 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Two are equal exactly if all tenants, with their tokens, and
-    all clients are equal."""
+    """The content of the clients file. Two contents are equal if all tenants, their tokens, and all
+    clients are equal, and only then."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -395,7 +396,8 @@ class _TokenRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class TokensGiven:
-    """The content of the tokens file. Two are equal exactly if all operators are equal."""
+    """The content of the tokens file. Two contents are equal if all operators are equal, and only
+    then."""
 
     operators: tuple[Operator, ...]
 

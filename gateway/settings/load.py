@@ -198,7 +198,7 @@ def _judge(values: Mapping[str, object]) -> tuple[Settings, list[Fault]]:
 
 def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
     """The faults in the clients file. Empty if no clients file is used, or if `faults` has a fault
-    of its path."""
+    of the file's path."""
     path = settings.access.clients_file if settings.access.mode is AccessMode.CLIENTS else None
     if path is None or any(fault.name == "access.clients_file" for fault in faults):
         return ()
@@ -208,7 +208,7 @@ def _of_the_clients(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault,
 
 def _of_the_tokens(settings: Settings, faults: Iterable[Fault]) -> tuple[Fault, ...]:
     """The faults in the tokens file. Empty if there is no tokens file, or if `faults` has a fault
-    of its path."""
+    of the file's path."""
     path = settings.admin.tokens_file
     if path is None or any(fault.name == "admin.tokens_file" for fault in faults):
         return ()

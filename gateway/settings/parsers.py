@@ -94,7 +94,7 @@ def parse_size(value: object) -> int:
 
 def format_size(size: int) -> str:
     """The text in the largest unit (GiB, MiB, KiB) that gives a whole number, otherwise the bytes.
-    `parse_size` turns it back into exactly these bytes."""
+    `parse_size` turns the text back into exactly these bytes."""
     return _shortest(size, _BYTES, "GiB MiB KiB") or str(size)
 
 

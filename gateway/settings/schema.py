@@ -255,8 +255,8 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     """The faults of settings that contradict each other, and of files that are not there. A setting
     in `faulty` is not reported again.
 
-    `given` has the names of the settings that the operator gave. Their values do not show this,
-    because an operator may give the default.
+    `given` has the names of the settings that the operator gave. The values alone do not show which
+    settings were given: an operator may give the default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):

@@ -1,9 +1,9 @@
 """The types of settings: how each is read from a text, and how messages and the start log show it.
 Also `Fault`: what is wrong with a setting, on one line and without secrets.
 
-Each is an annotated type for `schema.py`. pydantic checks the type. The `Kind` in the annotation
-has the parser, and the words for faults and for the start log. An enum of words needs no `Kind`,
-because `kind_of` makes one for it.
+Each type here is an annotated type for `schema.py`. pydantic checks the type. The `Kind` in the
+annotation has the parser, and the words for faults and for the start log. An enum of words needs no
+`Kind`, because `kind_of` makes one for it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _one_of(words: type[StrEnum]) -> Kind:
 
 
 class WritesMode(StrEnum):
-    """What happens to a caller's write."""
+    """How the gateway treats a caller's write."""
 
     DENY = "deny"
     FORWARD = "forward"
@@ -109,14 +109,14 @@ class FreshnessSource(StrEnum):
 
 
 class NoStore(StrEnum):
-    """What a `no-store` of the upstream does, if the source of freshness is `policy`."""
+    """The effect of a `no-store` of the upstream, if the source of freshness is `policy`."""
 
     RESPECT = "respect"
     IGNORE = "ignore"
 
 
 class ClientDirectives(StrEnum):
-    """What a caller's `Cache-Control` does."""
+    """The effect of a caller's `Cache-Control`."""
 
     LIMITED = "limited"
     HONOUR = "honour"
