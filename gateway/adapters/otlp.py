@@ -125,7 +125,7 @@ class OtlpTracer:
 
         def shut() -> None:
             self._provider.shutdown()
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop may have ended before this call
                 loop.call_soon_threadsafe(ended.set)
 
         threading.Thread(target=shut, daemon=True).start()
@@ -245,7 +245,7 @@ class _Sending(SpanExporter):
             self.done += len(spans)
             sent = result is SpanExportResult.SUCCESS
             fate, why = (SpanFate.SENT, "") if sent else (SpanFate.FAILED, self._session.ended)
-            with suppress(RuntimeError):  # the loop has ended meanwhile
+            with suppress(RuntimeError):  # the loop may have ended before this call
                 self._loop.call_soon_threadsafe(self._told, fate, len(spans), why)
         return result
 

@@ -30,8 +30,8 @@ from gateway.settings import AccessMode, FreshnessSource, Settings, SweepEnabled
 
 # A sweep pauses if no caller has read for this number of seconds.
 PAUSE_AFTER: Final = 300.0
-# Lifetime of the lease in seconds. If a leader is killed, its lease ends after this time. The next
-# replica that asks for the lease becomes the leader.
+# Lifetime of the lease in seconds. If a leader is killed, its lease ends after this time at the
+# latest. The next replica that asks for the lease becomes the leader.
 _LEAD: Final = 5.0
 
 

@@ -117,8 +117,8 @@ class RereadFile(Generic[G]):
 
 # The process writes the tables. If the text is not valid, it writes the reason. A date becomes
 # null, because no setting is a date. After 0.2 s of CPU the process gives way to requests. A text
-# that takes less CPU is parsed without giving way. If it gave way too, a revoked key would be
-# accepted for seconds longer on a busy machine.
+# that takes less CPU is parsed without giving way. If such a short parse gave way too, a revoked
+# key would be accepted for seconds longer on a busy machine.
 _CHILD = """
 import json, os, signal, sys, tomllib
 signal.signal(signal.SIGPROF, lambda *_: os.nice(10))

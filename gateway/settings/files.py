@@ -26,7 +26,7 @@ def read_text(
     path: Path, most: int | None = None, newline: str | None = None, *, again: bool = False
 ) -> str:
     """The text of the file, if it has at most `most` characters. `newline`: see `open`. `again`:
-    the file is read many times. Such a file must not be a pipe: a read from a pipe waits for a
+    the file is read many times. Such a file must not be a pipe. A read from a pipe waits for a
     writer, which may never come.
 
     Raises Unreadable, with words that fit behind "a file that", such as "is not UTF-8".

@@ -256,7 +256,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
     in `faulty` is not reported again.
 
     `given` has the names of the settings that the operator gave. The values alone do not show which
-    settings were given: an operator may give the default.
+    settings were given. For example, an operator may give the default.
     """
     for about, fault in (*_of_access(settings, given), *_of_the_rest(settings, given)):
         if not set(about.split()) & set(faulty):

@@ -86,7 +86,7 @@ def http_date(moment: datetime) -> str:
 
 
 def is_unchanged(headers: Headers, tag: str | None, last_modified: str | None) -> bool:
-    """Whether the answer is a 304. `If-Modified-Since` does not count if there is an
+    """Whether the answer is a 304. `If-Modified-Since` is ignored if there is an
     `If-None-Match`."""
     if (wanted := headers.get("if-none-match")) is not None:
         return tag is not None and _names(wanted, tag)

@@ -1,4 +1,4 @@
-"""The documented endpoints: what the API answers without faults and limits."""
+"""The documented endpoints: the answers of the API without faults and limits."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The orders and reports of `/_control/`, which the simulator and its client share, and the client
-for tests and the demo. The client must not call the API itself.
+"""The orders and reports of `/_control/`, and the client for tests and the demo. The simulator and
+the client share the orders and reports. The client must not call the API itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """The rights of a key."""
 
     FULL = "full"
     READ = "read"
@@ -84,7 +84,8 @@ class EditingOrder(Order, frozen=True, kw_only=True):
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Set another limit. Earlier calls do not count. If `limit` is null, calls are only counted."""
+    """Set another limit. Earlier calls do not count towards it. If `limit` is null, calls are only
+    counted."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -238,8 +239,8 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """Set another limit. Earlier calls do not count. If `limit` is `None`, calls are only
-        counted."""
+        """Set another limit. Earlier calls do not count towards it. If `limit` is `None`, calls are
+        only counted."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 

@@ -177,7 +177,8 @@ class Fault:
 
 
 class FaultBoard:
-    """The faults that are active. If a call meets several, the newest counts."""
+    """The faults that are active. If several faults concern a call, the call meets the newest of
+    them."""
 
     def __init__(self) -> None:
         self._posted: list[_Posted] = []
@@ -185,12 +186,12 @@ class FaultBoard:
 
     @property
     def lifted(self) -> asyncio.Event:
-        """An event that is set when the faults that are active now are cleared. `held` calls wait
-        for it."""
+        """An event that is set when the present faults are cleared. `held` calls wait for this
+        event."""
         return self._lifted
 
     def post(self, fault: Fault, count: int | None = None) -> None:
-        """Make a fault active, for `count` calls or until cleared."""
+        """Make a fault active, for `count` calls or until it is cleared."""
         self._posted.insert(0, _Posted(fault, count))
 
     def clear(self) -> None:
@@ -296,8 +297,8 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Repeat a row in place of the next one, with a version that is one second later. A list can
-    show this if it is sorted while it changes."""
+    """Replace a row by a copy of the row before it. The version of the copy is one second later. A
+    real list can have such rows if it is sorted while trainings change."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"

@@ -264,7 +264,8 @@ async def _first(event: Coroutine[object, object, object], serving: asyncio.Task
 def _listener(config: SimulatorConfig) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # asyncio turns off Nagle's algorithm only if the socket names its protocol. With the algorithm,
-    # an answer whose body is written after its head waits 40 ms for the client's delayed ACK.
+    # if an answer's body is written after its head, the body waits 40 ms for the client's delayed
+    # ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -115,7 +115,7 @@ class _Reset:
 
 
 class _Late:
-    """The whole answer, made when the request came, and sent later."""
+    """The whole answer. It is made when the request comes, and sent later."""
 
     def __init__(self, answer: Response, seconds: float) -> None:
         self.status_code = answer.status_code
@@ -174,8 +174,8 @@ class _Cut:
 
 
 class _Unframed:
-    """Half the body without framing. It ends when the connection ends, so it looks like a whole
-    body."""
+    """Half the body without framing. A body without framing ends with the connection, so this half
+    looks like a whole body."""
 
     def __init__(self, answer: Response) -> None:
         self.status_code = answer.status_code

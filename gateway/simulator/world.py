@@ -1,5 +1,5 @@
-"""The state of one simulator: its configuration, the calls that it received, and the data that the
-API reads and that orders change.
+"""The state of one simulator: its configuration, the calls that it received, and its trainings. The
+API reads the trainings, and orders change them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Counts:
 
 
 class Journal:
-    """Counts every call to the API and keeps the last thousand."""
+    """Counts every call to the API, and remembers the last thousand calls."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -183,7 +183,7 @@ class World:
 
     def catalogue(self, organisation: str | None = None) -> Catalogue:
         """The trainings of an organisation (`None`: the organisation of the first key). The
-        trainings are made at the first call for their organisation."""
+        trainings of an organisation are made when this method is first called for it."""
         name = organisation or self.organisation
         if name not in self._catalogues:
             size, seed = self.config.trainings, self.config.seed

@@ -123,7 +123,7 @@ class Http1Transport(httpx.AsyncBaseTransport):
         return connection
 
     def _take(self) -> Connection | None:
-        """The idle connection that was used last and is still usable, or None."""
+        """The most recently used idle connection that can still be used, or None."""
         while self._idle:
             connection = self._idle.pop()
             if connection.wake():
