@@ -4,7 +4,7 @@ This module has the names and attributes of spans, the rule for which traces are
 on the spans that wait. The names and attributes follow OpenTelemetry's semantic conventions for
 HTTP. A thread of the SDK sends the spans. The SDK reads most `OTEL_…` variables itself. This module
 reads the size of the queue and the variables of the sampler. The gateway has a sampler of its own.
-Each hit asks this sampler.
+Each hit asks this sampler, so the sampler has to be fast.
 """
 
 from __future__ import annotations

@@ -100,8 +100,8 @@ def _failing(minute: Totals, causes: list[Finding], asked: int) -> Finding:
 
 
 def _frozen(minute: Totals, asked: int) -> Finding:
-    """The finding in the mode `frozen`. It is not `bad`, because the operator accepted that
-    requests fail if their training is not stored."""
+    """The finding in the mode `frozen`. Its level is lower than `bad`. By ordering the mode, the
+    operator accepted that requests fail if their training is not stored."""
     says = _FROZEN
     if minute.errors:
         says += f"; {minute.errors} of {_times(asked, 'request')} failed in the last minute"

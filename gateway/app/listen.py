@@ -153,8 +153,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. The method counts steps, not time, because
-        requests that came during a late step have not been read yet."""
+        """Wait for requests that are on their way. The method counts steps instead of time. If a
+        step is late, requests that came during this step have not been read yet."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return

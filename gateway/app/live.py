@@ -1,5 +1,5 @@
-"""The data of the live page's stream: first all rows and events, then the new ones, and each time
-the present state.
+"""The data of the live page's stream. The first message has all rows and events, and each later
+message has only the new ones. Every message has the present state.
 
 A watcher is an open live page. For each watcher, the values of all parts are gathered once a
 second. `health_findings` judges these values.

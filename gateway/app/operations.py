@@ -38,7 +38,7 @@ _NOT_HERE = (
 @dataclass(slots=True)
 class Life:
     """The state of the process between start and stop. `ended` is set when the data plane has
-    ended; the live page is served until then."""
+    ended. Until that moment the live page is served."""
 
     started: float
     ready: bool = False
@@ -64,7 +64,8 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether the process is not ready yet because it fills its cache from the list."""
+        """Whether the process still fills its cache from the list, and has to finish this before it
+        is ready."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY:
             return False
         up = self._house.clock.monotonic() - self._life.started

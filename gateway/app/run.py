@@ -277,8 +277,8 @@ def _allow_connections(connections: int) -> None:
 
 
 def _warn_if_admin_is_closed(admin: AdminSettings) -> None:
-    """Log a warning if there is no token and the host is not loopback. The admin port then answers
-    only metrics, probes, and the files of the page."""
+    """Log a warning if there is no token and the host is not loopback. In this case the admin port
+    answers only metrics, probes, and the files of the page."""
     if (admin.token or admin.tokens_file) is None and not is_loopback(admin.host):
         logger.warning(
             "admin.token-missing",

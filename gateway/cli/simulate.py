@@ -186,8 +186,8 @@ def _serve(config: SimulatorConfig) -> None:
 
 
 def _end_with_stdin() -> None:
-    """End this process when its parent process has ended, for whatever reason. The parent's end of
-    the pipe is closed then."""
+    """End this process when its parent process has ended, for whatever reason. When the parent
+    ends, the system closes the parent's end of the pipe."""
     while os.read(sys.stdin.fileno(), 1024):
         continue
     os.kill(os.getpid(), signal.SIGTERM)

@@ -167,7 +167,7 @@ def parse_toml(text: str, seconds: float) -> Mapping[str, object]:
 
 
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-# A key or a digest is not accepted as a name, because a name is shown in every log line.
+# Names are shown in every log line. So a key or a digest is not accepted as a name.
 _NAME = re.compile(rf"(?!{KEY_PREFIX}|{_DIGEST.pattern}$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
 _LONGEST_SHOWN = 24
 
@@ -317,8 +317,8 @@ class _ClientRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class ClientsGiven:
-    """The content of the clients file. Two contents are equal if all tenants, their tokens, and all
-    clients are equal, and only then."""
+    """The content of the clients file. Two contents are equal if and only if all tenants, their
+    tokens, and all clients are equal."""
 
     tenants: tuple[Tenant, ...]
     clients: tuple[Client, ...]
@@ -396,8 +396,8 @@ class _TokenRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class TokensGiven:
-    """The content of the tokens file. Two contents are equal if all operators are equal, and only
-    then."""
+    """The content of the tokens file. Two contents are equal if and only if all operators are
+    equal."""
 
     operators: tuple[Operator, ...]
 

@@ -205,7 +205,8 @@ def parse_header_names(value: object) -> tuple[str, ...]:
 
 
 def _header_name(value: object, place: int) -> str:
-    # The message has the place, not the text, because the text may be "Authorization: Bearer …".
+    # The message has the place of the entry. It does not quote the text, which may be
+    # "Authorization: Bearer …".
     if not isinstance(value, str) or not _HEADER_NAME.fullmatch(value):
         raise ValueError(f"entry {place} is not the name of a header")
     name = value.lower()

@@ -1,9 +1,9 @@
 """Every setting with its type and default, and the check for settings that contradict each other.
 `config/gateway.toml` says what each setting does.
 
-A new setting needs one line here, and one line in `config/gateway.toml` with its effect above that
-line. `make chart` copies the setting into the chart. Tables for the loader and for messages are
-made from the sections.
+A new setting needs one line here. It also needs one line in `config/gateway.toml`, with a comment
+above it that says the effect of the setting. `make chart` copies the setting into the chart. Tables
+for the loader and for messages are made from the sections.
 """
 
 from __future__ import annotations

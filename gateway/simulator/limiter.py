@@ -1,8 +1,8 @@
 """The upstream's own rate limit: a sliding log of accepted calls for each key.
 
 This module decides whether a call is accepted, how long a refused caller has to wait, and in which
-form a 429 states this time. The module shares no code with the gateway's budget, because tests
-check the budget against this limit.
+form a 429 states this time. Tests check the gateway's budget against this limit, so the budget and
+this module share no code.
 """
 
 from __future__ import annotations

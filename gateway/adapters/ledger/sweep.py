@@ -28,7 +28,8 @@ class LedgerLists:
         self._ledger = ledger
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare a page with what is known. `keep` has no effect, because no body is stored."""
+        """Compare a page of the list with the ledger. `keep` has no effect, because no body is
+        stored."""
         return [self._compared(Key(partition, item.training_id), item) for item in items]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
@@ -168,9 +169,9 @@ class LedgerSweepLease:
 
 def _absent(board: _Board, ids: list[str], first: bool, last: bool) -> tuple[str, ...]:
     """The trainings that the last complete sweep met in a range of rows, but this sweep did not
-    meet. In the last complete sweep, the `ids` had rows. The range goes from the lowest to the
-    highest of these rows. On the `first` page the range begins with the list, on the `last` page it
-    ends with the list. Only the first 400 trainings of the range are looked at."""
+    meet. The range goes from the lowest to the highest row that these `ids` had in the last
+    complete sweep. On the `first` page the range begins with the list, on the `last` page it ends
+    with the list. Only the first 400 trainings of the range are looked at."""
     known = board.known or {}
     rows = [known[each] for each in ids if each in known]
     low = -math.inf if first else min(rows, default=None)

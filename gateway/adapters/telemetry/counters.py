@@ -146,8 +146,9 @@ class Counters:
     success, and the greatest `Age` (seconds) of a stale answer since the last
     `take_oldest_stale`."""
 
-    # Hits are counted in `_hits`. Each function that `counting` returns keeps one list of `_hits`,
-    # so that a hit looks up no key. The property `requests` adds these counts to `_requests`.
+    # Hits are counted in `_hits`. Each function that `counting` returns has a reference to one list
+    # of `_hits`, so that a hit looks up no key. The property `requests` adds these counts to
+    # `_requests`.
     _requests: Tally[Sort] = field(default_factory=lambda: _zeros(POSSIBLE))
     _hits: dict[Sort, list[int]] = field(default_factory=dict)
     request_seconds: dict[Outcome, Histogram] = field(
@@ -234,8 +235,7 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function whose every call counts one hit of this outcome, tier and status, and the
-        hit's client.
+        """A function that counts one hit, with this outcome, tier and status, and the hit's client.
 
         The function has the same effect as `count_request` and `count_client`, but is faster.
         `counting` looks the tables up once, and the function does not look them up for each hit.

@@ -3,8 +3,8 @@
 The `Journal` remembers the last events of each training, for /explain. The trainings, the events of
 each training, and the bytes are bounded. The journal has fetches, orders and sweeps, but no hits.
 
-The counts for the metrics are in the modules `observer` and `counters`. `Events` and `Trail` never
-raise, because a request must not fail if an event cannot be logged.
+The counts for the metrics are in the module `counters`. `Events` and `Trail` never raise, because a
+request must not fail if an event cannot be logged.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class Events:
         """Log an event. In `every` seconds (1 by default), at most `per_second` lines with this
         event and `key` are written. The key is the field `reason` by default.
 
-        If lines were suppressed, the next line that is written has the number of suppressed lines
-        in the field `suppressed`.
+        If lines were suppressed, the next line with this event and key has the number of suppressed
+        lines in the field `suppressed`.
         """
         with suppress(Exception):
             name = (event, key or str(fields.get("reason", "")))

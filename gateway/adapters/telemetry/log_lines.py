@@ -77,7 +77,7 @@ def configure_standard_output(
 @cache
 def standard_output() -> LineWriter:
     """The only writer of this process. It writes its last lines when the process ends."""
-    # If the process was started without standard output, descriptor 1 may be a connection by now.
+    # If the process was started without standard output, descriptor 1 may belong to a connection.
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else _STANDARD_OUTPUT
     writer = LineWriter(descriptor)
     atexit.register(writer.flush, _LAST_LINES)

@@ -1,4 +1,4 @@
-"""The Observer: each method changes a count, logs an event, or does both.
+"""The Observer: its methods change counts, log events, and note events in the journal.
 
 `metrics` has the names of the numbers. This module has the names and levels of the events.
 """
