@@ -178,8 +178,8 @@ class Upstream:
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
     # The simulator ends when its standard input closes, and so also if this process is killed. The
-    # simulator has a session of its own, so that a terminal's Ctrl-C reaches only this process. So
-    # the gateway can drain before the simulator ends.
+    # simulator has a session of its own, so a terminal's Ctrl-C reaches only this process. This
+    # lets the gateway drain before the simulator ends.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--port", str(port), "--until-stdin-closes"),

@@ -1,7 +1,7 @@
 """Findings: what is wrong, whose fault it is, and what to do, in sentences.
 
-Findings follow from the figures of the last minute and the present gauges. A person reads them for
-one process. The alerts of `dashboards/` use the figures of longer times, and call people.
+Findings follow from the figures of the last minute and the present gauges. A person reads the
+findings of one process. The alerts of `dashboards/` use figures of longer times, and notify people.
 """
 
 from __future__ import annotations

@@ -64,8 +64,7 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether the process still fills its cache from the list, and has to finish this before it
-        is ready."""
+        """Whether readiness still waits for the cold start, which fills the cache from the list."""
         if self._settings.sweep.warm is not SweepWarm.BEFORE_READY:
             return False
         up = self._house.clock.monotonic() - self._life.started

@@ -51,7 +51,8 @@ async def serve(
 
     A second signal ends the process at once. `started` is called with the addresses as soon as both
     planes listen. `log_to` receives the log instead of standard output. `misspelt` has environment
-    variables that are ignored, each with the name that was meant; a warning names them.
+    variables that are ignored, each with the name that was meant. A warning in the log names these
+    variables.
     """
     house = compose(settings)
     life = Life(started=house.clock.monotonic())

@@ -91,8 +91,8 @@ def unusable(cert: Path, key: Path) -> str | None:
 
 
 def _tried(path: str, folder: Path | None) -> str:
-    """The place where the file was looked for, as the end of a message. "" if `path` may be a
-    secret. A name in an existing folder is no secret."""
+    """The place where the gateway looked for the file, as the end of a message. "" if `path` may be
+    a secret. A name in an existing folder is no secret."""
     tried = (folder or Path()).joinpath(path).absolute()
     named = Path(path).parent
     if named == Path():

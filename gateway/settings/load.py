@@ -103,8 +103,8 @@ def _level(
     found: Iterable[tuple[str, str, object]], folder: Path | None, given: _Given
 ) -> dict[str, tuple[str, object, Path | None]]:
     """The settings that one source gives. Each has the name under which it was given, its value,
-    and the folder of relative paths. `found` has three items for each setting: the name as the
-    source writes it, the full name, and the value."""
+    and the folder where relative paths start. `found` has three items for each setting: the name as
+    the source writes it, the full name, and the value."""
     level: dict[str, tuple[str, object, Path | None]] = {}
     twice = set()
     for written, name, value in found:

@@ -206,8 +206,7 @@ class Exchange:
         return UpstreamTimeout(what, reason, sent=self.sent)
 
     def failure(self, error: Exception) -> UpstreamFailure:
-        """Turns `error` into an error of the gateway. `error` came before the end of the response's
-        head."""
+        """The gateway's error for `error`, which came before the end of the response's head."""
         if isinstance(error, httpx.TimeoutException):
             return self.late()
         reason = FailureReason.PROTOCOL if self.sent else FailureReason.CONNECT
