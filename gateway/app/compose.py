@@ -305,8 +305,9 @@ def _has_partition_invalidations(settings: Settings) -> bool:
 
 
 def _alone(settings: Settings) -> float:
-    """When a replica loses Redis, it may serve its stored entries for this number of seconds. After
-    that, it may serve none of these entries without a call."""
+    """After a replica has lost Redis, it may serve its stored entries for a limited time without a
+    call. This number of seconds begins when the other replicas stop counting it as alive (see
+    Membership)."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 
