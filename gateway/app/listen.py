@@ -153,8 +153,8 @@ class Server(uvicorn.Server):
         return made
 
     async def _last_call(self, taken: list[asyncio.Task[None]]) -> None:
-        """Wait for requests that are on their way. The method counts steps instead of time. If a
-        step is late, requests that came during this step have not been read yet."""
+        """Wait for requests that are on their way. The method counts steps instead of time, because
+        requests that come while the event loop stalls are read only in the next step."""
         for step in range(_STEPS_WHEN_NEW):
             if all(each.done() for each in taken) and not self._may_be_asked(step):
                 return
@@ -191,7 +191,8 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing. The signals end both servers, and `run` handles them."""
+        """Install no handlers of signals, because a signal has to end both servers. `run` handles
+        signals."""
         yield
 
 
@@ -200,8 +201,9 @@ def last_accepted(listener: socket.socket) -> list[socket.socket]:
 
     When a listener is closed, the system resets the connections whose handshake is not complete.
     The last packet of a handshake may be late if the cores are busy, so this function waits for it.
-    The wait blocks the event loop on purpose. Otherwise responses would close connections during
-    the wait, and the callers would connect again at once.
+    The wait blocks the event loop on purpose. If the loop ran, it would send responses, each of
+    which closes its connection in a drain. The callers would then connect again at once, to the
+    port that is about to close.
     """
     with listener:
         accepted = _waiting(listener)

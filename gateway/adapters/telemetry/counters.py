@@ -235,7 +235,8 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function that counts one hit, with this outcome, tier and status, and the hit's client.
+        """A function to call for each hit with this outcome, tier and status. It counts the hit,
+        and counts it for its client too.
 
         The function has the same effect as `count_request` and `count_client`, but is faster.
         `counting` looks the tables up once, and the function does not look them up for each hit.

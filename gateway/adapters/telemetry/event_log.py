@@ -274,8 +274,9 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training again and again. The events of a sweep must not displace the
-        # events of other trainings.
+        # A sweep meets every training again and again. If the journal is full, the event of a sweep
+        # must not push out the events of another training, so it is not noted for a training that
+        # has none yet.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, found=found)
 

@@ -27,9 +27,10 @@ ID_IS: Final = 2
 class Form:
     """A block and its parsed fields (`said`).
 
-    A head of this form ends with `tail`, which is the whole block in this class. `length` is the
-    number of bytes of the block. `cuts` describes the places where values were cut out. If there
-    are such places, `takes` has to check the head too.
+    A head of this form ends with `tail`. In this class `tail` is the whole block, and `takes` has
+    nothing more to check. In Holed `tail` is the part after the last value that was cut out, and
+    `takes` checks the rest. `length` is the number of bytes of the block. `cuts` describes the
+    places where values were cut out.
     """
 
     __slots__ = ("cuts", "length", "said", "tail")
@@ -98,8 +99,8 @@ _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# The header lines whose values may be cut out, each after the end of another line. A value that
-# does not match stays in the block.
+# The header lines whose values may be cut out. The pattern begins with the end of the line before.
+# A value that does not match stays in the block.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -113,8 +114,8 @@ T = TypeVar("T")
 
 class Blocks:
     """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards. If
-    an entity tag is the only value that can be cut out, the tables can also have the whole block
-    with this tag.
+    an entity tag is the only value that can be cut out of a block, the whole block is put into a
+    table too, because its caller will send the same tag again.
 
     A block is put into a table when the block comes for the second time. Heads that never repeat
     therefore take no room. A full table is cleared. Blocks that come often are soon in the table
@@ -144,7 +145,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # If the last piece has no whole empty line, a value after the head was cut out.
+        # The last piece has to contain the empty line that ends the head. If it is shorter, a value
+        # was cut out of bytes that follow the head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -197,8 +199,8 @@ class Blocks:
 
 
 def _is_whole(block: bytes) -> bool:
-    """Whether the block ends with its first empty line. Otherwise cutting could join a head with
-    the bytes after it."""
+    """Whether the block ends with its first empty line. If bytes followed that line, what is left
+    after a cut could look like the head of another request."""
     return block.find(_END) == len(block) - len(_END)
 
 

@@ -307,8 +307,8 @@ class LookUps:
         return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """The parts for which the request waited. The look-up counts from the time at which the
-        request joined it."""
+        """The parts for which the request waited. If the request joined a look-up that had begun
+        before, only the time after it joined is counted."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)
