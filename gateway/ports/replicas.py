@@ -169,9 +169,9 @@ class Lease(Protocol):
 
         If another fetch has the lease, this replica normally follows that fetch, and is told how it
         ended. There is one exception. If the key was invalidated or a later answer was accepted
-        after that fetch began, this replica leads. `unhurried`: during the pause after failures
-        (see `release`) this replica never leads. If there is also no fetch to follow, the method
-        raises BackedOff.
+        after that fetch began, this replica leads. `unhurried`: no caller waits for the fetch.
+        During the pause after failures (see `release`) such a fetch may follow another one, but not
+        lead. If there is none to follow, the method raises BackedOff.
         """
         ...
 

@@ -226,8 +226,8 @@ class Record(Known):
     def learn_of(self, entry: Entry) -> None:
         """Raise the floor to the version of this entry. An order ruled the entry out, but the entry
         proves that its version exists. A caller that got this version must not get an older version
-        later. The floor stays if the fetch of the entry began in another era, or if the version is
-        far ahead."""
+        later. The floor stays if the fetch of the entry began in another era (see `ERA` in
+        core/cache/entry), or if the version is far ahead."""
         same = entry.epoch == self.epoch and era(entry.generation) == era(self.generation)
         if not same or entry.updated_at is None or entry.is_ahead:
             return

@@ -20,8 +20,8 @@ from gateway.ports import AccessLine
 _ROUTINE = frozenset({Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING})
 _RESCUED = frozenset({Outcome.STALE_ERROR, Outcome.STALE_SHIELDED})
 # The most lines a second about rescued answers. A rescued answer is a stale answer that is sent
-# because the API failed or was not called. All hits may be rescued answers, and a line costs ten
-# times as much as a hit. Rescued answers beyond this number are sampled.
+# because the API failed or was not called. While the API fails, every hit can be a rescued answer.
+# A line costs ten times as much as a hit. Rescued answers beyond this number are sampled.
 RESCUES: Final = 10
 _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
@@ -32,7 +32,8 @@ class AccessLog:
 
     monotonic returns seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
-    every   one of this many sampled answers gets the level `info` (0: none), the others `debug`
+    every   of so many sampled answers one gets the level `info`, the others get `debug` (0: all get
+            `debug`)
     slow    seconds beyond which an answer is slow
 
     While `unlogged[0]` is above 0, a sampled answer that took at most `brief` seconds gets no line.

@@ -112,7 +112,7 @@ def _date(value: bytes | None) -> float | None:
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
     """The header lines of the entry, and the offset of the lines that a 304 has as well. If the
-    entry has an `ETag`, its line is the first of these lines. `vary` as in `stored_fields`."""
+    entry has an `ETag`, its line begins at this offset. `vary` as in `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 

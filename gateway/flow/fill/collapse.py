@@ -232,8 +232,8 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
     brings an answer.
 
     None if the ending is ALONE and no response is stored. In this case this replica makes a call of
-    its own. If a response is stored, the error is raised, and the stored response may be served
-    instead of the error.
+    its own. If the ending is ALONE and a response is stored, the error is raised as after other
+    endings. The stored response may then be served instead.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None

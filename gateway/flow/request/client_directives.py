@@ -134,10 +134,10 @@ class CallShare:
     the share, and at least one call. The number of remembered scopes (names of budgets) is bounded.
     If a scope is forgotten, a few calls more than its share may be made.
 
-    A caller gets at most half (rounded up) of the calls that the other callers left. The rest is
-    for other callers. If callers cannot be distinguished (`is_divided` False), one caller may spend
-    the whole share. `usual` and `rates` are the limits of the budgets (None: no limit). `replicas`
-    returns the number of replicas.
+    A caller gets at most half (rounded up) of what remains of the share after the calls of all
+    other callers. The rest is for other callers. If callers cannot be distinguished (`is_divided`
+    False), one caller may spend the whole share. `usual` and `rates` are the limits of the budgets
+    (None: no limit). `replicas` returns the number of replicas.
     """
 
     def __init__(
