@@ -120,8 +120,7 @@ class House:
 
 
 def compose(settings: Settings) -> House:
-    """Put the parts together. Raises StartFault. Raises SettingsFault if a file was changed after
-    the settings were checked, and has a fault now."""
+    """Put the parts together. Raises StartFault, and SettingsFault if a file has a new fault."""
     admission, operators = admission_of(settings), operator_access_of(settings)
     telemetry = Telemetry(gateway.__version__, clock := SystemClock())
     rules = rules_of(settings, admission)
