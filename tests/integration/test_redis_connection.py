@@ -27,22 +27,6 @@ async def ask(connection: Connection, *command: str) -> Any:
     return await connection.execute(LOOKUP, send)
 
 
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("redis+cluster://a/1", "names a database"),
-        ("http://secret@a", "^$"),
-        ("", "^$"),
-    ],
-)
-def test_an_address_that_is_none_is_refused(url: str, says: str) -> None:
-    """With the reason, without repeating it; the settings have told what would be one."""
-    with pytest.raises(ValueError, match=says) as refused:
-        Connection(url, RealClock(), RecordingObserver())
-
-    assert "secret" not in str(refused.value)
-
-
 async def test_before_the_first_look_every_call_fails_at_once(redis_url: str) -> None:
     """Connecting is not the business of a request."""
     connection = Connection(redis_url, RealClock(), RecordingObserver(), timeout=30.0)
