@@ -1,12 +1,13 @@
-"""The caller of a request: finds the client, tenant and partition of a credential, or refuses the
+"""Finds the client, tenant and partition that belong to a caller's credential, or refuses the
 credential.
 
-One function names the partitions of L1, L2, single-flight, negative entries and the budget. This
-module reads no file. A caller's credential is kept only in the `Caller`.
+A partition is the part of the cache that belongs to one credential or tenant. The function
+`partition_of` names the partitions for L1, L2, single-flight, negative entries and the budget. This
+module reads no file. In this module only a `Caller` contains a caller's credential.
 
 In the mode `clients` callers present keys of the gateway, and the gateway has the tokens of the
-upstream. The gateway knows only the SHA-256 of a key. Entries belong to the tenant: the partition
-stays the same if a key or the upstream token is replaced.
+upstream. The gateway knows only the SHA-256 of a key. Entries belong to the tenant, so the
+partition stays the same if a key or the upstream token is replaced.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def bearer(fields: Sequence[bytes]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """The caller's own bearer token goes upstream. Each token has its own partition."""
+    """The mode `passthrough`: the caller's own bearer token goes upstream. Each token has its own
+    partition."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -91,8 +93,8 @@ class Passthrough:
         return {}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The callers for the gateway's own calls, by tenant. There are none, because the gateway
-        has no token."""
+        """By tenant, the caller for calls that the gateway makes itself (for the sweep). There are
+        none, because the gateway has no token."""
         return {}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -102,8 +104,8 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """No caller is checked, and the gateway sends its own token upstream. This mode is for a
-    trusted network."""
+    """The mode `open`: callers are not checked, and the gateway sends its own token upstream. This
+    mode is for a trusted network."""
 
     base_url: str
     secret: str | None = field(repr=False)
@@ -121,7 +123,8 @@ class Open:
         return {DEFAULT_TENANT: name}
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The callers for the gateway's own calls, by tenant: the same caller as for requests."""
+        """By tenant, the caller for calls that the gateway makes itself: the same caller as for
+        requests."""
         return {DEFAULT_TENANT: self.admit(())}
 
     def clients_of(self, tenant: str) -> tuple[str, ...]:
@@ -214,7 +217,8 @@ class Clients:
         return self._partitions
 
     def own_callers(self) -> Mapping[str, Caller]:
-        """The callers for the gateway's own calls, by tenant. Each has the tenant's token."""
+        """By tenant, the caller for calls that the gateway makes itself. Each caller has the
+        tenant's token."""
         return {
             each.name: Caller(
                 client="",

@@ -3,9 +3,9 @@
 The look-up is synchronous, because hits use it. The table of callers has a bound, and its keys are
 the bytes of credentials. Nothing in this module is printed or logged.
 
-GCRA (ITU-T I.371) enforces the rate limit. It keeps one time for each client. If the client had
-sent its granted requests at the mean rate, it would have finished at this time. This module reads
-no clock.
+GCRA (ITU-T I.371) enforces the rate limit. For each client, GCRA keeps one time. If the client had
+sent all granted requests at the mean rate, the client would have finished at this time. This module
+reads no clock.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Callers:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._known: dict[bytes, Admitted] = {}
-        # Returns the caller if the current rules have already accepted a request with these bytes.
-        # Each hit calls this, so it is the method of the dict itself.
+        # Returns the caller if the current rules have already accepted these bytes of
+        # `Authorization`. Each hit calls this, so it is the method of the dict itself.
         self.known = self._known.get
         self._allowances: dict[tuple[str, Rate], Allowance] = {}
 
@@ -98,8 +98,8 @@ class Callers:
 
 _SHARE_AT_ONCE: Final = 10
 _ALWAYS_AT_ONCE: Final = 10
-# Seconds. Sums of floats are not exact, and a caller that waited exactly as long as it was told
-# must not be refused again.
+# Seconds. A caller that waited exactly the stated time must not be refused again, although sums of
+# floats are not exact.
 _TOLERANCE: Final = 1e-6
 
 
