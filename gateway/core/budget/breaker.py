@@ -1,4 +1,5 @@
-"""Breaker, gate and backoff: when a call may be made. The rate window is in `window_log`.
+"""Breaker, gate and backoff decide when a call may be made after failures. The breaker opens after
+several failures in a row. The gate closes after one 429. The rate window is in `window_log`.
 
 The functions depend only on their arguments: a state, the time and the jitter. This module reads no
 clock, makes no random number and does not wait. `now` is seconds on a clock that does not run
@@ -12,9 +13,9 @@ from typing import Final
 
 from gateway.core.vocabulary import Circuit
 
-# How long a gate closes, in seconds. The time is never shorter than SHORTEST_HOLD or longer than
-# LONGEST_HOLD. If the upstream states no time, the backoff is used, which grows from FIRST_HOLD to
-# LAST_HOLD.
+# How long a gate stays closed, in seconds. The time is never shorter than SHORTEST_HOLD or longer
+# than LONGEST_HOLD. If the upstream states no time, the backoff is used, which grows from
+# FIRST_HOLD to LAST_HOLD.
 SHORTEST_HOLD: Final = 1.0
 LONGEST_HOLD: Final = 3600.0
 FIRST_HOLD: Final = 30.0
@@ -36,8 +37,8 @@ def backoff(attempt: int, base: float, cap: float, jitter: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The time after a failure in which no background refresh fetches the key: `backoff`, but at
-    least `least` seconds."""
+    """The wait between a failed fetch of a key and the next background refresh of the key:
+    `backoff`, but at least `least` seconds."""
 
     base: float
     cap: float
@@ -65,7 +66,8 @@ class BreakerRule:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The state of a circuit breaker: closed, open until a time, or half open with one probe.
+    """The state of a circuit breaker: closed, open until a time, or half open with one probe (a
+    call that tests whether the upstream answers again).
 
     While the breaker is open, the results of earlier calls change nothing. While it is half open,
     the result of any call counts as the result of the probe.
@@ -120,7 +122,8 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The calls that may be made after a 429: all calls, none until a time, or one probe.
+    """The state after a 429: the gate is open, closed until a time, or closed with one probe under
+    way.
 
     `probe` is the time when the probe under way was sent. None: no probe is under way.
     """
@@ -164,8 +167,8 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate without the probe that began at `probe`, because this probe was certainly not
-        sent. The next call may be the probe."""
+        """The gate as if the probe of the time `probe` had not begun, because this call was
+        certainly not sent. The next call may be the probe."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:
@@ -179,8 +182,8 @@ class Gate:
 
 
 def _hold(retry_after: float | None, refusals: int, jitter: float) -> float:
-    """Seconds for which a gate closes: the time that the upstream stated, otherwise the backoff.
-    Jitter adds up to a tenth. The result is between SHORTEST_HOLD and LONGEST_HOLD."""
+    """Seconds for which a gate stays closed: the time that the upstream stated, otherwise the
+    backoff. Jitter adds up to a tenth. The result is between SHORTEST_HOLD and LONGEST_HOLD."""
     if retry_after is None:
         retry_after = backoff(refusals, FIRST_HOLD, LAST_HOLD, 0.0)
     return min(LONGEST_HOLD, max(SHORTEST_HOLD, retry_after) * (1.0 + jitter / 10.0))

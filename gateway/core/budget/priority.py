@@ -1,4 +1,5 @@
-"""The priority of calls if the budget is short: the rank of a purpose, and the part of a rank.
+"""The priority of calls if the budget is short: each purpose of a call has a rank, and each rank
+has a part of the limit.
 
 This module has values and arithmetic. `window_log` decides when a call may be made.
 """
@@ -52,8 +53,8 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait for its turn, because a caller waits for the response. A retry may
-    not wait again."""
+    """Whether a call may wait until the budget allows it, because a caller waits for the response.
+    A retry may not wait, although a caller waits for it."""
     return purpose in _CALLED_FOR
 
 
@@ -120,8 +121,8 @@ def kept_from(rank: Rank, spent: Mapping[Rank, int], wanted: Iterable[Rank], of:
     """The number of calls that a rank has to leave to the other ranks. `spent` has the number of
     calls of each rank. `wanted` are the ranks with a call that was refused in the last window.
 
-    A rank that has spent less than its own floor leaves only the floors that are always reserved.
-    Otherwise two ranks below their floors would wait for each other.
+    A rank that has spent less than its own floor has to leave only the floors that are always
+    reserved. Otherwise two ranks below their floors would wait for each other.
     """
     is_below = spent[rank] < of[rank].floor
     kept_for = {other for other in RANKS if of[other].always}

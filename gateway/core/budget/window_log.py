@@ -1,9 +1,9 @@
 """The window of a rate limit: how many calls each rank may make in any window of time.
 
-This module has the rates, and finds the rate of a scope. For one budget it keeps the time of each
-call, including calls that are granted for a later time. It lowers the limit after a 429, because
-other programs may spend the same limit. Later it raises the limit slowly. If a rate is high, its
-window is divided into stretches. This bounds the number of times to keep.
+This module has the rates, and finds the rate of a scope (the name of a budget). For one budget it
+keeps the time of each call, including calls that are granted for a later time. It lowers the limit
+after a 429, because other programs may spend the same limit. Later it raises the limit slowly. If a
+rate is high, its window is divided into stretches. This bounds the number of times to keep.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ _ALL_OF_IT: Final = 1.0
 
 
 def transit(window: float) -> float:
-    """The margin for transit in seconds: the largest expected difference between the times that two
-    calls take to reach the upstream."""
+    """The margin for transit in seconds. Two calls may take different times to reach the upstream.
+    The margin is the largest difference that is expected."""
     return min(1.0, window / 10.0)
 
 
@@ -95,8 +95,8 @@ class Past:
 
     `times` has the time of each known call, including calls that are granted for a later time. The
     other replicas may have spent the rest of the limit, at `until` at the latest. The rest
-    therefore counts as spent at `until`, but `claim` calls of each replica count as not spent.
-    `until` None: only the known calls were spent.
+    therefore counts as spent at `until`, except `claim` calls for each replica. `until` None: only
+    the known calls were spent.
     """
 
     limit: int
@@ -106,7 +106,7 @@ class Past:
 
 
 class WindowLog:
-    """Keeps the times of the last calls, and allows at most `limit` in any `window` seconds.
+    """Keeps the times of the last calls, and allows at most `limit` calls in any `window` seconds.
 
     This is no token bucket. Within one window a token bucket would allow a burst in addition to the
     full limit. A call made at `t` counts in [t, t + window). The code that makes a log adds a
@@ -240,8 +240,8 @@ class WindowLog:
         self._sent = [times[n] for n in range(first, len(times), parts) if n >= 0]
 
     def follow(self, other: WindowLog) -> None:
-        """Replace the log `other`, which has another limit. The calls of `other` count in this
-        log."""
+        """Take the place of the log `other`, which has another limit. From now on the calls of
+        `other` count in this log."""
         self._born = other._born
         self._sent = list(other._sent)
         self._by_rank = {rank: list(sent) for rank, sent in other._by_rank.items()}
@@ -328,5 +328,5 @@ class Stretch:
         return cls(rate.limit // parts, (rate.window + transit(rate.window)) / parts, parts)
 
     def whole(self, calls: int, rate: Rate) -> int:
-        """A number of calls of a stretch, converted to calls of the window."""
+        """Convert a number of calls of a stretch to a number of calls of the window."""
         return rate.limit if calls == self.limit else calls * self.parts
