@@ -1,4 +1,5 @@
-"""The compressed form of an entry: which requests get it, which entries have it, and its fields.
+"""The compressed form of an entry: the requests that get this form, the entries that have one, and
+the header fields of the form.
 
 RFC 9110, 8.4 and 12.5.3. The compressed form is a representation with its own strong entity tag.
 """

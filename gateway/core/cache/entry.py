@@ -1,5 +1,5 @@
-"""A stored response: its parts, its times, and whether a floor rules it out. version_verdict finds
-the later of two entries.
+"""A stored response: its parts, its times, and whether a floor (the record of a key's versions)
+rules it out. version_verdict finds the later of two entries.
 
 Times are seconds on the clock that the replicas share: the clock of Redis, or of the process if
 there is no Redis. An entry never changes. A renewal makes a new entry.
@@ -16,8 +16,8 @@ from gateway.core.http.fields import Headers
 from gateway.core.instant import Instant, from_seconds
 
 # Each replica measures the difference between the shared clock and its own clock. The measurements
-# differ, so an entry of another replica may seem to come from the near future. If an entry is
-# further ahead than this, its age is unknown.
+# differ, so an entry of another replica may seem to come from the near future. If an entry is more
+# than this number of seconds ahead, its age is unknown.
 CLOCK_TOLERANCE = 1.0
 
 # The upstream's clock may be this many seconds ahead of the shared clock. A version that is further
@@ -25,10 +25,11 @@ CLOCK_TOLERANCE = 1.0
 # versions.
 VERSION_TOLERANCE = 300.0
 
-# An order that names no version raises the generation. A hard order adds 1, and allows no stored
-# entry to be used for rescue. A soft order adds SOFT, so the two kinds are counted separately. When
-# a version is forgotten, or a refused version is believed, a new era begins. A new era has no
-# orders yet.
+# Each floor has a number, its generation. An order that names no version raises the generation. A
+# hard order adds 1. After a hard order, entries of earlier fetches may not even be used for rescue.
+# A soft order adds SOFT, so the two kinds are counted separately. When a version is forgotten, or a
+# refused version is believed, a new era begins at the next multiple of ERA. A new era has no orders
+# yet.
 SOFT = 1_000_000
 ERA = 1_000 * SOFT
 
@@ -78,8 +79,8 @@ class Floor:
     """The record of a key's versions. It may exist without a stored body.
 
     `updated_at` None: no version was seen yet. If there is no floor at all, the version is unknown.
-    `started`: an answer does not count as later than the accepted answers if its fetch began before
-    this time (0.0: no bound).
+    `started`: an answer counts as later than the accepted answers only if its fetch began at this
+    time or afterwards (0.0: no bound).
     """
 
     epoch: str
@@ -91,8 +92,8 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The values of an answer that confirmed a stored body, but not the body itself. The fields are
-    as in `Entry`.
+    """The values of an answer that confirmed a stored body, without the body. The fields mean the
+    same as in `Entry`.
 
     `headers` None: the entry keeps its header fields.
     """
@@ -127,12 +128,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     updated_at  None for a negative entry (404 or 410), and for any other answer that is stored
                 with `freshness.source = "origin"` and is no training
     confirmed_at  when the last call that confirmed the answer was sent
-    initial_age   the age at that time in seconds, from the upstream's header fields
+    initial_age   the age at the time `confirmed_at` in seconds, from the upstream's header fields
     generation  the generation of the floor when the fetch began; if the floor has a higher
                 generation, the entry is not served as fresh
+    epoch       the epoch of the floor when the fetch began; each new floor has a new epoch
     selecting   the request fields that `Vary` of the answer names, normalised (RFC 9111, 4.1)
 
-    The garbage collector ignores entries: there are many, and none can be part of a cycle.
+    The garbage collector ignores entries: there are many, and no entry can be part of a cycle.
     """
 
     status: int
@@ -209,8 +211,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         """This entry, or a renewed copy, if the floor confirms this entry. None: the body must be
         read from Redis.
 
-        `last` is the last answer with the floor's body (None: not known). If `last` is later than
-        this entry and has the same body, the copy has the times and header fields of `last`.
+        `last` is the last answer whose body has the digest in the floor (None: not known). If
+        `last` is later than this entry and has the same body, the copy has the times and header
+        fields of `last`.
 
         Bodies are equal if their digests are equal. The version and the status are compared too,
         because different kinds of answers may have equal bytes. An entry with selecting fields is

@@ -1,4 +1,4 @@
-"""The header fields of an entry's responses, its validators, and the preconditions of requests.
+"""Makes the header fields of an entry's responses, and checks the preconditions of requests.
 
 These are pure functions of bytes and entries. The head of an entry has a line for each field, and
 is made once. gateway/web adds the fields that differ between responses (`Age`, `Cache-Status`,
@@ -30,8 +30,8 @@ def etag_of(entry: Entry) -> bytes:
 
 
 def last_modified_of(entry: Entry) -> bytes | None:
-    """The upstream's `Last-Modified`, otherwise `updated_at`. An `updated_at` less than a minute
-    before `Date` is not used, because two edits within one second could cause a wrong 304."""
+    """The upstream's `Last-Modified`, otherwise `updated_at`. `updated_at` is used only if it is at
+    least a minute before `Date`. Otherwise two edits within one second could cause a wrong 304."""
     if entry.updated_at is None:
         return None
     theirs = first(entry.headers, b"last-modified")
@@ -112,7 +112,8 @@ def _date(value: bytes | None) -> float | None:
 
 def head_of(entry: Entry, *, vary: bool) -> tuple[bytes, int]:
     """The header lines of the entry, and the offset of the lines that a 304 has as well. If the
-    entry has an `ETag`, its line begins at this offset. `vary` as in `stored_fields`."""
+    entry has an `ETag`, the line of the `ETag` begins at this offset. `vary` as in
+    `stored_fields`."""
     return head_of_fields(stored_fields(entry, vary=vary), entry)
 
 

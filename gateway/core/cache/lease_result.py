@@ -1,4 +1,5 @@
-"""The result of a leader's fetch, in the form that followers in other replicas get.
+"""The result of a fetch by one replica (the leader), in the form that the waiting replicas (the
+followers) get.
 
 A result has no body and no credential. If an entry was stored, followers read the entry from the
 cache. If the fetch failed, followers get the kind of failure, texts of the gateway, and numbers.
@@ -33,7 +34,7 @@ _LONGEST: Final = 200
 
 
 class ErrorKind(StrEnum):
-    """The kind of a failure, one for each class of core/errors that followers raise again."""
+    """The kind of a failure. Each kind is one class of core/errors that a follower raises again."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -54,7 +55,7 @@ class Ending:
     raises the error again.
 
     `retry_after` is in seconds from the end of the fetch. `trace` is the leader's span as a
-    `traceparent` (None: the trace of the span is not kept).
+    `traceparent` (None: the leader's fetch has no trace).
     """
 
     kind: EndingKind
@@ -118,7 +119,7 @@ class Ending:
 
 
 def ending_of(error: Exception) -> Ending:
-    """The ending for the followers of a leader whose fetch raised this error.
+    """The ending that followers get if the leader's fetch raised this error.
 
     If the leader's own connection failed, a follower's call may succeed. After an error that is not
     in core/errors, a follower's call may succeed too. All other errors would repeat in the

@@ -87,7 +87,8 @@ def may_rescue(entry: Entry, now: float, windows: Windows) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The best stored entry. `below_floor`: the entry may only be used for rescue."""
+    """The best stored entry. `below_floor`: the version floor of the training rules the entry out
+    (see `Floor`), so the entry may only be used for rescue."""
 
     entry: Entry
     below_floor: bool
@@ -227,7 +228,7 @@ class Rules(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByPolicy:
-    """The rules by the settings. `vary`: responses depend on the caller."""
+    """The rules that follow the settings. `vary`: responses depend on the caller."""
 
     windows: Windows
     vary: bool
@@ -238,7 +239,7 @@ class ByPolicy:
         return judge(reply, question, now)
 
     def why_not_stored(self, entry: Entry, reply: Reply) -> NotStoredReason | None:
-        """`no-store` is the only directive of the upstream that counts."""
+        """The reason NO_STORE, or None. All other directives of the upstream are ignored."""
         return why_not_stored(reply.headers, self.windows)
 
     def admit(

@@ -3,7 +3,7 @@ header fields. The settings apply if the upstream states nothing.
 
 The first functions read the fields of a reply: whether the reply may be stored, how long it is
 fresh, and how long it may be used when it is stale. Their argument `is_shared` says whether several
-callers use the partition. `ByOrigin` applies these functions.
+callers share a part of the cache (a partition). `ByOrigin` applies these functions.
 
 The last functions select an entry by request fields (`Vary`: RFC 9110, 12.5.5; RFC 9111, 4.1). The
 response can only depend on fields that are sent to the upstream, so only the sent fields are
@@ -42,8 +42,9 @@ _LONGEST_GUESS: Final = 86_400.0
 
 
 def said(headers: Headers, *, is_shared: bool) -> Directives:
-    """The directives that apply. In a shared cache the targeted directives apply (RFC 9213), if
-    there are any. Otherwise the directives of `Cache-Control` apply."""
+    """The directives that apply. In a shared cache the directives of `CDN-Cache-Control` (a
+    targeted field, RFC 9213) apply, if there are any. Otherwise the directives of `Cache-Control`
+    apply."""
     for_cdns = _for_cdns(headers, is_shared=is_shared)
     return directives_of(_all(headers, b"cache-control")) if for_cdns is None else for_cdns
 
@@ -70,7 +71,7 @@ def why_not_stored(status: int, headers: Headers, *, is_shared: bool) -> NotStor
 
 def explicit_lifetime(headers: Headers, received: float, *, is_shared: bool) -> float | None:
     """The freshness lifetime that the response states, in seconds (RFC 9111, 4.2.1), or None.
-    `received` is used if `Date` is missing or invalid."""
+    `Expires` is compared with `Date`, or with `received` if `Date` is missing or invalid."""
     directives = said(headers, is_shared=is_shared)
     if b"no-cache" in directives:
         return 0.0
@@ -100,7 +101,8 @@ def guessed_lifetime(
 
 
 def initial_age(headers: Headers, sent: float) -> float:
-    """The estimated age of the response at the time `sent` of its request (RFC 9111, 4.2.3)."""
+    """The estimated age of the response at the time `sent`, when the request was sent (RFC 9111,
+    4.2.3)."""
     apparent = floor(sent - date_of(headers, sent))
     return max(float(apparent), delta_seconds(first(headers, b"age")), 0.0)
 
@@ -167,8 +169,8 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class ByOrigin:
-    """Applies the upstream's header fields. `vary`: responses depend on the caller. `is_shared`:
-    several callers use one partition."""
+    """The rules that follow the upstream's header fields. `vary`: responses depend on the caller.
+    `is_shared`: several callers use one partition."""
 
     windows: Windows
     vary: bool
@@ -212,7 +214,7 @@ class ByOrigin:
     def admit(
         self, reply: Reply, training: Training | None, ticket: Ticket, sent: Headers, jitter: float
     ) -> Entry:
-        """The entry of a reply, with the lifetime that the reply states, otherwise with the
+        """The entry of a reply. The entry has the lifetime that the reply states, otherwise the
         heuristic lifetime. If there is neither, a training, a 404 or a 410 gets the lifetime of the
         settings. Any other response gets the lifetime 0."""
         entry = admit(reply, training, ticket, self.windows, jitter)
@@ -263,7 +265,7 @@ class ByOrigin:
         return windows_for(entry.headers, self.windows, is_shared=self.is_shared)
 
     def selects(self, entry: Entry, sent: Headers) -> bool:
-        """Whether the request fields match those of the entry (RFC 9111, 4.1)."""
+        """Whether the fields `sent` match the entry's selecting fields (RFC 9111, 4.1)."""
         return selects(entry.selecting, sent)
 
     def head(self, entry: Entry) -> tuple[bytes, int]:
@@ -303,9 +305,9 @@ def verbatim(reply: Reply) -> Reply:
 
 
 def _kept(headers: Headers) -> Headers:
-    """The fields without those that concern one connection or one message. They are removed before
-    an entry is stored. They are removed again before a response is sent, because an entry from
-    Redis may have any fields."""
+    """All fields except those that concern one connection or one message. The excepted fields are
+    removed before an entry is stored. They are removed again before a response is sent, because an
+    entry from Redis may have any fields."""
     fields = without_hops(headers)
     return shared(tuple(pair for pair in fields if pair[0] not in _OF_THE_MESSAGE))
 

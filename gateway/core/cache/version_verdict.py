@@ -2,7 +2,7 @@
 its training.
 
 store.lua has the same rule in Lua. A process without Redis uses this module for its ledger. A
-replica with Redis uses it while Redis is away, or if Redis lost a version. In this case the replica
+replica with Redis uses this module while Redis is away, or if Redis lost a version. Such a replica
 knows only the entry in its L1, or the version that it served last.
 
 The module also has the doubt: a record of answers that were refused for their version. The record
@@ -49,8 +49,8 @@ class Known:
     updated_at  the version below which no answer is accepted (None: no such version)
     raised_from the stored version, if the list or a soft order named a later version
     digest      the digest of the last accepted answer, "" if it is not known
-    started     an answer does not count as later than the accepted answers if its fetch began
-                before this time (seconds)
+    started     an answer counts as later than the accepted answers only if its fetch began at
+                this time (seconds) or afterwards
     doubt       the doubt about answers that were refused for their version (None: no doubt)
     trusts_next whether the next answer is accepted, even if its version is far ahead
     """
@@ -132,8 +132,8 @@ def _kind(entry: Entry) -> Last:
     return Last.NEGATIVE if entry.updated_at is None else Last.VERSION
 
 
-# The least number of answers that have to agree, however short `believe_after` is. One answer may
-# be a passing fault, and a second answer may repeat the fault.
+# At least this number of answers has to agree, even if `believe_after` is very short. One answer
+# may be a passing fault, and a second answer may repeat the fault.
 ENOUGH: Final = 3
 
 

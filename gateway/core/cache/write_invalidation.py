@@ -1,4 +1,4 @@
-"""Finds the trainings that a write changed, and their new versions, in the upstream's answer.
+"""Reads the upstream's answer to a write: which trainings changed, and their new versions.
 
 The rules are in RFC 9111, 4.4. The functions read only their arguments.
 """
@@ -37,8 +37,8 @@ def is_success(reply: Reply) -> bool:
 def written(target: str | None, reply: Reply, base_url: str, now: float) -> Written:
     """The trainings that a successful write of `target` (None: of the collection) made outdated.
 
-    These are the target, the trainings that `Location` and `Content-Location` name at the same
-    origin, and the training in the body. A version that is far ahead of `now` is ignored.
+    These are the target, the trainings in `Location` and `Content-Location` (only with the origin
+    of `base_url`), and the training in the body. A version that is far ahead of `now` is ignored.
     """
     named = [each for each in (target, *_located(reply.headers, base_url)) if each]
     told = _told(reply)
