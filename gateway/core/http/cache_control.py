@@ -1,9 +1,10 @@
-"""Parses cache directives: `Cache-Control` of requests and responses, and targeted fields.
+"""Parses cache directives: `Cache-Control` of requests and responses, and targeted fields (such as
+`CDN-Cache-Control`).
 
-Malformed `Cache-Control` is read as well. cache/rfc9111 applies the upstream's directives. A
-caller's directives say which stored responses the caller accepts (RFC 9111, 5.2.1). The flow
-decides whether a caller's directives apply. `only-if-cached` always applies. `Pragma` is ignored
-(5.4).
+Malformed `Cache-Control` is read as far as possible. cache/rfc9111 applies the upstream's
+directives. A caller's directives say which stored responses the caller accepts (RFC 9111, 5.2.1).
+The flow decides whether a caller's directives apply. `only-if-cached` always applies. `Pragma` is
+ignored (5.4).
 """
 
 from __future__ import annotations
@@ -114,9 +115,9 @@ class RequestDirectives:
 
 @lru_cache(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
-    """The directives of the field, or None if none of `RequestDirectives` is in it. An invalid
-    argument counts as 0. With 0, `max-age` is as strict as possible, and `max-stale` allows no
-    staleness.
+    """The directives of the field. None if the field has no directive that `RequestDirectives` has.
+    An invalid argument counts as 0. With 0, `max-age` is as strict as possible, and `max-stale`
+    allows no staleness.
     """
     if cache_control is None:
         return None

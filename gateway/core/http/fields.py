@@ -54,7 +54,8 @@ def delta_seconds(value: bytes | None) -> float:
 
 
 def is_sound(value: bytes) -> bool:
-    """Whether a value can be passed on: its only control characters are tabs (RFC 9110, 5.5)."""
+    """Whether a value can be passed on: it has no control characters except tabs (RFC 9110,
+    5.5)."""
     return _CONTROL.search(value) is None
 
 
@@ -73,7 +74,7 @@ def are_sound(headers: Headers) -> bool:
 
 
 def without_hops(headers: Headers) -> Headers:
-    """The fields without hop-by-hop fields, fields that `Connection` names (RFC 9110, 7.6.1), and
+    """All fields except hop-by-hop fields, fields that `Connection` names (RFC 9110, 7.6.1), and
     invalid fields. `Set-Cookie` stays."""
     listed = b",".join(value for key, value in headers if key == b"connection")
     dropped = HOP_BY_HOP | {name.strip().lower() for name in listed.split(b",")}

@@ -57,7 +57,8 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _exhausted_policy(value: str) -> float | None:
-    """Seconds until the last exhausted policy of a RateLimit field is reset."""
+    """Seconds until all exhausted policies of a RateLimit field are reset. None without such a
+    policy."""
     bare = _QUOTED.sub("", value.lower())
     policies = [dict(_PARAMETER.findall(policy)) for policy in bare.split(",")]
     waits = [policy["t"] for policy in policies if policy.get("r") == "0" and "t" in policy]
