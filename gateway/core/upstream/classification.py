@@ -1,4 +1,4 @@
-"""Classifies a complete reply of the upstream: an answer, an error for the caller, or a failure.
+"""Classifies a complete reply of the upstream as an answer, an error for the caller, or a failure.
 
 cache/policy decides whether an answer is stored, and how long it is fresh.
 """
@@ -24,7 +24,7 @@ from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
-# Used in texts in place of an id, if a page of the list was asked for.
+# Error texts name this in place of a training id if the call asked for a page of the list.
 _THE_LIST: Final = "(the list)"
 
 
@@ -40,7 +40,8 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class ForCaller:
-    """Another 4xx with an error of the API. It is passed on unchanged, for the caller to act on."""
+    """A 4xx other than 404 and 410, with an error of the API. It is passed on unchanged, because
+    only the caller can act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
     InvalidPayload.
 
-    `now` (epoch seconds) is used if the time to retry is a date and the reply has no valid `Date`.
+    If the reply states the time to ask again as a date, this date is compared with the reply's
+    `Date`. Without a valid `Date` it is compared with `now` (epoch seconds).
     """
     training_id = question.training_id
     if reply.status == 429:
@@ -92,7 +94,7 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
 
 
 def judge_page(reply: Reply, offset: int, now: float) -> Page:
-    """The page of the list in a complete reply.
+    """Read the page of the list that a complete reply contains.
 
     Raises ListRefused if the gateway may not read the list, or does not know the form of the list.
     Raises the errors of `judge` for other failures.
@@ -104,7 +106,8 @@ def judge_page(reply: Reply, offset: int, now: float) -> Page:
 
 
 def rate_limited(reply: Reply, asked: str, now: float) -> UpstreamRateLimited:
-    """The failure for a 429. `asked` is the part of the text that names the requested object."""
+    """The failure for a 429. `asked` is the part of the error's text that names the requested
+    object."""
     return UpstreamRateLimited(f"upstream answered 429 to {asked}", retry_after=hint(reply, now))
 
 

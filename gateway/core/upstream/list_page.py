@@ -1,7 +1,7 @@
 """Parses one page of the list: bytes -> `Page`, or an error with the reason.
 
-This module checks the page, and cuts the exact bytes of each item out of the page. `training`
-checks the items. The sweep uses the result.
+This module checks the page, and cuts the exact bytes of each item out of the page. The module
+`training` checks the items. The sweep uses the result.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Page:
 def read_page(reply: Reply, offset: int) -> Page:
     """The page that begins with row `offset`, from a reply with status 200.
 
-    Raises ListRefused for complete JSON of another form. Raises InvalidPayload for a body that is
-    cut short or is not JSON, because the next reply may be valid.
+    Raises ListRefused for complete JSON that does not have the form of a page. Raises
+    InvalidPayload for a body that is cut short or is not JSON, because the next reply may be valid.
     """
     body, members = _read(reply.body)
     total, told = _number(members, "total"), _number(members, "offset")
@@ -74,8 +74,8 @@ def _item(text: bytes) -> Training:
 
 
 def _read(body: bytes) -> tuple[bytes, dict[str, Raw]]:
-    """A copy of the body, and the members of the JSON object. `_cut` searches the copy for the
-    items."""
+    """A copy of the body without surrogates, and the members of the body's JSON object. `_cut`
+    searches the copy for the items."""
     copy = without_surrogates(body)
     try:
         copy.decode()

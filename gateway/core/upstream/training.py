@@ -6,10 +6,10 @@ drift. The bytes of a body are never changed.
 
 JSON parsers differ in some cases (RFC 8259, 4, 6, 7 and 8). This module decides these cases as
 follows:
-- If a name occurs twice, each occurrence is checked. `id` and `updated_at` must have the same value
-  each time. Otherwise two readers of the same bytes could see two trainings.
-- Half a surrogate pair is JSON, and is served. An example is `\\ud83d` alone, from a text that was
-  cut within an emoji.
+- If a member's name occurs twice, each occurrence is checked. `id` and `updated_at` must have the
+  same value each time. Otherwise two readers of the same bytes could see two trainings.
+- A string with half a surrogate pair is JSON, and the body is served. An example is `\\ud83d`
+  alone, from a text that was cut within an emoji.
 - A byte order mark, NaN, Infinity and control characters in strings are not JSON.
 """
 
@@ -88,7 +88,8 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The unchanged bytes of a body that obeys the hard rules, and the values read from it."""
+    """A training whose body obeys the hard rules: the unchanged bytes, and the values read from
+    them."""
 
     id: str
     updated_at: Instant
@@ -129,7 +130,8 @@ def parse(body: bytes, expected_id: str | None) -> Training:
 
 
 def is_training_id(text: str) -> bool:
-    """Whether the text can be a training id. `.` and `..` cannot: paths give them a meaning."""
+    """Whether the text can be a training id. `.` and `..` are no ids, because they have a meaning
+    in paths."""
     return _ID.fullmatch(text) is not None and text not in (".", "..")
 
 
@@ -224,7 +226,7 @@ def _holds_strings(array: bytes) -> bool:
 
 
 def _drift(members: _Members) -> tuple[Drift, ...]:
-    """The differences from the documentation without repetitions, at most MAX_DRIFT."""
+    """The differences from the documentation, each of them once, and at most MAX_DRIFT."""
     names = {name: None for name, _ in members}
     found = [Drift(DriftKind.MISSING_FIELD, name) for name in _FIELDS if name not in names]
     for name, value in members:
