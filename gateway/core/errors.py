@@ -10,7 +10,7 @@ GatewayError
 │   └── TooLarge
 ├── OnlyIfCached            the caller's choice: nothing usable is stored
 ├── VersionNotReached       the caller's choice: that version does not exist yet
-├── UpstreamFailure         the upstream's: no answer of the API came (a stale response may rescue)
+├── UpstreamFailure         the upstream's: no API answer came (a stale response may be served)
 │   ├── UpstreamUnreachable
 │   ├── UpstreamTimeout
 │   ├── UpstreamError
@@ -19,7 +19,7 @@ GatewayError
 │   ├── UpstreamRefused     ours: the upstream refused the gateway's own token
 │   └── InvalidPayload
 ├── ListRefused             the upstream's: it refuses the list, or sends an unknown form
-├── CallWithheld            ours: the call was not made (a stale response may rescue)
+├── CallWithheld            ours: the call was not made (a stale response may be served)
 │   ├── BackedOff           a refresh of the key failed a moment ago, in some replica
 │   ├── BudgetExhausted
 │   ├── CircuitOpen
@@ -56,8 +56,8 @@ class AccessRefused(GatewayError):
 
 
 class AdminTokenUnset(AccessRefused):
-    """The admin plane needs a token and none is configured. Only metrics, probes and the page's
-    empty shell are served."""
+    """The admin plane needs a token and none is configured. Only metrics, probes and the live page
+    without data are served."""
 
 
 class NotPermitted(AccessRefused):
@@ -133,7 +133,7 @@ class UpstreamFailure(GatewayError):
         self.retry_after = retry_after
 
     def conceal(self, secret: str) -> None:
-        """Remove a secret from the text. An upstream may answer with the token that it was sent."""
+        """Remove a secret from the text. An upstream may repeat the sent token in its answer."""
         self.what = self.what.replace(secret, REMOVED)
         self.args = (self.what,)
 
@@ -142,8 +142,8 @@ class UpstreamUnreachable(UpstreamFailure):
     """There was no connection, or the connection broke before a whole response came.
 
     `sent` is False only if the request was certainly not sent. `was_kept`: the request was sent on
-    a connection of an earlier request. The upstream closed the connection without a response,
-    perhaps before the request arrived.
+    a connection that an earlier request had used, and the upstream closed this connection without a
+    response. Perhaps the request never arrived.
     """
 
     def __init__(
@@ -163,7 +163,8 @@ class UpstreamTimeout(UpstreamFailure):
 
 
 class UpstreamError(UpstreamFailure):
-    """A response that does not answer the question, such as 5xx, 3xx, another 2xx, a CDN's page.
+    """A response that does not answer the question (for example a 5xx, a 3xx, a 204, or a CDN's
+    page).
 
     `reply` is the response that the caller gets if no stored response may be used for rescue. None:
     the caller gets an error response of the gateway.
@@ -184,7 +185,8 @@ class UpstreamError(UpstreamFailure):
 
 
 class VersionDoubted(UpstreamError):
-    """A training whose version went back, or is far ahead. The gateway asks again soon."""
+    """A training whose version is lower than a known version, or is far in the future. The gateway
+    asks again soon."""
 
 
 class UpstreamRateLimited(UpstreamFailure):
@@ -228,9 +230,10 @@ class CallWithheld(GatewayError):
 
 
 class BudgetExhausted(CallWithheld):
-    """The gateway's share of the limit is spent, or its calls are granted at even intervals.
-    `is_passing`: the cause may end at any moment. Either this replica cannot use the shared budget,
-    or a part of the budget is kept for a replica that may only be slow."""
+    """The gateway's share of the limit is spent, or calls are granted at even intervals and the
+    next call is not due yet. `is_passing`: the cause may end at any moment. Either this replica
+    cannot use the shared budget, or a part of the budget is reserved for another replica that does
+    not report, but may only be slow."""
 
     is_passing = False
 
@@ -243,9 +246,9 @@ class BudgetExhausted(CallWithheld):
 
 
 class GateClosed(CallWithheld):
-    """The gate is closed after a 429 of the upstream, or because Redis has lost the budget.
-    `is_probed`: the gate may open at any moment. Either a probe is under way, or the replicas are
-    reporting their spent calls to Redis."""
+    """The gate is closed after a 429 of the upstream, or because Redis lost the record of spent
+    calls. `is_probed`: the gate may open at any moment. Either a probe is under way, or the
+    replicas are reporting their spent calls to Redis."""
 
     def __init__(self, what: str, *, retry_after: float, is_probed: bool = False) -> None:
         super().__init__(what, retry_after=retry_after)

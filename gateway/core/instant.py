@@ -65,9 +65,9 @@ def parse_instant(text: str) -> Instant:
     """Read an RFC 3339 date-time. Raises ValueError for any other text, for a missing offset, and
     for a day that does not exist.
 
-    A fraction has up to 24 digits. Digits after the ninth are cut off. With an error instead, the
-    gateway would refuse the whole training. Two versions in one nanosecond are ordered by their
-    fetches. Any time within a leap second counts as the next midnight (UTC).
+    A fraction has up to 24 digits. Digits after the ninth are cut off. If these digits were an
+    error, the gateway would refuse the whole training. Two versions in one nanosecond are ordered
+    by their fetches. Any time within a leap second counts as the next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:

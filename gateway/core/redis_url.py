@@ -1,4 +1,4 @@
-"""Reads the URL of a Redis into an address. Nothing is connected here.
+"""Reads the URL of a Redis into an address. This module opens no connection.
 
 This module has the schemes, the parameters, and the messages about a wrong URL. A message quotes no
 part of the URL, because any part may contain a password. The settings read a URL to check it. The
@@ -17,7 +17,7 @@ SENTINEL: Final = "redis+sentinel"
 CLUSTER: Final = "redis+cluster"
 UNIX: Final = "unix"
 _SEVERAL: Final = (SENTINEL, CLUSTER)
-# The schemes that use a network, each with the port that is used if a host has no port in the URL.
+# The schemes that use a network, each with its default port.
 _PORTS: Final = {"redis": 6379, "rediss": 6379, SENTINEL: 26379, CLUSTER: 6379}
 
 # The parameters that name files.
@@ -30,7 +30,7 @@ _TLS: Final = (
     "ssl_cert_reqs",
 )
 _USER: Final = ("username", "password")
-# No parameter sets timeouts, retries or pools, because the gateway decides these. The setting
+# The gateway decides timeouts, retries and pools, so a URL has no parameters for these. The setting
 # `redis.timeout` applies to all URLs.
 _NAMED: Final = (*_USER, "client_name")
 _ALWAYS: Final = ("db", *_NAMED)
@@ -53,8 +53,8 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class SentinelGroup:
-    """Sentinels by host and port, the name of their master, and the options of connections to
-    them."""
+    """The Sentinels of one master: their hosts and ports, the master's name, and the options for
+    connections to the Sentinels."""
 
     sentinels: tuple[Place, ...]
     master: str
@@ -99,7 +99,8 @@ def read_address(url: str) -> Address:
 
 
 def masked(url: str) -> str:
-    """A URL that `read_address` accepts, without its user, password and parameters, for logs."""
+    """The URL for logs, without user, password and parameters. `read_address` has to accept
+    `url`."""
     parts = _split(url)
     user, query = "***@" if "@" in parts.netloc else "", "?***" if parts.query else ""
     return f"{parts.scheme}://{user}{_location(parts)}{parts.path}{query}"
@@ -141,7 +142,7 @@ def _refuse_strangers(query: dict[str, str], scheme: str, *, tls: bool) -> None:
     known = (*_ALWAYS, *_TLS, *_OF_SEVERAL)
     for place, (name, value) in enumerate(query.items(), start=1):
         if name not in known:
-            # The text has the parameter's place and not its name. The name may be a part of a
+            # The message has the parameter's position and not its name. The name may be a part of a
             # password that was not percent-encoded.
             raise ValueError(f"its parameter {place} is none of {', '.join(known)}")
         if not value:
@@ -174,8 +175,8 @@ def _master_and_database(parts: SplitResult, query: dict[str, str]) -> tuple[str
 
 
 def _options(parts: SplitResult, query: dict[str, str], db: int | None) -> dict[str, str | int]:
-    """The options of the driver that every scheme has. A user and password before the host take
-    precedence over parameters."""
+    """The driver's options for the user, the password, the client's name and the database. A user
+    and password before the host take precedence over parameters."""
     given = parts.netloc.rpartition("@")[0].partition(":")[::2]
     options: dict[str, str | int] = {name: query[name] for name in _NAMED if name in query}
     options |= {name: unquote(text) for name, text in zip(_USER, given, strict=True) if text}

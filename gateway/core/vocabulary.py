@@ -90,8 +90,8 @@ class StoreVerdict(StrEnum):
     """The decision of a store about an entry."""
 
     FIRST = "first"  # no version was known
-    CHANGED = "changed"  # a later version, another body, a new negative entry, or its end
-    UNCHANGED = "unchanged"  # the same version and body, or again a negative entry; it is renewed
+    CHANGED = "changed"  # a later version, another body, a new negative entry, or the end of one
+    UNCHANGED = "unchanged"  # same version and body, or negative again: the stored entry is renewed
     BELIEVED = "believed"  # enough refused answers agree now, so this one is accepted
     OLDER = "older"  # refused: a later version or a later fetch is known
     AHEAD = "ahead"  # refused: its version is far in the future
@@ -241,7 +241,7 @@ class RedisOperation(StrEnum):
 
 
 class Problem(StrEnum):
-    """The problems of the gateway's own error responses (after `urn:gateway:problem:`)."""
+    """The problem types of the gateway's own error responses (after `urn:gateway:problem:`)."""
 
     BAD_ID = "bad-id"
     BAD_REQUEST = "bad-request"
@@ -282,7 +282,7 @@ class Part(StrEnum):
 
 
 class SpanFate(StrEnum):
-    """The fate of a span that had to be sent."""
+    """The fate of a span that was to be sent to the collector."""
 
     SENT = "sent"
     FAILED = "failed"  # the collector did not accept it
