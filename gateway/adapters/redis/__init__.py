@@ -1,1 +1,1 @@
-"""The shared store and the shared budget on Redis: one round trip to read, one script to write."""
+"""The state that replicas share in Redis: store, budget, leases, sweep, mode, and the bus."""

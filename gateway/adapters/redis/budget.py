@@ -25,13 +25,13 @@ from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 # How long Redis keeps an idle budget (ms). After that time, the past of the budget is unknown.
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
-# If a replica has not reported for `_SILENCE` seconds, it spends its part of the limit alone. After
-# `_GONE` seconds without a report, the replica is forgotten. A replica looks at the budget twice a
-# second. Each look reports which reply the replica received last.
+# If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
+# asking Redis. After `_GONE` seconds without a report, the replica is forgotten. A replica looks at
+# the budget twice a second. If the reply to a look arrived, the next look reports this to Redis.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
-# Seconds by which Redis' clock may differ from the expected time. A clock that differs by more was
-# set.
+# Seconds by which Redis' clock may differ from the expected time. If it differs by more than that,
+# the clock was set to another time.
 _STEADY: Final = 0.25
 # The most calls whose ages are in a reply. If there are more calls, each age in the reply
 # represents several calls.
@@ -40,7 +40,8 @@ _MOST_TOLD: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class BudgetReply:
-    """The content of a reply. `closed_until` is on the monotonic clock, `stamp` on Redis' clock."""
+    """The last reply about one scope. `word` is the outcome of `take`, for example `exhausted`.
+    `closed_until` is on the monotonic clock, `stamp` on Redis' clock."""
 
     word: str
     wait: float
@@ -52,8 +53,8 @@ class BudgetReply:
 
 
 def numbers(limit: int | None, sweep_share: float) -> tuple[int, ...]:
-    """Floor, ceiling and `always` (1 or 0) of each rank, in the order of the ranks. If there is no
-    limit, all these numbers are 0."""
+    """Floor, ceiling and `always` (1 or 0) of each rank, in the order of the ranks (see `Portion`
+    in core/budget/priority). If there is no limit, all these numbers are 0."""
     if limit is None:
         return (0, 0, 0) * len(RANKS)
     of = portions(limit, sweep_share)
@@ -75,16 +76,18 @@ def seconds(micros: bytes) -> float:
 
 
 class RedisBudget:
-    """At most `limit` calls (None: any number) of all replicas in any `window` seconds.
+    """Allows all replicas together at most `limit` calls (None: any number) in any `window`
+    seconds.
 
     A call counts until the window and a margin have passed, because one call may take longer to
     reach the upstream than another. The margin is one second. If the window is shorter than 10
     seconds, the margin is a tenth of the window. If the earlier calls are unknown, a tenth of the
     limit may be sent at once. The rest is sent at the mean rate until a window has passed. If
-    `start_paced` is False, or in the budget of newcomers, it is assumed that there were no earlier
-    calls. `probe_patience` (seconds): how long other calls are refused while a gate's probe has no
-    answer. `rates` has the scopes that have a rate of their own. `sweep_share` in (0, 1] is the
-    largest part of a limit that the sweep may use. `name` identifies this replica.
+    `start_paced` is False, it is assumed instead that there were no earlier calls. The same is
+    assumed in the budget of newcomers (credentials that the upstream has not accepted yet).
+    `probe_patience` (seconds): how long other calls are refused while a gate's probe has no answer.
+    `rates` has the scopes that have a rate of their own. `sweep_share` in (0, 1] is the largest
+    part of a limit that the sweep may use. `name` identifies this replica.
     """
 
     silence: float = _SILENCE
@@ -166,10 +169,10 @@ class RedisBudget:
         return Charge(float(seen.stamp), seen.wait)
 
     def _as_known(self, known: KnownBudget | None) -> tuple[int, ...]:
-        """Four arguments of the script `take`. The life of the log and Redis' time are as in the
-        last reply to a look. Two arguments follow: the time that Redis' clock should show now, and
-        the possible error of this time. The life changes when Redis has forgotten which calls were
-        made."""
+        """Four arguments of the script `take`. Two are from the last reply to a look: the life of
+        the log, and Redis' time. The others are the time that Redis' clock should show now, and the
+        possible error of that time. The life is a number. It changes when Redis has forgotten which
+        calls were made."""
         if known is None:
             return (0, 0, 0, 0)
         now, error = _taken_for(known, self._clock.monotonic()), micros(known.error + _STEADY)
@@ -265,8 +268,8 @@ class RedisBudget:
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> float:
-        """Close the gate after a 429, and lower the limit. Returns the seconds until the gate may
-        reopen."""
+        """Close the gate after a 429. Returns the seconds until the gate may reopen. Also lowers
+        the limit, but not if the refused call was sent before the gate closed."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -312,8 +315,8 @@ class RedisBudget:
         return BudgetView(stretch.whole(holds, rate), rate.window, available, closed_for)
 
     def _rule(self, scope: str) -> tuple[int, int, int]:
-        """The limit of one stretch (0: none), the microseconds of one stretch, and the number of
-        stretches in the window of the rate."""
+        """The limit of one stretch (0: no limit), the length of one stretch in microseconds, and
+        the number of stretches in the window of the rate. A stretch is a part of the window."""
         rate = self._rates.of(scope, self._usual)
         stretch = Stretch(0, self._window, 1) if rate is None else Stretch.of(rate)
         return stretch.limit, micros(stretch.span), stretch.parts

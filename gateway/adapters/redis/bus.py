@@ -1,10 +1,10 @@
-"""Bus on Redis: one channel for the notices of all replicas, and one for the answers to each
-replica.
+"""Bus on Redis: one channel for notices to all replicas, and one channel for each single replica.
 
-A notice goes to all replicas. An order waits until the replicas that are alive have answered.
-Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in which a
-replica may have missed notices. The gap ends when the replica connects again, when it sees that the
-number of a notice is missing, or when it counts as alive again (see `membership`).
+A notice goes to all replicas. An order waits until the replicas that are alive have answered. The
+channel of a single replica carries the answers to its notices, and the endings of fetches (see
+`lease`). Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in
+which a replica may have missed notices. The gap ends when the replica connects again, finds that
+the number of a notice is missing, or counts as alive again (see `membership`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gateway.ports import Clock, Confirmations, Deadline, Notice, Observer
 
 
 class Request:
-    """Asks the other replicas to confirm a notice. Each answer names the `number` of the
+    """Collects the answers of other replicas to one notice. Each answer names the `number` of the
     request."""
 
     def __init__(self, number: int) -> None:
@@ -138,8 +138,9 @@ class RedisBus:
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
-        # At the monotonic time `_whole_at`, this replica had heard all notices that were sent so
-        # far. -inf: no heartbeat was sent yet. `_life` is the life of the membership at that time.
+        # At the monotonic time `_whole_at`, this replica had heard all notices that were sent
+        # before that time. -inf: no such time is known yet. `_life` is the life of the membership
+        # at that time.
         self._whole_at, self._life = -math.inf, 0
 
     @property
@@ -194,7 +195,7 @@ class RedisBus:
 
     async def listen(self, apply: Apply, gap: Gap) -> None:
         """Hand each notice of another replica to `apply`, and call `gap` whenever notices may have
-        been missed. Runs until it is cancelled. No message that arrives ends it."""
+        been missed. Runs until cancelled. An invalid message does not end it."""
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._send_heartbeats(gap))
@@ -306,10 +307,10 @@ class RedisBus:
         """Report a gap, with a time. Until this time, this replica may serve the entries that it
         had in the gap.
 
-        If an order came in the gap, the result of the order names such a time for this replica. The
-        reported time is `span` after the last moment at which this replica had heard all notices.
-        No result of an order in the gap names an earlier time. If no notice was missed, the
-        reported time is infinite.
+        The reported time is `span` after the last moment at which this replica had heard all
+        notices. If an order was sent in the gap, its result also says until when this replica may
+        serve older entries. That time is never earlier than the reported time. If no notice was
+        missed, the reported time is infinite.
 
         `number` is the number of the last notice, and `heard` is the last number that this replica
         heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers

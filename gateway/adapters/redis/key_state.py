@@ -3,9 +3,10 @@
 Bytes in and out, no I/O. The record of a floor has two parts. The first part is the floor, and has
 a fixed length. The second part describes the last answer that confirmed the body: status, header
 fields and times. Lua copies the second part without reading it. When Lua drops the digest of the
-body, it also drops the second part. If a page of the list confirmed the body after that answer, the
-times of the page are between the two parts. The times have a fixed length. If the floor was raised
-above the stored version, the stored version replaces the second part (see records.py).
+body, it also drops the second part. If a page of the list of trainings confirmed the body after
+that answer, the times of the page are between the two parts. These times have a fixed length. If
+the floor was raised above the stored version, the stored version replaces the second part (see
+records.py).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _RENEWED_LENGTH = _TIMES_AT + SUM + _TIMES_LENGTH
 
 
 class _Last(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The order of the fields is the format."""
+    """The fields of the second part. They are stored in this order, without their names."""
 
     status: int
     headers: Headers
@@ -98,14 +99,14 @@ def encode_renewed(item: Listed) -> bytes:
 
 
 def read_standing(record: bytes) -> Standing | None:
-    """The state of a key. `record` is the record of its floor, and every event was already applied
-    to it. None if the bytes are no floor."""
+    """The state of a key. `record` is the record of its floor. Every event was already applied to
+    this record. None if the bytes are no floor."""
     return _standing(read_floor(record), record)
 
 
 def standing_after(record: bytes | None, event: bytes | None, share: str | None) -> Standing | None:
-    """The state of a key after `event` is applied to the record of its floor, in a partition with
-    this `share`. None (unknown) if the record, the event or the share is lost."""
+    """The state of a key, after `event` is applied to the record of its floor. `share` is the share
+    of the key's partition. None (unknown) if the record, the event or the share is lost."""
     floor = floor_after(record, event)
     if floor is None or record is None or share is None:
         return None
@@ -141,10 +142,10 @@ def read_found(
 def _is_lost(entry: Entry, known: Floor) -> bool:
     """Whether the entry may not even be used for rescue.
 
-    After a hard order without a version, no entry of an earlier generation may be used. After a
-    hard order with a version, no entry below that version may be used. After such an order, the
-    floor has a version, but no digest. An entry of another epoch counts as ruled out, because the
-    records say nothing about it.
+    A hard order allows no rescue. After a hard order without a version, no entry of an earlier
+    generation may be used. After a hard order with a version, no entry below that version may be
+    used. After such an order, the floor has a version, but no digest. An entry of another epoch
+    counts as ruled out, because the records say nothing about it.
     """
     if entry.epoch != known.epoch:
         return True

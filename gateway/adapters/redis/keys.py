@@ -46,7 +46,7 @@ class Names:
         return f"{self.prefix}:{{{key.training_id}}}:o:{key.partition}"
 
     def touched(self, key: Key) -> tuple[str, str, str]:
-        """The keys that a look-up reads: floor, event, body. For most scripts, these are the first
+        """The keys that a look-up reads: floor, event, body. Most scripts get these as their first
         keys."""
         return self.floor(key), self.event(key.training_id), self.body(key)
 
@@ -78,7 +78,8 @@ class Names:
 
 
 class AccountNames:
-    """The keys of the budgets. All keys of one scope are in one slot."""
+    """The keys of the budgets. A scope (for example a tenant) has one budget. All keys of one scope
+    are in one slot."""
 
     def __init__(self, prefix: str) -> None:
         """Raises ValueError for a prefix that cannot be used."""
@@ -102,12 +103,14 @@ class AccountNames:
         return f"{self._prefix}:{{{quote(scope, safe='')}}}:b"
 
     def ranks(self, scope: str) -> tuple[str, ...]:
-        """For each rank, the key of a log with the times of the rank's calls."""
+        """For each rank (a priority of calls), the key of its log. The log has the times of the
+        rank's calls."""
         return tuple(f"{self.log(scope)}:{rank}" for rank in RANKS)
 
 
 def ear(prefix: str, replica: str) -> str:
-    """The channel for the answers to this replica. No other replica listens to it."""
+    """The channel to which only this replica listens: for answers to its notices, and for endings
+    of fetches."""
     return f"{prefix}:bus:{replica}"
 
 

@@ -1,5 +1,5 @@
-"""Lease on Redis: one replica leads the fetch of a key, and the followers are told how the fetch
-ended.
+"""Lease on Redis: one replica leads the fetch of a key, and the replicas that wait for the fetch
+(the followers) are told how it ended.
 
 This module has the keys and the arguments of each step, the format of an ending, and the callers
 that wait for an ending. The rules are in lua/lease.lua. Endings arrive on the channel of this
@@ -35,7 +35,7 @@ from gateway.core.vocabulary import EndingKind, RedisOperation
 from gateway.ports import Taken
 
 # This number goes up when the format changes. An ending with another schema cannot be read, and
-# counts as transient.
+# counts as `EndingKind.TRANSIENT`.
 SCHEMA: Final = 1
 
 _HEARD_LATELY: Final = 1_000
@@ -137,7 +137,7 @@ _REMEMBERED: Final = 600_000
 
 
 class RedisLease:
-    """The leases of one replica. The bus puts the endings that arrive into `endings`.
+    """The leases of one replica. When an ending arrives, the bus puts it into `endings`.
 
     `replica` is the name of this replica on the bus. `lifetime` (seconds): a replica that died
     keeps a lease for that time at most. `entropy` makes tokens, and the epochs of new floors.
@@ -175,7 +175,8 @@ class RedisLease:
 
     async def take(self, key: Key, *, unhurried: bool = False) -> Taken:
         """Take a ticket for a fetch, and either lead or follow the fetch. While the key backs off
-        after failures, an `unhurried` call may not lead. In that case, raises BackedOff."""
+        after failures, an `unhurried` call may not lead. If there is no fetch to follow either,
+        raises BackedOff."""
         skew = self._connection.skew(self._names.floor(key))
         share = await self._partition_invalidations.share(
             key, RedisOperation.LEASE, self._fetch_keep

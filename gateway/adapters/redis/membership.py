@@ -68,7 +68,7 @@ class Others:
 
 
 class Membership:
-    """The heartbeats of one replica, and what it knows of the others.
+    """Sends the heartbeats of one replica, and remembers the other replicas.
 
     `alone` (seconds): how long a replica may serve its entries after the time when it stopped
     counting as alive. If Redis loses the members, all replicas that are alive add the members that
@@ -92,7 +92,7 @@ class Membership:
         self._keys = tuple(f"{prefix}:{{bus}}:{name}" for name in ("replicas", "number", "members"))
         self._patience = _MISSED_HEARTBEATS * heartbeat
         self._settle = settle
-        self.span = self._patience + alone  # how long after a heartbeat a replica may serve
+        self.span = self._patience + alone  # how long after a heartbeat entries may be served
         self._remembered = Remembered()
         self._beat = Script.load("membership", "beat")
         self._tell = Script.load("membership", "tell")
@@ -108,9 +108,9 @@ class Membership:
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:
-        """Send a heartbeat. Returns the number of the last notice, and True if this replica may not
-        have counted as alive just before the heartbeat. Orders do not wait for a replica that is
-        not alive. Raises RedisUnavailable."""
+        """Send a heartbeat. Returns the number of the last notice. Also returns whether this
+        heartbeat is the first, or was perhaps late. In both cases an order that was sent just
+        before the heartbeat perhaps did not wait for this replica. Raises RedisUnavailable."""
         number, was_off = await self._beat_once()
         if self._remembered.lost:
             await self._beat_once()  # adds the lost members again
@@ -183,7 +183,8 @@ def _named(members: Sequence[bytes]) -> frozenset[str]:
 
 
 def _members(told: Sequence[bytes]) -> dict[str, float]:
-    """Reads a list in which the microseconds of each name follow the name. Returns seconds."""
+    """Read a list in which each name is followed by its microseconds. Returns the seconds of each
+    name."""
     names = (name.decode("utf-8", "replace") for name in told[::2])
     seconds = (int(each) / 1_000_000 for each in told[1::2])
     return {name: left for name, left in zip(names, seconds, strict=True) if is_replica(name)}

@@ -39,7 +39,7 @@ _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class NoticeRefused(Exception):
-    """These bytes are no message that can be used. `why` is one word."""
+    """Bytes that arrived are no message that can be used. `why` is the reason in one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"neither a notice nor an answer: {why}")
@@ -48,8 +48,8 @@ class NoticeRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notice as it arrives. The answer to it must name `request`. If `request` is None, the
-    sender waits for no answer."""
+    """A notice that arrived, with its number and its sender. An answer to the notice must name
+    `request`. If `request` is None, the sender waits for no answer."""
 
     number: int
     sender: str
@@ -59,7 +59,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer of a replica that has applied the notice of a request."""
+    """The answer to a notice: the replica `sender` has applied the notice that named this
+    `request`."""
 
     sender: str
     request: int
@@ -199,7 +200,8 @@ def _makes_sense(notice: Notice) -> bool:
 
 
 class Holes:
-    """Compares the numbers of the notices that arrived with the count in Redis."""
+    """Finds missed notices. It compares the numbers of the notices that arrived with Redis'
+    count."""
 
     def __init__(self) -> None:
         self._heard = 0
@@ -227,7 +229,7 @@ class Holes:
         """Compare with Redis' count `told`. Returns whether a notice was missed. `heard_before` is
         the value that `heard` had when Redis was asked for the count.
 
-        The notices in the previous count have had time to arrive. A later notice may still be on
+        The notices up to the previous count have had time to arrive. A later notice may still be on
         its way. If the count is less than `heard_before`, the count has begun again.
         """
         missed = told < heard_before or self._heard < self._told

@@ -3,10 +3,10 @@
 The share is a record that exists before the first fetch of its partition. Each entry is stored with
 the share that the partition had when the fetch of the entry began. An invalidation replaces the
 share. A look-up reads the share together with the entries, and does not return entries with another
-share. So an invalidation need not search for entries. If the share is lost, another share is made,
-because an invalidation may be lost with the share. In a cluster the share has many copies, so that
-the node of each entry has a copy. Otherwise all entries of a partition would depend on one node.
-The copies need not be equal.
+share. So an invalidation need not search for entries. If the share is lost, a different share is
+made. An invalidation may be lost with the share, so entries with the lost share must not be
+returned. In a cluster the share has many copies, so that the node of each entry has a copy.
+Otherwise all entries of a partition would depend on one node. The copies need not be equal.
 
 A fetch may use the share that a look-up has just read. If the share was replaced between that
 look-up and the fetch, the response of the fetch is ruled out, and is fetched again.
@@ -33,8 +33,8 @@ from gateway.ports import Found, Standing
 _INVALIDATED_AT = re.compile(rb"\d{16}")
 _SHARE = re.compile(rb"b?\d{16}")
 
-# `_READ_FOR`: for this many seconds after a share was read, a fetch may use it. `_KEPT_FOR`: for
-# this many seconds after the expiry of a share was renewed, it is not renewed again. A share lives
+# `_READ_FOR`: for this many seconds after a share was read, a fetch may use it. `_KEPT_FOR`: after
+# the expiry of a share was renewed, it is not renewed again for this many seconds. A share lives
 # longer than any body, so rare renewals are enough.
 _READ_FOR: Final = 1.0
 _KEPT_FOR: Final = 10.0
@@ -54,9 +54,9 @@ _NONE: Final = Beside("", -math.inf)
 
 
 class PartitionInvalidations:
-    """The shares of one gateway. They live for `keep` ms, longer than any body. `are_possible` is
-    true if callers bring their own tokens. Otherwise no 401 invalidates a partition, and there are
-    no shares."""
+    """Invalidates partitions of one gateway, and reads and renews their shares. A share lives for
+    `keep` ms, longer than any body. `are_possible` is true if callers bring their own tokens.
+    Otherwise no 401 invalidates a partition, and there are no shares."""
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -132,7 +132,8 @@ class PartitionInvalidations:
             self._read[name] = share
 
     def name(self, key: Key) -> str:
-        """The name of the share for this key. In a cluster, this copy is in the region of the key's
+        """The name of the share for this key. In a cluster there is a copy of the share in each
+        region (a group of slots). This name is that of the copy in the region of the key's
         floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
@@ -154,7 +155,8 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The same result. If the body was fetched at `struck_at` or before, the body is left out."""
+    """The result of a look-up, and the time `struck_at`. If the body was fetched at that time or
+    before, the body is left out."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -163,8 +165,8 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The same state, with the time `struck_at`. A response that was fetched at that time or before
-    is ruled out."""
+    """The state of a key, and the time `struck_at`. A response that was fetched at that time or
+    before is ruled out."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

@@ -44,7 +44,7 @@ _EVENT = re.compile(rb"([0-8]\d{15}) (\d{16}) (\d{21}) (\d{16})(?: (\d{16}) (\d{
 
 
 class EnvelopeRefused(Exception):
-    """These bytes are not an entry of that key. `why` is one word."""
+    """Bytes in Redis are not an entry of the wanted key. `why` is the reason in one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"not an entry: {why}")
@@ -52,7 +52,8 @@ class EnvelopeRefused(Exception):
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The fields of the envelope before the body. The order of the fields is the format."""
+    """The fields of the envelope before the body. They are stored in this order, without their
+    names."""
 
     partition: str
     training_id: str
@@ -100,7 +101,7 @@ def encode(key: Key, entry: Entry) -> bytes:
 
 
 def decode(key: Key, data: bytes) -> Entry:
-    """The entry of that key in the envelope. Raises only EnvelopeRefused.
+    """The entry in an envelope, if it is an entry of `key`. Raises only EnvelopeRefused.
 
     The body is copied, so that the entry does not keep the whole envelope in memory.
     """
@@ -123,7 +124,8 @@ def decode(key: Key, data: bytes) -> Entry:
 
 
 def checksum(rest: bytes | memoryview) -> bytes:
-    """The checksum of these bytes. It has `SUM` bytes, and is stored before them."""
+    """The checksum of these bytes. The checksum has `SUM` bytes, and is stored before these
+    bytes."""
     return blake2b(rest, digest_size=SUM).digest()
 
 
@@ -169,7 +171,8 @@ def version(updated_at: Instant | None) -> str:
 
 
 def read_floor(record: bytes) -> Floor | None:
-    """The floor in a record to which every event was applied. None if the bytes are no floor."""
+    """The floor in a record, if every event was already applied to the record. None if the bytes
+    are no floor."""
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
@@ -180,7 +183,7 @@ def floor_after(record: bytes | None, event: bytes | None) -> Floor | None:
     """The floor in the record after `event` is applied. None (unknown) if the record or the event
     is lost. The lost bytes may have ruled out a response that is still stored.
 
-    The rule is that of `absorb` in floor.lua. The script also writes the result to Redis.
+    The rule is that of `absorb` in floor.lua. The scripts also write the result to Redis.
     """
     match = None if record is None else _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     happened = None if event is None else _EVENT.fullmatch(event)
@@ -275,8 +278,9 @@ def _read(match: re.Match[bytes], record: bytes) -> _Record:
 
 
 def of_share(floor: Floor, share: str) -> Floor:
-    """The floor with the epoch that entries have: the epoch of the floor, followed by the share of
-    the partition. The epoch of entries therefore changes if either of these two changes."""
+    """The same floor with a longer epoch: its own epoch, followed by the share of the partition
+    (see partition_invalidation.py). Entries have this longer epoch. It changes if the floor's own
+    epoch or the share changes."""
     if not share:
         return floor
     epoch = floor.epoch + share

@@ -1,1 +1,1 @@
-"""The way to Redis: URL, nodes, cluster, scripts, and when a Redis counts as away."""
+"""Connects to Redis: URL, nodes, cluster, scripts. Decides when a node counts as away."""

@@ -25,12 +25,12 @@ _PATIENCE: Final = 0.004
 
 
 class Gathering(Generic[Asked, Found]):
-    """Calls `read` with up to `most` questions of one home (node) at once. It gathers the questions
-    of one turn of the event loop. While a round trip to that home is under way, `Gathering` gathers
-    further questions, for some milliseconds at most. A caller that stops waiting does not affect
-    other callers. A round trip that fails does not affect other round trips. A question that no
-    caller waits for any more is not sent. `operation` returns the name of the operation, for
-    errors.
+    """Gathers the questions to one home (node) that are asked in one turn of the event loop. Calls
+    `read` with up to `most` of these questions at once. While a round trip to that home is under
+    way, `Gathering` gathers further questions, for some milliseconds at most. A caller that stops
+    waiting does not affect other callers. A round trip that fails does not affect other round
+    trips. A question that no caller waits for any more is not sent. `operation` returns the name of
+    the operation, for errors.
     """
 
     def __init__(

@@ -26,7 +26,8 @@ from gateway.ports import Clock, Observer
 
 SLOTS: Final = REDIS_CLUSTER_HASH_SLOTS
 
-# How many slots a region has. A node holds long runs of slots, so few regions have two holders.
+# The slots are divided into regions, each with this many slots. A node holds long runs of slots, so
+# few regions have two holders.
 _REGION: Final = 256
 
 # The holder of each slot; None if no node holds it.
@@ -64,8 +65,8 @@ def tag_of(first: int, last: int) -> str:
 @cache
 def regions() -> tuple[str, ...]:
     """A hash tag for each region, in the order of their slots. A record that is read together with
-    every key has one copy in each region. These tags stay the same when slots move to other
-    nodes."""
+    every key has one copy in each region (for example the share of a partition). These tags stay
+    the same when slots move to other nodes."""
     return tuple(tag_of(first, first + _REGION - 1) for first in range(0, SLOTS, _REGION))
 
 
@@ -75,14 +76,14 @@ def region_of(slot: int) -> str:
 
 
 def tags_of(holders: Holders) -> tuple[str, ...]:
-    """A hash tag for each holder, in the order of their slots. A key with such a tag is on the node
-    of that holder."""
+    """A hash tag for each node that holds slots, in the order of the slots. A key with such a tag
+    is on that node."""
     firsts = {place: slot for slot, place in reversed(list(enumerate(holders))) if place}
     return tuple(tag_of(slot, _last(holders, slot)) for slot in sorted(firsts.values()))
 
 
 def tag_held(place: Place, holders: Holders) -> str | None:
-    """The hash tag that `tags_of` has for this holder. None if the node holds no slot."""
+    """The hash tag that `tags_of` has for this node. None if the node holds no slot."""
     if place not in holders:
         return None
     first = holders.index(place)
@@ -200,7 +201,7 @@ class Cluster:
         self._told: Holders | None = None
         self._masters: tuple[Member, ...] = ()
         self._is_whole = False
-        # Whether all nodes are up and together hold all slots. Each hit reads this value, so the
+        # Whether all nodes are up, and all slots have a node. Each hit reads this value, so the
         # value is computed only when a node or the map of slots changes.
         self.is_up = False
         self.layout = 0
@@ -270,8 +271,8 @@ class Cluster:
         return any(member.is_away for member in self._masters or self._members.values())
 
     def heard(self, _reply: Sequence[Any], _sent: float) -> None:
-        """Do nothing, because it is unknown which node sent this reply. Only looks read the times
-        of nodes."""
+        """Do nothing, because it is unknown which node sent this reply. In a cluster, only looks
+        (see node_availability.py) read the clocks of nodes."""
 
     async def check(self) -> bool:
         """Look once at all nodes, and at the nodes that become known by these looks. Returns
@@ -373,7 +374,7 @@ class Cluster:
 
 
 class SharedNodeRoute:
-    """The way to the node that holds the shared slot, where notices are published and counted."""
+    """The way to the node of the shared slot. On this node notices are published and counted."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

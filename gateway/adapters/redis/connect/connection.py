@@ -1,4 +1,4 @@
-"""The connection to Redis, which may be one node or a cluster, and the task that watches it.
+"""The connection to Redis (one node or a cluster), and the task that watches whether Redis answers.
 
 This module runs scripts, and reads keys together. node_availability.py decides whether a node
 counts as away. cluster.py decides which node holds a key.
@@ -40,7 +40,7 @@ def _ignore_time(_redis_seconds: float, _round_trip: float) -> None:
 
 
 class Connection:
-    """The connection to Redis, which also knows whether Redis is away.
+    """Connects to Redis, and knows whether Redis is away.
 
     While a node is away (see node_availability.py), each call for one of its keys fails at once,
     until the node has answered the watch (`run`). `on_time` is called with Redis' clock (seconds)
@@ -169,8 +169,8 @@ class Connection:
         RedisUnavailable, at once if that node is away.
 
         `command` also reads the reply. A reply that `command` cannot read counts as a failure of
-        Redis. Redis is asked to wait for `asked_to_wait` seconds before it answers. `command` may
-        take the sum of these seconds and the timeout.
+        Redis. If `command` asks Redis to wait before it answers, `asked_to_wait` is the time of
+        that wait in seconds. The whole operation may take this time and the timeout.
         """
         return await self._nodes.put(at, operation, command, asked_to_wait)
 

@@ -46,7 +46,7 @@ _SILENCES: Final = 3
 # After the first deadline without an answer, a look follows. Other operations wait for that look,
 # but only until this many seconds after the deadline.
 _DOUBT: Final = 0.01
-# Milliseconds of expiry of the key that a look tries to write.
+# The expiry (ms) of the key that a look tries to write.
 _WRITTEN_KEEP: Final = 1_000
 
 
@@ -157,7 +157,8 @@ class Node:
         self._on_time(seconds, self._clock.monotonic() - sent)
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """Judge the answers of a look to `questions`. Raises the driver's error for a bad state."""
+        """Judge the answers to `questions`, which a look has asked. Raises the driver's error for a
+        bad state."""
 
     async def _ask(
         self,
@@ -215,8 +216,8 @@ class Node:
         self._doubt = None
 
     async def _settle(self) -> None:
-        """Look until any operation gets an answer. If `_SILENCES` deadlines in a row have passed,
-        the node is away."""
+        """Look until any operation gets an answer. If `_SILENCES` deadlines in a row have passed
+        without an answer, the node is away."""
         answers = self._answers
         for _ in range(_SILENCES - 1):
             with suppress(RedisUnavailable):
@@ -289,7 +290,7 @@ class Single(Node):
 
     questions: ClassVar = ("ROLE",)
 
-    # The hash tag of each node.
+    # A hash tag for each node. Here there is one node.
     tags: Final = (_TAG,)
 
     tag = _TAG
@@ -340,7 +341,7 @@ class Single(Node):
         await super().reach()
 
     def judge(self, answers: Sequence[Any]) -> None:
-        """A server that says that it is a replica counts as away, because its data may be
+        """If the server says that it is a replica, it counts as away, because its data may be
         outdated."""
         (role,) = answers
         # A user without the right to ask for the role gets an error here. For such a user, a write

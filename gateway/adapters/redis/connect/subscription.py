@@ -1,7 +1,7 @@
 """A connection that receives messages on channels, and raises SubscriptionLost when it is lost.
 
-It is one connection without retries. The caller makes a new connection, and therefore knows that
-messages may have been lost. The bus reads the messages.
+It is one connection without retries. After a loss, the caller makes a new connection, and therefore
+knows that messages may have been lost. The bus reads the messages.
 """
 
 from __future__ import annotations

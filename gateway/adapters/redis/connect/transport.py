@@ -176,11 +176,11 @@ class _Certified:
 
 
 class _Tls(_Certified, driver.SSLConnection):
-    """Over TLS."""
+    """A connection over TLS."""
 
 
 class _MasterTls(_Certified, SentinelManagedSSLConnection):
-    """Over TLS, to the master."""
+    """A connection over TLS to the master that the sentinels named."""
 
 
 def _class_of(address: Address) -> Any:
