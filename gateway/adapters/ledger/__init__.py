@@ -1,4 +1,4 @@
-"""The shared state of a process without Redis, in memory: version floors, sweeps, the budget."""
+"""In memory, for a process without Redis: the version floors, the sweeps and the budget."""
 
 from gateway.adapters.ledger.budget import LocalBudget
 from gateway.adapters.ledger.floors import Ledger

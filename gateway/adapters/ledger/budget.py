@@ -1,6 +1,7 @@
 """The budget and the gate in memory, for a process without Redis, or while Redis is away.
 
-This module keeps a window and a gate for each scope. The rules are in core/budget.
+This module keeps a window and a gate for each scope (for example a tenant). The rules are in
+core/budget.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class LocalBudget:
     start, a tenth of the limit may be spent at once, and the rest at the mean rate until a window
     has passed. If an earlier process spent its limit evenly, this process sends at most that tenth
     too much. If the earlier process spent its whole limit in its last moment, one window may have
-    nearly two limits of calls. These calls are spread so evenly that the first 429 closes the gate
-    in time.
+    nearly two limits of calls. The calls of this process are spread evenly, so the first 429 closes
+    the gate before the rest of them is sent.
 
     `probe_patience` (seconds): how long the probe of a gate keeps other calls away. If there are
     more than `max_scopes` scopes, the least recently used scope is forgotten, and begins again as a
@@ -126,8 +127,8 @@ class LocalBudget:
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """From now on this process may spend only its part of a limit, one of `replicas` equal
-        parts. `past` has this limit. If `past` is None, it is the whole limit, and earlier calls
-        are unknown."""
+        parts. `past` has this limit. If `past` is None, the limit is that of the scope, and earlier
+        calls are unknown."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:

@@ -1,7 +1,8 @@
 """Version floors in the memory of a process without Redis.
 
-RedisStore keeps the floors of several replicas. The rules here are those in adapters/redis/lua.
-Only L1 has bodies. Nothing here waits. The methods are async because those of the port are async.
+RedisStore keeps the floors that several replicas share. The rules here are those in
+adapters/redis/lua. Only L1 has bodies. Nothing here waits. The methods are async because those of
+the port are async.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Orders:
 
 
 class Ledger:
-    """SharedStore without bodies; `entropy` makes the epoch of each floor.
+    """The SharedStore of a process without Redis: it has floors, but no bodies. `entropy` makes the
+    epoch of each floor. `believe_after` (seconds): see core/cache/version_verdict.py.
 
     There are at most `max_floors` floors. The least recently used floor is forgotten first. The key
     of a forgotten floor is "unknown" again. If a fetch began with that floor, the answer of the
@@ -87,7 +89,7 @@ class Ledger:
         return self._floors.get(key)
 
     def asked_for(self, training_id: str) -> Instant | None:
-        """The lowest version that orders allow. None if there was no order."""
+        """The lowest version that orders allow. None if no order named a version."""
         orders = self._orders.get(training_id)
         return None if orders is None else orders.lowest
 
@@ -102,7 +104,7 @@ class Ledger:
 
     async def confirm(self, keys: Sequence[Key]) -> dict[Key, Standing | None]:
         """The floor of each key, or None if the key has no floor. `Standing.last` returns None
-        here. Only L1 has the header fields and the times of stored answers."""
+        here, because only L1 has the header fields and the times of stored answers."""
         founds = {key: await self.lookup(key) for key in keys}
         return {
             key: None
@@ -121,8 +123,8 @@ class Ledger:
         return Ticket(record.epoch, record.generation, self._clock.now())
 
     async def store(self, key: Key, entry: Entry, keep: float) -> Stored:
-        """Judge an entry, and remember its version. `keep` has no effect, because no body is
-        stored."""
+        """Judge an entry. If it is accepted, remember its version. `keep` has no effect, because no
+        body is stored."""
         record = self._floors.get(key)
         if record is None:
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -147,9 +149,9 @@ class Ledger:
         """Invalidate versions below `updated_at` (None: all versions) in every partition. If
         `soft`, these versions stay for rescue.
 
-        A partition without a floor for the training has no entry of it and no fetch in flight. An
-        order with a version also applies to later fetches of such a partition, as long as the order
-        is remembered.
+        A partition without a floor for the training has no entry of the training, and no fetch of
+        the training is in flight there. An order with a version also applies to later fetches of
+        such a partition, as long as the order is remembered.
         """
         records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
         orders = self._orders.setdefault(training_id, Orders())

@@ -1,6 +1,7 @@
 """The sweep of a process without Redis.
 
-It compares the list with the floors in memory. Its lease lets this process always lead.
+It compares the list of trainings with the floors in memory. Its lease lets this process always
+lead.
 
 The rules are exactly those of adapters/redis/lua/sweep.lua.
 """
@@ -33,7 +34,8 @@ class LedgerLists:
         return [self._compared(Key(partition, item.training_id), item) for item in items]
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Forget a version that only the list claimed."""
+        """Forget the version `updated_at`, if only the list claimed it. Returns whether it was
+        forgotten."""
         record = self._ledger.record(key)
         if record is None or record.raised_from is None or record.updated_at != updated_at:
             return False
