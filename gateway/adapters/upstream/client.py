@@ -47,12 +47,12 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A caller may make its write conditional.
+# A caller may make its write conditional, so a write keeps these two fields of the caller.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
 class HttpxUpstream:
-    """The API at `base_url`.
+    """Sends calls to the API at `base_url`.
 
     Timeouts are in seconds. `timeout` is an upper bound for the deadline of each call.
     `connect_timeout` bounds the time for the TCP connection, and separately the time for TLS.
@@ -222,7 +222,7 @@ def request_fields(call: Call) -> list[tuple[bytes, bytes]]:
         fields += [each for each in call.write.fields if each[0] not in _NEVER_WRITTEN]
     fields += [each for each in call.extra if each[0].lower() not in _NOT_PASSED_UP]
     if call.span is not None:
-        # The upstream gets the span of this call instead of the caller's.
+        # The upstream gets the `traceparent` of this call's span instead of the caller's.
         fields = [each for each in fields if each[0] != _TRACEPARENT]
         fields.append((_TRACEPARENT, call.span.traceparent))
     return fields
@@ -247,7 +247,8 @@ def coded(coding: str) -> tuple[bytes, bytes]:
 
 def decoded(body: bytes, coding: str, most: int) -> bytes:
     """The body without its content coding. An upstream may use a coding although the request asked
-    for none. Raises InvalidPayload, also if the result has more than `most` bytes."""
+    for none. Raises InvalidPayload if the body cannot be decoded, or if the result has more than
+    `most` bytes."""
     if not body or coding == "identity":
         return body
     if not is_ours(coding):

@@ -151,8 +151,8 @@ def _close(connecting: asyncio.Task[Connection]) -> None:
 
 
 def _message(request: httpx.Request) -> bytes:
-    """The bytes of the request. Raises LocalProtocolError, which does not quote the invalid
-    part."""
+    """The bytes of the request. Raises LocalProtocolError if the request is not valid HTTP. The
+    error does not quote the invalid part."""
     fields = request.headers.raw
     target = request.url.raw_path
     if b" " in target or not is_sound(target):
@@ -166,7 +166,7 @@ def _message(request: httpx.Request) -> bytes:
 
 
 class Phase(IntEnum):
-    """How far an exchange has come. From SENT on, bytes may have been sent."""
+    """How far a request and its response have come. From SENT on, bytes may have been sent."""
 
     QUEUED = 0
     CONNECTING = 1
