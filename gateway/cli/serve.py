@@ -70,9 +70,12 @@ Example:
 def check(config: Path | None) -> None:
     """Check the settings, and whether their ports, files, API and Redis can be used.
 
-    No call counts against the limit of the API. The last line says what cannot be checked without
-    such a call. Exit code 2: the settings have faults. Exit code 1: ports, files, the API or Redis
-    have faults. Each fault is one line.
+    The command makes no call that counts against the limit of the API. Therefore two things are not
+    checked: whether the server at upstream.base_url is the API, and whether the API accepts the
+    tokens. If there are no faults, the last line of the output names both.
+
+    Exit code 2: the settings have faults. Exit code 1: ports, files, the API or Redis have faults.
+    Each fault is one line.
     """
     import io
     import time
