@@ -28,12 +28,13 @@ _NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error"}
 
 class AccessLog:
     """Logs errors, slow answers, answers that needed a call to the upstream, and ten rescued
-    answers a second. Samples all other answers, also the refusals that came from the upstream.
+    answers a second. Samples all other answers: logs only a few of them. Answers with which the
+    upstream refused a caller are sampled too.
 
     monotonic returns seconds, for the limit of rescued answers
     level   the lowest level of the lines that are written, a word such as `info`
-    every   of so many sampled answers one gets the level `info`, the others get `debug` (0: all get
-            `debug`)
+    every   one of so many sampled answers gets a line of level `info`, the others get `debug` (0:
+            all get `debug`)
     slow    seconds beyond which an answer is slow
 
     While `unlogged[0]` is above 0, a sampled answer that took at most `brief` seconds gets no line.

@@ -235,11 +235,11 @@ class Counters:
                 self._note_stale(age)
 
     def counting(self, outcome: Outcome, tier: Tier, status: int) -> Count:
-        """A function to call for each hit with this outcome, tier and status. It counts the hit,
-        and counts it for its client too.
+        """A function to call for each hit with this outcome, tier and status. It counts the hit in
+        all tables, also in the table of clients.
 
         The function has the same effect as `count_request` and `count_client`, but is faster.
-        `counting` looks the tables up once, and the function does not look them up for each hit.
+        `counting` looks up the tables once for all these hits.
         """
         hits = self._hits.setdefault((outcome, tier, _CLASS_OF(status, "5xx")), [0])
         times, ages = self.request_seconds[outcome], self.age
@@ -316,7 +316,8 @@ class Counters:
         self.spans.update(dict.fromkeys(SpanFate, 0))
 
     def _meet(self, client: str) -> str:
-        """The name under which the client is counted. Adds all results of that name at 0."""
+        """The name under which the client is counted (`other` if there are too many clients). Adds
+        all results of that name at 0."""
         if (client, _SERVED) in self._clients:
             return client
         name = client if len(self._clients) < _MOST_CLIENTS * len(CLIENT_RESULTS) else OTHER_CLIENTS

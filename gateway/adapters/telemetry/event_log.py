@@ -28,8 +28,8 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 _REMEMBERED = 20
 _TOLD = 50
 _WINDOW = 1.0
-# The most windows (see `_Window`) that are kept. Their keys are reasons, or names such as tenants.
-# The bound protects memory.
+# The most windows (see `_Window`) that are kept. Each event and key has one. A key is a reason, or
+# a name such as a tenant's. The bound protects memory.
 _MOST_REASONS = 1_000
 
 
@@ -143,7 +143,7 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 # The id for events that concern all trainings, for example a purge.
 EVERYBODY: Final = "*"
 
-# Bytes that Python's objects take for a page and for an event, without the texts in them.
+# Bytes that Python's objects take for a `_Page` and for a `Noted`, without the texts in them.
 _PAGE: Final = 1_100
 _EVENT: Final = 620
 
@@ -274,9 +274,9 @@ class Trail:
         self.note(key.training_id, "fetch.failed", key.partition, purpose=purpose, why=why)
 
     def swept(self, key: Key, found: str) -> None:
-        # A sweep meets every training again and again. If the journal is full, the event of a sweep
-        # must not push out the events of another training, so it is not noted for a training that
-        # has none yet.
+        # If the journal is full and has no event of this training yet, an event of this training
+        # pushes out all events of another training. A sweep must not cause that, because it meets
+        # every training again and again.
         if self.journal.knows_or_has_room(key.training_id):
             self.note(key.training_id, "entry.swept", key.partition, found=found)
 

@@ -165,9 +165,9 @@ class Totals:
 
 
 class History:
-    """Takes a row every two seconds. `read` returns the gauges, None if they cannot be read. A
-    response older than `lifetime` seconds is stale. `lifetime` is infinite if each entry has a
-    lifetime of its own."""
+    """Takes a row of figures every two seconds, and keeps the rows of the last 15 minutes. `read`
+    returns the gauges, None if they cannot be read. A response older than `lifetime` seconds is
+    stale. `lifetime` is infinite if each entry has a lifetime of its own."""
 
     def __init__(
         self,

@@ -259,8 +259,8 @@ class LineWriter:
         self._most = most
         self._lost_line: Callable[[int], bytes] = _say_nothing
         self._on_lost: Callable[[], None] = _count_nothing
-        # A finalizer may interrupt a thread that holds this condition, and may write a log line. So
-        # the condition is reentrant.
+        # Python may run a finalizer in a thread that has locked this condition, and the finalizer
+        # may write a log line. For this reason a thread can lock the condition twice.
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -308,8 +308,8 @@ class LineWriter:
                     self._lose(len(lines))
 
     def _take(self) -> tuple[list[bytes], int]:
-        """The next lines to write, and how many lost lines have not been reported yet. Waits until
-        there is a line to write or a loss to report."""
+        """The next lines to write, and how many lost lines to report before them (0 while further
+        lines are dropped). Waits until there is a line to write or a line was dropped."""
         with self._changed:
             if not self._lines and not self._is_dropping:
                 self._is_idle = True

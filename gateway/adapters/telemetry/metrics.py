@@ -1,6 +1,7 @@
 """The name, the help text, the labels and the source of each metric.
 
-The collector reads the sources at a scrape. Nothing is counted here.
+The collector reads the sources when Prometheus asks for the metrics (a scrape). Nothing is counted
+here.
 """
 
 from __future__ import annotations
@@ -171,8 +172,8 @@ TIMINGS: tuple[tuple[str, str, Labels, Callable[[Counters], list[Series]]], ...]
 )
 
 
-# `list` copies a table in one step, because a scrape may run in a thread while the event loop goes
-# on counting.
+# `list` copies a table in one step. So it would do no harm if a scrape ran in another thread
+# while the event loop counts.
 def _rows(counts: Mapping[T, int]) -> list[Row]:
     return [(labels, count) for labels, count in list(counts.items())]
 
@@ -190,10 +191,10 @@ class GaugeReadings:
     """The state of this replica now. A value that this replica does not have is None, and has no
     series.
 
-    budgets          by the name of the tenant. By partition there would be a series for each
-                     credential, because each credential has a partition.
+    budgets          the keys are the names of tenants. If they were partitions, there could be a
+                     series for each credential, because a credential may have its own partition.
     loop_lag         seconds, see `LoopLag`
-    sweep_confirmed  seconds since the oldest confirmation among the entries under sweep
+    sweep_confirmed  age (seconds) of the oldest confirmation of an entry by the API's list
     """
 
     ready: bool
@@ -343,7 +344,8 @@ class CountersCollector(Collector):
         self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        """All families that can be read. A family whose value is None has no series."""
+        """One family (a metric with all its series) for each metric that can be read. If a value is
+        None, its family has no series."""
         yield InfoMetricFamily("gateway_build", "What runs here.", {"version": self._version})
         yield from _families(CounterMetricFamily, COUNTS, self._counters)
         yield from self._timings()
@@ -406,8 +408,8 @@ def _families(
 
 
 def _buckets(histogram: Histogram) -> list[Bucket]:
-    """The cumulative counts by upper bound. A bucket may have an exemplar, which only OpenMetrics
-    shows."""
+    """The cumulative counts by upper bound. A bucket may have an exemplar (its last value that
+    belongs to a trace). Only the OpenMetrics form of a scrape shows exemplars."""
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     exemplars = dict(histogram.exemplars)
     counts = accumulate(histogram.buckets)

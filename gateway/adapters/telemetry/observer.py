@@ -1,6 +1,7 @@
 """The Observer: its methods change counts, log events, and note events in the journal.
 
-`metrics` has the names of the numbers. This module has the names and levels of the events.
+`metrics` has the names of the numbers. This module has the names and levels of the events that it
+logs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from gateway.ports import Clock, Count
 
 # The most lines a second for one event, if its lines differ (for example by the training).
 _BURST = 20
-# The most faults of a file in one line.
+# The most faults of a file that one log line names.
 _MOST_FAULTS = 20
 # Seconds between two lines about a state that lasts.
 _SELDOM = 60.0
@@ -81,8 +82,8 @@ class Telemetry(Trail):
         self._registry = registry_of(CountersCollector(self.counters, version, self.read))
 
     def scrape(self, accept: str = "") -> tuple[Iterator[bytes], str]:
-        """The body of a scrape in pieces, and its content type, as `Accept` asks. All pieces
-        together take milliseconds of CPU."""
+        """The answer to a scrape: its body in pieces, and the content type that `accept` asks for.
+        All pieces together take milliseconds of CPU."""
         return encode(self._registry, accept)
 
     def snapshot(self) -> dict[str, float | int]:
@@ -182,7 +183,7 @@ class Telemetry(Trail):
         self.events.emit(ERROR, "tokens.refused", per_second=_BURST, count=len(faults), faults=told)
 
     def ordered(self, order: Right, operator: str, **told: Any) -> None:
-        """An order was carried out. `told` has the words of the order, and how many replicas
+        """An order was carried out. `told` has the parameters of the order, and how many replicas
         confirmed it."""
         self.counters.count_order(order, operator)
         self.events.emit(
@@ -216,7 +217,7 @@ class Telemetry(Trail):
         self.events.emit(level, "upstream.circuit-moved", per_second=_BURST, state=state)
 
     def mode_moved(self, mode: Mode, operator: str | None = None) -> None:
-        # An operator ordered each move, so no line should be suppressed.
+        # Each change of the mode was ordered by an operator, so no line should be suppressed.
         ordered = _by(operator)
         self.events.emit(WARNING, "gateway.mode-moved", per_second=_BURST, mode=mode, **ordered)
         self.note(EVERYBODY, "gateway.mode-moved", None, mode=mode, operator=operator)
