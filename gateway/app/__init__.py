@@ -1,7 +1,8 @@
-"""The composition root: the only package that imports adapters, `flow` and `web`.
+"""Builds all parts of the gateway, connects them, and runs them.
 
-`compose` puts the parts together by the settings. `run` runs the parts until the process has
-drained and stops. `clock` has the real clock.
+`compose` builds and connects the parts as the settings say. `run` runs the parts until the process
+has drained and stops. `clock` has the real clock. Only this package imports all three: the
+adapters, `flow` and `web`.
 """
 
 from __future__ import annotations

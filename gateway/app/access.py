@@ -1,5 +1,5 @@
-"""Builds the callers and the operators from the settings, the clients file and the tokens file, and
-replaces them when a file changes while the gateway runs.
+"""Builds the parts that know the callers and the operators, from the settings, the clients file and
+the tokens file. If a file changes while the gateway runs, these parts get the new content.
 
 `gateway.settings` reads the files. This module is in `app`, because only `app` reads the clock and
 replaces parts that run.

@@ -69,8 +69,9 @@ _SAMPLES = 60
 
 
 class LoopLag:
-    """The delay of the event loop that runs `watch`. `worst` is the longest delay in the last 15
-    seconds. Scrapes are rare, and the last delay alone would not show a stall between two scrapes.
+    """Measures the delay of the event loop, while `watch` runs. `worst` is the longest delay in the
+    last 15 seconds. Scrapes are rare, and the last delay alone would not show a stall between two
+    scrapes.
     """
 
     def __init__(self, clock: Clock) -> None:

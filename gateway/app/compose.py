@@ -1,4 +1,4 @@
-"""Puts the parts together by the settings, and chooses the adapter of each port."""
+"""Builds all parts of the process as the settings say, and chooses the adapter of each port."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ from gateway.settings import (
 )
 
 _LEASE = 3.0
-# The size of the smallest entries (bytes). The ledger keeps one floor for each such entry that fits
-# into L1.
+# The size of the smallest entries (bytes). The ledger (the shared store of a process without Redis)
+# keeps as many version floors as entries of this size fit into L1.
 _SMALLEST_ENTRY = 1_500
 _FEWEST_FLOORS, _MOST_FLOORS = 1_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """The parts that `run` starts and stops. `Operations` reads them."""
+    """All parts of the process. `run` starts and stops them, and `Operations` reads them."""
 
     clock: SystemClock
     telemetry: Telemetry
@@ -205,8 +205,8 @@ def _history(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> Hi
 
 
 def rules_of(settings: Settings, admission: Admission) -> Rules:
-    """The rules for entries: those of the settings, or those of the upstream's headers. The
-    partition of a single credential is a private cache."""
+    """The rules for entries: those of the settings, or those of the upstream's headers. If each
+    caller has a partition of its own, the rules of HTTP for private caches apply."""
     access, windows = admission.callers.access, windows_of(settings)
     vary = not isinstance(access, Open)
     if settings.freshness.source is FreshnessSource.ORIGIN:
@@ -253,8 +253,8 @@ def _shared(
 
 
 def floors_for(max_bytes: int) -> int:
-    """How many floors a process without Redis keeps in addition to an L1 of `max_bytes`. The floors
-    need about a third of `max_bytes` more memory."""
+    """How many version floors a process without Redis keeps if its L1 has `max_bytes`. The floors
+    need additional memory: about a third of `max_bytes`."""
     return min(_MOST_FLOORS, max(_FEWEST_FLOORS, max_bytes // _SMALLEST_ENTRY))
 
 
@@ -304,9 +304,9 @@ def _has_partition_invalidations(settings: Settings) -> bool:
 
 
 def _alone(settings: Settings) -> float:
-    """After a replica has lost Redis, it may serve its stored entries for a limited time without a
-    call. This number of seconds begins when the other replicas stop counting it as alive (see
-    Membership)."""
+    """A replica that has lost Redis may still serve its stored entries for this number of seconds
+    without a call. The time begins when the other replicas no longer count the replica as alive
+    (see Membership)."""
     windows = windows_of(settings)
     return max(settings.l1.lifetime, windows.lifetime + windows.stale_while_revalidate)
 
@@ -320,7 +320,8 @@ def _new_epoch() -> str:
 
 
 def windows_of(settings: Settings) -> Windows:
-    """The windows of the core, from the settings in section `freshness`."""
+    """The windows (for how long responses may be used), from the section `freshness` of the
+    settings."""
     freshness = settings.freshness
     return Windows(
         lifetime=freshness.lifetime,

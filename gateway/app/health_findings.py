@@ -55,7 +55,7 @@ _ANY_REMEDY: Final = "See the API's status page. Stored responses are served mea
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding.
+    """One finding: what is wrong (or that nothing is wrong), and what to do.
 
     `level` is `good`, `watch` or `bad`. `whose` is `us`, `upstream`, `redis` or `nobody`. `says`
     says what is wrong, and `do` says what to do about it. `runbook` is the section of the runbook
@@ -74,8 +74,8 @@ class Finding:
 
 
 def judge(minute: Totals, now: GaugeReadings) -> list[Finding]:
-    """The findings, at least one. The worst is first, but the finding about a mode `frozen` comes
-    before all others."""
+    """The findings, at least one. The worst is first. In the mode `frozen`, however, the finding
+    about the mode is first."""
     found = [*_of_this_replica(now), *_of_upstream(minute, now), *_of_budget(minute, now)]
     found += [*_of_redis(now)]
     asked = sum(minute.requests.values())
@@ -181,8 +181,8 @@ def _of_upstream(minute: Totals, now: GaugeReadings) -> Iterator[Finding]:
             _remedy(failed),
             _SECTIONS.get(worst, "GatewayCircuitOpen"),
         )
-    # A refused body of a single answer is counted as a failure too, and the failure has a finding
-    # above. Such bodies are subtracted here, so that they do not get a second finding.
+    # If a call for one training gets a body that is refused, the call counts as failed too, and
+    # failures have a finding above. Such bodies are subtracted here, because one finding is enough.
     rejected = sum(minute.rejected.values()) - failed.get(FailureReason.INVALID, 0)
     if rejected > _STRANGE * max(minute.calls, 1):
         yield Finding(
@@ -253,7 +253,8 @@ def _times(count: int, one: str) -> str:
 # failure that happens again and again is one finding.
 _SAME: Final = 20.0
 
-# The runbook's path below the address of the documents. The admin plane has the same path for it.
+# The runbook's path below the address of the documents. The admin plane serves the runbook at the
+# same path.
 _RUNBOOK: Final = "dashboards/RUNBOOK.md"
 
 _Topic = tuple[str, str | None]
@@ -261,8 +262,8 @@ _Topic = tuple[str, str | None]
 
 class Findings:
     """Judges the figures every two seconds. Two findings are the same if they have the same section
-    and the same `whose`. `docs_url` is the address of the documents (None: the gateway serves
-    them)."""
+    of the runbook and the same `whose`. `docs_url` is the address of the documents (None: the
+    gateway serves them)."""
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""The sockets and servers of both planes, which share one process and one event loop."""
+"""The sockets and servers of both planes: the port for callers, and the port for operators.
+
+Both planes share one process and one event loop.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Server(uvicorn.Server):
     """The server of one plane. The process decides when the server ends.
 
     `answering` is set once the server accepts connections. `door` is the class of these
-    connections. `looked_at` is the loop's time when the server last looked at its connections.
+    connections. `looked_at` is the loop's time when the server last checked its connections.
     """
 
     def __init__(self, config: uvicorn.Config, door: type[Wire]) -> None:
@@ -174,8 +177,8 @@ class Server(uvicorn.Server):
             self._look(asyncio.get_running_loop().time())
 
     def _look(self, now: float) -> None:
-        """Check each connection. If this check is late, callers get more time, as much as the
-        delay, because the server read nothing during the delay."""
+        """Check each connection. If this check is late, the deadlines of callers move by the delay,
+        because the server read nothing during the delay."""
         late, self.looked_at = now - self.looked_at - _TICKS * _TICK, now
         for connection in self._connections():
             try:
@@ -191,7 +194,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install no handlers of signals, because a signal has to end both servers. `run` handles
+        """Install no handlers of signals here. A signal has to end both servers, so `run` handles
         signals."""
         yield
 
@@ -201,9 +204,9 @@ def last_accepted(listener: socket.socket) -> list[socket.socket]:
 
     When a listener is closed, the system resets the connections whose handshake is not complete.
     The last packet of a handshake may be late if the cores are busy, so this function waits for it.
-    The wait blocks the event loop on purpose. If the loop ran, it would send responses, each of
-    which closes its connection in a drain. The callers would then connect again at once, to the
-    port that is about to close.
+    The wait blocks the event loop on purpose. If the loop ran, it would send responses. In a drain,
+    each response closes its connection. The callers would connect again at once, to the port that
+    is about to close.
     """
     with listener:
         accepted = _waiting(listener)

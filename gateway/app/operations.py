@@ -27,7 +27,7 @@ Words = dict[str, object]
 # The most partitions that a message names. If each credential has a partition, there can be
 # thousands.
 _NAMED = 20
-# Seconds for which readiness may wait for a cold start.
+# After the start, readiness may wait until the cache is filled, for this many seconds at most.
 _WARMING = 30.0
 _NOT_HERE = (
     "on the first request: this replica holds it in no partition (each credential or tenant has "
@@ -47,7 +47,7 @@ class Life:
 
 
 class Operations:
-    """Answers operators."""
+    """Answers the questions of operators, and carries out their orders."""
 
     def __init__(self, house: House, settings: Settings, life: Life) -> None:
         self._house = house
@@ -164,8 +164,9 @@ class Operations:
         return now | words | self._whose(chosen) | self._trail(training_id, chosen)
 
     def _trail(self, training_id: str, partition: str | None) -> Words:
-        """The last events of the training, the newest first, and the budgets that its calls may
-        use. If a sweep reads the tenant's list, also the staleness bound."""
+        """The last events of the training, the newest first, and the budgets that calls for the
+        training may use. If a sweep reads the tenant's list, the result has the staleness bound
+        too."""
         noted = self._house.telemetry.journal.of(training_id, partition)
         whose = {} if partition is None else self._whose(partition)
         budgets = {
@@ -220,9 +221,9 @@ class Operations:
         telemetry.ordered(order, by, **telling)
 
     def _freshness(self) -> Words:
-        """The staleness bound without a sweep, the oldest age, and the state of each tenant's
-        sweep. The oldest age is that of stale answers in the last minute, None if there were no
-        stale answers."""
+        """The staleness bound that applies without a sweep, and the state of each tenant's sweep.
+        Also the age of the oldest stale answer in the last minute, None if there was no stale
+        answer."""
         sweeps, oldest = self._house.sweeping.sweeps, self._house.history.oldest_stale()
         return {
             "without_sweep_seconds": sweeps.bound_without(),

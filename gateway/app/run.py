@@ -30,8 +30,9 @@ from gateway.web.wire.hot_path import HotPath
 from gateway.web.wire.request_head import Limits
 
 _LAST_SECONDS = 1.0
-# Seconds that orders in flight may take when the process stops. They may take long. For example, if
-# Redis has lost the list of replicas, an order waits until the replicas have registered again.
+# Seconds that orders in flight may take when the process stops. An order may take long. For
+# example, if Redis has lost the list of replicas, an order waits until the replicas have registered
+# again.
 _LAST_ORDERS = 6.0
 _FIRST_WORD = 1.0
 # Seconds for sending the spans that still wait.
@@ -305,8 +306,9 @@ _SAME_SIGNAL = 0.02
 
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first of the signals in `_ENDING`. After that, each of these signals has
-    the system's default action, which ends the process, whatever the event loop does.
+    """Set `stop` at the first of the signals in `_ENDING`. `_SAME_SIGNAL` seconds later, each of
+    these signals gets the system's default action. It ends the process, whatever the event loop
+    does.
 
     If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """

@@ -82,8 +82,8 @@ def outward(
 def call_share_of(
     settings: Settings, clock: SystemClock, *, rates: OwnRates, bus: Bus
 ) -> CallShare:
-    """The share of each budget for one kind of calls. Such a call is made only because a caller
-    wants a newer response. `rates` has the rates of tenants. `bus` knows the number of replicas."""
+    """The limit for calls that are made only because a caller wants a newer response. It is a share
+    of each budget. `rates` has the rates of tenants. `bus` knows the number of replicas."""
     mode, scope = settings.access.mode, settings.upstream.rate_scope
     is_one = mode is AccessMode.OPEN or (
         mode is not AccessMode.CLIENTS and scope is RateScope.CREDENTIAL
@@ -166,8 +166,8 @@ def _rate(settings: Settings) -> tuple[int | None, float]:
 
 
 def _probe_patience(settings: Settings) -> float:
-    """The seconds that a probe may take. This is more than any call takes, so two probes are never
-    under way at the same time."""
+    """The seconds that a probe may take. A probe is a call that finds out whether the API answers
+    again. The time is longer than any call takes, so two probes are never under way at once."""
     return settings.upstream.timeout * 2.0
 
 
