@@ -1,4 +1,6 @@
-"""A caching gateway in front of one training API, which stays within the API's rate limit.
+"""A caching gateway in front of one training API.
+
+The gateway stays within the rate limit of the API.
 
 The packages, from the ground up: `core` decides what is allowed. `ports` has the Protocols for the
 world outside. `flow` orders the steps of a request, and `adapters` implement the ports, with one

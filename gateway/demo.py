@@ -177,8 +177,8 @@ class Upstream:
 @asynccontextmanager
 async def simulator(port: int) -> AsyncIterator[Upstream]:
     """Run a simulator while the block runs. Raises UpstreamEnded if it does not start."""
-    # The simulator ends when its standard input closes, and so also if this process is killed. The
-    # simulator has a session of its own, so a terminal's Ctrl-C reaches only this process. This
+    # The simulator ends when its standard input closes. So it also ends if this process is killed.
+    # The simulator has a session of its own, so a terminal's Ctrl-C reaches only this process. This
     # lets the gateway drain before the simulator ends.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
@@ -215,7 +215,7 @@ async def _end_process(process: Process) -> None:
 
 
 TOKEN = "demo-token"
-# The first training is left for the printed command, which then shows a miss and a hit.
+# The first training is left for the printed command, which shows a miss and then a hit.
 POPULAR = tuple(f"trn_{number:06d}" for number in range(2, 18))
 _WEIGHTS = tuple(1.0 / rank for rank in range(1, len(POPULAR) + 1))
 _SELDOM = range(100, 1001)
@@ -228,7 +228,8 @@ _ANSWER_WITHIN = 15.0
 
 
 async def visit(gateway_url: str, random: Random) -> None:
-    """Ask for trainings a few times a second, by Zipf's law, until cancelled."""
+    """Ask for trainings a few times a second, until cancelled. Few trainings get most of the
+    requests (Zipf's law)."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
         base_url=gateway_url, headers=headers, trust_env=False, timeout=_ANSWER_WITHIN

@@ -298,8 +298,8 @@ def _together(
 
 
 def _has_partition_invalidations(settings: Settings) -> bool:
-    """Whether callers send their own tokens. If the API refuses a caller's token, the partition of
-    that token is invalidated."""
+    """Whether a refused token invalidates the partition of the token. This is so if callers send
+    their own tokens."""
     return settings.access.mode is AccessMode.PASSTHROUGH
 
 

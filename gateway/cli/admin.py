@@ -1,7 +1,8 @@
-"""How the commands call the admin plane of a running gateway: their options, one request, and the
-messages if there is no usable answer. The commands decide what to ask for.
+"""Calls the admin plane (the port for operators) of a running gateway. This module has the common
+options of the commands, one request, and the messages if there is no usable answer. The commands
+decide what to ask for.
 
-Also times, durations and sizes as people write them: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
+It also writes times, durations and sizes as people do: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
 """
 
 # ruff: noqa: PLC0415 -- heavy imports wait until a command runs
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import httpx
 
 
-# Seconds. An order waits for Redis and for the other replicas, and a purge may take long.
+# Seconds to wait for a response. An order waits for Redis and for the other replicas, and a purge
+# may take long.
 _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
 # The title in the OpenAPI description of the data plane.

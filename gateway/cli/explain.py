@@ -72,7 +72,8 @@ def explain(
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """The entry of the first tier that has one, and the result of the next request."""
+    """One sentence about the entry of the first tier that has one, and one about the next
+    request."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
         away = "; Redis cannot be asked" if words.get("redis") else ""

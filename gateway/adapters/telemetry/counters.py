@@ -3,8 +3,8 @@
 The keys of a table are label values. Every combination that can occur is in its table from the
 start, at 0. The keys of clients, operators and spans are added later. The table `_CAN_END` says
 which outcomes of a request can occur. An outcome that is not in this table is counted too, if it
-occurs. Each hit adds to several counts. So a count is only one dictionary entry or list item, which
-is fast to change.
+occurs. Each hit changes several counts. Therefore each count is only a dictionary entry or a list
+item, which is fast to change.
 """
 
 from __future__ import annotations

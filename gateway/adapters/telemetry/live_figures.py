@@ -3,8 +3,8 @@
 There are figures since the start, and figures of the last minute. There are also rows. A row has
 the figures of two seconds, and the rows of the last 15 minutes are kept.
 
-The number of rows is bounded. Making a row takes a tenth of a millisecond. The rows cost a request
-nothing.
+The number of rows is bounded. Making a row takes a tenth of a millisecond. Requests do no work for
+the rows.
 """
 
 from __future__ import annotations
