@@ -1,8 +1,7 @@
 """Builds all parts of the gateway, connects them, and runs them.
 
-`compose` builds and connects the parts as the settings say. `run` runs the parts until the process
-has drained and stops. `clock` has the real clock. Only this package imports all three: the
-adapters, `flow` and `web`.
+`compose` builds the parts as the settings say. `run` runs them until the process has drained and
+stops. `clock` has the real clock. Only this package imports adapters, `flow` and `web` together.
 """
 
 from __future__ import annotations
