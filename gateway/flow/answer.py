@@ -1,4 +1,4 @@
-"""The parameters and the result of request/response_selection."""
+"""`Ask` and `Answer`: a request for a training, and the content that answers the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mode of all replicas. An operator's order sets it.
+"""The mode of all replicas: `normal`, `frozen` or `bypass`. An operator's order sets the mode.
 
 request/mode_handler applies the mode to requests. fill/upstream_call applies it to calls.
 """

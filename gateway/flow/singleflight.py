@@ -25,13 +25,13 @@ Asked = TypeVar("Asked")
 
 @dataclass(slots=True, eq=False)
 class Course:
-    """Whether the result of a flight may be kept.
+    """Whether the result of a flight may be stored, and in which tiers.
 
     `is_current` becomes False if the key is invalidated during the flight. The result may still
     answer the requests that already wait for it. But L1 must not hold the result, and no further
     request joins the flight. An invalidation that Redis does not know also makes `may_store` False.
-    The result must then not be offered to Redis either. `orders` counts the invalidations during
-    the flight.
+    In that case the result must not be offered to Redis either. `orders` counts the invalidations
+    during the flight.
     """
 
     is_current: bool = field(default=True, init=False)
@@ -179,9 +179,9 @@ class Flights(Generic[Name, Result]):
             ended.set_result(result)
 
     def linger(self, name: Name, flight: Flight[Result]) -> None:
-        """Let requests join a flight that has just ended, during this turn of the event loop and
-        the next one. Does nothing if the flight was outdated or retired, or if another flight of
-        the name is under way."""
+        """Let requests still join a flight that has ended, until the next turn of the event loop is
+        over. Does nothing if the flight was outdated or retired, or if another flight of the name
+        is under way."""
         is_fit = flight.is_current and not flight.is_retired and flight._task.done()
         if is_fit and self._current.setdefault(name, flight) is flight:
             flight.is_retired = True  # it lingers only once

@@ -18,7 +18,7 @@ from typing import Final
 from gateway.core.vocabulary import Part
 from gateway.ports import Clock, Span
 
-# The name of the span for a wait for another request's work.
+# If a request waits for another request's work, the span of this wait has this name.
 _FOLLOW: Final = "follow"
 
 

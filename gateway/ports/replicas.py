@@ -186,8 +186,8 @@ class Lease(Protocol):
         lost.
 
         `pause`: after a failure no replica makes an unhurried fetch of the key (see `take`) for
-        that time. The time grows with each failure in a row. A fetch that ends with an answer ends
-        the pause.
+        that time. The time grows with each failure in a row. An answer of the upstream ends the
+        pause.
         """
         ...
 

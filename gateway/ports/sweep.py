@@ -48,10 +48,10 @@ class ListStore(Protocol):
         ...
 
     async def take_back(self, key: Key, updated_at: Instant) -> bool:
-        """Lower a floor that the list has raised to `updated_at`, so that the stored entry may be
-        served as before. Returns whether the floor was lowered. The floor is not lowered if a
-        single answer was accepted after the list raised the floor, or if an order asked for
-        `updated_at` or a later version."""
+        """The list has raised the floor of the key to `updated_at`. Lower that floor again, so that
+        the stored entry may be served as before. Returns whether the floor was lowered. The floor
+        is not lowered if a single answer was accepted after the list raised the floor, or if an
+        order asked for `updated_at` or a later version."""
         ...
 
 

@@ -156,8 +156,8 @@ class Observer(Protocol):
 
     def filling_stopped(self, tenant: str, taken_back: int) -> None:
         """Nothing is stored from the list any more, because a training's bytes in the list differ
-        from its bytes in a single answer. The `taken_back` trainings that were stored from the list
-        are removed."""
+        from its bytes in a single answer (`GET /training/{id}`). The `taken_back` trainings that
+        were stored from the list are removed."""
         ...
 
     def bound_stated(self, tenant: str, seconds: float, *, trainings: int | None) -> None:
@@ -189,7 +189,7 @@ class Observer(Protocol):
         ...
 
     def redis_timed(self, operation: RedisOperation, seconds: float) -> None:
-        """Redis answered."""
+        """Redis answered after `seconds`."""
         ...
 
     def redis_failed(self, operation: RedisOperation, why: str) -> None:
@@ -205,7 +205,7 @@ class Observer(Protocol):
         ...
 
     def envelope_refused(self, why: str) -> None:
-        """The bytes under the key of a body in Redis are not an entry that can be read."""
+        """A body in Redis cannot be read as an entry."""
         ...
 
     def access_refused(self, reason: AccessRefusal, request_id: str = "", by: str = "") -> None:
@@ -304,7 +304,7 @@ class Tracer(Protocol):
         ...
 
     def hit(self, traceparent: bytes | None, served: Served, seconds: float) -> None:
-        """A request whose trace is kept was a hit, and took `seconds`."""
+        """Note a hit that took `seconds`. The trace of its request is kept."""
         ...
 
     async def close(self, patience: float) -> None:

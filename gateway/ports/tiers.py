@@ -1,4 +1,4 @@
-"""The two tiers of the cache: L1 in this process, L2 in Redis, and an entry as L1 holds it."""
+"""The ports of the cache's tiers (L1 in this process, L2 in Redis), and an entry as L1 holds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEVER: Final = -math.inf
 
 class Count(Protocol):
     """Counts one answer: its seconds, its age, its client, the caller's `traceparent` if that is
-    valid, and the request."""
+    valid, and the request (its training's id, and whether it is a HEAD)."""
 
     def __call__(  # noqa: PLR0917 -- names would cost each hit
         self,
@@ -79,9 +79,10 @@ class Held(msgspec.Struct, gc=False):
                 confirmation
 
     The other fields record a decision that L1 may serve the entry. The decision may be used again
-    until the monotonic time `until` (at most a second after the decision). `Serving` must still
-    have this `edition`. The answer is counted with these `labels`, and has the lines `moment` after
-    its head. The age of the entry counts from `born` (monotonic).
+    until the monotonic time `until` (at most a second after the decision). In addition,
+    `Confirming.edition` must still return this `edition`. The answer is counted with these
+    `labels`, and has the lines `moment` after its head. The age of the entry counts from `born`
+    (monotonic).
 
     The garbage collector ignores these objects, because there are many of them and none is part of
     a cycle.
@@ -207,7 +208,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The verdict on an entry that had to be stored, and the floor after the verdict (None:
+    """The verdict on an entry that was offered to the store, and the floor after the verdict (None:
     unknown)."""
 
     verdict: StoreVerdict
@@ -255,8 +256,8 @@ class SharedStore(Protocol):
 
     @property
     def holds_bodies(self) -> bool:
-        """False for the ledger of a process without Redis, because such a process has bodies in L1
-        only."""
+        """Whether the store has bodies in addition to floors. False for the store of a process
+        without Redis, because such a process has bodies in L1 only."""
         ...
 
     def lookup(self, key: Key) -> Awaitable[Found]:

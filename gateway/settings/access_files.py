@@ -31,7 +31,7 @@ from gateway.settings.files import SECRET_FILE, Unreadable, read_secret, read_te
 from gateway.settings.schema import Section, judge
 from gateway.settings.types import RATE, Fault, Kind, SettingsFault, Token, kind_of
 
-# Characters: about 6,000 clients.
+# The most characters in a file. This is enough for about 6,000 clients.
 _LARGEST = 1024 * 1024
 _LONGEST_LINE = 16 * 1024
 # Seconds. On an idle machine a file of the largest size takes 0.2 s.

@@ -1,4 +1,4 @@
-"""Parsers make values from the texts of an operator. Formatters make texts from values, for people.
+"""Parsers make values from texts that an operator wrote. Formatters make texts for people.
 
 A parser takes any object, and raises `ValueError` if it cannot parse the object. The error has a
 text only if a message such as "is not a duration" does not say enough. The text never repeats a

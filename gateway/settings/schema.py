@@ -269,7 +269,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
 
 
 def _of_access(settings: Settings, given: Names) -> Iterator[tuple[str, Fault]]:
-    """Faults of the access mode, each with the settings that it follows from."""
+    """Faults of the access mode, each with the names of the settings that cause it."""
     mode, token = settings.access.mode, settings.upstream.token
     if token is not None and "access.mode" not in given:
         problem = "is unset, and upstream.token is set: who may use it?"

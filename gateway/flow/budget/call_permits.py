@@ -167,7 +167,8 @@ class Paying:
 @dataclass(slots=True, eq=False)
 class Place(Generic[Paid]):
     """A turn at `at` (monotonic) for the caller `who`, with the charge for the call. A caller that
-    is ousted loses the turn. `ended` is set if the wait ends before the turn comes."""
+    is ousted loses the turn to another caller. `ended` is set if the wait ends before the turn
+    comes."""
 
     scope: str
     rank: Rank
@@ -207,9 +208,9 @@ class WaitQueue(Generic[Paid]):
         return not place.is_ousted
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
-        """Take the last place from the caller that has the most places, and return that place,
-        which the caller `who` gets. None if no caller has at least two places more than `who`. In
-        this way no caller can fill the queue alone."""
+        """Take the last place of the caller that has the most places, and return it for the caller
+        `who`. None if this caller has at most one place more than `who`. In this way no caller can
+        fill the queue alone."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:
@@ -329,8 +330,8 @@ class _Misses:
 
 
 class Guesses:
-    """The misses of each caller. `usual` and `rates` are the limits of the budgets (None: no
-    limit)."""
+    """Finds the callers that guess ids, from the misses of each caller. `rates` has the budgets
+    with a limit of their own, and `usual` is the limit of all others (None: no limit)."""
 
     def __init__(self, clock: Clock, usual: Rate | None, rates: OwnRates) -> None:
         self._clock = clock

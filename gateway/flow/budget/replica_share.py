@@ -1,4 +1,4 @@
-"""The budget that replicas share in Redis, and this replica's part of the budget without Redis.
+"""The budget that replicas share in Redis, and the part that a replica may spend without Redis.
 
 One rule holds in all uncertain cases: a call counts as free only if this replica knows that it is
 free. All other calls count as spent. Uncertain cases are a start, and a Redis that is away or slow,
@@ -31,8 +31,8 @@ from gateway.ports import (
 
 # Seconds between two looks at the shared budget.
 LOOK: Final = 0.5
-# The most scopes that are looked at, and the most scopes in one round trip. If there are more
-# scopes, only the most recently used ones are looked at.
+# The most scopes (names of budgets) that are looked at, and the most scopes in one round trip. If
+# there are more scopes, only the most recently used ones are looked at.
 _MOST: Final = 1_000
 _AT_ONCE: Final = 50
 # The most attempts to get an answer. An attempt is repeated if the shared budget has lost its data,
@@ -53,9 +53,9 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Account:
-    """One scope in this replica. `known` is the result of the last look. `asked` counts the calls
-    that this replica has asked for after that look. `share_of` is the value that `asked` had when
-    this replica computed its share. `share_of` is None if there is no share."""
+    """The state of one scope in this replica. `known` is the result of the last look. `asked`
+    counts the calls that this replica has asked for after that look. `share_of` is the value that
+    `asked` had when this replica computed its share. `share_of` is None if there is no share."""
 
     known: KnownBudget | None = None
     asked: int = 0
@@ -210,10 +210,10 @@ class Shares:
         return replace(charge, is_share=True)
 
     def _past(self, account: _Account) -> tuple[Past | None, int]:
-        """The past of a limit (None if unknown), and the number of replicas that divide the limit.
-        The other replicas need some time to notice that this replica is missing. During this time
-        they spend calls that this replica does not see. Parts that are reserved for silent replicas
-        are not divided again."""
+        """The calls that were spent from a limit (None if unknown), and the number of replicas that
+        divide the limit. The other replicas need some time to notice that this replica is missing.
+        During this time they spend calls that this replica does not see. Parts that are reserved
+        for silent replicas are not divided again."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis

@@ -1,8 +1,8 @@
 """Asks Redis at regular intervals to confirm the entries of L1 that are read.
 
-This module uses `Held.checked_at`. This replica may miss an order that rules out an entry. The
-module also knows until when the entry may be served in that case. `core` decides whether an entry
-is fresh.
+The time of the last confirmation is `Held.checked_at`. This replica may miss an order that rules
+out an entry. This module also knows until when the entry may be served in that case. `core` decides
+whether an entry is fresh.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Confirming:
         self._catching_up: dict[Key, asyncio.Event] = {}  # each is set after Redis was asked
 
     def vouches(self, key: Key, held: Held) -> bool:
-        """Whether L1 may serve the entry without asking Redis. There are two cases: the entry was
-        confirmed lately, or Redis is away. If orders do not wait for this replica, the replica asks
-        Redis each time."""
+        """Whether L1 may serve the entry without asking Redis. There are three cases: the entry was
+        confirmed lately, Redis is away, or Redis came back a moment ago. The first case requires
+        that orders wait for this replica."""
         if held.is_purged:
             return False
         if not self._shared.reaches(key):
@@ -129,9 +129,9 @@ class Confirming:
         return min(self._bus.vouched_until, missed)
 
     def stands_for(self, key: Key, answer: Answer) -> float:
-        """For how many seconds L1 would give this answer to every request, if the edition does not
-        change. 0.0 if such a request may start a refresh, or if the answer depends on fields of the
-        request (`Vary`)."""
+        """For how many seconds L1 would give this answer to every request, if the edition (see
+        `edition`) does not change. 0.0 if a request may start a refresh, or if the answer depends
+        on fields of the request (`Vary`)."""
         held, now = answer.content, self._clock.now()
         if answer.outcome not in _ALIKE or isinstance(held, Reply) or held.entry.selecting:
             return 0.0
@@ -240,8 +240,9 @@ class Confirming:
 
     async def run_catching_up(self, observer: Observer) -> None:
         """Each time all of L1 has become unconfirmed, confirm the entries that were read last. L1
-        becomes unconfirmed by a gap on the bus, or by an absence of Redis. Runs until cancelled by
-        the owner. A question about a hundred keys costs as much as ten questions about one key."""
+        becomes unconfirmed by a gap on the bus (orders may have been missed), or by an absence of
+        Redis. Runs until cancelled by the owner. A question about a hundred keys costs as much as
+        ten questions about one key."""
         while True:
             await self._all_due.wait()
             self._all_due.clear()

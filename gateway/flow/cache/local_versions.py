@@ -30,11 +30,11 @@ _OVERHEAD: Final = 1_000
 
 
 class Alone:
-    """Judges entries without Redis. An entry is compared with the entry in L1. If L1 holds no entry
-    of the key, the entry is compared with the version that was served last.
+    """Judges entries without Redis. A new entry is compared with the entry in L1. If L1 holds no
+    entry of the key, the new entry is compared with the version that was served last.
 
     The rule is in core/cache/version_verdict. A `Doubt` records answers that were refused for their
-    version. If a doubt is forgotten, such answers are only believed later.
+    version. If a doubt is forgotten, it takes longer until such an answer is believed.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -119,7 +119,7 @@ class Latest:
     later version must not get that older version.
 
     The entries have no bodies. If there are too many entries, the entry that was noted first is
-    forgotten. After that, callers may get an older version of its training.
+    forgotten. After that, callers may get an older version of that training.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
@@ -230,8 +230,9 @@ def is_passed(other: Entry, local: Entry) -> bool:
 
 
 def _is_proven_passed(other: Entry, local: Entry) -> bool:
-    """Whether `local` proves that `other` is an older version. After the fetch of `local` began, an
-    order ruled `local` out. The proof is possible nevertheless."""
+    """Whether `other` is certainly an older version than `local`, although `other` has the higher
+    generation. The generation was raised after the fetch of `local` began, for example by an
+    order."""
     if local.updated_at is None or local.is_ahead or other.updated_at == local.updated_at:
         return False
     return era(other.generation) == era(local.generation) and not supersedes(other, local)

@@ -1,9 +1,9 @@
-"""Looks up, promotes, stores and drops entries in the two tiers, L1 before L2. If Redis is away,
-there is no L2.
+"""Looks up, stores and drops entries in the two tiers, and promotes entries (copies them from L2 to
+L1). While Redis is away, only L1 is used.
 
-L1 holds each entry together with its rendered head. If a caller has asked for the compressed form,
-L1 also holds that form. The rules are in `core`. This module applies the rules in the right order,
-and catches the failures of Redis.
+L1 holds each entry together with its head (the lines of the header fields). If a caller has asked
+for the compressed form of an entry, L1 also holds that form. The rules are in `core`. This module
+applies the rules in the right order, and catches the failures of Redis.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from gateway.ports import Bus, Clock, Found, Held, LocalStore, SharedStore, Stor
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The result of a look-up in both tiers. `held` may have left L1 since the look-up.
-    `below_floor`: `held` may only be used for rescue."""
+    `below_floor`: `held` may only be used for rescue (while upstream fails or may not be
+    called)."""
 
     held: Held
     tier: Tier
@@ -63,14 +64,15 @@ class Tiers:
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
-        # This function returns the progress of the sweep of a partition, or None if the partition
+        # This function returns how far the sweep of a partition has come, or None if the partition
         # has no sweep. If there are no sweeps at all, there is no function.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
         """The entry that L1 may serve without asking Redis, because the entry was confirmed lately
-        or Redis is away. None if the entry is older than the bound of the sweep, and the sweeps did
-        not confirm it. In that case Redis may have a later confirmation."""
+        or Redis is away. None if there is no such entry. Also None if the entry is older than the
+        bound of the sweep, and the sweeps did not confirm it. In that case Redis may have a later
+        confirmation. The bound is the longest time for which an edit may stay unnoticed."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -181,7 +183,8 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # A replica for which orders do not wait may miss an order that did not change the floor.
+        # If orders do not wait for this replica, it may miss an order, and some orders do not
+        # change the floor. In that case the floor counts as unknown here.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -244,8 +247,8 @@ class Tiers:
         return local.is_below(found.floor) and not _is_left(local, found.floor)
 
     def _has_heard_all(self, entry: Entry) -> bool:
-        """Whether this replica missed no order since the entry was confirmed. Also True for as long
-        as the entry may be served in spite of the missed orders."""
+        """Whether this replica has heard all orders that came after the entry was confirmed. If
+        orders were missed, also True for as long as the entry may be served nevertheless."""
         return self._clock.monotonic() < self.confirming.missed.until(entry.confirmed_at)
 
     def _as_seen(self, candidate: Candidate, held: Held | None, asked_at: float) -> Seen:
@@ -254,16 +257,18 @@ class Tiers:
         return Seen(self.render(candidate.entry, asked_at), Tier.L2, candidate.below_floor)
 
     async def begin(self, key: Key) -> Ticket:
-        """The ticket of a fetch. Without Redis the ticket has no epoch and the generation 0."""
+        """The ticket of a fetch: the epoch and the generation of the floor before the fetch.
+        Without Redis the ticket has no epoch and the generation 0."""
         try:
             return await self._shared.begin(key)
         except RedisUnavailable:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it. When L2 accepts the entry, L2
-        knows each order that this replica had heard before the offer. The request may get the entry
-        even if L2 refuses it. After that L1 serves no older entry without asking Redis."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 knows each order that this
+        replica had heard before the offer. If an order comes during the offer, L1 does not hold the
+        entry. A request may get the entry even if L2 refuses it. After such a refusal L1 serves no
+        older entry without asking Redis."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)

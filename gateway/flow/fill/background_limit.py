@@ -15,8 +15,8 @@ REST: Final = 0.25
 
 
 class Background:
-    """Allows `most` fetches at once. The place of a fetch becomes free `rest` seconds after its
-    end. Check `has_room` before `begin`, without an await in between."""
+    """Allows `most` fetches at once. The place of a fetch becomes free `rest` seconds after the
+    fetch has ended. Check `has_room` before `begin`, without an await in between."""
 
     def __init__(self, most: int, rest: float = 0.0) -> None:
         self._most = most

@@ -1,8 +1,8 @@
-"""One fetch for a key across replicas: one replica leads the fetch, and the others follow it.
+"""Lets all replicas share one fetch of a key: one replica leads, and the others follow.
 
 This module decides which replica calls upstream, and what each ending of the leader's fetch means
-to a follower. It does not decide what is stored. The loss of a lease costs a call, and nothing
-else.
+to a follower. It does not decide what is stored. The leader has a lease (a record in Redis). If the
+lease is lost, this costs a call, and nothing else.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Landed = Filled | Passed | Elsewhere
 
 
 class Collapsing:
-    """Fills keys. Requests for a key share the fetch of one replica."""
+    """Fetches keys. All requests for a key share the fetch of one replica."""
 
     def __init__(
         self,
@@ -241,9 +241,10 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
-    """The ending that is told to the followers of a failed fetch. TRANSIENT if the budget denied
-    the call of a refresh, because a follower with a waiting caller may still get a call. TRANSIENT
-    too if the mode forbids calls, because each replica knows the mode itself."""
+    """The ending that is told to the followers of a failed fetch. After TRANSIENT a follower may
+    lead a fetch of its own. TRANSIENT if the budget denied the call of a refresh, because a
+    follower with a waiting caller may still get a call. TRANSIENT too if the mode forbids calls,
+    because each replica knows the mode itself."""
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)

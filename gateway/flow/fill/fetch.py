@@ -66,7 +66,8 @@ _DOUBTED: dict[StoreVerdict | None, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What to fetch, for which caller and why. `held` is the stored response, if there is one.
+    """The fetch that is wanted: its key, its caller and its purpose. `held` is the stored response,
+    if there is one.
 
     `alone`: this replica makes a call even if another replica is already fetching the key.
     `bypass`: nothing is stored.

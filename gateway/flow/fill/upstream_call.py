@@ -1,6 +1,6 @@
-"""One call upstream: breaker, budget, the call, and one retry. A read is tried again if nothing was
-sent, or if the upstream had already closed the idle connection that the read used (RFC 9112,
-9.3.1). A write is never tried again.
+"""Makes one call upstream: asks the breaker and the budget, sends the call, and may send it again.
+A read is tried again if nothing was sent, or if the upstream had already closed the idle connection
+that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
 The budget is charged before a call is sent. The charge is given back only if the call was certainly
 not sent. Other modules judge the reply, and report their verdict to this module. This module tells
@@ -133,7 +133,8 @@ class Outbound:
             raise
 
     def _enter(self) -> Breaker:
-        """Pass the breaker. The call may become the probe of the breaker. Raises CircuitOpen."""
+        """Ask the breaker whether the call may be made. The call may become the probe, which finds
+        out whether the upstream answers again. Raises CircuitOpen."""
         now = self._clock.monotonic()
         entered = self._breaker.try_call(self._rule, now)
         if entered is None:
@@ -189,8 +190,8 @@ class Outbound:
             await self._bus.announce(notice)
 
     def gate_closed_elsewhere(self, scope: str, until: float) -> None:
-        """Make no call before `until` (shared clock), because another replica got a 429. A notice
-        that comes less than SHORTEST_HOLD before this time, or later, has no effect."""
+        """Make no call before `until` (shared clock), because another replica got a 429. The notice
+        has no effect if fewer than SHORTEST_HOLD seconds are left until this time."""
         seconds = until - self._clock.now()
         if seconds < SHORTEST_HOLD:
             return

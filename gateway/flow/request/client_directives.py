@@ -1,10 +1,10 @@
-"""Answers requests with `Cache-Control` directives, if the gateway honours the directives.
+"""Answers the requests that have `Cache-Control` directives, if the gateway honours directives.
 
 This module applies the setting `freshness.client_directives`. It decides whether the directives of
 a request refuse a stored response. It also limits calls that are made only because a caller does
-not accept the stored response. Such calls get only a part of the budget (`CallShare`). The calls of
-min_version get another part. core/http/cache_control reads the directives. response_selection
-answers requests without directives.
+not accept the stored response. Such calls get only a part of the budget (`CallShare`). The calls
+that the module min_version makes get another part. core/http/cache_control reads the directives.
+response_selection answers requests without directives.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST_SCOPES: Final = 10_000
 
 
 class DirectiveHandler:
-    """Answers requests with directives. `grants` None: all directives are honoured."""
+    """Answers the requests that have directives. `grants` None: all directives are honoured."""
 
     def __init__(self, serving: Serving, clock: Clock, grants: Grants | None) -> None:
         self._serving = serving
@@ -132,12 +132,13 @@ class CallShare:
     """Limits calls that are made only because a caller does not accept the stored response. The
     share of such calls is a tenth of each budget in any window. Each replica has an equal part of
     the share, and at least one call. The number of remembered scopes (names of budgets) is bounded.
-    If a scope is forgotten, a few calls more than its share may be made.
+    If a scope is forgotten, a few calls beyond its share may be made.
 
-    A caller gets at most half (rounded up) of what remains of the share after the calls of all
-    other callers. The rest is for other callers. If callers cannot be distinguished (`is_divided`
-    False), one caller may spend the whole share. `usual` and `rates` are the limits of the budgets
-    (None: no limit). `replicas` returns the number of replicas.
+    The calls of all other callers are subtracted from the share. A caller gets at most half
+    (rounded up) of the remaining calls. The other half is for other callers. If callers cannot be
+    distinguished (`is_divided` False), one caller may spend the whole share. `rates` has the
+    budgets with a limit of their own, and `usual` is the limit of all others (None: no limit).
+    `replicas` returns the number of replicas.
     """
 
     def __init__(
@@ -172,8 +173,8 @@ class CallShare:
         return call
 
     def give_back(self, call: SharedCall) -> None:
-        """Give back a charged call, because it was not made, or because it brought the needed
-        version."""
+        """Give back a charged call, because it was not made, or because it brought the version that
+        the caller needs."""
         charged = self._charged.get(call.scope)
         if charged is not None and call in charged.calls:
             charged.calls.remove(call)

@@ -2,8 +2,9 @@
 
 For example, a caller that wrote a training reads what it wrote. It gets the stored response if the
 version of that response is late enough. Otherwise one fetch is made for all callers that need such
-a version. The header raises no floor, because a header is no proof that the version exists. Such
-fetches have a share of the budget, and each caller has a part of that share.
+a version. A header is no proof that the version exists. Therefore the header does not change which
+versions may be served to other callers. The fetches for such headers have a share of the budget,
+and each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from gateway.flow.singleflight import Flight
 from gateway.ports import Clock
 
 # After a fetch that did not bring the needed version, the caller may not cause another fetch of the
-# key for some time. After one such fetch this is _FIRST seconds at most. The time grows with each
-# such fetch in a row, to _LONGEST at most.
+# key for some time. After one such fetch, this time is _FIRST seconds at most. The time grows with
+# each such fetch in a row, to _LONGEST at most.
 _FIRST: Final = 1.0
 _LONGEST: Final = 10.0
 _MOST: Final = 10_000
@@ -45,8 +46,7 @@ _Asking = tuple[Key, str]
 
 
 class Answering(Protocol):
-    """Serving, DirectiveHandler or Unusual: the object that answers a request without regard to a
-    version."""
+    """Answers requests without regard to needed versions (Serving, DirectiveHandler or Unusual)."""
 
     async def get(self, ask: Ask) -> Answer:
         """The answer."""
@@ -63,7 +63,7 @@ class _Vain:
 
 
 class Reaching:
-    """Answers requests, also those that need a version.
+    """Answers all requests, also those that need a version.
 
     If a response was stored, and the fetch brings only a version that is too old, the fetch is
     charged to `share`. If no response was stored, the fetch is a miss like any other, and is not

@@ -3,7 +3,8 @@
 peek  never waits: it returns an answer only if L1 may give one at once
 get   may wait: it asks L1, then both tiers, then upstream
 
-This module also decides about rescue, except in the mode `frozen`.
+This module also decides about rescue, except in the mode `frozen`. Rescue means to serve a stale
+response because upstream failed or may not be called.
 
 For each key there is at most one look-up and one fetch that requests can join. This module decides
 which look-up or fetch a request joins, and how a failure affects the next requests. It also marks
@@ -238,8 +239,8 @@ class Serving:
 
     def _below_floor(self, ask: Ask, stored: Seen | None, failure: Failure) -> Answer | None:
         """The later one of two answers: the stored response, and the answer that was refused for
-        its version a moment ago. If the refused version is far ahead, the stored response counts as
-        later. None if no such refused answer is remembered."""
+        its version a moment ago. If the refused version is far in the future, the stored response
+        counts as later. None if no such refused answer is remembered."""
         said = self._tiers.refused.of(ask.key)
         if said is None or not self._rules.selects(said.entry, ask.extra):
             return None
@@ -321,9 +322,10 @@ class Serving:
 
     def _may_be_passed(self, key: Key, flight: Flight[Landed], landed: Landed) -> bool:
         """Whether the result may be older than an order that was given before this request joined
-        the flight. There are three such cases. This replica may no longer answer without Redis.
-        Redis refused the result because of an order that did not reach this flight. Redis refused
-        the result, and this replica has answered with a later version that Redis has forgotten."""
+        the flight. There are three such cases. First, this replica may no longer answer without
+        Redis. Second, Redis refused the result because of an order that did not reach this flight.
+        Third, Redis refused the result, and this replica has answered with a later version that
+        Redis has forgotten."""
         if not self.confirming.vouches_alone():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:
@@ -350,7 +352,7 @@ class Serving:
         self, ask: Ask, seen: Seen | None, landed: Filled, handling: Handling
     ) -> Answer | None:
         """The stored response, if the upstream answered with an older version, or with a version
-        far ahead. None if no stored response may be served instead.
+        that is far in the future. None if no stored response may be served instead.
 
         An order may come while this replica fetches a 404. After that order, another replica may
         have stored a response. The stored response is the answer in that case, if it is fresh.
@@ -368,8 +370,8 @@ class Serving:
         return Answer(stored.held, outcome, stored.tier, told)
 
     def beyond(self, key: Key) -> Flight[Seen | None] | None:
-        """The look-up in Redis, for a key without an entry that L1 may serve at once. None if L1
-        has such an entry, if there is no Redis, if Redis is away, or if the key is being
+        """The look-up in Redis, if L1 has no entry of the key that may be served at once. None if
+        L1 has such an entry, if there is no Redis, if Redis is away, or if the key is being
         fetched."""
         if not self._tiers.may_be_beyond(key) or self.fills.under_way(key) is not None:
             return None
@@ -395,9 +397,9 @@ class Serving:
 
     def stale_stands_for(self, ask: Ask, answer: Answer) -> float:
         """For how many seconds L1 may repeat the stale answer that `ask` has just got. A repeated
-        answer starts no refresh. No refresh is needed, because one is under way or queued, or
-        because the key is left alone after a failure. `Confirming.stands_for` does the same for
-        fresh answers."""
+        answer starts no refresh. Therefore an answer is repeated only if a refresh is under way or
+        queued, or if the key is left alone after a failure. `Confirming.stands_for` does the same
+        for fresh answers."""
         held = answer.content
         is_stale_hit = answer.tier is Tier.L1 and answer.handling.forward is None
         if not is_stale_hit or isinstance(held, Reply) or held.entry.selecting:
@@ -470,7 +472,7 @@ def forward_of(ask: Ask, seen: Seen | None) -> Forward:
 
 def handling_of(filled: Filled, forward: Forward, *, collapsed: bool) -> Handling:
     """How a fetch of this replica is reported. The words `changed` and `unchanged` are used only if
-    a response was stored before."""
+    a response was stored before the fetch."""
     verdict = None if forward is Forward.URI_MISS else filled.verdict
     return Handling(
         detail=None if verdict is None else _OF_REVALIDATION.get(verdict),
