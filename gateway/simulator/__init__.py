@@ -1,4 +1,4 @@
-"""A simulated upstream over real HTTP, for the demo, the tests and the benchmark.
+"""A simulated training API that speaks real HTTP, for the demo, the tests and the benchmark.
 
 The simulator imports no other part of the gateway. Begin with `server`, which runs a simulator and
 has the steps of every call. Then read `api`, which answers without faults. `control` has the orders

@@ -31,8 +31,8 @@ class NoSuchTraining(LookupError):
 
 
 class Catalogue:
-    """One organisation's trainings. Each change gets a later `updated_at` than all earlier changes,
-    or the one that the caller gives."""
+    """One organisation's trainings. Each change gets a later `updated_at` than the catalogue chose
+    for any earlier change. Only `edit` can be given another time."""
 
     def __init__(
         self,

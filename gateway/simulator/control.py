@@ -84,8 +84,8 @@ class EditingOrder(Order, frozen=True, kw_only=True):
 
 
 class LimitOrder(Order, frozen=True, kw_only=True):
-    """Set another limit. Earlier calls do not count towards it. If `limit` is null, calls are only
-    counted."""
+    """Set another limit. Earlier calls do not count towards it. If `limit` is null, no call is
+    refused."""
 
     limit: _Count | None
     window: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -239,8 +239,8 @@ class SimulatorClient:
         window: float = 60.0,
         retry_after: RetryAfter | str = RetryAfter.SECONDS,
     ) -> None:
-        """Set another limit. Earlier calls do not count towards it. If `limit` is `None`, calls are
-        only counted."""
+        """Set another limit. Earlier calls do not count towards it. If `limit` is `None`, no call
+        is refused."""
         order = LimitOrder(limit=limit, window=window, retry_after=RetryAfter(retry_after))
         await self._post("limit", order)
 
@@ -288,8 +288,8 @@ class SimulatorClient:
         return msgspec.json.decode(await self._get("requests"), type=list[RequestRecord])
 
     async def body(self, training_id: str, *, org: str | None = None) -> bytes:
-        """The body that the API has for this training now. The request is not counted, and meets no
-        fault."""
+        """The body with which the API would answer for this training now. The request is not
+        counted, and meets no fault."""
         return await self._get(f"training/{training_id}", {} if org is None else {"org": org})
 
     async def _post(self, path: str, order: Order) -> bytes:

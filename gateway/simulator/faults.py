@@ -1,6 +1,6 @@
-"""The faults of the simulator: the calls that meet a fault, and the change that a fault makes to
-the status, the head or the body of an answer. `wire` has the faults of delivery. `Call`, a request,
-is here too.
+"""The faults of the simulator: which calls meet a fault, and how a fault changes an answer's
+status, head or body. `wire` has the faults in how an answer is sent. `Call`, a request, is here
+too.
 """
 
 from __future__ import annotations
@@ -144,10 +144,10 @@ class Fault:
     ids: frozenset[str] | None = None
     on: frozenset[CallKind] | None = None
     delay: float | None = None
-    """Seconds to wait before the answer is made. Some modes wait at another time. `late`: before
-    the answer is sent. `dribble`: after each byte. `rate-limited`: this is the `Retry-After`.
-    `hang`: until the connection is closed (by default never). `hang-up`: after the answer, until
-    the connection ends (no `Connection: close` announces the end)."""
+    """Seconds to wait before the answer is made. Some modes use the delay in another way. `late`:
+    before the answer is sent. `dribble`: after each byte. `rate-limited`: this is the
+    `Retry-After`. `hang`: until the connection is closed (by default never). `hang-up`: after the
+    answer, until the connection ends (no `Connection: close` announces the end)."""
     size: int | None = None
     """Bytes of a body that is too large."""
 
@@ -297,8 +297,8 @@ def _move(document: Document, by: timedelta) -> None:
 
 
 def _row_twice(fault: Fault, _call: Call, answer: Response) -> Response:
-    """Replace a row by a copy of the row before it. The version of the copy is one second later. A
-    real list can have such rows if it is sorted while trainings change."""
+    """Replace a row by a copy of the row before it. The `updated_at` of the copy is one second
+    later. A real list can have such rows if it is sorted while trainings change."""
     decoded = msgspec.json.decode(bytes(answer.body), type=Document)
     items = decoded["items"]
     assert isinstance(items, list), "a page of the list has its items"

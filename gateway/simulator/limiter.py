@@ -1,8 +1,8 @@
 """The upstream's own rate limit: a sliding log of accepted calls for each key.
 
 This module decides whether a call is accepted, how long a refused caller has to wait, and in which
-form a 429 states this time. Tests check the gateway's budget against this limit, so the budget and
-this module share no code.
+form a 429 states this time. Tests check the gateway's budget (its own limit for calls) against this
+limit, so the budget and this module share no code.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ class RetryAfter(StrEnum):
 
 
 class Limiter:
-    """At most `limit` accepted calls per key in any `window` seconds. Refused calls do not
-    count."""
+    """Accepts at most `limit` calls per key in any `window` seconds. Refused calls do not count."""
 
     def __init__(self, limit: int | None, window: float) -> None:
         self.limit = limit
@@ -64,7 +63,7 @@ class Limiter:
         return {key: log.fullest for key, log in self._asked.items()}
 
     def reset_fullest(self) -> None:
-        """Begin to measure again. Calls that are already in the window still count."""
+        """Measure the fullest windows anew. Calls of the last `window` seconds still count."""
         for log in (*self._accepted.values(), *self._asked.values()):
             log.fullest = 0
 
@@ -72,7 +71,7 @@ class Limiter:
 def refusal_headers(
     mode: RetryAfter, *, limit: int, window: float, wait: float, now: float
 ) -> dict[str, str]:
-    """The fields of a 429. `wait` and `window` are in seconds, `now` in seconds since the epoch."""
+    """The fields of a 429. `wait` and `window` are in seconds. `now` is Unix time."""
     seconds = max(1, math.ceil(wait))
     return _HEADERS[mode](limit, math.ceil(window), seconds, now)
 

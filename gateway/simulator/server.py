@@ -1,4 +1,4 @@
-"""Serves a simulator over real HTTP, in the current loop or until the process is told to end.
+"""Serves a simulator over real HTTP: for a block of code (`running`), or until a signal (`serve`).
 
 This module also has the steps of every call to the API: counting, the limit, faults, latency, and
 the CDN's headers.
@@ -50,7 +50,8 @@ class RunningSimulator:
 def build(config: SimulatorConfig) -> Starlette:
     """The ASGI application. Its `state.world` is the state of the simulator.
 
-    The faults of delivery and the background edits work only with `running` or `serve`.
+    The background edits, and the faults in how an answer is sent, work only with `running` or
+    `serve`.
     """
     world = World(config)
 
@@ -99,7 +100,8 @@ async def running(config: SimulatorConfig | None = None) -> AsyncIterator[Runnin
 
 
 async def serve(config: SimulatorConfig, started: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `started` gets the base URL once the simulator answers."""
+    """Serve until SIGTERM or SIGINT. `started` is called with the base URL as soon as the simulator
+    answers."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)

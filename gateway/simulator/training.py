@@ -133,8 +133,8 @@ class Revision(StrEnum):
     TYPELESS = "typeless"
     NEW_CHANNEL = "new-channel"
     ODD_FORM = "odd-form"
-    """`current` with the same values, but with another key order, and other spaces, escapes and
-    numbers."""
+    """The values of `current`, written differently: another key order, and other spaces, escapes
+    and forms of numbers."""
 
 
 def document(training: Training, revision: Revision) -> Document:

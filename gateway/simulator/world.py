@@ -24,8 +24,8 @@ DEMO_ORGANISATION = "demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """The configuration of one simulator. Durations are in seconds. `None`, or a duration of 0,
-    turns the feature off."""
+    """The configuration of one simulator. Durations are in seconds. In an optional field, `None` or
+    a duration of 0 turns off the feature of that field."""
 
     host: str = "127.0.0.1"
     port: int = 0

@@ -1,8 +1,8 @@
 """Renders an answer as status, header lines and body, for the hot path and for Starlette.
 
-When an entry is stored, the fields that never change are written once. This module adds the fields
-that change: `Age`, `Cache-Status` and `X-Request-ID`. `Age` and `Cache-Status` have whole seconds,
-so that many hits can use the same lines.
+The lines of the fields that never change are made once, when an entry is stored (`Held.head`). This
+module adds the fields that change: `Age`, `Cache-Status` and `X-Request-ID`. `Age` and
+`Cache-Status` have whole seconds, so that many hits can use the same lines.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def render(answer: Answer, conditions: Conditions, request_id: bytes, now: float
 def stored(
     held: Held, handling: Handling, conditions: Conditions, now: float
 ) -> tuple[int, bytes, bytes, bytes, float]:
-    """Status, stored lines, changing lines, body and age of an entry's response. `render` joins the
-    lines."""
+    """The parts of a response from an entry: status, stored lines, changing lines, body, age.
+    `render` joins the lines."""
     entry = held.entry
     moment, _ = moment_of(entry, handling, now)
     lines = held.head
@@ -75,7 +75,8 @@ def stored(
 
 
 def moment_of(entry: Entry, handling: Handling, now: float) -> tuple[bytes, float]:
-    """The changing lines, and for how many seconds the lines can be reused (0.0: not at all)."""
+    """The changing lines (`Age`, `Cache-Status`), and for how many seconds they can be reused (0.0:
+    not at all)."""
     age, lifetime = entry.age(now), entry.freshness_lifetime
     if handling.forward is not None or handling.detail is None or handling.outdated:
         return _of_a_fetch(handling, age, lifetime), 0.0
@@ -107,8 +108,8 @@ def _of_a_hit(detail: Detail, age: int, ttl: int) -> bytes:
 
 
 def _with_control(held: Held, control: tuple[bytes, bytes]) -> bytes:
-    """The entry's lines with this `Cache-Control` in place of all fields about freshness. All these
-    fields are in the part of the lines that a 304 has too."""
+    """The entry's lines with this `Cache-Control` in place of all fields about freshness. A 304 has
+    all fields about freshness too, so they are in the lines from `brief_at` on."""
     fields = from_lines(held.head[held.brief_at :])
     brief = (*(pair for pair in fields if pair[0] not in _OF_FRESHNESS), control)
     return held.head[: held.brief_at] + to_lines(brief)

@@ -99,7 +99,7 @@ async def _gathered(request: Request, most: int) -> bytes:
 
 
 class AccessLog(Protocol):
-    """The access log, which samples answered requests.
+    """The access log. It has a line for some of the answered requests.
 
     `unlogged` is a list with one number. While the number is above 0, a routine answer that took at
     most `brief` seconds gets no line. For such an answer it is enough to reduce the number by 1,
@@ -110,14 +110,14 @@ class AccessLog(Protocol):
     brief: float
 
     def is_routine(self, outcome: Outcome) -> bool:
-        """Whether a success with that outcome is a routine answer."""
+        """Whether a success with that outcome is a routine answer (for example a fresh hit)."""
         ...
 
     def weigh(
         self, outcome: Outcome, status: int, seconds: float, detail: str | None = None
     ) -> int | None:
-        """The weight of an answer's line, None if the answer gets no line. `put` takes the weight.
-        Callers call this method once for each answer."""
+        """The weight (log level) of an answer's line, None if the answer gets no line. `put` takes
+        the weight. This method is to be called once for each answer."""
         ...
 
     def put(self, line: AccessLine, weight: int) -> None:
@@ -130,8 +130,8 @@ class Exchange:
     """One request while it is answered.
 
     `began` is monotonic. `fields` are added to the response. `spent` records how long the request
-    waits for each part. `path` is the path of the training, and `route` is the same path without
-    the id.
+    waits for each part (for example for the upstream). `path` is the path of the training, and
+    `route` is the same path without the id.
     """
 
     request_id: str
@@ -189,7 +189,7 @@ def rate_limit_fields(allowance: Allowance, now: float) -> Headers:
     """The fields about the client's own rate limit (draft-ietf-httpapi-ratelimit-headers-10).
 
     The window is in whole seconds, as the draft requires. `r` requests may come at once. After `t`
-    seconds the whole burst is available again.
+    seconds without a request, `r` has its highest value again.
     """
     rate = allowance.rate
     seconds = math.ceil(rate.window)

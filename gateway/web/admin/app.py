@@ -1,7 +1,7 @@
 """The admin plane: metrics, probes, status, explain, orders and the live page, as an application.
 
-This module translates HTTP. `Operations` reads the state and carries out orders. `guard` decides
-which operator may send which request.
+This module reads requests and makes responses. `Operations` reads the state and carries out orders.
+`guard` decides which operator may send which request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Operations(Protocol):
     """The views and orders that the admin plane offers. Methods without `async` return at once."""
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
-        """The body of a scrape, in pieces, and the body's content type. `accept` (the field
+        """The metrics as a body in pieces, and the body's content type. `accept` (the field
         `Accept`) decides the type."""
         ...
 
@@ -68,13 +68,14 @@ class Operations(Protocol):
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
-        operator. `soft` leaves the versions for rescue. Raises RedisUnavailable. A part of the
-        order may be done even then."""
+        operator. `soft` leaves the versions for rescue (use while the API fails). If
+        RedisUnavailable is raised, a part of the order may have been done."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
         """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves the
-        entries for rescue. Raises RedisUnavailable. A part of the order may be done even then."""
+        entries for rescue (use while the API fails). If RedisUnavailable is raised, a part of the
+        order may have been done."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:
@@ -177,7 +178,7 @@ class AdminPlane:
         return _json({"mode": mode})
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
-        """Answer a request whose path has no route, or no route for its method."""
+        """Answer a request whose path is unknown, or whose method is not allowed at that path."""
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return problem_response(request.scope, _NO_SUCH_ROUTE)
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))

@@ -86,9 +86,9 @@ def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest if the request is refused.
 
     Metrics and probes need no token. If no token is configured and the plane listens on loopback,
-    requests that name this machine in `Host` need no token either. In all other cases the files of
-    the live page need no token, and every other request needs a token with the right for the
-    request.
+    other requests need no token either, but have to pass `_on_this_machine`. In any other
+    configuration, only the files of the live page need no token. Every other request needs a token
+    with the right for that request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY
@@ -120,8 +120,8 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    # An IPv4-mapped IPv6 address does not count as loopback, because only some versions of Python
-    # say that it is loopback.
+    # Versions of Python disagree about IPv4-mapped IPv6 addresses. Here such an address is not
+    # loopback.
     return address == IPv6Address("::1") or (
         isinstance(address, IPv4Address) and address.is_loopback
     )
@@ -131,10 +131,11 @@ def _on_this_machine(guard: Guard, visit: Visit) -> BadRequest | None:
     """The reason to refuse a request without a token. None: the request is accepted.
 
     The operator's browser may show a page of another site. Such a page must neither read nor change
-    anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read, but `Host` has the
-    page's name in its requests. Any page could send a form, so a change has to be JSON. Browsers
-    send JSON only after a preflight, and the gateway answers no preflight. Some browsers send JSON
-    without a preflight, but they name the page's site (Fetch Metadata, 2.4).
+    anything. A page whose name resolves to 127.0.0.1 (DNS rebinding) could read. Its requests are
+    refused, because they have the page's name in `Host`. Any page could send a form, so a change
+    has to be JSON. Browsers send JSON only after a preflight, and the gateway answers no preflight.
+    Some browsers send JSON without a preflight, but they name the page's site (Fetch Metadata,
+    2.4).
     """
     if not _names_us(guard.host, visit.fields(b"host")):
         return BadRequest("`Host` has to name this machine: localhost, 127.0.0.1 or [::1]")

@@ -1,8 +1,8 @@
-"""The JSON bodies of operators' orders, which are checked strictly, and the receipts for orders.
+"""The JSON bodies of operators' orders, and the receipts that operators get.
 
-An unknown name or a wrong type is refused. An order that is understood only in part could do more
-than the operator meant. `null` is refused too. A script that found no value may write `null`, which
-must not mean "everything".
+Bodies are checked strictly: an unknown name or a wrong type is refused. An order that is understood
+only in part could do more than the operator meant. `null` is refused too. A script that found no
+value may write `null`, which must not mean "everything".
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _NOTHING_THERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class InvalidateOrder:
-    """Invalidate the versions of these trainings below `updated_at` (None: all versions) in every
-    partition. `soft` leaves the versions for rescue."""
+    """Invalidate these trainings in every partition: their versions below `updated_at` (None: all
+    versions). `soft` leaves the versions for rescue (use while the API fails)."""
 
     training_ids: tuple[str, ...]
     updated_at: Instant | None
@@ -42,7 +42,8 @@ class InvalidateOrder:
 
 @dataclass(frozen=True, slots=True)
 class PurgeOrder:
-    """Invalidate all entries, or those of one partition. `soft` leaves the entries for rescue."""
+    """Invalidate all entries, or those of one partition. `soft` leaves the entries for rescue (use
+    while the API fails)."""
 
     partition: str | None
     soft: bool
@@ -65,8 +66,9 @@ class Redis(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response to an order.
 
-    `redis` is present if Redis has replicas. `bounded_by` and `detail` are present if a replica of
-    the gateway or of Redis has not confirmed. `detail` is also present if a purge found nothing.
+    `redis` is present if Redis has replicas. `bounded_by` names the setting that limits for how
+    long an older response may still be served. `bounded_by` and `detail` are present if a replica
+    of the gateway or of Redis has not confirmed. `detail` is also present if a purge found nothing.
     `until` (a date-time) is present if a replica of the gateway has not confirmed. After `until`,
     that replica serves no response that the order ruled out.
     """

@@ -1,6 +1,7 @@
 """The data plane: the training routes and the probes, as a Starlette application.
 
-This module translates HTTP. gateway/flow decides what is served. `problems` names the errors.
+This module reads requests and makes responses. gateway/flow decides which response is served.
+`problems` has the responses for errors.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class DataPlane:
         return _Shortened(self._training, routes, self._unrouted)
 
     def short_ways(self) -> tuple[Hits, LookUps | UntracedLookUps]:
-        """The parts that answer from L1 and from Redis without a request object. These parts and
-        this plane use the same flow."""
+        """The parts that answer from L1 and from Redis without a request object. Like this plane,
+        these parts ask `Serving`."""
         counting, is_traced = self._observer.counting, self._tracer.is_on
         hits = Hits(
             self._serving,
@@ -178,7 +179,7 @@ class DataPlane:
 
 class _Shortened(Starlette):
     """The application. It answers reads of trainings without Starlette's middleware and routing.
-    Middleware and routing would be a sixth of the cost of a hit in Redis."""
+    Together, middleware and routing would cause a sixth of the cost of a hit in Redis."""
 
     def __init__(
         self,

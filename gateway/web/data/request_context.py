@@ -69,7 +69,7 @@ class Desk:
     async def attend(
         self, request: Request, answer: Callable[[Exchange], Awaitable[Response]]
     ) -> Response:
-        """The endpoint's response, or a problem response if the endpoint raised."""
+        """The endpoint's response, or a problem response if the endpoint raised an exception."""
         exchange = self.begin(request)
         try:
             with watched(exchange.spent):
@@ -81,7 +81,7 @@ class Desk:
             return self.problem(exchange, problem_of(GatewayError()), Outcome.FAILED)
 
     def begin(self, request: Request) -> Exchange:
-        """A new exchange for the request. The duration of the exchange counts from this call."""
+        """A new exchange for the request. Its duration is measured from this call on."""
         given = request_id_of(first(request.scope["headers"], b"x-request-id"))
         request_id = (given or self._new_id()).decode("ascii")
         trace, span = sound_of(first(request.scope["headers"], b"traceparent")), None

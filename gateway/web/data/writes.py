@@ -1,4 +1,4 @@
-"""Writes of callers: their routes, and the parts of a request that are passed on.
+"""Writes of callers: the routes of writes, and the parts of a write that are sent upstream.
 
 The setting `server.writes` allows writes. `flow/operations/write_through` passes writes on, and
 invalidates the trainings that the writes changed.
@@ -111,8 +111,8 @@ def target_of(method: str, path: bytes) -> Target | None:
 
 
 def _below(path: bytes) -> Target | None:
-    """The target if the path is below the path of a training, otherwise None. The API decides which
-    of these paths exist.
+    """The target if the path is below the path of a training (for example `/training/{id}/draft`),
+    otherwise None. The API decides which of these paths exist.
 
     Each name in the path has to have the form of an id, so that no path leads to another part of
     the API.

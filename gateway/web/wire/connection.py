@@ -1,9 +1,9 @@
 """Connections of both planes: a uvicorn protocol that refuses large requests and closes slow
 connections.
 
-`request_head` checks heads. The planes decide what a request means. No request needs a timer,
-because `look` checks each connection once a second. `look` also counts the bytes that a caller has
-not taken yet.
+`request_head` checks heads. The planes decide what a request means. `look` checks each connection
+once a second, in place of a timer for each request. `look` also counts the bytes that the caller
+has not read yet.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Wire(HttpToolsProtocol):
         are far more, close without an answer."""
         self._stage = Stage.REST
         self._raw = 0  # bytes since the parser was at rest
-        self._begun = False  # a message began in the bytes that came last
+        self._begun = False  # whether a message began in the last bytes received
         self._fault: Refusal | None = None
         self._deaf = False
         self._owed_since: float | None = self.loop.time()
@@ -126,8 +126,8 @@ class Wire(HttpToolsProtocol):
             self._refuse(no_room())
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser. If a message is not complete, note the time at which the wait for its
-        rest began."""
+        """Give the bytes to the parser. If they end within a message, its rest has to come before a
+        deadline."""
         if self._deaf:
             return
         self._unset_keepalive_if_required()
@@ -323,9 +323,10 @@ class Wire(HttpToolsProtocol):
     # ---- refusals
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Parse no more bytes, and send the refusal. If responses to earlier requests are awaited,
-        they are sent in place of the refusal, because responses have to come in order. If a body is
-        refused and its request has no response yet, the refusal is the response to this request."""
+        """Parse no more bytes, and send the refusal. A refusal must not overtake responses to
+        earlier requests. If such responses are awaited, they are sent, and the connection is closed
+        without the refusal. If a body is refused and its request has no response yet, the refusal
+        is the response to this request."""
         request_id = self._request_id()
         self.terms.refused(refusal.reason, request_id)
         self._deaf = True

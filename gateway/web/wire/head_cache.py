@@ -99,8 +99,8 @@ _LONGEST: Final = 1_024
 # The bytes of a request line with the longest id.
 _LINE: Final = 160
 
-# The header lines whose values may be cut out. The pattern begins with the end of the line before.
-# A value that does not match stays in the block.
+# The header lines whose values may be cut out. The pattern begins with the line break that ends the
+# previous line. A value that does not match stays in the block.
 _HOLES: Final = re.compile(
     rb"\r\n(?:(?i:traceparent): (%b)|(?i:x-request-id): (%b)"
     rb'|(?i:if-none-match): ((?:W/)?"[!#-~]*"))(?=\r\n)' % (TRACE, REQUEST_ID)
@@ -145,8 +145,8 @@ class Blocks:
             return None
         pieces = _HOLES.split(block)
         bare = self._cut.get(b"".join(pieces[::_PIECES]))
-        # The last piece has to contain the empty line that ends the head. If it is shorter, a value
-        # was cut out of bytes that follow the head.
+        # The last piece has to contain the empty line that ends the head. If the piece is shorter
+        # than this line, a value was cut out of bytes that follow the head.
         if bare is None or len(pieces[-1]) < len(_END):
             return None
         said = bare.copy()
@@ -199,8 +199,8 @@ class Blocks:
 
 
 def _is_whole(block: bytes) -> bool:
-    """Whether the block ends with its first empty line. If bytes followed that line, what is left
-    after a cut could look like the head of another request."""
+    """Whether the block ends with its first empty line. If bytes followed that line, the rest after
+    a cut could look like the head of another request."""
     return block.find(_END) == len(block) - len(_END)
 
 

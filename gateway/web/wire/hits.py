@@ -1,4 +1,4 @@
-"""Answers plain requests, from L1 or after a look-up in Redis, without a request object.
+"""Answers plain requests (see `hot_path.plain`) from L1 or from Redis, without a request object.
 
 All other requests go to `data/app`.
 
@@ -7,8 +7,8 @@ task, the scope and the response object are left out. The decision that L1 may a
 header lines of the answer, are reused for a second at most (`Held.until`). The caller and the held
 entry are looked up for each request. If this module gives no answer, nothing was changed, and the
 request goes to `data/app`. If this happens after a look-up for the request, `data/app` finds the
-result of the look-up. A hit makes one span if its trace is kept. Otherwise tracing costs a hit
-almost nothing.
+result of the look-up. If the tracer keeps the trace of a hit, the hit makes one span. For all other
+hits, tracing costs almost nothing.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from gateway.web.wire.request_head import PlainHead
 
 _REQUEST_ID: Final = b"x-request-id: "
 _ENDS: Final = b"\r\n\r\n"
-# Lines are made again this number of seconds before they are outdated, because sums of times are
-# not exact.
+# Lines are replaced this number of seconds before they are outdated, because sums of times are not
+# exact.
 _MARGIN = 1e-6
 _logger = logging.getLogger(__name__)
 
 
 class Hits:
-    """Answers requests from L1. The parameters are those of DataPlane. `counting` is the observer's
-    method of that name, or the function that `traced` makes from this method. If `heeds_directives`
-    is true, requests with cache directives go to `data/app`."""
+    """Answers requests from L1. `counting` is `Observer.counting`, or the result of `traced` for
+    this method. If `heeds_directives` is true, requests with cache directives go to `data/app`.
+    `modes` has the current mode. The other parameters are as for DataPlane."""
 
     def __init__(
         self,
@@ -173,8 +173,8 @@ class Hits:
         return held.labels
 
     def labels(self, answer: Answer, status: int) -> HitLabels:
-        """The labels under which such answers are logged and counted. `status` is the entry's
-        status."""
+        """The labels under which answers like this one are logged and counted. `status` is the
+        entry's status."""
         outcome, tier, detail = answer.outcome, answer.tier, answer.handling.detail
         sort = (outcome, tier, detail, status)
         labels = self._labels.get(sort)
@@ -307,8 +307,8 @@ class LookUps:
         return b"".join((STATUS_LINE[status], rendered.lines, fields, b"\r\n", rendered.body))
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
-        """The parts for which the request waited. If the request joined a look-up that had begun
-        before, only the time after it joined is counted."""
+        """How long the request waited for each part. If the request joined a look-up that was
+        already under way, the time before the request came is left out."""
         mine, shared = Spent(self._clock), look_up.flight.spent
         if shared is not None:
             mine.share(shared, look_up.began)

@@ -30,9 +30,9 @@ from gateway.web.wire.request_head import PlainHead, extra_of, is_host
 
 # The most bytes that may wait to be written: some hundreds of usual responses.
 _MOST: Final = 262_144
-# After a turn with only one response, this number of responses is written at once, without waiting
-# for the end of a turn. Waiting costs one more system call, and gains nothing if requests come one
-# by one.
+# After a turn with only one response, requests probably come one by one. The next responses, up to
+# this number, do not wait for the end of their turn. Waiting would cost one more system call, and
+# gain nothing.
 _ALONE: Final = 31
 
 _logger = logging.getLogger(__name__)
@@ -63,8 +63,9 @@ class Outbox:
             self._have_it_ended()
 
     def flush(self) -> None:
-        """Write all waiting responses now, except those of closed connections. Never raises,
-        because most of these responses do not concern the calling code."""
+        """Write all waiting responses now, except those of closed connections. Most of them belong
+        to other connections than that of the calling code. An error is therefore logged, and never
+        raised."""
         if not self._answers:
             return
         transports, answers = self._transports, self._answers
@@ -137,7 +138,7 @@ class Parsing(Wire):
         self._begun_here += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the field. `Expect` is checked later, if a request is made."""
+        """Add the field to the head. `Expect` is checked later, if a request is made."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -233,7 +234,7 @@ class HotPath(Parsing):
         """As Parsing does."""
         self._awaited: _Awaited | None = None
         self._form: Form | None = None  # the form of the last head that was recognised
-        self._at_ease = False  # the last event was a hit, so `_is_quiet` is true
+        self._at_ease = False  # nothing came after the last hit, so `_is_quiet` is true
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -370,7 +371,7 @@ class HotPath(Parsing):
 
 
 _PLAIN_TARGET = re.compile(rf"/training/(?!\.\.?\Z)({ID})".encode("ascii"))
-# Fields that announce more than a head, or that a stored response alone cannot satisfy.
+# Fields that announce more than a head, or ask for more than a stored response.
 _ODD: Final = frozenset(
     b"content-length expect http2-settings te trailer training-min-updated-at transfer-encoding "
     b"upgrade".split()

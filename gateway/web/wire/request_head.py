@@ -2,9 +2,9 @@
 
 The hot path and Starlette use the same rules.
 
-The parser refuses heads that break the grammar. This module checks the heads that pass. Its
-functions depend only on bytes, never on a caller or an entry. Connections are in `connection`.
-`hot_path` says which heads are plain.
+The parser refuses heads that break the grammar. This module checks the heads that pass. Its checks
+depend only on bytes, never on a caller or an entry. Connections are in `connection`. `hot_path`
+says which heads are plain (simple enough for the hot path).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def relative(target: bytes, fields: Fields) -> tuple[bytes, Fields]:
 
 
 def size_of(target: bytes, fields: Fields) -> int:
-    """The bytes of a head on the wire. The request line may differ by a few bytes."""
+    """How many bytes a head has on the wire. A few bytes of the request line are an estimate."""
     return len(target) + sum(len(name) + len(value) + 4 for name, value in fields) + _LINE
 
 
@@ -151,11 +151,11 @@ _REQUEST_ID = re.compile(REQUEST_ID)
 
 
 class PlainHead:
-    """The values of the fields of a plain head. A value is None if its field is absent or not
-    valid.
+    """The fields of a plain head. A value is None if its field is absent or not valid.
 
-    `sent` is the value of `Authorization`, empty if the field is absent. `extra` has the fields
-    that a call sends upstream. If `extra` is None, a call sends only the trace, if there is one.
+    `sent` is the value of `Authorization`, empty if the field is absent. `extra` has the caller's
+    fields that a call to the API sends. If `extra` is None, such a call sends only the trace, if
+    there is one.
     """
 
     __slots__ = (
