@@ -35,7 +35,7 @@ def entropy() -> str:
 
 def page(*ids: str, total: int = 4, more: bool = True) -> Page:
     """A page with these trainings."""
-    items = tuple(Training(each, VERSION, "", b"", ()) for each in ids)
+    items = tuple(Training(each, VERSION, "", b"") for each in ids)
     return Page(items, (), len(ids), total, more)
 
 

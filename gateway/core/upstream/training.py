@@ -95,7 +95,12 @@ class Training:
     updated_at: Instant
     updated_at_text: str
     body: bytes
-    drift: tuple[Drift, ...]
+
+    @property
+    def drift(self) -> tuple[Drift, ...]:
+        """The differences from the documentation without repetitions, at most MAX_DRIFT. They are
+        found anew each time, because most trainings of the list are not asked for them."""
+        return _drift(_read_object(self.body))
 
 
 class _Name:
@@ -126,7 +131,7 @@ def parse(body: bytes, expected_id: str | None) -> Training:
     training_id = _read_id(members, expected_id)
     updated_at, text = _read_updated_at(members)
     _check_types(members)
-    return Training(training_id, updated_at, text, body, _drift(members))
+    return Training(training_id, updated_at, text, body)
 
 
 def is_training_id(text: str) -> bool:

@@ -28,7 +28,7 @@ spans = st.floats(0.0, 1e6)
 
 def training_of(body: bytes) -> Training:
     """A body as judge would have found it good."""
-    return Training("t1", version(5), "2025-01-01T00:00:00Z", body, ())
+    return Training("t1", version(5), "2025-01-01T00:00:00Z", body)
 
 
 def admitted(headers: Headers = (), body: bytes = b"{}") -> Entry:

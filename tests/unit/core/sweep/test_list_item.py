@@ -16,7 +16,7 @@ from tests.doubles.stored import VERSION, entry_of
 
 AT = 1_700_000_100.0
 BODY = b'{"id": "trn_1"}'
-TRAINING = Training("trn_1", VERSION, "", BODY, ())
+TRAINING = Training("trn_1", VERSION, "", BODY)
 DATE = "Tue, 14 Nov 2023 22:15:00 GMT"
 
 

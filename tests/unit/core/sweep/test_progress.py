@@ -10,7 +10,7 @@ from tests.doubles.stored import VERSION
 
 def page(*ids: str, total: int = 4, more: bool = True, bad: int = 0) -> Page:
     """A page with these trainings."""
-    items = tuple(Training(each, VERSION, "", b"", ()) for each in ids)
+    items = tuple(Training(each, VERSION, "", b"") for each in ids)
     return Page(items, (), len(ids) + bad, total, more)
 
 

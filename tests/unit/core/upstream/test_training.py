@@ -73,7 +73,7 @@ def drift_of(body: bytes, kind: DriftKind) -> list[str]:
 def test_a_documented_training_is_read_without_drift() -> None:
     """The current revision gives its id, its version and its own bytes."""
     body = body_of()
-    assert parse(body, ID) == Training(ID, parse_instant(UPDATED_AT), UPDATED_AT, body, ())
+    assert parse(body, ID) == Training(ID, parse_instant(UPDATED_AT), UPDATED_AT, body)
 
 
 def test_any_id_will_do_where_none_is_expected() -> None:
