@@ -105,23 +105,26 @@ class Filling:
 
     def compare(self, item: Item, likeness: Likeness) -> Likeness:
         """Compare the item with a single answer of the same version, if one is stored."""
-        floor, fields = item.compared.floor, self._fields_of(item)
-        if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None or fields is None:
+        floor, training_id = item.compared.floor, item.listed.training_id
+        if item.compared.verdict is not ListVerdict.CONFIRMED or floor is None:
+            return likeness
+        if floor.digest == item.listed.digest == self._counted.get(training_id):
+            return likeness  # these bytes were counted before
+        if (fields := self._fields_of(item)) is None:
             return likeness
         names = frozenset(name for name, _ in fields)
         same = floor.digest == item.listed.digest and names.isdisjoint(_VALIDATORS)
         if same:
             self._fields = names
+            self._counted[training_id] = floor.digest
+            self._names[names_digest(item.training.body)] = None
         elif likeness.is_proven:
             # The bytes may have changed after the stored answer came. Only a new answer can prove a
             # difference.
             self._check(item)
             return likeness
-        if same and self._counted.get(item.listed.training_id) == floor.digest:
-            return likeness  # this answer was counted before
-        self._counted[item.listed.training_id] = floor.digest
-        if same:
-            self._names[names_digest(item.training.body)] = None
+        else:
+            self._counted.pop(training_id, None)
         return likeness.compared(same=same)
 
     async def settle(self, likeness: Likeness) -> Likeness:

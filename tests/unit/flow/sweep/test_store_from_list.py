@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.cache.entry import Key
-from gateway.core.http.fields import Reply
+from gateway.core.http.fields import Headers, Reply
 from gateway.core.vocabulary import Purpose
+from gateway.flow.sweep.store_from_list import Item
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, training
@@ -286,6 +287,26 @@ async def test_checks_come_one_a_sweep(clock: FakeClock) -> None:
 
     assert counts[-1] == 3
     assert all(later - earlier <= 1 for earlier, later in itertools.pairwise([0, *counts]))
+
+
+async def test_what_was_counted_is_not_compared_again(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an answer that has been counted no header fields are read by the sweeps that follow."""
+    swept = Swept(clock, Catalogue(*IDS[:20]))
+    await read_all(swept, 20)
+    await swept.pages(1)
+    read: list[str] = []
+    fields_of = swept.findings._filling._fields_of
+
+    def noted(item: Item) -> Headers | None:
+        read.append(item.listed.training_id)
+        return fields_of(item)
+
+    monkeypatch.setattr(swept.findings._filling, "_fields_of", noted)
+    await swept.pages(2)
+
+    assert read == []
 
 
 async def test_trainings_that_come_and_go_leave_nothing_behind(clock: FakeClock) -> None:
