@@ -9,6 +9,7 @@ the keys of a run must be in one slot.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -236,11 +237,19 @@ class RedisLists:
         # In a cluster the keys of one run must be in one slot. The keys of one training are in one
         # slot.
         most = _COMPARED_AT_ONCE if self._connection.is_alone else 1
-        calls = []
+        runs = []
         for at in range(0, len(asked), most):
             names, arguments = zip(*asked[at : at + most], strict=True)
-            calls.append((list(chain(*names)), list(chain(keeps, *arguments))))
-        told = await self._connection.run_many(RedisOperation.SWEEP, self._compare, calls, _read)
+            runs.append(
+                self._connection.run_script(
+                    RedisOperation.SWEEP,
+                    self._compare,
+                    list(chain(*names)),
+                    list(chain(keeps, *arguments)),
+                    _read,
+                )
+            )
+        told = await asyncio.gather(*runs)
         return [
             each if skew == 0.0 else replace(each, floor=of_floor(each.floor, skew))
             for each, skew in zip(chain.from_iterable(told), skews, strict=True)
