@@ -5,6 +5,7 @@ cache/policy decides whether an answer is stored, and how long it is fresh.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,14 +94,15 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     return Gone() if reply.status in (404, 410) else ForCaller()
 
 
-def judge_page(reply: Reply, offset: int, now: float) -> Page:
-    """Read the page of the list that a complete reply contains.
+def judge_page(reply: Reply, offset: int, now: float) -> Generator[None, None, Page]:
+    """Return the page of the list that a complete reply contains. The generator pauses as
+    `read_page` does.
 
     Raises ListRefused if the gateway may not read the list, or does not know the form of the list.
     Raises the errors of `judge` for other failures.
     """
     if reply.status == 200 and not reply.is_html:
-        return read_page(reply, offset)
+        return (yield from read_page(reply, offset))
     judge(reply, Question(_THE_LIST, conditional=False, owns_token=True), now)
     raise ListRefused(f"the list answers {reply.status}")
 

@@ -6,6 +6,7 @@ This module checks the page, and cuts the exact bytes of each item out of the pa
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ from gateway.core.vocabulary import InvalidReason
 
 # The most items that one call may ask for.
 PAGE_SIZE: Final = 100
+# `read_page` pauses after each group of this many rows.
+_ROWS_AT_ONCE: Final = 10
 
 _members: Final = Decoder(dict[str, Raw])
 _array: Final = Decoder(list[Raw])
@@ -42,8 +45,9 @@ class Page:
     has_more: bool
 
 
-def read_page(reply: Reply, offset: int) -> Page:
-    """The page that begins with row `offset`, from a reply with status 200.
+def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
+    """Return the page that begins with row `offset`, from a reply with status 200. The generator
+    pauses between groups of rows, so that its user can let other work run.
 
     Raises ListRefused for complete JSON that does not have the form of a page. Raises
     InvalidPayload for a body that is cut short or is not JSON, because the next reply may be valid.
@@ -57,7 +61,9 @@ def read_page(reply: Reply, offset: int) -> Page:
     if len(texts) > PAGE_SIZE:
         raise ListRefused(f"a page of {len(texts)} rows, where {PAGE_SIZE} were asked for")
     items, rejected = [], []
-    for text in texts:
+    for row, text in enumerate(texts):
+        if row % _ROWS_AT_ONCE == 0:
+            yield
         try:
             items.append(_item(text))
         except InvalidPayload as fault:

@@ -8,6 +8,7 @@ when the next page is due.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,9 +41,14 @@ from gateway.flow.cache.tiers import Tiers
 from gateway.flow.fill.collapse import Landed
 from gateway.flow.fill.fetch import Filled
 from gateway.flow.sweep.refresh_queue import Errand, Following
-from gateway.flow.sweep.store_from_list import Filling, Item
+from gateway.flow.sweep.store_from_list import Filling, Item, batches
 from gateway.ports import Bus, Clock, ListStore, Notice, Observer, SharedStore
 
+# The most items of a page that are compared in one round trip, and the most that are applied at
+# once. Requests of callers run between two groups, so that a page delays none of them for long. Ten
+# items take about a third of a millisecond.
+_COMPARED_AT_ONCE: Final = 20
+_APPLIED_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
 # The most claims of the list that are remembered. A claim is remembered until its single answer
@@ -133,35 +139,48 @@ class Findings:
         Raises RedisUnavailable. A part of the page may be applied even then. It is safe to apply
         the page again.
         """
-        partition, filling = brought.caller.partition, self._filling
+        filling = self._filling
         if progress.offset == 0:
             self._spare = spare
         likeness = await filling.settle(progress.likeness)
-        trainings = self._believed(brought, progress.sweeps)
-        items = [self._listed(brought, each) for each in trainings]
-        compared = await self._lists.compare(partition, items, self._rules.windows.keep)
-        newer: list[Listed] = []
         seen: list[Item] = []
-        for training, item, each in zip(trainings, items, compared, strict=True):
-            key = Key(partition, item.training_id)
-            seen.append(Item(key, training, item, each))
-            likeness = filling.compare(seen[-1], likeness)
-            match each.verdict:
-                case ListVerdict.CONFIRMED if each.floor is not None:
-                    last = item.confirmation(each.floor.generation)
-                    self._tiers.confirming.renew(key, each.floor, last, brought.asked_here)
-                case ListVerdict.NEWER:
-                    newer.append(item)
-                case ListVerdict.DOUBTFUL:
-                    self._ask(brought.caller, key, frozenset((item.updated_at,)), progress.sweeps)
-                case _:
-                    continue
-            self._observer.swept(key, each.verdict)
+        for trainings in batches(self._believed(brought, progress.sweeps), _COMPARED_AT_ONCE):
+            found = await self._compare(brought, trainings)
+            for some in batches(found, _APPLIED_AT_ONCE):
+                for each in some:
+                    likeness = filling.compare(each, likeness)
+                    self._follow(brought, each, progress.sweeps)
+                await asyncio.sleep(0)
+            seen += found
         asked = (brought.asked_at, brought.asked_here)
         filled, likeness = await filling.fill(seen, brought.reply, asked, likeness)
         filling.learn(progress.offset, seen, likeness, warming=self.warms and not progress.is_warm)
+        newer = [each.listed for each in seen if each.compared.verdict is ListVerdict.NEWER]
         await self._outdate(brought.caller, newer, filled, progress.sweeps)
         return likeness
+
+    async def _compare(self, brought: Brought, trainings: list[Training]) -> list[Item]:
+        """Compare these trainings with the floors."""
+        partition = brought.caller.partition
+        items = [self._listed(brought, each) for each in trainings]
+        compared = await self._lists.compare(partition, items, self._rules.windows.keep)
+        return [
+            Item(Key(partition, training.id), training, item, each)
+            for training, item, each in zip(trainings, items, compared, strict=True)
+        ]
+
+    def _follow(self, brought: Brought, found: Item, sweep: int) -> None:
+        """Renew the response in L1 if its version is confirmed. Ask for the training if its version
+        is doubtful."""
+        key, verdict, floor = found.key, found.compared.verdict, found.compared.floor
+        if verdict is ListVerdict.CONFIRMED and floor is not None:
+            last = found.listed.confirmation(floor.generation)
+            self._tiers.confirming.renew(key, floor, last, brought.asked_here)
+        elif verdict is ListVerdict.DOUBTFUL:
+            self._ask(brought.caller, key, frozenset((found.listed.updated_at,)), sweep)
+        elif verdict is not ListVerdict.NEWER:
+            return
+        self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
         """The items that are believed, one for each training. If the list contradicts itself or

@@ -133,7 +133,7 @@ class Filling:
             return likeness
         self._differed = False
         ids = await self._lease.filled(partition := self._caller.partition)
-        for some in _batches([Key(partition, each) for each in ids]):
+        for some in batches([Key(partition, each) for each in ids], _AT_ONCE):
             await asyncio.gather(*map(self._tiers.drop, some))
             for key in some:
                 self._following.send(
@@ -152,7 +152,7 @@ class Filling:
         filled: list[Item] = []
         if likeness.is_proven and self._fields is not None and not self._checking:
             wanted = [item for item in items if self._is_wanted(item)]
-            for some in _batches(wanted):
+            for some in batches(wanted, _AT_ONCE):
                 stored = await asyncio.gather(*(self._store(each, reply, asked) for each in some))
                 filled += [each for each, took in zip(some, stored, strict=True) if took]
         ids = [item.listed.training_id for item in filled]
@@ -273,5 +273,6 @@ class Filling:
         self._differed |= differs and entry.updated_at == item.listed.updated_at
 
 
-def _batches(items: list[T]) -> Iterable[list[T]]:
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+def batches(items: list[T], most: int) -> Iterable[list[T]]:
+    """The items in groups of at most `most`."""
+    return (items[start : start + most] for start in range(0, len(items), most))

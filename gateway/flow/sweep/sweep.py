@@ -7,7 +7,8 @@ page.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -289,7 +290,7 @@ class Listing:
         call = Call("", caller.token, purpose, deadline, offset=offset)
         try:
             reply = await self._outbound.ask(caller.scope, call)
-            page = judge_page(reply, offset, self._clock.now())
+            page = await _in_pieces(judge_page(reply, offset, self._clock.now()))
         except UpstreamFailure as failure:
             failure.conceal(caller.token)
             self._reject(failure)
@@ -308,3 +309,14 @@ class Listing:
         reason = rejection(failure) if isinstance(failure, InvalidPayload | UpstreamError) else None
         if reason is not None:
             self._observer.payload_rejected(reason, THE_LIST, failure.what)
+
+
+async def _in_pieces(reading: Generator[None, None, Page]) -> Page:
+    """The page. Requests of callers run in each pause of `reading`."""
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            page: Page = end.value
+            return page
+        await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,12 @@ def page_of(*items: str, total: object = 2, offset: object = 0, more: object = F
 
 def read(body: bytes, offset: int = 0) -> Page:
     """The page in a body."""
-    return read_page(Reply(200, (), body), offset)
+    reading = read_page(Reply(200, (), body), offset)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            return cast("Page", end.value)
 
 
 def test_items_are_their_own_bytes() -> None:
@@ -39,6 +45,15 @@ def test_items_are_their_own_bytes() -> None:
     assert [training.body for training in page.items] == [item().encode(), odd.encode()]
     assert [training.id for training in page.items] == ["trn_1", "trn_2"]
     assert (page.rows, page.total, page.has_more, page.rejected) == (2, 2, True, ())
+
+
+def test_a_page_is_read_in_pieces() -> None:
+    """Ten rows at most between two pauses, so that no request waits for a hundred."""
+    rows = [item(f"trn_{n}") for n in range(PAGE_SIZE)]
+
+    pauses = sum(1 for _ in read_page(Reply(200, (), page_of(*rows, total=PAGE_SIZE)), 0))
+
+    assert pauses >= PAGE_SIZE // 10
 
 
 texts = st.text(max_size=6) | st.sampled_from(['","', "]}", '\\"', "[{", "\\ud83d"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,6 +49,30 @@ async def test_what_is_confirmed_stays_fresh_unread(swept: Swept, clock: FakeClo
     held = swept.replica.local.peek(Key("p1", "t1"))
     assert held is not None
     assert held.entry.age(clock.now()) < 20.0
+
+
+async def test_a_page_is_applied_in_pieces(clock: FakeClock) -> None:
+    """In one turn of the loop at most ten items, so that no request waits for a hundred."""
+    ids = [f"t{n}" for n in range(100)]
+    swept = Swept(clock, Catalogue(*ids))
+    for each in ids:
+        await swept.read(each)
+    found = swept.replica.observer.calls
+    pieces: list[int] = []
+
+    async def count() -> None:
+        while True:
+            seen = len(found)
+            await asyncio.sleep(0)
+            pieces.append(sum(name == "swept" for name, _ in found[seen:]))
+
+    counting = asyncio.create_task(count())
+    await whole(swept)
+    await asyncio.sleep(0)  # the last piece is counted as well
+    counting.cancel()
+
+    assert sum(pieces) == 100
+    assert max(pieces) <= 10
 
 
 async def test_another_replica_has_it_renewed_too(clock: FakeClock) -> None:
