@@ -16,18 +16,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 
-# Orders a second that make so many trainings stale each: what is read of them is refreshed.
-_SOFT_ORDERS = 5
-_SOFTENED = 10
 _LOOK_UPS = 100
+_ORDERED_EACH = 1.0
 _SCRAPED_EACH = 5.0
 _TURN = re.compile(r"^gateway_event_loop_lag_seconds (\S+)", re.MULTILINE)
+_REFRESHES = re.compile(
+    r'^gateway_upstream_requests_total\{purpose="refresh",status="2xx"\} (\S+)', re.MULTILINE
+)
 
 
 @dataclass(slots=True)
 class Done:
     """How much was done; `from_redis` of the look-ups were answered from there. `longest_turn`:
-    of the event loop, in milliseconds, as the gateway tells it."""
+    of the event loop, in milliseconds, as the gateway tells it; `refreshes`: a second, from the
+    first scrape to the last one."""
 
     look_ups: int = 0
     from_redis: int = 0
@@ -35,6 +37,7 @@ class Done:
     scrapes: int = 0
     lines: int = 0
     longest_turn: float = 0.0
+    refreshes: float = 0.0
     faults: list[str] = field(default_factory=list)
 
 
@@ -81,11 +84,8 @@ class Work:
     def _order(self, ids: int) -> None:
         wire = http.client.HTTPConnection("127.0.0.1", self._admin, timeout=30)
         numbers = itertools.cycle(range(1, ids + 1))
-        for number, _ in enumerate(self._each(1 / _SOFT_ORDERS)):
-            softened = [f"trn_{next(numbers):06d}" for _ in range(_SOFTENED)]
-            self._invalidate(wire, {"ids": softened, "soft": True})
-            if number % _SOFT_ORDERS == 0:
-                self._invalidate(wire, {"ids": [f"trn_{next(numbers):06d}"]})
+        for _ in self._each(_ORDERED_EACH):
+            self._invalidate(wire, {"ids": [f"trn_{next(numbers):06d}"]})
 
     def _invalidate(self, wire: http.client.HTTPConnection, order: dict[str, object]) -> None:
         sort = {"Content-Type": "application/json"}
@@ -97,12 +97,19 @@ class Work:
 
     def _scrape(self) -> None:
         wire = http.client.HTTPConnection("127.0.0.1", self._admin, timeout=30)
+        began, before = 0.0, 0.0
         for _ in self._each(_SCRAPED_EACH):
             wire.request("GET", "/metrics")
             said = wire.getresponse().read().decode()
             self.done.scrapes += 1
             told = _TURN.search(said)
-            if self.done.scrapes > 1 and told:  # the first one tells of the time before
+            refreshed = _REFRESHES.search(said)
+            count, now = float(refreshed[1]) if refreshed else 0.0, time.monotonic()
+            if self.done.scrapes == 1:  # it tells of the time before
+                began, before = now, count
+                continue
+            self.done.refreshes = (count - before) / (now - began)
+            if told:
                 self.done.longest_turn = max(self.done.longest_turn, float(told[1]) * 1_000)
 
     def _watch(self) -> None:

@@ -66,6 +66,15 @@ class Stand:
         return [each.pid for each in (self.process, self.beside) if each is not None]
 
 
+def move(pid: int, core: str) -> None:
+    """Have a process run on that core from now on, with all its threads."""
+    subprocess.run(
+        ["taskset", "--all-tasks", "--cpu-list", "--pid", core, str(pid)],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def missing() -> list[str]:
     """The programs that are not installed."""
     wanted = ("nginx", "varnishd", "wrk", "h2load", "taskset")
