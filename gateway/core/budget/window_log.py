@@ -155,8 +155,8 @@ class WindowLog:
     ) -> WindowLog:
         """A log for an unknown past: `free` calls may be made at once, the rest at the mean rate.
 
-        If a fraction of the limit counts as spent, the same fraction of each rank's floor counts as
-        spent.
+        A part of each limit is reserved for each rank (its floor). If half of the limit counts as
+        spent, half of each floor counts as spent, and so on.
         """
         log = cls(limit, window, sweep_share, season=season)
         log._born = now

@@ -85,10 +85,10 @@ class Visit:
 def admit(guard: Guard, visit: Visit) -> Operator:
     """The operator of a request. Raises AccessRefused or BadRequest if the request is refused.
 
-    Metrics and probes need no token. If no token is configured and the plane listens on loopback,
-    other requests need no token either, but have to pass `_on_this_machine`. In any other
-    configuration, only the files of the live page need no token. Every other request needs a token
-    with the right for that request.
+    Metrics and probes never need a token. If no token is configured and the plane listens on
+    loopback, no other request needs a token either, but each has to pass `_on_this_machine`. In any
+    other configuration, the files of the live page need no token, and every other request needs a
+    token with the right for that request.
     """
     if visit.is_reading and visit.path in PROBES:
         return NOBODY

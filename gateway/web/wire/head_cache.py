@@ -113,9 +113,10 @@ T = TypeVar("T")
 
 
 class Blocks:
-    """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards. If
-    an entity tag is the only value that can be cut out of a block, the whole block is put into a
-    table too, because its caller will send the same tag again.
+    """The tables of known blocks. `find` is called before a head is parsed, `meet` afterwards.
+    Usually a block is put into a table without the values that were cut out. If an entity tag is
+    the only such value, the whole block is put into another table too, because its caller will send
+    the same tag again.
 
     A block is put into a table when the block comes for the second time. Heads that never repeat
     therefore take no room. A full table is cleared. Blocks that come often are soon in the table
@@ -199,8 +200,8 @@ class Blocks:
 
 
 def _is_whole(block: bytes) -> bool:
-    """Whether the block ends with its first empty line. If bytes followed that line, the rest after
-    a cut could look like the head of another request."""
+    """Whether the block ends with its first empty line. If bytes followed that line, they could
+    look like the head of another request."""
     return block.find(_END) == len(block) - len(_END)
 
 
