@@ -87,6 +87,16 @@ async def test_both_ways_say_the_same(fields: tuple[bytes, ...], rate: Rate | No
     assert redis_of(short).asked == redis_of(long).asked == ["a"]
 
 
+async def test_what_cannot_be_written_is_charged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the way that answers it after that."""
+    short, long = [await world(short=short, rate=Rate(40, 60.0)) for short in (True, False)]
+    monkeypatch.setattr("gateway.web.wire.hits.render", lambda *_: 1 / 0)
+
+    said = await short.ask(get("a"))
+
+    assert said.replace(b"detail=l1", b"detail=l2") == await long.ask(get("a"))
+
+
 async def test_what_is_stale_is_answered_and_refreshed() -> None:
     """As anywhere else."""
     door = await world()
