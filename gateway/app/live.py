@@ -114,8 +114,8 @@ class Live:
 
 
 def _words_of(minute: Totals, history: History) -> Words:
-    """The figures of the last minute. A share, a time or an age is None if no request had such a
-    value."""
+    """The figures of the last minute. A share, a time or an age is None if the minute has no
+    request to compute it from."""
     asked = sum(minute.requests.values())
     answered = asked - minute.requests[Outcome.REJECTED]
     return {

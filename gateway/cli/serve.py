@@ -89,7 +89,8 @@ def check(config: Path | None) -> None:
     click.echo("settings: ok")
     for variable, meant in misspelt():
         click.echo(f"{variable}: is ignored (did you mean {meant}?)", err=True)
-    # The faults are printed below. The log would repeat the faults in another form.
+    # The faults are printed below. The log would repeat them in another form, so its lines go
+    # nowhere.
     configure("json", "error", now=time.time, sink=io.BytesIO())
     if faults := run(check_connections(settings)):
         complain(faults, FAILED)

@@ -1,6 +1,6 @@
 """The faults of the simulator: which calls meet a fault, and how a fault changes an answer's
-status, head or body. `wire` has the faults in how an answer is sent. `Call`, a request, is here
-too.
+status, head or body. The module `wire` has the faults in the sending of an answer (for example a
+connection that is cut). `Call`, a request, is here too.
 """
 
 from __future__ import annotations

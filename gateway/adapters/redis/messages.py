@@ -39,7 +39,7 @@ _Request = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class NoticeRefused(Exception):
-    """Bytes that arrived are no message that can be used. `why` is the reason in one word."""
+    """The bytes that arrived are not a usable message. `why` is the reason in one word."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"neither a notice nor an answer: {why}")

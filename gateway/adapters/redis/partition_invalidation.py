@@ -56,7 +56,8 @@ _NONE: Final = Beside("", -math.inf)
 class PartitionInvalidations:
     """Invalidates partitions of one gateway, and reads and renews their shares. A share lives for
     `keep` ms, longer than any body. `are_possible` is true if callers bring their own tokens.
-    Otherwise no 401 invalidates a partition, and there are no shares."""
+    Only a 401 to such a token has to invalidate a partition. Without such tokens no shares are
+    used."""
 
     def __init__(
         self, connection: Connection, prefix: str, keep: int, *, are_possible: bool
@@ -133,7 +134,7 @@ class PartitionInvalidations:
 
     def name(self, key: Key) -> str:
         """The name of the share for this key. In a cluster there is a copy of the share in each
-        region (a group of slots). This name is that of the copy in the region of the key's
+        region (a group of slots). The result names the copy that is in the same region as the key's
         floor."""
         return self._name(key.partition, self._connection.region(self._names.floor(key)))
 
@@ -155,8 +156,8 @@ def read_invalidated_at(record: bytes | None) -> float:
 
 
 def without_invalidated(found: Found, struck_at: float) -> Found:
-    """The result of a look-up, and the time `struck_at`. If the body was fetched at that time or
-    before, the body is left out."""
+    """The result of a look-up, with the time `struck_at` added. If the body was fetched at that
+    time or before, the body is left out."""
     struck_at = max(struck_at, found.struck_at)
     entry = found.entry
     if entry is not None and entry.confirmed_at <= struck_at:
@@ -165,8 +166,8 @@ def without_invalidated(found: Found, struck_at: float) -> Found:
 
 
 def standing_invalidated(standing: Standing | None, struck_at: float) -> Standing | None:
-    """The state of a key, and the time `struck_at`. A response that was fetched at that time or
-    before is ruled out."""
+    """The state of a key, with the time `struck_at` added. A response that was fetched at that time
+    or before is ruled out."""
     if standing is None:
         return None
     return replace(standing, struck_at=max(struck_at, standing.struck_at))

@@ -53,8 +53,8 @@ _CALLED_FOR: Final = frozenset(
 
 
 def has_a_caller(purpose: Purpose) -> bool:
-    """Whether a call may wait until the budget allows it, because a caller waits for the response.
-    A retry may not wait, although a caller waits for it."""
+    """Whether a call may wait until the budget allows it. This is so if a caller waits for the
+    response, except for a retry."""
     return purpose in _CALLED_FOR
 
 

@@ -20,7 +20,7 @@ from gateway.core.vocabulary import InvalidReason
 
 # The most items that one call may ask for.
 PAGE_SIZE: Final = 100
-# `read_page` pauses after each group of this many rows.
+# `read_page` pauses before each group of this many rows.
 _ROWS_AT_ONCE: Final = 10
 
 _members: Final = Decoder(dict[str, Raw])
@@ -47,7 +47,7 @@ class Page:
 
 def read_page(reply: Reply, offset: int) -> Generator[None, None, Page]:
     """Return the page that begins with row `offset`, from a reply with status 200. The generator
-    pauses between groups of rows, so that its user can let other work run.
+    pauses before each group of rows, so that its user can let other work run.
 
     Raises ListRefused for complete JSON that does not have the form of a page. Raises
     InvalidPayload for a body that is cut short or is not JSON, because the next reply may be valid.

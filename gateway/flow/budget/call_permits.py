@@ -57,7 +57,7 @@ Paid = TypeVar("Paid")
 
 
 class Paying:
-    """Pays for calls. `replicas` returns among how many replicas the turns are divided."""
+    """Pays for calls. `replicas` returns the number of replicas that share the turns."""
 
     def __init__(
         self, budget: Budget, clock: Clock, observer: Observer, replicas: Callable[[], int]
@@ -209,8 +209,8 @@ class WaitQueue(Generic[Paid]):
 
     def oust(self, scope: str, rank: Rank, who: str) -> Place[Paid] | None:
         """Take the last place of the caller that has the most places, and return it for the caller
-        `who`. None if this caller has at most one place more than `who`. In this way no caller can
-        fill the queue alone."""
+        `who`. None if the caller with the most places has at most one place more than `who`. In
+        this way no caller can fill the queue alone."""
         rivals = [each for each in self._places if (each.scope, each.rank) == (scope, rank)]
         counts = Counter(each.who for each in rivals)
         if not counts:

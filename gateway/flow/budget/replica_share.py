@@ -1,9 +1,9 @@
 """The budget that replicas share in Redis, and the part that a replica may spend without Redis.
 
 One rule holds in all uncertain cases: a call counts as free only if this replica knows that it is
-free. All other calls count as spent. Uncertain cases are a start, and a Redis that is away or slow,
-has lost its data, or got another time on its clock. Each replica may spend an equal part of the
-calls that are free by this rule. call_permits decides when a call is paid, and from which budget.
+free. All other calls count as spent. Uncertain cases are a start, a Redis that is away or slow, a
+loss of its data, and a change of its clock. Each replica may spend an equal part of the calls that
+are free by this rule. call_permits decides when a call is paid, and from which budget.
 """
 
 from __future__ import annotations
@@ -212,17 +212,18 @@ class Shares:
     def _past(self, account: _Account) -> tuple[Past | None, int]:
         """The calls that were spent from a limit (None if unknown), and the number of replicas that
         divide the limit. The other replicas need some time to notice that this replica is missing.
-        During this time they spend calls that this replica does not see. Parts that are reserved
-        for silent replicas are not divided again."""
+        During this time they spend calls that this replica does not see. Each silent replica keeps
+        its part. Only the other parts are divided."""
         known = account.known
         replicas = max(1, self._replicas(), 0 if known is None else known.replicas)
         if known is None or known.share == 0:  # no part yet, as at a start without Redis
             return None, replicas
         is_alone = replicas == 1
         times = [known.at - age for age in known.ages]
-        # If there are other replicas, the rest of the limit counts as spent at `until`. The calls
-        # that Redis granted after `known.at` are a part of this rest, so they are not added to
-        # `times`. Also, a call that was granted for a later turn may already be among `known.ages`.
+        # If there are other replicas, the rest of the limit (see `Past`) counts as spent at
+        # `until`. This rest includes the calls that Redis granted after `known.at`. If these calls
+        # were added to `times`, they would count twice. A call that was granted for a later turn
+        # would also count twice if it is among `known.ages`.
         times += [
             each.at
             for each in account.sent
@@ -287,8 +288,8 @@ class Shares:
             seconds = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
-        # The gate of this replica opens no later than the gate in Redis. As soon as Redis allows
-        # the probe, this replica may send it.
+        # The gate of this replica closes for the same time, without jitter of its own. So this
+        # replica may send the probe almost as soon as Redis allows it.
         self._own.hold(scope, seconds)
         return seconds
 

@@ -120,8 +120,9 @@ class Confirming:
         return min(self._grace_until, self.missed.until(entry.confirmed_at))
 
     def vouches_alone(self, entry: Entry | None = None) -> bool:
-        """Whether L1 may serve the entry by its own freshness, without Redis. If this replica may
-        have missed orders, L1 may serve the entry only for a limited time."""
+        """Whether L1 may serve the entry without Redis. The freshness of the entry then decides how
+        it is served. If this replica may have missed orders, L1 may serve the entry only for a
+        limited time."""
         return self._clock.monotonic() < self._alone_with(entry)
 
     def _alone_with(self, entry: Entry | None) -> float:

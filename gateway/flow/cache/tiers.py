@@ -65,14 +65,14 @@ class Tiers:
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
         # This function returns how far the sweep of a partition has come, or None if the partition
-        # has no sweep. If there are no sweeps at all, there is no function.
+        # has no sweep. If there are no sweeps at all, this attribute is None.
         self.horizon_of: Callable[[str], Horizon | None] | None = None
 
     def peek(self, key: Key) -> Held | None:
         """The entry that L1 may serve without asking Redis, because the entry was confirmed lately
-        or Redis is away. None if there is no such entry. Also None if the entry is older than the
-        bound of the sweep, and the sweeps did not confirm it. In that case Redis may have a later
-        confirmation. The bound is the longest time for which an edit may stay unnoticed."""
+        or Redis is away. None if there is no such entry. Also None if the sweeps did not confirm
+        the entry, and it is older than the bound of the sweep (the longest time for which an edit
+        may stay unnoticed). In that case Redis may have a later confirmation."""
         held = self._local.get(key)
         if held is None or not self.confirming.vouches(key, held):
             return None
@@ -110,9 +110,9 @@ class Tiers:
         return self._shared.holds_bodies and self._shared.reaches(key)
 
     async def lookup(self, key: Key, flight: Course) -> Seen | None:
-        """The later one of the entries in both tiers. That entry is promoted to L1, if the flight
-        was not outdated during the look-up. If Redis agrees with the entry in L1, no body is
-        read."""
+        """The later one of the entries in both tiers. That entry is put into L1, unless an order
+        ruled out the result of the flight during the look-up. If Redis agrees with the entry in L1,
+        no body is read."""
         with on(Part.LOOKUP):
             held = self._local.peek(key)
             confirmed = None if held is None else await self._confirmed(key)
@@ -138,8 +138,8 @@ class Tiers:
         return self._bounded(key, self._judged(key, flight, asked_at, found))
 
     def _bounded(self, key: Key, seen: Seen | None) -> Seen | None:
-        """The result `seen`. An entry that the sweeps did not confirm is fresh for the bound of the
-        sweep at most."""
+        """The result `seen`. If the sweeps did not confirm its entry, the entry stays fresh no
+        longer than the bound of the sweep."""
         if seen is None or self.horizon_of is None:
             return seen
         horizon = self._passed_by(key, seen.held.entry)
@@ -154,7 +154,7 @@ class Tiers:
         return horizon
 
     def _within_bound(self, key: Key, seen: Seen, horizon: Horizon) -> Seen:
-        """The result `seen`, with an entry that is fresh for the bound of the sweep at most."""
+        """The result `seen`. Its entry stays fresh no longer than the bound of the sweep."""
         if seen.below_floor:
             return seen
         held = self.render(seen.held.entry.fresh_for(horizon.seconds), seen.held.checked_at)
@@ -183,8 +183,8 @@ class Tiers:
         return self._judged(key, flight, asked_at, found)
 
     def _judged(self, key: Key, flight: Course, asked_at: float, found: Found) -> Seen | None:
-        # If orders do not wait for this replica, it may miss an order, and some orders do not
-        # change the floor. In that case the floor counts as unknown here.
+        # Some orders do not change the floor. If orders do not wait for this replica, it may miss
+        # such an order. The floor then counts as unknown, and the refused answer is forgotten.
         self.refused.judge(key, found.floor if self.confirming.is_counted() else None)
         held = self._local.peek(key)  # read only now: a fetch may have ended meanwhile
         if found.floor is None and held is not None and held.checked_at >= asked_at:
@@ -208,8 +208,8 @@ class Tiers:
 
     def _held_alone(self, key: Key) -> Seen | None:
         """The entry in L1, for use while Redis cannot be asked. As long as this replica may answer
-        without Redis, the entry is served by its own freshness. After that the entry is served only
-        for rescue."""
+        without Redis, the freshness of the entry decides how it is served. After that the entry is
+        served only for rescue."""
         held = self._local.peek(key)
         vouches = self.confirming.vouches_alone(None if held is None else held.entry)
         if not vouches:
@@ -265,10 +265,10 @@ class Tiers:
             return Ticket(epoch="", generation=0, started=self._clock.now())
 
     async def store(self, key: Key, held: Held, flight: Course) -> Stored:
-        """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 knows each order that this
-        replica had heard before the offer. If an order comes during the offer, L1 does not hold the
-        entry. A request may get the entry even if L2 refuses it. After such a refusal L1 serves no
-        older entry without asking Redis."""
+        """Offer the entry to L2, and hold it in L1 if L2 accepts it. L2 knows all orders that this
+        replica had heard before the offer, and judges the entry by them. If an order comes during
+        the offer, L1 does not hold the entry. A request may get the entry even if L2 refuses it.
+        After such a refusal L1 serves no older entry without asking Redis."""
         if not flight.may_store:
             self._alone.gave(key, held, None, may_hold=False)
             return Stored(StoreVerdict.INVALIDATED, None)
@@ -301,7 +301,8 @@ class Tiers:
 
     def holds_later(self, key: Key, entry: Entry) -> bool:
         """Whether a later entry came into L1 while `entry` was on its way to Redis. An entry in L1
-        with another epoch or generation counts as older, except after Redis lost data."""
+        with another epoch or generation counts as older. The exception is an entry that was fetched
+        without Redis, or before Redis lost data (see `overrules`)."""
         held = self._local.peek(key)
         if held is None:
             return False

@@ -65,7 +65,8 @@ class Invalidation:
         """Invalidate versions below `updated_at` (None: all versions) in every partition, in the
         name of the operator `by`. `soft`: these versions may still be used for rescue.
 
-        Raises RedisUnavailable. A part of the order may be done then. The order may be repeated.
+        Raises RedisUnavailable. In that case a part of the order may already be done. The order may
+        be repeated.
         """
         await asyncio.gather(
             *(self._shared.invalidate(each, updated_at, soft=soft) for each in training_ids)
@@ -74,10 +75,10 @@ class Invalidation:
         return await self._everywhere(replace(about, operator=by))
 
     async def written(self, changed: Written) -> None:
-        """Invalidate all versions of the trainings that a write changed. If the answer to the write
-        named a new version, older versions are invalid from then on. If Redis is away, the other
-        replicas are not told of the write. In that case only freshness limits how long they serve
-        their entries."""
+        """Invalidate all stored versions of the trainings that a write changed. If the answer to
+        the write named a new version, later answers with an older version are ruled out too. If
+        Redis is away, the other replicas are not told of the write. In that case only freshness
+        limits how long they serve their entries."""
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
         if not changed.training_ids:
             return
@@ -96,7 +97,8 @@ class Invalidation:
         """Invalidate all entries, or those of one partition, in the name of the operator `by`.
         `soft`: these entries may still be used for rescue.
 
-        Raises RedisUnavailable. A part of the order may be done then. The order may be repeated.
+        Raises RedisUnavailable. In that case a part of the order may already be done. The order may
+        be repeated.
         """
         purged = await self._shared.purge(partition, soft=soft)
         notice = Notice(NoticeKind.PURGED, partition=partition, soft=soft, operator=by)

@@ -211,8 +211,8 @@ class Filling:
         if item.compared.verdict is ListVerdict.CONFIRMED:
             lacks = self._bodies_here and self._local.peek(item.key) is None
             is_wanted = lacks or not item.compared.is_held
-        # An item that lacks a member of the proven items is refused here, before any byte is
-        # stored.
+        # An item is refused here, before any byte is stored, if no proven item had the same member
+        # names in the same order.
         return is_wanted and names_digest(item.training.body) in self._names
 
     async def _store(self, item: Item, reply: Reply, asked: tuple[float, float]) -> bool:

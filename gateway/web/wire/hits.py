@@ -275,7 +275,8 @@ class LookUps:
             if answer is None or not isinstance(answer.content, Held):
                 return None
             written = self._written(look_up, answer, answer.content)
-            # If writing fails, the request is answered in another way, which charges it.
+            # The charge comes after the writing. If the writing fails, `data/app` answers the
+            # request, and charges the client there.
             fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
             return fields.join(written)
         except AccessRefused:
@@ -290,7 +291,8 @@ class LookUps:
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
     def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes]:
-        """The response before and after the fields about the client's rate limit."""
+        """The response in two parts. The fields about the client's rate limit belong between
+        them."""
         said, ask, hits = look_up.said, look_up.ask, self._hits
         if said.takes_gzip:
             answer = answer._replace(content=self._serving.coded(ask.key, held))

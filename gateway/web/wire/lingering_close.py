@@ -3,7 +3,7 @@
 If a socket is closed while bytes of the peer are unread or on their way, the system answers these
 bytes with a reset. The reset may destroy a response that the peer has not read yet (RFC 9112, 9.6).
 The gateway therefore closes its own direction first, and reads until the peer closes the other
-direction. `connection` drops the bytes that it reads after the gateway's close.
+direction. The module `connection` drops the bytes that it reads after the gateway's close.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def read_holders(reply: Sequence[Any], asked: Place) -> Holders:
 
 @cache
 def tag_of(first: int, last: int) -> str:
-    """A hash tag whose slot is one of those from `first` to `last`. The tag is the smallest such
-    number."""
+    """A hash tag whose slot is one of those from `first` to `last`. The tag is a number, the
+    smallest one with such a slot."""
     return next(str(n) for n in itertools.count() if first <= slot_of(f"{{{n}}}") <= last)
 
 
@@ -217,7 +217,8 @@ class Cluster:
         return regions()
 
     def region(self, name: str) -> str | None:
-        """The hash tag of the copy in the region of this key."""
+        """The hash tag of the region of this key. If a record has a copy in each region (see
+        `regions`), the copy with this tag is read together with the key."""
         return region_of(slot_of(name))
 
     def serves(self, name: str) -> bool:
