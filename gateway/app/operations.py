@@ -24,8 +24,8 @@ from gateway.settings import Printable, Settings, SweepWarm, effective
 
 Words = dict[str, object]
 
-# The most partitions that a message names. If each credential has a partition, there can be
-# thousands.
+# The most partitions that a message names. If each credential has a partition of its own, there can
+# be thousands of partitions.
 _NAMED = 20
 # After the start, readiness may wait until the cache is filled, for this many seconds at most.
 _WARMING = 30.0
@@ -279,6 +279,6 @@ def _instant(seconds: float) -> str:
 
 
 def _split(figures: Mapping[str, float | int], name: str) -> Mapping[str, float | int]:
-    """The parts of a figure."""
+    """The figures whose names begin with `name` and a dot. The keys are the rest of the names."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): n for key, n in figures.items() if key.startswith(prefix)}

@@ -1,6 +1,6 @@
-"""Calls the admin plane (the port for operators) of a running gateway. This module has the common
-options of the commands, one request, and the messages if there is no usable answer. The commands
-decide what to ask for.
+"""Calls the admin plane (the port for operators) of a running gateway. This module has the options
+that the commands share. It sends a request of a command, and writes the message if there is no
+usable answer. The commands decide what to ask for.
 
 It also writes times, durations and sizes as people do: `05:12:07 UTC (4 min ago)`, `3 h 12 min`.
 """
@@ -66,8 +66,8 @@ def seconds_of(date_time: str) -> float:
 class Admin:
     """The admin plane at an address, with the token that it needs, if any.
 
-    `get` and `order` exit with 1 and a line on standard error if the response is no JSON of a
-    gateway.
+    If there is no response, or the response is a problem or no JSON of a gateway, `get` and `order`
+    write a line to standard error. Then they exit with status 1.
     """
 
     url: str

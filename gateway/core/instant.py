@@ -66,8 +66,8 @@ def parse_instant(text: str) -> Instant:
     for a day that does not exist.
 
     A fraction has up to 24 digits. Digits after the ninth are cut off. If these digits were an
-    error, the gateway would refuse the whole training. Two versions in one nanosecond are ordered
-    by their fetches. Any time within a leap second counts as the next midnight (UTC).
+    error, the gateway would refuse the whole training. Versions with the same nanosecond are
+    ordered by their fetches. Any time within a leap second counts as the next midnight (UTC).
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -173,7 +173,7 @@ def _utc(seconds: int) -> datetime:
 
 
 def _within_range(nanoseconds: int) -> Instant:
-    """The instant. ValueError if an offset moved the time out of the years 0001 to 9999."""
+    """The instant. ValueError outside the years 0001 to 9999 (for example because of an offset)."""
     if not _EARLIEST <= nanoseconds <= _LATEST:
         raise ValueError("beyond the years 0001 to 9999 in UTC")
     return Instant(nanoseconds)

@@ -12,8 +12,8 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
-# A deadline is divided into about this number of steps. If such steps are shorter or longer than
-# the bounds below (seconds), there are fewer or more steps.
+# A deadline is divided into about this number of steps. The length of a step stays within the
+# bounds below (seconds). A short deadline therefore has fewer steps, and a long one has more.
 _STEPS: Final = 5
 _SHORTEST_STEP: Final = 0.005  # uvloop's timers have a resolution of a millisecond
 _LONGEST_STEP: Final = 0.1

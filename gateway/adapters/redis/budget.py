@@ -179,7 +179,8 @@ class RedisBudget:
         return (known.life, known.stamp, now, error)
 
     async def look(self, asked: Sequence[Looking]) -> list[KnownBudget]:
-        """As SharedBudget.look. If Redis' clock was set, Redis is told to forget the budget."""
+        """As SharedBudget.look. If Redis' clock was set to another time, Redis is told to forget
+        the budget."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
             known.life if look.known is not None and _was_set(look.known, known) else 0
@@ -269,7 +270,8 @@ class RedisBudget:
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """Close the gate after a 429. Returns the seconds until the gate may reopen. Also lowers
-        the limit, but not if the refused call was sent before the gate closed."""
+        the limit, but not if the gate was closed already and no probe was under way. In that case
+        the refused call was sent before the gate closed."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
@@ -361,10 +363,10 @@ def _taken_for(known: KnownBudget, now: float) -> int:
 
 
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
-    """Whether Redis' clock was set between two replies. In that case Redis' clock and the clock of
-    this replica have advanced by different times, and the round trips do not explain the
-    difference. If the life of the log has changed, the replies cannot be compared, and the result
-    is False."""
+    """Whether Redis' clock was set to another time between two replies. In that case Redis' clock
+    and the clock of this replica have advanced by different times, and the round trips do not
+    explain the difference. If the life of the log has changed, the replies cannot be compared, and
+    the result is False."""
     if before.life != after.life:
         return False
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000

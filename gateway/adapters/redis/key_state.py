@@ -40,8 +40,8 @@ from gateway.ports import Found, Standing
 SCHEMA = 1
 
 # The most bytes of the second part. The bound exists because a floor lives long and is read often.
-# If the header fields need more bytes, the second part is empty, and a replica reads the body to
-# confirm its entry.
+# If the header fields need more bytes, the second part is empty. To confirm the entry in its L1, a
+# replica may then have to read the body.
 _LARGEST = 4_096
 _DATE = re.compile(r"[\x20-\x7e]*")
 

@@ -47,7 +47,8 @@ _NOT_PASSED_UP = HOP_BY_HOP | {
 
 _TRACEPARENT = b"traceparent"
 
-# A caller may make its write conditional, so a write keeps these two fields of the caller.
+# A caller may make its write conditional, so a write keeps the caller's `If-Modified-Since` and
+# `If-None-Match`.
 _NEVER_WRITTEN = _NOT_PASSED_UP - {b"if-modified-since", b"if-none-match"}
 
 
@@ -253,7 +254,7 @@ def decoded(body: bytes, coding: str, most: int) -> bytes:
         return body
     if not is_ours(coding):
         raise InvalidPayload(InvalidReason.NOT_UTF8, "a body in a content coding of another name")
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the header says whether it is zlib or gzip
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)  # the first bytes say: zlib or gzip
     try:
         plain = inflater.decompress(body, most + 1)
     except zlib.error as error:

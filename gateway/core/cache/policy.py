@@ -56,8 +56,8 @@ class Windows:
 
     @property
     def keep(self) -> float:
-        """How many seconds Redis keeps a body. With these settings, the last use of a body is at
-        least a minute before Redis removes it."""
+        """How many seconds Redis keeps a body. Redis removes a body at least a minute after the
+        last moment at which these windows allow its use."""
         longest = max(self.stale_while_revalidate, self.stale_if_error)
         return max(self.lifetime, self.negative_lifetime) + longest + _MARGIN_OF_EXPIRY
 

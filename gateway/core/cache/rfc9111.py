@@ -29,7 +29,8 @@ from gateway.core.upstream.classification import ForCaller, Judged, Other, Quest
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason
 
-# RFC 9110, 15.1: the statuses that are heuristically cacheable. The gateway never asks for a 206.
+# RFC 9110, 15.1: the statuses that are heuristically cacheable. 206 is left out, because the
+# gateway never asks for a part of a response.
 _HEURISTIC: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 # The statuses whose caching rules the gateway knows, for must-understand (RFC 9111, 5.2.2.3).
 _UNDERSTOOD: Final = _HEURISTIC | {201, 202, 302, 303, 307, 400, 402, 406, 409, 500, 502, 503, 504}

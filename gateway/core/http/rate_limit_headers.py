@@ -16,8 +16,8 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _PARAMETER: Final = re.compile(r"([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
-# A reset of this size or more is no number of seconds to wait. It is a date, in seconds since 1970
-# (2001 or later) or in milliseconds (1973 or later).
+# A reset of this size or more is no number of seconds to wait. It is a date: seconds since 1970
+# (1e9 is in 2001), or milliseconds since 1970 (1e11 is in 1973).
 _EPOCH_SECONDS: Final = 1e9
 _EPOCH_MILLISECONDS: Final = 1e11
 
@@ -42,8 +42,8 @@ def retry_hint(headers: Mapping[str, str], now: float) -> float | None:
 
     `headers` by lower-case name, `now` in epoch seconds. The first of these fields counts:
     Retry-After, RateLimit (the structured field and the drafts before it), RateLimit-*,
-    X-RateLimit-*. All fields but Retry-After count only if they state that no call remains. A date
-    is compared with the Date of the response, because clocks differ.
+    X-RateLimit-*. Retry-After always counts. The other fields count only if they state that no call
+    remains. A date is compared with the Date of the response, because clocks differ.
     """
     date = parse_http_date(headers.get("date", ""))
     clock = now if date is None else date

@@ -47,10 +47,10 @@ class Progress:
 
     @property
     def is_proven(self) -> bool:
-        """Whether the bound holds for all trainings. It holds after two complete sweeps in a row
-        that followed the cold start. The first of these sweeps may be late, because calls were
-        spent to fill the cache. Also, the bound depends on the time between two confirmations of a
-        training, and one sweep confirms each training only once."""
+        """Whether the staleness bound holds for all trainings. It holds after two complete sweeps
+        in a row that followed the cold start. The first of these sweeps may be late, because calls
+        were spent to fill the cache. Also, the bound depends on the time between two confirmations
+        of a training, and one sweep confirms each training only once."""
         return self.complete > 1
 
     @property
@@ -91,7 +91,7 @@ class Progress:
         )
 
     def off(self, why: str, until: float) -> Progress:
-        """The progress if no page is asked for until the time `until`."""
+        """The progress of a sweep that asks for no page before the time `until`."""
         return Progress(sweeps=self.sweeps, off_until=until, off_why=why, likeness=self.likeness)
 
 

@@ -31,10 +31,11 @@ _OVERHEAD: Final = 1_000
 
 class Alone:
     """Judges entries without Redis. A new entry is compared with the entry in L1. If L1 holds no
-    entry of the key, the new entry is compared with the version that was served last.
+    entry of the key, the new entry is compared with the latest version that was served.
 
     The rule is in core/cache/version_verdict. A `Doubt` records answers that were refused for their
-    version. If a doubt is forgotten, it takes longer until such an answer is believed.
+    version. If enough of these answers agree, they are believed. If their doubt is forgotten, this
+    takes longer.
     """
 
     def __init__(self, local: LocalStore, believe_after: float) -> None:
@@ -44,7 +45,7 @@ class Alone:
         self.latest = Latest()
 
     def known(self, key: Key) -> Entry | None:
-        """The entry in L1, or the version that was served last."""
+        """The entry in L1. If L1 holds none, the latest version that was served."""
         held = self._local.peek(key)
         return self.latest.of(key) if held is None else held.entry
 
@@ -118,18 +119,19 @@ class Latest:
     Redis loses the floor of such a key, Redis may accept an older version. A caller that got the
     later version must not get that older version.
 
-    The entries have no bodies. If there are too many entries, the entry that was noted first is
-    forgotten. After that, callers may get an older version of that training.
+    The entries have no bodies. If there are too many entries, the entry of the key that was noted
+    the longest time ago is forgotten. After that, callers may get an older version of that
+    training.
     """
 
     def __init__(self, most: int = _MOST_VERSIONS) -> None:
         self._most = most
         # This is a dict, because it has a faster `get` than the caches of cachetools, which make
-        # three calls for it. Each look-up in Redis needs a `get`.
+        # three calls for it. A look-up in Redis calls this `get` if L1 does not hold the key.
         self._entries: dict[Key, Entry] = {}
 
     def of(self, key: Key) -> Entry | None:
-        """The version that was served last. None if it is not remembered."""
+        """The latest version that was served. None if it is not remembered."""
         return self._entries.get(key)
 
     def note(self, key: Key, entry: Entry) -> None:
@@ -215,8 +217,8 @@ class RefusedVersions:
 
 
 def overrules(local: Entry, other: Entry) -> bool:
-    """Whether `local` is the later entry, and the floor of `other` does not know `local`. In that
-    case `local` was fetched without Redis, or before Redis lost all data."""
+    """Whether `local` is the later entry, and the two entries have different epochs. In that case
+    `local` was fetched without Redis, or before Redis lost all data."""
     return local.epoch != other.epoch and is_passed(other, local)
 
 

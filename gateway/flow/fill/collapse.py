@@ -39,8 +39,8 @@ _GROWTH: Final = 1.5
 _ELECTIONS: Final = 2
 # After these endings no other leader is elected.
 _FINAL: Final = (EndingKind.GAVE_UP, EndingKind.ALONE)
-# BELIEVED is left out. Such a response gives the floor a new generation, as an invalidation does.
-# The ending is therefore TOO_OLD.
+# BELIEVED is left out. A response with this verdict gives the floor a new generation, as an
+# invalidation does. The ending is therefore TOO_OLD.
 _STORED: Final = (StoreVerdict.FIRST, StoreVerdict.CHANGED, StoreVerdict.UNCHANGED)
 # How often a lease is renewed in one lifetime. If one renewal is lost, the next still comes in
 # time.
@@ -232,8 +232,8 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
     brings an answer.
 
     None if the ending is ALONE and no response is stored. In this case this replica makes a call of
-    its own. If the ending is ALONE and a response is stored, the error is raised as after other
-    endings. The stored response may then be served instead.
+    its own. If the ending is ALONE and a response is stored, the error is raised, as it is after
+    other endings. The stored response may then be served in place of the error.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None
@@ -242,9 +242,9 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
 
 def _ending_of_failure(error: Exception, want: Want) -> Ending:
     """The ending that is told to the followers of a failed fetch. After TRANSIENT a follower may
-    lead a fetch of its own. TRANSIENT if the budget denied the call of a refresh, because a
-    follower with a waiting caller may still get a call. TRANSIENT too if the mode forbids calls,
-    because each replica knows the mode itself."""
+    lead a fetch of its own. The ending is TRANSIENT if the budget denied the call of a refresh,
+    because a follower with a waiting caller may still get a call. It is also TRANSIENT if the mode
+    forbids calls, because each replica knows the mode itself."""
     is_unhurried = isinstance(error, BudgetExhausted) and not has_a_caller(want.purpose)
     if is_unhurried or isinstance(error, Frozen):
         return Ending(EndingKind.TRANSIENT)

@@ -1,10 +1,10 @@
 """Requests that name a version (`Training-Min-Updated-At`), and need that version or a later one.
 
-For example, a caller that wrote a training reads what it wrote. It gets the stored response if the
-version of that response is late enough. Otherwise one fetch is made for all callers that need such
-a version. A header is no proof that the version exists. Therefore the header does not change which
-versions may be served to other callers. The fetches for such headers have a share of the budget,
-and each caller has a part of that share.
+For example, a caller that wrote a training wants to read what it wrote. A caller gets the stored
+response if the version of that response is late enough. Otherwise one fetch is made for all callers
+that need such a version. A header is no proof that the version exists. Therefore the header does
+not change which versions may be served to other callers. The fetches for such headers have a share
+of the budget, and each caller has a part of that share.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class Reaching:
             seen = await self._serving.seen(ask)
 
     async def _asked(self, ask: Ask, wanted: Instant, seen: Seen | None) -> Answer:
-        """The answer to a new call upstream. If the version of the answer is late enough, the share
-        gets the call back."""
+        """The answer to a new call upstream. The charge to the share is undone if no call was made,
+        or if the version of the answer is late enough."""
         charged = self._charge(ask, wanted, seen)
         flight = self._serving.start(ask, seen, Purpose.MIN_VERSION)
         try:

@@ -68,14 +68,14 @@ class Operations(Protocol):
         self, training_ids: tuple[str, ...], updated_at: Instant | None, *, soft: bool, by: str
     ) -> Confirmations:
         """Invalidate versions below `updated_at` (None: all versions) in all replicas. `by` is the
-        operator. `soft` leaves the versions for rescue (use while the API fails). If
+        operator. `soft` leaves the versions for rescue (they may be served while the API fails). If
         RedisUnavailable is raised, a part of the order may have been done."""
         ...
 
     async def purge(self, partition: str | None, *, soft: bool, by: str) -> Confirmations:
         """Invalidate all entries, or those of one partition, in all replicas. `soft` leaves the
-        entries for rescue (use while the API fails). If RedisUnavailable is raised, a part of the
-        order may have been done."""
+        entries for rescue (they may be served while the API fails). If RedisUnavailable is raised,
+        a part of the order may have been done."""
         ...
 
     async def set_mode(self, mode: Mode, *, by: str) -> None:

@@ -122,8 +122,8 @@ class Parsing(Wire):
         super().look(now)
 
     def excuse(self, seconds: float) -> None:
-        """As Wire does. Add `seconds` to the idle deadline too, because an unread request may have
-        come."""
+        """As Wire does. The idle deadline moves too, because a request that came during the stall
+        may still be unread."""
         super().excuse(seconds)
         if self._idle_since is not None:
             self._idle_since += seconds
@@ -175,8 +175,8 @@ class Parsing(Wire):
         )
 
     def _make_scope(self) -> None:
-        """Begin the message as the parent class does. The parent class clears the parsed head, so
-        this method restores the head."""
+        """Begin the message as uvicorn's class does. That class clears the parsed head, so this
+        method restores the head."""
         url, fields = self.url, self.headers
         HttpToolsProtocol.on_message_begin(self)
         self.url = url
@@ -234,7 +234,7 @@ class HotPath(Parsing):
         """As Parsing does."""
         self._awaited: _Awaited | None = None
         self._form: Form | None = None  # the form of the last head that was recognised
-        self._at_ease = False  # nothing came after the last hit, so `_is_quiet` is true
+        self._at_ease = False  # True: only hits came since `_is_quiet` was found true
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
