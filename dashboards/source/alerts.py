@@ -39,7 +39,7 @@ REPLICAS = (
         "GatewayLoopLag",
         "warning",
         "5m",
-        "A replica's event loop is late: each request to this replica waits as long",
+        "A replica's event loop is late: this delays each request to the replica",
         f"max {BY} (gateway_event_loop_lag_seconds) > 0.25",
     ),
     Alert(
