@@ -23,7 +23,7 @@ from cachetools import FIFOCache
 
 from gateway.core.access.caller import Caller
 from gateway.core.budget.priority import Rank, has_a_caller, rank_of
-from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate
+from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate, transit
 from gateway.core.errors import AccessRefused, BudgetExhausted, CallWithheld, GateClosed
 from gateway.core.vocabulary import AccessRefusal, Purpose
 from gateway.ports import Budget, Call, Charge, Clock, Observer
@@ -156,10 +156,11 @@ class Paying:
         if not is_spent or view.limit is None or not has_a_caller(call.purpose):
             return withheld
         now = self._clock.monotonic()
+        counted_for = view.window + transit(view.window)  # seconds for which a call counts
         after_the_last = (
-            self._promised.get(scope, 0.0) + view.window / view.limit * self._replicas()
+            self._promised.get(scope, 0.0) + counted_for / view.limit * self._replicas()
         )
-        promised = min(max(now + withheld.retry_after, after_the_last), now + 2.0 * view.window)
+        promised = min(max(now + withheld.retry_after, after_the_last), now + 2.0 * counted_for)
         self._promised[scope] = promised
         return BudgetExhausted(withheld.what, retry_after=promised - now)
 

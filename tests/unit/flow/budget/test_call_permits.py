@@ -35,10 +35,15 @@ def replica(request: pytest.FixtureRequest, clock: FakeClock) -> Replica:
 
 
 def ask(
-    replica: Replica, purpose: Purpose = Purpose.MISS, who: str = "a", *, guessed: bool = False
+    replica: Replica,
+    purpose: Purpose = Purpose.MISS,
+    who: str = "a",
+    *,
+    guessed: bool = False,
+    patience: float = DEADLINE,
 ) -> asyncio.Task[object]:
     """Somebody asks for a training."""
-    deadline = replica.clock.monotonic() + DEADLINE
+    deadline = replica.clock.monotonic() + patience
     call = Call("trn_1", "token", purpose, deadline, guessed=guessed, who=who)
     return asyncio.create_task(replica.outbound.ask(SCOPE, call))
 
@@ -133,8 +138,23 @@ async def test_those_told_to_come_back_do_not_all_come_at_once(
             await ask(replica)
         told.append(exhausted.value.retry_after)
 
-    assert told[:3] == pytest.approx([61.0, 73.0, 85.0])
-    assert max(told) == pytest.approx(120.0)
+    assert told[:3] == pytest.approx([61.0, 73.2, 85.4])
+    assert max(told) == pytest.approx(122.0)
+
+
+async def test_who_comes_back_when_told_is_served(replica: Replica, clock: FakeClock) -> None:
+    """Without another wait: a call counts for the window and its margin."""
+    for _ in range(LIMIT):
+        await ask(replica)
+    began, told = clock.monotonic(), []
+    for _ in range(LIMIT + 1):
+        with pytest.raises(BudgetExhausted) as exhausted:
+            await ask(replica, patience=0.0)
+        told.append(exhausted.value.retry_after)
+
+    for each in told:
+        clock.advance(began + each - clock.monotonic())
+        assert await ask(replica, patience=0.001) == ok(1)
 
 
 async def test_a_caller_who_fills_the_line_makes_room(replica: Replica, clock: FakeClock) -> None:
