@@ -185,8 +185,8 @@ class Lease(Protocol):
         """End the lease and tell the followers how the fetch ended. Does nothing if the lease is
         lost.
 
-        `pause`: after a failure no replica makes an unhurried fetch of the key (see `take`) for
-        that time. The time grows with each failure in a row. An answer of the upstream ends the
+        `pause` says for how long after a failure no replica makes an unhurried fetch of the key
+        (see `take`). The pause grows with each failure in a row. An answer of the upstream ends the
         pause.
         """
         ...

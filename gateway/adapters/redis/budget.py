@@ -27,7 +27,8 @@ _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
 # asking Redis. After `_GONE` seconds without a report, the replica is forgotten. A replica looks at
-# the budget twice a second. If the reply to a look arrived, the next look reports this to Redis.
+# the budget twice a second. Each look also reports to Redis whether the reply to the look before it
+# arrived.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. If it differs by more than that,
@@ -269,9 +270,9 @@ class RedisBudget:
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
     async def close(self, scope: str, retry_after: float | None) -> float:
-        """Close the gate after a 429. Returns the seconds until the gate may reopen. Also lowers
-        the limit, but not if the gate was closed already and no probe was under way. In that case
-        the refused call was sent before the gate closed."""
+        """Close the gate after a 429. Returns the seconds until the gate may reopen. If the gate
+        was open, or a probe was under way, this also lowers the limit. In all other cases the
+        refused call was sent before the gate closed, and says nothing new about the limit."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))

@@ -171,8 +171,8 @@ def version(updated_at: Instant | None) -> str:
 
 
 def read_floor(record: bytes) -> Floor | None:
-    """The floor in a record, if every event was already applied to the record. None if the bytes
-    are no floor."""
+    """The floor in a record to which every event was already applied. None if the bytes are no
+    floor."""
     match = _FLOOR.fullmatch(record[:FLOOR_LENGTH])
     if match is None:
         return None
@@ -288,8 +288,9 @@ def of_share(floor: Floor, share: str) -> Floor:
 
 
 def read_struck(event: bytes | None) -> float:
-    """The time of the last event. If the floor or the share is lost, that event may have ruled out
-    all responses that were stored before the event. -inf if there is no event."""
+    """The time of the last event, -inf if there is no event. The caller needs this time if the
+    floor or the share is lost. Without them, each response that was stored before that event may be
+    ruled out."""
     match = None if event is None else _EVENT.fullmatch(event)
     return -math.inf if match is None else int(match[1]) / 1_000_000
 

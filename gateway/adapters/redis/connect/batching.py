@@ -92,7 +92,7 @@ class Gathering(Generic[Asked, Found]):
 
     def _send(self, home: Hashable, waiting: Waiting[Asked, Found]) -> None:
         if self._waiting.get(home) is not waiting:
-            return  # the end of the previous round trip has sent these questions
+            return  # these questions were sent when the previous round trip ended
         del self._waiting[home]
         items = [each for each in waiting.items() if not all(map(_is_done, each[1]))]
         for start in range(0, len(items), self._most):
