@@ -307,8 +307,8 @@ _SAME_SIGNAL = 0.02
 @contextlib.contextmanager
 def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     """Set `stop` at the first of the signals in `_ENDING`. `_SAME_SIGNAL` seconds later, each of
-    these signals gets the system's default action. It ends the process, whatever the event loop
-    does.
+    these signals gets the system's default action. From that moment, a further signal ends the
+    process, whatever the event loop does.
 
     If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """

@@ -37,8 +37,8 @@ class LocalBudget:
     start, a tenth of the limit may be spent at once, and the rest at the mean rate until a window
     has passed. If an earlier process spent its limit evenly, this process sends at most that tenth
     too much. If the earlier process spent its whole limit in its last moment, one window may have
-    nearly two limits of calls. The calls of this process are spread evenly, so the first 429 closes
-    the gate before the rest of them is sent.
+    nearly twice as many calls as the limit allows. The calls of this process are spread evenly, so
+    the first 429 closes the gate before the rest of them is sent.
 
     `probe_patience` (seconds): how long the probe of a gate keeps other calls away. If there are
     more than `max_scopes` scopes, the least recently used scope is forgotten, and begins again as a
@@ -127,8 +127,8 @@ class LocalBudget:
 
     def stand_in(self, scope: str, past: Past | None, replicas: int) -> None:
         """From now on this process may spend only its part of a limit, one of `replicas` equal
-        parts. `past` has this limit. If `past` is None, the limit is that of the scope, and earlier
-        calls are unknown."""
+        parts. `past` has this limit, and the calls that were spent from it. If `past` is None, the
+        limit is the limit of the scope, and earlier calls are unknown, as after a start."""
         account = self._account(scope)
         log = account.log = self._new_log(scope, account.rate)
         if log is not None:
@@ -177,8 +177,8 @@ class LocalBudget:
             return None
         stretch = Stretch.of(rate)
         most, span, season = stretch.limit, stretch.span, stretch.span * stretch.parts
-        # A newcomer's call is also charged to the budget of the call's own scope. That budget is
-        # paced.
+        # The budget of newcomers needs no pace. Each of their calls is also charged to the budget
+        # of the call's own scope, and that budget is paced.
         if not self._start_paced or scope == NEWCOMERS:
             return WindowLog(most, span, self._sweep_share, season=season)
         free, now = max(1, most // 10), self._clock.monotonic()

@@ -316,8 +316,9 @@ class RedisBus:
         heard. If these two are equal, no notice was missed. If Redis lost the members, the numbers
         begin again at 0. In that case the number 0 says only that no notice was sent after the
         loss. A notice before the loss may have been missed. If that notice was an order, its result
-        names the reported time or a later one. After the reported time, the number 0 therefore does
-        not show that all notices were heard.
+        says that this replica may serve older entries until the reported time, or until a later
+        one. The number 0 is therefore taken for "no notice was missed" only before the reported
+        time.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

@@ -104,7 +104,8 @@ class Membership:
 
     @property
     def home(self) -> str:
-        """A key in the slot of the membership, and therefore on the same node of a cluster."""
+        """A key in the slot of the membership. In a cluster, it says which node has the
+        membership."""
         return self._keys[0]
 
     async def beat(self) -> tuple[int, bool]:

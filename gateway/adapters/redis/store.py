@@ -254,8 +254,8 @@ class RedisStore:
         return dict(zip(keys, map(without_invalidated, founds, struck), strict=True))
 
     def _home(self, key: Key) -> Hashable:
-        """The node of the entry, and the node of the share. The entry and the share are read
-        together."""
+        """The node of the entry, and the node of the share of its partition (see
+        partition_invalidation.py). The entry and the share are read together."""
         if self._connection.is_alone:
             return None
         name = self._names.floor(key)

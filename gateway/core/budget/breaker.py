@@ -167,8 +167,8 @@ class Gate:
         return replace(self, closed_until=now + patience, probe=now)
 
     def take_back(self, probe: float) -> Gate:
-        """The gate as if the probe of the time `probe` had not begun, because this call was
-        certainly not sent. The next call may be the probe."""
+        """The gate as if the probe that began at `probe` had not begun. That probe was certainly
+        not sent. The next call may be the probe."""
         return replace(self, closed_until=probe, probe=None) if probe == self.probe else self
 
     def reopen(self, now: float) -> Gate:

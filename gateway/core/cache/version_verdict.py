@@ -155,8 +155,9 @@ class Doubt:
         """The doubt after another refused answer. `known` is the latest known version.
 
         An answer agrees if it has the version and the bytes of the doubt. It also agrees if its
-        version is later and on the same side of `known`, because the training may have been edited
-        after the previous answer. An answer changes the doubt only if its fetch began after `last`.
+        version is later than that of the doubt, and both are on the same side of `known`. In that
+        case the training may have been edited after the previous answer. An answer changes the
+        doubt only if its fetch began after `last`.
         """
         assert entry.updated_at is not None, "a negative entry has no version to doubt"
         if entry.confirmed_at <= self.last:

@@ -132,7 +132,8 @@ UNPROVEN: Final = Likeness()
 
 Claims = frozenset[Instant]
 
-# The largest number of remembered trainings with a contradiction, and of claims for each training.
+# The most trainings with a contradiction that are remembered, and the most claims that are
+# remembered for each of them.
 _MOST_TRAININGS: Final = 10_000
 _MOST_CLAIMS: Final = 4
 

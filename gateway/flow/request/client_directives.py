@@ -134,11 +134,11 @@ class CallShare:
     the share, and at least one call. The number of remembered scopes (names of budgets) is bounded.
     If a scope is forgotten, a few calls beyond its share may be made.
 
-    The calls of all other callers are subtracted from the share. A caller gets at most half
-    (rounded up) of the remaining calls. The other half is for other callers. If callers cannot be
-    distinguished (`is_divided` False), one caller may spend the whole share. `rates` has the
-    budgets with a limit of their own, and `usual` is the limit of all others (None: no limit).
-    `replicas` returns the number of replicas.
+    To find the limit of one caller, the calls that all other callers have made are subtracted from
+    the share. The caller gets at most half (rounded up) of the rest. The other half is for other
+    callers. If callers cannot be distinguished (`is_divided` False), one caller may spend the whole
+    share. `rates` has the budgets with a limit of their own, and `usual` is the limit of all others
+    (None: no limit). `replicas` returns the number of replicas.
     """
 
     def __init__(

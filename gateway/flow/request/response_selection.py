@@ -214,9 +214,9 @@ class Serving:
             if flight.is_unhurried and isinstance(error, BudgetExhausted | BackedOff):
                 return await self.from_upstream(ask, seen, keep=keep)  # now with a caller's rank
             if seen is None or not self._may_rescue(seen):
-                # This flight brought a version that is not believed yet. Other requests of the
-                # flight may be answered with a stored response. This request has no stored response
-                # that it may get, so it asks again.
+                # The fetch of another replica brought a version that is not believed yet. Other
+                # requests of this flight may get the stored response instead. This request may get
+                # no stored response, so it asks again.
                 if isinstance(error, VersionDoubted):
                     return await self.from_upstream(ask, None, keep=keep)
                 return passed_on(error)
@@ -324,8 +324,8 @@ class Serving:
         """Whether the result may be older than an order that was given before this request joined
         the flight. There are three such cases. First, this replica may no longer answer without
         Redis. Second, Redis refused the result because of an order that did not reach this flight.
-        Third, Redis refused the result, and this replica has answered with a later version that
-        Redis has forgotten."""
+        Third, Redis refused the result, and Redis has forgotten a later version that this replica
+        has already given to callers."""
         if not self.confirming.vouches_alone():
             return True
         if not isinstance(landed, Filled) or landed.verdict is not StoreVerdict.INVALIDATED:

@@ -52,8 +52,8 @@ _APPLIED_AT_ONCE: Final = 10
 # If this number of single answers in a row contradict the list, the list is not believed any more.
 _MOST_CONTRADICTIONS: Final = 5
 # The most claims of the list that are remembered. A claim is remembered until its single answer
-# comes. If the list is not believed any more, the remembered claims are taken back. A forgotten
-# claim is taken back if its single answer refutes it.
+# comes. If the list is not believed any more, the remembered claims are taken back. A claim that is
+# no longer remembered is taken back only if its single answer refutes it.
 _MOST_CLAIMED: Final = 10_000
 
 
@@ -236,9 +236,9 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. After this notice, a replica serves a
-        version below a floor only after asking upstream. A later version that could not be stored
-        from the page is fetched with a single call."""
+        """Tell all replicas that the floors were raised. After this notice, no replica serves a
+        version below a floor without asking upstream first. A later version that could not be
+        stored from the page is fetched with a single call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)

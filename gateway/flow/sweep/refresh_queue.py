@@ -2,9 +2,9 @@
 reasons: the list shows that the stored response is outdated or missing, a claim of the list has to
 be checked, or a reader's refresh could not start at once.
 
-This module decides which call is next: the call for the training that is wanted most. A request for
-the training that comes during such a fetch waits for the result of that fetch. The answer is stored
-like the answer of any other fetch.
+This module decides which call is next: the call for the training that is wanted most. If a request
+for the same training comes during the fetch, the request waits for the result of that fetch. The
+answer is stored like the answer of any other fetch.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Lane = tuple[str, Rank]
 
 # The most errands that wait. A training that is left out is found again by the next sweep.
 _MOST: Final = 2_000
-# The most refreshes for readers in a lane. Most limits allow fewer calls than this in five minutes,
-# and a refresh that has waited more than five minutes is of no use. If a refresh was left out, the
-# next reader starts it.
+# The most refreshes for readers in a lane. A usual limit allows fewer calls than this number in
+# five minutes. A refresh that has waited for more than five minutes is of no use. If a refresh was
+# left out, the next reader starts it.
 _MOST_PUT_OFF: Final = 500
 # Seconds after which the waiting errands are compared again. Comparing 500 errands takes a
 # millisecond.
@@ -54,8 +54,9 @@ _PATIENCE: Final = 5.0
 class Errand:
     """One training to fetch. `then` is called with the result, or with None if there is no result.
 
-    `for_readers`: the training was read while its stored response was stale. The training is
-    fetched only while that response may be served without asking upstream.
+    `for_readers`: the training was read while its stored response was stale. While a lane has no
+    free call, such an errand is dropped if the response is fresh again, or may no longer be served
+    without asking upstream.
     """
 
     ask: Ask
@@ -246,7 +247,8 @@ class Following:
 
     def _forget_unasked(self) -> None:
         """Forget refreshes of responses that are fresh again, or that may no longer be served
-        without asking upstream. With each refresh the credential of its reader is forgotten."""
+        without asking upstream. The credential of a reader is forgotten together with the reader's
+        refresh."""
         now = self._clock.now()
         for errand in [each for each in self._errands.values() if each.for_readers]:
             held = self._local.peek(errand.ask.key)
@@ -268,8 +270,9 @@ class Following:
 
     async def _fetch(self, errand: Errand) -> Landed | None:
         """The result of the fetch. None if a fetch of the key has just failed, or if the errand is
-        no longer due. If the errand is no refresh, the result is also None if the last call for its
-        key was denied. Otherwise the errand would delay the next sweep."""
+        no longer due. If the last call for the key was denied, an errand that is no refresh gives
+        up, and its result is None too. If it waited for a free call, it would delay the next
+        sweep."""
         ask, serving = errand.ask, self._serving
         is_left_alone = serving.has_failed if errand.refresh else serving.standing
         if is_left_alone(ask.key):

@@ -92,7 +92,8 @@ class Sweeps:
         return sweep is not None and key.training_id in sweep.contradictions
 
     def are_warming(self) -> bool:
-        """Whether the cache of a tenant is still being filled after a cold start."""
+        """Whether a cold start is still filling the cache of a tenant. Also True if no sweep runs
+        yet."""
         if self._why_none is not None:
             return False
         running = [each.sweep for each in self._running.values()]
@@ -111,9 +112,8 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as the ages of confirmations stay within the bound. If the
-        bound is longer than the freshness lifetime, log this too, once, as soon as the bound is
-        known."""
+        """Log the bound once, as soon as `Sweep.bound` is not None. If the bound is longer than the
+        freshness lifetime, log this too, once, as soon as the bound is known."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:

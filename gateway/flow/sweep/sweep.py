@@ -125,9 +125,9 @@ class Sweep:
 
     @property
     def bound(self) -> Bound | None:
-        """The bound that is stated. None until two sweeps in a row after the cold start saw all
-        trainings. None, too, while the sweep pauses, and while the oldest confirmation is older
-        than the bound."""
+        """The bound that is stated. After the cold start, two sweeps in a row have to see all
+        trainings. Until they have, this is None. It is also None while the sweep pauses, and while
+        the oldest confirmation is older than the bound."""
         turn, age, allowed = self.turn, self.age, self.allowed
         if turn is None or age is None or allowed is None:
             return None
@@ -177,12 +177,13 @@ class Sweep:
         return turn.is_read or (self._warms and not turn.progress.is_warm)
 
     def _is_off(self, turn: Turn) -> bool:
-        """Whether the sweep is switched off. A noted end that is too far ahead is ignored."""
+        """Whether the sweep is switched off. The progress has the time when the sweep may go on. If
+        that time is more than `_OFF_FOR` seconds ahead, it is ignored, and the sweep is not off."""
         return 0.0 < turn.progress.off_until - turn.now <= _OFF_FOR
 
     def _wait(self, turn: Turn) -> float:
-        """Seconds until the next page. If the noted time is too far ahead, the page is due at
-        once."""
+        """Seconds until the next page. The progress has the time of that page. If that time is
+        further ahead than a whole sweep takes, the page is due at once."""
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
@@ -220,9 +221,9 @@ class Sweep:
     def _paced(self, progress: Progress, now: float) -> Progress:
         """Set the time when the next page is due: one gap after this page was due. If that time has
         passed, the next page is due at once. Lost time is not made up for. Otherwise pages would
-        come in a burst after a pause. A sweep with a pause therefore takes longer than usual.
-        `bound` is None while the oldest confirmation is older than the bound. During a cold start
-        pages follow each other almost at once."""
+        come in a burst after a pause. A sweep with a pause therefore takes longer than usual, and
+        the oldest confirmation may become older than the bound. In that case `bound` is None.
+        During a cold start pages follow each other almost at once."""
         gap = self._pace.gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
