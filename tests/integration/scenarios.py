@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from gateway.core.budget.window_log import transit
 from gateway.simulator.faults import FaultMode
 from gateway.simulator.limiter import RetryAfter
 from tests.integration.client_files import ClientsFile, bearer
@@ -222,14 +223,16 @@ class _Obedient:
 
 async def obeyed(redis_url: str, pace: Pace, bursts: int) -> dict[str, int]:
     """Demand of four fifths of the limit, of new ids, in bursts of more than a window holds, from
-    a cold start; callers that are told to come back do."""
+    a cold start; callers that are told to come back do. A call counts for the window and its
+    margin: bursts that follow each other by two windows alone would be seven eighths of the limit,
+    and those that are told to come last would come with the next burst."""
     numbers, burst = count(1), int(pace.limit * 1.6)
     async with stand(redis_url, pace) as made, asyncio.TaskGroup() as group:
         caller = _Obedient(made)
         asked = []
         for _ in range(bursts):
             asked += [group.create_task(caller.ask(each)) for each in islice(numbers, burst)]
-            await asyncio.sleep(2 * pace.window)
+            await asyncio.sleep(2 * (pace.window + transit(pace.window)))
         await asyncio.gather(*asked)
         figures = {"told": caller.told, "succeeded": caller.succeeded}
         figures |= {"failed": caller.failed, "asked": next(numbers) - 1}
