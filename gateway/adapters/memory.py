@@ -26,8 +26,8 @@ _EACH_CODED = 1_000
 def cost(key: Key, held: Held) -> int:
     """The bytes of memory that an entry takes while it is held.
 
-    Entries share the names of header fields, the fields that are equal in all responses, and the
-    partitions. So the bytes of these texts are not counted.
+    Some texts are in memory only once for all entries: names of header fields, values of fields
+    that are equal in all responses, and names of partitions. Their bytes are not counted.
     """
     entry = held.entry
     texts = len(key.training_id) + len(entry.updated_at_text) + len(entry.date)

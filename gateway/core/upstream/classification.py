@@ -71,8 +71,8 @@ def judge(reply: Reply, question: Question, now: float) -> Judged:
     """Classify a complete reply. Raises UpstreamRateLimited, UpstreamRefused, UpstreamError or
     InvalidPayload.
 
-    If the reply states the time to ask again as a date, this date is compared with the reply's
-    `Date`. Without a valid `Date` it is compared with `now` (epoch seconds).
+    A reply may say when to ask again, in seconds or as a date. Such a date is compared with the
+    reply's `Date`. Without a valid `Date` it is compared with `now` (epoch seconds).
     """
     training_id = question.training_id
     if reply.status == 429:

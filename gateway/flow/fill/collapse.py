@@ -231,9 +231,9 @@ def _failure(ending: Ending, want: Want) -> Failed | None:
     """The error that a follower raises after this ending. It is raised only if no further election
     brings an answer.
 
-    None if the ending is ALONE and no response is stored. In this case this replica makes a call of
-    its own. If the ending is ALONE and a response is stored, the error is raised, as it is after
-    other endings. The stored response may then be served in place of the error.
+    None if the ending is ALONE and no response is stored: this replica then makes a call of its
+    own. None, too, if the ending has no error, for example after a 4xx for one caller. If an error
+    is raised, a stored response may be served in its place.
     """
     if ending.kind is EndingKind.ALONE and want.held is None:
         return None

@@ -183,9 +183,9 @@ class Findings:
         self._observer.swept(key, verdict)
 
     def _believed(self, brought: Brought, sweep: int) -> list[Training]:
-        """The items that are believed, one for each training. If the list contradicts itself or
-        single answers about a training, no item of that training is believed. In that case a single
-        call for the training may be made."""
+        """The items that are believed, one for each training. The list may have two versions of a
+        training, or another version than a single answer. No item of such a training is believed.
+        Instead, a single call for the training may be made."""
         rows: dict[str, list[Training]] = {}
         for training in brought.page.items:
             rows.setdefault(training.id, []).append(training)
@@ -214,9 +214,10 @@ class Findings:
 
     async def look_for(self, caller: Caller, absent: Iterable[str]) -> None:
         """Make single calls for stored trainings that are not on the list any more. The calls go to
-        the trainings that are read most, until the sweep has no calls left. The responses of all
-        other absent trainings stay fresh no longer than the bound of the sweep. This includes
-        trainings that `Advanced.absent` left out."""
+        the trainings that are read most, until the sweep has no calls left. For all other trainings
+        that are missing on the list there is no call. Their responses stay fresh no longer than the
+        bound of the sweep. `absent` has only some of the missing trainings if there are very many
+        (see `SweepLease.advance`)."""
         if self._spare <= 0:
             return
         standings = await self._shared.confirm([Key(caller.partition, each) for each in absent])

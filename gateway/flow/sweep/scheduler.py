@@ -112,8 +112,9 @@ class Sweeps:
         self._parts.observer.bound_stated("", self.bound_without(), trainings=None)
 
     def _tell_bound(self, each: _Running) -> None:
-        """Log the bound once, as soon as `Sweep.bound` is not None. If the bound is longer than the
-        freshness lifetime, log this too, once, as soon as the bound is known."""
+        """Log the bound once, as soon as it is kept (`Sweep.bound`). If the bound that the settings
+        allow (`Sweep.allowed`) is longer than the freshness lifetime, log this once, too. That may
+        be earlier."""
         allowed, lifetime, told = each.sweep.allowed, self._windows.lifetime, self._parts.observer
         progress = each.sweep.progress
         if each.is_bound_told or allowed is None or progress is None or progress.total is None:
