@@ -72,8 +72,8 @@ def explain(
 
 
 def in_short(words: Mapping[str, Any]) -> str:
-    """One sentence about the entry of the first tier that has one, and one about the next
-    request."""
+    """Two sentences: what is stored, in the first tier that has an entry, and what the next request
+    gets."""
     held = words.get("l1") or words.get("l2")
     if not isinstance(held, dict):
         away = "; Redis cannot be asked" if words.get("redis") else ""

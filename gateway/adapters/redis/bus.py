@@ -3,8 +3,9 @@
 A notice goes to all replicas. An order waits until the replicas that are alive have answered. The
 channel of a single replica carries the answers to its notices, and the endings of fetches (see
 `lease`). Pub/sub does not keep messages for a replica that is not connected. A *gap* is a time in
-which a replica may have missed notices. The gap ends when the replica connects again, finds that
-the number of a notice is missing, or counts as alive again (see `membership`).
+which a replica may have missed notices. The replica reports a gap when it is connected again, when
+the numbers of two notices show that a notice between them is missing, or when it counts as alive
+again (see `membership`).
 """
 
 from __future__ import annotations
@@ -317,8 +318,8 @@ class RedisBus:
         begin again at 0. In that case the number 0 says only that no notice was sent after the
         loss. A notice before the loss may have been missed. If that notice was an order, its result
         says that this replica may serve older entries until the reported time, or until a later
-        one. The number 0 is therefore taken for "no notice was missed" only before the reported
-        time.
+        one. So before the reported time the number 0 counts as "no notice was missed". After it, it
+        does not.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

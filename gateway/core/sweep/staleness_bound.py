@@ -1,8 +1,8 @@
 """The greatest age of a served response: the arithmetic of `docs/freshness.md`.
 
-N trainings are ceil(N / 100) pages. A sweep may spend `share` of L calls in W seconds. Two pages
-are thus at least (W + transit) / (share L) seconds apart. A sweep takes at least the configured
-interval.
+N trainings are ceil(N / 100) pages. The limit is L calls in W seconds, and a sweep may spend a part
+of it (`share`, for example 0.5). Two pages are thus at least (W + transit) / (share L) seconds
+apart. A sweep takes at least the configured interval.
 """
 
 from __future__ import annotations
