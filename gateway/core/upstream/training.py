@@ -95,12 +95,7 @@ class Training:
     updated_at: Instant
     updated_at_text: str
     body: bytes
-
-    @property
-    def drift(self) -> tuple[Drift, ...]:
-        """The differences from the documentation without repetitions, at most MAX_DRIFT. They are
-        found anew each time, because most trainings of the list are not asked for them."""
-        return _drift(_read_object(self.body))
+    drift: tuple[Drift, ...] = ()
 
 
 class _Name:
@@ -125,13 +120,15 @@ _strings: Final = Decoder(list[str])
 def parse(body: bytes, expected_id: str | None) -> Training:
     """Check a body by the hard and soft rules. Raises only InvalidPayload.
 
-    If `expected_id` is None, any id is accepted. This is used for items of the list.
+    If `expected_id` is None, any id is accepted, and the soft rules are left out. This is used for
+    items of the list, whose drift is reported nowhere.
     """
     members = _read_object(body)
     training_id = _read_id(members, expected_id)
     updated_at, text = _read_updated_at(members)
     _check_types(members)
-    return Training(training_id, updated_at, text, body)
+    drift = () if expected_id is None else _drift(members)
+    return Training(training_id, updated_at, text, body, drift)
 
 
 def is_training_id(text: str) -> bool:
