@@ -150,7 +150,8 @@ class Filling:
         the new likeness. `asked` has the time when the page was asked for: on the shared clock, and
         in monotonic time."""
         filled: list[Item] = []
-        if likeness.is_proven and self._fields is not None and not self._checking:
+        is_in_doubt = self._checking or self._differed  # a check may have ended during this page
+        if likeness.is_proven and self._fields is not None and not is_in_doubt:
             wanted = [item for item in items if self._is_wanted(item)]
             for some in batches(wanted, _AT_ONCE):
                 stored = await asyncio.gather(*(self._store(each, reply, asked) for each in some))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from gateway.core.cache.entry import Key
 from gateway.core.http.fields import Headers, Reply
+from gateway.core.sweep.list_item import Listed
 from gateway.core.vocabulary import Purpose
 from gateway.flow.sweep.store_from_list import Item
-from gateway.ports import Call
+from gateway.ports import Call, Compared
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, training
 from tests.unit.flow.sweeping import Catalogue, Swept, of_list
@@ -160,6 +161,31 @@ async def test_the_first_difference_takes_everything_back(swept: Swept) -> None:
     await swept.pages(1)
     await swept.errands()
     assert singles(swept)[len(before) :] == [IDS[30]]
+
+
+async def test_a_difference_found_during_a_page_stops_that_page(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The single call that finds it may end while a page is compared; nothing is stored from it."""
+    await read_all(swept, 20)
+    await swept.pages(2)
+    reformatted(swept, *IDS[:1])
+    await swept.pages(1)
+    swept.catalogue.minutes[IDS[30]] = 2
+    lists = swept.findings._lists
+    compare = lists.compare
+
+    async def slowly(partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
+        await swept.errands()
+        return await compare(partition, items, keep)
+
+    monkeypatch.setattr(lists, "compare", slowly)
+    asked = len(singles(swept))
+    await swept.pages(1)
+
+    assert swept.replica.observer.of("lagged") == []
+    await swept.errands()
+    assert IDS[30] in singles(swept)[asked:]
 
 
 def rewritten(swept: Swept, call: Call, ids: Iterable[str], old: bytes, new: bytes) -> Reply:
