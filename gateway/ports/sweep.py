@@ -40,7 +40,8 @@ class ListStore(Protocol):
     """
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare each item of a page with its floor. An item with the known version renews the
+        """Compare each item with its floor, in one step: while the items are compared, Redis does
+        nothing else (half a millisecond for twenty). An item with the known version renews the
         entry. From then on the entry's body is kept for `keep` seconds. An item with a later
         version raises the floor. From then on the stored entry may only be used for rescue. An item
         is ignored if an answer or an order concerning its training came after the page was asked

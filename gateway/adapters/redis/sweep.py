@@ -2,9 +2,7 @@
 
 RedisSweepLease also keeps the ids that a sweep met. RedisLists compares the trainings on a page.
 
-This module has the keys and the arguments of each step. The rules are in lua/sweep.lua. A page is
-compared in one pipeline for each node. In a cluster the script runs once for each training, because
-the keys of a run must be in one slot.
+This module has the keys and the arguments of each step. The rules are in lua/sweep.lua.
 """
 
 from __future__ import annotations
@@ -34,11 +32,6 @@ from gateway.ports import Advanced, Compared, Turn
 
 # If no replica continues a sweep, its progress is stored for this time (ms).
 _KEEP: Final = 24 * 3600 * 1000
-
-# The most trainings that one run of the script compares. More trainings in a run share the fixed
-# costs of that run, but Redis does nothing else during the run. Twenty trainings take about half a
-# millisecond.
-_COMPARED_AT_ONCE: Final = 20
 
 # This prefix changes when the format of the progress changes. A sweep whose progress has another
 # format starts again.
@@ -222,7 +215,7 @@ class RedisLists:
         self._take_back = Script.load("sweep", "take_back", needs=["floor"])
 
     async def compare(self, partition: str, items: Sequence[Listed], keep: float) -> list[Compared]:
-        """Compare a page with the floors, in one round trip for each node. See `compare` in
+        """Compare the items with the floors, in one round trip for each node. See `compare` in
         sweep.lua.
 
         The times in the arguments are on the clock of the node that has the training, as in
@@ -235,22 +228,21 @@ class RedisLists:
             (self._names.judged(key), _listed(item, skew))
             for key, item, skew in zip(keys, items, skews, strict=True)
         ]
-        # In a cluster the keys of one run must be in one slot. The keys of one training are in one
-        # slot.
-        most = _COMPARED_AT_ONCE if self._connection.is_alone else 1
-        runs = []
-        for at in range(0, len(asked), most):
-            names, arguments = zip(*asked[at : at + most], strict=True)
-            runs.append(
+        # One run of the script for all items. In a cluster one run for each item, because the keys
+        # of a run must be in one slot, as the keys of one training are.
+        runs = [asked] if self._connection.is_alone else [[each] for each in asked]
+        told = await asyncio.gather(
+            *(
                 self._connection.run_script(
                     RedisOperation.SWEEP,
                     self._compare,
-                    list(chain(*names)),
-                    list(chain(keeps, *arguments)),
+                    list(chain.from_iterable(names for names, _ in run)),
+                    list(chain(keeps, *(arguments for _, arguments in run))),
                     _read,
                 )
+                for run in runs
             )
-        told = await asyncio.gather(*runs)
+        )
         return [
             each if skew == 0.0 else replace(each, floor=of_floor(each.floor, skew))
             for each, skew in zip(chain.from_iterable(told), skews, strict=True)
