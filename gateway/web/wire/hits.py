@@ -274,11 +274,10 @@ class LookUps:
             answer = self._serving.once_looked_up(ask, look_up.flight.result())
             if answer is None or not isinstance(answer.content, Held):
                 return None
-            written = self._written(look_up, answer, answer.content)
-            # The charge comes after the writing. If the writing fails, `data/app` answers the
-            # request, and charges the client there.
+            start, lines, body = self._written(look_up, answer, answer.content)
+            # If writing fails, the request is answered in another way, which charges it.
             fields = b"" if admitted.allowance is None else charged(admitted.allowance, now)
-            return fields.join(written)
+            return b"".join((start, lines, fields, b"\r\n", body))
         except AccessRefused:
             return None
         except Exception:
@@ -290,9 +289,9 @@ class LookUps:
         event loop."""
         self._serving.lookups.linger(look_up.ask.key, look_up.flight)
 
-    def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes]:
-        """The response in two parts. The fields about the client's rate limit belong between
-        them."""
+    def _written(self, look_up: LookUp, answer: Answer, held: Held) -> tuple[bytes, bytes, bytes]:
+        """The status line, the fields and the body of the response, without the fields about the
+        client's rate limit."""
         said, ask, hits = look_up.said, look_up.ask, self._hits
         if said.takes_gzip:
             answer = answer._replace(content=self._serving.coded(ask.key, held))
@@ -308,7 +307,7 @@ class LookUps:
             of = (said, ask.key.training_id, request_id, ask.caller.client)
             parts = self._parts(look_up)
             hits.note(labels, of, status, measured, weight, is_head=False, parts=parts)
-        return STATUS_LINE[status] + rendered.lines, b"\r\n" + rendered.body
+        return STATUS_LINE[status], rendered.lines, rendered.body
 
     def _parts(self, look_up: LookUp) -> Mapping[Part, float] | None:
         """How long the request waited for each part. If the request joined a look-up that was
