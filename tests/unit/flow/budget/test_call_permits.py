@@ -129,7 +129,7 @@ async def test_a_turn_after_the_deadline_is_refused_at_once(
 async def test_those_told_to_come_back_do_not_all_come_at_once(
     replica: Replica, clock: FakeClock
 ) -> None:
-    """Each of them a turn later than the one before, at most two windows from now."""
+    """Each of them a turn later than the one before, at most two windows and margins from now."""
     for _ in range(LIMIT):
         await ask(replica)
     told = []
