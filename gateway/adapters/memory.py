@@ -8,7 +8,7 @@ may be served. Nothing here awaits.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from itertools import islice
 
 from gateway.core.cache.entry import Key
@@ -112,13 +112,13 @@ class MemoryStore:
         """Forget all keys of a partition. Returns how many were held."""
         return sum(map(self.drop, self.keys(partition=partition)))
 
-    def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
-        """The keys of all entries, or only those of a partition, of a training, or of both. Even
-        with a filter, the method reads every key."""
+    def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
+        """The keys of all entries, or only those of a partition, of some trainings, or of both.
+        Even with a filter, the method reads every key."""
         return [
             Key(*key)
             for key in self._items
-            if partition in (None, key[0]) and training_id in (None, key[1])
+            if partition in (None, key[0]) and (training_ids is None or key[1] in training_ids)
         ]
 
     def last_used(self, most: int) -> list[Key]:

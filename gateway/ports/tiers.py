@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -173,8 +173,9 @@ class LocalStore(Protocol):
         """Forget all keys of a partition. Returns how many were held."""
         ...
 
-    def keys(self, partition: str | None = None, training_id: str | None = None) -> list[Key]:
-        """All keys that are held, or only those with this partition, this training id, or both."""
+    def keys(self, partition: str | None = None, training_ids: Set[str] | None = None) -> list[Key]:
+        """All keys that are held, or only those with this partition, with one of these training
+        ids, or both. Each call reads every key."""
         ...
 
     def last_used(self, most: int) -> list[Key]:

@@ -106,8 +106,9 @@ def test_keys_are_narrowed_down(local_store: LocalStore) -> None:
 
     assert set(local_store.keys()) == {A, B, OTHER}
     assert set(local_store.keys(partition="p1")) == {A, B}
-    assert set(local_store.keys(training_id="trn_1")) == {A, OTHER}
-    assert local_store.keys("p2", "trn_1") == [OTHER]
+    assert set(local_store.keys(training_ids={"trn_1"})) == {A, OTHER}
+    assert set(local_store.keys(training_ids={"trn_1", "trn_2"})) == {A, B, OTHER}
+    assert local_store.keys("p2", {"trn_1"}) == [OTHER]
 
 
 def test_what_takes_another_s_place_is_as_recently_used_as_that(local_store: LocalStore) -> None:

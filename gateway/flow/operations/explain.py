@@ -46,7 +46,7 @@ class Explainer:
 
     def partitions(self, training_id: str) -> list[str]:
         """The partitions in which this replica holds the training."""
-        return sorted(key.partition for key in self._local.keys(training_id=training_id))
+        return sorted(key.partition for key in self._local.keys(training_ids={training_id}))
 
     async def explain(self, key: Key) -> Words:
         """Tiers, floor and the next refresh of one key."""

@@ -158,8 +158,8 @@ class Invalidation:
     def _invalidated(self, notice: Notice, by: Origin, cause: Cause, *, known: bool) -> None:
         ids = frozenset(notice.training_ids)
         self._serving.forget(lambda key: key.training_id in ids, known=known)
+        self._tiers.give_up_passed(ids, notice.updated_at, soft=notice.soft)
         for training_id in notice.training_ids:
-            self._tiers.give_up_passed(training_id, notice.updated_at, soft=notice.soft)
             self._observer.invalidated(cause, training_id, by=by, operator=notice.operator)
 
     def _purged(self, notice: Notice, by: Origin) -> None:

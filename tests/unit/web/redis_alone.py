@@ -68,7 +68,7 @@ async def world(*, short: bool = True, rate: Rate | None = None) -> Door:
 def forget(door: Door) -> None:
     """Empty L1."""
     local = door.data.local
-    for key in list(local.keys(training_id="a")):
+    for key in list(local.keys(training_ids={"a"})):
         local.drop(key)
 
 

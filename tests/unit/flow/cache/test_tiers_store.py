@@ -93,10 +93,10 @@ async def test_only_what_is_below_an_event_s_version_is_dropped(replica: Replica
     """The version that the event tells of is the one to keep."""
     await put(replica, version(2))
 
-    replica.tiers.give_up_passed(KEY.training_id, version(2))
+    replica.tiers.give_up_passed({KEY.training_id}, version(2))
     assert in_l1(replica) is not None
 
-    replica.tiers.give_up_passed(KEY.training_id, version(3))
+    replica.tiers.give_up_passed({KEY.training_id}, version(3))
     assert in_l1(replica) is None
 
 

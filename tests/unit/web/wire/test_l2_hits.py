@@ -138,7 +138,7 @@ async def test_who_comes_later_does_not_find_it() -> None:
     redis_of(door).is_away = True
     door.data.upstream.then(training_reply("b"), training_reply("b"))
     await door.ask(get("b"))
-    for key in door.data.local.keys(training_id="b"):
+    for key in door.data.local.keys(training_ids={"b"}):
         door.data.local.drop(key)
 
     await door.ask(get("b"))
