@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 import redis.asyncio as driver
@@ -88,6 +89,54 @@ class Requests:
             request.take(answer.sender)
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The members that did not confirm an order. Until the monotonic time `until`, they may serve
+    older entries. `life` is the life of the membership in which the order was sent last."""
+
+    members: frozenset[str]
+    until: float
+    life: int
+
+
+class Unconfirmed:
+    """The orders of this replica that a member did not confirm.
+
+    Redis counts the notices, so a replica that was cut off finds from the count that it missed an
+    order. If Redis loses the count, the order must be sent again. Otherwise such a replica could
+    take the new count for "no notice was missed", and serve older entries after the time that the
+    result of the order named.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[Notice, Missing] = {}
+        self._ids = 0
+
+    def keep(self, order: Notice, missing: Missing) -> None:
+        """Remember the order until this time. If too many orders are remembered, the oldest ones
+        are forgotten."""
+        self._forget(order)
+        self._orders[order] = missing
+        self._ids += len(order.training_ids) + 1
+        while self._ids > _MOST_UNCONFIRMED:
+            self._forget(next(iter(self._orders)))
+
+    def lost(self, life: int, now: float) -> list[tuple[Notice, Missing]]:
+        """The orders whose time is not over, and that were sent in another life."""
+        for order in [each for each, missing in self._orders.items() if missing.until <= now]:
+            self._forget(order)
+        return [each for each in self._orders.items() if each[1].life != life]
+
+    def sent(self, order: Notice, life: int) -> None:
+        """Note that the order was sent again. Does nothing if the order was forgotten meanwhile."""
+        if order in self._orders:
+            self._orders[order] = replace(self._orders[order], life=life)
+
+    def _forget(self, order: Notice) -> None:
+        if self._orders.pop(order, None) is not None:
+            self._ids -= len(order.training_ids) + 1
+
+
 Apply = Callable[[Notice], None]
 Gap = Callable[[float], None]
 
@@ -97,6 +146,10 @@ _LONG_PAUSE: Final = 1.0
 # If Redis loses the members, an order waits until all replicas are known again. Redis may lose the
 # members repeatedly. An order waits at most this many times.
 _TRIES: Final = 2
+# The most orders that wait for a member, counted as one for each order and one for each of its ids.
+_MOST_UNCONFIRMED: Final = 100_000
+# The most orders that are sent again between two heartbeats.
+_MOST_AT_ONCE: Final = 50
 
 
 class RedisBus:
@@ -136,6 +189,7 @@ class RedisBus:
             connection, prefix, clock, replica, heartbeat, alone=alone, settle=settle
         )
         self._requests = Requests()
+        self._unconfirmed = Unconfirmed()
         self._endings = Endings() if endings is None else endings
         self._holes = Holes()
         self._is_connected = False
@@ -179,12 +233,17 @@ class RedisBus:
         with self._requests.open() as request:
             others = await self._tell(notice, request.number)
             others = await self._settled(others, notice, request.number)
-            told_at = self._clock.now()
+            told_at, monotonic = self._clock.now(), self._clock.monotonic()
             answered = await request.answered_by(others.alive, patience)
         missing = others.seconds.keys() - answered
-        until = max((told_at + others.seconds[name] for name in missing), default=None)
+        seconds = max((others.seconds[name] for name in missing), default=None)
         known = 1 + len(others.seconds)
-        return Confirmations(known, known - len(missing), until=until)
+        confirmed = known - len(missing)
+        if seconds is None:
+            return Confirmations(known, confirmed, until=None)
+        names = frozenset() if "" in missing else frozenset(missing)  # "": the name is unknown
+        self._unconfirmed.keep(notice, Missing(names, monotonic + seconds, others.life))
+        return Confirmations(known, confirmed, until=told_at + seconds)
 
     async def enter(self) -> None:
         """Send the first heartbeat. From now on orders wait for this replica. Does nothing if Redis
@@ -234,8 +293,19 @@ class RedisBus:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
                     self._whole_at, self._life = sent, self._membership.life
-                pause = self._heartbeat
+                if await self._send_again():
+                    pause = self._heartbeat
             await self._clock.sleep(pause)
+
+    async def _send_again(self) -> bool:
+        """Send the unconfirmed orders again that Redis has lost, to the members that did not
+        confirm them. Returns whether all of them were sent. Raises RedisUnavailable."""
+        lost = self._unconfirmed.lost(self._membership.life, self._clock.monotonic())
+        for order, missing in lost[:_MOST_AT_ONCE]:
+            message = encode_notice(order, self._replica, None, missing.members)
+            told = await self._membership.tell(self._channel, message)
+            self._unconfirmed.sent(order, told.life)
+        return len(lost) <= _MOST_AT_ONCE
 
     async def _hear(self, apply: Apply, gap: Gap) -> None:
         pause = _SHORT_PAUSE
@@ -287,11 +357,11 @@ class RedisBus:
         told = decode_notice(data)
         if self._holes.is_after_hole(told.number):
             self._missed(gap, told.number, self._holes.heard)
-        is_own = told.sender == self._replica
-        if not is_own and not self._does(lambda: apply(told.notice)):
+        is_for_us = told.sender != self._replica and told.is_for(self._replica)
+        if is_for_us and not self._does(lambda: apply(told.notice)):
             return
         self._holes.hear(told.number)
-        if not is_own and told.request is not None:
+        if is_for_us and told.request is not None:
             await self._answer(told.sender, told.request)
 
     async def _answer(self, sender: str, request: int) -> None:
@@ -319,7 +389,8 @@ class RedisBus:
         loss. A notice before the loss may have been missed. If that notice was an order, its result
         says that this replica may serve older entries until the reported time, or until a later
         one. So before the reported time the number 0 counts as "no notice was missed". After it, it
-        does not.
+        does not. An order that this replica did not confirm is sent again if Redis lost it (see
+        `Unconfirmed`). Then the number is not 0, or the order arrives.
         """
         is_known, until = self._whole_at > -math.inf, self._whole_at + self._membership.span
         if self._membership.life == self._life:

@@ -56,11 +56,13 @@ class Remembered:
 class Others:
     """The other replicas. `seconds` says for how long each replica may serve the entries that it
     had at its last heartbeat. An order waits for the replicas in `alive`. If Redis has just lost
-    the members, some replicas may be missing here for `unsettled` seconds more."""
+    the members, some replicas may be missing here for `unsettled` seconds more. `life` is the life
+    of the membership in which these replicas were read."""
 
     seconds: dict[str, float]
     alive: frozenset[str]
     unsettled: float
+    life: int
 
     def and_somebody(self, seconds: float) -> Others:
         """The same replicas, and one more whose name is unknown."""
@@ -150,7 +152,7 @@ class Membership:
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
         unsettled = self._settle - abs(age) / 1_000_000
-        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled)
+        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, life)
 
     async def leave(self) -> None:
         """End the membership of this replica. Raises RedisUnavailable."""

@@ -26,6 +26,9 @@ SCHEMA: Final = 1
 MOST_IDS: Final = 1_000
 LONGEST: Final = 160 * 1024
 
+# The most replicas that one notice names. A notice for more replicas is for all.
+_MOST_NAMED: Final = 100
+
 _NUMBERED = re.compile(rb"([0-9]{1,16}) (.*)", re.DOTALL)
 _REPLICA: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
 
@@ -49,12 +52,18 @@ class NoticeRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class Told:
     """A notice that arrived, with its number and its sender. An answer to the notice must name
-    `request`. If `request` is None, the sender waits for no answer."""
+    `request`. If `request` is None, the sender waits for no answer. If `only` names replicas, the
+    notice is for these replicas alone."""
 
     number: int
     sender: str
     notice: Notice
     request: int | None
+    only: frozenset[str] = frozenset()
+
+    def is_for(self, replica: str) -> bool:
+        """Whether this replica has to apply the notice."""
+        return not self.only or replica in self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +88,13 @@ class _Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     updated_at: str | None
     soft: bool
     request: _Request | None
-    # The fields below are left out if they are None. Earlier releases do not know them, and refuse
-    # a notice with unknown fields. Such a release would treat each notice with these fields as
-    # missed.
+    # The fields below are left out if they are None or empty. Earlier releases do not know them,
+    # and refuse a notice with unknown fields. Such a release would treat each notice with these
+    # fields as missed.
     scope: _Scope | None = None
     until: _Seconds | None = None
     operator: _Operator | None = None
+    only: Annotated[tuple[_Replica, ...], msgspec.Meta(max_length=_MOST_NAMED)] = ()
 
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,8 +116,11 @@ def is_replica(name: str) -> bool:
     return re.match(_REPLICA, name) is not None
 
 
-def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
-    """The notice without its number. Raises ValueError if a receiver would refuse it."""
+def encode_notice(
+    notice: Notice, sender: str, request: int | None, only: frozenset[str] = frozenset()
+) -> bytes:
+    """The notice without its number. If there are names in `only`, it is for these replicas alone.
+    If these are too many, it is for all. Raises ValueError if a receiver would refuse it."""
     written = _encoder.encode(
         _Notice(
             schema=SCHEMA,
@@ -121,6 +134,7 @@ def encode_notice(notice: Notice, sender: str, request: int | None) -> bytes:
             scope=notice.scope,
             until=notice.until,
             operator=notice.operator,
+            only=tuple(sorted(only)) if len(only) <= _MOST_NAMED else (),
         )
     )
     try:
@@ -142,7 +156,7 @@ def decode_notice(data: bytes) -> Told:
     notice = Notice(*about, read.scope, read.until, read.operator)
     if not _makes_sense(notice):
         raise NoticeRefused("sense")
-    return Told(int(numbered[1]), read.sender, notice, read.request)
+    return Told(int(numbered[1]), read.sender, notice, read.request, frozenset(read.only))
 
 
 def encode_acknowledgement(answer: Acknowledgement) -> bytes:
