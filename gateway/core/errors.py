@@ -240,9 +240,9 @@ class BudgetExhausted(CallWithheld):
     @classmethod
     def of(cls, limit: int | None, window: float, *, retry_after: float) -> Self:
         """The error if none of the `limit` calls in any `window` seconds is free."""
-        what = f"no call is free of the {limit} in any {window:g} s"
-        paced = "what is not known to be unspent is handed out evenly for one window"
-        return cls(f"{what}; {paced}", retry_after=retry_after)
+        most = "" if limit is None else f" (at most {limit} in any {window:g} s)"
+        unknown = "calls that the gateway does not know of may count as spent"
+        return cls(f"no call is free now{most}; {unknown}", retry_after=retry_after)
 
 
 class GateClosed(CallWithheld):

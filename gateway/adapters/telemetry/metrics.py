@@ -290,7 +290,7 @@ GAUGES: Table[GaugeReadings] = (
     ),
     (
         "gateway_sweep_confirmed_seconds",
-        "Age of the oldest confirmation among the entries under sweep.",
+        "How long ago the sweep confirmed the entry that it confirmed least recently.",
         (),
         lambda now: _known({(): now.sweep_confirmed}),
     ),
