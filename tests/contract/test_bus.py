@@ -7,11 +7,14 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Self
 
 import pytest
 
 from gateway.adapters.redis.bus import RedisBus
 from gateway.adapters.redis.connect.connection import Connection
+from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
+from gateway.adapters.redis.keys import ear
 from gateway.core.errors import RedisUnavailable
 from gateway.core.instant import Instant
 from gateway.core.vocabulary import NoticeKind
@@ -24,6 +27,7 @@ from tests.doubles.hearer import (
     MEMBERS,
     NUMBER,
     PARTITION,
+    PREFIX,
     PURGE,
     ROLL,
     Hearer,
@@ -277,6 +281,39 @@ async def test_a_replica_that_comes_back_to_the_roll_has_missed_something(
         await beat()
         await until(lambda: a.gaps == 2)
         assert a.gap_until == math.inf  # nothing was told meanwhile
+
+
+async def test_what_was_told_while_nothing_was_heard_was_missed(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if heartbeats came before notices did: they must not count it as heard."""
+    redis_server.flush()
+    is_deaf = asyncio.Event()
+
+    class Deaf(Subscription):
+        async def __aenter__(self) -> Self:
+            if is_deaf.is_set() and ear(PREFIX, "b") in self._channels:
+                raise SubscriptionLost("deaf")
+            return await super().__aenter__()
+
+    monkeypatch.setattr("gateway.adapters.redis.bus.Subscription", Deaf)
+    async with hearers(redis_server.url, "a", "b") as (a, b):
+        is_deaf.set()
+        with redis_server.client() as client:
+            client.client_kill_filter(_type="pubsub")
+        await a.connected(False)
+        await b.connected(False)
+        await pass_time(1.0)
+        await a.connected()
+        assert _count(await a.bus.confirm(PURGE, 0.1)) == (2, 1)
+        await _beat(b)
+        await _beat(b)
+
+        is_deaf.clear()
+        await pass_time(1.0)
+        await b.connected()
+
+        assert b.gap_until < math.inf
 
 
 @pytest.mark.parametrize("is_flushed", [False, True])

@@ -288,8 +288,10 @@ class RedisBus:
             with suppress(RedisUnavailable):
                 heard_before, sent = self._holes.heard, self._clock.monotonic()
                 number, was_off = await self._membership.beat()
-                missed = self._holes.catch_up(number, heard_before)
-                if was_off or (missed and self._is_connected):
+                # While no notices arrive, the last number that was heard is kept. When notices
+                # arrive again, it shows whether one was missed.
+                missed = self._is_connected and self._holes.catch_up(number, heard_before)
+                if was_off or missed:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
                     self._whole_at, self._life = sent, self._membership.life
