@@ -14,6 +14,8 @@ GET = b"GET /training/trn_000001 HTTP/1.1\r\n"
 POST = b"POST /purge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 AUTH = b"Authorization: Bearer demo-token\r\n"
 HOST = b"Host: a\r\n"
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: x\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(GOOD)
 
 MALFORMED = {
     "no Host": GET + b"\r\n",
@@ -78,6 +80,10 @@ MALFORMED = {
     "a target with a user": b"GET http://u@a/livez HTTP/1.1\r\n" + HOST + b"\r\n",
     "a target without a host": b"GET http:///livez HTTP/1.1\r\n" + HOST + b"\r\n",
     "a target that is an authority": b"CONNECT a:80 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "CONNECT to an absolute target": b"CONNECT http://a/livez HTTP/1.1\r\n" + HOST + b"\r\n",
+    "CONNECT with a body": b"CONNECT http://a/livez HTTP/1.1\r\n" + HOST + LENGTH + GOOD,
+    "an upgrade with chunked": POST + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "an upgrade with two lengths": POST + UPGRADE + b"Content-Length: 2\r\n" + LENGTH + GOOD,
     "a target that is a star": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
     "a target with a fragment": b"GET /livez#a HTTP/1.1\r\n" + HOST + b"\r\n",
     "a target beyond ASCII": b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -159,3 +165,31 @@ async def test_an_upgrade_is_ignored(planes: Planes) -> None:
     answers = await asked(str(planes.data.base_url), offer + offer + last)
 
     assert [answer.status for answer in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "offer", [UPGRADE, UPGRADE.replace(b"Connection", b"Proxy-Connection")], ids=["", "by proxy"]
+)
+@pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
+async def test_the_body_of_a_request_with_an_upgrade_is_no_request(
+    planes: Planes, offer: bytes, pieces: str
+) -> None:
+    """What follows the body is one again; a head without its end in the body changes nothing."""
+    within = b"GET /training/trn_000001 HTTP/1.1\r\nHost: a\r\nX: "
+    first = b"GET /livez HTTP/1.1\r\n" + HOST + offer + b"Content-Length: %d\r\n\r\n"
+    raw = first % len(within) + within + GOOD[:-2] + b"Connection: close\r\n\r\n"
+    chunks = [raw] if pieces == "whole" else [bytes([each]) for each in raw]
+
+    for plane in (planes.data, planes.admin):
+        answers = await asked(str(plane.base_url), *chunks)
+        assert [answer.status for answer in answers] == [200, 200]
+
+
+async def test_a_body_that_ends_early_is_malformed_with_an_upgrade_too(planes: Planes) -> None:
+    """As without one: the order is not carried out."""
+    head = POST + UPGRADE + b"Content-Length: 5\r\n\r\n"
+    async with calling(str(planes.admin.base_url)) as caller:
+        answer = await (await caller.send(head + b"{}")).end().told()
+
+    assert (answer.status, answer.word) == (400, "bad-request")
+    assert await planes.metric("gateway_invalidations_total") == 0

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
+
+import pytest
+
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import gateway
+from tests.support.raw_http import GOOD, calling
 
 A = "trn_000001"
 
@@ -48,3 +54,24 @@ async def test_what_is_made_is_read_and_what_is_deleted_is_gone(
         assert (made.status_code, found.json()["title"]) == (201, "New")
         assert (deleted.status_code, deleted.content, gone.status_code) == (204, b"", 404)
         assert (refused.status_code, refused.json()["statusCode"]) == (400, 400)
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (3, 9)])
+async def test_a_write_with_an_upgrade_arrives_with_its_body(
+    upstream: RunningSimulator, cuts: tuple[int, ...]
+) -> None:
+    """The JDK's client offers `h2c` with every request; the body comes in one piece or several."""
+    body = b'{"title": "Written"}'
+    head = b"PUT /training/trn_000001 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer demo-token\r\n"
+    head += b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    pieces = [body[start:end] for start, end in pairwise((0, *cuts, len(body)))]
+    async with (
+        gateway(upstream.base_url, server__writes="forward") as house,
+        calling(str(house.data.base_url)) as caller,
+    ):
+        written = await (await caller.send(head + pieces[0], *pieces[1:])).told()
+        behind = await (await caller.send(GOOD)).told()
+
+    assert (written.status, json.loads(written.body)["title"]) == (200, "Written")
+    assert behind.status == 200

@@ -107,6 +107,7 @@ class Wire(HttpToolsProtocol):
         are far more, close without an answer."""
         self._stage = Stage.REST
         self._raw = 0  # bytes since the parser was at rest
+        self._owed_body = 0  # bytes of a body that come past the parser
         self._begun = False  # whether a message began in the last bytes received
         self._fault: Refusal | None = None
         self._deaf = False
@@ -219,14 +220,27 @@ class Wire(HttpToolsProtocol):
         return self.is_idle and self._owed_since is not None
 
     def _feed(self, data: bytes) -> None:
-        """Feed the parser. `Upgrade` is ignored, as RFC 9110, 7.8 allows."""
+        """Feed the parser. `Upgrade` is ignored, as RFC 9110, 7.8 allows. The parser stops behind a
+        head with `Upgrade` and does not read the body, so this method reads the body."""
         while data:
+            if self._owed_body:
+                data = self._take_body(data)
+                continue
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
             else:
                 return
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take the owed bytes as the body, and return the bytes behind the body."""
+        body = data[: self._owed_body]
+        self._owed_body -= len(body)
+        self.on_body(body)
+        if not self._owed_body:
+            self.on_message_complete()
+        return data[len(body) :]
 
     def _await_more(self, data: bytes) -> None:
         limits, in_body = self.terms.limits, self._stage is Stage.BODY
@@ -262,6 +276,8 @@ class Wire(HttpToolsProtocol):
         self._fault = self._judge()
         if self._fault is not None:
             raise _Refused
+        if self.parser.should_upgrade():
+            self._owed_body = int(first(self.headers, b"content-length") or b"0")
         before = self.cycle
         super().on_headers_complete()
         self.cycle.transport = self._outlet
@@ -280,7 +296,9 @@ class Wire(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The whole request has come."""
+        """The whole request has come, unless its body comes past the parser."""
+        if self._owed_body:
+            return
         super().on_message_complete()
         self._stage = Stage.REST
         self._owed_since = None
@@ -313,7 +331,15 @@ class Wire(HttpToolsProtocol):
             return malformed(f"{_DEEPEST} requests at most wait for the answer to one before them")
         if self.url[:1] != b"/":
             self.url, self.headers[:] = relative(self.url, self.headers)
+        if self.parser.should_upgrade() and not self._has_known_end():
+            return malformed("`Upgrade` comes with no body or with `Content-Length`")
         return fault_of(self.parser.get_http_version(), self.url, self.headers, limits)
+
+    def _has_known_end(self) -> bool:
+        """Whether a message that the parser does not read to its end is no `CONNECT`, and its head
+        states the length of its body."""
+        is_connect = self.parser.get_method() == b"CONNECT"
+        return not is_connect and first(self.headers, b"transfer-encoding") is None
 
     def _is_answering(self) -> bool:
         """Whether the response to the last request is not complete yet."""
