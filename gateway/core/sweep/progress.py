@@ -19,8 +19,8 @@ class Progress:
     offset   the first row of the next page, which is asked for at `next_at` or later
     total    the number of trainings that the last page stated; None: no page was read yet
     steady   whether all pages of this sweep stated the same total and had only valid items
-    pages    the times when the pages of this sweep were asked for
-    before   the times when the pages of the previous sweep were asked for
+    pages    for each page of this sweep, the time when it was asked for, less its `Age`
+    before   the same for the pages of the previous sweep
     last_id  the id of the last training that this sweep has read
     off_until  until this time no page is asked for; `off_why` is the reason
     complete the number of consecutive sweeps, after a cold start, that saw all trainings
@@ -59,15 +59,16 @@ class Progress:
         the trainings that exist, and the second sweep may store them."""
         return self.sweeps > 1
 
-    def after(self, page: Page, asked_at: float) -> Progress:
-        """The progress after another page of this sweep."""
+    def after(self, page: Page, as_of: float) -> Progress:
+        """The progress after another page of this sweep. `as_of` is the time when the page was
+        asked for, less its `Age`: a cache in front of the API may have stored the page."""
         same = self.offset == 0 or page.total == self.total
         return replace(
             self,
             offset=self.offset + page.rows,
             total=page.total,
             steady=(self.offset == 0 or self.steady) and same and not page.rejected,
-            pages=(*self.pages, asked_at),
+            pages=(*self.pages, as_of),
             last_id=page.items[-1].id if page.items else self.last_id,
             off_until=0.0,
             off_why="",

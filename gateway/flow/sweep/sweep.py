@@ -24,7 +24,7 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamFailure,
 )
-from gateway.core.http.fields import Reply
+from gateway.core.http.fields import Reply, delta_seconds
 from gateway.core.sweep.list_item import Contradictions
 from gateway.core.sweep.progress import Progress, is_last
 from gateway.core.sweep.staleness_bound import Bound, Horizon, Pace
@@ -215,7 +215,8 @@ class Sweep:
             await self._findings.disbelieve()
             why = "single calls get other versions than the list has"
             return await self._turn_off(progress, why, turn.now)
-        after = replace(progress.after(page, turn.now), likeness=likeness)
+        as_of = turn.now - delta_seconds(reply.header(b"age"))
+        after = replace(progress.after(page, as_of), likeness=likeness)
         return await self._go_on(progress, self._paced(after, turn.now), page)
 
     def _paced(self, progress: Progress, now: float) -> Progress:

@@ -87,6 +87,14 @@ def test_a_sweep_has_passed_by_what_it_did_not_meet(
     assert entry.fresh_for(18.0).freshness_lifetime == 18.0
 
 
+def test_the_age_with_which_an_answer_came_counts() -> None:
+    """It came later than the sweep's oldest confirmation, from a cache that had it before."""
+    entry = entry_of(Ticket("e" * 16, 1, 100.0)).but(freshness_lifetime=30.0, initial_age=9.0)
+
+    assert Horizon(95.0, 18.0).has_passed(entry, 110.0)
+    assert not Horizon(91.0, 18.0).has_passed(entry, 110.0)
+
+
 def test_without_a_sweep_readers_are_the_ones_who_look() -> None:
     """After both windows nobody is answered unasked."""
     assert without_sweep(30.0, 300.0) == 330.0

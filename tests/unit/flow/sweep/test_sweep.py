@@ -7,14 +7,18 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.budget.window_log import Rate
 from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
+from gateway.core.sweep.staleness_bound import Pace
 from gateway.core.vocabulary import FailureReason, Purpose
 from gateway.ports import Call
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import page, says
 from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, of_list
 
+# A page each five seconds: a bound of eleven, where answers are fresh for thirty.
+OFTEN = Pace(Rate(60, 60.0), 1.0, 5.0, 30.0, 0.0)
 IDS = [f"t{number:03d}" for number in range(250)]
 
 
@@ -203,6 +207,47 @@ async def test_a_bound_that_is_not_kept_is_not_stated(swept: Swept, clock: FakeC
     await swept.pages(1)
 
     assert promised(swept) == ("on", 25.4)
+
+
+async def test_the_age_of_a_page_counts(swept: Swept, clock: FakeClock) -> None:
+    """A cache in front of the API had the page for ten seconds: so old is what it confirms."""
+    await swept.pages(6)
+    assert promised(swept) == ("on", 25.4)
+
+    aged(swept, b"10")
+    await swept.pages(3)
+
+    oldest = 2 * 6.1 + 10.0  # the first of three pages, and its age
+    assert swept.sweep.age == pytest.approx(oldest, abs=0.01)
+    assert promised(swept) == ("on", 25.4)
+    clock.advance(5.0)
+    assert promised(swept) == ("warming", None)
+
+
+@pytest.mark.parametrize("age", [b"0", b"10"])
+async def test_what_a_page_with_an_age_confirms_is_met(clock: FakeClock, age: bytes) -> None:
+    """The sweep does not pass by what it confirmed, however old its pages came."""
+    swept = Swept(clock, catalogue(3), pace=OFTEN)
+    for each in IDS[:3]:
+        await swept.read(each)
+    aged(swept, age)
+    for _ in range(24):
+        clock.advance(1.0)
+        await swept.step()
+
+    assert [await swept.read(each) for each in IDS[:3]] == ["1 l1"] * 3
+
+
+def aged(swept: Swept, age: bytes) -> None:
+    """Pages come from a cache that has had them for so many seconds."""
+
+    def instead(call: Call) -> Reply | None:
+        if call.offset is None:
+            return None
+        page = swept.catalogue.page(call.offset)
+        return replace(page, headers=(*page.headers, (b"age", age)))
+
+    swept.catalogue.instead = instead
 
 
 async def test_a_progress_from_the_far_future_waits_for_nobody(
