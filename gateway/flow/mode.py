@@ -38,19 +38,21 @@ class Modes:
     async def order(self, mode: Mode, by: str = LOOPBACK.name) -> None:
         """Set the mode of all replicas, in the name of the operator `by`. If RedisUnavailable is
         raised, the mode is unchanged."""
-        order = ModeOrder(mode, self._clock.now(), by)
+        before = await self._shared.read() or self.ordered
+        order = ModeOrder(mode, _later_than(before, self._clock.now()), by)
         await self._shared.write(order)
         self._follow(order)
 
     async def look(self) -> None:
-        """Apply the last order that any replica received. While Redis is away, the mode does not
+        """Apply the last order that any replica received. If Redis has lost that order, or another
+        replica has put back an earlier one, write it again. While Redis is away, the mode does not
         change."""
         with suppress(RedisUnavailable):
             ordered = await self._shared.read()
-            if ordered is not None:
+            if self.ordered is not None and _is_outdated(ordered, self.ordered):
+                await self._shared.write(self.ordered)
+            elif ordered is not None:
                 self._follow(ordered)
-            elif self.ordered is not None and self.current is not NORMAL:
-                await self._shared.write(self.ordered)  # Redis lost the order
 
     async def run(self) -> None:
         """Follow orders until cancelled."""
@@ -63,3 +65,17 @@ class Modes:
         if order.mode is not self.current:
             self.current = order.mode
             self._observer.mode_moved(order.mode, order.by)
+
+
+def _later_than(before: ModeOrder | None, now: float) -> float:
+    """The time of an order that is given now: milliseconds, and after the order before. The clocks
+    of two replicas may differ by a few milliseconds."""
+    now = round(now, 3)
+    return now if before is None or before.at is None else max(now, round(before.at + 0.001, 3))
+
+
+def _is_outdated(ordered: ModeOrder | None, known: ModeOrder) -> bool:
+    """Whether a later order is known than the one in Redis. An order without a time is followed."""
+    if ordered is None:
+        return True
+    return ordered.at is not None and known.at is not None and ordered.at < known.at
