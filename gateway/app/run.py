@@ -237,6 +237,8 @@ async def _running(house: House, operations: Operations) -> AsyncIterator[None]:
         news = house.invalidation
         tasks.append(group.create_task(house.bus.listen(news.apply, news.gap)))
         tasks.append(group.create_task(house.modes.run()))
+        if house.writing is not None:
+            tasks.append(group.create_task(house.writing.run()))
         if isinstance(house.budget, Shares):
             tasks.append(group.create_task(house.budget.run()))
         tasks.append(group.create_task(house.confirming.run(house.telemetry)))

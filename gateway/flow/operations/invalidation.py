@@ -74,14 +74,14 @@ class Invalidation:
         about = Notice(NoticeKind.INVALIDATED, training_ids, updated_at=updated_at, soft=soft)
         return await self._everywhere(replace(about, operator=by))
 
-    async def written(self, changed: Written) -> None:
+    async def written(self, changed: Written) -> bool:
         """Invalidate all stored versions of the trainings that a write changed. If the answer to
-        the write named a new version, later answers with an older version are ruled out too. If
-        Redis is away, the other replicas are not told of the write. In that case only freshness
-        limits how long they serve their entries."""
+        the write named a new version, later answers with an older version are ruled out too.
+
+        Returns False if Redis did not answer. In that case only this replica has invalidated its
+        entries. The call may be repeated.
+        """
         notice = Notice(NoticeKind.INVALIDATED, changed.training_ids)
-        if not changed.training_ids:
-            return
         try:
             await asyncio.gather(
                 *(self._shared.invalidate(each, None) for each in changed.training_ids)
@@ -90,6 +90,8 @@ class Invalidation:
             await self._everywhere(notice, Cause.WRITE)
         except RedisUnavailable:
             self.apply(notice, Origin.ORDER, Cause.WRITE, known=False)
+            return False
+        return True
 
     async def purge(
         self, partition: str | None, *, soft: bool, by: str = LOOPBACK.name

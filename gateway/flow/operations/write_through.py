@@ -1,5 +1,6 @@
 """Passes a write of a caller to the upstream, unchanged and once. Before the caller gets the
-answer, all responses that are outdated by the write are invalidated in all replicas.
+answer, all responses that are outdated by the write are invalidated in all replicas. If Redis is
+away, the other replicas are told when it is back.
 
 core/cache/write_invalidation says which trainings a write changed. If no answer came, the write may
 have been done nevertheless. In that case the target of the write is invalidated too.
@@ -8,6 +9,7 @@ have been done nevertheless. In that case the target of the write is invalidated
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.core.access.caller import Caller
 from gateway.core.cache.rfc9111 import verbatim
@@ -31,6 +33,14 @@ from gateway.flow.operations.invalidation import Invalidation
 from gateway.ports import Call, Clock, Write
 
 _COLLECTION = "-"
+
+# The pauses (seconds) between the attempts to invalidate what a write changed. Redis is in doubt
+# for 150 ms at most after one late answer.
+_PAUSES: Final = (0.05, 0.1, 0.1)
+# While Redis is away, the attempt is repeated after this pause (seconds).
+_AGAIN: Final = 1.0
+# The most writes that wait for Redis. If there are more, the oldest ones are forgotten.
+_MOST_OWED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,8 @@ class Writing:
         self._clock = clock
         self._base_url = base_url
         self._timeout = timeout
+        # The writes whose invalidation Redis has not accepted.
+        self._owed: dict[Written, None] = {}
 
     async def hand_on(self, order: Order) -> Answer:
         """Pass the write on, and return the upstream's answer. Raises UpstreamFailure (also for a
@@ -119,7 +131,28 @@ class Writing:
             raise UpstreamRefused("upstream refused the gateway's own token", status=401)
 
     async def _outdate(self, changed: Written) -> None:
-        await self._invalidation.written(changed)
+        """Invalidate what the write changed. A single late answer of Redis must not prevent it, so
+        it is tried again. If Redis is away for longer, `run` repeats it."""
+        if not changed.training_ids:
+            return
+        for pause in _PAUSES:
+            if await self._invalidation.written(changed):
+                return
+            await self._clock.sleep(pause)
+        if await self._invalidation.written(changed):
+            return
+        self._owed[changed] = None
+        if len(self._owed) > _MOST_OWED:
+            del self._owed[next(iter(self._owed))]
+
+    async def run(self) -> None:
+        """Repeat the invalidations that Redis did not accept, until cancelled."""
+        while True:
+            await self._clock.sleep(_AGAIN)
+            for changed in list(self._owed):
+                if not await self._invalidation.written(changed):
+                    break
+                self._owed.pop(changed, None)
 
 
 def _may_have_happened(failure: UpstreamFailure) -> bool:

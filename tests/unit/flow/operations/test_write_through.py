@@ -40,8 +40,12 @@ LATE = UpstreamTimeout("no answer", FailureReason.READ_TIMEOUT, sent=True)
 
 async def write(replica: Replica, reply: Reply | Exception, caller: object = CALLER) -> Answer:
     """Hand on a write of the training, to which the upstream answers so."""
-    assert caller in (CALLER, OURS)
-    writing = Writing(
+    return await hand_on(writing_of(replica), replica, reply, caller)
+
+
+def writing_of(replica: Replica) -> Writing:
+    """What passes the replica's writes on."""
+    return Writing(
         replica.outbound,
         replica.invalidation,
         replica.credentials,
@@ -49,6 +53,13 @@ async def write(replica: Replica, reply: Reply | Exception, caller: object = CAL
         base_url="http://api.test",
         timeout=10.0,
     )
+
+
+async def hand_on(
+    writing: Writing, replica: Replica, reply: Reply | Exception, caller: object = CALLER
+) -> Answer:
+    """Hand on a write by that."""
+    assert caller in (CALLER, OURS)
     replica.upstream.then(reply)
     order = Order(CALLER if caller is CALLER else OURS, "trn_1", WRITE)
     return await writing.hand_on(order)
@@ -166,3 +177,42 @@ async def test_without_redis_it_is_done_here(replica: Replica, redis: Redis) -> 
 
     assert isinstance(answer.content, Reply)
     assert replica.local.entries == 0
+
+
+async def test_one_late_answer_of_redis_does_not_prevent_it(
+    replica: Replica, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis still has the version before, which would be served by every replica."""
+    await replica.fill(1)
+    answers = iter((False,))
+    passing_on = redis.switch.pass_on
+
+    def late_once(operation: str) -> None:
+        redis.switch.is_up = next(answers, True)
+        passing_on(operation)
+
+    monkeypatch.setattr(redis.switch, "pass_on", late_once)
+    await write(replica, Reply(204, (), b""))
+
+    assert redis.switch.refused == 1
+    await replica.fill(2)
+    assert replica.upstream.count == 3
+
+
+async def test_a_redis_that_was_away_is_told_when_it_is_back(
+    replica: Replica, redis: Redis
+) -> None:
+    """Until then it has the version before."""
+    await replica.fill(1)
+    writing = writing_of(replica)
+    redis.switch.is_up = False
+    await hand_on(writing, replica, Reply(204, (), b""))
+    repeating = asyncio.create_task(writing.run())
+    await settle()
+    redis.switch.is_up = True
+
+    await settle()
+    repeating.cancel()
+
+    await replica.fill(2)
+    assert replica.upstream.count == 3
