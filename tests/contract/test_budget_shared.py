@@ -285,6 +285,42 @@ async def test_a_redis_that_forgot_waits_for_all(
     assert known(one).claim == known(other).claim == 3
 
 
+async def test_a_newcomer_is_none_of_those_that_a_redis_that_forgot_waits_for(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """It knew nothing of the calls of the one that has not told yet."""
+    one, other = replicas
+    assert await count_granted(one, 12) == 12
+    await see(replicas)
+    lose(any_redis_url)
+    await see([other])
+    async with world.budget(LIMIT, WINDOW, start_paced=True) as late:
+        assert isinstance(late, Shares)
+        await see([late, other])
+
+        for each in (late, other):
+            with pytest.raises(GateClosed, match="forgotten"):
+                await each.take(SCOPE, Purpose.MISS)
+        await see([one, other, late])
+        assert len(known(late).ages) == 12
+        assert await granted(late)
+
+
+async def test_one_that_told_and_left_is_not_waited_for(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """What it spent is known."""
+    one, other = replicas
+    assert await count_granted(one, 12) == 12
+    await see(replicas)
+    lose(any_redis_url)
+    await see([one])
+    await shared_of(one).leave([SCOPE])
+    await see([other])
+
+    assert await count_granted(other) == LIMIT - 12
+
+
 async def test_a_window_later_it_waits_for_nobody(
     world: RedisWorld, replicas: list[Shares], any_redis_url: str
 ) -> None:

@@ -42,7 +42,8 @@ end
 -- The book has the time when each rank was last refused, a lowered limit, the life of the log, the time when this life
 -- began, how many replicas knew the life before, and the time when the log was born. Calls in the log from before its
 -- birth are made up. The book also has a field `r` with the name of each replica for what that replica knows, and a
--- field `p` with the name for the replica's part of the full limit.
+-- field `p` with the name for the replica's part of the full limit. A field `t` with the name says that the replica knew
+-- the life before: 1 if it has reported what it spent in that life, otherwise 0.
 
 -- Two calls that are granted for the same microsecond get different stamps.
 local function charge(logs, when, keep)
@@ -135,12 +136,14 @@ local SLOW = 3
 -- How much of the limit is kept for the other replicas: the calls that each may make without asking. For a replica that
 -- was heard lately, this is its claim. For a replica that was not heard for `silent`, this is its part, or an equal
 -- part if the replica has no part yet, or if its release knows no parts. If all others are silent, an equal part is
--- left for this replica. A replica that was not heard for `gone` is forgotten.
+-- left for this replica. A replica that was not heard for `gone` is forgotten. A replica that knew the life before, and
+-- did not look since this life began, is missing. An equal part is kept for it.
 -- Also returns how many replicas there are, whether all that knew the life before have reported what they spent in that
 -- life, whether a silent replica may only be slow, how many are silent, and the sum of the other replicas' parts of
 -- `full`.
 local function kept_for_others(book, full, limit, at, silent, gone, name)
   local here, quiet, claims, heard, parts, unknown, is_slow = 1, 0, 0, 0, 0, 0, false
+  local returned, told = 0, 0
   local raw = redis.call('HGETALL', book)
   for n = 1, #raw, 2 do
     if string.sub(raw[n], 1, 1) == 'r' and raw[n] ~= 'r' .. name then
@@ -158,14 +161,17 @@ local function kept_for_others(book, full, limit, at, silent, gone, name)
         end
         is_slow = is_slow or (at - seen > silent and at - seen <= SLOW * silent)
       end
+    elseif string.sub(raw[n], 1, 1) == 't' then
+      returned, told = returned + 1, told + (raw[n + 1] == '1' and 1 or 0)
     end
   end
   local expected = at < (read_book(book, 'since') or 0) + gone and read_book(book, 'expected') or 0
-  local all = math.max(1, here, expected)
-  local missing, equal = math.max(0, expected - here), equal_part(full, all)
+  local missing = math.max(0, expected - returned)
+  local all = math.max(here + missing, expected)
+  local equal = equal_part(full, all)
   parts = math.min(full - equal, parts + (missing + unknown) * equal)
   local kept = math.min(limit - 1, part_of(parts, full, limit) + claims)
-  return math.max(0, kept), all, here >= expected, is_slow, quiet + missing, heard + parts
+  return math.max(0, kept), all, told >= expected, is_slow, quiet + missing, heard + parts
 end
 
 -- Whether a call may go at that time. `window` is a table: log, ranks (the names of their logs), book, limit, span, rank
@@ -315,7 +321,9 @@ end
 local since = read_book(book, 'since') or 0
 if known > 0 and known ~= life and at < since + span then
   write_book(book, 'expected', math.max(tonumber(others), read_book(book, 'expected') or 0), keep)
+  redis.call('HSETNX', book, 't' .. name, 0)
 end
+if known == life and redis.call('HEXISTS', book, 't' .. name) == 1 then redis.call('HSET', book, 't' .. name, 1) end
 redis.call('PEXPIRE', log, keep)
 
 -- Half of the calls that are known to be unspent may be spent without asking, if replicas lose Redis. Each replica's
