@@ -12,7 +12,6 @@ compared.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import floor
@@ -318,7 +317,6 @@ def _kept_to_pass(headers: Headers) -> Headers:
     return _kept(headers) + told
 
 
-_COMMA = re.compile(rb"[ \t]*,[ \t]*")
 # Language tags are compared without case (RFC 5646, 2.1.1).
 _CASELESS: Final = frozenset({b"accept-language"})
 _ABSENT: Final = b""
@@ -350,5 +348,5 @@ def _presented(name: bytes, sent: Headers) -> bytes:
         return _ABSENT
     value = joined(values).strip(b" \t")
     if b'"' not in value:
-        value = _COMMA.sub(b",", value)
+        value = b",".join([each.strip(b" \t") for each in value.split(b",")])
     return b"=" + (value.lower() if name in _CASELESS else value)

@@ -26,9 +26,10 @@ Directives = Mapping[bytes, bytes | None]
 # string. Any other text is skipped up to the next comma outside of quotes.
 _DIRECTIVE = re.compile(
     rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
-    rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*(?=,|$)"
+    rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*"
 )
-_PASSED_OVER = re.compile(rb"(?:[^,\"]|\"(?:[^\"\\]|\\.)*\"|\")*?(?=,|$)")
+# Text up to a comma outside of quotes, or up to a quote that is never closed.
+_TO_COMMA = re.compile(rb"(?:[^,\"]++|\"(?:[^\"\\]|\\.)*+\")*+")
 
 # A targeted field is a dictionary (RFC 8941, 3.2). `_VALUE` matches the types of value that a
 # directive may have. One fault makes the whole field invalid (RFC 9213, 2.1).
@@ -51,16 +52,26 @@ def directives_of(value: bytes) -> Directives:
     """The directives by lower-case name, each with its argument or None. If a directive is
     repeated, the first one counts (RFC 9111, 4.2.1)."""
     found: dict[bytes, bytes | None] = {}
-    position = 0
-    while position <= len(value):
-        match = _DIRECTIVE.match(value, position)
+    for match in map(_DIRECTIVE.fullmatch, _elements(value)):
         if match is not None:
             argument = match["token"] if match["quoted"] is None else match["quoted"]
             found.setdefault(match["name"].lower(), argument)
-        else:
-            match = _PASSED_OVER.match(value, position)
-        position = (len(value) if match is None else match.end()) + 1
     return MappingProxyType(found)
+
+
+def _elements(value: bytes) -> list[bytes]:
+    """Split the value at commas outside of quotes, in linear time. If a quote is never closed, no
+    quote behind it is closed either, so this function looks for an end only once."""
+    found: list[bytes] = []
+    start = 0
+    while (match := _TO_COMMA.match(value, start)) is not None:
+        end = match.end()
+        if value[end : end + 1] != b",":
+            last, *rest = value[end:].split(b",")
+            return [*found, value[start:end] + last, *rest]
+        found.append(value[start:end])
+        start = end + 1
+    return found
 
 
 def joined(values: Iterable[bytes]) -> bytes:

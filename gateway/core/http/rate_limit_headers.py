@@ -13,7 +13,7 @@ from gateway.core.instant import parse_http_date
 
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _QUOTED: Final = re.compile(r'"[^"]*"')
-_PARAMETER: Final = re.compile(r"([a-z]+) *= *([0-9]{1,15})(?![0-9])")
+_PARAMETER: Final = re.compile(r"(?<![a-z])([a-z]+) *= *([0-9]{1,15})(?![0-9])")
 _RESET_HEADERS: Final = ("ratelimit", "x-ratelimit")
 
 # A reset of this size or more is no number of seconds to wait. It is a date: seconds since 1970

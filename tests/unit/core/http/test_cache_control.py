@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +41,60 @@ def test_no_field_breaks_the_reading(value: bytes) -> None:
     targeted(value)
     if b'"' not in value:
         assert b"no-store" in directives_of(joined((value, b"no-store")))
+
+
+_BY_BACKTRACKING = re.compile(
+    rb"[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)"
+    rb"(?:=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<token>[^\s,\"]*)))?[ \t]*(?=,|$)"
+    rb"|(?:[^,\"]|\"(?:[^\"\\]|\\.)*\"|\")*?(?=,|$)"
+)
+
+
+@given(st.lists(st.sampled_from([bytes([each]) for each in b'",\\ \t=aB-;\x80']), max_size=24))
+def test_elements_are_split_as_by_backtracking(pieces: list[bytes]) -> None:
+    """One pattern says the same, in quadratic time."""
+    value, position = b"".join(pieces), 0
+    expected: dict[bytes, bytes | None] = {}
+    while position <= len(value):
+        match = _BY_BACKTRACKING.match(value, position)
+        assert match is not None
+        if match["name"] is not None:
+            argument = match["token"] if match["quoted"] is None else match["quoted"]
+            expected.setdefault(match["name"].lower(), argument)
+        position = match.end() + 1
+
+    assert directives_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            b'"',
+            b'"\\',
+            b'\\"',
+            b'"\\",',
+            b'a="\\",',
+            b'",',
+            b'"",',
+            b'a="",',
+            b'"a"',
+            b"\\",
+            b'"\\"',
+        ),
+        *(b",", b" ", b"\t,", b"a", b"a=", b"a ", b"=", b'a="b" ', b"a;b", b'a="b";c=', b"1.1"),
+    ],
+)
+@pytest.mark.parametrize("end", [b"", b'"', b"\\", b"\x80"])
+def test_any_field_is_read_in_linear_time(piece: bytes, end: bytes) -> None:
+    """The longest that a head may hold: a few milliseconds, not seconds."""
+    value = piece * (16_384 // len(piece)) + end
+    began = time.perf_counter()
+
+    directives_of(value)
+    targeted(value)
+
+    assert time.perf_counter() - began < 0.3
 
 
 @pytest.mark.parametrize(

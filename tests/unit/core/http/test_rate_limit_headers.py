@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +101,15 @@ def test_any_headers_give_a_sane_hint(headers: dict[str, str]) -> None:
     """Whatever the headers say, the hint is a finite time that is not past, or nothing."""
     hint = retry_hint(headers, EPOCH_NOW)
     assert hint is None or 0.0 <= hint < float("inf")
+
+
+@pytest.mark.parametrize("piece", ["a", "a ", "a=", "a =", "r=0", " ", '"', '"a', "1", "r=0;t=1,"])
+def test_a_long_field_is_read_in_linear_time(piece: str) -> None:
+    """Sixteen kilobytes of it: a few milliseconds, not seconds."""
+    value = piece * (16_384 // len(piece))
+    began = time.perf_counter()
+
+    for name in ("retry-after", "ratelimit", "ratelimit-remaining"):
+        retry_hint({name: value}, EPOCH_NOW)
+
+    assert time.perf_counter() - began < 0.3
