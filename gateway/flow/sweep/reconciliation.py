@@ -9,6 +9,7 @@ when the next page is due.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ class Findings:
         self._contradictions = Contradictions()
         # Later versions that only the list claims so far.
         self._claimed: FIFOCache[Key, Listed] = FIFOCache(_MOST_CLAIMED)
-        self._refuted: list[tuple[Key, Listed, Entry]] = []
+        # Claims to take back, each with the single answer that refuted it. None: there is no such
+        # answer, but the list is not believed any more.
+        self._refuted: deque[tuple[Key, Listed, Entry | None]] = deque()
         self._spare = 0  # single calls that this sweep may still make
         self.warms = True  # whether a cold start makes single calls of its own
 
@@ -114,21 +117,25 @@ class Findings:
 
     async def disbelieve(self) -> None:
         """Take back all claims of the list that no single answer has confirmed, and set the number
-        of contradictions in a row to 0."""
+        of contradictions in a row to 0. Raises RedisUnavailable, as `settle` does."""
         self._in_a_row = 0
-        claimed, self._claimed = self._claimed, FIFOCache(_MOST_CLAIMED)
-        for key, item in claimed.items():
-            await self._lists.take_back(key, item.updated_at)
+        self._refuted.extend((key, item, None) for key, item in self._claimed.items())
+        self._claimed.clear()
+        await self.settle()
 
     async def settle(self) -> None:
         """Take back the claims that single answers refuted, and store these answers. If the claims
         stayed, each request for such a training would cost a call, because the stored response is
-        below the claimed version."""
-        refuted, self._refuted = self._refuted, []
-        for key, item, entry in refuted:
+        below the claimed version.
+
+        Raises RedisUnavailable. In that case the next call takes back the claims that are left.
+        """
+        while self._refuted:
+            key, item, entry = self._refuted[0]
             asked_at = self._clock.monotonic()
-            if await self._lists.take_back(key, item.updated_at):
+            if await self._lists.take_back(key, item.updated_at) and entry is not None:
                 await self._filling.deposit(key, entry, asked_at)
+            self._refuted.popleft()
 
     async def apply(self, brought: Brought, progress: Progress, spare: int) -> Likeness:
         """Renew the responses that the page confirms, and store the items that may be stored. If

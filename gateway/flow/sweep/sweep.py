@@ -212,9 +212,11 @@ class Sweep:
         brought = Brought(self._caller, reply, page, turn.now, here)
         likeness = await self._findings.apply(brought, progress, self._pace.spare(page.total))
         if self._findings.is_contradicted:
-            await self._findings.disbelieve()
             why = "single calls get other versions than the list has"
-            return await self._turn_off(progress, why, turn.now)
+            pause = await self._turn_off(progress, why, turn.now)
+            # Only now: if Redis fails before this line, the next page switches the sweep off.
+            await self._findings.disbelieve()
+            return pause
         as_of = turn.now - delta_seconds(reply.header(b"age"))
         after = replace(progress.after(page, as_of), likeness=likeness)
         return await self._go_on(progress, self._paced(after, turn.now), page)
@@ -247,10 +249,10 @@ class Sweep:
 
     async def _turn_off(self, progress: Progress, why: str, now: float) -> float:
         """Switch the sweep off. A reason is not logged again while it stays the same."""
-        if progress.off_why != why:
-            self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         off = progress.off(why, now + _OFF_FOR)
         await self._lease.note(self._caller.partition, off)
+        if progress.off_why != why:
+            self._observer.sweep_off(self._caller.tenant, why, _OFF_FOR)
         self._stands(off)
         return _LOOK_EVERY
 

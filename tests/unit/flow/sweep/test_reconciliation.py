@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
+from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.staleness_bound import Pace
@@ -534,8 +536,12 @@ async def test_a_row_that_stands_twice_alike_counts_once(swept: Swept) -> None:
     assert len(swept.sweep.contradictions) == 0
 
 
-async def test_a_list_that_is_left_alone_has_no_claims_left(clock: FakeClock) -> None:
-    """Five single answers contradict it; what it claimed of others is taken back unasked."""
+@pytest.mark.parametrize("late", [None, "take_back", "note"])
+async def test_a_list_that_is_left_alone_has_no_claims_left(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, late: str | None
+) -> None:
+    """Five single answers contradict it; what it claimed of others is taken back unasked. One
+    answer of Redis that comes too late changes nothing."""
     ids = [f"t{number}" for number in range(20)]
     swept = Swept(clock, Catalogue(*ids))
     for each in ids:
@@ -544,15 +550,47 @@ async def test_a_list_that_is_left_alone_has_no_claims_left(clock: FakeClock) ->
     await swept.pages(1)
     for _ in range(5):
         await swept.errand()
-    await swept.pages(1)
+    if late == "take_back":
+        fails_once(monkeypatch, swept.findings._lists, "take_back", after=8)
+    elif late == "note":
+        fails_once(monkeypatch, swept.lease, "note")
+    await swept.pages(1 if late != "note" else 2)
     while swept.following._next() is not None:
         pass  # they never come to be asked
     await swept.step()
 
     assert swept.sweep.state == "off"
+    assert len(swept.replica.observer.of("sweep_off")) == 1
     asked = len(swept.catalogue.asked)
     assert {await swept.read(each) for each in ids} == {"1 l1"}
     assert len(swept.catalogue.asked) == asked
+
+
+async def test_a_refuted_claim_is_taken_back_although_redis_was_late(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the next look of the sweep. Otherwise each request for the training would cost a call."""
+    for each in IDS:
+        await swept.read(each)
+    listing(swept, rounded(*IDS))
+    fails_once(monkeypatch, swept.findings._lists, "take_back")
+    await sweeps(swept, 2)
+    asked = len(swept.catalogue.asked)
+
+    assert [await swept.read(each) for each in IDS] == ["1 l1"] * 3
+    assert len(swept.catalogue.asked) == asked
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, of: object, name: str, after: int = 0) -> None:
+    """That method is answered too late, once, after so many times in time."""
+    method, times = getattr(of, name), itertools.count()
+
+    async def late(*args: object) -> object:
+        if next(times) == after:
+            raise RedisUnavailable(name, "no answer in time")
+        return await method(*args)
+
+    monkeypatch.setattr(of, name, late)
 
 
 async def test_deletions_are_no_contradictions_of_the_list(clock: FakeClock) -> None:
