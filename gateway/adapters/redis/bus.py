@@ -24,7 +24,7 @@ from gateway.adapters.redis.connect.connection import Connection
 from gateway.adapters.redis.connect.subscription import Subscription, SubscriptionLost
 from gateway.adapters.redis.keys import Names, ear
 from gateway.adapters.redis.lease import Endings, decode_ended, is_ended
-from gateway.adapters.redis.membership import Membership, Others
+from gateway.adapters.redis.membership import Membership, Others, Sent
 from gateway.adapters.redis.messages import (
     Acknowledgement,
     Holes,
@@ -92,11 +92,11 @@ class Requests:
 @dataclass(frozen=True, slots=True)
 class Missing:
     """The members that did not confirm an order. Until the monotonic time `until`, they may serve
-    older entries. `life` is the life of the membership in which the order was sent last."""
+    older entries. `sent` is the last notice of the order."""
 
     members: frozenset[str]
     until: float
-    life: int
+    sent: Sent
 
 
 class Unconfirmed:
@@ -121,16 +121,17 @@ class Unconfirmed:
         while self._ids > _MOST_UNCONFIRMED:
             self._forget(next(iter(self._orders)))
 
-    def lost(self, life: int, now: float) -> list[tuple[Notice, Missing]]:
-        """The orders whose time is not over, and that were sent in another life."""
+    def lost(self, life: int, number: int, now: float) -> list[tuple[Notice, Missing]]:
+        """The orders whose time is not over, and that Redis has lost. It is in this life of the
+        membership, and its last notice has this number."""
         for order in [each for each, missing in self._orders.items() if missing.until <= now]:
             self._forget(order)
-        return [each for each in self._orders.items() if each[1].life != life]
+        return [each for each in self._orders.items() if each[1].sent.is_lost(life, number)]
 
-    def sent(self, order: Notice, life: int) -> None:
+    def sent(self, order: Notice, sent: Sent) -> None:
         """Note that the order was sent again. Does nothing if the order was forgotten meanwhile."""
         if order in self._orders:
-            self._orders[order] = replace(self._orders[order], life=life)
+            self._orders[order] = replace(self._orders[order], sent=sent)
 
     def _forget(self, order: Notice) -> None:
         if self._orders.pop(order, None) is not None:
@@ -242,7 +243,7 @@ class RedisBus:
         if seconds is None:
             return Confirmations(known, confirmed, until=None)
         names = frozenset() if "" in missing else frozenset(missing)  # "": the name is unknown
-        self._unconfirmed.keep(notice, Missing(names, monotonic + seconds, others.life))
+        self._unconfirmed.keep(notice, Missing(names, monotonic + seconds, others.sent))
         return Confirmations(known, confirmed, until=told_at + seconds)
 
     async def enter(self) -> None:
@@ -295,18 +296,20 @@ class RedisBus:
                     self._missed(gap, number, heard_before)
                 if self._is_connected and number == self._holes.heard:
                     self._whole_at, self._life = sent, self._membership.life
-                if await self._send_again():
+                if await self._send_again(number):
                     pause = self._heartbeat
             await self._clock.sleep(pause)
 
-    async def _send_again(self) -> bool:
+    async def _send_again(self, number: int) -> bool:
         """Send the unconfirmed orders again that Redis has lost, to the members that did not
-        confirm them. Returns whether all of them were sent. Raises RedisUnavailable."""
-        lost = self._unconfirmed.lost(self._membership.life, self._clock.monotonic())
+        confirm them. `number` is the number of the last notice in Redis. Returns whether all of
+        these orders were sent. Raises RedisUnavailable."""
+        now = self._clock.monotonic()
+        lost = self._unconfirmed.lost(self._membership.life, number, now)
         for order, missing in lost[:_MOST_AT_ONCE]:
             message = encode_notice(order, self._replica, None, missing.members)
             told = await self._membership.tell(self._channel, message)
-            self._unconfirmed.sent(order, told.life)
+            self._unconfirmed.sent(order, told.sent)
         return len(lost) <= _MOST_AT_ONCE
 
     async def _hear(self, apply: Apply, gap: Gap) -> None:

@@ -53,16 +53,29 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """The number of a notice, and the life of the membership in which Redis counted it."""
+
+    life: int
+    number: int
+
+    def is_lost(self, life: int, number: int) -> bool:
+        """Whether Redis has lost the notice: another life has begun, or the count in `number` does
+        not reach the notice, because a replica of Redis without the notice became the master."""
+        return self.life != life or self.number > number
+
+
+@dataclass(frozen=True, slots=True)
 class Others:
     """The other replicas. `seconds` says for how long each replica may serve the entries that it
     had at its last heartbeat. An order waits for the replicas in `alive`. If Redis has just lost
-    the members, some replicas may be missing here for `unsettled` seconds more. `life` is the life
-    of the membership in which these replicas were read."""
+    the members, some replicas may be missing here for `unsettled` seconds more. `sent` says which
+    notice was sent when these replicas were read."""
 
     seconds: dict[str, float]
     alive: frozenset[str]
     unsettled: float
-    life: int
+    sent: Sent
 
     def and_somebody(self, seconds: float) -> Others:
         """The same replicas, and one more whose name is unknown."""
@@ -138,21 +151,26 @@ class Membership:
 
     async def tell(self, channel: str, message: bytes) -> Others:
         """Publish a notice. Returns the other replicas. Raises RedisUnavailable."""
-        life, age, names, members = await self._connection.run_script(
+        sent, age, names, members = await self._connection.run_script(
             RedisOperation.BUS,
             self._tell,
             self._keys,
             (channel, message, *map(_micros, (self._patience, self.span))),
-            lambda reply: (int(reply[0]), int(reply[1]), _named(reply[2]), _members(reply[3])),
+            lambda reply: (
+                Sent(int(reply[0]), int(reply[4])),
+                int(reply[1]),
+                _named(reply[2]),
+                _members(reply[3]),
+            ),
         )
         now = self._clock.monotonic()
-        untils = dict.fromkeys(names, now + self.span) | self._read(life, members, now)
+        untils = dict.fromkeys(names, now + self.span) | self._read(sent.life, members, now)
         untils.pop(self._replica, None)
         lately = now + self.span - self._patience
         heard = {name for name, until in untils.items() if until > lately}
         seconds = {name: until - now for name, until in untils.items()}
         unsettled = self._settle - abs(age) / 1_000_000
-        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, life)
+        return Others(seconds, frozenset(heard | names) - {self._replica}, unsettled, sent)
 
     async def leave(self) -> None:
         """End the membership of this replica. Raises RedisUnavailable."""

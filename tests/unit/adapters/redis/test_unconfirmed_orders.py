@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.adapters.redis.bus import Missing, Unconfirmed
+from gateway.adapters.redis.membership import Sent
 from gateway.core.vocabulary import NoticeKind
 from gateway.ports import Notice
 
@@ -13,13 +14,14 @@ def order(number: int, ids: int = 1) -> Notice:
 
 
 def until(seconds: float) -> Missing:
-    """One member may serve older entries until then; the order was sent in life 7."""
-    return Missing(frozenset("b"), seconds, 7)
+    """One member may serve older entries until then; the order was sent in life 7, as the third
+    notice."""
+    return Missing(frozenset("b"), seconds, Sent(7, 3))
 
 
-def lost(unconfirmed: Unconfirmed, life: int, now: float) -> list[Notice]:
+def lost(unconfirmed: Unconfirmed, life: int, now: float, number: int = 3) -> list[Notice]:
     """The orders alone."""
-    return [each for each, _ in unconfirmed.lost(life, now)]
+    return [each for each, _ in unconfirmed.lost(life, number, now)]
 
 
 def test_an_order_is_sent_again_in_another_life() -> None:
@@ -30,9 +32,21 @@ def test_an_order_is_sent_again_in_another_life() -> None:
     assert lost(unconfirmed, 7, 50.0) == []
     assert lost(unconfirmed, 8, 50.0) == [order(1)]
 
-    unconfirmed.sent(order(1), 8)
+    unconfirmed.sent(order(1), Sent(8, 1))
     assert lost(unconfirmed, 8, 50.0) == []
     assert lost(unconfirmed, 9, 50.0) == [order(1)]
+
+
+def test_an_order_is_sent_again_if_its_number_was_lost() -> None:
+    """A failover may lose the last notices, and keeps the life."""
+    unconfirmed = Unconfirmed()
+    unconfirmed.keep(order(1), until(100.0))
+
+    assert lost(unconfirmed, 7, 50.0, number=4) == []
+    assert lost(unconfirmed, 7, 50.0, number=2) == [order(1)]
+
+    unconfirmed.sent(order(1), Sent(7, 3))
+    assert lost(unconfirmed, 7, 50.0, number=3) == []
 
 
 def test_an_order_is_forgotten_when_its_time_is_over() -> None:
@@ -69,5 +83,5 @@ def test_an_order_that_was_forgotten_while_it_was_sent_stays_forgotten() -> None
     unconfirmed.keep(order(1), until(100.0))
     assert lost(unconfirmed, 8, 100.0) == []
 
-    unconfirmed.sent(order(1), 8)
+    unconfirmed.sent(order(1), Sent(8, 1))
     assert lost(unconfirmed, 9, 50.0) == []
