@@ -133,12 +133,18 @@ class KnownBudget:
 class Looking:
     """The report of a replica that asks for the state of a scope. `known` is the state that the
     replica saw last. `claim` is the part of the replica's claim that is left. `untold` has the ages
-    of the calls that the replica made and did not report yet."""
+    of the calls that the replica made and did not report yet.
+
+    If the shared budget has forgotten which calls were spent, `earlier` is the state that the
+    replica saw last before, and `made` has the age and the charge of each call that the replica
+    made before. `earlier` has calls of other replicas too. These may have ended meanwhile."""
 
     scope: str
     known: KnownBudget | None
     claim: int
     untold: Sequence[float]
+    earlier: KnownBudget | None = None
+    made: Sequence[tuple[float, Charge]] = ()
 
 
 class SharedBudget(Charging, Protocol):

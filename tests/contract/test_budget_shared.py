@@ -321,6 +321,26 @@ async def test_one_that_told_and_left_is_not_waited_for(
     assert await count_granted(other) == LIMIT - 12
 
 
+async def test_a_redis_that_forgot_hears_of_the_calls_of_one_that_left(
+    replicas: list[Shares], any_redis_url: str
+) -> None:
+    """From any that saw them; each call counts once, also one that was paid from a share."""
+    one, other = replicas
+    for _ in range(2):
+        await one._from_share(SCOPE, Purpose.MISS, guessed=False, patience=0.0)
+    assert await count_granted(one, 8) == 8
+    assert await count_granted(other, 2) == 2
+    await see(replicas)
+    await shared_of(one).leave([SCOPE])
+    await see([other])
+    assert await count_granted(other, 3) == 3
+    lose(any_redis_url)
+    await see([other])
+
+    assert len(known(other).ages) == 15
+    assert await count_granted(other) == LIMIT - 15
+
+
 async def test_a_window_later_it_waits_for_nobody(
     world: RedisWorld, replicas: list[Shares], any_redis_url: str
 ) -> None:

@@ -17,7 +17,7 @@ from gateway.adapters.redis.connect.script import Script
 from gateway.adapters.redis.keys import AccountNames
 from gateway.core.budget.breaker import FIRST_HOLD, LAST_HOLD, LONGEST_HOLD, SHORTEST_HOLD
 from gateway.core.budget.priority import RANKS, portions, rank_of
-from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Rate, Stretch
+from gateway.core.budget.window_log import MOST_KEPT, NEWCOMERS, OwnRates, Rate, Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose, RedisOperation
 from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
@@ -36,7 +36,7 @@ _GONE: Final = 60.0
 _STEADY: Final = 0.25
 # The most calls whose ages are in a reply. If there are more calls, each age in the reply
 # represents several calls.
-_MOST_TOLD: Final = 1_000
+_MOST_TOLD: Final = MOST_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,9 @@ class RedisBudget:
         the budget."""
         found = await self._ask_all(asked, [0] * len(asked))
         wrong = [
-            known.life if look.known is not None and _was_set(look.known, known) else 0
+            known.life
+            if look.known and look.known.life == known.life and _was_set(look.known, known)
+            else 0
             for look, known in zip(asked, found, strict=True)
         ]
         return await self._ask_all(asked, wrong) if any(wrong) else found
@@ -211,7 +213,7 @@ class RedisBudget:
         seen = (0, 0, 0, 0)
         if known is not None:
             seen = (known.life, known.stamp, known.replicas, known.part)
-        ages = [micros(age) for age in look.untold]
+        ages, stamps = _reported(look)
         return (
             *(
                 limit,
@@ -226,7 +228,7 @@ class RedisBudget:
                 wrong,
                 *_ALONE,
             ),
-            *(len(ages), *ages, *floors),
+            *(len(ages), *ages, *floors, *stamps),
         )
 
     def _heard(self, scope: str, reply: Sequence[int], now: float, took: float) -> KnownBudget:
@@ -363,12 +365,23 @@ def _taken_for(known: KnownBudget, now: float) -> int:
     return known.stamp + micros(now - known.at)
 
 
+def _reported(look: Looking) -> tuple[list[int], list[int]]:
+    """The calls that a look reports: ages, and stamps on Redis' clock, in microseconds.
+
+    After a loss of data the replica also reports the stamps of all calls that it saw before.
+    Several replicas may report the same stamp, and it counts once. If Redis' clock was set, the
+    stamps do not apply any more. Then the replica reports the ages of its own calls alone."""
+    ages, earlier = list(map(micros, look.untold)), look.earlier
+    if earlier is None or look.known is None or _was_set(earlier, look.known):
+        return [*ages, *(micros(age) for age, _ in look.made)], []
+    seen = (earlier.stamp - micros(age) for age in earlier.ages if age >= 0.0)
+    granted = (round(charge.stamp) for _, charge in look.made if not charge.is_share)
+    return ages, sorted({*seen, *granted})
+
+
 def _was_set(before: KnownBudget, after: KnownBudget) -> bool:
     """Whether Redis' clock was set to another time between two replies. In that case Redis' clock
     and the clock of this replica have advanced by different times, and the round trips do not
-    explain the difference. If the life of the log has changed, the replies cannot be compared, and
-    the result is False."""
-    if before.life != after.life:
-        return False
+    explain the difference."""
     ahead = (after.stamp - _taken_for(before, after.at)) / 1_000_000
     return not -after.error - _STEADY <= ahead <= before.error + _STEADY

@@ -55,9 +55,11 @@ class _Sent:
 class _Account:
     """The state of one scope in this replica. `known` is the result of the last look. `asked`
     counts the calls that this replica has asked for after that look. `share_of` is the value that
-    `asked` had when this replica computed its share. `share_of` is None if there is no share."""
+    `asked` had when this replica computed its share. `share_of` is None if there is no share. After
+    a loss of data, `earlier` is the last result of before, until it is reported."""
 
     known: KnownBudget | None = None
+    earlier: KnownBudget | None = None
     asked: int = 0
     share_of: int | None = None
     sent: deque[_Sent] = field(default_factory=deque)
@@ -136,9 +138,12 @@ class Shares:
         for scope in scopes:
             account = self._account(scope)
             self._forget(scope, account, now)
-            told.append((account, account.known, account.untold()))
-            ages = [now - each.at for each in told[-1][2]]
-            asked.append(Looking(scope, account.known, account.claim, ages))
+            sent = account.untold()
+            told.append((account, account.known, sent))
+            ages = [now - each.at for each in sent if not each.life]
+            made = [(now - each.at, each.charge) for each in sent if each.life]
+            look = Looking(scope, account.known, account.claim, ages, account.earlier, made)
+            asked.append(look)
         changed = []
         for (account, before, sent), look, found in zip(
             told, asked, await self._shared.look(asked), strict=True
@@ -150,6 +155,10 @@ class Shares:
             for each in sent if is_same else ():
                 each.life = known.life
             newest = account.known  # another look may have ended during this one
+            if is_same and account.earlier is look.earlier:
+                account.earlier = None
+            elif newest is not None and newest.life != found.life:
+                account.earlier = account.earlier or newest
             if newest is before or (newest is not None and known.stamp > newest.stamp):
                 account.known, account.asked, account.share_of = known, 0, None
             gave_up = before is not None and known.part < before.part

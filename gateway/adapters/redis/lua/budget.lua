@@ -55,7 +55,8 @@ local function charge(logs, when, keep)
   return when
 end
 
--- Writes stamps that differ into an empty log. It uses few commands, because Redis does nothing else meanwhile.
+-- Writes stamps into a log. A stamp that the log has already counts once. It uses few commands, because Redis does nothing
+-- else meanwhile.
 local AT_ONCE = 1000
 
 local function charge_all(log, stamps, keep)
@@ -275,7 +276,7 @@ return reply('granted', math.max(0, stamp - at))
 
 -- script: look
 -- Promise: tells a replica all that is known of the last window, and adds the calls that the replica reports, if the replica knows this life of the log. If nothing is known, a new life of the log begins. If the replica knew no life, the past of the new life is made up. If the replica knew another life, nothing is granted until all replicas that knew that life have reported their calls, or until a window has passed.
--- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank.
+-- KEYS log, gate, book, the log of each rank; ARGV limit, window (microseconds), how many windows count as one for the recovery of a lowered limit, keep (ms), free calls of an unknown past, the most ages in the reply (if there are more calls, every n-th age stands for n calls), name of the replica, the life and the time that it saw last (0: none), how many replicas it knew, its part of the limit, how many calls of its claim are left, a life to forget because the clock was set (0: none), after how long without a report a replica spends its part alone, and after how long it is forgotten, how many calls it reports, the age of each, then the floor of each rank, then the stamps of calls that it saw in the life before.
 
 local limit, span, parts, keep, free, most, name, known, seen, others, own, left, wrong, silent, gone, told = unpack(ARGV, 1, 16)
 limit, span, free, most, known, seen, told = tonumber(limit), tonumber(span), tonumber(free), tonumber(most), tonumber(known), tonumber(seen), tonumber(told)
@@ -335,6 +336,7 @@ local kept, all, is_told, _, quiet, parts = kept_for_others(book, limit, holds, 
 local claim, part = 0, 0
 if known == life then
   for n = 17, 16 + told do charge({ log }, math.max(1, at - tonumber(ARGV[n])), keep) end
+  charge_all(log, { unpack(ARGV, 17 + told + #ranks) }, keep)
   local last, before, has = read_replica(redis.call('HGET', book, 'r' .. name))
   if seen >= last then
     local free = is_told and holds - later(log, at - span) or 0
