@@ -59,6 +59,7 @@ _HTTP_DATES: Final = (
         re.IGNORECASE,
     ),
 )
+_LONGEST_HTTP_DATE: Final = len("Wednesday, 09-Sep-94 00:00:00 GMT")
 
 
 def parse_instant(text: str) -> Instant:
@@ -134,7 +135,6 @@ def _http_date(seconds: int) -> str:
     return f"{day}, {moment.day:02d} {month} {moment.year:04d} {moment:%H:%M:%S} GMT"
 
 
-@lru_cache(1_024)
 def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP-date in any of its three forms (RFC 9110, 5.6.7), None for any other
     text. The names of days and months may be in upper or lower case (RFC 9111, 4.2).
@@ -142,8 +142,14 @@ def parse_http_date(text: str) -> float | None:
     The two-digit years 69 to 99 are 19xx, as in POSIX. The RFC's rule ("most recent past") would
     need a clock. With that rule `01-Jan-70`, which often means "long ago", would be in the future.
     """
+    bare = text.strip(" \t")
+    return _parse_http_date(bare) if len(bare) <= _LONGEST_HTTP_DATE else None
+
+
+@lru_cache(1_024)
+def _parse_http_date(text: str) -> float | None:
     for form in _HTTP_DATES:
-        match = form.fullmatch(text.strip(" \t"))
+        match = form.fullmatch(text)
         if match is not None:
             return _http_seconds(match)
     return None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gzip
 import re
-from functools import lru_cache
 from typing import Final
 
 from gateway.core.cache.entry import Entry
 from gateway.core.http.cache_control import directives_of, joined
 from gateway.core.http.fields import Headers, first
+from gateway.core.http.memoized import memoized
 
 # Compression does not pay for a response that fits into one packet. Other requests wait while a
 # body is compressed, so large bodies are compressed at the fast level: 8 ms for a mebibyte.
@@ -28,7 +28,7 @@ _CODING = re.compile(_NAME + rb"[ \t]*(?:;[ \t]*[Qq]=([01](?:\.[0-9]{0,3})?))?")
 VARY: Final = (b"vary", b"Accept-Encoding")
 
 
-@lru_cache(1_024)
+@memoized(1_024)
 def takes_gzip(accept_encoding: bytes | None) -> bool:
     """Whether the client accepts gzip and does not prefer `identity` (RFC 9110, 12.5.3)."""
     if accept_encoding is None:

@@ -13,9 +13,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
+
+from gateway.core.http.memoized import memoized
 
 # RFC 9111, 1.2.2: a larger delta-seconds counts as this value.
 LARGEST_DELTA: Final = 2**31
@@ -47,7 +48,7 @@ _NUMBERS: Final = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate",
 _INTEGER = re.compile(rb"[0-9]+")
 
 
-@lru_cache(1_024)
+@memoized(1_024)
 def directives_of(value: bytes) -> Directives:
     """The directives by lower-case name, each with its argument or None. If a directive is
     repeated, the first one counts (RFC 9111, 4.2.1)."""
@@ -79,7 +80,7 @@ def joined(values: Iterable[bytes]) -> bytes:
     return b", ".join(values)
 
 
-@lru_cache(1_024)
+@memoized(1_024)
 def targeted(value: bytes) -> Directives | None:
     """The directives of a targeted field. None if the field is empty or has a fault, because RFC
     9213, 2.1 says to ignore such fields."""
@@ -124,7 +125,7 @@ class RequestDirectives:
     max_stale: float | None = None
 
 
-@lru_cache(1_024)
+@memoized(1_024)
 def request_directives_of(cache_control: bytes | None) -> RequestDirectives | None:
     """The directives of the field. None if the field has no directive that `RequestDirectives` has.
     An invalid argument counts as 0. With 0, `max-age` is as strict as possible, and `max-stale`

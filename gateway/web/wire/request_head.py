@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -23,6 +22,7 @@ from gateway.core.cache.entry import Key
 from gateway.core.errors import BadRequest
 from gateway.core.http.cache_control import wants_only_if_cached
 from gateway.core.http.fields import Headers, is_sound
+from gateway.core.http.memoized import memoized
 from gateway.core.http.traceparent import TRACEPARENT, sound_of, trace_id_of
 from gateway.core.instant import Instant, parse_instant
 from gateway.core.vocabulary import AccessRefusal, Problem
@@ -91,7 +91,7 @@ def fault_of(version: str, target: bytes, fields: Fields, limits: Limits) -> Ref
     return None
 
 
-@lru_cache(256)
+@memoized(256)
 def is_host(value: bytes) -> bool:
     """Whether this is a valid `Host`. Callers repeat the same few values."""
     return _HOST.fullmatch(value) is not None

@@ -1,0 +1,34 @@
+"""Remembers the results of functions of field values, in bounded memory.
+
+Callers choose the values, and a value may be as long as a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Final, TypeVar
+
+# The longest short value, in bytes. Usual values are shorter.
+_LONGEST: Final = 256
+
+T = TypeVar("T", bound=bytes | None)
+R = TypeVar("R")
+
+
+def memoized(most: int) -> Callable[[Callable[[T], R]], Callable[[T], R]]:
+    """A decorator that remembers the results for `most` short values, and for the last long value,
+    because the same request may need this result again."""
+
+    def decorate(function: Callable[[T], R]) -> Callable[[T], R]:
+        of_short, of_long = lru_cache(most)(function), lru_cache(1)(function)
+
+        @wraps(function)
+        def remembered(value: T) -> R:
+            if value is None or len(value) <= _LONGEST:
+                return of_short(value)
+            return of_long(value)
+
+        return remembered
+
+    return decorate
