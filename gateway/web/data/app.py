@@ -84,7 +84,7 @@ class DataPlane:
         self._writes = None
         if writing is not None:
             self._writes = Writes(
-                desk, writing, clock, forward_headers=forward_headers, max_body=max_body
+                desk, callers, writing, clock, forward_headers=forward_headers, max_body=max_body
             )
 
     def application(self) -> Starlette:

@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.core.access.caller import Open
+from gateway.core.access.registry import Callers
 from gateway.core.cache.entry_headers import Conditions
 from gateway.core.errors import BadRequest
 from gateway.core.http.fields import Headers, is_sound
@@ -51,6 +53,7 @@ class Writes:
     def __init__(
         self,
         desk: Desk,
+        callers: Callers,
         writing: Writing,
         clock: Clock,
         *,
@@ -58,6 +61,7 @@ class Writes:
         max_body: int,
     ) -> None:
         self._desk = desk
+        self._callers = callers
         self._writing = writing
         self._clock = clock
         self._forwarded = forward_headers
@@ -72,6 +76,8 @@ class Writes:
         exchange.name(target.training_id, target.path.decode("ascii"))
         if _is_of_another_site(request):
             raise BadRequest("pages of other sites do not write here")
+        if isinstance(self._callers.access, Open) and _is_of_a_page(request):
+            raise BadRequest("pages in a browser do not write here in the mode `open`")
         caller = self._desk.admit(request, exchange)
         body = await read_body(request, self._max_body)
         fields = _handed_on(request, self._forwarded)
@@ -91,6 +97,13 @@ def _is_of_another_site(request: Request) -> bool:
     host = request.headers.get("host", "")
     origins = [each.partition("://")[2] for each in request.headers.getlist("origin")]
     return any(site not in _OWN_SITES for site in sites) or any(o != host for o in origins)
+
+
+def _is_of_a_page(request: Request) -> bool:
+    """Whether a browser sent the request for a page. With DNS rebinding a page of another site has
+    the same `Origin` and `Host` as a page of this site. In the mode `open` it would need no
+    credential to write."""
+    return "origin" in request.headers or "sec-fetch-site" in request.headers
 
 
 def _handed_on(request: Request, forwarded: frozenset[bytes]) -> Headers:

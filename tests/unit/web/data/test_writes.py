@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.access.caller import Open
 from gateway.core.http.fields import Reply
 from gateway.ports import Write
 from gateway.web.data.writes import Target, target_of
-from tests.unit.web.planes import AUTHORIZED, Data, problem_word, training_reply
+from tests.unit.web.planes import AUTHORIZED, UPSTREAM, Data, problem_word, training_reply
 
 
 @pytest.mark.parametrize(
@@ -185,3 +186,36 @@ async def test_a_page_of_another_site_does_not_write(fields: dict[str, str]) -> 
 
     assert problem_word(response) == "bad-request"
     assert data.upstream.count == 0
+
+
+OPEN = Open(UPSTREAM, None, "t-1")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Host": "evil.test:8080", "Origin": "http://evil.test:8080"},
+        {"Host": "evil.test", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "localhost:8080", "Origin": "http://localhost:8080"},
+    ],
+)
+async def test_in_the_mode_open_no_page_writes(fields: dict[str, str]) -> None:
+    """A name that is bound to the gateway's address later makes any page one of its site."""
+    data = Data(access=OPEN, writes=True)
+
+    response = await data.ask("/training", "POST", fields, b"{}")
+
+    assert problem_word(response) == "bad-request"
+    assert data.upstream.count == 0
+
+
+async def test_in_the_mode_open_programs_write() -> None:
+    """Among them Node's `fetch`, which sends this field; and with a credential so do pages."""
+    made = Data(training_reply("a"), access=OPEN, writes=True)
+    written = Data(training_reply("a"), writes=True)
+    page = {**AUTHORIZED, "Host": "app.test", "Origin": "http://app.test"}
+
+    by_node = await made.ask("/training", "POST", {"Sec-Fetch-Mode": "cors"}, b"{}")
+    by_page = await written.ask("/training", "POST", page, b"{}")
+
+    assert (by_node.status_code, by_page.status_code) == (200, 200)
