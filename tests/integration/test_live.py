@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.simulator import RunningSimulator, SimulatorClient
-from tests.integration.gateways import gateway
+from gateway.web.admin.app import MOST_WATCHERS
+from tests.integration.gateways import gateway, until
+from tests.support.raw_http import calling
 
 A = "trn_000001"
 Words = dict[str, Any]
@@ -75,6 +77,23 @@ async def test_a_page_that_is_open_does_not_hold_the_end(
     log = capfd.readouterr().out
     assert "gateway.stopped" in log
     assert "library.said" not in log
+
+
+async def test_pages_that_ask_again_and_go_are_no_watchers(upstream: RunningSimulator) -> None:
+    """Also where the connection ends with another request waiting behind the stream."""
+    pipelined = b"".join(
+        b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in (b"/live", b"/livez")
+    )
+    async with gateway(upstream.base_url) as planes:
+
+        async def has_room() -> bool:
+            async with planes.admin.stream("GET", "/live") as answer:
+                return answer.status_code == 200
+
+        for _ in range(MOST_WATCHERS):
+            async with calling(str(planes.admin.base_url)) as page:
+                assert (await (await page.send(pipelined)).told()).status == 200
+        await until(has_room, patience=20.0)
 
 
 async def test_an_outage_is_the_upstreams(

@@ -20,6 +20,7 @@ from enum import Enum, auto
 from typing import Final, Self
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.core.http.fields import first
@@ -115,6 +116,7 @@ class Wire(HttpToolsProtocol):
         self._unread, self._unread_since = 0, 0.0
         self._outlet = LingeringClose(transport, self.loop.time)
         self._is_draining = self.terms.draining.is_set()
+        self._started: RequestResponseCycle | None = None  # the last request that was started
         self._is_kept = False  # whether the last request keeps the connection open
         super().connection_made(transport)
         room = self.terms.limits.max_connections
@@ -170,6 +172,14 @@ class Wire(HttpToolsProtocol):
         self._outlet.excuse(seconds)
         if self._owed_since is not None:
             self._owed_since += seconds
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application that the caller has gone. uvicorn tells only the last request, which
+        may wait behind the one that is being answered."""
+        super().connection_lost(exc)
+        if self._started is not None:
+            self._started.disconnected = True
+            self._started.message_event.set()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection if no unread request is in its socket."""
@@ -313,6 +323,10 @@ class Wire(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._started = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
         """If the connection drains, only the last waiting request closes the connection. In this

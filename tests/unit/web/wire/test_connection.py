@@ -66,6 +66,7 @@ def test_the_parent_has_the_shape_that_we_rely_on() -> None:
     """Read against uvicorn 0.54: another release has to be read before the pin moves."""
     ours = {"_unset_keepalive_if_required", "connection_made", "data_received", "on_message_begin"}
     ours |= {"on_headers_complete", "on_body", "on_message_complete", "on_response_complete"}
+    ours |= {"connection_lost", "_start_asgi_task"}
     slots = ("self", "config", "server_state", "app_state", "_loop")
     source = inspect.getsource(HttpToolsProtocol)
 
