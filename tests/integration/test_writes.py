@@ -10,6 +10,7 @@ import pytest
 from gateway.simulator import RunningSimulator
 from tests.integration.gateways import gateway
 from tests.support.raw_http import GOOD, calling
+from tests.unit.adapters.upstream.peers import Peer
 
 A = "trn_000001"
 
@@ -75,3 +76,19 @@ async def test_a_write_with_an_upgrade_arrives_with_its_body(
 
     assert (written.status, json.loads(written.body)["title"]) == (200, "Written")
     assert behind.status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+async def test_a_status_of_no_class_is_no_answer(method: str) -> None:
+    """The caller is told so, and the write may have happened."""
+    peer = Peer(b"HTTP/1.1 600 Odd\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno")
+    settings = {"server__writes": "forward", "freshness__source": "origin"}
+    async with peer.listening() as api, gateway(api, **settings) as house:
+        answer = await house.data.request(method, f"/training/{A}")
+        outdated = await house.metric('gateway_invalidations_total{cause="write"}')
+
+    assert (answer.status_code, answer.json()["type"]) == (
+        502,
+        "urn:gateway:problem:upstream-error",
+    )
+    assert outdated == (method == "PUT")

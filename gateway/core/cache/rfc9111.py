@@ -24,7 +24,14 @@ from gateway.core.errors import InvalidPayload, UpstreamError
 from gateway.core.http.cache_control import Directives, directives_of, joined, seconds, targeted
 from gateway.core.http.fields import Headers, Reply, delta_seconds, first, shared, without_hops
 from gateway.core.instant import parse_http_date
-from gateway.core.upstream.classification import ForCaller, Judged, Other, Question, judge
+from gateway.core.upstream.classification import (
+    LAST_STATUS,
+    ForCaller,
+    Judged,
+    Other,
+    Question,
+    judge,
+)
 from gateway.core.upstream.training import Training
 from gateway.core.vocabulary import NotStoredReason
 
@@ -182,16 +189,16 @@ class ByOrigin:
         well.
 
         A 5xx or an HTML page with a freshness lifetime is always passed on. Without a lifetime,
-        such a reply is passed on only if no stored response may be used for rescue. Three replies
-        always raise an error: a 429, a 304 to a call without validators, and a 401 that refuses the
-        gateway's own token.
+        such a reply is passed on only if no stored response may be used for rescue. Four replies
+        always raise an error: a 429, a 304 to a call without validators, a 401 that refuses the
+        gateway's own token, and a reply whose status is larger than 599.
         """
         try:
             judged = judge(reply, question, now)
         except InvalidPayload:
             return Other()
         except UpstreamError as error:
-            if reply.status == 304:
+            if reply.status == 304 or reply.status > LAST_STATUS:
                 raise
             is_error = reply.status >= 500 or reply.is_html
             if is_error and not self._says_fresh(reply, now):

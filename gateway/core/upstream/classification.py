@@ -25,6 +25,8 @@ from gateway.core.upstream.list_page import Page, read_page
 from gateway.core.upstream.training import Training, parse
 from gateway.core.vocabulary import FailureReason, InvalidReason
 
+# RFC 9110, 15: a larger status belongs to no class, and counts as a failure of the upstream.
+LAST_STATUS: Final = 599
 # Error texts name this in place of a training id if the call asked for a page of the list.
 _THE_LIST: Final = "(the list)"
 

@@ -24,7 +24,7 @@ from gateway.core.errors import (
 )
 from gateway.core.http.cache_status import Handling
 from gateway.core.http.fields import Reply
-from gateway.core.upstream.classification import rate_limited
+from gateway.core.upstream.classification import LAST_STATUS, rate_limited
 from gateway.core.vocabulary import FailureReason, Forward, Outcome, Purpose, Tier
 from gateway.flow.answer import Answer
 from gateway.flow.budget.call_permits import Credentials
@@ -119,16 +119,17 @@ class Writing:
         if reply.status < 500:
             await self._outbound.answered(caller.scope)
             return
-        what = f"upstream answered {reply.status} to a write"
-        error = UpstreamError(what, FailureReason.STATUS_5XX, status=reply.status)
-        await self._outbound.failed(caller.scope, name, error)
+        await self._outbound.failed(caller.scope, name, _failed(reply))
 
     def _judge(self, reply: Reply, caller: Caller) -> None:
-        """Raise an error if the answer concerns the gateway and not the caller."""
+        """Raise an error if the answer concerns the gateway and not the caller, or cannot be passed
+        on because of its status."""
         if reply.status == 429:
             raise rate_limited(reply, "a write", self._clock.now())
         if reply.status == 401 and not caller.owns_token:
             raise UpstreamRefused("upstream refused the gateway's own token", status=401)
+        if reply.status > LAST_STATUS:
+            raise _failed(reply)
 
     async def _outdate(self, changed: Written) -> None:
         """Invalidate what the write changed. A single late answer of Redis must not prevent it, so
@@ -153,6 +154,11 @@ class Writing:
                 if not await self._invalidation.written(changed):
                     break
                 self._owed.pop(changed, None)
+
+
+def _failed(reply: Reply) -> UpstreamError:
+    what = f"upstream answered {reply.status} to a write"
+    return UpstreamError(what, FailureReason.STATUS_5XX, status=reply.status)
 
 
 def _may_have_happened(failure: UpstreamFailure) -> bool:
