@@ -26,6 +26,8 @@ _TEXTS: Final = (b"text/", b"application/json", b"application/problem+json")
 _NAME: Final = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)"
 _CODING = re.compile(_NAME + rb"[ \t]*(?:;[ \t]*[Qq]=([01](?:\.[0-9]{0,3})?))?")
 VARY: Final = (b"vary", b"Accept-Encoding")
+# The upstream's digests of the uncompressed form (RFC 9530; RFC 3230; RFC 1864).
+_DIGESTS: Final = frozenset((b"content-digest", b"content-md5", b"digest", b"repr-digest"))
 
 
 @memoized(1_024)
@@ -77,7 +79,7 @@ def coded_fields(fields: Headers, entry: Entry, length: int) -> Headers:
         b"content-length": b"%d" % length,
         b"etag": tag_of(entry),
     }
-    told = tuple((name, changed.get(name, value)) for name, value in fields)
+    told = tuple((name, changed.get(name, value)) for name, value in fields if name not in _DIGESTS)
     return (*told, (b"content-encoding", b"gzip"))
 
 

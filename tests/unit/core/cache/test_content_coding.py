@@ -109,3 +109,15 @@ def test_it_says_what_it_is() -> None:
     }
     assert coded[brief_at:].startswith(b"etag: %b\r\n" % tag_of(entry))
     assert coded_entry(entry, b"1234567").headers[-1] == (b"etag", tag_of(entry))
+
+
+@pytest.mark.parametrize("name", [b"content-digest", b"repr-digest", b"digest", b"content-md5"])
+def test_it_has_no_digest_of_the_other_form(name: bytes) -> None:
+    """The digest of the API is of the uncompressed body (RFC 9530, 2 and 3)."""
+    digest = (name, b"sha-256=:AAAA:")
+    plain, _ = head_of(entry_of(body=LONG, headers=(*HEADERS, digest)), vary=True)
+
+    coded, _ = coded_head(plain, entry_of(body=LONG), 7)
+
+    assert digest in from_lines(plain)
+    assert digest not in from_lines(coded)
