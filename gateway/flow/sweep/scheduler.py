@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 
 from gateway.core.access.caller import Caller
@@ -139,8 +140,8 @@ class Sweeps:
                 sweep = Sweep(
                     self._parts,
                     caller,
-                    self._pace_of(tenant),
-                    lambda tenant=tenant: self._reads(tenant),  # type: ignore[misc]
+                    partial(self._pace_of, tenant),
+                    partial(self._reads, tenant),
                     warms=self._warms,
                 )
                 self._by_partition[caller.partition] = sweep

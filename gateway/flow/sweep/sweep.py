@@ -62,14 +62,21 @@ class Parts:
 
 
 class Sweep:
-    """The sweep of the partition of `caller`. `reads` returns how many requests this replica has
-    had from callers of the partition.
+    """The sweep of the partition of `caller`. `pace` returns what the sweep may spend, which
+    changes with the clients file. `reads` returns how many requests this replica has had from
+    callers of the partition.
 
     `warms`: the cold start (the first two sweeps) runs even if no caller reads.
     """
 
     def __init__(
-        self, parts: Parts, caller: Caller, pace: Pace, reads: Callable[[], int], *, warms: bool
+        self,
+        parts: Parts,
+        caller: Caller,
+        pace: Callable[[], Pace],
+        reads: Callable[[], int],
+        *,
+        warms: bool,
     ) -> None:
         self._lease = parts.lease
         self._listing = parts.listing
@@ -121,7 +128,7 @@ class Sweep:
         """The bound that follows from the settings. None while the number of trainings is
         unknown."""
         total = None if self.progress is None else self.progress.total
-        return None if total is None else self._pace.bound(total)
+        return None if total is None else self._pace().bound(total)
 
     @property
     def bound(self) -> Bound | None:
@@ -187,7 +194,7 @@ class Sweep:
         if turn.progress.offset == 0 and self._findings.is_awaiting:
             return _HURRY
         wait = turn.progress.next_at - turn.now
-        return wait if wait <= self._pace.interval_of(turn.progress.total) else 0.0
+        return wait if wait <= self._pace().interval_of(turn.progress.total) else 0.0
 
     async def _renew(self) -> None:
         while True:
@@ -210,7 +217,7 @@ class Sweep:
             return backoff(self._failures, _FIRST_PAUSE, _LONGEST_PAUSE, self._clock.jitter())
         self._failures = 0
         brought = Brought(self._caller, reply, page, turn.now, here)
-        likeness = await self._findings.apply(brought, progress, self._pace.spare(page.total))
+        likeness = await self._findings.apply(brought, progress, self._pace().spare(page.total))
         if self._findings.is_contradicted:
             why = "single calls get other versions than the list has"
             pause = await self._turn_off(progress, why, turn.now)
@@ -227,7 +234,7 @@ class Sweep:
         come in a burst after a pause. A sweep with a pause therefore takes longer than usual, and
         the oldest confirmation may become older than the bound. In that case `bound` is None.
         During a cold start pages follow each other almost at once."""
-        gap = self._pace.gap(progress.total)
+        gap = self._pace().gap(progress.total)
         if not progress.is_warm:
             return replace(progress, next_at=now + min(gap, _HURRY))
         return replace(progress, next_at=max(progress.next_at + gap, now))

@@ -112,7 +112,7 @@ class Swept:
         listing = Listing(self.replica.outbound, clock, self.replica.observer, timeout=10.0)
         parts = Parts(self.lease, listing, lambda _: self.findings, clock, self.replica.observer)
         self.reads = 0
-        self.sweep = Sweep(parts, OURS, pace, lambda: self.reads, warms=warms)
+        self.sweep = Sweep(parts, OURS, lambda: pace, lambda: self.reads, warms=warms)
         self.replica.tiers.horizon_of = lambda _: self.sweep.horizon
 
     def _lists(self, redis: Redis | None) -> ListStore:

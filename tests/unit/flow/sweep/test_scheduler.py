@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.access.caller import Caller
+from gateway.core.budget.window_log import Rate
 from gateway.core.cache.policy import Windows
 from gateway.flow.sweep.scheduler import Sweeps
 from gateway.flow.sweep.sweep import Listing, Parts
@@ -29,6 +30,7 @@ class Stage:
         self.swept = Swept(self.clock, Catalogue("t1", "t2"))
         self.callers: Mapping[str, Caller] = {"default": OURS}
         self.reads = 1
+        self.pace = PACE
         listing = Listing(self.swept.replica.outbound, self.clock, self.observer, timeout=10.0)
         parts = Parts(
             self.swept.lease, listing, lambda _: self.swept.findings, self.clock, self.observer
@@ -36,7 +38,7 @@ class Stage:
         self.sweeps = Sweeps(
             parts,
             lambda: self.callers,
-            lambda _: PACE,
+            lambda _: self.pace,
             lambda _: self.reads,
             windows,
             warms=True,
@@ -139,6 +141,20 @@ async def test_tenants_come_and_go() -> None:
 
     tokens = [call.token for call in stage.swept.replica.upstream.calls]
     assert list(dict.fromkeys(tokens)) == ["our-token", "other-token", "rotated"]
+
+
+async def test_another_rate_is_another_pace() -> None:
+    """From the next page on; the sweep does not begin anew."""
+    async with running(Stage()) as stage:
+        await stage.pass_time(60)
+        before = len(stage.swept.catalogue.asked)
+        stage.pace = replace(PACE, rate=Rate(120, 60.0), interval=1.0)
+        await stage.pass_time(60)
+        words = stage.sweeps.words()["default"]
+
+    assert len(stage.swept.catalogue.asked) - before > 40
+    assert (words["sweep"], words["bound_seconds"]) == ("on", stage.pace.bound(2).seconds)
+    assert 0.0 < stage.pace.bound(2).seconds < PACE.bound(2).seconds
 
 
 async def test_where_it_cannot_be_one_line_says_so() -> None:
