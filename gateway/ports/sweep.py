@@ -117,11 +117,12 @@ class SweepLease(Protocol):
         ...
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """Note that these trainings were stored from the list."""
+        """Note that these trainings are about to be stored from the list."""
         ...
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were stored from the list. Trainings that Redis lost are missing."""
+        """The trainings that were stored from the list, and those that were refused then. Trainings
+        that Redis lost are missing."""
         ...
 
     async def forget_filled(self, partition: str) -> None:

@@ -151,11 +151,11 @@ class LedgerSweepLease:
         return True
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """Note that these trainings were stored from the list."""
+        """Note that these trainings are about to be stored from the list."""
         self._board(partition).filled.update(training_ids)
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were stored from the list."""
+        """The trainings that were noted."""
         return sorted(self._board(partition).filled)
 
     async def forget_filled(self, partition: str) -> None:

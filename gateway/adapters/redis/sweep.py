@@ -126,7 +126,7 @@ class RedisSweepLease:
         )
 
     async def note_filled(self, partition: str, training_ids: Sequence[str]) -> None:
-        """Note that these trainings were stored from the list."""
+        """Note that these trainings are about to be stored from the list."""
         name = self._filled(partition)
 
         async def command(client: Any) -> None:
@@ -138,7 +138,7 @@ class RedisSweepLease:
         await self._connection.execute(RedisOperation.SWEEP, command, at=name)
 
     async def filled(self, partition: str) -> list[str]:
-        """The trainings that were stored from the list, as far as Redis knows them."""
+        """The trainings that were noted, as far as Redis knows them."""
         name = self._filled(partition)
 
         async def command(client: Any) -> list[str]:

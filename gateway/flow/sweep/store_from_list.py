@@ -153,15 +153,17 @@ class Filling:
         is_in_doubt = self._checking or self._differed  # a check may have ended during this page
         if likeness.is_proven and self._fields is not None and not is_in_doubt:
             wanted = [item for item in items if self._is_wanted(item)]
+            if wanted:
+                # This comes before the storing, because Redis may fail at any time: no item may be
+                # stored that `settle` would not find. An item that is then refused does no harm.
+                ids = [item.listed.training_id for item in wanted]
+                await self._lease.note_filled(self._caller.partition, ids)
             for some in batches(wanted, _AT_ONCE):
                 stored = await asyncio.gather(*(self._store(each, reply, asked) for each in some))
                 filled += [each for each, took in zip(some, stored, strict=True) if took]
-        ids = [item.listed.training_id for item in filled]
-        if ids:
-            await self._lease.note_filled(self._caller.partition, ids)
         likeness, due = likeness.after_filling(len(filled))
         self._due.extend(filled[:due])
-        return set(ids), likeness
+        return {item.listed.training_id for item in filled}, likeness
 
     def learn(self, row: int, items: Iterable[Item], likeness: Likeness, *, warming: bool) -> None:
         """Remember the floor of each item. The next sweep stores the item with a ticket of that

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+import pytest
+
 from gateway.adapters.ledger import Ledger, LedgerLists, LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
+from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.staleness_bound import Pace
 from gateway.flow.sweep.reconciliation import Findings
@@ -169,3 +173,15 @@ def following_of(replica: Replica) -> Following:
 def of_list(call: Call) -> bool:
     """Whether it asks for a page."""
     return call.offset is not None
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, of: object, name: str, after: int = 0) -> None:
+    """That method is answered too late, once, after so many times in time."""
+    method, times = getattr(of, name), itertools.count()
+
+    async def late(*args: object) -> object:
+        if next(times) == after:
+            raise RedisUnavailable(name, "no answer in time")
+        return await method(*args)
+
+    monkeypatch.setattr(of, name, late)

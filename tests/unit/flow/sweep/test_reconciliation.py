@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,6 @@ import pytest
 from gateway.adapters.ledger import LedgerSweepLease
 from gateway.core.budget.window_log import Rate
 from gateway.core.cache.entry import Key
-from gateway.core.errors import RedisUnavailable
 from gateway.core.http.fields import Reply
 from gateway.core.sweep.list_item import ListVerdict
 from gateway.core.sweep.staleness_bound import Pace
@@ -22,7 +20,7 @@ from gateway.ports import Call, Held, Notice
 from tests.doubles.bus import Hub, HubBus
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis
-from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, of_list
+from tests.unit.flow.sweeping import PAUSE_AFTER, Catalogue, Swept, fails_once, of_list
 
 IDS = ["t1", "t2", "t3"]
 # A page each five seconds: a bound of eleven, where answers are fresh for thirty.
@@ -579,18 +577,6 @@ async def test_a_refuted_claim_is_taken_back_although_redis_was_late(
 
     assert [await swept.read(each) for each in IDS] == ["1 l1"] * 3
     assert len(swept.catalogue.asked) == asked
-
-
-def fails_once(monkeypatch: pytest.MonkeyPatch, of: object, name: str, after: int = 0) -> None:
-    """That method is answered too late, once, after so many times in time."""
-    method, times = getattr(of, name), itertools.count()
-
-    async def late(*args: object) -> object:
-        if next(times) == after:
-            raise RedisUnavailable(name, "no answer in time")
-        return await method(*args)
-
-    monkeypatch.setattr(of, name, late)
 
 
 async def test_deletions_are_no_contradictions_of_the_list(clock: FakeClock) -> None:

@@ -16,7 +16,7 @@ from gateway.flow.sweep.store_from_list import Item
 from gateway.ports import Call, Compared
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, training
-from tests.unit.flow.sweeping import Catalogue, Swept, of_list
+from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
 
 IDS = [f"t{number:02d}" for number in range(60)]
 
@@ -295,6 +295,20 @@ async def test_what_was_ordered_meanwhile_is_not_brought_back(
 
     assert (await swept.read(IDS[3])).startswith("2 ")
     assert len(singles(swept)) == asked + 1
+
+
+async def test_what_is_stored_is_noted_also_if_redis_was_late(
+    swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a difference that is found later would not drop it."""
+    await read_all(swept, 20)
+    fails_once(monkeypatch, swept.lease, "note_filled")
+    await swept.pages(4)
+    asked = singles(swept)
+
+    assert (await swept.read(IDS[30])).startswith("1 ")
+    assert singles(swept) == asked
+    assert await swept.lease.filled("p1") == IDS[20:]
 
 
 async def test_checks_come_one_a_sweep(clock: FakeClock) -> None:
