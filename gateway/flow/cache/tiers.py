@@ -61,6 +61,7 @@ class Tiers:
         self.held = local.peek
         self._alone = Alone(local, rules.windows.believe_after)
         self.refused = RefusedVersions(clock)
+        self.orders = 0  # how many orders L1 has followed
         self.confirming = Confirming(
             local, shared, bus, clock, self.render, l1_lifetime=l1_lifetime
         )
@@ -356,6 +357,7 @@ class Tiers:
         `updated_at` are dropped (None: all versions). `soft`: L1 keeps these entries for rescue,
         except remembered 404s. L1 is searched once for all trainings: with 40,000 entries a search
         takes milliseconds, and an order may name 1,000 trainings."""
+        self.orders += 1
         self.refused.forget_where(lambda key: key.training_id in training_ids)
         for key in self._local.keys(training_ids=training_ids):
             held = self._local.peek(key)
@@ -369,6 +371,7 @@ class Tiers:
     def purge_local(self, partition: str | None, *, soft: bool) -> int:
         """Drop all entries of L1, or those of one partition. `soft`: L1 keeps these entries for
         rescue. Returns the number of these entries."""
+        self.orders += 1
         self._alone.latest.forget_all(partition)
         self.refused.forget_where(lambda key: partition in (None, key.partition))
         keys = self._local.keys(partition=partition)

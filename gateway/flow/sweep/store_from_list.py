@@ -232,13 +232,17 @@ class Filling:
         """Store an entry that no caller asked for. In L1 the entry replaces an earlier entry of its
         key. If L1 has no entry of the key, the new entry is put into L1 only if there is no Redis
         and L1 has room."""
-        held = self._tiers.render(entry, asked_at)
+        held, heard = self._tiers.render(entry, asked_at), self._tiers.orders
         stored = await self._tiers.offer(key, held)
         if stored.verdict.is_refusal:
             return stored
         if self._local.peek(key) is None:
             if self._bodies_here:
                 self._local.offer(key, held)
+        elif self._tiers.orders > heard:
+            # An order came during the offer. It may rule out the new entry, and may have left the
+            # earlier entry to rescue. Redis is asked before either is served.
+            self._tiers.doubt(key)
         elif not self._tiers.holds_later(key, entry):
             self._local.replace(key, held)
         return stored

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.cache.entry import Key
+from gateway.core.cache.entry import Entry, Key
 from gateway.core.http.fields import Headers, Reply
 from gateway.core.sweep.list_item import Listed
-from gateway.core.vocabulary import Purpose
+from gateway.core.vocabulary import Purpose, StoreVerdict
 from gateway.flow.sweep.store_from_list import Item
-from gateway.ports import Call, Compared
+from gateway.ports import Call, Compared, Stored
 from tests.doubles.clock import FakeClock
 from tests.unit.flow.house import Redis, ok, training
 from tests.unit.flow.sweeping import Catalogue, Swept, fails_once, of_list
@@ -295,6 +295,38 @@ async def test_what_was_ordered_meanwhile_is_not_brought_back(
 
     assert (await swept.read(IDS[3])).startswith("2 ")
     assert len(singles(swept)) == asked + 1
+
+
+@pytest.mark.parametrize("orders_before", [0, 1])
+async def test_a_soft_order_during_the_storing_is_not_undone(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, orders_before: int
+) -> None:
+    """Redis had accepted the item, and the order was carried out before its answer was read."""
+    swept = Swept(clock, Catalogue(*IDS), Redis(clock))
+    await read_all(swept, 20)
+    await swept.pages(2)
+    await swept.errands()
+    for _ in range(orders_before):
+        await swept.replica.invalidation.invalidate((IDS[3],), None, soft=True)
+        await swept.pages(1)
+    swept.catalogue.minutes[IDS[3]] = 2
+    store = swept.replica.shared.store
+    ordered: list[StoreVerdict] = []
+
+    async def overtaken(key: Key, entry: Entry, keep: float) -> Stored:
+        stored = await store(key, entry, keep)
+        if key.training_id == IDS[3] and not ordered:
+            ordered.append(stored.verdict)
+            await swept.replica.invalidation.invalidate((IDS[3],), None, soft=True)
+        return stored
+
+    monkeypatch.setattr(swept.replica.shared, "store", overtaken)
+    await swept.pages(1)
+    asked = len(singles(swept))
+
+    assert ordered == [StoreVerdict.CHANGED]
+    assert (await swept.read(IDS[3])).startswith("2 ")
+    assert len(singles(swept)) == asked + 1, "it was served without asking"
 
 
 async def test_what_is_stored_is_noted_also_if_redis_was_late(
