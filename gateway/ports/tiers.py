@@ -128,8 +128,8 @@ class Held(msgspec.Struct, gc=False):
         self.reads = max(self.reads, before.reads)
 
     def doubt(self) -> None:
-        """From now on the entry is served only after Redis was asked, and never while Redis is
-        away."""
+        """From now on the entry is served only after Redis was asked. While Redis cannot be asked,
+        this has no effect: the replica goes on with what it holds (`Confirming.vouches_alone`)."""
         self.checked_at = self.until = NEVER
 
     def leave_to_rescue(self) -> None:

@@ -244,9 +244,10 @@ class Findings:
     async def _outdate(
         self, caller: Caller, newer: Sequence[Listed], filled: set[str], sweep: int
     ) -> None:
-        """Tell all replicas that the floors were raised. After this notice, no replica serves a
-        version below a floor without asking upstream first. A later version that could not be
-        stored from the page is fetched with a single call."""
+        """Tell all replicas that the floors were raised. A replica with this notice asks Redis
+        before it serves such a training from L1. If only a version below the floor is stored, it
+        asks upstream. While Redis cannot be asked, it goes on with the version that it holds. A
+        later version that could not be stored from the page is fetched with a single call."""
         if not newer:
             return
         ids = tuple(item.training_id for item in newer)
