@@ -19,7 +19,7 @@ async def test_no_more_than_a_stretch_goes_at_once(
 ) -> None:
     """And when that is over, as much again: within the limit, and the view speaks of the whole."""
     # Nobody looks meanwhile, and thousands of calls take a busy machine some seconds.
-    monkeypatch.setattr(budgets, "_ALONE", (60_000_000, budgets._ALONE[1]))
+    monkeypatch.setattr(budgets, "_SILENCE", 60.0)
     async with world.budget(HIGH, LONG) as budget:
         assert budget.view("default").limit == HIGH
         first = await count_granted(budget, most=3_000)

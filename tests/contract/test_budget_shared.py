@@ -96,14 +96,17 @@ def fall_silent(url: str, replica: Shares, seconds: float, *, from_now: bool = F
 async def test_an_equal_part_is_kept_for_one_that_is_silent(
     replicas: list[Shares], any_redis_url: str
 ) -> None:
-    """From the moment on at which it may spend that; not any more once it is forgotten. Who looks
-    is told."""
+    """From the moment on at which it may spend that; not any more once it is forgotten, a minute
+    and a window later: what it spent in that minute counts for a window. A look tells how many are
+    silent."""
     fall_silent(any_redis_url, replicas[1], 2.0)
     assert await count_granted(replicas[0]) == LIMIT // 2
     await replicas[0].look([SCOPE])
     assert known(replicas[0]).silent == 1
 
-    fall_silent(any_redis_url, replicas[1], 60.0)
+    fall_silent(any_redis_url, replicas[1], WINDOW + 58.0)
+    assert await count_granted(replicas[0]) == 0
+    fall_silent(any_redis_url, replicas[1], 3.0)
     assert await count_granted(replicas[0]) == LIMIT // 2
     await replicas[0].look([SCOPE])
     assert known(replicas[0]).silent == 0
@@ -155,7 +158,7 @@ async def test_one_that_is_cut_off_before_it_has_a_part_is_kept_an_equal_one(
 async def test_where_all_are_silent_an_equal_part_is_left(
     world: RedisWorld, replicas: list[Shares], any_redis_url: str
 ) -> None:
-    """They have probably ended together, and the next one is not to wait for a minute."""
+    """They have probably ended together, and the next one is not to wait for so long."""
     for each in replicas:
         fall_silent(any_redis_url, each, 2.0)
     async with world.budget(LIMIT, WINDOW, start_paced=True) as third:
@@ -344,12 +347,15 @@ async def test_a_redis_that_forgot_hears_of_the_calls_of_one_that_left(
 async def test_a_window_later_it_waits_for_nobody(
     world: RedisWorld, replicas: list[Shares], any_redis_url: str
 ) -> None:
-    """What was spent counts no more, and who has not told for so long is forgotten."""
+    """What was spent counts no more. A part is kept for one that has not told, and may be cut off;
+    it is forgotten a minute later."""
     lose(any_redis_url)
     await replicas[0].look([SCOPE])
     world.advance(WINDOW + 1.1)
 
-    assert await count_granted(replicas[0]) == LIMIT
+    assert await count_granted(replicas[0]) == LIMIT // 2
+    world.advance(60.0)
+    assert await count_granted(replicas[0]) == LIMIT // 2
 
 
 @pytest.mark.parametrize("step", [-60.0, -3.0, 3.0, 60.0])

@@ -26,9 +26,9 @@ from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
 _KEEP = 24 * 3600 * 1000
 _SCOPES_SEEN = 10_000
 # If a replica has not reported for `_SILENCE` seconds, it may spend its part of the limit without
-# asking Redis. After `_GONE` seconds without a report, the replica is forgotten. A replica looks at
-# the budget twice a second. Each look also reports to Redis whether the reply to the look before it
-# arrived.
+# asking Redis. After `_GONE` seconds and a window without a report, the replica is forgotten: what
+# it spent in these `_GONE` seconds counts for a window. A replica looks at the budget twice a
+# second. Each look also reports to Redis whether the reply to the look before it arrived.
 _SILENCE: Final = 1.5
 _GONE: Final = 60.0
 # Seconds by which Redis' clock may differ from the expected time. If it differs by more than that,
@@ -150,7 +150,7 @@ class RedisBudget:
             (
                 *(*rule, micros(self._probe_patience), _KEEP, rank, micros(patience), self._name),
                 *self._as_known(known),
-                *_ALONE,
+                *_alone(rule),
                 *numbers(rule[0] or None, self._sweep_share),
             ),
             self._read,
@@ -207,7 +207,7 @@ class RedisBudget:
         ]
 
     def _arguments(self, look: Looking, wrong: int) -> tuple[str | int, ...]:
-        limit, span, parts = self._rule(look.scope)
+        limit, span, parts = rule = self._rule(look.scope)
         known, floors = look.known, numbers(limit, self._sweep_share)[::3]
         free = max(1, limit // 10) if self._is_paced(look.scope) else limit
         seen = (0, 0, 0, 0)
@@ -226,7 +226,7 @@ class RedisBudget:
                 *seen,
                 look.claim,
                 wrong,
-                *_ALONE,
+                *_alone(rule),
             ),
             *(len(ages), *ages, *floors, *stamps),
         )
@@ -255,11 +255,12 @@ class RedisBudget:
         Returns None if the charge is lost, or if a 429 undid the charge. Also returns None if a
         part of the limit is now kept for a silent replica, and no room is left for the call. Raises
         GateClosed if the gate is closed."""
+        rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
             self._names.all(scope),
-            (f"{charge.stamp:.0f}", self._name, *self._rule(scope), *_ALONE),
+            (f"{charge.stamp:.0f}", self._name, *rule, *_alone(rule)),
             lambda reply: (seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
         )
         if closed_for > 0.0:
@@ -357,7 +358,11 @@ def _closed(wait: float, is_probed: bool) -> GateClosed:
     return GateClosed("upstream asked to wait", retry_after=wait, is_probed=is_probed)
 
 
-_ALONE: Final = (micros(_SILENCE), micros(_GONE))
+def _alone(rule: tuple[int, int, int]) -> tuple[int, int]:
+    """Two arguments of the scripts, in microseconds: after how long without a report a replica
+    spends its part alone, and after how long it is forgotten."""
+    _, span, parts = rule
+    return micros(_SILENCE), micros(_GONE) + span * parts
 
 
 def _taken_for(known: KnownBudget, now: float) -> int:

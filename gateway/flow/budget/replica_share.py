@@ -106,6 +106,7 @@ class Shares:
                 await self.look_at_all()
                 await self._clock.sleep(LOOK)
         finally:
+            await self.look_at_all()  # nobody else can report what this replica paid from shares
             with suppress(RedisUnavailable):
                 await self._shared.leave(list(self._accounts))
 

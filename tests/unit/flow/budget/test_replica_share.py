@@ -421,3 +421,21 @@ async def test_it_looks_until_it_is_ended_and_leaves(three: Three) -> None:
     known = shares_of(three.replicas[1])._account(SCOPE).known
     assert known is not None
     assert known.replicas == 2
+
+
+async def test_it_tells_what_it_spent_before_it_leaves(three: Three) -> None:
+    """Nobody else could."""
+    looking = asyncio.create_task(shares_of(three.replicas[0]).run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    three.redis.switch.is_up = False
+    assert await three.spend(three.replicas[0]) == 2
+    three.redis.switch.is_up = True
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+
+    await shares_of(three.replicas[1]).look_at_all()
+    known = shares_of(three.replicas[1])._account(SCOPE).known
+    assert known is not None
+    assert (known.replicas, len(known.ages)) == (2, 2)
