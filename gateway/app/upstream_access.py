@@ -5,6 +5,7 @@ client, the handler of callers' cache directives, and writes.
 from __future__ import annotations
 
 import secrets
+import ssl
 from dataclasses import dataclass
 
 import gateway
@@ -172,6 +173,7 @@ def _probe_patience(settings: Settings) -> float:
 
 
 def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> HttpxUpstream:
+    ca = settings.upstream.ca_certs
     return HttpxUpstream(
         settings.upstream.base_url,
         timeout=settings.upstream.timeout,
@@ -182,4 +184,5 @@ def _upstream(settings: Settings, clock: SystemClock, telemetry: Telemetry) -> H
         observer=telemetry,
         user_agent=f"training-gateway/{gateway.__version__}",
         passes_codings=settings.freshness.source is FreshnessSource.ORIGIN,
+        tls=None if ca is None else ssl.create_default_context(cafile=ca),
     )

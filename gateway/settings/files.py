@@ -90,6 +90,17 @@ def unusable(cert: Path, key: Path) -> str | None:
     return None
 
 
+def unusable_authorities(authorities: Path) -> str | None:
+    """Why a PEM file of certificates cannot be used to check the certificate of a server. None if
+    it can be used."""
+    try:
+        ssl.create_default_context(cafile=authorities)
+    except OSError as error:  # also ssl.SSLError
+        reason = (getattr(error, "reason", None) or "not readable as PEM").replace("_", " ").lower()
+        return f"names a file that cannot be used: {reason}"
+    return None
+
+
 def _tried(path: str, folder: Path | None) -> str:
     """The place where the gateway looked for the file, as the end of a message. "" if `path` may be
     a secret. A name in an existing folder is no secret."""

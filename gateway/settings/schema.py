@@ -25,7 +25,7 @@ from pydantic import (
 from gateway.core.budget.window_log import Rate
 from gateway.core.redis_url import FILES, read_address
 from gateway.settings import types
-from gateway.settings.files import is_readable, unusable
+from gateway.settings.files import is_readable, unusable, unusable_authorities
 from gateway.settings.types import Fault, kind_of
 
 _LONGEST_SHOWN = 60
@@ -81,6 +81,7 @@ class UpstreamSettings(Section):
     """The API that the gateway protects, and the calls to it."""
 
     base_url: types.BaseUrl = "https://api.open.cx"
+    ca_certs: types.FilePath = None
     token: types.Token = None
     rate_limit: types.RateLimit = Rate(100, 60.0)
     rate_scope: types.RateScope = types.RateScope.SHARED
@@ -263,6 +264,7 @@ def contradictions(settings: Settings, given: Names, faulty: Names) -> Iterator[
             yield fault
     yield from _plane("server", settings.server, faulty)
     yield from _plane("admin", settings.admin, faulty)
+    yield from _authorities("upstream.ca_certs", settings.upstream.ca_certs)
     yield from _file("access.clients_file", settings.access.clients_file)
     yield from _file("admin.tokens_file", settings.admin.tokens_file)
     yield from _files_of_redis(settings.redis.url)
@@ -331,6 +333,13 @@ def _plane(section: str, plane: ServerSettings | AdminSettings, faulty: Names) -
         yield Fault(f"{section}.{unset}", problem, "both or none")
     elif cert and key and is_readable(cert) and is_readable(key) and (why := unusable(cert, key)):
         yield Fault(f"{section}.tls_key", why, "PEM files of a certificate and its key")
+
+
+def _authorities(name: str, path: Path | None) -> Iterator[Fault]:
+    """The fault of a file with certificates of authorities, if it has one."""
+    yield from _file(name, path)
+    if path is not None and is_readable(path) and (why := unusable_authorities(path)):
+        yield Fault(name, why, "a PEM file of certificates")
 
 
 def _files_of_redis(url: SecretStr | None) -> Iterator[Fault]:

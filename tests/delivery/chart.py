@@ -32,6 +32,7 @@ ELSEWHERE = {
     "admin.tokens_file": "admin.tokensExistingSecret",
     "admin.tls_cert": "admin.tlsExistingSecret",
     "admin.tls_key": "admin.tlsExistingSecret",
+    "upstream.ca_certs": "upstream.caExistingSecret",
     "upstream.token": "upstream.existingSecret",
     "access.clients_file": "access.clientsExistingSecret",
     "access.secret": "access.existingSecret",

@@ -182,6 +182,18 @@ def test_operators_are_served_over_tls_where_they_have_a_certificate() -> None:
     assert 'tls_cert = "/etc/gateway/admin-tls/tls.crt"' in settings_file(values)
 
 
+def test_the_authority_of_the_api_is_a_setting() -> None:
+    """The file is the one that is mounted. No variable says it, which would change Redis as
+    well."""
+    values = named("everything")
+
+    assert 'ca_certs = "/etc/gateway/upstream-ca/ca.crt"' in settings_file(values)
+    assert "/etc/gateway/upstream-ca" in [
+        mount["mountPath"] for mount in container(values)["volumeMounts"]
+    ]
+    assert "SSL_CERT_FILE" not in [each["name"] for each in container(values)["env"]]
+
+
 def test_constraints_that_select_nothing_count_these_pods() -> None:
     """The chart's own comes first; one with a selector stays as it is."""
     own, zone, rack = deployment(named("everything"))["spec"]["template"]["spec"][

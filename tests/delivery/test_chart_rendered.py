@@ -9,6 +9,7 @@ from typing import Any
 import helm_python
 import kubernetes_validate
 import pytest
+import trustme
 from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
 from gateway.settings import load
@@ -102,8 +103,9 @@ def test_the_gateway_takes_the_settings(path: Path, tmp_path: Path) -> None:
     for name, secret in SECRETS.items():
         (tmp_path / name).write_text(secret)
         text = text.replace(f"/etc/gateway/secrets/{name}", str(tmp_path / name))
-    (tmp_path / "ca.crt").write_text("")
-    text = text.replace("/etc/gateway/redis-tls/", f"{tmp_path}/")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.crt")
+    for mount in ("redis-tls", "upstream-ca"):
+        text = text.replace(f"/etc/gateway/{mount}/", f"{tmp_path}/")
     text = "\n".join(line for line in text.splitlines() if "tls/tls." not in line)
     file = tmp_path / "gateway.toml"
     file.write_text(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -98,9 +100,45 @@ async def test_a_handshake_has_the_time_of_a_head(
         assert await status(planes.data.base_url, "/livez") == 200
 
 
+@asynccontextmanager
+async def behind_tls(base_url: str) -> AsyncIterator[str]:
+    """The address of the server at `base_url` over TLS, with a certificate of the authority."""
+    where = urlsplit(base_url)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection(where.hostname, where.port)
+        await asyncio.gather(pump(reader, inner[1]), pump(inner[0], writer))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context) as server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_the_api_may_have_a_private_authority(
+    upstream: RunningSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `upstream.ca_certs` alone; the public authorities stay the default."""
+    path = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))  # has no effect
+
+    async with behind_tls(upstream.base_url) as base_url:
+        async with gateway(base_url) as planes:
+            assert (await planes.get("trn_000001")).status_code == 502
+        async with gateway(base_url, upstream__ca_certs=str(path)) as planes:
+            assert (await planes.get("trn_000001")).status_code == 200
+
+
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_files_that_cannot_be_used_end_the_start(tmp_path: Path, command: str) -> None:
-    """Exit code 2, one line a plane, and both named together."""
+    """Exit code 2, one line a file, and all named together."""
     data, admin = certified(tmp_path, "server"), certified(tmp_path, "admin")
     Path(data["server__tls_cert"]).write_text("no certificate")
     settings = {
@@ -108,6 +146,7 @@ def test_files_that_cannot_be_used_end_the_start(tmp_path: Path, command: str) -
         "GATEWAY_SERVER__TLS_KEY": data["server__tls_key"],
         "GATEWAY_ADMIN__TLS_CERT": admin["admin__tls_cert"],
         "GATEWAY_ADMIN__TLS_KEY": data["server__tls_key"],
+        "GATEWAY_UPSTREAM__CA_CERTS": data["server__tls_cert"],
     }
 
     exit_code, output = run(command, folder=tmp_path, **settings)
@@ -116,5 +155,6 @@ def test_files_that_cannot_be_used_end_the_start(tmp_path: Path, command: str) -
     assert [line.partition(" (wanted")[0].partition(": ")[0] for line in output.splitlines()] == [
         "server.tls_key",
         "admin.tls_key",
+        "upstream.ca_certs",
     ]
     assert "admin.tls_key: is not the key of the certificate" in output

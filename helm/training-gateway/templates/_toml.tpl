@@ -3,6 +3,7 @@
 {{- $own := dict "upstream" (dict) "admin" (dict) "access" (dict) "redis" (dict) "server" (dict) -}}
 {{- with .Values -}}
 {{- if .upstream.existingSecret }}{{ $_ := set $own.upstream "token_file" "/etc/gateway/secrets/upstream-token" }}{{ end -}}
+{{- if .upstream.caExistingSecret }}{{ $_ := set $own.upstream "ca_certs" "/etc/gateway/upstream-ca/ca.crt" }}{{ end -}}
 {{- if .admin.existingSecret }}{{ $_ := set $own.admin "token_file" "/etc/gateway/secrets/admin-token" }}{{ end -}}
 {{- if .admin.tokensExistingSecret }}{{ $_ := set $own.admin "tokens_file" "/etc/gateway/secrets/tokens.toml" }}{{ end -}}
 {{- if .access.existingSecret }}{{ $_ := set $own.access "secret_file" "/etc/gateway/secrets/access-secret" }}{{ end -}}

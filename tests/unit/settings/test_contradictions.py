@@ -98,11 +98,22 @@ def test_a_certificate_that_cannot_be_used_is_a_fault(file: str, plane: str) -> 
     assert told.startswith(f"{plane}.tls_key: and its certificate cannot be used: ")
 
 
+def test_authorities_without_a_certificate_are_a_fault(file: str) -> None:
+    """At the start: each call to the API would fail."""
+    (told,) = complaints(upstream__ca_certs=file)
+
+    assert told == (
+        "upstream.ca_certs: names a file that cannot be used: no certificate or crl found "
+        "(wanted: a PEM file of certificates)"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "others"),
     [
         ("server.tls_cert", {"server__tls_key": "file"}),
         ("server.tls_key", {"server__tls_cert": "file"}),
+        ("upstream.ca_certs", {}),
         ("access.clients_file", {"access__mode": "clients"}),
     ],
 )
