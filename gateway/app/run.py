@@ -159,10 +159,12 @@ def _listening(
     settings: Settings, data_server: Server, admin_server: Server
 ) -> tuple[Plane, Plane]:
     server, admin = settings.server, settings.admin
+    # The admin port is first. If it is taken, no caller has connected to a process that ends now:
+    # several processes may share the port for callers (`server.reuse_port`).
+    admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_socket = listen(
         server.host, server.port, setting="server.port", reuse_port=server.reuse_port
     )
-    admin_socket = listen(admin.host, admin.port, setting="admin.port")
     data_url = url_of(data_socket, tls=server.tls_cert is not None)
     admin_url = url_of(admin_socket, tls=admin.tls_cert is not None)
     return (

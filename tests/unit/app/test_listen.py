@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 import uvicorn
 
-from gateway.app import listen
-from gateway.app.listen import Server, last_accepted
+from gateway.app import listen, run
+from gateway.app.listen import Server, StartFault, last_accepted
+from gateway.settings import load
 from gateway.web.wire.connection import Wire
 from tests.doubles.loop_time import pass_time, stall
 from tests.unit.web.wires import Line
@@ -101,3 +102,20 @@ def test_a_port_is_closed_though_callers_never_stop(monkeypatch: pytest.MonkeyPa
     assert len(accepted) == len(callers) == 20
     for each in (*accepted, *callers):
         each.close()
+
+
+def test_a_start_that_fails_takes_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where several processes share the port for callers, the system gives some to each that
+    listens."""
+    opened = []
+
+    def taken(_host: str, _port: int, *, setting: str, reuse_port: bool = False) -> socket.socket:
+        opened.append(setting)
+        raise StartFault(f"{setting}: is taken")
+
+    monkeypatch.setattr(run, "listen", taken)
+    server = cast("Server", None)
+    with pytest.raises(StartFault):
+        run._listening(load(None, {"GATEWAY_SERVER__REUSE_PORT": "true"}), server, server)
+
+    assert opened == ["admin.port"]
