@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from socket import socket
+from types import FrameType
 
 import gateway
 from gateway.adapters.telemetry.access_log import AccessLog
@@ -314,6 +316,9 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     these signals gets the system's default action. From that moment, a further signal ends the
     process, whatever the event loop does.
 
+    The kernel drops a signal with the default action for the first process of a container. Such a
+    process gets an action that ends it.
+
     If SIGHUP was ignored at the start (`nohup`), it stays ignored.
     """
     loop = asyncio.get_running_loop()
@@ -326,7 +331,7 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     def end_at_next() -> None:
         for each in signals:
             loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, _exit_at_once if os.getpid() == 1 else signal.SIG_DFL)
 
     for each in signals:
         loop.add_signal_handler(each, drain)
@@ -335,6 +340,10 @@ def set_by_signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for each in signals:
             loop.remove_signal_handler(each)
+
+
+def _exit_at_once(number: int, _: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 def _is_ignored_hangup(each: signal.Signals) -> bool:

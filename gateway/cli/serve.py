@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import ssl
 from collections.abc import Coroutine, Iterable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -48,6 +50,7 @@ def serve(config: Path | None) -> None:
     Exit code 2: the settings have faults. Exit code 1: the gateway cannot start, for example
     because a port is in use. Each fault is one line on standard error.
     """
+    _end_by_signals()
     from gateway.app import StartFault
     from gateway.app import serve as serve_house
     from gateway.settings import SettingsFault, misspelt
@@ -121,6 +124,16 @@ def complain(faults: Iterable[str], exit_code: int) -> NoReturn:
     for fault in faults:
         click.echo(fault, err=True)
     raise click.exceptions.Exit(exit_code)
+
+
+def _end_by_signals() -> None:
+    """Let the signals that end other processes end this one too, if it is the first process of a
+    container. The kernel drops a signal with the default action for such a process."""
+    if os.getpid() != 1:
+        return
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, lambda number, _: os._exit(128 + number))
 
 
 _PATIENCE = 2.0
