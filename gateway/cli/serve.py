@@ -150,11 +150,14 @@ Example:
 @config_option
 def health(config: Path | None) -> None:
     """Ask /livez on the admin port of the settings, on this machine, for the health check of a
-    container. TLS is used if the settings have a certificate. The certificate is not checked.
+    container. TLS is used if the settings have a certificate. The certificate is not checked. Other
+    settings may have faults: the gateway may have started before these faults.
 
     Exit code 0, without output: the gateway answers. Exit code 1, with one line: it does not.
     """
-    connection = _connection(settings_or_exit(config))
+    from gateway.settings import admin_address
+
+    connection = _connection(*admin_address(config))
     address = f"{connection.host}:{connection.port}"
     try:
         connection.request("GET", "/livez")
@@ -167,12 +170,11 @@ def health(config: Path | None) -> None:
         complain([f"admin.port: {address} answers {status}"], FAILED)
 
 
-def _connection(settings: Settings) -> HTTPConnection:
-    admin = settings.admin
-    host = _HERE.get(admin.host, admin.host)
-    if admin.tls_cert is None:
-        return HTTPConnection(host, admin.port, timeout=_PATIENCE)
+def _connection(host: str, port: int, has_tls: bool) -> HTTPConnection:
+    host = _HERE.get(host, host)
+    if not has_tls:
+        return HTTPConnection(host, port, timeout=_PATIENCE)
     anybody = ssl.create_default_context()
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
-    return HTTPSConnection(host, admin.port, timeout=_PATIENCE, context=anybody)
+    return HTTPSConnection(host, port, timeout=_PATIENCE, context=anybody)

@@ -64,6 +64,20 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
     return settings
 
 
+def admin_address(
+    config: Path | None, environ: Mapping[str, str] = os.environ
+) -> tuple[str, int, bool]:
+    """Host and port of the admin port, and whether it has TLS. An invalid host or port is replaced
+    by its default.
+
+    No other setting and no file of clients, tokens or secrets is judged. A file may have got a
+    fault since the start, and the gateway goes on with the version before.
+    """
+    given = _gather(config, environ)
+    admin = _judge(given.values)[0].admin
+    return admin.host, admin.port, bool(given.values.get("admin.tls_cert"))
+
+
 def misspelt(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
     """Variables that name a setting with one underscore instead of two, each with the right name.
 

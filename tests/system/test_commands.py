@@ -198,6 +198,23 @@ def test_health_is_that_of_the_gateway_of_these_settings(
     assert f":{port_of(house.admin)} does not answer" in output
 
 
+def test_a_fault_in_a_file_that_changed_since_the_start_makes_nobody_unhealthy(
+    tmp_path: Path, upstream: str
+) -> None:
+    """The gateway goes on with the version before, and must not be started again."""
+    house = Gateway(tmp_path, upstream)
+    broken = tmp_path / "clients.toml"
+    broken.write_text("no TOML")
+    faults = {
+        "GATEWAY_ACCESS__MODE": "clients",
+        "GATEWAY_ACCESS__CLIENTS_FILE": str(broken),
+        "GATEWAY_ADMIN__TOKEN_FILE": str(tmp_path / "gone"),
+        "GATEWAY_SERVER__PORT": "none",
+    }
+    with house.process:
+        assert run("health", folder=tmp_path, **{**house.settings, **faults}) == (0, "")
+
+
 def test_check_tells_a_port_that_is_taken_from_a_wrong_setting(
     tmp_path: Path, upstream: str
 ) -> None:
