@@ -48,4 +48,5 @@ class Alert:
 
 def grown(metric: str, window: str, matchers: str = "") -> str:
     """How much a counter grew in the window, all replicas together."""
-    return f"sum {BY} (increase({metric}{{{matchers}}}[{window}]))"
+    chosen = f"{{{matchers}}}" if matchers else ""
+    return f"sum {BY} (increase({metric}{chosen}[{window}]))"

@@ -26,7 +26,9 @@ REPLICAS = (
         "critical",
         "5m",
         "Prometheus gets metrics from no gateway: none runs, or it reaches none",
-        "absent(gateway_build_info)",
+        # Another deployment in the same Prometheus must not hide that one has gone.
+        f"(group {BY} (last_over_time(gateway_build_info[1h]))"
+        f" unless group {BY} (gateway_build_info)) or absent(gateway_build_info)",
     ),
     Alert(
         "GatewayNoReplicaReady",
@@ -105,7 +107,9 @@ UPSTREAM = (
         "critical",
         "5m",
         "The upstream fails: the gateway sends it only probes, and serves stored responses",
-        f'max {BY} (gateway_upstream_circuit_state{{state=~"open|half-open"}}) == 1',
+        # A replica that needs no call makes no probe, so its breaker stays open after an outage.
+        f'max {BY} (gateway_upstream_circuit_state{{state=~"open|half-open"}}) == 1'
+        f" and {grown(_FAILURES, '10m')} > 0",
     ),
     Alert(
         "GatewayUpstreamRateLimited",
