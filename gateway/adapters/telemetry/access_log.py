@@ -64,7 +64,8 @@ class AccessLog:
     ) -> int | None:
         """The level of the line about an answer with these values, None if the answer gets no line.
         To be called once for each answer, and before the line is made."""
-        is_fine = status < 500 and seconds <= self._slow
+        # The 504 of `only-if-cached` is a refusal too.
+        is_fine = (status < 500 or outcome is Outcome.REJECTED) and seconds <= self._slow
         if is_fine and (outcome in _ROUTINE or self._is_sampled(outcome, detail)):
             if self.unlogged[0] > 0:
                 self.unlogged[0] -= 1

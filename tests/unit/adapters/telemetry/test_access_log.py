@@ -107,17 +107,25 @@ def test_what_deserves_a_line_gets_one(
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED, Outcome.STALE_REFRESHING]
+    ("outcome", "status"),
+    [
+        (Outcome.FRESH, 200),
+        (Outcome.NEGATIVE, 404),
+        (Outcome.REJECTED, 404),
+        (Outcome.REJECTED, 504),
+        (Outcome.STALE_REFRESHING, 200),
+    ],
 )
-def test_routine_is_sampled(outcome: Outcome) -> None:
-    """One in so many hits and refusals gets a line; what is refreshed behind is a hit."""
+def test_routine_is_sampled(outcome: Outcome, status: int) -> None:
+    """One in so many hits and refusals gets a line, also of `only-if-cached` (504); what is
+    refreshed behind is a hit."""
     sink = ListSink()
     access = _log(sink, every=10)
 
     for _ in range(35):
-        tell(access, answered(outcome=outcome))
+        tell(access, answered(outcome=outcome, status=status))
 
-    assert len(sink.records) == 3
+    assert [record["level"] for record in sink.records] == ["info"] * 3
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FRESH, Outcome.NEGATIVE, Outcome.REJECTED])
