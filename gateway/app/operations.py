@@ -37,11 +37,13 @@ _NOT_HERE = (
 
 @dataclass(slots=True)
 class Life:
-    """The state of the process between start and stop. `ended` is set when the data plane has
-    ended. Until that moment the live page is served."""
+    """The state of the process between start and stop. `is_warm`: readiness has waited for the cold
+    start. `ended` is set when the data plane has ended. Until that moment the live page is
+    served."""
 
     started: float
     ready: bool = False
+    is_warm: bool = False
     draining: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -64,11 +66,15 @@ class Operations:
         return self._life.ready and not self._life.draining and not self._warms_first()
 
     def _warms_first(self) -> bool:
-        """Whether readiness still waits for the cold start, which fills the cache from the list."""
-        if self._settings.sweep.warm is not SweepWarm.BEFORE_READY:
+        """Whether readiness still waits for the cold start, which fills the cache from the list.
+        When it has ended once, it does not begin again: a failure of Redis or of the API does not
+        make a ready replica unready."""
+        if self._settings.sweep.warm is not SweepWarm.BEFORE_READY or self._life.is_warm:
             return False
         up = self._house.clock.monotonic() - self._life.started
-        return up < _WARMING and self._house.sweeping.sweeps.are_warming()
+        is_warming = up < _WARMING and self._house.sweeping.sweeps.are_warming()
+        self._life.is_warm = not is_warming
+        return is_warming
 
     def metrics(self, accept: str) -> tuple[Iterator[bytes], str]:
         """The body of a scrape in pieces, and its content type."""

@@ -20,6 +20,7 @@ from tests.integration.sweeping import (
     sweepers,
     sweeps_ended,
 )
+from tests.support.servers import RedisServer
 
 IDS = [f"trn_{number:06d}" for number in range(1, 51)]
 # Nothing becomes stale meanwhile, however slow the machine is: what is renewed, pages renew.
@@ -228,6 +229,29 @@ async def test_a_cold_start_is_filled_before_it_is_ready(
     assert {answer.headers["cache-status"].split(";")[1] for answer in answers} == {" hit"}
     assert [answer.content for answer in answers] == bodies
     assert after["GET /training/{id}"] == 20
+
+
+async def test_a_replica_that_was_ready_stays_so_while_redis_is_away(
+    upstream: RunningSimulator, own_redis: RedisServer
+) -> None:
+    """It cannot know then how far the sweep has come, and serves what it holds."""
+    warm = {"sweep__warm": "before-ready", "redis__timeout": "50ms"}
+    async with gateway(upstream.base_url, own_redis.url, **OURS, **warm) as planes:
+
+        async def is_ready() -> bool:
+            return (await planes.data.get("/readyz")).status_code == 200
+
+        async def is_blind() -> bool:
+            return await planes.metric("gateway_redis_up") == 0.0
+
+        await until(is_ready)
+        own_redis.pause()
+        try:
+            await until(is_blind)
+            await asyncio.sleep(2.0)  # longer than from one look at the sweep to the next
+            assert await is_ready()
+        finally:
+            own_redis.resume()
 
 
 @pytest.mark.parametrize("mode", ["list-reformatted", "list-field-missing"])
