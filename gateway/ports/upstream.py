@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +33,8 @@ class Call:
     training, but for the page of the list that begins with this row. `write`: the call is a write,
     and is never sent twice. A call whose purpose is `retry` uses a new connection. `span` is the
     span of the call, if its trace is kept.
+    `before_send` is awaited when the call has its connection, just before it is sent. If it raises,
+    the call is not sent.
     """
 
     training_id: str
@@ -46,6 +49,9 @@ class Call:
     offset: int | None = None
     write: Write | None = None
     span: Span | None = field(default=None, repr=False, compare=False)
+    before_send: Callable[[], Awaitable[None]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
 
 class Upstream(Protocol):

@@ -199,6 +199,37 @@ async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
         assert [await closed_for(budget) > 0.0 for _ in range(2)] == [False, True]
 
 
+@pytest.mark.parametrize("limit", [10, None])
+async def test_a_probe_that_is_sent_late_stays_the_probe(world: World, limit: int | None) -> None:
+    """It counts from then on, and others wait for its answer; if it is not sent after all, the next
+    one may probe."""
+    async with world.budget(limit, 60.0) as budget:
+        await budget.close("default", 20.0)
+        world.advance(25.0)
+        paid = await budget.take("default", Purpose.MISS)
+
+        late = await budget.enter("default", paid)
+
+        assert late is not None
+        assert await closed_for(budget) > 0.0
+        await budget.give_back("default", late)
+        assert await granted(budget)
+
+
+async def test_a_late_call_is_no_second_probe(world: World) -> None:
+    """It was paid before the 429, and the pause is over: it has to ask again."""
+    async with world.budget(10, 60.0) as budget:
+        paid = await budget.take("default", Purpose.MISS)
+        await budget.close("default", 20.0)
+        world.advance(25.0)
+        earlier = replace(paid, stamp=paid.stamp - world.shifted(25.0))
+
+        assert await budget.enter("default", earlier) is None
+
+        assert await granted(budget)
+        assert await closed_for(budget) > 0.0
+
+
 async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
     """Then everybody may go."""
     async with world.budget(10, 60.0) as budget:

@@ -21,6 +21,7 @@ class ScriptedUpstream:
         self._open = asyncio.Event()
         self._open.set()
         self.always = always
+        self.connect: Callable[[], Awaitable[None]] | None = None  # what calls wait for, unsent
         self.calls: list[Call] = []
         self.inflight = 0
 
@@ -42,6 +43,10 @@ class ScriptedUpstream:
         self._open.set()
 
     async def call(self, call: Call) -> Reply:
+        if self.connect is not None:
+            await self.connect()
+        if call.before_send is not None:
+            await call.before_send()
         self.calls.append(call)
         answer = self._script.popleft() if self._script else self.always
         if answer is None:

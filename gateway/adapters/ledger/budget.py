@@ -6,7 +6,7 @@ core/budget.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
@@ -85,15 +85,21 @@ class LocalBudget:
 
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin the turn of a call that has waited. The call's charge counts from now on. Returns
-        None if the charge is gone, for example after a 429. If the gate is closed, undoes the
-        charge and raises GateClosed."""
+        None if the charge is gone, for example after a 429, or if the gate is due to reopen, and
+        the call is not its probe. If the gate is closed, undoes the charge and raises
+        GateClosed."""
         account, now = self._account(scope), self._clock.monotonic()
-        wait = account.gate.wait(now)
-        if wait > 0.0:
+        is_probe, wait = account.gate.probe == charge.stamp, account.gate.wait(now)
+        if not is_probe and not account.gate.is_open:
             await self.give_back(scope, charge)
-            raise _closed(account.gate, wait)
-        if account.log is not None and not account.log.move(charge.stamp, now):
+            if wait > 0.0:
+                raise _closed(account.gate, wait)
             return None
+        if account.log is not None and not account.log.move(charge.stamp, now):
+            account.gate = account.gate.take_back(charge.stamp)
+            return None
+        if is_probe:
+            account.gate = replace(account.gate, probe=now)
         return Charge(now, charge.wait)
 
     async def give_back(self, scope: str, charge: Charge) -> None:

@@ -253,20 +253,21 @@ class RedisBudget:
     async def enter(self, scope: str, charge: Charge) -> Charge | None:
         """Begin the turn of a call that has waited. The charge of the call counts from now on.
         Returns None if the charge is lost, or if a 429 undid the charge. Also returns None if a
-        part of the limit is now kept for a silent replica, and no room is left for the call. Raises
-        GateClosed if the gate is closed."""
+        part of the limit is now kept for a silent replica, and no room is left for the call, or if
+        the gate is due to reopen, and the call is not its probe. Raises GateClosed if the gate is
+        closed."""
         rule = self._rule(scope)
         closed_for, stamp, is_probed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._enter,
             self._names.all(scope),
-            (f"{charge.stamp:.0f}", self._name, *rule, *_alone(rule)),
+            (f"{charge.stamp:.0f}", self._name, *rule, *_alone(rule), _KEEP),
             lambda reply: (seconds(reply[0]), float(int(reply[1])), int(reply[2]) == 1),
         )
         if closed_for > 0.0:
             self._note_gate(scope, closed_for)
             raise _closed(closed_for, is_probed)
-        return Charge(stamp, charge.wait) if stamp > 0.0 or self._is_unlimited(scope) else None
+        return Charge(stamp, charge.wait) if stamp > 0.0 else None
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """Undo a charge whose call was certainly not sent. To be called once."""
@@ -331,9 +332,6 @@ class RedisBudget:
         # The budget of newcomers need not be paced. Each call of a newcomer is also charged to the
         # budget of the newcomer's own scope, which is paced.
         return self._start_paced and scope != NEWCOMERS
-
-    def _is_unlimited(self, scope: str) -> bool:
-        return self._rates.of(scope, self._usual) is None
 
     def _shown(self, scope: str) -> tuple[int | None, float]:
         rate = self._rates.of(scope, self._usual)

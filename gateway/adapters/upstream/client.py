@@ -113,6 +113,7 @@ class HttpxUpstream:
             url, fields, most = self._url(call), request_fields(call), self._most(call)
             exchange = self._exchange(url, fields, most, call.write)
             exchange.is_retry = call.purpose is Purpose.RETRY
+            exchange.before_send = call.before_send
             if call.span is not None:
                 call.span.note(_told(exchange))
             reply = await self._within(seconds, exchange)

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from typing import Any, Final
 
@@ -75,6 +76,12 @@ class Http1Transport(httpx.AsyncBaseTransport):
         exchange.is_kept = connection is not None
         if connection is None:
             connection = await self.connect(exchange)
+        if exchange.before_send is not None:
+            try:
+                await exchange.before_send()
+            except BaseException:
+                self._keep(connection)
+                raise
         if connection.is_closing():
             raise ConnectionResetError("the connection ended before the request")
         exchange.phase = Phase.SENT
@@ -192,6 +199,7 @@ class Exchange:
         self.phase = Phase.QUEUED
         self.is_retry = False  # needs a new connection
         self.is_kept = False  # sent on a connection of an earlier request
+        self.before_send: Callable[[], Awaitable[None]] | None = None  # see Call
         request.extensions["exchange"] = self
 
     @property

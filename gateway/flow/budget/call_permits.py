@@ -85,6 +85,15 @@ class Paying:
             self._observer.budget_waited(call.purpose, waited)
         return paid
 
+    async def pay_again(self, scope: str, call: Call, paid: Charge) -> Charge:
+        """Let a call that was paid earlier, and was not sent yet, count from now on. If its charge
+        does not hold any more, pay for the call anew. Raises as `pay`."""
+        try:
+            entered = await self._budget.enter(scope, paid)
+        except GateClosed:
+            entered = None
+        return entered or await self.pay(scope, call)
+
     def gate_closed(self, scope: str) -> None:
         """End the wait of all callers of this scope, because the upstream answered 429. Each of
         these callers asks the budget again."""

@@ -248,6 +248,7 @@ class Shares:
         """As Budget.enter. None if the turn came from a share, or if Redis does not confirm the
         turn. After None the caller has to ask for the call again, because other replicas may not
         have counted this call."""
+        self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return None
@@ -284,13 +285,17 @@ class Shares:
 
     async def give_back(self, scope: str, charge: Charge) -> None:
         """As Budget.give_back."""
-        account = self._account(scope)
-        account.sent = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
+        self._drop(scope, charge)
         if charge.is_share:
             await self._own.give_back(scope, charge)
             return
         with suppress(RedisUnavailable):  # without Redis the call stays charged, which is safe
             await self._shared.give_back(scope, charge)
+
+    def _drop(self, scope: str, charge: Charge) -> None:
+        """Forget a call that was not sent under this charge."""
+        account = self._account(scope)
+        account.sent = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
 
     async def close(self, scope: str, retry_after: float | None) -> float:
         """As Budget.close."""

@@ -2,9 +2,10 @@
 A read is tried again if nothing was sent, or if the upstream had already closed the idle connection
 that the read used (RFC 9112, 9.3.1). A write is never tried again.
 
-The budget is charged before a call is sent. The charge is given back only if the call was certainly
-not sent. Other modules judge the reply, and report their verdict to this module. This module tells
-the budget and the breaker how the call ended.
+The budget is charged before a call is sent. If the call then waits for a connection, it is charged
+again just before it is sent, so that it counts from then on. The charge is given back only if the
+call was certainly not sent. Other modules judge the reply, and report their verdict to this module.
+This module tells the budget and the breaker how the call ended.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from gateway.core.budget.breaker import SHORTEST_HOLD, Breaker, BreakerRule
+from gateway.core.budget.window_log import transit
 from gateway.core.errors import (
     CallWithheld,
     CircuitOpen,
@@ -123,14 +125,28 @@ class Outbound:
     async def _ask_once(self, scope: str, call: Call) -> Reply:
         with on(Part.BUDGET):
             paid = await self._paying.pay(scope, call)
+        paid_at = self._clock.monotonic()
+
+        async def pay_if_late() -> None:
+            nonlocal paid
+            if self._is_late(scope, paid_at):
+                paid = await self._paying.pay_again(scope, call, paid)
+
         try:
             with on(Part.UPSTREAM) as span:
-                traced = call if span is None else replace(call, span=span)
-                return await self._upstream.call(traced)
+                return await self._upstream.call(
+                    replace(call, span=span or call.span, before_send=pay_if_late)
+                )
         except (UpstreamUnreachable, UpstreamTimeout) as failure:
             if not failure.sent:
                 await self._budget.give_back(scope, paid)
             raise
+
+    def _is_late(self, scope: str, paid_at: float) -> bool:
+        """Whether a call that is sent now may belong to a later window than the one it was paid
+        in, because it waited for a connection."""
+        window = self._budget.view(scope).window
+        return self._clock.monotonic() - paid_at > transit(window) / 4
 
     def _enter(self) -> Breaker:
         """Ask the breaker whether the call may be made. The call may become the probe, which finds

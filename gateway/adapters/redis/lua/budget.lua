@@ -355,14 +355,18 @@ local closed_for = gate and math.max(0, gate.closed_until - at) or 0
 return { time[1], time[2], holds, text(closed_for), #stamps, every, text(at), text(life), all, quiet, claim, part, part_of(part, limit, holds), unpack(ages) }
 
 -- script: enter
--- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, or undone by a 429), or if the call is now kept for a silent replica.
--- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, after how long without a report a replica spends its part alone, and after how long it is forgotten.
+-- Promise: a call whose turn was waited for counts from now on. The charge is undone instead, and the reply says so, if the gate was closed meanwhile, if the charge is not known any more (lost, or undone by a 429), or if the call is now kept for a silent replica. The probe of a closed gate stays the probe. If its charge is undone, the next call becomes the probe.
+-- KEYS log, gate, book, the log of each rank; ARGV stamp of the charge, name of the replica, limit (0: none), window (microseconds), how many windows count as one for the recovery of a lowered limit, after how long without a report a replica spends its part alone, and after how long it is forgotten, keep (ms).
 
 local limit, span = tonumber(ARGV[3]), tonumber(ARGV[4])
 local time, at = now()
 local log, book, gate = KEYS[1], KEYS[3], read_gate(KEYS[2], at)
-local is_closed = gate and at < gate.closed_until
-local may_go = not is_closed and redis.call('TYPE', log).ok == 'zset' and redis.call('ZSCORE', log, ARGV[1])
+local is_probe = gate and gate.probe == tonumber(ARGV[1])
+local is_closed = gate and not is_probe and at < gate.closed_until
+local may_go = not gate or is_probe
+if may_go and limit > 0 then
+  may_go = redis.call('TYPE', log).ok == 'zset' and redis.call('ZSCORE', log, ARGV[1])
+end
 if may_go and limit > 0 then
   make_room(book, 'hash')
   local holds = lowered(book, limit, span * ARGV[5], at)
@@ -378,6 +382,10 @@ for n = 1, #KEYS do
     end
     redis.call('ZADD', KEYS[n], text(stamp), text(stamp))
   end
+end
+if is_probe then
+  gate.closed_until, gate.probe = may_go and gate.closed_until or at, stamp
+  write_gate(KEYS[2], gate, ARGV[8])
 end
 return { time[1], time[2], text(is_closed and gate.closed_until - at or 0), text(stamp), gate and gate.probe > 0 and 1 or 0 }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
-from gateway.core.errors import UpstreamTimeout
+from gateway.core.errors import GateClosed, UpstreamTimeout
 from gateway.core.vocabulary import FailureReason
 from tests.doubles.loop_time import stall
 from tests.unit.adapters.upstream.peers import (
@@ -104,3 +105,22 @@ async def status_after_stall(url: str, turns: int) -> int:
             await asyncio.sleep(0)
         stall(10.0)
         return (await asked).status
+
+
+async def test_a_call_is_told_before_it_is_sent() -> None:
+    """Once it has its connection. If it is withheld then, nothing is sent, and the connection is
+    kept for the next call."""
+    peer, reached = Peer(), []
+
+    async def withhold() -> None:
+        await settle()
+        reached.append((peer.connections, len(peer.heads)))
+        raise GateClosed("upstream asked to wait", retry_after=1.0)
+
+    async with peer.listening() as url, upstream(url) as adapter:
+        with pytest.raises(GateClosed):
+            await adapter.call(replace(request(), before_send=withhold))
+        reply = await adapter.call(request())
+
+    assert reached == [(1, 0)]
+    assert (reply.status, peer.connections, len(peer.heads)) == (200, 1, 1)

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.ledger import LocalBudget
 from gateway.core.errors import (
     BudgetExhausted,
     Frozen,
+    GateClosed,
     UpstreamError,
     UpstreamFailure,
     UpstreamTimeout,
@@ -296,6 +298,91 @@ async def test_its_own_charge_is_given_back(clock: FakeClock) -> None:
     clock.advance(32.0)
 
     assert replica.local_budget.view(SCOPE).available == 1
+
+
+@pytest.mark.parametrize("is_shared", [True, False], ids=["redis", "alone"])
+async def test_a_call_counts_from_when_it_is_sent(clock: FakeClock, *, is_shared: bool) -> None:
+    """It was paid, and then waited for a connection: its window begins later."""
+    replica = Replica(clock, Redis(clock, limit=10) if is_shared else None, limit=10)
+    replica.upstream.always = ok(1)
+
+    async def connect() -> None:
+        clock.advance(4.0)
+
+    replica.upstream.connect = connect
+    await replica.outbound.ask(SCOPE, call_at(clock))
+
+    clock.advance(60.0)
+    assert replica.budget.view(SCOPE).available == 9
+    clock.advance(1.0)
+    assert replica.budget.view(SCOPE).available == 10
+
+
+async def test_a_call_of_a_share_is_paid_anew_when_it_is_sent_late(clock: FakeClock) -> None:
+    """Redis came back while the call waited for a connection, and pays for it."""
+    redis = Redis(clock, limit=20)
+    replica = Replica(clock, redis, limit=20)
+    replica.upstream.always = ok(1)
+    redis.switch.is_up = False
+
+    async def connect() -> None:
+        redis.switch.is_up = True
+        clock.advance(4.0)
+
+    replica.upstream.connect = connect
+    await replica.outbound.ask(SCOPE, call_at(clock))
+
+    assert redis.budget.view(SCOPE).available == 19
+    assert replica.local_budget.view(SCOPE).available == 20
+
+
+async def test_a_call_that_is_sent_late_is_told_once(clock: FakeClock) -> None:
+    """To a Redis that forgot it."""
+    redis = Redis(clock, limit=10)
+    replica = Replica(clock, redis, limit=10)
+    replica.upstream.always = ok(1)
+
+    async def connect() -> None:
+        clock.advance(4.0)
+
+    replica.upstream.connect = connect
+    await replica.outbound.ask(SCOPE, call_at(clock))
+    redis.budget.lose(LocalBudget(clock, 10, 60.0, start_paced=False))
+    assert replica.shares is not None
+    await replica.shares.look([SCOPE])
+
+    assert redis.budget.view(SCOPE).available == 9
+
+
+async def test_a_call_is_not_sent_once_the_gate_is_closed(alone: Replica, clock: FakeClock) -> None:
+    """A 429 came while it waited for a connection; it costs nothing."""
+
+    async def connect() -> None:
+        clock.advance(1.0)
+        await alone.budget.close(SCOPE, 30.0)
+
+    alone.upstream.connect = connect
+    with pytest.raises(GateClosed):
+        await alone.outbound.ask(SCOPE, call_at(clock))
+
+    view = alone.budget.view(SCOPE)
+    assert alone.upstream.count == 0
+    assert view.available == view.limit
+
+
+async def test_a_probe_that_connects_slowly_is_sent(alone: Replica, clock: FakeClock) -> None:
+    """Otherwise the gate would never open."""
+    await alone.budget.close(SCOPE, 30.0)
+    clock.advance(30.0)
+    alone.upstream.always = ok(1)
+
+    async def connect() -> None:
+        clock.advance(4.0)
+
+    alone.upstream.connect = connect
+    await alone.outbound.ask(SCOPE, call_at(clock))
+
+    assert alone.upstream.count == 1
 
 
 async def test_only_frozen_refuses_calls(alone: Replica, clock: FakeClock) -> None:
