@@ -39,6 +39,15 @@ class Charge:
     life: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A gate after a 429: the seconds until it may reopen. `is_longer` is False if the gate was
+    closed for as long before this 429."""
+
+    seconds: float
+    is_longer: bool
+
+
 class Charging(Protocol):
     """The methods that all budgets have. They change the gate or the charges of calls, or show the
     budget.
@@ -61,9 +70,8 @@ class Charging(Protocol):
         """
         ...
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
-        """Close the gate after a 429, and lower the limit. Returns the seconds until the gate may
-        reopen."""
+    async def close(self, scope: str, retry_after: float | None) -> Closed:
+        """Close the gate after a 429, and lower the limit."""
         ...
 
     async def reopen(self, scope: str) -> bool:

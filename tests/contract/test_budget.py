@@ -161,7 +161,7 @@ async def test_a_past_that_is_known_to_be_idle_is_no_unknown_one(world: World) -
 async def test_a_429_closes_the_gate(world: World) -> None:
     """Nothing is granted until the time that upstream named, and the view says so."""
     async with world.budget(None, 60.0) as budget:
-        seconds = await budget.close("default", 30.0)
+        seconds = (await budget.close("default", 30.0)).seconds
 
         assert 30.0 <= seconds <= 33.0
         assert seconds - SLACK < await closed_for(budget) <= seconds
@@ -171,11 +171,11 @@ async def test_a_429_closes_the_gate(world: World) -> None:
 async def test_a_429_without_a_time_closes_it_for_half_a_minute(world: World) -> None:
     """And a refused probe for twice as long."""
     async with world.budget(None, 60.0) as budget:
-        assert await budget.close("default", None) == pytest.approx(30.0)
+        assert (await budget.close("default", None)).seconds == pytest.approx(30.0)
         world.advance(35.0)
         assert await closed_for(budget) == 0.0
 
-        assert await budget.close("default", None) == pytest.approx(60.0)
+        assert (await budget.close("default", None)).seconds == pytest.approx(60.0)
 
 
 async def test_stragglers_only_put_the_time_off(world: World) -> None:
@@ -183,9 +183,9 @@ async def test_stragglers_only_put_the_time_off(world: World) -> None:
     async with world.budget(None, 60.0) as budget:
         await budget.close("default", None)
 
-        assert await budget.close("default", 1.0) > 30.0 - SLACK
-        assert await budget.close("default", None) == pytest.approx(30.0)
-        assert await budget.close("default", 90.0) == pytest.approx(90.0)
+        assert (await budget.close("default", 1.0)).seconds > 30.0 - SLACK
+        assert (await budget.close("default", None)).seconds == pytest.approx(30.0)
+        assert (await budget.close("default", 90.0)).seconds == pytest.approx(90.0)
 
 
 async def test_one_probe_goes_when_the_time_has_come(world: World) -> None:
@@ -242,6 +242,18 @@ async def test_the_answer_to_the_probe_opens_the_gate(world: World) -> None:
 
         assert budget.view("default").gate_closed_for == 0.0
         assert await count_granted(budget) == 9
+
+
+async def test_a_429_says_whether_the_pause_grew(world: World) -> None:
+    """The first and that of a probe always; that of a call that was under way where it asks for
+    more."""
+    async with world.budget(10, 60.0) as budget:
+        grew = [(await budget.close("default", each)).is_longer for each in (20.0, 10.0, 30.0)]
+        world.advance(40.0)
+        await budget.take("default", Purpose.MISS)
+        grew.append((await budget.close("default", 1.0)).is_longer)
+
+        assert grew == [True, False, True, True]
 
 
 async def test_an_answer_opens_a_gate_that_is_due(world: World) -> None:

@@ -16,6 +16,7 @@ from gateway.ports import (
     BudgetView,
     Charge,
     Clock,
+    Closed,
     Copies,
     Found,
     KnownBudget,
@@ -242,7 +243,7 @@ class SwitchedBudget:
         self._switch.pass_on("budget")
         await self._budget.give_back(scope, charge)
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
+    async def close(self, scope: str, retry_after: float | None) -> Closed:
         self._switch.pass_on("budget")
         return await self._budget.close(scope, retry_after)
 

@@ -15,7 +15,7 @@ from gateway.core.budget.priority import rank_of
 from gateway.core.budget.window_log import NEWCOMERS, OwnRates, Past, Rate, Stretch, WindowLog
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose
-from gateway.ports import BudgetView, Charge, Clock
+from gateway.ports import BudgetView, Charge, Clock, Closed
 
 
 @dataclass(slots=True)
@@ -109,15 +109,17 @@ class LocalBudget:
             account.log.give_back(charge.stamp)
         account.gate = account.gate.take_back(charge.stamp)
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
-        """Close the gate after a 429. Returns the seconds until the gate may reopen. Also lowers
-        the limit, but not if the refused call was sent before the gate closed."""
+    async def close(self, scope: str, retry_after: float | None) -> Closed:
+        """Close the gate after a 429. Also lowers the limit, but not if the refused call was sent
+        before the gate closed."""
         account, now = self._account(scope), self._clock.monotonic()
-        is_straggler = not account.gate.is_open and account.gate.probe is None
+        before = account.gate
+        is_straggler = not before.is_open and before.probe is None
         if not is_straggler and account.log is not None:
             account.log.refused(now)
-        account.gate = account.gate.close(now, retry_after, self._clock.jitter())
-        return account.gate.wait(now)
+        account.gate = before.close(now, retry_after, self._clock.jitter())
+        is_longer = not is_straggler or account.gate.closed_until != before.closed_until
+        return Closed(account.gate.wait(now), is_longer)
 
     def hold(self, scope: str, seconds: float) -> None:
         """Close the gate for `seconds`, because the shared gate is closed. No jitter is added."""

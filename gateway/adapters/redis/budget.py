@@ -20,7 +20,7 @@ from gateway.core.budget.priority import RANKS, portions, rank_of
 from gateway.core.budget.window_log import MOST_KEPT, NEWCOMERS, OwnRates, Rate, Stretch
 from gateway.core.errors import BudgetExhausted, GateClosed
 from gateway.core.vocabulary import Purpose, RedisOperation
-from gateway.ports import BudgetView, Charge, Clock, KnownBudget, Looking
+from gateway.ports import BudgetView, Charge, Clock, Closed, KnownBudget, Looking
 
 # How long Redis keeps an idle budget (ms). After that time, the past of the budget is unknown.
 _KEEP = 24 * 3600 * 1000
@@ -273,14 +273,14 @@ class RedisBudget:
         """Undo a charge whose call was certainly not sent. To be called once."""
         await self._end_probe(scope, f"{charge.stamp:.0f}")
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
-        """Close the gate after a 429. Returns the seconds until the gate may reopen. If the gate
-        was open, or a probe was under way, this also lowers the limit. In all other cases the
-        refused call was sent before the gate closed, and says nothing new about the limit."""
+    async def close(self, scope: str, retry_after: float | None) -> Closed:
+        """Close the gate after a 429. If the gate was open, or a probe was under way, this also
+        lowers the limit. In all other cases the refused call was sent before the gate closed, and
+        says nothing new about the limit."""
         limit, span, parts = self._rule(scope)
         named = "" if retry_after is None else f"{retry_after:.6f}"
         holds = tuple(map(str, (FIRST_HOLD, LAST_HOLD, SHORTEST_HOLD, LONGEST_HOLD)))
-        closed_for = await self._connection.run_script(
+        closed = await self._connection.run_script(
             RedisOperation.BUDGET,
             self._close,
             (
@@ -288,10 +288,10 @@ class RedisBudget:
                 *self._names.ranks(scope),
             ),
             (named, f"{self._clock.jitter():.6f}", *holds, _KEEP, limit, span, parts),
-            lambda reply: seconds(reply[0]),
+            lambda reply: Closed(seconds(reply[0]), int(reply[1]) == 1),
         )
-        self._note_gate(scope, closed_for)
-        return closed_for
+        self._note_gate(scope, closed.seconds)
+        return closed
 
     async def reopen(self, scope: str) -> bool:
         """Note an answer other than 429. The answer opens the gate if the gate is being probed, or

@@ -23,6 +23,7 @@ from gateway.ports import (
     BudgetView,
     Charge,
     Clock,
+    Closed,
     KnownBudget,
     Looking,
     OwnBudget,
@@ -297,16 +298,16 @@ class Shares:
         account = self._account(scope)
         account.sent = deque(each for each in account.sent if each.charge.stamp != charge.stamp)
 
-    async def close(self, scope: str, retry_after: float | None) -> float:
+    async def close(self, scope: str, retry_after: float | None) -> Closed:
         """As Budget.close."""
         try:
-            seconds = await self._shared.close(scope, retry_after)
+            closed = await self._shared.close(scope, retry_after)
         except RedisUnavailable:
             return await self._own.close(scope, retry_after)
         # The gate of this replica closes for the same time, without jitter of its own. So this
         # replica may send the probe almost as soon as Redis allows it.
-        self._own.hold(scope, seconds)
-        return seconds
+        self._own.hold(scope, closed.seconds)
+        return closed
 
     def hold(self, scope: str, seconds: float) -> None:
         """As Budget.hold."""

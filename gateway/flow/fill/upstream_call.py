@@ -190,13 +190,12 @@ class Outbound:
         await self._open_gate(scope)
 
     async def _close_gate(self, scope: str, retry_after: float | None) -> float:
-        is_news = self._budget.view(scope).gate_closed_for <= 0.0
-        seconds = await self._budget.close(scope, retry_after)
-        self._observer.gate_closed(scope, seconds)
+        closed = await self._budget.close(scope, retry_after)
+        self._observer.gate_closed(scope, closed.seconds)
         self._paying.gate_closed(scope)
-        if is_news:
-            await self._tell(scope, seconds)
-        return seconds
+        if closed.is_longer:
+            await self._tell(scope, closed.seconds)
+        return closed.seconds
 
     async def _tell(self, scope: str, seconds: float) -> None:
         """Tell the other replicas that the gate is closed. A replica that does not get this notice

@@ -228,6 +228,23 @@ async def test_429s_of_calls_that_were_under_way_are_told_once(clock: FakeClock)
     assert [each.kind for each in hub.told] == [NoticeKind.GATE_CLOSED]
 
 
+async def test_a_pause_that_grows_is_told(clock: FakeClock) -> None:
+    """By a call that was under way, and by the probe; so it holds when Redis has forgotten it."""
+    hub, redis = Hub(), Redis(clock)
+    replica, other = (Replica(clock, redis, hub=hub) for _ in "ab")
+    await limit(replica, 5.0)
+    longer = UpstreamRateLimited("429", retry_after=30.0)
+    await replica.outbound.failed(SCOPE, "trn_1", longer)
+    clock.advance(30.0)
+    await limit(replica, 12.0)  # shorter than the time for which a probe keeps others away
+    redis.budget.lose(LocalBudget(clock, None, 60.0))
+
+    assert len(hub.told) == 3
+    with pytest.raises(GateClosed) as closed:
+        await ask(other)
+    assert closed.value.retry_after == 12.0
+
+
 @pytest.mark.parametrize("limited", [None, 10])
 async def test_a_share_does_not_pay_for_a_call_past_the_gate(
     clock: FakeClock, limited: int | None
