@@ -394,6 +394,28 @@ async def test_a_clock_that_was_set_is_forgotten_by_once(replicas: list[Shares])
     assert known(other).life == life
 
 
+async def test_a_lowered_limit_recovers_after_a_clock_was_set_back(
+    world: RedisWorld, replicas: list[Shares], any_redis_url: str
+) -> None:
+    """As if it had been lowered when the clock was set; not only once the clock is where it was."""
+    one = replicas[0]
+    await count_granted(one)
+    await one.close(SCOPE, 1.0)
+    await see(replicas)
+    assert known(one).limit < LIMIT
+    with client_of(any_redis_url) as client:
+        for key in keys_of(client, "gateway:{*}:b"):
+            client.hincrby(key, "lowered", round(30 * WINDOW * 1_000_000))
+        for key in keys_of(client, "gateway:{*}:w"):
+            client.delete(key)
+    await see(replicas)
+
+    world.advance(25 * WINDOW)
+    await see(replicas)
+
+    assert known(one).limit == LIMIT
+
+
 async def test_an_answer_that_took_its_time_is_no_clock_that_was_set(
     replicas: list[Shares],
 ) -> None:

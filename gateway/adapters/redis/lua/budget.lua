@@ -312,7 +312,7 @@ end
 if not life or life == tonumber(wrong) then
   local low, lowered_at = read_book(book, 'limit'), read_book(book, 'lowered')
   redis.call('DEL', log, book, unpack(ranks))
-  if low and lowered_at then lower(book, low, lowered_at, keep) end
+  if low and lowered_at then lower(book, low, math.min(lowered_at, at), keep) end -- the clock may have been set back
   life = math.max(at, known + 1)
   write_book(book, 'life', life, keep)
   write_book(book, 'since', at, keep)
