@@ -71,7 +71,7 @@ class Ledger:
         self._clock = clock
         self._entropy = entropy
         self._believe_after = believe_after
-        self._floors: LRUCache[Key, Record] = LRUCache(max_floors)
+        self._floors = _Floors(max_floors)
         self._orders: LRUCache[str, Orders] = LRUCache(max_floors)
         self._partition_invalidations: LRUCache[str, float] = LRUCache(max_floors)
 
@@ -153,7 +153,8 @@ class Ledger:
         the training is in flight there. An order with a version also applies to later fetches of
         such a partition, as long as the order is remembered.
         """
-        records, now = self._records(lambda key: key.training_id == training_id), self._clock.now()
+        now = self._clock.now()
+        records = [self._floors[key] for key in self._floors.keys_of(training_id)]
         orders = self._orders.setdefault(training_id, Orders())
         if soft:
             orders.add_soft(updated_at)
@@ -171,18 +172,39 @@ class Ledger:
 
     async def purge(self, partition: str | None, *, soft: bool) -> int:
         """Purge all keys, or those of a partition. Returns the number of keys."""
-        records = self._records(lambda key: partition in (None, key.partition))
-        for record in records:
-            record.forget()
-        return len(records)
+        keys = [key for key in self._floors if partition in (None, key.partition)]
+        for key in keys:
+            self._floors[key].forget()
+        return len(keys)
 
     async def secure(self, patience: float) -> Copies | None:
         """None: there are no replicas of Redis."""
         return None
 
-    def _records(self, wanted: Callable[[Key], bool]) -> list[Record]:
-        """The records of the wanted keys. This call makes these records the most recently used."""
-        return [self._floors[key] for key in list(self._floors) if wanted(key)]
+
+class _Floors(LRUCache[Key, "Record"]):
+    """At most `most` floors. They are also found by the id of their training. A search among
+    100,000 floors takes 5 ms, and an order may name 1,000 trainings."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._keys: dict[str, tuple[Key, ...]] = {}
+
+    def keys_of(self, training_id: str) -> tuple[Key, ...]:
+        """The keys of this training that have a floor."""
+        return self._keys.get(training_id, ())
+
+    def __setitem__(self, key: Key, record: Record) -> None:
+        is_new = key not in self
+        super().__setitem__(key, record)
+        if is_new:
+            self._keys[key.training_id] = (*self.keys_of(key.training_id), key)
+
+    def __delitem__(self, key: Key) -> None:
+        super().__delitem__(key)
+        left = tuple(each for each in self._keys.pop(key.training_id) if each != key)
+        if left:
+            self._keys[key.training_id] = left
 
 
 @dataclass(slots=True)

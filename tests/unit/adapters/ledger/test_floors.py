@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from gateway.adapters.ledger import Ledger
 from gateway.core.cache.entry import Key
 from gateway.core.vocabulary import StoreVerdict
@@ -60,6 +62,32 @@ async def test_an_event_does_not_touch_the_order() -> None:
 
     assert (await floors.lookup(KEYS[1])).floor is None
     assert (await floors.lookup(KEYS[0])).floor is not None
+
+
+async def test_an_event_looks_at_no_other_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order may name 1,000 trainings, and no request is answered while all floors are read."""
+    floors = ledger()
+    for key in KEYS:
+        await floors.begin(key)
+    monkeypatch.setattr(type(floors._floors), "__iter__", lambda _: pytest.fail("all are read"))
+
+    await floors.invalidate(KEYS[0].training_id, version(5))
+
+    found = [(await floors.lookup(key)).floor for key in KEYS]
+    assert [each and each.updated_at for each in found] == [version(5), None, None, None]
+
+
+async def test_a_forgotten_floor_of_a_training_leaves_the_others() -> None:
+    """An event still finds those that are left."""
+    floors = ledger(max_floors=2)
+    one, two, three = (Key(partition, "trn_1") for partition in ("p1", "p2", "p3"))
+    for key in (one, two, three, one):
+        await floors.begin(key)
+
+    await floors.invalidate("trn_1", version(5))
+
+    found = [(await floors.lookup(key)).floor for key in (one, two, three)]
+    assert [each and each.updated_at for each in found] == [version(5), None, version(5)]
 
 
 async def test_bounds_of_events_are_bounded_too() -> None:
