@@ -36,6 +36,18 @@ def _address(_context: click.Context, _option: click.Parameter, said: str) -> st
     return f"http://127.0.0.1:{said}" if said.isdecimal() else said
 
 
+def _sendable(_context: click.Context, _option: click.Parameter, said: str | None) -> str | None:
+    """The token, if the settings would take it. The message quotes nothing of it."""
+    from gateway.settings.parsers import parse_token
+
+    if said is not None:
+        try:
+            parse_token(said)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.") from None
+    return said
+
+
 admin_option = click.option(
     "--admin",
     default="http://127.0.0.1:8081",
@@ -50,6 +62,7 @@ token_option = click.option(
     "--token",
     envvar="GATEWAY_ADMIN__TOKEN",
     show_envvar=True,
+    callback=_sendable,
     help="The admin token, if the gateway has one. The variable is safer: ps does not show it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the response unchanged.")

@@ -155,6 +155,21 @@ def test_the_token_is_shown_to_the_plane_alone(plane: Plane, order: tuple[str, .
 
 
 @each_order
+@pytest.mark.parametrize("token", ["t-1\n", "t-1 ", "t-1\r\nx: y", "t-ü", "t-\udcff"])
+def test_a_token_that_no_field_can_hold_is_not_shown(
+    plane: Plane, order: tuple[str, ...], token: str
+) -> None:
+    """It is refused as the settings refuse it: nothing is sent, and nothing of it printed."""
+    for result in (
+        run(plane, *order, "--token", token),
+        run(plane, *order, GATEWAY_ADMIN__TOKEN=token),
+    ):
+        assert (result.exit_code, result.stdout, plane.asked) == (2, "", [])
+        assert "'--token'" in result.stderr
+        assert "t-" not in result.stderr.replace("--token", "")
+
+
+@each_order
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
