@@ -20,6 +20,8 @@ import click
 from gateway.cli.serve import FAILED, complain
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import httpx
 
 
@@ -29,6 +31,8 @@ _PATIENCE = 10.0
 _PATIENCE_WITH_ORDERS = 60.0
 # The title in the OpenAPI description of the data plane.
 _TITLE_FOR_CALLERS = "Training Gateway"
+# Members of /status that version 0.1.0 does not send.
+_STATUS = {"time", "findings", "mode_order"}
 
 
 def _address(_context: click.Context, _option: click.Parameter, said: str) -> str:
@@ -94,6 +98,20 @@ class Admin:
     def get(self, path: str, query: Mapping[str, str]) -> httpx.Response:
         """The response to a GET of this path."""
         return self._ask("GET", path, query=query, patience=_PATIENCE)
+
+    def status(self) -> tuple[httpx.Response, Mapping[str, Any]]:
+        """The response to a GET of /status, and its members. Exits if members are missing that the
+        commands read."""
+        answer = self.get("/status", {})
+        try:
+            words = answer.json()
+        except ValueError:
+            self.is_something_else(answer.status_code)
+        if not isinstance(words, dict) or not words.keys() >= _STATUS:
+            lacks = "its /status lacks time, findings or mode_order"
+            whose = "the gateway is of version 0.1.0 or earlier, or this is no gateway"
+            complain([f"{self.address}: {lacks}: {whose}"], FAILED)
+        return answer, words
 
     def order(self, path: str, words: Mapping[str, object]) -> httpx.Response:
         """The response to an order."""

@@ -142,7 +142,7 @@ def set_mode(mode: str | None, admin: str, token: str | None, as_json: bool) -> 
     """
     plane = Admin(admin, token)
     if mode is None:
-        words = plane.get("/status", {}).json()
+        _, words = plane.status()
         told = {name: words[name] for name in ("mode", "mode_order")}
         said = mode_words(words, seconds_of(words["time"]))
         current = str(words["mode"])

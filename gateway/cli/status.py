@@ -47,8 +47,7 @@ def status(admin: str, token: str | None, as_json: bool) -> None:
     bad.
     """
     plane = Admin(admin, token)
-    answer = plane.get("/status", {})
-    words = answer.json()
+    answer, words = plane.status()
     if as_json:
         click.echo(answer.text)
     else:

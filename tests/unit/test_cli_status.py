@@ -58,6 +58,7 @@ class Plane:
         self.status = deepcopy(STATUS)
         self.asked: list[tuple[str, str, bytes]] = []
         self.title = "Training Gateway, for operators"
+        self.body: bytes | None = None
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """A gateway's own words, or those of its callers' port."""
@@ -70,6 +71,9 @@ class Plane:
             return httpx.Response(404, content=json.dumps(problem), headers=kind)
         if request.url.path == "/mode":
             return httpx.Response(200, json=json.loads(request.content))
+        if self.body is not None:
+            json_type = {"content-type": "application/json"}
+            return httpx.Response(200, content=self.body, headers=json_type)
         return httpx.Response(200, json=self.status)
 
 
@@ -229,6 +233,37 @@ def test_another_word_is_a_usage_error(plane: Plane) -> None:
     assert result.exit_code == 2
     assert "'bypass', 'frozen', 'normal'" in result.stderr
     assert plane.asked == []
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("mode",)])
+@pytest.mark.parametrize("lacks", ["time", "findings", "mode_order"])
+def test_a_status_of_an_earlier_release_or_another_server_is_named_as_such(
+    plane: Plane, arguments: tuple[str, ...], lacks: str
+) -> None:
+    """One line instead of a traceback, exit code 1: 0.1.0 sends none of these members."""
+    del plane.status[lacks]
+
+    result = run(*arguments)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "http://gateway.test:8081: its /status lacks time, findings or mode_order: the gateway is "
+        "of version 0.1.0 or earlier, or this is no gateway\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("mode",)])
+@pytest.mark.parametrize("body", [b"[]", b'"ok"', b"{}", b"{"])
+def test_the_json_of_another_server_is_no_traceback(
+    plane: Plane, arguments: tuple[str, ...], body: bytes
+) -> None:
+    """Whatever it is."""
+    plane.body = body
+
+    result = run(*arguments)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
