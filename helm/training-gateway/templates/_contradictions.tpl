@@ -32,10 +32,34 @@
 {{- if and (eq (toString .Values.config.sweep.enabled) "true") (not (has $mode (list "open" "clients"))) -}}
 {{- fail "config.sweep.enabled is true and the gateway has no token to sweep with: leave it \"auto\", or set config.access.mode to \"open\" or \"clients\"" -}}
 {{- end -}}
+{{- if or (eq (int .Values.config.server.port) 0) (eq (int .Values.config.admin.port) 0) -}}
+{{- fail "config.server.port and config.admin.port are ports of the pod that others connect to: 0, any free port, is none" -}}
+{{- end -}}
 {{- if eq (int .Values.config.server.port) (int .Values.config.admin.port) -}}
 {{- fail "config.server.port and config.admin.port are one port: change one of them" -}}
 {{- end -}}
 {{- include "gateway.refuseSizes" . -}}
+{{- include "gateway.refuseRoutes" . -}}
+{{- end -}}
+
+{{/* Ports that the network policy does not let pods connect to. Further rules of one's own may. */}}
+{{- define "gateway.refuseRoutes" -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.egress) -}}
+{{- $ports := splitList "," (join "," .Values.networkPolicy.redisPorts) -}}
+{{- range regexFindAll ":[0-9]+(,|$)" (regexFind "^[a-z+]+://[^/?]*" .Values.redis.url) -1 -}}
+{{- $port := trimAll ":," . -}}
+{{- if not (has $port $ports) -}}
+{{- fail (printf "networkPolicy lets pods connect to no port %s of redis.url: add it to networkPolicy.redisPorts" $port) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports = splitList "," (join "," .Values.networkPolicy.upstreamPorts) -}}
+{{- range regexFindAll ":[0-9]+$" (regexFind "^https?://[^/?]*" (.Values.config.upstream.base_url | default "")) -1 -}}
+{{- $port := trimPrefix ":" . -}}
+{{- if not (has $port $ports) -}}
+{{- fail (printf "networkPolicy lets pods connect to no port %s of config.upstream.base_url: add it to networkPolicy.upstreamPorts" $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "gateway.refuseSizes" -}}
