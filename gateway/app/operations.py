@@ -20,7 +20,7 @@ from gateway.core.errors import BadRequest, RedisUnavailable
 from gateway.core.instant import Instant, from_seconds, to_rfc3339
 from gateway.core.vocabulary import Mode, Right
 from gateway.ports import BudgetView, Confirmations
-from gateway.settings import Printable, Settings, SweepWarm, effective
+from gateway.settings import AccessMode, Printable, RateScope, Settings, SweepWarm, effective
 
 Words = dict[str, object]
 
@@ -254,6 +254,12 @@ class Operations:
         return {"tenant": tenants[0], "clients": access.clients_of(tenants[0])} if tenants else {}
 
     def _budgets(self) -> dict[str, BudgetView]:
+        """The budgets by tenant. Empty if each credential has its own budget: these have no name
+        that may be shown, and there may be any number of them."""
+        settings = self._settings
+        is_passthrough = settings.access.mode is AccessMode.PASSTHROUGH
+        if is_passthrough and settings.upstream.rate_scope is RateScope.CREDENTIAL:
+            return {}
         return {each: self._house.budget.view(each) for each in self._house.admission.tenants}
 
 

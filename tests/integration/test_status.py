@@ -46,3 +46,16 @@ async def test_the_oldest_stale_answer_is_shown(
 async def is_fresh(planes: Planes) -> bool:
     """Whether the upstream's answer came in the meantime; to be waited for."""
     return "detail=l1" in (await planes.get(A)).headers["cache-status"]
+
+
+async def test_budgets_of_single_credentials_are_not_shown(upstream: RunningSimulator) -> None:
+    """A figure of another budget would say that all is well while a caller's gate is closed."""
+    settings = {"upstream__rate_scope": "credential"}
+    async with gateway(upstream.base_url, None, **settings) as planes:
+        assert (await planes.get("trn_000001")).status_code == 200
+        status = (await planes.admin.get("/status")).json()
+        metrics = (await planes.admin.get("/metrics")).text
+
+    assert status["budgets"] == {}
+    assert "gateway_gate_closed{" not in metrics
+    assert "gateway_budget_available{" not in metrics
